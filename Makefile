@@ -1,0 +1,49 @@
+# Everything a fresh clone needs: `make demo` and `make test`. Only Python 3.11 must be there already.
+PYTHON ?= python3.11
+VENV := .venv
+PY := $(VENV)/bin/python
+STAMP := $(VENV)/.installed
+
+.PHONY: setup demo test lint types unit test-fast test-slow test-wheel lock clean
+
+setup: $(STAMP)
+
+$(STAMP): requirements.lock requirements-bootstrap.lock pyproject.toml
+	@command -v $(PYTHON) >/dev/null || { echo "Linesmith needs Python 3.11; set PYTHON=/path/to/python3.11"; exit 2; }
+	test -x $(PY) || $(PYTHON) -m venv $(VENV)
+	$(PY) -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-bootstrap.lock
+	$(VENV)/bin/uv pip install --quiet --python $(PY) --require-hashes -r requirements.lock
+	$(VENV)/bin/uv pip install --quiet --python $(PY) --no-deps --no-build-isolation -e .
+	touch $@
+
+demo: ## The whole job on bundled real data; install, training and the rest are timed apart.
+	@start=$$(date +%s); $(MAKE) --no-print-directory setup && \
+	echo "install: $$(( $$(date +%s) - start )) s" && \
+	$(VENV)/bin/linesmith demo --output demo-out --overwrite
+
+test: lint types unit test-wheel ## What CI runs.
+
+lint: setup
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/ruff format --check .
+
+types: setup
+	$(VENV)/bin/mypy
+
+unit: setup
+	$(VENV)/bin/pytest -n 2 --dist worksteal
+
+test-fast: setup ## Only the tests that take no more than a few seconds.
+	$(VENV)/bin/pytest -m "not slow"
+
+test-wheel: setup ## The bare wheel, in a clean environment outside the checkout, generates.
+	bash tests/wheel_generates.sh
+
+lock: setup ## Resolve again. Hashes, no addresses.
+	$(VENV)/bin/uv pip compile --python 3.11 --no-header --no-annotate --generate-hashes --quiet \
+	  --extra all --extra dev --constraint constraints.txt pyproject.toml -o requirements.lock
+	echo "uv==$$($(VENV)/bin/uv --version | cut -d' ' -f2)" | $(VENV)/bin/uv pip compile --python 3.11 --no-header \
+	  --no-annotate --generate-hashes --quiet - -o requirements-bootstrap.lock
+
+clean:
+	rm -rf $(VENV) build dist *.egg-info demo-out

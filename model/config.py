@@ -1,0 +1,302 @@
+"""`TensorFlowConfig`: every setting of a run, checked at birth, frozen, and serialisable but for its callables.
+
+The names and defaults of the LSTM workflow are kept, so that existing scripts and `model_params.json` files load unchanged
+(`model.config_io`). Each field says which stage it belongs to; a stage compares only its own fields when it decides
+whether an earlier, unfinished run can be resumed.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic.fields import FieldInfo
+
+from model.errors import ParameterError
+
+Stage = Literal["tokenize", "train", "generate", "run"]
+OUTPUT_FORMATS = ("text", "jsonl", "avro")
+METRICS = {
+    "val_loss": "val_loss",
+    "loss": "loss",
+    "val_accuracy": "val_accuracy",
+    "accuracy": "accuracy",
+    "val_acc": "val_accuracy",
+    "acc": "accuracy",
+}
+# Accepted so that old settings load; a better algorithm leaves them without effect.
+MOOT = {
+    "buffer_size": "rows are shuffled by a permutation of the whole data set, which needs no buffer",
+    "dp_microbatches": "gradients are clipped per record, which is what one record a microbatch means",
+    "predict_batch_size": "the sampler fills its own block of rows, and text does not depend on it",
+    "reset_states": "every record starts from a zero state, in training and in generation",
+}
+
+
+def _setting(stage: Stage, default: Any, description: str, **bounds: Any) -> Any:
+    extra = {"stage": stage}
+    return Field(default, description=description, json_schema_extra=extra, **bounds)
+
+
+class TensorFlowConfig(BaseModel):
+    """Settings of one run. Unknown names are refused with the nearest known one; 0 is a value everywhere.
+
+    Raises:
+        ParameterError: a value is out of range, of the wrong type, or contradicts another.
+
+    Example:
+        >>> config = TensorFlowConfig(input_data_path="rides.csv", checkpoint_dir="out", epochs=1e1)
+        >>> config.epochs, config.vocab_size
+        (10, 20000)
+        >>> TensorFlowConfig(epoch=3)
+        Traceback (most recent call last):
+            ...
+        model.errors.ParameterError: LS101: unknown setting 'epoch' (value 3); the nearest known setting is 'epochs'.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True, protected_namespaces=())
+
+    # What is read, and where the run lives.
+    input_data_path: str | list[str] | None = _setting(
+        "run", None, "Input files: a path, a glob, an http(s) or bucket address, or several of them."
+    )
+    checkpoint_dir: str | None = _setting("run", None, "The run directory: every stage reads and writes there.")
+    overwrite: bool = _setting("run", False, "Replace what an earlier, complete run left in the run directory.")
+    seed: int = _setting("run", 0, "Seed of everything random. Same seed and data: same bytes.", ge=0, le=2**63 - 1)
+
+    # tokenize
+    field_delimiter: str | None = _setting(
+        "tokenize", None, "What separates the fields of a record; any non-empty text. Free text has none.", min_length=1
+    )
+    field_delimiter_token: str = _setting(
+        "tokenize",
+        "<d>",
+        "How the delimiter's token is shown. It is reserved: text that contains it is safe.",
+        min_length=1,
+    )
+    column_pattern: str | None = _setting(
+        "tokenize", None, "Put a marker token before each field, shown by this pattern, for example '<col{}>'."
+    )
+    quoted: bool = _setting(
+        "tokenize", False, "Delimiters inside double quotes do not separate fields. Needs a one-character delimiter."
+    )
+    header: bool = _setting("tokenize", False, "The first line of every file names the columns and is not a record.")
+    columns: list[str] | None = _setting("tokenize", None, "Names of the fields, in order, for typed output.")
+    encoding: str = _setting("tokenize", "utf-8", "Text encoding of the input, for example latin-1 or utf-16.")
+    max_lines: int = _setting("tokenize", 0, "Use only the first so many accepted records; 0: all.", ge=0)
+    max_line_len: int = _setting("tokenize", 2048, "Longest accepted record, in characters.", ge=1)
+    max_reject_rate: float = _setting(
+        "tokenize", 1.0, "Fail when a larger share of the lines than this is rejected.", ge=0, le=1
+    )
+    validation_split: bool = _setting("tokenize", True, "Hold 20 % of the records back to measure training.")
+    holdout_fraction: float = _setting(
+        "tokenize", 0.05, "Share of the records that no stage but evaluation sees; 0: none.", ge=0, lt=0.8
+    )
+    vocab_size: int = _setting("tokenize", 20000, "Size of the SentencePiece vocabulary; 0: characters.", ge=0)
+    sentencepiece_type: Literal["bpe", "unigram"] = _setting("tokenize", "bpe", "Kind of SentencePiece model.")
+    character_coverage: float = _setting(
+        "tokenize",
+        1.0,
+        "Share of character occurrences that get a piece of their own; the rest become bytes.",
+        gt=0,
+        le=1,
+    )
+    pretrain_sentence_count: int = _setting(
+        "tokenize",
+        1_000_000,
+        "Most distinct words the SentencePiece trainer is given; beyond it a uniform sample of lines is used.",
+        ge=1,
+    )
+
+    # train
+    epochs: int = _setting("train", 100, "Most passes over the training records.", ge=0)
+    early_stopping: bool = _setting("train", True, "Stop when the best-model metric no longer improves.")
+    early_stopping_patience: int = _setting("train", 5, "Epochs without improvement before stopping.", ge=0)
+    early_stopping_min_delta: float = _setting("train", 0.001, "Least change that counts as improvement.", ge=0)
+    best_model_metric: str | None = _setting(
+        "train", None, "val_loss, loss, val_accuracy or accuracy; default val_loss, or loss without a validation split."
+    )
+    batch_size: int = _setting("train", 64, "Rows in a training batch.", ge=1)
+    buffer_size: int = _setting("train", 10000, "Accepted and without effect: " + MOOT["buffer_size"] + ".", ge=1)
+    seq_length: int = _setting("train", 100, "Tokens in a training row.", ge=1)
+    embedding_dim: int = _setting("train", 256, "Width of the token embedding.", ge=1)
+    rnn_units: int = _setting("train", 256, "Units of each LSTM layer.", ge=1)
+    rnn_layers: int = _setting("train", 2, "LSTM layers.", ge=1, le=16)
+    dropout_rate: float = _setting("train", 0.2, "Dropout after each LSTM layer.", ge=0, lt=1)
+    rnn_initializer: str = _setting("train", "glorot_uniform", "Keras initializer of the recurrent weights.")
+    learning_rate: float = _setting("train", 0.01, "Adam's learning rate at the start.", gt=0)
+    max_training_time_seconds: int | None = _setting("train", None, "Stop training after so many seconds.", ge=0)
+    save_all_checkpoints: bool = _setting("train", False, "Keep every epoch's weights, not only the best and last.")
+    save_best_model: bool = _setting("train", True, "Generate with the best epoch's weights; otherwise the last's.")
+    tensorboard: bool = _setting("train", True, "Write TensorBoard event files to RUN/model/tensorboard.")
+    epoch_callback: Callable[..., Any] | None = _setting(
+        "run", None, "Python only: called with an EpochState after each epoch.", exclude=True
+    )
+    dp: bool = _setting("train", False, "Train with differential privacy.")
+    dp_noise_multiplier: float | None = _setting("train", None, "Noise over clipping norm.", ge=0)
+    dp_l2_norm_clip: float = _setting("train", 3.0, "Largest gradient norm of one record.", gt=0)
+    dp_microbatches: int = _setting("train", 1, "Accepted and without effect: " + MOOT["dp_microbatches"] + ".", ge=1)
+
+    # generate
+    gen_lines: int = _setting("generate", 1000, "Valid records to generate.", ge=0)
+    gen_temp: float = _setting("generate", 1.0, "Sampling temperature; 0: always the likeliest token.", ge=0)
+    gen_chars: int = _setting(
+        "generate", 0, "Cut a record after so many characters, its start included; 0: no limit.", ge=0
+    )
+    start_string: str | list[str] | None = _setting(
+        "generate", None, "Begin every record with this text; a list gives one valid record each, in order."
+    )
+    start_strings_file: str | None = _setting("generate", None, "A file of start strings, one a line.")
+    line_validator: str | None = _setting(
+        "generate",
+        None,
+        "Python that judges a record: package.module:function or file.py:function. A file's code is run.",
+    )
+    max_invalid: int | None = _setting(
+        "generate", None, "Hard ceiling on invalid records; unset: only a hopeless rate ends the run.", ge=0
+    )
+    max_attempts: int = _setting("generate", 1000, "Attempts for one record before it counts as missing.", ge=1)
+    min_valid_rate: float = _setting(
+        "generate", 0.001, "End the run when, after 10,000 attempts, a smaller share than this is valid.", ge=0, le=1
+    )
+    output_format: list[Literal["text", "jsonl", "avro"]] = _setting(
+        "generate", ["text"], "Formats to write: text, jsonl, avro; several are allowed.", min_length=1
+    )
+    unit_size: int = _setting("generate", 8192, "Records in a unit of work and in a shard of the output.", ge=1)
+    checkpoint: str | None = _setting(
+        "generate",
+        None,
+        "Epoch whose weights to generate with, a number, 'best' or 'last'; default as save_best_model says.",
+    )
+    predict_batch_size: int = _setting(
+        "generate", 64, "Accepted and without effect: " + MOOT["predict_batch_size"] + ".", ge=1
+    )
+    reset_states: bool = _setting("generate", True, "Accepted and without effect: " + MOOT["reset_states"] + ".")
+
+    def __init__(self, **settings: Any) -> None:
+        try:
+            super().__init__(**settings)
+        except ValidationError as error:
+            raise ParameterError(_explain(error, settings), code="LS101") from None
+
+    @field_validator("input_data_path", "checkpoint_dir", "start_strings_file", mode="before")
+    @classmethod
+    def _paths_may_be_path(cls, value: Any) -> Any:
+        if isinstance(value, list | tuple):
+            return [str(item) if isinstance(item, Path) else item for item in value]
+        return str(value) if isinstance(value, Path) else value
+
+    @field_validator("output_format", "columns", mode="before")
+    @classmethod
+    def _one_or_comma_separated(cls, value: Any) -> Any:
+        if isinstance(value, str):
+            value = value.split(",")
+        if isinstance(value, list | tuple):
+            value = [
+                part.strip() if isinstance(part, str) else part
+                for item in value
+                for part in (item.split(",") if isinstance(item, str) else [item])
+            ]
+            if len(set(map(str, value))) != len(value):
+                raise ValueError("the same name is given twice")
+        return value
+
+    @field_validator("checkpoint", mode="before")
+    @classmethod
+    def _epoch_number(cls, value: Any) -> Any:
+        return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
+
+    @field_validator("best_model_metric")
+    @classmethod
+    def _known_metric(cls, value: str | None) -> str | None:
+        if value is None or value in METRICS:
+            return None if value is None else METRICS[value]
+        raise ValueError(f"must be one of {', '.join(METRICS)}")
+
+    @field_validator("encoding")
+    @classmethod
+    def _known_encoding(cls, value: str) -> str:
+        try:
+            "".encode(value)
+        except LookupError:
+            raise ValueError("is not an encoding that Python knows, such as utf-8, latin-1 or utf-16") from None
+        return value
+
+    @model_validator(mode="after")
+    def _agree(self) -> Self:
+        if (
+            self.best_model_metric is not None
+            and self.best_model_metric.startswith("val_")
+            and not self.validation_split
+        ):
+            raise ValueError(
+                f"best_model_metric '{self.best_model_metric}' needs validation_split: true; use loss or accuracy without one"
+            )
+        if self.quoted and (self.field_delimiter is None or len(self.field_delimiter) != 1):
+            raise ValueError(f"quoted needs a field_delimiter of one character, found {self.field_delimiter!r}")
+        if self.field_delimiter is not None and ("\n" in self.field_delimiter):
+            raise ValueError("field_delimiter must not contain a newline: a record is one line")
+        if self.column_pattern is not None and self.field_delimiter is None:
+            raise ValueError("column_pattern needs a field_delimiter")
+        if self.column_pattern is not None and self.column_pattern.count("{}") != 1:
+            raise ValueError(f"column_pattern {self.column_pattern!r} must contain {{}} once, for the column's number")
+        if self.start_string is not None and self.start_strings_file is not None:
+            raise ValueError("start_string and start_strings_file exclude each other; give one")
+        return self
+
+    @property
+    def metric(self) -> str:
+        """The metric that picks the best epoch, defaults and aliases resolved."""
+        if self.best_model_metric is not None:
+            return self.best_model_metric
+        return "val_loss" if self.validation_split else "loss"
+
+    def as_dict(self) -> dict[str, Any]:
+        """All settings but the callables, as plain JSON types."""
+        return self.model_dump(mode="json")
+
+    def replace(self, **changes: Any) -> TensorFlowConfig:
+        """A copy with some settings changed, checked again."""
+        return type(self)(**{**dict(self), **changes})
+
+    def stage_settings(self, *stages: Stage) -> dict[str, Any]:
+        """The settings that shape the output of the given stages: what a resumed run must have in common."""
+        plain = self.as_dict()
+        return {name: plain[name] for name, field in fields().items() if stage_of(field) in stages and name in plain}
+
+
+def fields() -> Mapping[str, FieldInfo]:
+    """Every setting by name, in the order of declaration."""
+    return TensorFlowConfig.model_fields
+
+
+def stage_of(field: FieldInfo) -> str:
+    extra = field.json_schema_extra
+    return str(extra["stage"]) if isinstance(extra, dict) else "run"
+
+
+def nearest_setting(name: str) -> str | None:
+    """The known setting whose name is closest, or None where nothing is close."""
+    close = difflib.get_close_matches(name.replace("-", "_"), list(fields()), n=1, cutoff=0.5)
+    return close[0] if close else None
+
+
+def _explain(error: ValidationError, settings: Mapping[str, Any]) -> str:
+    """One sentence a problem, naming setting, value and remedy; pydantic's own text names Python types."""
+    sentences = []
+    for problem in error.errors():
+        name = str(problem["loc"][0]) if problem["loc"] else ""
+        if problem["type"] == "extra_forbidden":
+            nearest = nearest_setting(name)
+            hint = f"the nearest known setting is '{nearest}'" if nearest else "no known setting is close to it"
+            sentences.append(f"unknown setting '{name}' (value {settings[name]!r}); {hint}.")
+        elif name:
+            message = problem["msg"].removeprefix("Value error, ").removeprefix("Input should be ")
+            verb = "" if problem["type"] == "value_error" else "must be "
+            sentences.append(f"setting '{name}' is {settings.get(name)!r}: {verb}{message}.")
+        else:
+            sentences.append(problem["msg"].removeprefix("Value error, ") + ".")
+    return "LS101: " + " ".join(dict.fromkeys(sentences))

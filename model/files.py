@@ -1,0 +1,79 @@
+"""Files that are either wholly there or not there at all: write beside, flush, rename."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from model.errors import DataError
+
+
+@contextlib.contextmanager
+def atomic_path(path: str | Path) -> Iterator[Path]:
+    """Yields a temporary name beside `path`; on success it is flushed to disk and renamed, otherwise removed."""
+    final = Path(path)
+    final.parent.mkdir(parents=True, exist_ok=True)
+    temporary = final.with_name(f".{final.name}.{os.getpid()}.tmp")
+    try:
+        yield temporary
+        with open(temporary, "rb") as written:
+            os.fsync(written.fileno())
+        os.replace(temporary, final)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_bytes(path: str | Path, content: bytes) -> None:
+    with atomic_path(path) as temporary:
+        temporary.write_bytes(content)
+
+
+def write_json(path: str | Path, content: Any) -> None:
+    """Write JSON atomically, keys in the order given, readable by a person."""
+    write_bytes(path, (json.dumps(content, indent=2, ensure_ascii=False) + "\n").encode("utf-8"))
+
+
+def read_json(path: str | Path, what: str) -> Any:
+    """Read JSON that we wrote.
+
+    Raises:
+        DataError: it is missing or damaged; the message names `what` it is.
+    """
+    try:
+        return json.loads(Path(path).read_text("utf-8"))
+    except FileNotFoundError:
+        raise DataError(f"LS201: {what} is missing: '{path}' does not exist. Run the stage that writes it.") from None
+    except (OSError, ValueError, UnicodeDecodeError):
+        raise DataError(
+            f"LS201: {what} is damaged: '{path}' is not readable JSON. Run the stage that writes it again."
+        ) from None
+
+
+def sha256_file(path: str | Path) -> str:
+    """Hex SHA-256 of a file, in constant memory."""
+    with open(path, "rb") as content:
+        return hashlib.file_digest(content, "sha256").hexdigest()
+
+
+def sha256_tree(directory: str | Path) -> dict[str, str]:
+    """SHA-256 of every file below a directory, by its relative name, in sorted order."""
+    root = Path(directory)
+    return {str(p.relative_to(root)): sha256_file(p) for p in sorted(root.rglob("*")) if p.is_file()}
+
+
+def replace_directory(new: str | Path, final: str | Path) -> None:
+    """Put directory `new` in the place of `final`. What stood there is set aside first and removed last."""
+    new, final = Path(new), Path(final)
+    final.parent.mkdir(parents=True, exist_ok=True)
+    aside = final.with_name(f".{final.name}.old")
+    shutil.rmtree(aside, ignore_errors=True)
+    if final.exists():
+        os.replace(final, aside)
+    os.replace(new, final)
+    shutil.rmtree(aside, ignore_errors=True)

@@ -1,0 +1,1 @@
+"""What a person runs: one readable file a stage."""
