@@ -37,7 +37,7 @@ MOOT = {
 
 
 def _setting(stage: Stage, default: Any, description: str, **bounds: Any) -> Any:
-    extra = {"stage": stage}
+    extra: dict[str, Any] = {"stage": stage}
     return Field(default, description=description, json_schema_extra=extra, **bounds)
 
 
