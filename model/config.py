@@ -7,12 +7,13 @@ whether an earlier, unfinished run can be resumed.
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator, model_validator
 from pydantic.fields import FieldInfo
 
 from model.errors import ParameterError
@@ -57,7 +58,9 @@ class TensorFlowConfig(BaseModel):
         model.errors.ParameterError: LS101: unknown setting 'epoch' (value 3); the nearest known setting is 'epochs'.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True, protected_namespaces=())
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", arbitrary_types_allowed=True, protected_namespaces=(), allow_inf_nan=False
+    )
 
     # What is read, and where the run lives.
     input_data_path: str | list[str] | None = _setting(
@@ -128,6 +131,11 @@ class TensorFlowConfig(BaseModel):
     dropout_rate: float = _setting("train", 0.2, "Dropout after each LSTM layer.", ge=0, lt=1)
     rnn_initializer: str = _setting("train", "glorot_uniform", "Keras initializer of the recurrent weights.")
     learning_rate: float = _setting("train", 0.01, "Adam's learning rate at the start.", gt=0)
+    learning_rate_schedule: Literal["auto", "linear", "constant"] = _setting(
+        "train",
+        "auto",
+        "linear: falls to 0 over the planned epochs; auto: over the time limit as well, where there is one.",
+    )
     max_training_time_seconds: int | None = _setting("train", None, "Stop training after so many seconds.", ge=0)
     save_all_checkpoints: bool = _setting("train", False, "Keep every epoch's weights, not only the best and last.")
     save_best_model: bool = _setting("train", True, "Generate with the best epoch's weights; otherwise the last's.")
@@ -188,6 +196,17 @@ class TensorFlowConfig(BaseModel):
         if isinstance(value, list | tuple):
             return [str(item) if isinstance(item, Path) else item for item in value]
         return str(value) if isinstance(value, Path) else value
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _whole_floats_are_integers(cls, value: Any, info: ValidationInfo) -> Any:
+        # Flags and YAML give 1e5 as text; pydantic would take only digits for an integer.
+        if isinstance(value, str) and cls.model_fields[str(info.field_name)].annotation in (int, int | None):
+            with contextlib.suppress(ValueError, OverflowError):
+                number = float(value)
+                if number == int(number) and not value.strip().lstrip("+-").isdigit():
+                    return int(number)
+        return value
 
     @field_validator("output_format", "columns", mode="before")
     @classmethod

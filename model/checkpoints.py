@@ -1,0 +1,51 @@
+"""Arrays and a state in one file, written whole: numpy's zip format, never pickle."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from model.errors import DataError
+from model.files import atomic_path
+
+_STATE = "__state__"
+
+
+def save_arrays(path: str | Path, arrays: Mapping[str, np.ndarray], state: Mapping[str, Any] | None = None) -> None:
+    """Write named arrays, and a JSON state beside them, atomically. Same content, same bytes."""
+    packed = {name.replace("/", "|"): np.asarray(array) for name, array in arrays.items()}
+    packed[_STATE] = np.frombuffer(json.dumps(state if state is not None else {}).encode("utf-8"), np.uint8)
+    with atomic_path(path) as temporary, open(temporary, "wb") as out:
+        np.savez(out, **packed)  # type: ignore[arg-type]
+
+
+def load_arrays(path: str | Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+    """What `save_arrays` wrote: arrays by name, and the state.
+
+    Raises:
+        DataError: the file is missing, cut off, or not one of ours.
+    """
+    try:
+        with np.load(path, allow_pickle=False) as stored:
+            arrays = {name.replace("|", "/"): stored[name] for name in stored.files if name != _STATE}
+            return arrays, json.loads(stored[_STATE].tobytes())
+    except FileNotFoundError:
+        raise DataError(f"LS206: model file '{path}' is missing; train again, or restore the run directory.") from None
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, TypeError, AttributeError):
+        raise DataError(f"LS206: model file '{path}' is damaged or foreign; train again with --overwrite.") from None
+
+
+def digest_arrays(arrays: Mapping[str, np.ndarray]) -> str:
+    """Hex SHA-256 over names, shapes, types and values, in order of name."""
+    digest = hashlib.sha256()
+    for name in sorted(arrays):
+        array = np.ascontiguousarray(arrays[name])
+        digest.update(f"{name} {array.dtype.str} {array.shape};".encode())
+        digest.update(array.tobytes())
+    return digest.hexdigest()

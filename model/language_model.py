@@ -1,0 +1,78 @@
+"""The language model: Embedding → (LSTM → Dropout) × layers → Dense, next-token logits."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from model.lstm import LSTM
+
+Tensor = Any
+
+
+@keras.saving.register_keras_serializable("linesmith")
+class LanguageModel(keras.Model):
+    """Next-token logits for whole rows of records.
+
+    Call it with `inputs` [T, B] token ids and `keep` [T, B, 1] (0 where a record starts); it returns logits
+    [T, B, vocab_size]. Time comes first throughout: a step of the recurrence is then one contiguous slice.
+
+    Args:
+        vocab_size: number of token ids.
+        embedding_dim, units, layers, dropout: shape of the network.
+        recurrent_initializer: Keras initializer of the recurrent weights.
+        seed: makes initial weights and dropout repeatable. Dropout's state is a variable, saved in checkpoints.
+    """
+
+    def __init__(
+        self,
+        vocab_size: int,
+        embedding_dim: int = 256,
+        units: int = 256,
+        layers: int = 2,
+        dropout: float = 0.2,
+        recurrent_initializer: str = "glorot_uniform",
+        seed: int = 0,
+        **kwargs: Any,
+    ):
+        super().__init__(**kwargs)
+        self.vocab_size = vocab_size
+        # Keras takes 32-bit seeds; each layer draws from its own.
+        base = (seed ^ (seed >> 31)) % (2**31 - 100)
+        self.embedding = keras.layers.Embedding(
+            vocab_size,
+            embedding_dim,
+            embeddings_initializer=keras.initializers.RandomUniform(seed=base),
+            name="embedding",
+        )
+        self.lstms = [
+            LSTM(units, recurrent_initializer, seed=base + 10 + 2 * i, name=f"lstm_{i}") for i in range(layers)
+        ]
+        self.dropouts = [keras.layers.Dropout(dropout, seed=base + 50 + i, name=f"dropout_{i}") for i in range(layers)]
+        self.logits = keras.layers.Dense(
+            vocab_size, kernel_initializer=keras.initializers.GlorotUniform(seed=base + 1), name="logits"
+        )
+        self(tf.zeros([1, 1], tf.int32), tf.ones([1, 1, 1]))  # creates every variable
+
+    def call(self, inputs: Tensor, keep: Tensor, training: bool = False) -> Tensor:
+        x = self.embedding(inputs)
+        for lstm, dropout in zip(self.lstms, self.dropouts, strict=True):
+            x = dropout(lstm(x, keep), training=training)
+        return self.logits(x)
+
+
+def token_losses(model: LanguageModel, rows: dict[str, Tensor], training: bool) -> tuple[Tensor, Tensor, Tensor]:
+    """Sums over the real tokens of a batch: loss in nats, right predictions, tokens.
+
+    Args:
+        model: the model.
+        rows: inputs, targets [T, B] int32; keep [T, B, 1] and weights [T, B] float32 (0 at padding).
+        training: whether dropout is on.
+    """
+    logits = model(rows["inputs"], rows["keep"], training=training)
+    losses = tf.nn.sparse_softmax_cross_entropy_with_logits(rows["targets"], logits)
+    right = tf.cast(tf.equal(tf.argmax(logits, axis=2, output_type=tf.int32), rows["targets"]), tf.float32)
+    weights = rows["weights"]
+    return tf.reduce_sum(losses * weights), tf.reduce_sum(right * weights), tf.reduce_sum(weights)
