@@ -1,0 +1,109 @@
+"""Is a sampled record valid, and if not, why: one verdict with a stable reason and an explanation a person can read.
+
+Reasons, in the order in which they are looked for:
+
+| reason      | meaning                                                                  |
+|-------------|--------------------------------------------------------------------------|
+| utf8        | the sampled ids end inside a character                                   |
+| escape      | the sampled ids end inside an escape sequence                            |
+| length      | the record reached the length cap learnt in training without ending      |
+| empty       | the record has no text                                                   |
+| field_count | another number of fields than expected (only where one is expected)      |
+| validator   | the validator returned False or raised                                   |
+"""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from model.gen_text import split_fields
+from model.sampling import Sample
+
+Validator = Callable[[str], object]
+
+_ERRORS = {
+    "utf8": "the sampled ids end inside a character",
+    "escape": "the sampled ids end inside an escape sequence",
+}
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What was decided about one attempt.
+
+    Attributes:
+        valid: True or False; None where nothing judged the record.
+        reason: a word of the table above; None unless `valid` is False.
+        explain: a sentence for a person; None unless `valid` is False. May quote what a validator said about the record.
+    """
+
+    valid: bool | None
+    reason: str | None = None
+    explain: str | None = None
+
+
+@dataclass(frozen=True)
+class Judge:
+    """Decides about finished attempts. The same sample always gets the same verdict, provided the validator is a function.
+
+    Attributes:
+        validator: called with the text of a record. False or an exception: invalid; anything else, None included: valid.
+        field_count: how many fields a record must have; None: any.
+        delimiter: what separates the fields; needed where `field_count` is given.
+        quoted: delimiters inside double quotes do not separate fields.
+
+    Example:
+        >>> from model.sampling import SampleRequest
+        >>> judge = Judge(field_count=2, delimiter=",")
+        >>> judge(Sample(SampleRequest(0, 0), "a,b", "newline")).valid
+        True
+        >>> judge(Sample(SampleRequest(0, 0), "a,b,", "newline"))
+        Verdict(valid=False, reason='field_count', explain='3 fields instead of 2')
+        >>> Judge()(Sample(SampleRequest(0, 0), "a", "newline"))
+        Verdict(valid=None, reason=None, explain=None)
+    """
+
+    validator: Validator | None = None
+    field_count: int | None = None
+    delimiter: str | None = None
+    quoted: bool = False
+
+    def __call__(self, sample: Sample) -> Verdict:
+        if sample.error is not None:
+            return Verdict(False, sample.error, _ERRORS.get(sample.error, "the sampled ids are no text"))
+        if sample.finish_reason == "length":
+            return Verdict(False, "length", "the record reached the length cap without ending")
+        if sample.text == "":
+            return Verdict(False, "empty", "the record is empty")
+        if self.field_count is not None and self.delimiter is not None:
+            found = count_fields(sample.text, self.delimiter, self.quoted)
+            if found != self.field_count:
+                return Verdict(False, "field_count", f"{found} fields instead of {self.field_count}")
+        if self.validator is not None:
+            return _ask(self.validator, sample.text)
+        # A count that was checked is a judgement; without any check nothing judged the record.
+        return Verdict(None if self.field_count is None else True)
+
+
+def count_fields(text: str, delimiter: str, quoted: bool) -> int:
+    """Number of fields of a record; 0 where it cannot be split (a quoted field beyond the csv module's limit)."""
+    try:
+        return len(split_fields(text, delimiter, quoted))
+    except csv.Error:
+        return 0
+
+
+def _ask(validator: Validator, text: str) -> Verdict:
+    try:
+        answer = validator(text)
+    except Exception as error:
+        said = str(error)
+        return Verdict(False, "validator", type(error).__name__ + (f": {said}" if said else ""))
+    # `is False` alone would let numpy's False pass.
+    if isinstance(answer, bool | np.bool_) and not answer:
+        return Verdict(False, "validator", "the validator returned False")
+    return Verdict(True)
