@@ -1,0 +1,233 @@
+"""The command line. Reading it is cheap: TensorFlow and Beam are loaded by the stage that needs them, and not before."""
+
+from __future__ import annotations
+
+import errno
+import logging
+import sys
+from collections.abc import Callable, Sequence
+from importlib import metadata
+from typing import Annotated
+
+import typer
+
+from linesmith import console
+from linesmith.options import Given, command, our_flags
+from linesmith.settings import resolve
+from linesmith.summary import show_report
+from model.config import TensorFlowConfig
+from model.errors import EXIT_DONE, EXIT_INTERRUPTED, EXIT_OUR_FAULT, EXIT_USER, LinesmithError
+from pipelines.report import StageReport
+
+_log = logging.getLogger("linesmith")
+_ENVIRONMENT_ERRNOS = {errno.ENOSPC, errno.EACCES, errno.EPERM, errno.EROFS, errno.EDQUOT, errno.ENAMETOOLONG}
+_BEAM_HINT = (
+    "Every setting may also stand in a --config file. Beam pipeline options follow as they are, for example --runner "
+    "FlinkRunner --flink_master host:8081; an option that neither Linesmith nor Beam knows is refused."
+)
+
+app = typer.Typer(
+    name="linesmith",
+    help="Learn from line-delimited text and write synthetic records that keep its structure and statistics.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode="rich",
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def _run(given: Given) -> int:
+    config, beam_args = _prepare(given)
+    from pipelines import workflow
+
+    reports = workflow.run(config, beam_args, on_stage=_show)
+    return max(report.exit_code for report in reports)
+
+
+def _tokenize(given: Given) -> int:
+    config, beam_args = _prepare(given)
+    from pipelines.tokenize import tokenize
+
+    return _show(tokenize(config, beam_args))
+
+
+def _train(given: Given) -> int:
+    config, _ = _prepare(given)
+    from pipelines.train import train
+
+    return _show(train(config))
+
+
+def _generate(given: Given) -> int:
+    config, beam_args = _prepare(given)
+    from pipelines.generate import generate
+
+    return _show(generate(config, beam_args))
+
+
+def _plan(given: Given) -> int:
+    from linesmith.plan import show_plan
+
+    check_beam(given.beam_args)
+    show_plan(console.results(), resolve(given), given.beam_args)
+    return EXIT_DONE
+
+
+def _show(report: StageReport) -> int:
+    show_report(console.results(), report)
+    return report.exit_code
+
+
+def _prepare(given: Given) -> tuple[TensorFlowConfig, tuple[str, ...]]:
+    """Check everything that is cheap to check, then load what is not."""
+    from model import preflight
+    from model.run_dir import run_directory
+
+    config = resolve(given)
+    run_directory(config)
+    preflight.check(config, given.command)  # type: ignore[arg-type]
+    check_beam(given.beam_args)
+    _load_libraries()
+    return config, given.beam_args
+
+
+def check_beam(beam_args: Sequence[str]) -> None:
+    """Refuse unknown options; loads Beam only where there is something to check."""
+    if beam_args:
+        from model.quiet import quiet_import
+
+        with quiet_import():
+            from runners import check_beam_args
+        check_beam_args(beam_args, our_flags())
+
+
+def _load_libraries() -> None:
+    """Load the slow ones once, their start-up chatter held back (with --debug it is shown)."""
+    from model.quiet import quiet_import
+
+    if _log.isEnabledFor(logging.DEBUG):
+        return
+    _log.info("loading TensorFlow and Beam …")
+    with quiet_import():
+        import apache_beam  # noqa: F401
+        import tensorflow  # noqa: F401
+
+
+_COMMANDS: dict[str, tuple[Callable[[Given], int], str]] = {
+    "run": (_run, "Tokenize, train and generate; resumes where an earlier, equal run stopped."),
+    "tokenize": (_tokenize, "Read the input, set bad lines aside, fit a tokenizer and write training data."),
+    "train": (_train, "Train a model on the run directory's training data."),
+    "generate": (_generate, "Generate validated records from the model in --output. Needs nothing but that directory."),
+    "plan": (_plan, "Show what would run, with every default resolved, and run nothing."),
+}
+for _name, (_action, _doc) in _COMMANDS.items():
+    app.command(
+        _name,
+        help=_doc,
+        epilog=_BEAM_HINT,
+        context_settings={
+            "allow_extra_args": True,
+            "ignore_unknown_options": True,
+            "token_normalize_func": lambda name: name.replace("_", "-"),
+        },
+    )(command(_name, _action, _doc))  # type: ignore[arg-type]
+
+
+@app.command("doctor")
+def _doctor(
+    quick: Annotated[bool, typer.Option("--quick", help="Leave the smoke run out.")] = False,
+    debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks and the libraries' logs.")] = False,
+) -> int:
+    """Check this machine: versions, extras, CPUs, memory, GPU, and a smoke run of a few seconds."""
+    from linesmith.doctor import show_checks
+
+    return show_checks(console.results(), smoke=not quick)
+
+
+@app.command("demo")
+def _demo(
+    output: Annotated[str, typer.Option("--output", help="The run directory to make.")] = "demo-out",
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an earlier demo there.")] = False,
+    seconds: Annotated[int, typer.Option("--seconds", min=1, help="Most time to train.")] = 150,
+    lines: Annotated[int, typer.Option("--lines", min=20, help="Airports to learn from.")] = 8000,
+    num_lines: Annotated[int, typer.Option("--num-lines", min=1, help="Airports to make.")] = 600,
+    debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks and the libraries' logs.")] = False,
+) -> int:
+    """Do the whole job on real public data: learn the world's airports, then make up new ones."""
+    from linesmith.demo import DemoPlan, run_demo
+
+    plan = DemoPlan(output=output, overwrite=overwrite, seconds=seconds, lines=lines, num_lines=num_lines)
+    return run_demo(console.results(), plan, load=_load_libraries)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        console.results().print(f"linesmith {metadata.version('linesmith')}")
+        raise typer.Exit
+
+
+@app.callback()
+def _front(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")
+    ] = False,
+) -> None:
+    pass
+
+
+def run_command_line(args: Sequence[str]) -> int:
+    """Run one command and return its exit code; every error becomes one paragraph on standard error."""
+    debug = "--debug" in args
+    console.set_up_logging(debug)
+    try:
+        result = typer.main.get_command(app).main(list(args), prog_name="linesmith", standalone_mode=False)
+        return result if isinstance(result, int) else EXIT_DONE
+    except KeyboardInterrupt:
+        console.error("interrupted; run the same command again to go on where it stopped.")
+        return EXIT_INTERRUPTED
+    except SystemExit as leaving:  # a reader that went away, as in `linesmith plan | head`
+        return leaving.code if isinstance(leaving.code, int) else EXIT_OUR_FAULT
+    except Exception as failure:
+        if debug:
+            console.messages().print_exception()
+        message, code = explain(failure)
+        console.error(message)
+        return code
+
+
+def explain(failure: BaseException) -> tuple[str, int]:
+    """A sentence and an exit code. The text of an error that is not ours is left out: it may quote a record."""
+    for error in _chain(failure):
+        if isinstance(error, LinesmithError):
+            return " ".join(str(error).split()), error.exit_code
+    usage = getattr(failure, "format_message", None)
+    if callable(usage):
+        return f"{' '.join(str(usage()).split())} See linesmith --help.", int(getattr(failure, "exit_code", EXIT_USER))
+    if isinstance(failure, OSError) and failure.errno in _ENVIRONMENT_ERRNOS:
+        return (
+            f"{failure.strerror}: '{failure.filename}'; free or change that place and run the same command again.",
+            EXIT_USER,
+        )
+    if isinstance(failure, MemoryError):
+        return "out of memory; a smaller --batch-size, --rnn-units or --vocab-size needs less.", EXIT_USER
+    return (
+        f"{type(failure).__name__}: this is a fault of Linesmith, not of your input. Run the same command with --debug for the "
+        "traceback, which may quote records, and report it.",
+        EXIT_OUR_FAULT,
+    )
+
+
+def _chain(failure: BaseException) -> list[BaseException]:
+    """The error and what caused it: Beam wraps what its workers raise."""
+    chain: list[BaseException] = []
+    current: BaseException | None = failure
+    while current is not None and current not in chain:
+        chain.append(current)
+        current = current.__cause__ or (None if current.__suppress_context__ else current.__context__)
+    return chain
+
+
+def main() -> None:
+    """Entry point of the `linesmith` command."""
+    sys.exit(run_command_line(sys.argv[1:]))

@@ -1,0 +1,160 @@
+"""What a run would do, before anything is spent: every 'auto' resolved, what is read, in which order, how many steps."""
+
+from __future__ import annotations
+
+import glob
+import math
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from linesmith.options import PANELS, panel_of
+from linesmith.summary import human_bytes, human_count
+from model import preflight
+from model.config import TensorFlowConfig, fields
+from model.errors import DataError, ParameterError
+from model.files import read_json
+from model.manifest import read_manifest
+from model.run_dir import RunDirectory, run_directory, workspace
+
+_STAGES = ("tokenize", "train", "generate")
+
+
+def show_plan(console: Console, config: TensorFlowConfig, beam_args: Sequence[str] = ()) -> None:
+    """Print the plan; raise what the run would raise before its first stage."""
+    preflight.check(config, "run")
+    files = input_files(config)
+    console.print("[bold]Settings[/bold]")
+    console.print(_settings_table(config))
+    console.print("[bold]Resolved[/bold]")
+    console.print(_pairs(resolved(config, beam_args)))
+    if files:
+        console.print("[bold]Input[/bold]")
+        console.print(
+            _pairs({path: human_bytes(size) if size is not None else "remote" for path, size in files.items()})
+        )
+    if config.checkpoint_dir is not None:
+        console.print("[bold]Stages, in order[/bold]")
+        console.print(_pairs(stage_states(config)))
+
+
+def resolved(config: TensorFlowConfig, beam_args: Sequence[str] = ()) -> dict[str, str]:
+    """What stands behind each default that is decided elsewhere, and what an existing run has learnt."""
+    facts = {
+        "best epoch by": config.metric,
+        "early stopping": f"after {config.early_stopping_patience} epochs without improvement of {config.early_stopping_min_delta}"
+        if config.early_stopping
+        else "off",
+        "vocabulary": "characters, all that occur"
+        if config.vocab_size == 0
+        else f"SentencePiece {config.sentencepiece_type}, {config.vocab_size:,} pieces; fewer where the data is small",
+        "split": _split(config),
+        "runner": _runner(beam_args),
+        "weights to generate with": config.checkpoint or ("best" if config.save_best_model else "last"),
+        "invalid records": f"at most {config.max_invalid:,}"
+        if config.max_invalid is not None
+        else f"end the run only below a valid rate of {config.min_valid_rate:g}",
+    }
+    return facts | (_learnt(config) if config.checkpoint_dir is not None else {})
+
+
+def input_files(config: TensorFlowConfig) -> dict[str, int | None]:
+    """The files behind `--input`, with their sizes; None for what is not on this machine.
+
+    Raises:
+        DataError: nothing is there.
+    """
+    given = config.input_data_path
+    patterns = [] if given is None else [given] if isinstance(given, str) else given
+    found: dict[str, int | None] = {}
+    for pattern in patterns:
+        if "://" in pattern:
+            found[pattern] = None
+            continue
+        paths = sorted(path for path in glob.glob(pattern, recursive=True) if os.path.isfile(path))
+        if not paths:
+            what = "is a directory; give the files in it" if os.path.isdir(pattern) else "matches no file"
+            raise DataError(f"LS205: --input '{pattern}' {what}, for example --input '{pattern.rstrip('/')}/*.csv'.")
+        found |= {path: os.path.getsize(path) for path in paths}
+    return found
+
+
+def stage_states(config: TensorFlowConfig) -> dict[str, str]:
+    """What would happen to each stage."""
+    run, space = run_directory(config), workspace(config)
+    places = {"tokenize": space.training_data, "train": space.model, "generate": run.synthetic}
+    states = {}
+    for stage in _STAGES:
+        complete = read_manifest(places[stage]) is not None
+        states[stage] = "complete" if complete and not (config.overwrite and stage == "generate") else "to do"
+    return states
+
+
+def _settings_table(config: TensorFlowConfig) -> Table:
+    table = Table.grid(padding=(0, 2))
+    plain = config.as_dict()
+    panels: dict[str, list[str]] = {}
+    for name, info in fields().items():
+        if name in plain:
+            panels.setdefault(panel_of(name, info), []).append(name)
+    for panel in PANELS.values():
+        for name in panels.get(panel, []):
+            changed = plain[name] != fields()[name].default
+            table.add_row("  " + name, _shown(plain[name]), "given" if changed else "", panel)
+    return table
+
+
+def _pairs(facts: dict[str, str]) -> Table:
+    table = Table.grid(padding=(0, 2))
+    for name, value in facts.items():
+        table.add_row("  " + name, value)
+    return table
+
+
+def _shown(value: object) -> str:
+    return "–" if value is None else ", ".join(map(str, value)) if isinstance(value, list) else str(value)
+
+
+def _split(config: TensorFlowConfig) -> str:
+    validation = 0.2 if config.validation_split else 0.0
+    train = 1 - validation - config.holdout_fraction
+    return f"train {train:.0%}, validation {validation:.0%}, holdout {config.holdout_fraction:.0%}, by content"
+
+
+def _runner(beam_args: Sequence[str]) -> str:
+    if not beam_args:
+        return "FnApiRunner, in this process"
+    from runners import pipeline_options, runner_name
+
+    return runner_name(pipeline_options(beam_args))
+
+
+def _learnt(config: TensorFlowConfig) -> dict[str, str]:
+    """Counts that an existing run directory holds, and the training steps they make."""
+    try:
+        run = run_directory(config)
+    except ParameterError:
+        return {}
+    manifest = read_manifest(run.training_data)
+    if manifest is None:
+        return {}
+    counts = manifest.get("counts", {})
+    facts = {
+        name.replace("_", " "): human_count(value) for name, value in counts.items() if not isinstance(value, dict)
+    }
+    steps = _steps(config, run, counts)
+    return facts | ({"steps": steps} if steps else {})
+
+
+def _steps(config: TensorFlowConfig, run: RunDirectory, counts: dict[str, object]) -> str | None:
+    tokens = counts.get("train_tokens")
+    if tokens is None and (run.training_data / "statistics.json").is_file():
+        statistics = read_json(Path(run.training_data / "statistics.json"), "the statistics of the training data")
+        tokens = statistics.get("train_tokens") if isinstance(statistics, dict) else None
+    if not isinstance(tokens, int):
+        return None
+    an_epoch = math.ceil(tokens / (config.seq_length * config.batch_size))
+    return f"about {an_epoch:,} an epoch, {an_epoch * config.epochs:,} at most"

@@ -1,0 +1,21 @@
+"""On this machine: Beam's in-process runner, or one process a worker with `--direct_num_workers`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from apache_beam.options.pipeline_options import PipelineOptions
+
+NAMES = ("DirectRunner", "FnApiRunner", "SwitchingDirectRunner")
+IN_PROCESS = "FnApiRunner"
+
+
+def complete(options: PipelineOptions) -> None:
+    """Name the in-process runner, and give several workers the processes without which Beam would ignore their number."""
+    from apache_beam.options.pipeline_options import DirectOptions, StandardOptions
+
+    options.view_as(StandardOptions).runner = IN_PROCESS
+    direct = options.view_as(DirectOptions)
+    if direct.direct_num_workers != 1 and direct.direct_running_mode == "in_memory":
+        direct.direct_running_mode = "multi_processing"
