@@ -22,7 +22,7 @@ def save_arrays(path: str | Path, arrays: Mapping[str, np.ndarray], state: Mappi
     packed = {name.replace("/", "|"): np.asarray(array) for name, array in arrays.items()}
     packed[_STATE] = np.frombuffer(json.dumps(state if state is not None else {}).encode("utf-8"), np.uint8)
     with atomic_path(path) as temporary, open(temporary, "wb") as out:
-        np.savez(out, **packed)  # type: ignore[arg-type]
+        np.savez(out, **packed)
 
 
 def load_arrays(path: str | Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:

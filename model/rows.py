@@ -112,5 +112,14 @@ def materialise(store: TokenStore, rows: Sequence[Sequence[int]]) -> Batch:
             weights[b, at:end] = 1
             keep[b, at] = 0
             at = end
-    time_first = [np.ascontiguousarray(np.swapaxes(array, 0, 1)) for array in (inputs, targets, keep, weights)]
-    return Batch(*time_first, records=sum(len(row) for row in rows))
+    return Batch(
+        inputs=_time_first(inputs),
+        targets=_time_first(targets),
+        keep=_time_first(keep),
+        weights=_time_first(weights),
+        records=sum(len(row) for row in rows),
+    )
+
+
+def _time_first(array: np.ndarray) -> np.ndarray:
+    return np.ascontiguousarray(np.swapaxes(array, 0, 1))

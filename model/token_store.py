@@ -6,9 +6,10 @@ their content, so that training does not depend on how an earlier stage cut its 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -84,11 +85,11 @@ def build_token_store(files: Sequence[Path], work: Path, *, vocab_size: int, exp
         )
     order = np.argsort(np.concatenate(hashes), kind="stable")
     starts = np.concatenate([[0], np.cumsum(all_lengths)[:-1]]) if expected else np.empty(0, np.int64)
-    mapped = np.memmap(work, dtype, "r") if expected else np.empty(0, dtype)
+    mapped: npt.NDArray[Any] = np.memmap(work, dtype, "r") if expected else np.empty(0, dtype)
     return TokenStore(mapped, starts[order].astype(np.int64), all_lengths[order], chars)
 
 
-def _read(file: Path):  # type: ignore[no-untyped-def]
+def _read(file: Path) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]]:
     """Batches of (ids, lengths, hashes, chars) of a shard."""
     import tensorflow as tf
 
