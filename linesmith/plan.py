@@ -45,7 +45,7 @@ def resolved(config: TensorFlowConfig, beam_args: Sequence[str] = ()) -> dict[st
     """What stands behind each default that is decided elsewhere, and what an existing run has learnt."""
     facts = {
         "best epoch by": config.metric,
-        "early stopping": f"after {config.early_stopping_patience} epochs without improvement of {config.early_stopping_min_delta}"
+        "early stopping": f"after {config.early_stopping_patience} epochs without {config.early_stopping_min_delta} gained"
         if config.early_stopping
         else "off",
         "vocabulary": "characters, all that occur"

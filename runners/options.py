@@ -6,7 +6,7 @@ import argparse
 import difflib
 import importlib.util
 from collections.abc import Iterable, Iterator, Sequence
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from model.config import fields
 from model.errors import ParameterError
@@ -98,7 +98,7 @@ def _beam_parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _subclasses(root: type) -> Iterator[type]:
+def _subclasses(root: Any) -> Iterator[Any]:
     for child in root.__subclasses__():
         yield child
         yield from _subclasses(child)

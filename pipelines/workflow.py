@@ -1,0 +1,128 @@
+"""The whole job under one lock: tokenize, train, generate. What an earlier, equal run finished is not done again."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from model import preflight
+from model.config import MOOT, Stage, TensorFlowConfig
+from model.config_io import config_from_model_dir
+from model.errors import DataError
+from model.manifest import read_manifest
+from model.run_dir import RunDirectory, locked, refuse_complete, run_directory, workspace
+from pipelines.report import StageReport
+
+if TYPE_CHECKING:
+    from model.tokenizers import CharTokenizerTrainer, SentencePieceTokenizerTrainer
+
+_log = logging.getLogger("linesmith")
+
+
+def run(
+    config: TensorFlowConfig, beam_args: Sequence[str] = (), on_stage: Callable[[StageReport], Any] | None = None
+) -> list[StageReport]:
+    """Tokenize, train and generate.
+
+    Args:
+        config: the settings; `checkpoint_dir` is the run directory.
+        beam_args: Beam pipeline options, as on a command line.
+        on_stage: told of each stage when it is done.
+
+    Returns:
+        One report a stage, in order.
+
+    Raises:
+        LinesmithError: the run directory holds a complete run, one of other settings, or a stage fails.
+    """
+    from pipelines.generate import generate_locked
+
+    preflight.check(config, "run")
+    tell = on_stage or (lambda report: None)
+    directory = run_directory(config)
+    with locked(directory):
+        refuse_complete(directory.synthetic, "run", config.overwrite)
+        reports = _learn(config, beam_args, tell)
+        report = generate_locked(config, beam_args)
+        tell(report)
+    return [*reports, report]
+
+
+def train(
+    config: TensorFlowConfig,
+    tokenizer_trainer: CharTokenizerTrainer | SentencePieceTokenizerTrainer | None = None,
+) -> list[StageReport]:
+    """Tokenize and train in one call, as scripts of the LSTM workflow expect.
+
+    Args:
+        config: the settings; `checkpoint_dir` is the run directory.
+        tokenizer_trainer: replaces the tokenizer settings of `config`.
+
+    Returns:
+        One report a stage, in order.
+
+    Raises:
+        LinesmithError: the run directory holds a complete model, one of other settings, or a stage fails.
+    """
+    if tokenizer_trainer is not None:
+        config = tokenizer_trainer.apply(config)
+    preflight.check(config, "tokenize", "train")
+    directory = run_directory(config)
+    with locked(directory):
+        refuse_complete(directory.model, "model", config.overwrite)
+        return _learn(config, (), lambda report: None)
+
+
+def _learn(config: TensorFlowConfig, beam_args: Sequence[str], tell: Callable[[StageReport], Any]) -> list[StageReport]:
+    """Tokenize and train, or say why not. The lock is held."""
+    from pipelines.tokenize import is_current, tokenize_locked
+    from pipelines.train import train_locked
+
+    space = workspace(config)
+    _refuse_other_settings(config, space)
+    reports = []
+    current = is_current(config)
+    if not current and space.has_model():
+        raise DataError(
+            f"LS204: '{space.root}' holds a model of other input than --input now gives; choose another --output, or pass "
+            "--overwrite to begin anew.",
+            code="LS204",
+        )
+    if current:
+        reports.append(_skipped("tokenize", space.training_data, "the training data are complete and current"))
+    else:
+        reports.append(tokenize_locked(config, beam_args))
+    tell(reports[-1])
+    if space.has_model():
+        reports.append(_skipped("train", space.model, "the model is complete, of equal settings and data"))
+    else:
+        reports.append(train_locked(config))
+    tell(reports[-1])
+    return reports
+
+
+def _skipped(stage: Stage, place: Path, why: str) -> StageReport:
+    return StageReport(stage, outputs={stage: str(place)}, notices=[f"{stage} is left out: {why}"])
+
+
+def _refuse_other_settings(config: TensorFlowConfig, space: RunDirectory) -> None:
+    """A begun run goes on with the settings it was begun with, or not at all.
+
+    Raises:
+        DataError: a setting differs; the message names it.
+    """
+    if config.overwrite or not space.params.is_file():
+        return
+    begun = config_from_model_dir(space.root)
+    stages: tuple[Stage, ...] = ("tokenize", "train") if read_manifest(space.training_data) else ("train",)
+    before = {"seed": begun.seed, **begun.stage_settings(*stages)}
+    now = {"seed": config.seed, **config.stage_settings(*stages)}
+    for name, value in now.items():
+        if before[name] != value and name not in MOOT:
+            raise DataError(
+                f"LS204: '{space.root}' holds a run that was begun with {name} {before[name]!r}, and {name} is now {value!r}. "
+                "Give the same settings to go on with it, another --output, or --overwrite to begin anew.",
+                code="LS204",
+            )
