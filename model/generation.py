@@ -21,7 +21,7 @@ from typing import Protocol
 
 from model.errors import GenerationError
 from model.ledger import Ledger, Outcome, UnitSettings
-from model.sampling import Sample, SampleRequest
+from model.sampling import Sample, Sampler, SampleRequest
 from model.validation import Verdict
 
 # With fewer requests than this waiting, rows of the sampler are about to stand idle.
@@ -191,6 +191,15 @@ class _Requests:
 
     def _request(self, index: int, attempt: int) -> SampleRequest:
         return SampleRequest(index, attempt, self._unit.start_of(index).ids)
+
+
+def open_sampler(run_dir: str, checkpoint: str | None = None, threads: int | None = None) -> SampleSource:
+    """Load the model of a run directory; imports TensorFlow.
+
+    Raises:
+        DataError, ParameterError: as `Sampler`.
+    """
+    return Sampler(run_dir, checkpoint=checkpoint, threads=threads)
 
 
 def plan_units(

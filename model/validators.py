@@ -34,6 +34,12 @@ class ValidatorSource:
     function: str
     source: str | None = None
 
+    @property
+    def identity(self) -> dict[str, str | None]:
+        """What a manifest says about it: the option, and the digest of a file's text."""
+        digest = None if self.source is None else hashlib.sha256(self.source.encode("utf-8")).hexdigest()
+        return {"option": self.option, "sha256": digest}
+
     def load(self) -> Validator:
         """The function. Runs the file, or imports the module.
 

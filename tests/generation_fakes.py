@@ -5,13 +5,18 @@ from __future__ import annotations
 import hashlib
 import random
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
-from model.errors import TokenizerError
+from model.config import TensorFlowConfig
+from model.config_io import save_params
+from model.errors import DataError
 from model.sampling import Sample, SampleRequest
-from model.tokenizers.base import Tokenizer
+from model.tokenizers import CharTokenizer, tokenizer_from_model_dir
+from model.tokenizers.fields import FieldFormat
+from model.trained_model import ModelInfo, write_model_info
 
 
 def uniform(*identity: object) -> float:
@@ -59,23 +64,54 @@ class FakeSampler:
             yield self.answer(seed, done)
 
 
-class FakeTokenizer(Tokenizer):
-    """Ids are code points; only ASCII is known."""
+@dataclass
+class OfRun:
+    """Three-field records whose prefix is decoded by the tokenizer of a run directory."""
 
-    field_delimiter: str | None = ","
-    quoted = False
-    total_vocab_size = 128
-    never_sampled: Sequence[int] = ()
-    digest = "fake"
+    run_dir: str
+    bad_share: float = 0.3
 
-    def encode_to_ids(self, text: str) -> list[int]:
-        for character in text:
-            if ord(character) >= 128:
-                raise TokenizerError(f"U+{ord(character):04X} is not in the vocabulary")
-        return [ord(character) for character in text]
+    def __call__(self, seed: int, request: SampleRequest) -> Sample:
+        text = tokenizer_from_model_dir(self.run_dir).decode_from_ids(request.prefix)
+        asked = SampleRequest(request.index, request.attempt, tuple(map(ord, text)))
+        return replace(three_fields(seed, asked, self.bad_share), request=request)
 
-    def decode_from_ids(self, ids: Sequence[int]) -> str:
-        return "".join(map(chr, ids))
 
-    def save(self, directory: str | Path) -> None:
-        raise NotImplementedError
+def open_fake(run_dir: str, checkpoint: str | None = None, threads: int | None = None) -> FakeSampler:
+    """Stands in for `open_sampler`. A checkpoint 'rows=<n>' sets the rows, to show that they do not matter."""
+    rows = 16 if checkpoint is None else int(checkpoint.removeprefix("rows="))
+    return FakeSampler(OfRun(run_dir), rows=rows, shuffle=rows)
+
+
+def open_hopeless(run_dir: str, checkpoint: str | None = None, threads: int | None = None) -> FakeSampler:
+    return FakeSampler(OfRun(run_dir, bad_share=1.0))
+
+
+def open_broken(run_dir: str, checkpoint: str | None = None, threads: int | None = None) -> FakeSampler:
+    raise DataError("LS206: the weights are damaged", code="LS206")
+
+
+def fake_run(root: Path, field_count: int | None = 3, columns: list[str] | None = None, **settings: Any) -> Path:
+    """A run directory with everything but weights: a tokenizer of ASCII, comma-separated."""
+    root.mkdir(parents=True, exist_ok=True)
+    config = TensorFlowConfig(**{"checkpoint_dir": str(root), "field_delimiter": ",", **settings})
+    save_params(config, root)
+    tokenizer = CharTokenizer(range(32, 127), FieldFormat(config.field_delimiter, config.quoted))
+    tokenizer.save(root / "tokenizer")
+    info = ModelInfo(
+        vocab_size=tokenizer.total_vocab_size,
+        embedding_dim=4,
+        rnn_units=4,
+        rnn_layers=1,
+        length_cap_tokens=50,
+        field_count=field_count,
+        columns=columns,
+        tokenizer_digest=tokenizer.digest,
+        default_checkpoint="best",
+        weights_digest="0" * 64,
+        best_epoch=0,
+        last_epoch=0,
+        stopped="epochs",
+    )
+    write_model_info(root / "model", info)
+    return root

@@ -1,0 +1,52 @@
+"""What else the bytes of a generation depend on: TensorFlow's version and the vector instructions of the processor."""
+
+from __future__ import annotations
+
+import platform
+from functools import lru_cache
+from importlib import metadata
+from pathlib import Path
+
+# Instruction sets for which TensorFlow has kernels of their own; others do not change results.
+_FEATURES = (
+    "avx",
+    "avx2",
+    "fma",
+    "avx512f",
+    "avx512_vnni",
+    "avx512_bf16",
+    "amx_tile",
+    "amx_bf16",
+    "asimd",
+    "sve",
+    "bf16",
+)
+
+
+def cpu_features(cpuinfo: str) -> str:
+    """The relevant features in the text of /proc/cpuinfo, in a fixed order.
+
+    Example:
+        >>> cpu_features("flags : fpu avx2 avx sse")
+        'avx avx2'
+    """
+    for line in cpuinfo.splitlines():
+        name, _, flags = line.partition(":")
+        if name.strip() in ("flags", "Features"):
+            found = set(flags.split())
+            return " ".join(feature for feature in _FEATURES if feature in found)
+    return ""
+
+
+@lru_cache(maxsize=1)
+def environment() -> dict[str, str]:
+    """TensorFlow's version (found without importing it), the architecture, and the processor's features."""
+    try:
+        tensorflow = metadata.version("tensorflow")
+    except metadata.PackageNotFoundError:
+        tensorflow = "none"
+    try:
+        cpuinfo = Path("/proc/cpuinfo").read_text("utf-8", errors="replace")
+    except OSError:
+        cpuinfo = ""
+    return {"tensorflow": tensorflow, "machine": platform.machine(), "cpu": cpu_features(cpuinfo)}

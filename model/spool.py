@@ -1,0 +1,190 @@
+"""Where the units of a generation leave their work until the driver publishes it.
+
+```
+SPOOL/synthetic/part-*     shards of valid records, one a unit and format
+SPOOL/invalid/part-*       shards of invalid records, one a unit that has any
+SPOOL/units/unit-*.json    what each unit did (`UnitSummary`), written after its shards
+SPOOL/units/stopped-*      the unit was stopped: later ones need not run
+SPOOL/units/failure.json   an error the user can mend, from any worker
+```
+
+Everything is renamed into place under a name that is a function of the unit, so a unit may run any number of times. The
+directory must be reachable by the driver and by all workers under the same path.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from model import errors
+from model.cpu import environment
+from model.files import read_json, sha256_file, write_bytes, write_json
+from model.generation import UnitResult
+from model.record_layout import RecordLayout
+from model.writers import shard_name, write_invalid, write_records
+
+
+@dataclass(frozen=True)
+class Shard:
+    """A file of a unit."""
+
+    name: str
+    format: str
+    records: int
+    bytes: int
+    sha256: str
+
+
+@dataclass(frozen=True)
+class UnitSummary:
+    """What a unit did, without its records. All but `seconds` and `environment` is reproducible."""
+
+    number: int
+    records: int
+    missing: int
+    reasons: Mapping[str, int]
+    attempts: int
+    characters: int
+    stopped: str | None
+    seconds: float
+    shards: tuple[Shard, ...] = ()
+    invalid: Shard | None = None
+    environment: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def invalid_count(self) -> int:
+        return sum(self.reasons.values())
+
+
+@dataclass(frozen=True)
+class Spool:
+    """The directory, and how records are written there. Creating one touches nothing on disk.
+
+    Attributes:
+        directory: its path, the same for driver and workers.
+        formats: output formats of valid records.
+        layout: how a record becomes a row.
+        total: number of units of the run.
+    """
+
+    directory: str
+    formats: tuple[str, ...]
+    layout: RecordLayout
+    total: int
+
+    @property
+    def synthetic(self) -> Path:
+        return Path(self.directory) / "synthetic"
+
+    @property
+    def invalid(self) -> Path:
+        return Path(self.directory) / "invalid"
+
+    @property
+    def _units(self) -> Path:
+        return Path(self.directory) / "units"
+
+    def create(self) -> None:
+        for directory in (self.synthetic, self.invalid, self._units):
+            directory.mkdir(parents=True, exist_ok=True)
+
+    def write(self, result: UnitResult) -> UnitSummary:
+        """Write a unit's shards, then its summary.
+
+        Raises:
+            DataError: the disk is full or cannot be written.
+        """
+        try:
+            summary = self._write(result)
+            write_json(self._summary_path(summary.number), asdict(summary))
+            if summary.stopped is not None:
+                write_bytes(self._units / f"stopped-{summary.number:05d}", b"")
+        except OSError as error:
+            raise errors.DataError(
+                f"LS209: --output: '{self.directory}' cannot be written ({error.strerror}); make room or choose another "
+                "--output. What stood there before is untouched.",
+                code="LS209",
+            ) from None
+        return summary
+
+    def must_skip(self, number: int) -> bool:
+        """A former unit was stopped, or any failed: the records of this one would not be published."""
+        if (self._units / "failure.json").exists():
+            return True
+        return any(int(mark.name.removeprefix("stopped-")) < number for mark in self._units.glob("stopped-*"))
+
+    def summary(self, number: int) -> UnitSummary | None:
+        """A unit's summary; None where it was skipped."""
+        path = self._summary_path(number)
+        if not path.exists():
+            return None
+        plain: dict[str, Any] = read_json(path, "a unit's summary")
+        plain["shards"] = tuple(Shard(**shard) for shard in plain["shards"])
+        plain["invalid"] = None if plain["invalid"] is None else Shard(**plain["invalid"])
+        return UnitSummary(**plain)
+
+    def discard(self, number: int) -> None:
+        """Remove what a unit left."""
+        for output_format in self.formats:
+            (self.synthetic / shard_name(number, self.total, output_format)).unlink(missing_ok=True)
+        (self.invalid / shard_name(number, self.total, "avro")).unlink(missing_ok=True)
+        self._summary_path(number).unlink(missing_ok=True)
+
+    def note_failure(self, error: errors.LinesmithError) -> None:
+        """Tell the driver about an error that is not worth a retry."""
+        write_json(
+            self._units / "failure.json", {"kind": type(error).__name__, "message": str(error), "code": error.code}
+        )
+
+    def failure(self) -> errors.LinesmithError | None:
+        """The error a worker noted, or None."""
+        path = self._units / "failure.json"
+        if not path.exists():
+            return None
+        noted = read_json(path, "a worker's error")
+        kind = getattr(errors, noted["kind"], errors.GenerationError)
+        return kind(noted["message"], code=noted["code"])
+
+    def _summary_path(self, number: int) -> Path:
+        return self._units / f"unit-{number:05d}.json"
+
+    def _write(self, result: UnitResult) -> UnitSummary:
+        number = result.unit.number
+        records = [(outcome.text, result.unit.start_of(outcome.index).text) for outcome in result.valid]
+        shards = []
+        for output_format in self.formats:
+            path = self.synthetic / shard_name(number, self.total, output_format)
+            write_records(path, output_format, records, self.layout)
+            shards.append(describe(path, output_format, len(records)))
+        invalid = None
+        if result.invalid:
+            path = self.invalid / shard_name(number, self.total, "avro")
+            write_invalid(
+                path,
+                (
+                    {"index": o.index, "attempt": o.attempt, "text": o.text, "reason": o.reason, "explain": o.explain}
+                    for o in result.invalid
+                ),
+            )
+            invalid = describe(path, "avro", len(result.invalid))
+        return UnitSummary(
+            number=number,
+            records=len(records),
+            missing=len(result.missing),
+            reasons=dict(sorted(result.reasons.items())),
+            attempts=result.attempts,
+            characters=result.characters,
+            stopped=result.stopped,
+            seconds=result.seconds,
+            shards=tuple(shards),
+            invalid=invalid,
+            environment=environment(),
+        )
+
+
+def describe(path: Path, output_format: str, records: int) -> Shard:
+    """A shard that lies on disk."""
+    return Shard(path.name, output_format, records, path.stat().st_size, sha256_file(path))

@@ -1,0 +1,145 @@
+"""Work units in, shards out: Reshuffle → RunInference → write. Yields one `UnitSummary` a unit that ran."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import apache_beam as beam
+from apache_beam.metrics import Metrics
+from apache_beam.ml.inference.base import ModelHandler, RunInference
+
+from model.errors import LinesmithError
+from model.generation import SampleSource, UnitResult, WorkUnit, generate_unit
+from model.ledger import UnitSettings
+from model.spool import Spool, UnitSummary
+from model.validation import Judge
+from model.validators import ValidatorSource
+
+METRICS_NAMESPACE = "linesmith.generate"
+
+
+@dataclass
+class LoadedModel:
+    """A sampler and a judge, or the error that kept them from being loaded. One unit at a time uses it."""
+
+    sampler: SampleSource | None = None
+    judge: Judge | None = None
+    failure: LinesmithError | None = None
+
+    def __post_init__(self) -> None:
+        self.turn = threading.Lock()  # a runner may call one process's model from several threads
+
+
+class RecordGenerator(ModelHandler[WorkUnit, UnitResult, LoadedModel]):
+    """Generates units; the model is loaded once a process. Units that need not run, and those after an error, yield nothing.
+
+    Errors that the user can mend are noted in the spool instead of raised: a runner would retry them, in vain.
+
+    Args:
+        open_sampler: loads the model; called on the worker, where it may import TensorFlow.
+        settings: what decides about attempts.
+        judge: decides about samples; its validator is set on the worker.
+        validator: where the validator comes from, or None.
+        spool: where units leave their work.
+    """
+
+    def __init__(
+        self,
+        open_sampler: Callable[[], SampleSource],
+        settings: UnitSettings,
+        judge: Judge,
+        validator: ValidatorSource | None,
+        spool: Spool,
+    ) -> None:
+        super().__init__()
+        self._open_sampler = open_sampler
+        self._settings = settings
+        self._judge = judge
+        self._validator = validator
+        self._spool = spool
+
+    def load_model(self) -> LoadedModel:
+        try:
+            validator = None if self._validator is None else self._validator.load()
+            judge = Judge(validator, self._judge.field_count, self._judge.delimiter, self._judge.quoted)
+            return LoadedModel(self._open_sampler(), judge)
+        except LinesmithError as error:
+            return LoadedModel(failure=error)
+
+    def run_inference(
+        self, batch: Sequence[WorkUnit], model: LoadedModel, inference_args: dict[str, Any] | None = None
+    ) -> Iterable[UnitResult]:
+        return list(self._results(batch, model))
+
+    def _results(self, batch: Sequence[WorkUnit], model: LoadedModel) -> Iterator[UnitResult]:
+        for unit in batch:
+            if model.failure is not None or model.sampler is None or model.judge is None:
+                if model.failure is not None:
+                    self._spool.note_failure(model.failure)
+                continue
+            with model.turn:
+                if self._spool.must_skip(unit.number):
+                    continue
+                try:
+                    yield generate_unit(model.sampler, unit, self._settings, model.judge)
+                except LinesmithError as error:
+                    self._spool.note_failure(error)
+
+    def get_num_bytes(self, batch: Sequence[WorkUnit]) -> int:
+        return sum(8 * len(start.ids) for unit in batch for start in unit.starts)
+
+    def get_metrics_namespace(self) -> str:
+        return METRICS_NAMESPACE
+
+    def batch_elements_kwargs(self) -> Mapping[str, Any]:
+        return {"min_batch_size": 1, "max_batch_size": 1}  # a unit is a batch of its own
+
+
+class _WriteUnit(beam.DoFn):
+    """Writes a unit's shards and counts. The counters repeat what the summaries say, for a runner's own display."""
+
+    def __init__(self, spool: Spool) -> None:
+        self._spool = spool
+
+    def process(self, result: UnitResult) -> Iterator[UnitSummary]:
+        try:
+            summary = self._spool.write(result)
+        except LinesmithError as error:
+            self._spool.note_failure(error)
+            return
+        counts = {
+            "records_valid": summary.records,
+            "records_missing": summary.missing,
+            "attempts": summary.attempts,
+            "characters": summary.characters,
+            "milliseconds": round(1000 * summary.seconds),
+            **{f"invalid_{reason}": count for reason, count in summary.reasons.items()},
+        }
+        for name, count in counts.items():
+            Metrics.counter(METRICS_NAMESPACE, name).inc(count)
+        yield summary
+
+
+@dataclass
+class GenerateRecords(beam.PTransform):
+    """`PCollection[WorkUnit]` → `PCollection[UnitSummary]`; the shards lie in the generator's spool.
+
+    Guarantee: files and summaries depend on the units only, not on bundles, workers or retries (`seconds` aside).
+    """
+
+    generator: RecordGenerator
+    spool: Spool
+
+    def __post_init__(self) -> None:
+        super().__init__()
+
+    def expand(self, units: beam.PCollection[WorkUnit]) -> beam.PCollection[UnitSummary]:
+        return (
+            units
+            | "Spread over workers" >> beam.Reshuffle()  # else all units fuse with Create onto one worker
+            | "Generate" >> RunInference(self.generator)
+            | "Write shards" >> beam.ParDo(_WriteUnit(self.spool))
+        )
