@@ -37,7 +37,8 @@ class LanguageModel(keras.Model):
         seed: int = 0,
         **kwargs: Any,
     ):
-        super().__init__(**kwargs)
+        # A fixed name: variables are saved by path, and Keras numbers the models of a process otherwise.
+        super().__init__(**{"name": "language_model", **kwargs})
         self.vocab_size = vocab_size
         # Keras takes 32-bit seeds; each layer draws from its own.
         base = (seed ^ (seed >> 31)) % (2**31 - 100)

@@ -98,7 +98,7 @@ def _read(file: Path) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray, np.n
         "record_hash": tf.io.FixedLenFeature([], tf.int64),
         "num_chars": tf.io.FixedLenFeature([], tf.int64),
     }
-    shard = tf.data.TFRecordDataset(str(file), "GZIP", buffer_size=1 << 20).batch(_BATCH)
+    shard = tf.data.TFRecordDataset(str(file), "GZIP").batch(_BATCH)
     try:
         for batch in shard.map(lambda serialized: tf.io.parse_example(serialized, features)).prefetch(2):
             ids = batch["ids"]

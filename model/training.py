@@ -151,7 +151,8 @@ class Trainer:
             if not finished:
                 self._save()
                 return self.state
-            self._close_epoch()
+            if self.state.step > 0 or not self.state.history:  # no row for an epoch that time did not let begin
+                self._close_epoch()
         self._save()
         return self.state
 

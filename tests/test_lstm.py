@@ -1,0 +1,101 @@
+"""The fast LSTM against Keras' own, and a packed row against its records one at a time."""
+
+from __future__ import annotations
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from model import rows
+from model.language_model import LanguageModel, token_losses
+from model.lstm import LSTM
+from tests.token_stores import random_records, store_of
+
+T, B, D, U = 11, 5, 12, 20
+
+
+def _gradients(function, sources):
+    with tf.GradientTape() as tape:
+        tape.watch(sources)
+        loss = function()
+    return [loss, *tape.gradient(loss, sources)]
+
+
+@pytest.fixture(scope="module")
+def layers():
+    reference = keras.layers.LSTM(U, return_sequences=True)
+    reference.build((B, T, D))
+    ours = LSTM(U, seed=1)
+    ours.build((T, B, D))
+    reference.set_weights([w + 0.1 * np.random.default_rng(3).normal(size=w.shape) for w in reference.get_weights()])
+    ours.set_weights(reference.get_weights())
+    return reference, ours
+
+
+def test_equals_keras_forward_and_gradient(layers):
+    reference, ours = layers
+    random = np.random.default_rng(0)
+    x = tf.constant(random.normal(size=(B, T, D)), tf.float32)
+    weigh = tf.constant(random.normal(size=(B, T, U)), tf.float32)
+    keep = tf.ones([T, B, 1])
+    expected = _gradients(
+        lambda: tf.reduce_sum(reference(x) * weigh), [x, *[w.value for w in reference.trainable_weights]]
+    )
+    found = _gradients(
+        lambda: tf.reduce_sum(tf.transpose(ours(tf.transpose(x, [1, 0, 2]), keep), [1, 0, 2]) * weigh),
+        [x, *[w.value for w in ours.trainable_weights]],
+    )
+    for one, other in zip(expected, found, strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-5)
+
+
+def test_a_zeroed_keep_starts_afresh(layers):
+    """Output and gradient after a reset are those of a sequence of its own."""
+    _, ours = layers
+    x = tf.constant(np.random.default_rng(1).normal(size=(T, B, D)), tf.float32)
+    cut = 4
+    keep = tf.constant(np.where(np.arange(T) == cut, 0.0, 1.0).reshape(T, 1, 1) * np.ones([T, B, 1]), tf.float32)
+    kernel = [w.value for w in ours.trainable_weights]
+    packed = _gradients(lambda: tf.reduce_sum(ours(x, keep) ** 2), [x, *kernel])
+
+    def apart():
+        halves = [x[:cut], x[cut:]]
+        return tf.add_n([tf.reduce_sum(ours(half, tf.ones([half.shape[0], B, 1])) ** 2) for half in halves])
+
+    for one, other in zip(packed, _gradients(apart, [x, *kernel]), strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-4)
+
+
+def test_without_the_reset_the_result_differs(layers):
+    """The control of the test above: it can fail."""
+    _, ours = layers
+    x = tf.constant(np.random.default_rng(1).normal(size=(T, B, D)), tf.float32)
+    keep = np.ones([T, B, 1], np.float32)
+    carried = ours(x, tf.constant(keep))
+    keep[4] = 0
+    assert np.abs(carried - ours(x, tf.constant(keep))).max() > 1e-2
+
+
+def test_a_packed_batch_has_the_loss_of_its_records_one_by_one():
+    model = LanguageModel(9, embedding_dim=8, units=16, layers=2, dropout=0.0, seed=5)
+    store = store_of(random_records(30, 9, 12))
+    batches = rows.epoch_batches(store, batch_size=4, seq_length=20, seed=1, epoch=0)
+    assert any(len(row) > 1 for batch in batches for row in batch)
+    packed = np.zeros(3)
+    for batch in batches:
+        tensors = {name: tf.constant(array) for name, array in rows.materialise(store, batch).as_dict().items()}
+        packed += [float(part) for part in token_losses(model, tensors, training=False)]
+    alone = np.zeros(3)
+    for rank in range(len(store)):
+        tensors = {name: tf.constant(array) for name, array in rows.materialise(store, [[rank]]).as_dict().items()}
+        alone += [float(part) for part in token_losses(model, tensors, training=False)]
+    np.testing.assert_allclose(packed, alone, rtol=1e-5)
+    assert packed[2] == store.tokens
+
+
+def test_the_same_seed_gives_the_same_initial_weights():
+    first, second, other = (LanguageModel(9, 8, 8, 1, seed=seed) for seed in (4, 4, 5))
+    for one, two in zip(first.get_weights(), second.get_weights(), strict=True):
+        np.testing.assert_array_equal(one, two)
+    assert not np.array_equal(first.get_weights()[0], other.get_weights()[0])
