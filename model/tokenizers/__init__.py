@@ -1,0 +1,36 @@
+"""Text to ids and back. `base` is the contract; `tokenizer_from_model_dir` finds the tokenizer of a run."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from model.tokenizers.characters import CharTokenizer
+    from model.tokenizers.loading import load_tokenizer, tokenizer_from_model_dir
+    from model.tokenizers.sentencepieces import SentencePieceTokenizer
+    from model.tokenizers.trainers import CharTokenizerTrainer, SentencePieceTokenizerTrainer
+
+__all__ = [
+    "CharTokenizer",
+    "CharTokenizerTrainer",
+    "SentencePieceTokenizer",
+    "SentencePieceTokenizerTrainer",
+    "load_tokenizer",
+    "tokenizer_from_model_dir",
+]
+# Looked up on first use: `model.records` needs only `base`, which lives in this package.
+_HOME = {
+    "CharTokenizer": "characters",
+    "CharTokenizerTrainer": "trainers",
+    "SentencePieceTokenizer": "sentencepieces",
+    "SentencePieceTokenizerTrainer": "trainers",
+    "load_tokenizer": "loading",
+    "tokenizer_from_model_dir": "loading",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module 'model.tokenizers' has no attribute '{name}'")
+    return getattr(import_module(f"model.tokenizers.{_HOME[name]}"), name)

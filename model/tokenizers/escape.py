@@ -1,0 +1,37 @@
+"""A bijection between all texts and texts without U+2581, which SentencePiece uses for the space and cannot give back."""
+
+from __future__ import annotations
+
+import re
+
+from model.errors import TokenizerError
+
+SPACE_MARK = "\u2581"
+ESCAPE = "\U0010fffd"  # private use, and the last character of its plane: nobody's text
+# In this order when escaping: the escape character itself must go first.
+PAIRS = ((ESCAPE, ESCAPE + "1"), (SPACE_MARK, ESCAPE + "0"))
+_CODES = {"0": SPACE_MARK, "1": ESCAPE}
+_PAIR = re.compile(ESCAPE + "(.?)", re.DOTALL)
+
+
+def escape(text: str) -> str:
+    """The text without U+2581. `unescape(escape(text)) == text` for every text."""
+    for plain, pair in PAIRS:
+        text = text.replace(plain, pair)
+    return text
+
+
+def unescape(text: str) -> str:
+    """The text that was escaped.
+
+    Raises:
+        TokenizerError: an escape is followed by something that `escape` never writes.
+    """
+    return _PAIR.sub(_plain, text) if ESCAPE in text else text
+
+
+def _plain(match: re.Match[str]) -> str:
+    try:
+        return _CODES[match[1]]
+    except KeyError:
+        raise TokenizerError("an escape character stands alone", code="escape") from None

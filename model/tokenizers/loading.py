@@ -1,0 +1,39 @@
+"""From a directory to a tokenizer. Needs neither TensorFlow nor Beam."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from model.errors import DataError
+from model.tokenizers import characters, sentencepieces
+from model.tokenizers.base import Tokenizer
+from model.tokenizers.fields import PARAMS, damaged, load_params
+
+
+def load_tokenizer(directory: str | Path) -> Tokenizer:
+    """The tokenizer that was saved to a directory.
+
+    Raises:
+        DataError: there is none, or it is damaged.
+    """
+    kind = load_params(directory)["kind"]
+    if kind == characters.KIND:
+        return characters.CharTokenizer.load(directory)
+    if kind == sentencepieces.KIND:
+        return sentencepieces.SentencePieceTokenizer.load(directory)
+    raise damaged(Path(directory) / PARAMS)
+
+
+def tokenizer_from_model_dir(model_dir: str | Path) -> Tokenizer:
+    """The tokenizer of a run directory, or of the tokenizer directory inside one.
+
+    Raises:
+        DataError: there is none, or it is damaged.
+    """
+    for directory in (Path(model_dir) / "tokenizer", Path(model_dir)):
+        if (directory / PARAMS).is_file():
+            return load_tokenizer(directory)
+    raise DataError(
+        f"LS201: '{model_dir}' holds no tokenizer: {PARAMS} is missing. Give a run directory, or run tokenize first.",
+        code="LS201",
+    )
