@@ -88,9 +88,9 @@ def airport_lines(count: int) -> list[str]:
     """
     if importlib.util.find_spec("airportsdata") is None:
         raise ParameterError(
-            "LS107: the demo learns from the airport table of the package airportsdata, which is not installed: "
+            "LS106: the demo learns from the airport table of the package airportsdata, which is not installed: "
             "pip install 'linesmith[demo]'.",
-            code="LS107",
+            code="LS106",
         )
     import airportsdata
 

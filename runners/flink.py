@@ -32,7 +32,7 @@ def complete(options: PipelineOptions) -> None:
     portable = options.view_as(PortableOptions)
     if portable.job_endpoint is None and flink.flink_job_server_jar is None:
         raise ParameterError(
-            "LS402: --runner FlinkRunner needs a job server: give --flink_job_server_jar JAR or --job_endpoint HOST:PORT. "
+            "LS403: --runner FlinkRunner needs a job server: give --flink_job_server_jar JAR or --job_endpoint HOST:PORT. "
             "docs/stack.md says how to assemble one with Maven; Beam would otherwise try to download it."
         )
     local = flink.flink_master in _LOCAL_MASTERS

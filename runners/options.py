@@ -62,7 +62,7 @@ def check_beam_args(beam_args: Sequence[str], ours: Iterable[str] = ()) -> None:
     first = unknown[0]
     if not first.startswith("-"):
         raise ParameterError(
-            f"LS104: unexpected argument {first!r}: every value needs its option before it, for example --input {first}. "
+            f"LS110: unexpected argument {first!r}: every value needs its option before it, for example --input {first}. "
             "A pattern such as *.csv must be quoted, or the shell splits it into several words."
         )
     flag = first.split("=", 1)[0]
@@ -70,7 +70,7 @@ def check_beam_args(beam_args: Sequence[str], ours: Iterable[str] = ()) -> None:
     spelt = {name.strip("-").replace("_", "-"): name for name in [*beam_flags, *ours, *_setting_flags()]}
     close = difflib.get_close_matches(flag.strip("-").replace("_", "-"), list(spelt), n=1, cutoff=0.6)
     hint = f"the nearest known option is {spelt[close[0]]}" if close else "see linesmith run --help for the known ones"
-    raise ParameterError(f"LS104: unknown option {flag}: neither Linesmith nor Beam knows it; {hint}.")
+    raise ParameterError(f"LS110: unknown option {flag}: neither Linesmith nor Beam knows it; {hint}.")
 
 
 def _setting_flags() -> Iterator[str]:
@@ -81,7 +81,7 @@ class _RaisingParser(argparse.ArgumentParser):
     """Reports a bad value as an error of ours; argparse would print its usage and leave the process."""
 
     def error(self, message: str) -> NoReturn:
-        raise ParameterError(f"LS104: Beam refuses its options: {message}.")
+        raise ParameterError(f"LS110: Beam refuses its options: {message}.")
 
 
 def _beam_parser() -> argparse.ArgumentParser:

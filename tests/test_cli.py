@@ -262,7 +262,7 @@ def test_beam_options_are_passed_on_as_they_are(stages, tmp_path):
 def test_what_neither_we_nor_beam_know_is_refused_with_the_nearest_name(stages, tmp_path, capsys, words, named):
     assert line("run", "--output", tmp_path, *words) == 2
     message = capsys.readouterr().err
-    assert "LS104" in message
+    assert "LS110" in message
     assert named in message
     assert stages.calls == []
 
