@@ -81,12 +81,18 @@ def _show(report: StageReport) -> int:
 
 def _prepare(given: Given) -> tuple[TensorFlowConfig, tuple[str, ...]]:
     """Check everything that is cheap to check, then load what is not."""
+    from linesmith.plan import input_files
     from model import preflight
-    from model.run_dir import run_directory
+    from model.run_dir import refuse_complete, run_directory
 
     config = resolve(given)
-    run_directory(config)
+    run = run_directory(config)
     preflight.check(config, given.command)  # type: ignore[arg-type]
+    if given.command in ("run", "tokenize"):
+        input_files(config)
+    place = {"run": run.synthetic, "train": run.model, "generate": run.synthetic}.get(given.command)
+    if place is not None:
+        refuse_complete(place, {"train": "model"}.get(given.command, "run"), config.overwrite)
     check_beam(given.beam_args)
     _load_libraries()
     return config, given.beam_args

@@ -51,8 +51,11 @@ class Stages:
 
 
 @pytest.fixture
-def stages(monkeypatch):
+def stages(monkeypatch, tmp_path):
     fake = Stages()
+    monkeypatch.chdir(tmp_path)
+    for name in ("a.csv", "a", "b"):
+        Path(name).touch()
     for name in ("tokenize", "train", "generate"):
         module = types.ModuleType(f"pipelines.{name}")
         setattr(module, name, fake.stage(name))
@@ -265,6 +268,15 @@ def test_what_neither_we_nor_beam_know_is_refused_with_the_nearest_name(stages, 
     assert "LS110" in message
     assert named in message
     assert stages.calls == []
+
+
+def test_a_missing_input_is_refused_before_anything_heavy_is_loaded(stages, tmp_path, capsys, monkeypatch):
+    def load():
+        raise AssertionError
+
+    monkeypatch.setattr(cli, "_load_libraries", load)
+    assert line("run", "--input", "missing.csv", "--output", tmp_path / "out") == 2
+    assert "missing.csv" in capsys.readouterr().err
 
 
 def test_no_beam_is_loaded_to_refuse_a_value_of_ours(stages, tmp_path, monkeypatch):
