@@ -140,16 +140,16 @@ class Sampler:
 
     def _finished(self, slot: _Slot, gen_chars: int) -> Sample | None:
         """The sample, once its row has a newline or reached a limit; otherwise None."""
+        cap = self.info.length_cap_tokens if gen_chars == 0 else _TOKENS_A_CHAR * gen_chars
+        limit = len(slot.request.prefix) + cap
         start = max(len(slot.request.prefix), len(slot.ids) - self._steps)
         with contextlib.suppress(ValueError):
-            end = slot.ids.index(NEWLINE_ID, start)
+            end = slot.ids.index(NEWLINE_ID, start, limit)
             return self._sample(slot, slot.ids[:end], gen_chars, "newline")
-        cap = self.info.length_cap_tokens if gen_chars == 0 else _TOKENS_A_CHAR * gen_chars
         if gen_chars:
-            sample = self._sample(slot, slot.ids, gen_chars, "newline")
+            sample = self._sample(slot, slot.ids[:limit], gen_chars, "newline")
             if sample.finish_reason == "gen_chars":
                 return sample
-        limit = len(slot.request.prefix) + cap
         if len(slot.ids) >= limit:
             return self._sample(slot, slot.ids[:limit], gen_chars, "length")
         return None
