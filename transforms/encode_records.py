@@ -1,0 +1,303 @@
+"""Records through the saved graph into TFRecord shards: one shard a unit of work and split, written by the unit's worker.
+
+Nothing is grouped or shuffled, so memory does not grow with the input; a retried unit writes the same files again. What is
+written is proved before it is believed: every record's ids give back its text, and every shard is read back and counted.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import uuid
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import apache_beam as beam
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from model.errors import DataError, LinesmithError
+from model.field_statistics import FieldStatistics
+from model.files import write_json
+from model.input_plan import Unit
+from model.records import HOLDOUT, SPLITS
+from transforms.read_records import RangeCount, RangeReader, ReadSettings
+
+if TYPE_CHECKING:
+    from model.tokenizers.characters import CharTokenizer
+    from model.tokenizers.sentencepieces import SentencePieceTokenizer
+    from transforms.transform_graph import SavedGraph
+
+
+@dataclass
+class SplitCount:
+    """What a unit wrote for one split. Tokens count all ids but each record's first; `hash_sum` is modulo 2^64."""
+
+    records: int = 0
+    tokens: int = 0
+    chars: int = 0
+    hash_sum: int = 0
+
+    def add(self, batch: pa.RecordBatch, tokens: int) -> None:
+        self.records += batch.num_rows
+        self.tokens += tokens - batch.num_rows
+        self.chars += int(batch["num_chars"].to_numpy().sum())
+        self.hash_sum = (self.hash_sum + sum(batch["record_hash"].to_pylist())) % 2**64
+
+
+@dataclass
+class UnitResult:
+    """What became of a unit: its counts by range and by split."""
+
+    index: int
+    ranges: list[RangeCount] = field(default_factory=list)
+    splits: dict[str, SplitCount] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class EncodeSettings:
+    """Where the graph and the tokenizer are, and where shards and rejects go: directories that all workers share."""
+
+    read: ReadSettings
+    tokenizer: str
+    graph: str
+    data: str
+    rejects: str
+
+
+class EncodeRecords(beam.PTransform):
+    """Units → shards on disk, one UnitResult each in `results`, and the merged FieldStatistics in `statistics`."""
+
+    def __init__(self, units: Iterable[Unit], settings: EncodeSettings, results: Path, statistics: Path) -> None:
+        super().__init__()
+        self._units = list(units)
+        self._settings = settings
+        self._results = results
+        self._statistics = str(statistics)
+
+    def expand(self, root: beam.pvalue.PBegin) -> Any:
+        from transforms.collect import CollectJson
+
+        encoded = (
+            root
+            | "Units" >> beam.Create(self._units, reshuffle=False)
+            | "Spread" >> beam.Reshuffle()
+            | "Encode" >> beam.ParDo(_EncodeFn(self._settings)).with_outputs("statistics", main="results")
+        )
+        statistics = (
+            encoded.statistics
+            | "Merge" >> beam.CombineGlobally(MergeStatisticsFn())
+            | "WriteStatistics" >> beam.Map(_write_statistics, self._statistics)
+        )
+        return encoded.results | "Results" >> CollectJson(self._results), statistics
+
+
+class MergeStatisticsFn(beam.CombineFn):
+    """FieldStatistics → their sum, or None of none. The result does not depend on the order of merging."""
+
+    def create_accumulator(self) -> FieldStatistics | None:
+        return None
+
+    def add_input(self, accumulator: FieldStatistics | None, part: FieldStatistics) -> FieldStatistics:
+        return self.merge_accumulators([accumulator, part]) or part
+
+    def merge_accumulators(self, accumulators: Iterable[FieldStatistics | None]) -> FieldStatistics | None:
+        merged: FieldStatistics | None = None
+        for accumulator in accumulators:
+            if accumulator is not None:
+                merged = merged or accumulator.empty()
+                merged.merge(accumulator)
+        return merged
+
+    def extract_output(self, accumulator: FieldStatistics | None) -> FieldStatistics | None:
+        return accumulator
+
+
+def _write_statistics(statistics: FieldStatistics | None, path: str) -> None:
+    write_json(path, {} if statistics is None else statistics.as_dict())
+
+
+class _EncodeFn(beam.DoFn):
+    """Encodes units. Graph and tokenizer are loaded once a worker."""
+
+    def __init__(self, settings: EncodeSettings) -> None:
+        super().__init__()
+        self._settings = settings
+        self._graph: SavedGraph
+        self._tokenizer: CharTokenizer | SentencePieceTokenizer
+
+    def setup(self) -> None:
+        from model.tokenizers.loading import load_tokenizer
+        from transforms.transform_graph import SavedGraph
+
+        self._graph = SavedGraph(self._settings.graph)
+        self._tokenizer = load_tokenizer(self._settings.tokenizer)  # type: ignore[assignment]  (both kinds verify)
+
+    def process(self, unit: Unit) -> Iterator[Any]:
+        result = UnitResult(unit.index, splits={name: SplitCount() for name in SPLITS})
+        statistics = FieldStatistics(self._tokenizer.total_vocab_size, self._tokenizer.fields.reserved)
+        with contextlib.ExitStack() as stack:
+            shards = [
+                stack.enter_context(Shard(Path(self._settings.data) / shard_name(name, unit.index))) for name in SPLITS
+            ]
+            rejects = stack.enter_context(RejectFile(Path(self._settings.rejects) / reject_name(unit.index)))
+            for source in unit.ranges:
+                reader = RangeReader(source, self._settings.read, rejects.write)
+                for batch in reader.batches():
+                    self._encode(batch, shards, result, statistics)
+                result.ranges.append(reader.count)
+        for shard, count in zip(shards, result.splits.values(), strict=True):
+            shard.verify(count)
+        yield result
+        yield beam.pvalue.TaggedOutput("statistics", statistics)
+
+    def _encode(
+        self, batch: pa.RecordBatch, shards: list[Shard], result: UnitResult, statistics: FieldStatistics
+    ) -> None:
+        ids, lengths = self._graph.ids_of(batch)
+        verify_ids(self._tokenizer, batch, ids, lengths)
+        split = batch["split"].to_numpy()
+        seen = split != HOLDOUT
+        statistics.add(batch.filter(pa.array(seen)), ids[np.repeat(seen, lengths)], lengths[seen])
+        for number, (shard, count) in enumerate(zip(shards, result.splits.values(), strict=True)):
+            rows = split == number
+            if rows.any():
+                part, own = batch.filter(pa.array(rows)), ids[np.repeat(rows, lengths)]
+                shard.write(part, own, lengths[rows])
+                count.add(part, len(own))
+
+
+def verify_ids(
+    tokenizer: CharTokenizer | SentencePieceTokenizer,
+    batch: pa.RecordBatch,
+    ids: npt.NDArray[np.int64],
+    lengths: npt.NDArray[np.int64],
+) -> None:
+    """Check that ids are the batch's records, each `<n> … <n>`, and decode to exactly their text.
+
+    Raises:
+        DataError: they do not. The input changed between the passes over it, or we are wrong; no text is shown.
+    """
+    expected = "".join(f"\n{text}\n" for text in batch["text"].to_pylist())
+    try:
+        same = (
+            len(lengths) == batch.num_rows
+            and int(lengths.sum()) == len(ids)
+            and (not len(ids) or int(ids.min()) >= 0)
+            and tokenizer.structure_of(ids.tolist()) == expected
+        )
+    except (LinesmithError, IndexError, UnicodeDecodeError):
+        same = False
+    if not same:
+        raise DataError(
+            "LS209: the encoded records do not decode to what was read. The input changed while it was read; run tokenize "
+            "again on a copy that nobody writes to.",
+            code="LS209",
+        )
+
+
+class Shard:
+    """One TFRecord file under construction; it appears under its name when it is complete, or not at all if empty."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
+        self._writer: Any = None
+
+    def __enter__(self) -> Shard:
+        return self
+
+    def write(self, batch: pa.RecordBatch, ids: npt.NDArray[np.int64], lengths: npt.NDArray[np.int64]) -> None:
+        import tensorflow as tf
+        from tfx_bsl.coders import example_coder
+
+        if self._writer is None:
+            self._writer = tf.io.TFRecordWriter(str(self._temporary), tf.io.TFRecordOptions(compression_type="GZIP"))
+            self._encoder = example_coder.RecordBatchToExamplesEncoder()
+        offsets = np.concatenate([[0], np.cumsum(lengths)])
+        one = np.arange(len(lengths) + 1)
+        columns = {
+            "ids": pa.LargeListArray.from_arrays(pa.array(offsets), pa.array(ids)),
+            "record_hash": pa.LargeListArray.from_arrays(pa.array(one), batch["record_hash"]),
+            "num_chars": pa.LargeListArray.from_arrays(pa.array(one), batch["num_chars"]),
+        }
+        for example in self._encoder.encode(pa.RecordBatch.from_arrays(list(columns.values()), list(columns))):
+            self._writer.write(example)
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        if self._writer is None:
+            return
+        self._writer.close()
+        if kind is None:
+            os.replace(self._temporary, self._path)
+        else:
+            self._temporary.unlink(missing_ok=True)
+
+    def verify(self, expected: SplitCount) -> None:
+        """Read the file back and compare what it holds with what was meant.
+
+        Raises:
+            DataError: they differ: the file system lost or changed something.
+        """
+        found = read_back(self._path) if self._path.exists() else SplitCount()
+        if asdict(found) != asdict(expected):
+            raise DataError(
+                f"LS209: '{self._path}' holds {found.records} records with {found.tokens} tokens after writing "
+                f"{expected.records} with {expected.tokens}; check the disk and run tokenize again.",
+                code="LS209",
+            )
+
+
+def read_back(path: Path) -> SplitCount:
+    """Counts of a shard as a reader of the promised features finds them."""
+    import tensorflow as tf
+
+    one = tf.io.FixedLenFeature([], tf.int64)
+    features = {"ids": tf.io.RaggedFeature(tf.int64), "record_hash": one, "num_chars": one}
+    count = SplitCount()
+    for serialized in tf.data.TFRecordDataset(str(path), "GZIP").batch(4096):
+        parsed = tf.io.parse_example(serialized, features)
+        hashes = parsed["record_hash"].numpy()
+        count.records += len(hashes)
+        count.tokens += int(parsed["ids"].flat_values.shape[0]) - len(hashes)
+        count.chars += int(parsed["num_chars"].numpy().sum())
+        count.hash_sum = (count.hash_sum + sum(hashes.tolist())) % 2**64
+    return count
+
+
+class RejectFile:
+    """Rejected lines of a unit as JSON lines; no file where there are none."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
+        self._file: Any = None
+
+    def __enter__(self) -> RejectFile:
+        return self
+
+    def write(self, row: dict[str, Any]) -> None:
+        if self._file is None:
+            self._file = open(self._temporary, "w", encoding="utf-8")
+        self._file.write(json.dumps(row, ensure_ascii=False) + "\n")
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        if self._file is None:
+            return
+        self._file.close()
+        if kind is None:
+            os.replace(self._temporary, self._path)
+        else:
+            self._temporary.unlink(missing_ok=True)
+
+
+def shard_name(split: str, unit: int) -> str:
+    return f"{split}-{unit:05d}.tfrecord.gz"
+
+
+def reject_name(unit: int) -> str:
+    return f"part-{unit:05d}.jsonl"
