@@ -19,6 +19,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Protocol
 
+from model.config import TensorFlowConfig
 from model.errors import GenerationError
 from model.ledger import Ledger, Outcome, UnitSettings
 from model.sampling import Sample, Sampler, SampleRequest
@@ -191,6 +192,19 @@ class _Requests:
 
     def _request(self, index: int, attempt: int) -> SampleRequest:
         return SampleRequest(index, attempt, self._unit.start_of(index).ids)
+
+
+def unit_settings(config: TensorFlowConfig, max_invalid: int | None, keep_invalid: int | None = 10_000) -> UnitSettings:
+    """The rules about attempts in a configuration; where a run's own limits apply, they are given."""
+    return UnitSettings(
+        seed=config.seed,
+        temperature=config.gen_temp,
+        gen_chars=config.gen_chars,
+        max_attempts=config.max_attempts,
+        min_valid_rate=config.min_valid_rate,
+        max_invalid=max_invalid,
+        keep_invalid=keep_invalid,
+    )
 
 
 def open_sampler(run_dir: str, checkpoint: str | None = None, threads: int | None = None) -> SampleSource:

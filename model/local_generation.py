@@ -14,8 +14,8 @@ from model.config import TensorFlowConfig
 from model.config_io import config_from_model_dir
 from model.errors import ParameterError, ShortfallError, TooManyInvalidError
 from model.gen_text import GenText
-from model.generation import StartString, UnitResult, WorkUnit, open_sampler, plan_units
-from model.ledger import Outcome, UnitSettings
+from model.generation import StartString, UnitResult, WorkUnit, open_sampler, plan_units, unit_settings
+from model.ledger import Outcome
 from model.local_pool import Engine, run_units, worker_count
 from model.run_dir import run_directory
 from model.start_strings import encode_starts, requested_starts
@@ -199,15 +199,7 @@ class _Model:
                 "the text of a record.",
                 code="LS107",
             )
-        settings = UnitSettings(
-            seed=config.seed,
-            temperature=config.gen_temp,
-            gen_chars=config.gen_chars,
-            max_attempts=config.max_attempts,
-            min_valid_rate=config.min_valid_rate,
-            max_invalid=max_invalid,
-            keep_invalid=None,
-        )
+        settings = unit_settings(config, max_invalid, keep_invalid=None)
         return Engine(functools.partial(open_sampler, self._root, config.checkpoint), settings, source)
 
     def stream(

@@ -12,14 +12,23 @@ import os
 import shutil
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from model import preflight
+from model.checkpoints import digest_arrays
 from model.config import TensorFlowConfig
 from model.config_io import config_from_model_dir
 from model.errors import DataError
-from model.generation import SampleSource, StartString, UnitResult, WorkUnit, open_sampler, plan_units
+from model.generation import (
+    SampleSource,
+    StartString,
+    UnitResult,
+    WorkUnit,
+    open_sampler,
+    plan_units,
+    unit_settings,
+)
 from model.ledger import UnitSettings
 from model.manifest import read_manifest
 from model.record_layout import RecordLayout, columns_of
@@ -27,7 +36,7 @@ from model.run_dir import RunDirectory, locked, refuse_complete, run_directory
 from model.spool import Spool
 from model.start_strings import encode_starts, requested_starts
 from model.tokenizers import tokenizer_from_model_dir
-from model.trained_model import ModelInfo, read_model_info
+from model.trained_model import ModelInfo, load_weights, read_model_info
 from model.validation import Judge
 from model.validators import ValidatorSource, validator_source
 from pipelines.generated import Outcome, publish, settle
@@ -95,8 +104,11 @@ def generate_locked(config: TensorFlowConfig, beam_args: Sequence[str] = ()) -> 
         options = pipeline_options(beam_args)
         plan = plan_generation(config)
         sampler = functools.partial(open_sampler, str(plan.run.root.absolute()), config.checkpoint, _threads(options))
-        outcome = run_plan(plan, options, sampler)
-        publish(plan, outcome, runner_name(options), report)
+        try:
+            outcome = run_plan(plan, options, sampler)
+            publish(plan, outcome, runner_name(options), report)
+        finally:
+            shutil.rmtree(plan.spool.directory, ignore_errors=True)
     return report
 
 
@@ -107,7 +119,7 @@ def plan_generation(config: TensorFlowConfig) -> GenerationPlan:
         ParameterError, DataError: as `generate`.
     """
     run = run_directory(config)
-    model = read_model_info(run.root)
+    model = _model(run, config.checkpoint)
     trained = config_from_model_dir(run.root)
     before = read_manifest(run.synthetic)
     if before is not None and before.get("complete", True):  # a partial result may be tried again
@@ -129,22 +141,10 @@ def plan_generation(config: TensorFlowConfig) -> GenerationPlan:
         run=run,
         model=model,
         units=units,
-        settings=unit_settings(config),
+        settings=unit_settings(config, config.max_invalid),
         judge=Judge(None, field_count, delimiter, quoted),
         validator=validator,
         spool=Spool(str(run.temporary.absolute() / "generate"), tuple(config.output_format), layout, len(units)),
-    )
-
-
-def unit_settings(config: TensorFlowConfig) -> UnitSettings:
-    """The rules about attempts in a configuration."""
-    return UnitSettings(
-        seed=config.seed,
-        temperature=config.gen_temp,
-        gen_chars=config.gen_chars,
-        max_attempts=config.max_attempts,
-        min_valid_rate=config.min_valid_rate,
-        max_invalid=config.max_invalid,
     )
 
 
@@ -192,6 +192,14 @@ def _run_units(
     failure = plan.spool.failure()
     if failure is not None:
         raise failure
+
+
+def _model(run: RunDirectory, checkpoint: str | None) -> ModelInfo:
+    """Facts of the model; with a checkpoint, the digest is that of its weights."""
+    model = read_model_info(run.root)
+    if checkpoint is None:
+        return model
+    return replace(model, weights_digest=digest_arrays(load_weights(run.root, checkpoint)))
 
 
 def _units(config: TensorFlowConfig, field_count: int | None) -> tuple[list[WorkUnit], bool]:

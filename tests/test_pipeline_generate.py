@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import fastavro
 import pytest
 
 import pipelines.generate as stage
+from model import spool
 from model.config import TensorFlowConfig
 from model.config_io import config_from_model_dir
 from model.errors import DataError, ParameterError
@@ -77,11 +79,12 @@ def test_the_manifest_tells_all(run: Path) -> None:
     assert not (run / ".tmp" / "generate" / "synthetic").exists()
 
 
-def test_same_seed_same_bytes_whatever_the_rows(run: Path) -> None:
+def test_same_seed_same_bytes_whatever_the_rows(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     formats = ["text", "jsonl", "avro"]
     stage.generate(settings(run, output_format=formats))
     first = everything(run)
-    stage.generate(settings(run, output_format=formats, checkpoint="rows=3", overwrite=True))
+    monkeypatch.setattr(stage, "open_sampler", generation_fakes.open_narrow)
+    stage.generate(settings(run, output_format=formats, overwrite=True))
     assert everything(run) == first
     stage.generate(settings(run, output_format=formats, seed=1, overwrite=True))
     assert everything(run).keys() == first.keys()
@@ -134,9 +137,7 @@ def test_only_the_first_invalid_records_are_kept(run: Path, monkeypatch: pytest.
     stage.generate(settings(run))
     all_rows = invalid(run)
     plain = stage.unit_settings
-    monkeypatch.setattr(
-        stage, "unit_settings", lambda config: plain(config).__class__(seed=config.seed, keep_invalid=7)
-    )
+    monkeypatch.setattr(stage, "unit_settings", lambda config, ceiling: plain(config, ceiling, keep_invalid=7))
     stage.generate(settings(run, overwrite=True))
     assert invalid(run) == all_rows[:7]
     assert manifest(run, "invalid")["counts"]["kept"] == 7
@@ -259,6 +260,20 @@ def test_an_error_on_a_worker_arrives_as_it_was_and_loses_nothing(run: Path, mon
         stage.generate(settings(run, overwrite=True))
     assert caught.value.code == "LS206"
     assert everything(run) == first
+
+
+def test_a_full_disk_is_told_and_loses_nothing(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    stage.generate(settings(run))
+    first = everything(run)
+
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(spool, "write_records", full)
+    with pytest.raises(DataError, match=r"LS209: --output.*No space left on device"):
+        stage.generate(settings(run, overwrite=True))
+    assert everything(run) == first
+    assert not list((run / ".tmp").iterdir())
 
 
 def test_no_model_no_directory(tmp_path: Path) -> None:
