@@ -135,7 +135,7 @@ class _EncodeFn(beam.DoFn):
         from transforms.transform_graph import SavedGraph
 
         self._graph = SavedGraph(self._settings.graph)
-        self._tokenizer = load_tokenizer(self._settings.tokenizer)  # type: ignore[assignment]  (both kinds verify)
+        self._tokenizer = load_tokenizer(self._settings.tokenizer)
 
     def process(self, unit: Unit) -> Iterator[Any]:
         result = UnitResult(unit.index, splits={name: SplitCount() for name in SPLITS})
@@ -282,7 +282,7 @@ class RejectFile:
 
     def write(self, row: dict[str, Any]) -> None:
         if self._file is None:
-            self._file = open(self._temporary, "w", encoding="utf-8")
+            self._file = open(self._temporary, "w", encoding="utf-8")  # noqa: SIM115  (closed in __exit__)
         self._file.write(json.dumps(row, ensure_ascii=False) + "\n")
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:

@@ -6,11 +6,12 @@ from pathlib import Path
 
 from model.errors import DataError
 from model.tokenizers import characters, sentencepieces
-from model.tokenizers.base import Tokenizer
+from model.tokenizers.characters import CharTokenizer
 from model.tokenizers.fields import PARAMS, damaged, load_params
+from model.tokenizers.sentencepieces import SentencePieceTokenizer
 
 
-def load_tokenizer(directory: str | Path) -> Tokenizer:
+def load_tokenizer(directory: str | Path) -> CharTokenizer | SentencePieceTokenizer:
     """The tokenizer that was saved to a directory.
 
     Raises:
@@ -18,13 +19,13 @@ def load_tokenizer(directory: str | Path) -> Tokenizer:
     """
     kind = load_params(directory)["kind"]
     if kind == characters.KIND:
-        return characters.CharTokenizer.load(directory)
+        return CharTokenizer.load(directory)
     if kind == sentencepieces.KIND:
-        return sentencepieces.SentencePieceTokenizer.load(directory)
+        return SentencePieceTokenizer.load(directory)
     raise damaged(Path(directory) / PARAMS)
 
 
-def tokenizer_from_model_dir(model_dir: str | Path) -> Tokenizer:
+def tokenizer_from_model_dir(model_dir: str | Path) -> CharTokenizer | SentencePieceTokenizer:
     """The tokenizer of a run directory, or of the tokenizer directory inside one.
 
     Raises:

@@ -46,8 +46,8 @@ class WordCounts:
         return self.cap, self.lowest, {level: dict(words) for level, words in self._levels.items()}
 
     def __setstate__(self, state: tuple[int, int, Mapping[int, Mapping[str, int]]]) -> None:
-        self.__init__(state[0])  # type: ignore[misc]  (unpickling skips it)
-        self.lowest = state[1]
+        self.cap, self.lowest = state[:2]
+        self._levels, self._seen = {}, Counter()
         for level, words in state[2].items():
             self._add(level, words)
 
