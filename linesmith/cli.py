@@ -16,7 +16,7 @@ from linesmith.options import Given, command, our_flags
 from linesmith.settings import resolve
 from linesmith.summary import show_report
 from model.config import TensorFlowConfig
-from model.errors import EXIT_DONE, EXIT_INTERRUPTED, EXIT_OUR_FAULT, EXIT_USER, LinesmithError
+from model.errors import EXIT_DONE, EXIT_INTERRUPTED, EXIT_OUR_FAULT, EXIT_USER, LinesmithError, ParameterError
 from pipelines.report import StageReport
 
 _log = logging.getLogger("linesmith")
@@ -88,8 +88,8 @@ def _prepare(given: Given) -> tuple[TensorFlowConfig, tuple[str, ...]]:
     config = resolve(given)
     run = run_directory(config)
     preflight.check(config, given.command)  # type: ignore[arg-type]
-    if given.command in ("run", "tokenize"):
-        input_files(config)
+    if given.command in ("run", "tokenize") and not input_files(config):
+        raise ParameterError("LS205: --input (input_data_path) is not set; give a file of lines.", code="LS205")
     place = {"run": run.synthetic, "train": run.model, "generate": run.synthetic}.get(given.command)
     if place is not None:
         refuse_complete(place, {"train": "model"}.get(given.command, "run"), config.overwrite)

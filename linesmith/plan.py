@@ -6,7 +6,6 @@ import glob
 import math
 import os
 from collections.abc import Sequence
-from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
@@ -16,7 +15,6 @@ from linesmith.summary import human_bytes, human_count
 from model import preflight
 from model.config import TensorFlowConfig, fields
 from model.errors import DataError, ParameterError
-from model.files import read_json
 from model.manifest import read_manifest
 from model.run_dir import RunDirectory, run_directory, workspace
 
@@ -74,7 +72,9 @@ def input_files(config: TensorFlowConfig) -> dict[str, int | None]:
         if "://" in pattern:
             found[pattern] = None
             continue
-        paths = sorted(path for path in glob.glob(pattern, recursive=True) if os.path.isfile(path))
+        # A path that exists is taken literally, even with glob characters in its name.
+        matched = [pattern] if os.path.exists(pattern) else glob.glob(pattern, recursive=True)
+        paths = sorted(path for path in matched if os.path.isfile(path))
         if not paths:
             what = "is a directory; give the files in it" if os.path.isdir(pattern) else "matches no file"
             raise DataError(f"LS205: --input '{pattern}' {what}, for example --input '{pattern.rstrip('/')}/*.csv'.")
@@ -138,23 +138,32 @@ def _learnt(config: TensorFlowConfig) -> dict[str, str]:
         run = run_directory(config)
     except ParameterError:
         return {}
+    facts: dict[str, str] = {}
     manifest = read_manifest(run.training_data)
-    if manifest is None:
-        return {}
-    counts = manifest.get("counts", {})
-    facts = {
-        name.replace("_", " "): human_count(value) for name, value in counts.items() if not isinstance(value, dict)
+    if manifest is not None:
+        splits = manifest["counts"]["splits"]
+        facts["records"] = ", ".join(f"{side} {human_count(part['records'])}" for side, part in splits.items())
+        facts["steps"] = _steps(config, splits["train"])
+    if run.has_model():
+        facts |= _model_facts(run)
+    return facts
+
+
+def _model_facts(run: RunDirectory) -> dict[str, str]:
+    from model.trained_model import read_model_info
+
+    info = read_model_info(run.root)
+    return {
+        "vocabulary learnt": f"{info.vocab_size:,} ids",
+        "longest record generated": f"{info.length_cap_tokens:,} tokens",
+        "fields": "not the same in every record" if info.field_count is None else str(info.field_count),
+        "columns": _shown(info.columns),
+        "best epoch": _shown(info.best_epoch),
+        "training stopped by": _shown(info.stopped),
     }
-    steps = _steps(config, run, counts)
-    return facts | ({"steps": steps} if steps else {})
 
 
-def _steps(config: TensorFlowConfig, run: RunDirectory, counts: dict[str, object]) -> str | None:
-    tokens = counts.get("train_tokens")
-    if tokens is None and (run.training_data / "statistics.json").is_file():
-        statistics = read_json(Path(run.training_data / "statistics.json"), "the statistics of the training data")
-        tokens = statistics.get("train_tokens") if isinstance(statistics, dict) else None
-    if not isinstance(tokens, int):
-        return None
-    an_epoch = math.ceil(tokens / (config.seq_length * config.batch_size))
+def _steps(config: TensorFlowConfig, split: dict[str, int]) -> str:
+    """Whole records are packed into rows, so a row is not always full: the true count is a little higher."""
+    an_epoch = max(1, math.ceil(split["tokens"] / (config.seq_length * config.batch_size)))
     return f"about {an_epoch:,} an epoch, {an_epoch * config.epochs:,} at most"

@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 from rich.console import Console
-from rich.table import Table
 
 from pipelines.report import StageReport
 
 
 def show_report(console: Console, report: StageReport) -> None:
     """Stage, time, memory, counts, places; then what a user should read."""
-    table = Table.grid(padding=(0, 2))
     memory = f", {human_bytes(report.peak_memory_bytes)} at most" if report.peak_memory_bytes else ""
-    table.add_row(f"[bold]{report.stage}[/bold]", f"{report.seconds:,.1f} s{memory}")
+    console.print(f"[bold]{report.stage}[/bold]: {report.seconds:,.1f} s{memory}")
     if report.counts:
-        table.add_row("", "  ".join(f"{name.replace('_', ' ')} {human_count(n)}" for name, n in report.counts.items()))
+        counts = ", ".join(f"{name.replace('_', ' ')} {human_count(n)}" for name, n in report.counts.items())
+        console.print(f"  {counts}", markup=False)
     for what, where in report.outputs.items():
-        table.add_row("", f"{what}: {where}")
-    console.print(table)
+        console.print(f"  {what}: {where}", markup=False)
     for notice in report.notices:
         console.print(f"  note: {notice}", markup=False)
 

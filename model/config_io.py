@@ -35,6 +35,7 @@ def from_settings(settings: Mapping[str, Any]) -> TensorFlowConfig:
         ParameterError: an unknown name or a bad value.
     """
     plain = {str(name): value for name, value in settings.items()}
+    ours = "format_version" in plain
     check_format_version(plain.pop("format_version", FORMAT_VERSION), PARAMS_FILE)
     if "model_type" not in plain and "dp_learning_rate" in plain:
         old_rate = plain.pop("dp_learning_rate")
@@ -44,7 +45,7 @@ def from_settings(settings: Mapping[str, Any]) -> TensorFlowConfig:
         else:
             _log.warning("dp_learning_rate is ignored, since dp is off")
     for name, why in _IGNORED.items():
-        if plain.pop(name, None) is not None:
+        if plain.pop(name, None) is not None and not ours:
             _log.warning("setting '%s' is ignored: %s", name, why)
     for name in ("best_model_metric",):  # null meant "default" in old files, as it does here
         if plain.get(name, 0) is None:

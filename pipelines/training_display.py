@@ -87,11 +87,15 @@ class TrainingDisplay:
 
         if self._events is None:
             self._events = tf.summary.create_file_writer(str(self._tensorboard_dir))
+        # What tf.summary.scalar writes; that function itself needs the tensorboard package, which only a viewer needs.
+        kind = tf.compat.v1.SummaryMetadata(
+            plugin_data=tf.compat.v1.SummaryMetadata.PluginData(plugin_name="scalars"), data_class="DATA_CLASS_SCALAR"
+        )
         with self._events.as_default(step=state.epoch):
             for name in _SHOWN:
                 value = getattr(state, name)
                 if value is not None:
-                    tf.summary.scalar(name, value)
+                    tf.summary.write(name, tf.constant(value, tf.float32), metadata=kind)
         self._events.flush()
 
 

@@ -86,8 +86,8 @@ def _learn(config: TensorFlowConfig, beam_args: Sequence[str], tell: Callable[[S
     current = is_current(config)
     if not current and space.has_model():
         raise DataError(
-            f"LS204: '{space.root}' holds a model of other input than --input now gives; choose another --output, or pass "
-            "--overwrite to begin anew.",
+            f"LS204: '{space.root}' holds a model, but not the training data that it was made from; choose another --output, "
+            "or pass --overwrite to begin anew.",
             code="LS204",
         )
     if current:

@@ -116,7 +116,7 @@ def test_other_input_does_not_slip_under_a_finished_model(house, config, tmp_pat
     shutil.rmtree(tmp_path / "out" / "synthetic")
     house.ran.clear()
     house.source = "two"
-    with pytest.raises(DataError, match="other input"):
+    with pytest.raises(DataError, match="not the training data"):
         workflow.run(config)
     assert house.ran == []
 
