@@ -36,7 +36,10 @@ def characters_graph(markers: int) -> Preprocessing:
         points = tf.strings.unicode_decode(fields.flat_values, "UTF-8", errors="strict")
         points = points.with_flat_values(tf.cast(points.flat_values, tf.int64))
         reserved = [str(-1 - number) for number in range(2 + markers)]
-        vocabulary = tft.vocabulary(points.flat_values, vocab_filename=CHARACTERS, reserved_tokens=reserved)
+        # Counted within the batch first: tf.Transform hands every element on by itself, and a line has many characters.
+        # Integer weights stay integers, so their sum does not depend on the order of the batches.
+        distinct, _, counts = tf.unique_with_counts(points.flat_values, out_idx=tf.int64)
+        vocabulary = tft.vocabulary(distinct, weights=counts, vocab_filename=CHARACTERS, reserved_tokens=reserved)
         ids = points.with_flat_values(tft.apply_vocabulary(points.flat_values, vocabulary, default_value=-1))
         return {IDS: _assemble(fields, ids, markers)}
 
