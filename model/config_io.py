@@ -36,8 +36,10 @@ def from_settings(settings: Mapping[str, Any]) -> TensorFlowConfig:
     """
     plain = {str(name): value for name, value in settings.items()}
     ours = "format_version" in plain
-    check_format_version(plain.pop("format_version", FORMAT_VERSION), PARAMS_FILE)
-    if "model_type" not in plain and "dp_learning_rate" in plain:
+    if "format_version" in plain:  # one of our own files: it holds nothing to be surprised at
+        check_format_version(plain.pop("format_version"), PARAMS_FILE)
+        plain.pop("model_type", None)
+    if "dp_learning_rate" in plain and "model_type" not in plain:
         old_rate = plain.pop("dp_learning_rate")
         if plain.get("dp"):
             plain["learning_rate"] = _OLD_DP_LEARNING_RATE if old_rate is None else old_rate
