@@ -49,8 +49,8 @@ def scan_lines(
         yield offset, carry[:keep], len(carry) + cut
 
 
-def next_line(stream: IO[bytes], *, start: int, end: int) -> int | None:
-    r"""Offset of the first line that begins in [start, end), for single-byte newlines; None where none does.
+def next_line(stream: IO[bytes], *, start: int, end: int, newline: bytes = b"\n") -> int | None:
+    r"""Offset of the first line that begins in [start, end); None where none does. The newline is one byte.
 
     The stream is left there. Never looks past `end`, so that a gigantic line costs each range its own bytes only.
 
@@ -65,7 +65,7 @@ def next_line(stream: IO[bytes], *, start: int, end: int) -> int | None:
         chunk = stream.read(min(CHUNK_BYTES, end - 1 - position))
         if not chunk:
             return None
-        found = chunk.find(b"\n")
+        found = chunk.find(newline)
         if found >= 0:
             stream.seek(position + found + 1)
             return position + found + 1

@@ -138,7 +138,8 @@ class RangeReader:
             if source.opens_file:
                 stream.read(source.start)  # the byte-order mark
             else:
-                offset = next_line(stream, start=source.start, end=source.end or source.file.size)
+                end = source.end or source.file.size
+                offset = next_line(stream, start=source.start, end=end, newline=self._format.newline)
             if offset is None:
                 return
             lines = scan_lines(
