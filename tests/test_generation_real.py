@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from model import local_generation
 from model.config import TensorFlowConfig
 from model.config_io import config_from_model_dir
 from model.errors import DataError, ParameterError
@@ -57,8 +58,9 @@ def test_start_strings_begin_real_records(run: Path) -> None:
 
 
 @pytest.mark.slow
-def test_two_loky_workers_give_the_same_records(run: Path) -> None:
-    plain = settings(run, line_validator=None, gen_lines=300)
+def test_two_loky_workers_give_the_same_records(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(local_generation, "CHUNK", 8)  # else so few records are one worker's
+    plain = settings(run, line_validator=None, gen_lines=30)
     alone = [(text.text, text.valid) for text in generate_text(plain, parallelism=1)]
     assert [(text.text, text.valid) for text in generate_text(plain, parallelism=2)] == alone
 
