@@ -103,8 +103,8 @@ class TensorFlowConfig(BaseModel):
     character_coverage: float = _setting(
         "tokenize",
         1.0,
-        "Share of character occurrences that get a piece of their own; the rest become bytes.",
-        gt=0,
+        "Share of character occurrences that get a piece of their own; the rest become bytes. SentencePiece takes 0.98 … 1.",
+        ge=0.98,
         le=1,
     )
     pretrain_sentence_count: int = _setting(
