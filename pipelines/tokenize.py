@@ -232,9 +232,10 @@ class _Stage:
 
         from transforms.collect import read_collected
         from transforms.encode_records import EncodeRecords, SplitCount, UnitResult
+        from transforms.failures import our_errors
 
         results = self.scratch / "results.json"
-        with beam.Pipeline(options=self.options) as pipeline:
+        with our_errors(), beam.Pipeline(options=self.options) as pipeline:
             _ = pipeline | EncodeRecords(units, settings, results, self.scratch / "data" / STATISTICS)
         return [
             UnitResult(one["index"], splits={name: SplitCount(**count) for name, count in one["splits"].items()})

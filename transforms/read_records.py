@@ -12,6 +12,7 @@ import apache_beam as beam
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from model.gen_text import split_fields
 from model.input_files import UNPACK_ERRORS, unpack
 from model.input_plan import FileRange, Unit
 from model.line_scanner import next_line, scan_lines
@@ -156,8 +157,9 @@ class RangeReader:
         self.count.headers = 1
         text, reason = self._format.text_of(content, length)
         if reason is None:
-            fields = split_breaks(text, self._format.delimiter, self._format.quoted).split(FIELD_BREAK)
-            self.count.columns = [name.strip().strip('"') if self._format.quoted else name.strip() for name in fields]
+            delimiter = self._format.delimiter
+            names = [text] if delimiter is None else split_fields(text, delimiter, self._format.quoted)
+            self.count.columns = [name.strip() for name in names]
 
     def _reject(self, offset: int, content: bytes, length: int, reason: str) -> None:
         self.count.rejected[reason] = self.count.rejected.get(reason, 0) + 1

@@ -23,6 +23,9 @@ class SentencePieceTokenizer(Tokenizer):
 
     Every field is encoded on its own, so reserved ids never come from text, and no piece spans a delimiter.
 
+    With BPE the ids are those of the tf.Transform graph. A unigram model may have several segmentations of the same, best
+    score ("888" as 8 88 or 88 8); the wheel and TensorFlow Text then choose differently. Both decode to the same text.
+
     Args:
         model: a serialised model, trained with byte fallback and the identity normaliser.
     """
