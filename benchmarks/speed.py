@@ -41,12 +41,9 @@ def stock_model() -> keras.Model:
 
 def rows(batch: int) -> dict[str, tf.Tensor]:
     random = np.random.default_rng(0)
-    keep = np.ones([TIME, batch, 1], np.float32)
-    keep[0] = 0
     return {
         "inputs": tf.constant(random.integers(0, VOCAB, (TIME, batch)), tf.int32),
         "targets": tf.constant(random.integers(0, VOCAB, (TIME, batch)), tf.int32),
-        "keep": tf.constant(keep),
         "weights": tf.ones([TIME, batch]),
     }
 

@@ -72,7 +72,6 @@ def demo_config(plan: DemoPlan, source: Path) -> TensorFlowConfig:
         field_delimiter=DELIMITER,
         columns=list(COLUMNS),
         vocab_size=0,
-        learning_rate=0.004,
         max_training_time_seconds=plan.seconds,
         gen_lines=plan.num_lines,
         line_validator="linesmith.demo_rules:airport",

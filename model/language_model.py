@@ -16,8 +16,8 @@ Tensor = Any
 class LanguageModel(keras.Model):
     """Next-token logits for whole rows of records.
 
-    Call it with `inputs` [T, B] token ids and `keep` [T, B, 1] (0 where a record starts); it returns logits
-    [T, B, vocab_size]. Time comes first throughout: a step of the recurrence is then one contiguous slice.
+    Call it with `inputs` [T, B] token ids, one record a row; it returns logits [T, B, vocab_size]. Time comes first
+    throughout: a step of the recurrence is then one contiguous slice.
 
     Args:
         vocab_size: number of token ids.
@@ -55,12 +55,12 @@ class LanguageModel(keras.Model):
         self.logits = keras.layers.Dense(
             vocab_size, kernel_initializer=keras.initializers.GlorotUniform(seed=base + 1), name="logits"
         )
-        self(tf.zeros([1, 1], tf.int32), tf.ones([1, 1, 1]))  # creates every variable
+        self(tf.zeros([1, 1], tf.int32))  # creates every variable
 
-    def call(self, inputs: Tensor, keep: Tensor, training: bool = False) -> Tensor:
+    def call(self, inputs: Tensor, training: bool = False) -> Tensor:
         x = self.embedding(inputs)
         for lstm, dropout in zip(self.lstms, self.dropouts, strict=True):
-            x = dropout(lstm(x, keep), training=training)
+            x = dropout(lstm(x), training=training)
         return self.logits(x)
 
 
@@ -69,10 +69,10 @@ def token_losses(model: LanguageModel, rows: dict[str, Tensor], training: bool) 
 
     Args:
         model: the model.
-        rows: inputs, targets [T, B] int32; keep [T, B, 1] and weights [T, B] float32 (0 at padding).
+        rows: inputs, targets [T, B] int32; weights [T, B] float32, 0 at padding.
         training: whether dropout is on.
     """
-    logits = model(rows["inputs"], rows["keep"], training=training)
+    logits = model(rows["inputs"], training=training)
     losses = tf.nn.sparse_softmax_cross_entropy_with_logits(rows["targets"], logits)
     right = tf.cast(tf.equal(tf.argmax(logits, axis=2, output_type=tf.int32), rows["targets"]), tf.float32)
     weights = rows["weights"]

@@ -25,12 +25,11 @@ def _gates(pre: Tensor, c: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     return tf.concat([i_f, g, o], axis=1), c, tf.tanh(c)
 
 
-def _forward(zx: Tensor, keep: Tensor, recurrent: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Run the recurrence.
+def _forward(zx: Tensor, recurrent: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Run the recurrence from a zero state.
 
     Args:
         zx: input projection, bias included, [T, B, 4u].
-        keep: 0 where a record starts (the state before that step is zero), 1 elsewhere, [T, B, 1].
         recurrent: [u, 4u].
 
     Returns:
@@ -44,8 +43,7 @@ def _forward(zx: Tensor, keep: Tensor, recurrent: Tensor) -> tuple[Tensor, Tenso
         return tf.TensorArray(zx.dtype, steps, element_shape=[None, width])
 
     def step(t: Tensor, h: Tensor, c: Tensor, hs: Any, gates: Any, cs: Any) -> tuple:
-        k = keep[t]
-        activated, c, tanh_c = _gates(zx[t] + tf.matmul(h * k, recurrent), c * k)
+        activated, c, tanh_c = _gates(zx[t] + tf.matmul(h, recurrent), c)
         h = activated[:, 3 * units :] * tanh_c
         return t + 1, h, c, hs.write(t, h), gates.write(t, activated), cs.write(t, c)
 
@@ -54,12 +52,12 @@ def _forward(zx: Tensor, keep: Tensor, recurrent: Tensor) -> tuple[Tensor, Tenso
     return hs.stack(), gates.stack(), cs.stack()
 
 
-def _backward(dh_out: Tensor, keep: Tensor, recurrent: Tensor, gates: Tensor, cs: Tensor) -> Tensor:
+def _backward(dh_out: Tensor, recurrent: Tensor, gates: Tensor, cs: Tensor) -> Tensor:
     """δ, the loss gradient with respect to the gates' pre-activations, [T, B, 4u]."""
     steps = tf.shape(dh_out)[0]
     units = recurrent.shape[0]
     recurrent_t = tf.transpose(recurrent)
-    c_prev = tf.concat([tf.zeros_like(cs[:1]), cs[:-1]], axis=0) * keep
+    c_prev = tf.concat([tf.zeros_like(cs[:1]), cs[:-1]], axis=0)
     i, f, g, o = tf.split(gates, 4, axis=2)
     # All factors that do not depend on the running gradient are formed for every step at once.
     tanh_c = tf.tanh(cs)
@@ -71,8 +69,7 @@ def _backward(dh_out: Tensor, keep: Tensor, recurrent: Tensor, gates: Tensor, cs
         dh = dh + dh_out[t]
         dc = dc + dh * to_c[t]
         delta = tf.concat([tf.tile(dc, [1, 3]) * from_c[t], dh * to_o[t]], axis=1)
-        k = keep[t]
-        return t - 1, tf.matmul(delta, recurrent_t) * k, dc * f[t] * k, deltas.write(t, delta)
+        return t - 1, tf.matmul(delta, recurrent_t), dc * f[t], deltas.write(t, delta)
 
     zero = tf.zeros_like(dh_out[0])
     deltas = tf.TensorArray(dh_out.dtype, steps, element_shape=[None, 4 * units])
@@ -81,38 +78,37 @@ def _backward(dh_out: Tensor, keep: Tensor, recurrent: Tensor, gates: Tensor, cs
 
 
 @tf.custom_gradient
-def lstm(x: Tensor, keep: Tensor, kernel: Tensor, recurrent: Tensor, bias: Tensor) -> tuple[Tensor, Any]:
-    """Hidden states of an LSTM over a whole sequence.
+def lstm(x: Tensor, kernel: Tensor, recurrent: Tensor, bias: Tensor) -> tuple[Tensor, Any]:
+    """Hidden states of an LSTM over a whole sequence, from a zero state.
 
     Args:
         x: inputs, time first, [T, B, d].
-        keep: 0 at steps before which the state is set to zero, 1 elsewhere, [T, B, 1]. The state before step 0 is zero.
         kernel: [d, 4u]; gate order i, f, c, o.
         recurrent: [u, 4u].
         bias: [4u].
 
     Returns:
-        Hidden states [T, B, u]. The gradient equals `keras.layers.LSTM`'s; `keep` has none.
+        Hidden states [T, B, u]. The gradient equals `keras.layers.LSTM`'s.
     """
-    hs, gates, cs = _forward(tf.tensordot(x, kernel, 1) + bias, keep, recurrent)
+    hs, gates, cs = _forward(tf.tensordot(x, kernel, 1) + bias, recurrent)
 
     def gradient(dhs: Tensor) -> tuple:
-        delta = _backward(dhs, keep, recurrent, gates, cs)
+        delta = _backward(dhs, recurrent, gates, cs)
         flat = tf.reshape(delta, [-1, delta.shape[2]])
-        h_prev = tf.concat([tf.zeros_like(hs[:1]), hs[:-1]], axis=0) * keep
+        h_prev = tf.concat([tf.zeros_like(hs[:1]), hs[:-1]], axis=0)
         dkernel = tf.matmul(tf.reshape(x, [-1, x.shape[2]]), flat, transpose_a=True)
         drecurrent = tf.matmul(tf.reshape(h_prev, [-1, hs.shape[2]]), flat, transpose_a=True)
         dx = tf.tensordot(delta, tf.transpose(kernel), 1)
-        return dx, None, dkernel, drecurrent, tf.reduce_sum(flat, axis=0)
+        return dx, dkernel, drecurrent, tf.reduce_sum(flat, axis=0)
 
     return hs, gradient
 
 
 @keras.saving.register_keras_serializable("linesmith")
 class LSTM(keras.layers.Layer):
-    """`keras.layers.LSTM(units, return_sequences=True)`, time first, that can start afresh inside a row.
+    """`keras.layers.LSTM(units, return_sequences=True)`, time first: [T, B, d] to [T, B, units].
 
-    Call it with `x` [T, B, d] and `keep` [T, B, 1] (see `lstm`); it returns [T, B, units]. Variables have Keras' names,
+    Variables have Keras' names,
     shapes, order and initial values: kernel, recurrent_kernel, bias (forget gate 1).
 
     Args:
@@ -129,7 +125,7 @@ class LSTM(keras.layers.Layer):
         self.recurrent_initializer = recurrent_initializer
         self.seed = seed
 
-    def build(self, x_shape: Any, keep_shape: Any = None) -> None:
+    def build(self, x_shape: Any) -> None:
         u = self.units
         self.kernel = self.add_weight(
             shape=(x_shape[-1], 4 * u), initializer=keras.initializers.GlorotUniform(self.seed), name="kernel"
@@ -143,10 +139,9 @@ class LSTM(keras.layers.Layer):
         self.bias = self.add_weight(shape=(4 * u,), initializer="zeros", name="bias")
         self.bias.assign(tf.concat([tf.zeros(u), tf.ones(u), tf.zeros(2 * u)], axis=0))
 
-    def call(self, x: Tensor, keep: Tensor) -> Tensor:
+    def call(self, x: Tensor) -> Tensor:
         return lstm(
             x,
-            keep,
             tf.convert_to_tensor(self.kernel),
             tf.convert_to_tensor(self.recurrent_kernel),
             tf.convert_to_tensor(self.bias),

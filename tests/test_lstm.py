@@ -1,4 +1,4 @@
-"""The fast LSTM against Keras' own, and a packed row against its records one at a time."""
+"""The fast LSTM against Keras' own, and a batch against its records one at a time."""
 
 from __future__ import annotations
 
@@ -38,60 +38,29 @@ def test_equals_keras_forward_and_gradient(layers):
     random = np.random.default_rng(0)
     x = tf.constant(random.normal(size=(B, T, D)), tf.float32)
     weigh = tf.constant(random.normal(size=(B, T, U)), tf.float32)
-    keep = tf.ones([T, B, 1])
     expected = _gradients(
         lambda: tf.reduce_sum(reference(x) * weigh), [x, *[w.value for w in reference.trainable_weights]]
     )
     found = _gradients(
-        lambda: tf.reduce_sum(tf.transpose(ours(tf.transpose(x, [1, 0, 2]), keep), [1, 0, 2]) * weigh),
+        lambda: tf.reduce_sum(tf.transpose(ours(tf.transpose(x, [1, 0, 2])), [1, 0, 2]) * weigh),
         [x, *[w.value for w in ours.trainable_weights]],
     )
     for one, other in zip(expected, found, strict=True):
         np.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-5)
 
 
-def test_a_zeroed_keep_starts_afresh(layers):
-    """Output and gradient after a reset are those of a sequence of its own."""
-    _, ours = layers
-    x = tf.constant(np.random.default_rng(1).normal(size=(T, B, D)), tf.float32)
-    cut = 4
-    keep = tf.constant(np.where(np.arange(T) == cut, 0.0, 1.0).reshape(T, 1, 1) * np.ones([T, B, 1]), tf.float32)
-    kernel = [w.value for w in ours.trainable_weights]
-    packed = _gradients(lambda: tf.reduce_sum(ours(x, keep) ** 2), [x, *kernel])
-
-    def apart():
-        halves = [x[:cut], x[cut:]]
-        return tf.add_n([tf.reduce_sum(ours(half, tf.ones([half.shape[0], B, 1])) ** 2) for half in halves])
-
-    for one, other in zip(packed, _gradients(apart, [x, *kernel]), strict=True):
-        np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-4)
-
-
-def test_without_the_reset_the_result_differs(layers):
-    """The control of the test above: it can fail."""
-    _, ours = layers
-    x = tf.constant(np.random.default_rng(1).normal(size=(T, B, D)), tf.float32)
-    keep = np.ones([T, B, 1], np.float32)
-    carried = ours(x, tf.constant(keep))
-    keep[4] = 0
-    assert np.abs(carried - ours(x, tf.constant(keep))).max() > 1e-2
-
-
-def test_a_packed_batch_has_the_loss_of_its_records_one_by_one():
+def test_a_batch_has_the_loss_of_its_records_one_by_one():
+    """Padding adds nothing, and no record's state reaches another."""
     model = LanguageModel(9, embedding_dim=8, units=16, layers=2, dropout=0.0, seed=5)
     store = store_of(random_records(30, 9, 12))
-    batches = rows.epoch_batches(store, batch_size=4, seq_length=20, seed=1, epoch=0)
-    assert any(len(row) > 1 for batch in batches for row in batch)
-    packed = np.zeros(3)
-    for batch in batches:
-        tensors = {name: tf.constant(array) for name, array in rows.materialise(store, batch).as_dict().items()}
-        packed += [float(part) for part in token_losses(model, tensors, training=False)]
-    alone = np.zeros(3)
-    for rank in range(len(store)):
-        tensors = {name: tf.constant(array) for name, array in rows.materialise(store, [[rank]]).as_dict().items()}
-        alone += [float(part) for part in token_losses(model, tensors, training=False)]
-    np.testing.assert_allclose(packed, alone, rtol=1e-5)
-    assert packed[2] == store.tokens
+    together, alone = np.zeros(3), np.zeros(3)
+    batches = rows.epoch_batches(store, batch_size=7, seq_length=20, seed=1, epoch=0)
+    for total, parts in ((together, batches), (alone, [[rank] for rank in range(len(store))])):
+        for batch in parts:
+            tensors = {name: tf.constant(array) for name, array in rows.materialise(store, batch).as_dict().items()}
+            total += [float(part) for part in token_losses(model, tensors, training=False)]
+    np.testing.assert_allclose(together, alone, rtol=1e-5)
+    assert together[2] == store.tokens
 
 
 def test_the_same_seed_gives_the_same_initial_weights():

@@ -44,7 +44,7 @@ def _naive(model, tokenizer, request: SampleRequest, seed: int, cap: int) -> tup
     ids: list[int] = []
     while len(ids) < cap + len(request.prefix):
         inputs = tf.constant([0, *ids], tf.int32)[:, None]
-        logits = model(inputs, tf.ones([len(ids) + 1, 1, 1]))[-1, 0].numpy().astype(np.float64)
+        logits = model(inputs)[-1, 0].numpy().astype(np.float64)
         weights = np.exp(logits - logits.max())
         threshold = (
             float(uniforms(stream_keys(seed, [request.index], [request.attempt]), [len(ids)], 1)) * weights.sum()

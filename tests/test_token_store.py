@@ -27,7 +27,9 @@ def _write(path: Path, keys: list[int]) -> Path:
 
 
 def _build(files: list[Path], tmp_path: Path, expected: int = 3, vocab: int = 10):
-    return build_token_store(files, tmp_path / "work" / f"{files[0].name if files else 0}.tokens", vocab_size=vocab, expected=expected)
+    return build_token_store(
+        files, tmp_path / "work" / f"{files[0].name if files else 0}.tokens", vocab_size=vocab, expected=expected
+    )
 
 
 def test_order_comes_from_content_not_from_shards(tmp_path):
