@@ -18,10 +18,6 @@ from typing import TYPE_CHECKING, Any
 from linesmith.rooms import check_rooms
 
 if TYPE_CHECKING:
-    from model.local_generation import SeedingGenerator, generate_text
-    from pipelines.workflow import run, train
-    from pipelines.workflow import train as train_rnn
-
     from model.config import TensorFlowConfig
     from model.config import TensorFlowConfig as LocalConfig
     from model.config_io import config_from_model_dir
@@ -39,7 +35,10 @@ if TYPE_CHECKING:
     )
     from model.gen_text import GenText
     from model.history import EpochState
+    from model.local_generation import SeedingGenerator, generate_text
     from model.tokenizers import CharTokenizerTrainer, SentencePieceTokenizerTrainer, tokenizer_from_model_dir
+    from pipelines.workflow import run, train
+    from pipelines.workflow import train as train_rnn
 
 _ERRORS = (
     "DataError",
