@@ -24,6 +24,7 @@ from model.input_plan import Unit, plan_units, renumber
 from model.manifest import read_manifest, write_manifest
 from model.records import SPLITS, RecordFormat, Splitter
 from model.run_dir import RunDirectory, locked, refuse_complete, run_directory, workspace
+from pipelines.fitting import fit
 from pipelines.report import StageReport, measured
 
 if TYPE_CHECKING:
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
     from model.input_files import InputFile
     from model.tokenizers.base import Tokenizer
     from transforms.encode_records import UnitResult
-    from transforms.read_records import RangeCount, ReadSettings
+    from transforms.read_records import RangeCount
 
 _log = logging.getLogger("linesmith")
 STATISTICS = "statistics.json"
@@ -127,7 +128,7 @@ class _Stage:
         units = plan_units(files)
         if config.max_lines:
             units = take_first(units, settings, config.max_lines)
-        counts, tokenizer = self._fit(units, settings)
+        counts, tokenizer = fit(config, units, settings, self.options, self.scratch, self.report.notices)
         tokenizer.save(self.scratch / "tokenizer")
         _log.info("tokenize: %d records; encoding", sum(count.accepted for count in counts))
         encode = EncodeSettings(
@@ -142,97 +143,13 @@ class _Stage:
         self._check_splits(totals)
         self._finish(tokenizer, totals, counts, _described(files, digests))
 
-    def _fit(self, units: list[Unit], settings: ReadSettings) -> tuple[list[RangeCount], Tokenizer]:
-        """The first pass: the tokenizer, the graph (saved in the scratch space), and what is in the input."""
-        from transforms.fit_tokenizer import count_ranges
-
-        max_fields = 0
-        if self.config.column_pattern is not None and not self.config.vocab_size:
-            # Marker ids come before the characters, so their number must be known before characters are counted.
-            counts = count_ranges(units, settings, self.options, self.scratch)
-            self._check_counts(counts)
-            max_fields = max(count.max_fields for count in counts)
-        if self.config.vocab_size:
-            return self._fit_sentencepiece(units, settings)
-        return self._fit_characters(units, settings, max_fields)
-
-    def _fit_characters(
-        self, units: list[Unit], settings: ReadSettings, max_fields: int
-    ) -> tuple[list[RangeCount], Tokenizer]:
-        from model.tokenizers.characters import CharTokenizer, code_points_from
-        from model.tokenizers.fields import FieldFormat
-        from transforms.fit_tokenizer import fit_characters
-        from transforms.transform_graph import SavedGraph
-
-        fields = FieldFormat.of(self.config, max_fields)
-        data = self.scratch / "data"
-        counts = fit_characters(units, settings, self.options, self.scratch, data, fields.markers)
-        self._check_counts(counts)
-        return counts, CharTokenizer(code_points_from(SavedGraph(str(data)).vocabulary()), fields)
-
-    def _fit_sentencepiece(self, units: list[Unit], settings: ReadSettings) -> tuple[list[RangeCount], Tokenizer]:
-        from model.tokenizers.fields import FieldFormat
-        from model.tokenizers.sentencepiece_training import train_sentencepiece
-        from model.tokenizers.sentencepieces import SentencePieceTokenizer
-        from transforms.fit_tokenizer import count_words, save_sentencepiece_graph
-
-        config = self.config
-        counts, lowest, words = count_words(units, settings, self.options, self.scratch, config.pretrain_sentence_count)
-        self._check_counts(counts)
-        if lowest:
-            self.report.notices.append(
-                f"the data have more distinct words than pretrain_sentence_count {config.pretrain_sentence_count}: "
-                f"SentencePiece was trained on a uniform 1/{2**lowest} of the lines"
-            )
-        fields = FieldFormat.of(config, max(count.max_fields for count in counts))
-        model = train_sentencepiece(
-            words,
-            vocab_size=config.vocab_size,
-            reserved=fields.reserved,
-            kind=config.sentencepiece_type,
-            character_coverage=config.character_coverage,
-        )
-        tokenizer = SentencePieceTokenizer(model, fields)
-        if tokenizer.total_vocab_size < config.vocab_size:
-            self.report.notices.append(
-                f"vocab_size is lowered from {config.vocab_size} to {tokenizer.total_vocab_size}: "
-                "the data have no more pieces worth a token"
-            )
-        save_sentencepiece_graph(model, self.options, self.scratch, self.scratch / "data", fields.markers)
-        return counts, tokenizer
-
-    def _check_counts(self, counts: list[RangeCount]) -> None:
-        """Refuse what cannot be trained on, before more is spent on it."""
-        from model.input_files import cut_off
-        from transforms.read_records import total_rejected
-
-        for count in counts:
-            if count.damaged:
-                raise cut_off(count.file, "packed")
-        accepted = sum(count.accepted for count in counts)
-        reasons = total_rejected(counts)
-        rejected = sum(reasons.values())
-        told = ", ".join(f"{reason} {number}" for reason, number in reasons.items()) or "none"
-        where = next((f" first in '{count.file}';" for count in counts if count.rejected), "")
-        if not accepted:
-            raise DataError(
-                f"LS207: --input holds no record: of {rejected} lines all were rejected ({told});{where} look at "
-                "--encoding and --max-line-len.",
-                code="LS207",
-            )
-        if rejected > self.config.max_reject_rate * (accepted + rejected):
-            raise DataError(
-                f"LS207: {rejected} of {accepted + rejected} lines of --input were rejected ({told});{where} more than "
-                f"--max-reject-rate {self.config.max_reject_rate:g} allows. Mend the input or allow more.",
-                code="LS207",
-            )
-
     def _encode(self, units: list[Unit], settings: Any) -> list[UnitResult]:
         import apache_beam as beam
 
         from transforms.collect import read_collected
-        from transforms.encode_records import EncodeRecords, SplitCount, UnitResult
+        from transforms.encode_records import EncodeRecords, UnitResult
         from transforms.failures import our_errors
+        from transforms.shards import SplitCount
 
         results = self.scratch / "results.json"
         with our_errors(), beam.Pipeline(options=self.options) as pipeline:

@@ -10,9 +10,10 @@ from model.errors import DataError
 from model.field_statistics import FieldStatistics
 from model.tokenizers import CharTokenizer
 from model.tokenizers.fields import FieldFormat
-from transforms.encode_records import MergeStatisticsFn, Shard, SplitCount, read_back, verify_ids
+from transforms.encode_records import MergeStatisticsFn, verify_ids
 from transforms.failures import our_errors
 from transforms.read_records import SCHEMA
+from transforms.shards import Shard, SplitCount, read_back
 
 TOKENIZER = CharTokenizer([97, 98], FieldFormat(","))
 IDS = np.array([0, 2, 1, 3, 0, 0, 3, 0])

@@ -75,7 +75,7 @@ def train_sentencepiece(
         # The trainer's own message may quote the data.
         raise DataError(
             f"LS209: no SentencePiece model with --vocab-size {vocab_size} could be trained on this data; "
-            "try another size, or 0 for characters.",
+            "try another size, --sentencepiece-type bpe, or 0 for characters.",
             code="LS209",
         ) from None
     return model.getvalue()
