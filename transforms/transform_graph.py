@@ -12,6 +12,7 @@ from typing import Any
 
 import pyarrow as pa
 
+from model.quiet import quiet_import
 from model.tokenizers.base import DELIMITER_ID, FIELD_BREAK, NEWLINE_ID
 from model.tokenizers.escape import PAIRS
 
@@ -123,10 +124,13 @@ class SavedGraph:
     """The saved graph in memory: batches of records in, ids out."""
 
     def __init__(self, directory: str) -> None:
+        import tensorflow as tf
         import tensorflow_text  # noqa: F401  (registers the ops of a SentencePiece graph)
         import tensorflow_transform as tft
 
         self._output = tft.TFTransformOutput(directory)
+        with quiet_import():  # the first use loads the graph, and SentencePiece writes a line that no log level holds back
+            self._output.transform_raw_features({TEXT: tf.constant([""])})
 
     def ids_of(self, batch: pa.RecordBatch) -> tuple[Any, Any]:
         """Token ids of a batch of records, one after the other, and the number of ids of each record."""
