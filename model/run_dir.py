@@ -136,10 +136,11 @@ def locked(run: RunDirectory) -> Iterator[None]:
 
 
 def refuse_complete(directory: Path, what: str, overwrite: bool) -> None:
-    """Raise unless a stage may write its directory.
+    """Raise unless a stage may write its directory. A partial result, marked as such, may always be tried again.
 
     Raises:
         DataError: the stage is complete and `overwrite` is off.
     """
-    if not overwrite and read_manifest(directory) is not None:
+    manifest = None if overwrite else read_manifest(directory)
+    if manifest is not None and manifest.get("complete", True):
         raise DataError(f"LS204: '{directory}' already holds a complete {what}; pass --overwrite to replace it.")

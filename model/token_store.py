@@ -80,7 +80,7 @@ def build_token_store(files: Sequence[Path], work: Path, *, vocab_size: int, exp
     all_lengths = np.concatenate(lengths)
     if len(all_lengths) != expected:
         raise DataError(
-            f"LS205: the training data at '{work.parent.parent}' holds {len(all_lengths)} records of a split, its manifest "
+            f"LS205: '{files[0].parent if files else work.parent}' holds {len(all_lengths)} records of a split, its manifest "
             f"says {expected}; run tokenize again with --overwrite."
         )
     order = np.argsort(np.concatenate(hashes), kind="stable")

@@ -30,7 +30,6 @@ from model.generation import (
     unit_settings,
 )
 from model.ledger import UnitSettings
-from model.manifest import read_manifest
 from model.record_layout import RecordLayout, columns_of
 from model.run_dir import RunDirectory, locked, refuse_complete, run_directory
 from model.spool import Spool
@@ -121,9 +120,7 @@ def plan_generation(config: TensorFlowConfig) -> GenerationPlan:
     run = run_directory(config)
     model = _model(run, config.checkpoint)
     trained = config_from_model_dir(run.root)
-    before = read_manifest(run.synthetic)
-    if before is not None and before.get("complete", True):  # a partial result may be tried again
-        refuse_complete(run.synthetic, "set of synthetic records", config.overwrite)
+    refuse_complete(run.synthetic, "set of synthetic records", config.overwrite)
     validator = None if config.line_validator is None else validator_source(config.line_validator)
     if validator is not None:
         validator.load()

@@ -254,3 +254,10 @@ def test_trainers_override_the_configuration():
     assert (own.max_line_len, own.vocab_size) == (77, 500)
     with pytest.raises(ParameterError):
         SentencePieceTokenizerTrainer(character_coverage=2.0).apply(config)
+
+
+def test_the_delimiter_is_never_sampled_where_there_is_none(model):
+    for tokenizer in (characters(FieldFormat(), "abc"), SentencePieceTokenizer(model, FieldFormat())):
+        assert DELIMITER_ID in tokenizer.never_sampled
+    for tokenizer in (characters(FieldFormat(","), "abc"), SentencePieceTokenizer(model, FieldFormat(","))):
+        assert DELIMITER_ID not in tokenizer.never_sampled

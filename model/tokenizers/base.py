@@ -48,7 +48,7 @@ class Tokenizer(ABC):
     @property
     @abstractmethod
     def never_sampled(self) -> Sequence[int]:
-        """Ids that a model must never emit (the unknown token)."""
+        """Ids that a model must never emit: those that no record contains."""
 
     @property
     @abstractmethod

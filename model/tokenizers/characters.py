@@ -43,7 +43,7 @@ class CharTokenizer(Tokenizer):
 
     @property
     def never_sampled(self) -> Sequence[int]:
-        return ()
+        return self.fields.unused
 
     @property
     def digest(self) -> str:

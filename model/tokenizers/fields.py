@@ -52,6 +52,11 @@ class FieldFormat:
         return 2 + self.markers
 
     @property
+    def unused(self) -> tuple[int, ...]:
+        """Reserved ids that no record contains: `<d>`, where there is no delimiter."""
+        return () if self.field_delimiter is not None else (DELIMITER_ID,)
+
+    @property
     def reserved_tokens(self) -> list[str]:
         """How the reserved ids are shown, by id."""
         shown = [NEWLINE_TOKEN, self.field_delimiter_token]

@@ -42,7 +42,7 @@ class SentencePieceTokenizer(Tokenizer):
         self._bytes = (*reserved, *pieces)
         self._structure = (*[text.encode() for text in fields.structure_text()], *pieces)
         newline = [fields.reserved + number for number, piece in enumerate(pieces) if b"\n" in piece]
-        self._never_sampled = (self._unknown, *newline)
+        self._never_sampled = (self._unknown, *newline, *fields.unused)
 
     @property
     def total_vocab_size(self) -> int:
@@ -50,7 +50,7 @@ class SentencePieceTokenizer(Tokenizer):
 
     @property
     def never_sampled(self) -> Sequence[int]:
-        """The unknown token, and the byte piece of the newline, which is in no record."""
+        """The unknown token, the byte piece of the newline, which is in no record, and `<d>` where there is no delimiter."""
         return self._never_sampled
 
     @property
