@@ -88,12 +88,12 @@ def _prepare(given: Given) -> tuple[TensorFlowConfig, tuple[str, ...]]:
     config = resolve(given)
     run = run_directory(config)
     preflight.check(config, given.command)  # type: ignore[arg-type]
+    check_beam(given.beam_args)
     if given.command in ("run", "tokenize") and not input_files(config):
         raise ParameterError("LS205: --input (input_data_path) is not set; give a file of lines.", code="LS205")
     place = {"run": run.synthetic, "train": run.model, "generate": run.synthetic}.get(given.command)
     if place is not None:
         refuse_complete(place, {"train": "model"}.get(given.command, "run"), config.overwrite)
-    check_beam(given.beam_args)
     _load_libraries()
     return config, given.beam_args
 
@@ -188,10 +188,9 @@ def run_command_line(args: Sequence[str]) -> int:
     console.set_up_logging(debug)
     try:
         result = typer.main.get_command(app).main(list(args), prog_name="linesmith", standalone_mode=False)
+        if result == EXIT_INTERRUPTED:  # what typer makes of KeyboardInterrupt
+            console.error("interrupted; run the same command again to go on where it stopped.")
         return result if isinstance(result, int) else EXIT_DONE
-    except KeyboardInterrupt:
-        console.error("interrupted; run the same command again to go on where it stopped.")
-        return EXIT_INTERRUPTED
     except SystemExit as leaving:  # a reader that went away, as in `linesmith plan | head`
         return leaving.code if isinstance(leaving.code, int) else EXIT_OUR_FAULT
     except Exception as failure:

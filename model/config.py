@@ -101,8 +101,8 @@ class TensorFlowConfig(PrivacySettings):
     character_coverage: float = setting(
         "tokenize",
         1.0,
-        "Share of character occurrences that get a piece of their own; the rest become bytes.",
-        gt=0,
+        "Share of character occurrences that get a piece of their own; the rest become bytes. SentencePiece takes 0.98 … 1.",
+        ge=0.98,
         le=1,
     )
     pretrain_sentence_count: int = setting(

@@ -7,12 +7,17 @@ descriptor silences those. They are shown after all when loading fails.
 from __future__ import annotations
 
 import contextlib
+import importlib.util
 import logging
 import os
 import sys
 import tempfile
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from importlib.abc import MetaPathFinder
+from importlib.machinery import ModuleSpec
+from types import ModuleType
+from typing import Any
 
 NOISY_LOGGERS = ("tensorflow", "absl", "apache_beam", "tfx_bsl", "h5py", "google", "fsspec", "grpc")
 
@@ -49,3 +54,34 @@ def quiet_import() -> Iterator[None]:
                 os.dup2(saved, 2)
     finally:
         os.close(saved)
+
+
+def quiet_on_import(package: str) -> None:
+    """Hold back what the first import of a package writes, whenever that comes; imports nothing now."""
+    if package not in sys.modules:
+        sys.meta_path.insert(0, _QuietFinder(package))
+
+
+class _QuietFinder(MetaPathFinder):
+    """Finds one package, once, as Python would, and wraps its execution."""
+
+    def __init__(self, package: str) -> None:
+        self._package = package
+
+    def find_spec(
+        self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
+    ) -> ModuleSpec | None:
+        if fullname != self._package:
+            return None
+        sys.meta_path.remove(self)
+        spec = importlib.util.find_spec(fullname)
+        if spec is None or spec.loader is None:
+            return spec
+        execute: Any = spec.loader.exec_module
+
+        def quietly(module: ModuleType) -> None:
+            with quiet_import():
+                execute(module)
+
+        spec.loader.exec_module = quietly  # type: ignore[method-assign]
+        return spec

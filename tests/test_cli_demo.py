@@ -142,3 +142,14 @@ def test_chatter_is_shown_when_the_import_fails():
     done = in_quiet_import("os.write(2, b'chatter'); raise ImportError('broken')")
     assert done.returncode == 1
     assert done.stderr.index("chatter") < done.stderr.index("ImportError: broken")
+
+
+def test_chatter_of_a_later_import_is_held_back(tmp_path):
+    (tmp_path / "chatty.py").write_text("import os\nos.write(2, b'chatter')\nanswer = 42\n")
+    code = (
+        "from model.quiet import quiet_on_import\nquiet_on_import('chatty')\nimport os, chatty\n"
+        "os.write(2, str(chatty.answer).encode())"
+    )
+    env = {**os.environ, "PYTHONPATH": str(tmp_path)}
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, env=env)
+    assert done.stderr == "42"

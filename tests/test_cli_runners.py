@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib.util
+
 import pytest
 from apache_beam.options.pipeline_options import DirectOptions, FlinkRunnerOptions, PortableOptions, SetupOptions
 
@@ -25,6 +27,9 @@ def test_the_default_is_the_in_process_runner(words):
 def test_several_workers_are_several_processes(workers, mode):
     options = pipeline_options(["--direct_num_workers", workers])
     assert options.view_as(DirectOptions).direct_running_mode == mode
+    plugins = options.view_as(SetupOptions).beam_plugins or []
+    assert all(importlib.util.find_spec(name) for name in plugins)
+    assert bool(plugins) == (mode == "multi_processing")
 
 
 def test_a_mode_that_was_asked_for_stays():

@@ -108,7 +108,7 @@ def test_the_reader_reports_a_file_that_breaks_off(tmp_path):
 def test_a_wrong_file_among_good_ones_is_named(name, content, told, tmp_path):
     (tmp_path / "good.csv").write_text(TEXT)
     (tmp_path / name).write_bytes(content)
-    with pytest.raises(DataError, match="LS20[567]") as caught:
+    with pytest.raises(DataError, match=r"LS20[567]") as caught:
         found(tmp_path, [str(tmp_path / "good.csv"), str(tmp_path / name)])
     assert told in str(caught.value)
     assert name in str(caught.value)
@@ -174,7 +174,7 @@ def test_big_endian_mark_is_obeyed_and_dropped(tmp_path):
     assert read(found(tmp_path, path, encoding="utf-16"), encoding="utf-16")[0] == LINES
 
 
-@pytest.mark.parametrize("unit_bytes", [1, 7, 64, 1 << 20])
+@pytest.mark.parametrize("unit_bytes", [50, 1000, 1 << 20])
 def test_rejects_are_told_by_place_and_reason(unit_bytes, tmp_path):
     path = tmp_path / "input.txt"
     path.write_bytes(b"\xef\xbb\xbfhead\ngood\n\xff\xfebad\n\n" + b"x" * 100_000 + b"\r\ngood again")

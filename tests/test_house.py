@@ -18,7 +18,7 @@ from model.config import fields
 
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGES = ("linesmith", "pipelines", "transforms", "model", "model.tokenizers", "runners")
-LONGEST = 360  # lines; 300 is the aim
+LONGEST = 400  # lines; 300 is the aim
 CODE = re.compile(r"LS[1-4]\d\d")
 
 

@@ -246,8 +246,8 @@ def test_trainers_override_the_configuration():
     config = TensorFlowConfig(vocab_size=300, max_line_len=9, epochs=3)
     assert CharTokenizerTrainer().apply(config).vocab_size == 0
     assert CharTokenizerTrainer().apply(config).max_line_len == 9
-    sub_words = SentencePieceTokenizerTrainer(vocab_size=4000, character_coverage=0.9).apply(config)
-    assert (sub_words.vocab_size, sub_words.character_coverage, sub_words.epochs) == (4000, 0.9, 3)
+    sub_words = SentencePieceTokenizerTrainer(vocab_size=4000, character_coverage=0.99).apply(config)
+    assert (sub_words.vocab_size, sub_words.character_coverage, sub_words.epochs) == (4000, 0.99, 3)
     assert SentencePieceTokenizerTrainer().apply(config).vocab_size == 300
     assert SentencePieceTokenizerTrainer().apply(config.replace(vocab_size=0)).vocab_size == 20000
     own = SentencePieceTokenizerTrainer(config=TensorFlowConfig(max_line_len=77, vocab_size=500)).apply(config)

@@ -60,5 +60,8 @@ lines = [line for path in glob.glob("moved/synthetic/*.txt") for line in open(pa
 typed = [record for path in glob.glob("moved/synthetic/*.avro") for record in fastavro.reader(open(path, "rb"))]
 assert len(lines) == len(typed) == 20, (len(lines), len(typed))
 PY
-"$place/clean/bin/linesmith" tokenize --input moved/model_params.json --output other && { echo "tokenize should have been refused"; exit 1; }
+echo "tokenize, without its extra, is refused:"
+code=0
+"$place/clean/bin/linesmith" tokenize --input moved/model_params.json --output other || code=$?
+[ "$code" = 2 ] || { echo "ended with $code instead of 2"; exit 1; }
 echo "the wheel generates"
