@@ -37,6 +37,12 @@ def check_settings(config: TensorFlowConfig) -> None:
             f"--max-lines {config.max_lines} cannot be used with --dp: one record more pushes another one out, so two "
             "records change. Leave it out, or subsample the input by a hash of each line.",
         )
+    if config.column_pattern is not None and not config.columns and vocabulary_mode(config) == "bytes":
+        raise _error(
+            "LS301",
+            f"--column-pattern '{config.column_pattern}' with --dp: how many fields the records have is not public. Give "
+            "--columns, from which the markers are made.",
+        )
     if config.dp_vocabulary is None and config.wants_learnt_pieces:
         raise _error(
             "LS305",

@@ -17,11 +17,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from model import preflight
 from model.config import TensorFlowConfig
 from model.errors import DataError, TooFewRecordsError
 from model.files import read_json, replace_directory, sha256_file, sha256_tree, write_json
 from model.input_plan import Unit, plan_units, renumber
 from model.manifest import read_manifest, write_manifest
+from model.privacy_checks import vocabulary_mode
 from model.records import SPLITS, RecordFormat, Splitter
 from model.run_dir import RunDirectory, locked, refuse_complete, run_directory, workspace
 from pipelines.report import StageReport, measured
@@ -49,6 +51,7 @@ def tokenize(config: TensorFlowConfig, beam_args: Sequence[str] = ()) -> StageRe
         ParameterError: a setting cannot work with this data or this machine.
         DataError: the input cannot be used, or the run directory is complete or in use.
     """
+    preflight.check(config, "tokenize")
     with locked(run_directory(config)):
         return tokenize_locked(config, beam_args)
 
@@ -147,6 +150,8 @@ class _Stage:
         from transforms.fit_tokenizer import count_ranges
 
         max_fields = 0
+        if vocabulary_mode(self.config) == "bytes":
+            return self._fit_bytes(units, settings)
         if self.config.column_pattern is not None and not self.config.vocab_size:
             # Marker ids come before the characters, so their number must be known before characters are counted.
             counts = count_ranges(units, settings, self.options, self.scratch)
@@ -170,11 +175,23 @@ class _Stage:
         self._check_counts(counts)
         return counts, CharTokenizer(code_points_from(SavedGraph(str(data)).vocabulary()), fields)
 
+    def _fit_bytes(self, units: list[Unit], settings: ReadSettings) -> tuple[list[RangeCount], Tokenizer]:
+        """A public vocabulary: the data are only counted, and markers come from the names of the columns."""
+        from model.tokenizers.byte_tokenizer import ByteTokenizer
+        from model.tokenizers.fields import FieldFormat
+        from transforms.fit_tokenizer import fit_bytes
+
+        fields = FieldFormat.of(self.config, len(self.config.columns or ()))
+        counts = fit_bytes(units, settings, self.options, self.scratch, self.scratch / "data", fields.markers)
+        self._check_counts(counts)
+        return counts, ByteTokenizer(fields)
+
     def _fit_sentencepiece(self, units: list[Unit], settings: ReadSettings) -> tuple[list[RangeCount], Tokenizer]:
         from model.tokenizers.fields import FieldFormat
         from model.tokenizers.sentencepiece_training import train_sentencepiece
         from model.tokenizers.sentencepieces import SentencePieceTokenizer
-        from transforms.fit_tokenizer import count_words, save_sentencepiece_graph
+        from transforms.fit_tokenizer import count_words, save_graph
+        from transforms.transform_graph import sentencepiece_graph
 
         config = self.config
         counts, lowest, words = count_words(units, settings, self.options, self.scratch, config.pretrain_sentence_count)
@@ -198,7 +215,7 @@ class _Stage:
                 f"vocab_size is lowered from {config.vocab_size} to {tokenizer.total_vocab_size}: "
                 "the data have no more pieces worth a token"
             )
-        save_sentencepiece_graph(model, self.options, self.scratch, self.scratch / "data", fields.markers)
+        save_graph(sentencepiece_graph(model, fields.markers), self.options, self.scratch, self.scratch / "data")
         return counts, tokenizer
 
     def _check_counts(self, counts: list[RangeCount]) -> None:

@@ -28,8 +28,7 @@ from model.records import HOLDOUT, SPLITS
 from transforms.read_records import RangeCount, RangeReader, ReadSettings
 
 if TYPE_CHECKING:
-    from model.tokenizers.characters import CharTokenizer
-    from model.tokenizers.sentencepieces import SentencePieceTokenizer
+    from model.tokenizers.loading import AnyTokenizer
     from transforms.transform_graph import SavedGraph
 
 
@@ -128,7 +127,7 @@ class _EncodeFn(beam.DoFn):
         super().__init__()
         self._settings = settings
         self._graph: SavedGraph
-        self._tokenizer: CharTokenizer | SentencePieceTokenizer
+        self._tokenizer: AnyTokenizer
 
     def setup(self) -> None:
         from model.tokenizers.loading import load_tokenizer
@@ -172,7 +171,7 @@ class _EncodeFn(beam.DoFn):
 
 
 def verify_ids(
-    tokenizer: CharTokenizer | SentencePieceTokenizer,
+    tokenizer: AnyTokenizer,
     batch: pa.RecordBatch,
     ids: npt.NDArray[np.int64],
     lengths: npt.NDArray[np.int64],
