@@ -22,7 +22,7 @@ GENERATOR = (
 )
 
 
-class KeyedGaussianSumQuery(GaussianSumQuery):  # type: ignore[misc]
+class KeyedGaussianSumQuery(GaussianSumQuery):
     """Adds Gaussian noise to a sum whose records are already clipped, with draws that are a function of seeds.
 
     Args:
@@ -90,6 +90,8 @@ def dropout_mask(shape: Sequence[Tensor], rate: float, seed: Tensor) -> Tensor |
     steps, rows, units = shape
     # Two 16-bit numbers from each 32 random bits: half the cost, and a rate needs no more.
     half = tf.cast((units + 1) // 2, tf.int32)
-    bits = tf.random.stateless_uniform([steps, rows, half], seed, minval=None, maxval=None, dtype=tf.int32, alg="philox")
+    bits = tf.random.stateless_uniform(
+        [steps, rows, half], seed, minval=None, maxval=None, dtype=tf.int32, alg="philox"
+    )
     numbers = tf.reshape(tf.cast(tf.bitcast(bits, tf.uint16), tf.int32), [steps, rows, 2 * half])[:, :, :units]
     return tf.cast(numbers >= threshold, tf.float32) * (2**16 / (2**16 - threshold))

@@ -147,10 +147,10 @@ def _summed(variables: Sequence[Tensor], trace: _Trace, tokens: Tensor, factors:
     for a, delta in trace.layers:
         # Scaling the narrower operand is scaling δ: (f·a)ᵀδ = aᵀ(f·δ).
         narrow = tf.reshape(a * scale, [-1, a.shape[2]])
-        delta = tf.reshape(delta, [-1, delta.shape[2]])
-        weight = tf.matmul(narrow, delta, transpose_a=True)
+        flat = tf.reshape(delta, [-1, delta.shape[2]])
+        weight = tf.matmul(narrow, flat, transpose_a=True)
         inputs = variables[len(gradients)].shape[0]
         # An LSTM's rows are its kernel's, then its recurrent kernel's; a dense layer's are all its kernel's.
         gradients += [weight] if a.shape[2] == inputs else [weight[:inputs], weight[inputs:]]
-        gradients.append(tf.matmul(row, delta)[0])
+        gradients.append(tf.matmul(row, flat)[0])
     return gradients
