@@ -31,7 +31,7 @@ from model.privacy_plan import AdaptiveClip, PrivacyPlan
 from model.rows import Batch
 from model.secret_key import SecretKey
 from model.token_store import TokenStore
-from model.training_loop import LAST, Progress, TrainingLoop, TrainingState
+from model.training_loop import LAST, Progress, TrainingLoop
 
 CHARGED_FILE = "charged-steps.json"
 
@@ -46,7 +46,7 @@ class PrivateTrainer(TrainingLoop):
         config: settings of the run. `batch_size` is the physical batch: it bounds memory and changes no result.
         model: from `build_model`.
         train: training records.
-        plan: sampler, clipping, noise and budget.
+        plan: sampler, clipping, noise and budget, made for that many records.
         places: directory, resume_directory, history_path, identity, hooks and clock, as `TrainingLoop` takes them.
     """
 
@@ -55,6 +55,10 @@ class PrivateTrainer(TrainingLoop):
     ) -> None:
         kinds = {"adam": keras.optimizers.Adam, "sgd": keras.optimizers.SGD}
         super().__init__(config, model, train, kinds[plan.optimizer](config.learning_rate), metric=None, **places)
+        if plan.records != len(train):
+            raise ValueError(
+                f"the plan is for {plan.records} records, there are {len(train)}: its rate would be another"
+            )
         self.plan = plan
         fixed = config.dp_unsafe_fixed_key
         self._repeatable = fixed is not None
@@ -94,7 +98,9 @@ class PrivateTrainer(TrainingLoop):
         return all(np.isfinite(array).all() for array in self.weights().values())
 
     def share_done(self, steps: int) -> float:
-        return self.state.charged_steps / max(1, self.plan.planned_steps)
+        state = self.state
+        done = state.total_steps if self._repeatable else state.charged_steps
+        return done / max(1, self.plan.planned_steps)
 
     def measure(self) -> EpochState:
         """Epsilon spent so far and delta; nothing that depends on single records."""
@@ -109,14 +115,6 @@ class PrivateTrainer(TrainingLoop):
     def variables(self) -> list[Any]:
         return [*super().variables(), self.clip]
 
-    def fit(self) -> TrainingState:
-        """Train until the plan is spent, the clock or a request ends it. What a resumption needs is deleted at the end."""
-        state = super().fit()
-        if state.stopped is not None:
-            for name in (LAST, CHARGED_FILE):
-                (self.resume_directory / name).unlink(missing_ok=True)
-        return state
-
     # -- a step
 
     def run_step(self, index: int) -> None:
@@ -124,9 +122,7 @@ class PrivateTrainer(TrainingLoop):
         self._charge()
         step, plan = self.state.total_steps, self.plan
         ranks = poisson_sample(len(self.train), plan.sample_rate, self._key.seed("sample", step))
-        parts = physical_batches(
-            self.train, ranks, batch_size=self.config.batch_size, seq_length=self.config.seq_length
-        )
+        parts = physical_batches(self.train, ranks, batch_size=self.config.batch_size, seq_length=plan.seq_length)
         sums = [tf.zeros(variable.shape, variable.dtype) for variable in self.model.trainable_variables]
         whole = 0
         for number, batch in enumerate(parts):
@@ -148,7 +144,7 @@ class PrivateTrainer(TrainingLoop):
             for layer, lstm in enumerate(self.model.lstms)
         ]
         variables = self.model.trainable_variables
-        return clipped_sum(variables, rows, masks, clip=self.clip.value, seq_length=self.config.seq_length)
+        return clipped_sum(variables, rows, masks, clip=self.clip.value, seq_length=self.plan.seq_length)
 
     def _noise_and_apply(self, sums: list[Any], seeds: Any) -> None:
         noised = noised_sum(sums, clip=self.clip.value, noise_multiplier=self.plan.noise_multiplier, seeds=seeds)

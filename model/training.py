@@ -54,7 +54,7 @@ class Trainer(TrainingLoop):
         metric = config.metric if len(validation) or not config.metric.startswith("val_") else config.metric[4:]
         self._metric = metric
         super().__init__(config, model, train, keras.optimizers.Adam(config.learning_rate), metric=metric, **places)
-        self.validation = validation
+        self.validation: TokenStore = validation
         self._batches: list[list[list[int]]] = []
         self._train_step = tf.function(self._step, reduce_retracing=True)
         self._eval_step = tf.function(lambda batch: token_losses(model, batch, training=False), reduce_retracing=True)

@@ -120,6 +120,7 @@ class TrainingLoop(ABC):
         self.resume_directory = directory if resume_directory is None else resume_directory
         self.hooks = hooks if hooks is not None else Hooks()
         self.clock = clock
+        self.validation: TokenStore | None = None
         self.state = TrainingState()
         self.optimizer.build(model.trainable_variables)
         self._session_start = self.clock()
