@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import importlib.util
+from collections.abc import Mapping
+from typing import Any
 
 from model.config import TensorFlowConfig
-from model.errors import ParameterError
+from model.errors import DataError, ParameterError
 
 _LIBRARIES = ("dp_accounting", "tensorflow_privacy", "tensorflow_probability")
+# Settings of tokenize that the claim depends on.
+_CLAIMED = ("dp_vocabulary", "max_lines")
 LOW_NOISE = 0.3  # a noise multiplier below this gives an epsilon in the dozens within an epoch or two
 
 
@@ -76,6 +80,26 @@ def check_replicas(config: TensorFlowConfig, replicas: int) -> None:
             f"--dp trains on one device, and there are {replicas} replicas: one Poisson sample and one noise for all of "
             "them is not there. Make a single device visible, for example CUDA_VISIBLE_DEVICES=0.",
         )
+
+
+def check_training_data(config: TensorFlowConfig, tokenized_with: Mapping[str, Any]) -> None:
+    """Refuse training data whose making the claim would misdescribe: the statement is written from `config`.
+
+    Args:
+        config: the settings of the training.
+        tokenized_with: the settings in the manifest of the training data.
+
+    Raises:
+        DataError: LS204, they differ in what the claim depends on.
+    """
+    now = config.as_dict() if config.dp else {}
+    for name in _CLAIMED if config.dp else ():
+        if tokenized_with.get(name) != now[name]:
+            raise DataError(
+                f"LS204: the training data were tokenized with {name} {tokenized_with.get(name)!r}, this private training "
+                f"says {now[name]!r}, which its claim would state. Give the same value, or tokenize again with --overwrite.",
+                code="LS204",
+            )
 
 
 def check_records(config: TensorFlowConfig, records: int) -> None:

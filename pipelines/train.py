@@ -20,6 +20,7 @@ from model.errors import DataError, InterruptedRunError
 from model.files import read_json, sha256_tree
 from model.history import EpochState
 from model.manifest import read_manifest, write_manifest
+from model.privacy_checks import check_training_data
 from model.run_dir import RunDirectory, locked, promote, refuse_complete, run_directory, workspace
 from pipelines import train_private
 from pipelines.report import StageReport, measured
@@ -54,6 +55,7 @@ def train_locked(config: TensorFlowConfig) -> StageReport:
     space = workspace(config)
     with measured("train") as report:
         data = _training_data(space)
+        check_training_data(config, data.get("settings", {}))
         identity = _identity(config, data)
         _drop_other_training(config, space, identity)
         save_params(config, space.root)

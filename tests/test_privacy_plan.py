@@ -10,11 +10,12 @@ import pytest
 from model.accounting import GaussianEvent, combined_noise, epsilon
 from model.config import TensorFlowConfig
 from model.config_io import from_settings, save_params
-from model.errors import ParameterError
+from model.errors import DataError, ParameterError
 from model.privacy_checks import (
     check_libraries,
     check_replicas,
     check_settings,
+    check_training_data,
     vocabulary_mode,
     warnings_of,
 )
@@ -294,3 +295,12 @@ def test_what_was_released_beside_the_steps_is_in_the_claim():
     more = replace(plan, other_events=(GaussianEvent(6.0),))
     assert more.epsilon > plan.epsilon
     assert more.epsilon_at(0) == epsilon([GaussianEvent(6.0)], 1e-6) > 0
+
+
+def test_the_claim_does_not_misdescribe_the_training_data():
+    raw = config_of(dp_vocabulary="raw").stage_settings("tokenize")
+    check_training_data(config_of(), config_of().stage_settings("tokenize"))
+    check_training_data(TensorFlowConfig(), raw)
+    for before in (raw, {**config_of().stage_settings("tokenize"), "max_lines": 9}, {}):
+        with pytest.raises(DataError, match="LS204"):
+            check_training_data(config_of(), before)
