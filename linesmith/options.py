@@ -13,11 +13,13 @@ from pydantic.fields import FieldInfo
 from rich.markup import escape
 
 from model.config import MOOT, Stage, fields, stage_of
+from model.privacy_settings import PrivacySettings
 
 PANELS: dict[str, str] = {
     "run": "Input and run directory",
     "tokenize": "Tokenize",
     "train": "Train",
+    "privacy": "Differential privacy",
     "generate": "Generate",
     "moot": "Accepted, without effect",
 }
@@ -26,7 +28,7 @@ SHORT_NAMES = {"input_data_path": "--input", "checkpoint_dir": "--output", "gen_
 # Which panels a command shows first: its own stage's.
 _FIRST: dict[str, tuple[str, ...]] = {
     "tokenize": ("run", "tokenize"),
-    "train": ("run", "train"),
+    "train": ("run", "train", "privacy"),
     "generate": ("run", "generate"),
     "run": ("run",),
 }
@@ -99,7 +101,12 @@ def default_text(info: FieldInfo) -> str:
 
 
 def panel_of(name: str, info: FieldInfo) -> str:
-    return PANELS["moot" if name in MOOT else stage_of(info)]
+    """The heading under which help and reference show a setting."""
+    return PANELS[_panel_key(name, info)]
+
+
+def _panel_key(name: str, info: FieldInfo) -> str:
+    return "moot" if name in MOOT else "privacy" if name in PrivacySettings.model_fields else stage_of(info)
 
 
 def command(name: Stage | Literal["plan"], action: Callable[[Given], int], doc: str) -> Callable[..., int]:
@@ -145,9 +152,9 @@ def command(name: Stage | Literal["plan"], action: Callable[[Given], int], doc: 
 def _ordered(command_name: str) -> list[tuple[str, FieldInfo]]:
     first = _FIRST.get(command_name, ("run",))
 
-    def rank(item: tuple[str, FieldInfo]) -> tuple[bool, int]:
-        stage = "moot" if item[0] in MOOT else stage_of(item[1])
-        return (item[0] in MOOT, first.index(stage) if stage in first else len(first))
+    def rank(item: tuple[str, FieldInfo]) -> tuple[int, int]:
+        panel = _panel_key(*item)
+        return (first.index(panel) if panel in first else len(first), list(PANELS).index(panel))
 
     return sorted(flag_fields().items(), key=rank)
 

@@ -16,6 +16,7 @@ from model import preflight
 from model.config import TensorFlowConfig, fields
 from model.errors import DataError, ParameterError
 from model.manifest import read_manifest
+from model.privacy_checks import vocabulary_mode
 from model.run_dir import RunDirectory, run_directory, workspace
 
 _STAGES = ("tokenize", "train", "generate")
@@ -34,6 +35,9 @@ def show_plan(console: Console, config: TensorFlowConfig, beam_args: Sequence[st
         console.print(
             _pairs({path: human_bytes(size) if size is not None else "remote" for path, size in files.items()})
         )
+    if config.dp:
+        console.print("[bold]Privacy[/bold]")
+        console.print(_pairs(_privacy(config, files)))
     if config.checkpoint_dir is not None:
         console.print("[bold]Stages, in order[/bold]")
         console.print(_pairs(stage_states(config)))
@@ -46,9 +50,7 @@ def resolved(config: TensorFlowConfig, beam_args: Sequence[str] = ()) -> dict[st
         "early stopping": f"after {config.early_stopping_patience} epochs without {config.early_stopping_min_delta} gained"
         if config.early_stopping
         else "off",
-        "vocabulary": "characters, all that occur"
-        if config.vocab_size == 0
-        else f"SentencePiece {config.sentencepiece_type}, {config.vocab_size:,} pieces; fewer where the data is small",
+        "vocabulary": _vocabulary(config),
         "split": _split(config),
         "runner": _runner(beam_args),
         "weights to generate with": config.checkpoint or ("best" if config.save_best_model else "last"),
@@ -56,6 +58,9 @@ def resolved(config: TensorFlowConfig, beam_args: Sequence[str] = ()) -> dict[st
         if config.max_invalid is not None
         else f"end the run only below a valid rate of {config.min_valid_rate:g}",
     }
+    if config.dp:  # a choice by the raw loss would not be covered by the claim
+        facts |= {"best epoch by": "none: the last step's weights are used", "early stopping": "at the privacy budget"}
+        facts["weights to generate with"] = config.checkpoint or "last"
     return facts | (_learnt(config) if config.checkpoint_dir is not None else {})
 
 
@@ -118,6 +123,30 @@ def _shown(value: object) -> str:
     return "–" if value is None else ", ".join(map(str, value)) if isinstance(value, list) else str(value)
 
 
+def _vocabulary(config: TensorFlowConfig) -> str:
+    if vocabulary_mode(config) == "bytes":
+        return "the 256 bytes, public"
+    if config.vocab_size == 0:
+        return "characters, all that occur"
+    return f"SentencePiece {config.sentencepiece_type}, {config.vocab_size:,} pieces; fewer where the data is small"
+
+
+def _privacy(config: TensorFlowConfig, files: dict[str, int | None]) -> dict[str, str]:
+    """The privacy plan over the training data that lie there, or over as many records as the input seems to hold."""
+    from linesmith.privacy_view import estimated_records, privacy_facts
+    from model.privacy_plan import plan_privacy
+
+    manifest = read_manifest(run_directory(config).training_data) if config.checkpoint_dir is not None else None
+    counts = manifest["counts"] if manifest is not None else None
+    records = counts["splits"]["train"]["records"] if counts is not None else estimated_records(config, files)
+    if records is None:
+        return {"plan": "unknown before tokenize has counted the records; run tokenize, then plan again"}
+    facts = privacy_facts(config, plan_privacy(config, records), 258 if counts is None else counts["vocab_size"])
+    if counts is None:
+        facts["training records"] = f"about {records:,}, from the lines of the input; the run counts them exactly"
+    return facts
+
+
 def _split(config: TensorFlowConfig) -> str:
     validation = 0.2 if config.validation_split else 0.0
     train = 1 - validation - config.holdout_fraction
@@ -143,7 +172,8 @@ def _learnt(config: TensorFlowConfig) -> dict[str, str]:
     if manifest is not None:
         splits = manifest["counts"]["splits"]
         facts["records"] = ", ".join(f"{side} {human_count(part['records'])}" for side, part in splits.items())
-        facts["steps"] = _steps(config, splits["train"])
+        if not config.dp:
+            facts["steps"] = _steps(config, splits["train"])
     if run.has_model():
         facts |= _model_facts(run)
     return facts

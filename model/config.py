@@ -13,12 +13,15 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator, model_validator
+from pydantic import ConfigDict, ValidationError, ValidationInfo, field_validator, model_validator
 from pydantic.fields import FieldInfo
 
 from model.errors import ParameterError
+from model.privacy_settings import PrivacySettings
+from model.settings import Stage, setting, stage_of
 
-Stage = Literal["tokenize", "train", "generate", "run"]
+__all__ = ["METRICS", "MOOT", "OUTPUT_FORMATS", "Stage", "TensorFlowConfig", "fields", "nearest_setting", "stage_of"]
+
 OUTPUT_FORMATS = ("text", "jsonl", "avro")
 METRICS = {
     "val_loss": "val_loss",
@@ -37,12 +40,7 @@ MOOT = {
 }
 
 
-def _setting(stage: Stage, default: Any, description: str, **bounds: Any) -> Any:
-    extra: dict[str, Any] = {"stage": stage}
-    return Field(default, description=description, json_schema_extra=extra, **bounds)
-
-
-class TensorFlowConfig(BaseModel):
+class TensorFlowConfig(PrivacySettings):
     """Settings of one run. Unknown names are refused with the nearest known one; 0 is a value everywhere.
 
     Raises:
@@ -63,51 +61,51 @@ class TensorFlowConfig(BaseModel):
     )
 
     # What is read, and where the run lives.
-    input_data_path: str | list[str] | None = _setting(
+    input_data_path: str | list[str] | None = setting(
         "run", None, "Input files: a path, a glob, an http(s) or bucket address, or several of them."
     )
-    checkpoint_dir: str | None = _setting("run", None, "The run directory: every stage reads and writes there.")
-    overwrite: bool = _setting("run", False, "Replace what an earlier, complete run left in the run directory.")
-    seed: int = _setting("run", 0, "Seed of everything random. Same seed and data: same bytes.", ge=0, le=2**63 - 1)
+    checkpoint_dir: str | None = setting("run", None, "The run directory: every stage reads and writes there.")
+    overwrite: bool = setting("run", False, "Replace what an earlier, complete run left in the run directory.")
+    seed: int = setting("run", 0, "Seed of everything random. Same seed and data: same bytes.", ge=0, le=2**63 - 1)
 
     # tokenize
-    field_delimiter: str | None = _setting(
+    field_delimiter: str | None = setting(
         "tokenize", None, "What separates the fields of a record; any non-empty text. Free text has none.", min_length=1
     )
-    field_delimiter_token: str = _setting(
+    field_delimiter_token: str = setting(
         "tokenize",
         "<d>",
         "How the delimiter's token is shown. It is reserved: text that contains it is safe.",
         min_length=1,
     )
-    column_pattern: str | None = _setting(
+    column_pattern: str | None = setting(
         "tokenize", None, "Put a marker token before each field, shown by this pattern, for example '<col{}>'."
     )
-    quoted: bool = _setting(
+    quoted: bool = setting(
         "tokenize", False, "Delimiters inside double quotes do not separate fields. Needs a one-character delimiter."
     )
-    header: bool = _setting("tokenize", False, "The first line of every file names the columns and is not a record.")
-    columns: list[str] | None = _setting("tokenize", None, "Names of the fields, in order, for typed output.")
-    encoding: str = _setting("tokenize", "utf-8", "Text encoding of the input, for example latin-1 or utf-16.")
-    max_lines: int = _setting("tokenize", 0, "Use only the first so many accepted records; 0: all.", ge=0)
-    max_line_len: int = _setting("tokenize", 2048, "Longest accepted record, in characters.", ge=1)
-    max_reject_rate: float = _setting(
+    header: bool = setting("tokenize", False, "The first line of every file names the columns and is not a record.")
+    columns: list[str] | None = setting("tokenize", None, "Names of the fields, in order, for typed output.")
+    encoding: str = setting("tokenize", "utf-8", "Text encoding of the input, for example latin-1 or utf-16.")
+    max_lines: int = setting("tokenize", 0, "Use only the first so many accepted records; 0: all.", ge=0)
+    max_line_len: int = setting("tokenize", 2048, "Longest accepted record, in characters.", ge=1)
+    max_reject_rate: float = setting(
         "tokenize", 1.0, "Fail when a larger share of the lines than this is rejected.", ge=0, le=1
     )
-    validation_split: bool = _setting("tokenize", True, "Hold 20 % of the records back to measure training.")
-    holdout_fraction: float = _setting(
+    validation_split: bool = setting("tokenize", True, "Hold 20 % of the records back to measure training.")
+    holdout_fraction: float = setting(
         "tokenize", 0.05, "Share of the records that no stage but evaluation sees; 0: none.", ge=0, lt=0.8
     )
-    vocab_size: int = _setting("tokenize", 20000, "Size of the SentencePiece vocabulary; 0: characters.", ge=0)
-    sentencepiece_type: Literal["bpe", "unigram"] = _setting("tokenize", "bpe", "Kind of SentencePiece model.")
-    character_coverage: float = _setting(
+    vocab_size: int = setting("tokenize", 20000, "Size of the SentencePiece vocabulary; 0: characters.", ge=0)
+    sentencepiece_type: Literal["bpe", "unigram"] = setting("tokenize", "bpe", "Kind of SentencePiece model.")
+    character_coverage: float = setting(
         "tokenize",
         1.0,
         "Share of character occurrences that get a piece of their own; the rest become bytes. SentencePiece takes 0.98 … 1.",
         ge=0.98,
         le=1,
     )
-    pretrain_sentence_count: int = _setting(
+    pretrain_sentence_count: int = setting(
         "tokenize",
         1_000_000,
         "Most distinct words the SentencePiece trainer is given; beyond it a uniform sample of lines is used.",
@@ -115,74 +113,71 @@ class TensorFlowConfig(BaseModel):
     )
 
     # train
-    epochs: int = _setting("train", 100, "Most passes over the training records.", ge=0)
-    early_stopping: bool = _setting("train", True, "Stop when the best-model metric no longer improves.")
-    early_stopping_patience: int = _setting("train", 5, "Epochs without improvement before stopping.", ge=0)
-    early_stopping_min_delta: float = _setting("train", 0.001, "Least change that counts as improvement.", ge=0)
-    best_model_metric: str | None = _setting(
+    epochs: int = setting("train", 100, "Most passes over the training records.", ge=0)
+    early_stopping: bool = setting("train", True, "Stop when the best-model metric no longer improves.")
+    early_stopping_patience: int = setting("train", 5, "Epochs without improvement before stopping.", ge=0)
+    early_stopping_min_delta: float = setting("train", 0.001, "Least change that counts as improvement.", ge=0)
+    best_model_metric: str | None = setting(
         "train", None, "val_loss, loss, val_accuracy or accuracy; default val_loss, or loss without a validation split."
     )
-    batch_size: int = _setting("train", 64, "Rows in a training batch.", ge=1)
-    buffer_size: int = _setting("train", 10000, "Accepted and without effect: " + MOOT["buffer_size"] + ".", ge=1)
-    seq_length: int = _setting("train", 100, "Tokens in a training row.", ge=1)
-    embedding_dim: int = _setting("train", 256, "Width of the token embedding.", ge=1)
-    rnn_units: int = _setting("train", 256, "Units of each LSTM layer.", ge=1)
-    rnn_layers: int = _setting("train", 2, "LSTM layers.", ge=1, le=16)
-    dropout_rate: float = _setting("train", 0.2, "Dropout after each LSTM layer.", ge=0, lt=1)
-    rnn_initializer: str = _setting("train", "glorot_uniform", "Keras initializer of the recurrent weights.")
-    learning_rate: float = _setting("train", 0.01, "Adam's learning rate at the start.", gt=0)
-    learning_rate_schedule: Literal["auto", "linear", "constant"] = _setting(
+    batch_size: int = setting("train", 64, "Rows in a training batch.", ge=1)
+    buffer_size: int = setting("train", 10000, "Accepted and without effect: " + MOOT["buffer_size"] + ".", ge=1)
+    seq_length: int = setting("train", 100, "Tokens in a training row.", ge=1)
+    embedding_dim: int = setting("train", 256, "Width of the token embedding.", ge=1)
+    rnn_units: int = setting("train", 256, "Units of each LSTM layer.", ge=1)
+    rnn_layers: int = setting("train", 2, "LSTM layers.", ge=1, le=16)
+    dropout_rate: float = setting("train", 0.2, "Dropout after each LSTM layer.", ge=0, lt=1)
+    rnn_initializer: str = setting("train", "glorot_uniform", "Keras initializer of the recurrent weights.")
+    learning_rate: float = setting("train", 0.01, "Adam's learning rate at the start.", gt=0)
+    learning_rate_schedule: Literal["auto", "linear", "constant"] = setting(
         "train",
         "auto",
         "linear: falls to 0 over the planned epochs; auto: over the time limit as well, where there is one.",
     )
-    max_training_time_seconds: int | None = _setting("train", None, "Stop training after so many seconds.", ge=0)
-    save_all_checkpoints: bool = _setting("train", False, "Keep every epoch's weights, not only the best and last.")
-    save_best_model: bool = _setting("train", True, "Generate with the best epoch's weights; otherwise the last's.")
-    tensorboard: bool = _setting("train", True, "Write TensorBoard event files to RUN/model/tensorboard.")
-    epoch_callback: Callable[..., Any] | None = _setting(
+    max_training_time_seconds: int | None = setting("train", None, "Stop training after so many seconds.", ge=0)
+    save_all_checkpoints: bool = setting("train", False, "Keep every epoch's weights, not only the best and last.")
+    save_best_model: bool = setting("train", True, "Generate with the best epoch's weights; otherwise the last's.")
+    tensorboard: bool = setting("train", True, "Write TensorBoard event files to RUN/model/tensorboard.")
+    epoch_callback: Callable[..., Any] | None = setting(
         "run", None, "Python only: called with an EpochState after each epoch.", exclude=True
     )
-    dp: bool = _setting("train", False, "Train with differential privacy.")
-    dp_noise_multiplier: float | None = _setting("train", None, "Noise over clipping norm.", ge=0)
-    dp_l2_norm_clip: float = _setting("train", 3.0, "Largest gradient norm of one record.", gt=0)
-    dp_microbatches: int = _setting("train", 1, "Accepted and without effect: " + MOOT["dp_microbatches"] + ".", ge=1)
+    dp_microbatches: int = setting("train", 1, "Accepted and without effect: " + MOOT["dp_microbatches"] + ".", ge=1)
 
     # generate
-    gen_lines: int = _setting("generate", 1000, "Valid records to generate.", ge=0)
-    gen_temp: float = _setting("generate", 1.0, "Sampling temperature; 0: always the likeliest token.", ge=0)
-    gen_chars: int = _setting(
+    gen_lines: int = setting("generate", 1000, "Valid records to generate.", ge=0)
+    gen_temp: float = setting("generate", 1.0, "Sampling temperature; 0: always the likeliest token.", ge=0)
+    gen_chars: int = setting(
         "generate", 0, "Cut a record after so many characters, its start included; 0: no limit.", ge=0
     )
-    start_string: str | list[str] | None = _setting(
+    start_string: str | list[str] | None = setting(
         "generate", None, "Begin every record with this text; a list gives one valid record each, in order."
     )
-    start_strings_file: str | None = _setting("generate", None, "A file of start strings, one a line.")
-    line_validator: str | None = _setting(
+    start_strings_file: str | None = setting("generate", None, "A file of start strings, one a line.")
+    line_validator: str | None = setting(
         "generate",
         None,
         "Python that judges a record: package.module:function or file.py:function. A file's code is run.",
     )
-    max_invalid: int | None = _setting(
+    max_invalid: int | None = setting(
         "generate", None, "Hard ceiling on invalid records; unset: only a hopeless rate ends the run.", ge=0
     )
-    max_attempts: int = _setting("generate", 1000, "Attempts for one record before it counts as missing.", ge=1)
-    min_valid_rate: float = _setting(
+    max_attempts: int = setting("generate", 1000, "Attempts for one record before it counts as missing.", ge=1)
+    min_valid_rate: float = setting(
         "generate", 0.001, "End the run when, after 10,000 attempts, a smaller share than this is valid.", ge=0, le=1
     )
-    output_format: list[Literal["text", "jsonl", "avro"]] = _setting(
+    output_format: list[Literal["text", "jsonl", "avro"]] = setting(
         "generate", ["text"], "Formats to write: text, jsonl, avro; several are allowed.", min_length=1
     )
-    unit_size: int = _setting("generate", 8192, "Records in a unit of work and in a shard of the output.", ge=1)
-    checkpoint: str | None = _setting(
+    unit_size: int = setting("generate", 8192, "Records in a unit of work and in a shard of the output.", ge=1)
+    checkpoint: str | None = setting(
         "generate",
         None,
         "Epoch whose weights to generate with, a number, 'best' or 'last'; default as save_best_model says.",
     )
-    predict_batch_size: int = _setting(
+    predict_batch_size: int = setting(
         "generate", 64, "Accepted and without effect: " + MOOT["predict_batch_size"] + ".", ge=1
     )
-    reset_states: bool = _setting("generate", True, "Accepted and without effect: " + MOOT["reset_states"] + ".")
+    reset_states: bool = setting("generate", True, "Accepted and without effect: " + MOOT["reset_states"] + ".")
 
     def __init__(self, **settings: Any) -> None:
         try:
@@ -274,12 +269,21 @@ class TensorFlowConfig(BaseModel):
         return "val_loss" if self.validation_split else "loss"
 
     def as_dict(self) -> dict[str, Any]:
-        """All settings but the callables, as plain JSON types."""
-        return self.model_dump(mode="json")
+        """All settings but the callables, as plain JSON types; a vocabulary that `dp` decides is made explicit."""
+        plain = self.model_dump(mode="json")
+        if self.dp and self.dp_vocabulary is None and not self.wants_learnt_pieces:
+            plain["dp_vocabulary"] = "bytes"
+        return plain
 
     def replace(self, **changes: Any) -> TensorFlowConfig:
         """A copy with some settings changed, checked again."""
-        return type(self)(**{**dict(self), **changes})
+        # Only what was said: a default must not look like a choice in the copy.
+        return type(self)(**{**{name: getattr(self, name) for name in self.model_fields_set}, **changes})
+
+    @property
+    def wants_learnt_pieces(self) -> bool:
+        """A vocabulary of learnt pieces was asked for by its size, and not left to the default."""
+        return "vocab_size" in self.model_fields_set and self.vocab_size > 0
 
     def stage_settings(self, *stages: Stage) -> dict[str, Any]:
         """The settings that shape the output of the given stages: what a resumed run must have in common."""
@@ -290,11 +294,6 @@ class TensorFlowConfig(BaseModel):
 def fields() -> Mapping[str, FieldInfo]:
     """Every setting by name, in the order of declaration."""
     return TensorFlowConfig.model_fields
-
-
-def stage_of(field: FieldInfo) -> str:
-    extra = field.json_schema_extra
-    return str(extra["stage"]) if isinstance(extra, dict) else "run"
 
 
 def nearest_setting(name: str) -> str | None:

@@ -25,7 +25,7 @@ def _gates(pre: Tensor, c: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     return tf.concat([i_f, g, o], axis=1), c, tf.tanh(c)
 
 
-def _forward(zx: Tensor, recurrent: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+def forward(zx: Tensor, recurrent: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """Run the recurrence from a zero state.
 
     Args:
@@ -52,7 +52,7 @@ def _forward(zx: Tensor, recurrent: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     return hs.stack(), gates.stack(), cs.stack()
 
 
-def _backward(dh_out: Tensor, recurrent: Tensor, gates: Tensor, cs: Tensor) -> Tensor:
+def backward(dh_out: Tensor, recurrent: Tensor, gates: Tensor, cs: Tensor) -> Tensor:
     """δ, the loss gradient with respect to the gates' pre-activations, [T, B, 4u]."""
     steps = tf.shape(dh_out)[0]
     units = recurrent.shape[0]
@@ -90,10 +90,10 @@ def lstm(x: Tensor, kernel: Tensor, recurrent: Tensor, bias: Tensor) -> tuple[Te
     Returns:
         Hidden states [T, B, u]. The gradient equals `keras.layers.LSTM`'s.
     """
-    hs, gates, cs = _forward(tf.tensordot(x, kernel, 1) + bias, recurrent)
+    hs, gates, cs = forward(tf.tensordot(x, kernel, 1) + bias, recurrent)
 
     def gradient(dhs: Tensor) -> tuple:
-        delta = _backward(dhs, recurrent, gates, cs)
+        delta = backward(dhs, recurrent, gates, cs)
         flat = tf.reshape(delta, [-1, delta.shape[2]])
         h_prev = tf.concat([tf.zeros_like(hs[:1]), hs[:-1]], axis=0)
         dkernel = tf.matmul(tf.reshape(x, [-1, x.shape[2]]), flat, transpose_a=True)

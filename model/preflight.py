@@ -6,6 +6,7 @@ import importlib.util
 
 from model.config import Stage, TensorFlowConfig
 from model.errors import ParameterError
+from model.privacy_checks import check_libraries, check_settings
 
 # Libraries that only fitting a tokenizer needs; generation must run without them.
 _TOKENIZE_LIBRARIES = ("tensorflow_transform", "tfx_bsl", "tensorflow_text")
@@ -17,12 +18,10 @@ def check(config: TensorFlowConfig, *stages: Stage) -> None:
     Raises:
         ParameterError: the configuration asks for what is not there.
     """
-    if config.dp and {"train", "run"} & set(stages):
-        raise ParameterError(
-            "LS301: --dp: training with differential privacy is not yet there; leave dp out, or wait for the next version. "
-            "Nothing was read or written.",
-            code="LS301",
-        )
+    if {"tokenize", "train", "run"} & set(stages):
+        check_settings(config)
+    if {"train", "run"} & set(stages):
+        check_libraries(config)
     if {"tokenize", "run"} & set(stages):
         missing = [name for name in _TOKENIZE_LIBRARIES if importlib.util.find_spec(name) is None]
         if missing:

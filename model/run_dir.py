@@ -22,6 +22,7 @@ from model.history import HISTORY_FILE
 from model.manifest import MANIFEST, read_manifest
 
 _NEXT = ".next"
+PRIVATE = "private"
 
 
 @dataclass(frozen=True)
@@ -29,6 +30,12 @@ class RunDirectory:
     """Names of everything in a run directory. Creating one touches nothing on disk."""
 
     root: Path
+    private: bool = False  # differential privacy: what depends on raw records lies apart, and is never released
+
+    @property
+    def raw(self) -> Path:
+        """Where raw-data artefacts lie."""
+        return self.root / PRIVATE if self.private else self.root
 
     @property
     def tokenizer(self) -> Path:
@@ -36,11 +43,11 @@ class RunDirectory:
 
     @property
     def training_data(self) -> Path:
-        return self.root / "training_data"
+        return self.raw / "training_data"
 
     @property
     def rejects(self) -> Path:
-        return self.root / "rejects"
+        return self.raw / "rejects"
 
     @property
     def model(self) -> Path:
@@ -85,24 +92,26 @@ def run_directory(config: TensorFlowConfig) -> RunDirectory:
             f"LS103: --output '{config.checkpoint_dir}' is not a local path; this version keeps the run directory on a "
             "local or mounted file system. Give a path, and copy the results to the bucket."
         )
-    return RunDirectory(Path(config.checkpoint_dir))
+    return RunDirectory(Path(config.checkpoint_dir), config.dp)
 
 
 def workspace(config: TensorFlowConfig) -> RunDirectory:
     """Where tokenize and train write: the run directory itself, or `.next` while an old model must stay."""
     run = run_directory(config)
-    return RunDirectory(run.root / _NEXT) if config.overwrite and run.has_model() else run
+    return RunDirectory(run.root / _NEXT, config.dp) if config.overwrite and run.has_model() else run
 
 
 def promote(config: TensorFlowConfig) -> None:
     """Put a complete `.next` in the old run's place. Does nothing where there is none."""
     run = run_directory(config)
-    new = RunDirectory(run.root / _NEXT)
+    new = RunDirectory(run.root / _NEXT, config.dp)
     if not new.has_model():
         return
+    for old in (RunDirectory(run.root, not config.dp).training_data, RunDirectory(run.root, not config.dp).rejects):
+        shutil.rmtree(old, ignore_errors=True)  # of a run of the other kind
     for name in ("tokenizer", "training_data", "rejects", "model"):
-        if (new.root / name).exists():
-            replace_directory(new.root / name, run.root / name)
+        if getattr(new, name).exists():
+            replace_directory(getattr(new, name), getattr(run, name))
     for name in (PARAMS_FILE, HISTORY_FILE):
         if (new.root / name).exists():
             os.replace(new.root / name, run.root / name)

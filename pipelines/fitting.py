@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from model.config import TensorFlowConfig
 from model.errors import DataError
 from model.input_plan import Unit
+from model.privacy_checks import vocabulary_mode
 
 if TYPE_CHECKING:
     from apache_beam.options.pipeline_options import PipelineOptions
@@ -37,6 +38,8 @@ def fit(
         DataError: an input is damaged, holds no record, or too many lines were rejected.
         VocabSizeTooSmall: the characters of the data need more.
     """
+    if vocabulary_mode(config) == "bytes":
+        return _fit_bytes(config, units, settings, options, scratch)
     if config.vocab_size:
         return _fit_sentencepiece(config, units, settings, options, scratch, notices)
     return _fit_characters(config, units, settings, options, scratch)
@@ -63,6 +66,20 @@ def _fit_characters(
     return counts, CharTokenizer(code_points_from(SavedGraph(str(data)).vocabulary()), fields)
 
 
+def _fit_bytes(
+    config: TensorFlowConfig, units: list[Unit], settings: ReadSettings, options: PipelineOptions, scratch: Path
+) -> tuple[list[RangeCount], Tokenizer]:
+    """A public vocabulary: the data are only counted, and markers come from the names of the columns."""
+    from model.tokenizers.byte_tokenizer import ByteTokenizer
+    from model.tokenizers.fields import FieldFormat
+    from transforms.fit_tokenizer import fit_bytes
+
+    fields = FieldFormat.of(config, len(config.columns or ()))
+    counts = fit_bytes(units, settings, options, scratch, scratch / "data", fields.markers)
+    _check_counts(config, counts)
+    return counts, ByteTokenizer(fields)
+
+
 def _fit_sentencepiece(
     config: TensorFlowConfig,
     units: list[Unit],
@@ -74,7 +91,8 @@ def _fit_sentencepiece(
     from model.tokenizers.fields import FieldFormat
     from model.tokenizers.sentencepiece_training import train_sentencepiece
     from model.tokenizers.sentencepieces import SentencePieceTokenizer
-    from transforms.fit_tokenizer import count_words, save_sentencepiece_graph
+    from transforms.fit_tokenizer import count_words, save_graph
+    from transforms.transform_graph import sentencepiece_graph
 
     counts, lowest, words = count_words(units, settings, options, scratch, config.pretrain_sentence_count)
     _check_counts(config, counts)
@@ -97,7 +115,7 @@ def _fit_sentencepiece(
             f"vocab_size is lowered from {config.vocab_size} to {tokenizer.total_vocab_size}: "
             "the data have no more pieces worth a token"
         )
-    save_sentencepiece_graph(model, options, scratch, scratch / "data", fields.markers)
+    save_graph(sentencepiece_graph(model, fields.markers), options, scratch, scratch / "data")
     return counts, tokenizer
 
 

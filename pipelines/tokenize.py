@@ -17,6 +17,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from model import preflight
 from model.config import TensorFlowConfig
 from model.errors import DataError, TooFewRecordsError
 from model.files import read_json, replace_directory, sha256_file, sha256_tree, write_json
@@ -50,6 +51,7 @@ def tokenize(config: TensorFlowConfig, beam_args: Sequence[str] = ()) -> StageRe
         ParameterError: a setting cannot work with this data or this machine.
         DataError: the input cannot be used, or the run directory is complete or in use.
     """
+    preflight.check(config, "tokenize")
     with locked(run_directory(config)):
         return tokenize_locked(config, beam_args)
 

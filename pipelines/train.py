@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from model import preflight
 from model.config import MOOT, TensorFlowConfig
@@ -20,12 +20,15 @@ from model.errors import DataError, InterruptedRunError
 from model.files import read_json, sha256_tree
 from model.history import EpochState
 from model.manifest import read_manifest, write_manifest
+from model.privacy_checks import check_training_data
 from model.run_dir import RunDirectory, locked, promote, refuse_complete, run_directory, workspace
+from pipelines import train_private
 from pipelines.report import StageReport, measured
 
 if TYPE_CHECKING:
+    from model.private_training import PrivateTrainer
     from model.token_store import TokenStore
-    from model.training import Trainer, TrainingState
+    from model.training_loop import TrainingLoop, TrainingState
 
 _log = logging.getLogger("linesmith")
 
@@ -52,6 +55,7 @@ def train_locked(config: TensorFlowConfig) -> StageReport:
     space = workspace(config)
     with measured("train") as report:
         data = _training_data(space)
+        check_training_data(config, data.get("settings", {}))
         identity = _identity(config, data)
         _drop_other_training(config, space, identity)
         save_params(config, space.root)
@@ -92,7 +96,8 @@ def _drop_other_training(config: TensorFlowConfig, space: RunDirectory, identity
     from model.trained_model import CHECKPOINTS
     from model.training import LAST
 
-    last = space.model / CHECKPOINTS / LAST
+    resume = train_private.resume_directory(space) if config.dp else space.model / CHECKPOINTS
+    last = resume / LAST
     if not config.overwrite or not last.is_file():
         return
     try:
@@ -100,12 +105,13 @@ def _drop_other_training(config: TensorFlowConfig, space: RunDirectory, identity
     except DataError:
         equal = False
     if not equal:
-        shutil.rmtree(space.model)
+        for directory in (space.model, resume):
+            shutil.rmtree(directory, ignore_errors=True)
 
 
 def _trainer(
     config: TensorFlowConfig, space: RunDirectory, data: dict[str, Any], identity: dict[str, Any], report: StageReport
-) -> Trainer:
+) -> TrainingLoop:
     """Everything in memory and ready to fit."""
     from model.tokenizers import load_tokenizer
     from model.trained_model import CHECKPOINTS
@@ -118,18 +124,15 @@ def _trainer(
         )
     _check_devices(report)
     vocab = tokenizer.total_vocab_size
-    train_store, validation = (_store(space, data, split, vocab) for split in ("train", "validation"))
+    network = build_model(config, vocab)
+    train_store = _store(space, data, "train", vocab)
+    places = {"directory": space.model / CHECKPOINTS, "history_path": space.history, "identity": identity}
+    if config.dp:
+        return train_private.private_trainer(config, network, train_store, space, report, **places)
+    validation = _store(space, data, "validation", vocab)
     if config.validation_split and len(validation) == 0:
         report.notices.append("no record fell on the validation side; the training loss picks the best epoch")
-    return Trainer(
-        config,
-        build_model(config, vocab),
-        train_store,
-        validation,
-        directory=space.model / CHECKPOINTS,
-        history_path=space.history,
-        identity=identity,
-    )
+    return Trainer(config, network, train_store, validation, **places)
 
 
 def _store(space: RunDirectory, data: dict[str, Any], split: str, vocab_size: int) -> TokenStore:
@@ -154,34 +157,74 @@ def _check_devices(report: StageReport) -> None:
 
 
 def _finish(
-    config: TensorFlowConfig, space: RunDirectory, trainer: Trainer, data: dict[str, Any], report: StageReport
+    config: TensorFlowConfig,
+    space: RunDirectory,
+    trainer: TrainingLoop,
+    data: dict[str, Any],
+    report: StageReport,
 ) -> None:
     """Write what generation needs; the manifest, last, only where training came to its end."""
-    from model.checkpoints import digest_arrays, load_arrays, save_arrays
-    from model.trained_model import BEST_WEIGHTS, CHECKPOINTS, LAST_WEIGHTS, ModelInfo, write_model_info
+    from model.trained_model import CHECKPOINTS
     from model.training import epoch_file
 
     state = trainer.state
     best = state.history[state.best_epoch] if state.best_epoch is not None else None
-    if best is not None and not math.isfinite(_nan_if_none(best.metric(trainer.metric))):
-        raise DataError(
-            f"LS208: training diverged in epoch {best.epoch}: its {trainer.metric} is not a number. "
-            f"Lower --learning-rate (it is {config.learning_rate:g}) and run again with --overwrite."
-        )
+    _refuse_diverged(config, trainer, best)
     if state.stopped is None and best is None:
         return
+    _write_model(config, space, trainer, data)
+    _fill_report(report, config, trainer, best)
+    if config.dp:
+        train_private.state_claim(config, cast("PrivateTrainer", trainer), space, report)
+    report.outputs = {"model": str(run_directory(config).model), "history": str(run_directory(config).history)}
+    if state.stopped is not None:
+        shutil.rmtree(space.temporary, ignore_errors=True)
+        if not config.save_all_checkpoints:
+            for leftover in (space.model / CHECKPOINTS).glob(epoch_file(0).replace("0000", "*")):
+                leftover.unlink()
+        _write_manifest(config, space, trainer, data, report)
+        if config.dp:
+            train_private.forget(space)
+
+
+def _refuse_diverged(config: TensorFlowConfig, trainer: TrainingLoop, best: EpochState | None) -> None:
+    """Raise where no epoch left weights that are worth keeping.
+
+    Raises:
+        DataError: the best epoch's metric is not a number, or no epoch of a private training had finite weights.
+    """
+    lost = trainer.state.stopped == "diverged" and best is None
+    if trainer.metric is not None and best is not None:
+        lost = not math.isfinite(_nan_if_none(best.metric(trainer.metric)))
+    if lost:
+        raise DataError(
+            f"LS208: training diverged in epoch {0 if best is None else best.epoch}: its {trainer.metric or 'weights'} is not a "
+            f"number. Lower --learning-rate (it is {config.learning_rate:g}) and run again with --overwrite."
+        )
+
+
+def _write_model(config: TensorFlowConfig, space: RunDirectory, trainer: TrainingLoop, data: dict[str, Any]) -> None:
+    """Weights and the model's description."""
+    from model.checkpoints import digest_arrays, load_arrays, save_arrays
+    from model.trained_model import BEST_WEIGHTS, CHECKPOINTS, LAST_WEIGHTS, ModelInfo, write_model_info
+
+    state = trainer.state
     checkpoints = space.model / CHECKPOINTS
     last = trainer.weights()
     save_arrays(checkpoints / LAST_WEIGHTS, last, {"epoch": state.epoch - 1})
-    use_best = config.save_best_model and best is not None
+    use_best = config.save_best_model and state.best_epoch is not None
     weights = load_arrays(checkpoints / BEST_WEIGHTS)[0] if use_best else last
-    statistics = read_json(space.training_data / "statistics.json", "the statistics of the training data")
+    if config.dp:
+        shape = train_private.record_shape(config)
+    else:
+        statistics = read_json(space.training_data / "statistics.json", "the statistics of the training data")
+        shape = _record_shape(config, statistics)
     info = ModelInfo(
         vocab_size=trainer.model.vocab_size,
         embedding_dim=config.embedding_dim,
         rnn_units=config.rnn_units,
         rnn_layers=config.rnn_layers,
-        **_record_shape(config, statistics),
+        **shape,
         tokenizer_digest=data["tokenizer_digest"],
         default_checkpoint="best" if use_best else "last",
         weights_digest=digest_arrays(weights),
@@ -190,23 +233,22 @@ def _finish(
         stopped=state.stopped,
     )
     write_model_info(space.model, info)
-    _fill_report(report, config, trainer, best)
-    report.outputs = {"model": str(run_directory(config).model), "history": str(run_directory(config).history)}
-    if state.stopped is not None:
-        shutil.rmtree(space.temporary, ignore_errors=True)
-        if not config.save_all_checkpoints:
-            for leftover in checkpoints.glob(epoch_file(0).replace("0000", "*")):
-                leftover.unlink()
-        _write_manifest(config, space, trainer, data, report)
 
 
 def _write_manifest(
-    config: TensorFlowConfig, space: RunDirectory, trainer: Trainer, data: dict[str, Any], report: StageReport
+    config: TensorFlowConfig,
+    space: RunDirectory,
+    trainer: TrainingLoop,
+    data: dict[str, Any],
+    report: StageReport,
 ) -> None:
     state = trainer.state
+    inputs = {"data_digest": data["data_digest"], "tokenizer_digest": data["tokenizer_digest"]}
+    if config.dp:
+        del inputs["data_digest"]  # whoever has a candidate for the data could test it
     body = {
         "settings": config.as_dict(),
-        "inputs": {"data_digest": data["data_digest"], "tokenizer_digest": data["tokenizer_digest"]},
+        "inputs": inputs,
         "outputs": sha256_tree(space.model / "checkpoints"),
         "counts": report.counts,
         "stopped": state.stopped,
@@ -232,16 +274,17 @@ def _record_shape(config: TensorFlowConfig, statistics: dict[str, Any]) -> dict[
     }
 
 
-def _fill_report(report: StageReport, config: TensorFlowConfig, trainer: Trainer, best: EpochState | None) -> None:
+def _fill_report(report: StageReport, config: TensorFlowConfig, trainer: TrainingLoop, best: EpochState | None) -> None:
     state, counts = trainer.state, report.counts
     counts["records"] = len(trainer.train)
-    counts["validation records"] = len(trainer.validation)
+    if trainer.validation is not None:
+        counts["validation records"] = len(trainer.validation)
     counts["epochs"] = len(state.history)
     counts["steps"] = state.total_steps
     counts["stopped by"] = state.stopped if state.stopped is not None else "Ctrl-C"
     if best is not None:
         counts["best epoch"] = best.epoch
-        if best.val_loss is not None:
+        if best.val_loss is not None and trainer.validation is not None:
             bits = best.val_loss / math.log(2) * trainer.validation.tokens / max(trainer.validation.chars, 1)
             counts["validation bits a character"] = round(bits, 4)
     if state.stopped == "diverged":

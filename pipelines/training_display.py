@@ -36,7 +36,7 @@ class TrainingDisplay:
             TextColumn("epoch {task.fields[epoch]}"),
             BarColumn(),
             MofNCompleteColumn(),
-            TextColumn("loss {task.fields[loss]:.3f} accuracy {task.fields[accuracy]:.3f}"),
+            TextColumn("{task.fields[measured]}"),
             TimeElapsedColumn(),
             TextColumn("epoch ends in"),
             TimeRemainingColumn(),
@@ -45,7 +45,7 @@ class TrainingDisplay:
             transient=True,
             disable=not self._console.is_terminal,
         )
-        self._task = self._bar.add_task("train", total=None, epoch=0, loss=0.0, accuracy=0.0, limit="")
+        self._task = self._bar.add_task("train", total=None, epoch=0, measured="", limit="")
         self._epoch = -1
 
     def __enter__(self) -> Self:
@@ -64,18 +64,20 @@ class TrainingDisplay:
             self._epoch = progress.epoch
             self._bar.reset(self._task, total=progress.steps)
         limit = self._config.max_training_time_seconds
+        shown = (("loss", progress.loss), ("accuracy", progress.accuracy))
+        measured = " ".join(f"{name} {value:.3f}" for name, value in shown if value is not None)
         self._bar.update(
             self._task,
             completed=progress.step,
             epoch=progress.epoch,
-            loss=progress.loss,
-            accuracy=progress.accuracy,
+            measured=measured,
             limit="" if limit is None else f"limit in {max(0, round(limit - progress.elapsed))} s",
         )
 
     def on_epoch(self, state: EpochState, is_best: bool) -> None:
         numbers = [f"{name} {value:.4f}" for name in _SHOWN if (value := getattr(state, name)) is not None]
-        _log.info("epoch %d: %s%s", state.epoch, ", ".join(numbers), " (best so far)" if is_best else "")
+        better = is_best and state.epsilon is None  # in private training the latest is the best, whatever it is worth
+        _log.info("epoch %d: %s%s", state.epoch, ", ".join(numbers), " (best so far)" if better else "")
         self._write_events(state)
         if self._config.epoch_callback is not None:
             self._config.epoch_callback(state)
@@ -99,4 +101,4 @@ class TrainingDisplay:
         self._events.flush()
 
 
-_SHOWN = ("loss", "accuracy", "val_loss", "val_accuracy")
+_SHOWN = ("loss", "accuracy", "val_loss", "val_accuracy", "epsilon")

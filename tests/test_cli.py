@@ -384,8 +384,9 @@ def test_plan_resolves_and_runs_nothing(stages, tmp_path, capsys):
     assert stages.calls == []
 
 
-def test_plan_and_run_refuse_dp_for_now(stages, tmp_path, capsys):
+def test_plan_and_run_refuse_private_settings_that_contradict(stages, tmp_path, capsys):
+    both = ("--dp", "--dp-noise-multiplier", "1", "--dp-target-epsilon", "8")
     for command in ("plan", "run", "train"):
-        assert line(command, "--dp", "--output", tmp_path / "out") == 2
+        assert line(command, *both, "--input", __file__, "--output", tmp_path / "out") == 2
         assert "LS301" in capsys.readouterr().err
     assert not (tmp_path / "out").exists()

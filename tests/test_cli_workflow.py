@@ -156,8 +156,8 @@ def test_train_from_python_does_both_and_lets_a_tokenizer_trainer_decide(house, 
         workflow.train(config)
 
 
-def test_dp_is_refused_before_anything_is_written(house, config):
+def test_privacy_that_cannot_work_is_refused_before_anything_is_written(house, config):
     for call in (workflow.run, workflow.train):
         with pytest.raises(ParameterError, match="LS301"):
-            call(config.replace(dp=True))
+            call(config.replace(dp=True, max_lines=10))
     assert not Path(config.checkpoint_dir).exists()

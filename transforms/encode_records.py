@@ -26,8 +26,7 @@ from transforms.read_records import RangeCount, RangeReader, ReadSettings
 from transforms.shards import RejectFile, Shard, SplitCount, reject_name, shard_name
 
 if TYPE_CHECKING:
-    from model.tokenizers.characters import CharTokenizer
-    from model.tokenizers.sentencepieces import SentencePieceTokenizer
+    from model.tokenizers.loading import AnyTokenizer
     from transforms.transform_graph import SavedGraph
 
 
@@ -110,7 +109,7 @@ class _EncodeFn(beam.DoFn):
         super().__init__()
         self._settings = settings
         self._graph: SavedGraph
-        self._tokenizer: CharTokenizer | SentencePieceTokenizer
+        self._tokenizer: AnyTokenizer
 
     def setup(self) -> None:
         from model.tokenizers.loading import load_tokenizer
@@ -154,7 +153,7 @@ class _EncodeFn(beam.DoFn):
 
 
 def verify_ids(
-    tokenizer: CharTokenizer | SentencePieceTokenizer,
+    tokenizer: AnyTokenizer,
     batch: pa.RecordBatch,
     ids: npt.NDArray[np.int64],
     lengths: npt.NDArray[np.int64],

@@ -21,6 +21,8 @@ from transforms.read_records import RangeCount, ReadRecords, ReadSettings
 if TYPE_CHECKING:
     from apache_beam.options.pipeline_options import PipelineOptions
 
+    from transforms.transform_graph import Preprocessing
+
 _COUNTS = "range_counts.json"
 _WORDS = "words.json"
 
@@ -54,6 +56,16 @@ def fit_characters(
     return counts
 
 
+def fit_bytes(
+    units: Iterable[Unit], settings: ReadSettings, options: PipelineOptions, scratch: Path, data: Path, markers: int
+) -> list[RangeCount]:
+    """Save the graph of bytes, which is the same for all data; the data are only counted."""
+    from transforms.transform_graph import bytes_graph
+
+    save_graph(bytes_graph(markers), options, scratch, data)
+    return count_ranges(units, settings, options, scratch)
+
+
 def count_words(
     units: Iterable[Unit], settings: ReadSettings, options: PipelineOptions, scratch: Path, cap: int
 ) -> tuple[list[RangeCount], int, list[tuple[str, int]]]:
@@ -67,15 +79,15 @@ def count_words(
     return counts, words["lowest"], [(word, count) for word, count in words["words"]]
 
 
-def save_sentencepiece_graph(model: bytes, options: PipelineOptions, scratch: Path, data: Path, markers: int) -> None:
-    """Save the graph that encodes with a trained model. It has nothing to analyse, so no data are read."""
+def save_graph(graph: Preprocessing, options: PipelineOptions, scratch: Path, data: Path) -> None:
+    """Save a graph that has nothing to analyse: one over a trained model, or over bytes. No data are read."""
     import tensorflow_transform.beam as tft_beam
 
-    from transforms.transform_graph import adapter_config, sentencepiece_graph
+    from transforms.transform_graph import adapter_config
 
     with beam.Pipeline(options=options) as pipeline, tft_beam.Context(temp_dir=str(scratch / "tft")):
         nothing = pipeline | "Nothing" >> beam.Create([])
-        transform = (nothing, adapter_config()) | tft_beam.AnalyzeDataset(sentencepiece_graph(model, markers))
+        transform = (nothing, adapter_config()) | tft_beam.AnalyzeDataset(graph)
         _ = transform | tft_beam.WriteTransformFn(str(scratch / "graph"))
     _place(scratch, data)
 

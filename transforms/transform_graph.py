@@ -66,6 +66,21 @@ def sentencepiece_graph(model: bytes, markers: int) -> Preprocessing:
     return preprocess
 
 
+def bytes_graph(markers: int) -> Preprocessing:
+    """Ids of the bytes of the text: nothing is learnt, so the graph is the same for all data."""
+
+    def preprocess(inputs: dict[str, Any]) -> dict[str, Any]:
+        import tensorflow as tf
+
+        fields = tf.strings.split(inputs[TEXT], FIELD_BREAK)
+        values = tf.io.decode_raw(tf.strings.reduce_join(fields.flat_values), tf.uint8)
+        lengths = tf.cast(tf.strings.length(fields.flat_values), tf.int64)
+        ids = tf.RaggedTensor.from_row_lengths(tf.cast(values, tf.int64) + 2 + markers, lengths)
+        return {IDS: _assemble(fields, ids, markers)}
+
+    return preprocess
+
+
 def _assemble(fields: Any, ids: Any, markers: int) -> Any:
     """Records from the ids of all fields: reserved ids before each field, `<n>` at the end.
 
@@ -129,7 +144,9 @@ class SavedGraph:
         import tensorflow_transform as tft
 
         self._output = tft.TFTransformOutput(directory)
-        with quiet_import():  # the first use loads the graph, and SentencePiece writes a line that no log level holds back
+        with (
+            quiet_import()
+        ):  # the first use loads the graph, and SentencePiece writes a line that no log level holds back
             self._output.transform_raw_features({TEXT: tf.constant([""])})
 
     def ids_of(self, batch: pa.RecordBatch) -> tuple[Any, Any]:

@@ -6,12 +6,14 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from model.tokenizers.byte_tokenizer import ByteTokenizer
     from model.tokenizers.characters import CharTokenizer
     from model.tokenizers.loading import load_tokenizer, tokenizer_from_model_dir
     from model.tokenizers.sentencepieces import SentencePieceTokenizer
     from model.tokenizers.trainers import CharTokenizerTrainer, SentencePieceTokenizerTrainer
 
 __all__ = [
+    "ByteTokenizer",
     "CharTokenizer",
     "CharTokenizerTrainer",
     "SentencePieceTokenizer",
@@ -21,6 +23,7 @@ __all__ = [
 ]
 # Looked up on first use: `model.records` needs only `base`, which lives in this package.
 _HOME = {
+    "ByteTokenizer": "byte_tokenizer",
     "CharTokenizer": "characters",
     "CharTokenizerTrainer": "trainers",
     "SentencePieceTokenizer": "sentencepieces",

@@ -5,13 +5,16 @@ from __future__ import annotations
 from pathlib import Path
 
 from model.errors import DataError
-from model.tokenizers import characters, sentencepieces
+from model.tokenizers import byte_tokenizer, characters, sentencepieces
+from model.tokenizers.byte_tokenizer import ByteTokenizer
 from model.tokenizers.characters import CharTokenizer
 from model.tokenizers.fields import PARAMS, damaged, load_params
 from model.tokenizers.sentencepieces import SentencePieceTokenizer
 
+AnyTokenizer = CharTokenizer | SentencePieceTokenizer | ByteTokenizer
 
-def load_tokenizer(directory: str | Path) -> CharTokenizer | SentencePieceTokenizer:
+
+def load_tokenizer(directory: str | Path) -> AnyTokenizer:
     """The tokenizer that was saved to a directory.
 
     Raises:
@@ -22,10 +25,12 @@ def load_tokenizer(directory: str | Path) -> CharTokenizer | SentencePieceTokeni
         return CharTokenizer.load(directory)
     if kind == sentencepieces.KIND:
         return SentencePieceTokenizer.load(directory)
+    if kind == byte_tokenizer.KIND:
+        return ByteTokenizer.load(directory)
     raise damaged(Path(directory) / PARAMS)
 
 
-def tokenizer_from_model_dir(model_dir: str | Path) -> CharTokenizer | SentencePieceTokenizer:
+def tokenizer_from_model_dir(model_dir: str | Path) -> AnyTokenizer:
     """The tokenizer of a run directory, or of the tokenizer directory inside one.
 
     Raises:

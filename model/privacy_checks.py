@@ -1,0 +1,149 @@
+"""Which privacy settings cannot work together, and which work but should be known. Nothing here reads data."""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Mapping
+from typing import Any
+
+from model.config import TensorFlowConfig
+from model.errors import DataError, ParameterError
+
+_LIBRARIES = ("dp_accounting", "tensorflow_privacy", "tensorflow_probability")
+# Settings of tokenize that the claim depends on.
+_CLAIMED = ("dp_vocabulary", "max_lines")
+LOW_NOISE = 0.3  # a noise multiplier below this gives an epsilon in the dozens within an epoch or two
+
+
+def check_settings(config: TensorFlowConfig) -> None:
+    """Refuse a private run that could not keep its claim. Does nothing without `dp`.
+
+    Raises:
+        ParameterError: LS301 settings that contradict each other, LS305 a vocabulary that has not been chosen, LS306 a
+            ledger without a name for the data.
+    """
+    if config.privacy_ledger is not None and config.dataset_name is None:
+        raise _error(
+            "LS306",
+            f"--privacy-ledger '{config.privacy_ledger}' adds up trainings by the data's name; give --dataset-name.",
+        )
+    if not config.dp:
+        return
+    if config.dp_noise_multiplier is not None and config.dp_target_epsilon is not None:
+        raise _error(
+            "LS301",
+            f"--dp-noise-multiplier {config.dp_noise_multiplier:g} and --dp-target-epsilon {config.dp_target_epsilon:g} "
+            "each decide the noise; give one of them. A target with --dp-max-epsilon is possible.",
+        )
+    if config.max_lines:
+        raise _error(
+            "LS301",
+            f"--max-lines {config.max_lines} cannot be used with --dp: one record more pushes another one out, so two "
+            "records change. Leave it out, or subsample the input by a hash of each line.",
+        )
+    if config.column_pattern is not None and not config.columns and vocabulary_mode(config) == "bytes":
+        raise _error(
+            "LS301",
+            f"--column-pattern '{config.column_pattern}' with --dp: how many fields the records have is not public. Give "
+            "--columns, from which the markers are made.",
+        )
+    if config.dp_vocabulary is None and config.wants_learnt_pieces:
+        raise _error(
+            "LS305",
+            f"--vocab-size {config.vocab_size} learns pieces from private records. Leave it out (bytes: public, free), or "
+            "accept a vocabulary that the claim does not cover with --dp-vocabulary raw.",
+        )
+
+
+def check_libraries(config: TensorFlowConfig) -> None:
+    """Refuse private training without its libraries.
+
+    Raises:
+        ParameterError: LS106, the extra is not installed.
+    """
+    missing = [name for name in _LIBRARIES if importlib.util.find_spec(name) is None] if config.dp else []
+    if missing:
+        raise _error(
+            "LS106", f"differential privacy needs {', '.join(missing)}: pip install 'linesmith[dp]'. Nothing was read."
+        )
+
+
+def check_replicas(config: TensorFlowConfig, replicas: int) -> None:
+    """Refuse private training on several devices: each would clip, sample and noise on its own.
+
+    Raises:
+        ParameterError: LS307.
+    """
+    if config.dp and replicas > 1:
+        raise _error(
+            "LS307",
+            f"--dp trains on one device, and there are {replicas} replicas: one Poisson sample and one noise for all of "
+            "them is not there. Make a single device visible, for example CUDA_VISIBLE_DEVICES=0.",
+        )
+
+
+def check_training_data(config: TensorFlowConfig, tokenized_with: Mapping[str, Any]) -> None:
+    """Refuse training data whose making the claim would misdescribe: the statement is written from `config`.
+
+    Args:
+        config: the settings of the training.
+        tokenized_with: the settings in the manifest of the training data.
+
+    Raises:
+        DataError: LS204, they differ in what the claim depends on.
+    """
+    now = config.as_dict() if config.dp else {}
+    for name in _CLAIMED if config.dp else ():
+        if tokenized_with.get(name) != now[name]:
+            raise DataError(
+                f"LS204: the training data were tokenized with {name} {tokenized_with.get(name)!r}, this private training "
+                f"says {now[name]!r}, which its claim would state. Give the same value, or tokenize again with --overwrite.",
+                code="LS204",
+            )
+
+
+def check_records(config: TensorFlowConfig, records: int) -> None:
+    """Refuse what the number of training records rules out.
+
+    Raises:
+        ParameterError: LS303 an expected batch larger than the data, LS304 a delta that one record outweighs.
+    """
+    if config.dp_batch_size is not None and config.dp_batch_size > records:
+        raise _error(
+            "LS303",
+            f"--dp-batch-size {config.dp_batch_size} is more than the {records} training records; "
+            f"give at most {records}, or leave it out.",
+        )
+    if config.dp_delta * records >= 1:
+        raise _error(
+            "LS304",
+            f"--dp-delta {config.dp_delta:g} is not below 1/{records}, one over the training records: publishing a record "
+            f"at random would already satisfy it. Give at most {0.1 / records:.1g}.",
+        )
+
+
+def vocabulary_mode(config: TensorFlowConfig) -> str:
+    """Where the vocabulary comes from: 'bytes' or 'raw'. Without `dp` always 'raw'."""
+    if not config.dp:
+        return "raw"
+    return config.dp_vocabulary if config.dp_vocabulary is not None else "bytes"
+
+
+def warnings_of(config: TensorFlowConfig) -> list[str]:
+    """What a private run should be told, though it works."""
+    told = []
+    noise = config.dp_noise_multiplier
+    if config.dp and noise is not None and noise < LOW_NOISE:
+        told.append(
+            f"dp_noise_multiplier {noise:g} gives no meaningful protection: a single epoch already spends an epsilon of "
+            "dozens or hundreds. Leave it out, or set dp_target_epsilon (8 or less)."
+        )
+    if config.dp and vocabulary_mode(config) == "raw":
+        told.append("the vocabulary is learnt from the raw records: the privacy claim does not cover what it reveals")
+    if config.dp and config.dp_unsafe_fixed_key is not None:
+        told.append("dp_unsafe_fixed_key is set: whoever knows the key can undo the noise; publish nothing of this run")
+    return told
+
+
+def _error(code: str, message: str) -> ParameterError:
+    return ParameterError(f"{code}: {message}", code=code)

@@ -1,0 +1,74 @@
+"""The settings of differential privacy. What affects the claim is here; what only affects speed is not.
+
+`dp: true` alone is enough: epsilon 8 at delta 1e-6, a public vocabulary of bytes, noise found by calibration. Which
+combinations cannot work is said by `model.privacy_checks`, before anything is read.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import BaseModel
+
+from model.settings import setting
+
+DEFAULT_TARGET = 8.0  # epsilon, where neither noise nor target is set
+Vocabulary = Literal["bytes", "raw"]
+
+
+class PrivacySettings(BaseModel):
+    """Differential privacy: one record (one line) is protected, against its being added or removed."""
+
+    dp: bool = setting("train", False, "Train with differential privacy; the unit is one record.")
+    dp_target_epsilon: float | None = setting(
+        "train",
+        None,
+        "Find the noise that keeps the whole run within this epsilon; 8 where neither it nor the noise is set.",
+        gt=0,
+    )
+    dp_max_epsilon: float | None = setting(
+        "train", None, "Ceiling: training ends before the step that would pass it, whatever epochs says.", gt=0
+    )
+    dp_delta: float = setting(
+        "train", 1e-6, "Delta of the claim, in total for everything; must be below 1 over the records.", gt=0, lt=1
+    )
+    dp_noise_multiplier: float | None = setting(
+        "train", None, "Noise over clipping norm, instead of a target. 0: no privacy at all.", ge=0
+    )
+    dp_l2_norm_clip: float = setting(
+        "train", 3.0, "Largest gradient norm of one record; where adaptive clipping begins.", gt=0
+    )
+    dp_batch_size: int | None = setting(
+        "train",
+        None,
+        "Records expected in a step's Poisson sample (batch_size is only what is computed at once); unset: batch_size "
+        "where the noise is given, otherwise what makes about 2,000 steps of the run.",
+        ge=1,
+    )
+    dp_optimizer: Literal["adam", "sgd"] = setting("train", "adam", "What is done with the noised gradient.")
+    dp_adaptive_clip: bool = setting(
+        "train", False, "Move the clipping norm to a quantile of the records' gradient norms, at a charged cost."
+    )
+    dp_clip_quantile: float = setting("train", 0.5, "The quantile that adaptive clipping aims at.", gt=0, lt=1)
+    dp_vocabulary: Vocabulary | None = setting(
+        "tokenize",
+        None,
+        "bytes: public, costs nothing (the default with dp). raw: learnt from the data, not covered by the claim.",
+    )
+    dp_unsafe_fixed_key: str | None = setting(
+        "train",
+        None,
+        "For tests only: draw samples and noise from this key of up to 32 hex digits. Voids the claim for whoever knows it.",
+        pattern="^[0-9a-fA-F]{1,32}$",
+    )
+    privacy_ledger: str | None = setting(
+        "run", None, "A file that adds up what every training on the same data has spent; needs dataset_name."
+    )
+    dataset_name: str | None = setting("run", None, "The data's name in the privacy ledger.", min_length=1)
+
+    @property
+    def target_epsilon(self) -> float | None:
+        """The epsilon that noise is calibrated to; None where the noise is given."""
+        if self.dp_noise_multiplier is not None:
+            return None
+        return DEFAULT_TARGET if self.dp_target_epsilon is None else self.dp_target_epsilon

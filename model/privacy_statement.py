@@ -1,0 +1,206 @@
+"""The privacy claim as JSON and in plain words. Releasable: it is made of public constants and of what was charged.
+
+Nothing here depends on the records but N, which is treated as public and said to be, and the number of charged steps.
+"""
+
+from __future__ import annotations
+
+import math
+from importlib import metadata
+from typing import TYPE_CHECKING, Any
+
+from model.accounting import MEANINGLESS, group, replace_one
+
+if TYPE_CHECKING:
+    from model.privacy_plan import PrivacyPlan
+
+STATEMENT_FILE, TEXT_FILE = "privacy.json", "privacy.txt"
+FORMAT_VERSION = 1
+UNIT = "one record: one physical line of the input, one training example"
+ADJACENCY = "add or remove one record"
+SAMPLER = (
+    "Poisson: each training record is in each step independently with probability sample_rate; never a shuffle, "
+    "never truncated"
+)
+GENERATOR = "a counter-based generator keyed by a secret 128-bit key; it is not a cryptographic one"
+_GROUP_SIZES = (2, 5, 10)
+_VOCABULARIES = {
+    "bytes": ("public: the 256 bytes and reserved tokens, fixed before any data were read", 0.0),
+    "raw": ("learnt from the raw records; what it reveals is not covered", None),
+}
+
+
+def statement(
+    plan: PrivacyPlan, steps_done: int, *, unsafe_key: bool, stopped: str | None = None, generator: str = GENERATOR
+) -> dict[str, Any]:
+    """The claim of a private training, ready for JSON; an infinite epsilon is the word 'infinite'.
+
+    Args:
+        plan: the plan that was trained by.
+        steps_done: steps that were charged; at most the planned ones.
+        unsafe_key: samples and noise came from a fixed key, so that there is no claim.
+        stopped: why training ended; None while it is unfinished.
+        generator: what the secret draws are made with.
+    """
+    epsilon, delta = plan.epsilon, plan.delta
+    described, cost = _VOCABULARIES[plan.vocabulary]
+    return {
+        "format_version": FORMAT_VERSION,
+        "unit": UNIT,
+        "adjacency": ADJACENCY,
+        "epsilon": _number(epsilon),
+        "delta": delta,
+        "epsilon_is": "the claim: at the planned steps, whether or not training reached them",
+        "meaning": _meaning(epsilon, unsafe_key),
+        "accountant": {
+            "name": plan.accountant,
+            "library": f"dp-accounting {_version('dp-accounting')}",
+            "second_opinion": {"name": "RDP", "epsilon": _number(plan.rdp_epsilon)},
+        },
+        "spent_so_far": {
+            "epsilon": _number(plan.epsilon_at(steps_done)),
+            "steps": steps_done,
+            "note": "no claim: where training ends may depend on the data; quote epsilon above instead",
+            "stopped_by": stopped,
+        },
+        "sampler": SAMPLER,
+        "sample_rate": plan.sample_rate,
+        "expected_batch_size": plan.expected_batch_size,
+        "planned_steps": plan.planned_steps,
+        "steps_per_epoch": plan.steps_per_epoch,
+        "records": plan.records,
+        "records_note": "the number of training records is treated as public; sample_rate and steps follow from it",
+        "mechanism": _mechanism(plan),
+        "vocabulary": {"mode": plan.vocabulary, "what": described, "epsilon": cost},
+        "group_privacy": _groups(epsilon, delta),
+        "replace_one": _pair(*replace_one(epsilon, delta)),
+        "split": "validation and holdout records are set aside by a hash of their own text and take no part in training",
+        "target_epsilon": plan.target_epsilon,
+        "max_epsilon": plan.max_epsilon,
+        "unsafe_fixed_key": unsafe_key,
+        "generator": generator,
+        "not_covered": not_covered(plan.vocabulary, generator),
+        "not_releasable": ["private/", "training_data/", "rejects/", ".tmp/"],
+    }
+
+
+def not_covered(vocabulary: str, generator: str = GENERATOR) -> dict[str, str]:
+    """What the claim does not cover, by name."""
+    return {
+        "raw vocabulary": "in use here: which characters or pieces occur in the records is in tokenizer/"
+        if vocabulary == "raw"
+        else "not in use here",
+        "number of records": "N is taken as public, and so is what follows from it",
+        "tuning and repeated runs": "each further training on the same data composes with this one, and so does each "
+        "setting that was tried; a privacy ledger adds them up",
+        "validators and novelty filters": "one that reads raw data is no post-processing: its verdicts are not covered",
+        "floating-point attacks": "the Gaussian noise is drawn and added in floating point, whose gaps can be exploited",
+        "generator": f"the draws come from {generator}",
+        "duplicates and groups": "a text that occurs k times is k records: see group_privacy",
+    }
+
+
+def statement_text(facts: dict[str, Any]) -> str:
+    """The same for a person to read, one paragraph an idea."""
+    accountant, spent, mechanism = facts["accountant"], facts["spent_so_far"], facts["mechanism"]
+    lines = [
+        "What this model promises about the records it was trained on",
+        "",
+        f"Differential privacy with epsilon {_shown(facts['epsilon'])} and delta {facts['delta']:g}. {facts['meaning']}",
+        "",
+        f"Unit: {facts['unit']}.",
+        f"Adjacency: {facts['adjacency']}.",
+        f"Sampler: {facts['sampler']}. sample_rate {facts['sample_rate']:.6g}, expected batch "
+        f"{facts['expected_batch_size']:g} of {facts['records']} records (this number is treated as public).",
+        f"Mechanism: {mechanism['what']}; noise multiplier {mechanism['noise_multiplier']:g}, clipping norm "
+        f"{mechanism['l2_norm_clip']:g}{_adaptive_words(mechanism['adaptive_clip'])}.",
+        f"Accountant: {accountant['name']} ({accountant['library']}); second opinion "
+        f"{accountant['second_opinion']['name']}: epsilon {_shown(accountant['second_opinion']['epsilon'])}.",
+        f"Steps: {facts['planned_steps']} planned, which is what epsilon above is for. Spent so far (no claim): "
+        f"{spent['steps']} steps, epsilon {_shown(spent['epsilon'])}.",
+        f"Vocabulary: {facts['vocabulary']['mode']}, {facts['vocabulary']['what']}.",
+        f"If one record is changed instead of added or removed: epsilon {_shown(facts['replace_one']['epsilon'])}, delta "
+        f"{facts['replace_one']['delta']:.3g}.",
+        *(
+            f"For {row['records']} records together, such as a text that occurs {row['records']} times: epsilon "
+            f"{_shown(row['epsilon'])}, delta {row['delta']:.3g}."
+            for row in facts["group_privacy"]
+        ),
+        f"Split: {facts['split']}.",
+        f"Draws: {facts['generator']}.",
+        *(
+            ["UNSAFE: draws came from a fixed key; whoever knows it can undo them."]
+            if facts["unsafe_fixed_key"]
+            else []
+        ),
+        "",
+        "Not covered:",
+        *(f"- {name}: {why}." for name, why in facts["not_covered"].items()),
+        "",
+        f"Keep to yourself: {', '.join(facts['not_releasable'])}.",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _mechanism(plan: PrivacyPlan) -> dict[str, Any]:
+    clip = plan.adaptive_clip
+    return {
+        "what": "each record's gradient is clipped, the sum noised with a Gaussian, and divided by the expected batch size",
+        "noise_multiplier": plan.noise_multiplier,
+        "charged_noise_multiplier": plan.effective_noise,
+        "l2_norm_clip": plan.l2_norm_clip,
+        "optimizer": plan.optimizer,
+        "adaptive_clip": None
+        if clip is None
+        else {
+            "target_quantile": clip.target_quantile,
+            "count_noise": clip.count_noise,
+            "learning_rate": clip.learning_rate,
+        },
+    }
+
+
+def _adaptive_words(clip: dict[str, float] | None) -> str:
+    if clip is None:
+        return ""
+    return (
+        f" at the start, then moved to the {clip['target_quantile']:g} quantile through a count with noise "
+        f"{clip['count_noise']:g}, which is charged"
+    )
+
+
+def _meaning(epsilon: float, unsafe_key: bool) -> str:
+    if unsafe_key:
+        return "Void: the draws came from a fixed key (dp_unsafe_fixed_key)."
+    if epsilon > MEANINGLESS:
+        return "This is no meaningful protection."
+    if epsilon == 0:
+        return "Nothing was released that depends on the records."
+    odds = math.exp(epsilon)
+    return (
+        f"Whatever is seen of this model is at most e^epsilon = {odds:.3g} times as likely with any one record as without it, "
+        "apart from events of total probability delta."
+    )
+
+
+def _groups(epsilon: float, delta: float) -> list[dict[str, Any]]:
+    return [{"records": size, **_pair(*group(epsilon, delta, size))} for size in _GROUP_SIZES]
+
+
+def _pair(epsilon: float, delta: float) -> dict[str, Any]:
+    return {"epsilon": _number(epsilon), "delta": delta}
+
+
+def _number(value: float) -> float | str:
+    return value if math.isfinite(value) else "infinite"
+
+
+def _shown(value: float | str) -> str:
+    return value if isinstance(value, str) else f"{value:.4g}"
+
+
+def _version(package: str) -> str:
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return "(not installed)"

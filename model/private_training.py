@@ -1,0 +1,214 @@
+"""Private training: DP-SGD on Poisson samples, under a plan that was fixed before it began.
+
+A step draws its sample, sums the clipped gradients of its records over as many physical batches as they take, adds noise
+once, divides by the plan's expected batch size and hands the result to the optimizer. Samples, dropout and noise come from
+one secret key; nothing else that a step computes leaves it.
+
+Charging. A step is written down as charged before its sample is drawn. A resumed training has a fresh key: the steps since
+its last checkpoint are drawn anew and charged again, so the figure never falls and no release is ever made twice with
+different noise. Only with the unsafe fixed key are they the same releases over again, and charged once.
+"""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from model.config import TensorFlowConfig
+from model.dp_noise import dropout_mask, noise_seeds, noised_sum, standard_normal
+from model.dp_sgd import ClippedSum, clipped_sum
+from model.errors import DataError
+from model.files import read_json, write_json
+from model.history import EpochState
+from model.language_model import LanguageModel
+from model.poisson import physical_batches, poisson_sample
+from model.privacy_plan import AdaptiveClip, PrivacyPlan
+from model.rows import Batch
+from model.secret_key import SecretKey
+from model.token_store import TokenStore
+from model.training_loop import LAST, Progress, TrainingLoop
+
+CHARGED_FILE = "charged-steps.json"
+
+
+class PrivateTrainer(TrainingLoop):
+    """Trains one model on one token store with differential privacy.
+
+    Loss and accuracy are not measured: they depend on records in ways that the plan does not charge. The latest epoch is
+    the best one; training ends with the planned steps, by the clock or on request, never because of what the data said.
+
+    Args:
+        config: settings of the run. `batch_size` is the physical batch: it bounds memory and changes no result.
+        model: from `build_model`.
+        train: training records.
+        plan: sampler, clipping, noise and budget, made for that many records.
+        places: directory, resume_directory, history_path, identity, hooks and clock, as `TrainingLoop` takes them.
+    """
+
+    def __init__(
+        self, config: TensorFlowConfig, model: LanguageModel, train: TokenStore, plan: PrivacyPlan, **places: Any
+    ) -> None:
+        kinds = {"adam": keras.optimizers.Adam, "sgd": keras.optimizers.SGD}
+        super().__init__(config, model, train, kinds[plan.optimizer](config.learning_rate), metric=None, **places)
+        if plan.records != len(train):
+            raise ValueError(
+                f"the plan is for {plan.records} records, there are {len(train)}: its rate would be another"
+            )
+        self.plan = plan
+        fixed = config.dp_unsafe_fixed_key
+        self._repeatable = fixed is not None
+        self._key = SecretKey.fresh() if fixed is None else SecretKey.unsafe(fixed)
+        self.clip = keras.Variable(plan.l2_norm_clip, dtype="float32", trainable=False, name="clip")
+        self._clipped = tf.function(
+            self._clipped_part,
+            input_signature=[
+                {
+                    "inputs": tf.TensorSpec([None, None], tf.int32),
+                    "targets": tf.TensorSpec([None, None], tf.int32),
+                    "weights": tf.TensorSpec([None, None], tf.float32),
+                },
+                tf.TensorSpec([len(model.lstms), 2], tf.int64),
+            ],
+        )
+        self._update = tf.function(self._noise_and_apply)
+
+    # -- the loop's questions
+
+    def begin_epoch(self) -> int:
+        return self.plan.steps_per_epoch
+
+    def reason_to_halt(self) -> str | None:
+        if self._next_charge() > self.plan.planned_steps:
+            return "budget"
+        return super().reason_to_halt()
+
+    def reason_to_stop(self) -> str | None:
+        if not all(np.isfinite(array).all() for array in self.weights().values()):
+            return "diverged"
+        if self.state.epoch >= self.config.epochs:
+            return "epochs"
+        return "budget" if self._next_charge() > self.plan.planned_steps else None
+
+    def is_best(self, entry: EpochState) -> bool:
+        return all(np.isfinite(array).all() for array in self.weights().values())
+
+    def share_done(self, steps: int) -> float:
+        state = self.state
+        done = state.total_steps if self._repeatable else state.charged_steps
+        return done / max(1, self.plan.planned_steps)
+
+    def measure(self) -> EpochState:
+        """Epsilon spent so far and delta; nothing that depends on single records."""
+        state = self.state
+        spent = self.plan.epsilon_at(state.charged_steps)
+        return EpochState(epoch=state.epoch, batch=state.step, epsilon=spent, delta=self.plan.delta)
+
+    def progress(self, steps: int) -> Progress:
+        state = self.state
+        return Progress(state.epoch, state.step, steps, None, None, state.elapsed)
+
+    def variables(self) -> list[Any]:
+        return [*super().variables(), self.clip]
+
+    # -- a step
+
+    def run_step(self, index: int) -> None:
+        """Charge, draw, clip, noise, apply. `index` names nothing: a step is known by its number since the beginning."""
+        self._charge()
+        step, plan = self.state.total_steps, self.plan
+        ranks = poisson_sample(len(self.train), plan.sample_rate, self._key.seed("sample", step))
+        parts = physical_batches(self.train, ranks, batch_size=self.config.batch_size, seq_length=plan.seq_length)
+        sums = [tf.zeros(variable.shape, variable.dtype) for variable in self.model.trainable_variables]
+        whole = 0
+        for number, batch in enumerate(parts):
+            part = self._clipped(_tensors(batch), self._dropout_seeds(step, number))
+            sums = [total + more for total, more in zip(sums, part.gradients, strict=True)]
+            whole += int(part.whole)
+        self._update(sums, tf.constant(noise_seeds(self._key, step, len(sums)), tf.int64))
+        if plan.adaptive_clip is not None:
+            self._adapt(plan.adaptive_clip, whole - len(ranks) / 2, step)
+
+    def _dropout_seeds(self, step: int, number: int) -> Any:
+        layers = range(len(self.model.lstms))
+        return tf.constant([self._key.seed("dropout", step, number, layer) for layer in layers], tf.int64)
+
+    def _clipped_part(self, rows: dict[str, Any], seeds: Any) -> ClippedSum:
+        steps, count = tf.unstack(tf.shape(rows["inputs"]))
+        masks = [
+            dropout_mask([steps, count, lstm.units], self.config.dropout_rate, seeds[layer])
+            for layer, lstm in enumerate(self.model.lstms)
+        ]
+        variables = self.model.trainable_variables
+        return clipped_sum(variables, rows, masks, clip=self.clip.value, seq_length=self.plan.seq_length)
+
+    def _noise_and_apply(self, sums: list[Any], seeds: Any) -> None:
+        noised = noised_sum(sums, clip=self.clip.value, noise_multiplier=self.plan.noise_multiplier, seeds=seeds)
+        # The divisor is the public expectation, never the draw.
+        mean = [total / self.plan.expected_batch_size for total in noised]
+        self.optimizer.apply(mean, self.model.trainable_variables)
+
+    def _adapt(self, adaptive: AdaptiveClip, centred: float, step: int) -> None:
+        """Move the clipping norm by the noised count of records whose gradient was whole.
+
+        Args:
+            adaptive: its settings.
+            centred: that count less half the records of the sample: a record moves it by 1/2.
+            step: names the draw.
+        """
+        draw = float(standard_normal([], tf.constant(self._key.seed("count", step), tf.int64)))
+        share = (centred + adaptive.count_noise * draw) / self.plan.expected_batch_size + 0.5
+        factor = math.exp(-adaptive.learning_rate * (share - adaptive.target_quantile))
+        self.clip.assign(self.clip.value * factor)
+
+    # -- what has been charged
+
+    def _next_charge(self) -> int:
+        """Charged steps once the next one is run."""
+        state = self.state
+        return max(state.charged_steps, state.total_steps + 1) if self._repeatable else state.charged_steps + 1
+
+    def _charge(self) -> None:
+        """Write the next step down as charged, on disk, before anything of it is drawn.
+
+        Raises:
+            DataError: the plan does not permit it.
+        """
+        charged = self._next_charge()
+        if charged > self.plan.planned_steps:
+            raise DataError(
+                f"LS302: step {charged} would pass the planned {self.plan.planned_steps}; nothing was drawn."
+            )
+        write_json(self._charged_path, {"charged_steps": charged})
+        self.state.charged_steps = charged
+
+    @property
+    def _charged_path(self) -> Path:
+        return self.resume_directory / CHARGED_FILE
+
+    def _resume(self) -> None:
+        """Take up an earlier session, and charge what it did after its last checkpoint.
+
+        Raises:
+            DataError: the checkpoint is another run's, or what was charged cannot be known.
+        """
+        super()._resume()
+        if (self.resume_directory / LAST).is_file():
+            stored = read_json(self._charged_path, "the count of charged steps of an unfinished private training")
+            self.state.charged_steps = max(self.state.charged_steps, int(stored["charged_steps"]))
+        else:
+            # From here on there is a checkpoint, so that steps cannot be charged to a run that is then forgotten.
+            write_json(self._charged_path, {"charged_steps": 0})
+            self._save()
+
+
+def _tensors(batch: Batch) -> dict[str, Any]:
+    return {
+        "inputs": tf.constant(batch.inputs),
+        "targets": tf.constant(batch.targets),
+        "weights": tf.constant(batch.weights),
+    }

@@ -1,0 +1,22 @@
+"""How a setting is declared: its stage, default, meaning and bounds, from which flags, help and reference are made."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import Field
+from pydantic.fields import FieldInfo
+
+Stage = Literal["tokenize", "train", "generate", "run"]
+
+
+def setting(stage: Stage, default: Any, description: str, **bounds: Any) -> Any:
+    """A field of a settings class; `bounds` are pydantic's (ge, gt, le, lt, min_length, exclude)."""
+    extra: dict[str, Any] = {"stage": stage}
+    return Field(default, description=description, json_schema_extra=extra, **bounds)
+
+
+def stage_of(field: FieldInfo) -> str:
+    """The stage whose output a setting shapes."""
+    extra = field.json_schema_extra
+    return str(extra["stage"]) if isinstance(extra, dict) else "run"

@@ -1,0 +1,124 @@
+"""`linesmith plan --dp`: what a private run would promise and cost, before anything is spent, and what it refuses."""
+
+from __future__ import annotations
+
+import gzip
+import re
+
+import pytest
+
+from linesmith import privacy_view
+from model.config import TensorFlowConfig
+from model.manifest import write_manifest
+from model.privacy_ledger import composed_epsilon, read_ledger, record_in_ledger
+from model.privacy_plan import plan_privacy
+from tests.test_cli import _own_logging, line, stages  # noqa: F401  (fixtures)
+
+LINES = 4_000
+
+
+@pytest.fixture
+def source(tmp_path):
+    path = tmp_path / "rides.csv"
+    path.write_text("".join(f"{n},ride\n" for n in range(LINES)))
+    return path
+
+
+def planned(capsys, *words) -> str:
+    assert line("plan", *words) == 0
+    shown = capsys.readouterr().out
+    return " ".join(shown[shown.index("Privacy") :].split())
+
+
+def test_plan_shows_the_claim_and_what_it_costs(stages, source, tmp_path, capsys):  # noqa: F811
+    out = tmp_path / "out"
+    text = planned(capsys, "--input", source, "--output", out, "--dp", "--dp-batch-size", "150", "--epochs", "4")
+    plan = plan_privacy(TensorFlowConfig(dp=True, dp_batch_size=150, epochs=4), 3000)
+    assert f"epsilon {plan.epsilon:.4g} at delta 1e-06 (PLD); second opinion RDP {plan.rdp_epsilon:.4g}" in text
+    assert f"noise multiplier {plan.noise_multiplier:.4g}, found for epsilon 8" in text
+    assert "about 3,000, from the lines of the input" in text
+    assert "20 an epoch, 80 permitted" in text
+    by_epoch = ", ".join(f"{epoch}: {plan.epsilon_at(20 * epoch):.3g}" for epoch in (1, 2, 3, 4))
+    assert f"epsilon by epoch {by_epoch}" in text
+    assert f"training {plan.epsilon:.4g}, vocabulary 0" in text
+    assert re.search(r"about \d+ (s|min|h) on this machine: \d+ GFLOP/s of float32 matmul, measured now", text)
+    assert re.search(r"memory about \d\.\d GiB, whatever the size", text)
+    assert not out.exists()
+    assert stages.calls == []
+
+
+def test_plan_counts_the_records_that_were_tokenized(stages, source, tmp_path, capsys):  # noqa: F811
+    data = tmp_path / "out" / "private" / "training_data"
+    counts = {name: {"records": n, "tokens": 9 * n} for name, n in (("train", 777), ("validation", 9), ("holdout", 1))}
+    write_manifest(data, "tokenize", {"counts": {"splits": counts, "vocab_size": 258}})
+    text = planned(capsys, "--input", source, "--output", tmp_path / "out", "--dp", "--epochs", "2")
+    assert "training records 777, treated as public" in text
+
+
+def test_plan_shows_the_ledger(stages, source, tmp_path, capsys):  # noqa: F811
+    ledger = tmp_path / "ledger.json"
+    earlier = plan_privacy(TensorFlowConfig(dp=True, dp_batch_size=150, dp_noise_multiplier=1.0, epochs=2), 3000)
+    record_in_ledger(ledger, "rides", "earlier", earlier)
+    given = (
+        "--dp",
+        "--dp-batch-size",
+        "150",
+        "--dp-noise-multiplier",
+        "2",
+        "--epochs",
+        "2",
+        "--privacy-ledger",
+        ledger,
+    )
+    text = planned(capsys, "--input", source, *given, "--dataset-name", "rides")
+    plan = plan_privacy(TensorFlowConfig(dp=True, dp_batch_size=150, dp_noise_multiplier=2.0, epochs=2), 3000)
+    entries = read_ledger(ledger, "rides")
+    before, after = (composed_epsilon(entries, 1e-6, *more) for more in ((), plan.events(plan.planned_steps)))
+    assert f"1 trainings on 'rides' spent epsilon {before:.4g} together; with this one {after:.4g}" in text
+    assert len(read_ledger(ledger, "rides")) == 1  # a plan spends nothing
+
+
+def test_plan_warns(stages, source, capsys):  # noqa: F811
+    text = planned(
+        capsys, "--input", source, "--dp", "--dp-noise-multiplier", "0.1", "--epochs", "1", "--dp-vocabulary", "raw"
+    )
+    assert "no meaningful protection" in text
+    assert "(RDP)" in text
+    assert "learnt from raw records: not covered" in text
+
+
+def test_plan_of_an_unknown_number_of_records(stages, tmp_path, capsys):  # noqa: F811
+    path = tmp_path / "rides.csv.gz"
+    path.write_bytes(gzip.compress(b"1,a\n" * 100))
+    assert "unknown before tokenize" in planned(capsys, "--input", path, "--dp")
+
+
+@pytest.mark.parametrize(
+    ("words", "code"),
+    [
+        (["--dp-max-epsilon", "0.01", "--dp-noise-multiplier", "1"], "LS302"),
+        (["--dp-batch-size", "100000"], "LS303"),
+        (["--dp-delta", "0.01"], "LS304"),
+        (["--vocab-size", "300"], "LS305"),
+        (["--privacy-ledger", "x.json"], "LS306"),
+        (["--max-lines", "5"], "LS301"),
+    ],
+)
+def test_plan_refuses_what_the_run_would(stages, source, capsys, words, code):  # noqa: F811
+    assert line("plan", "--input", source, "--dp", *words) == 2
+    assert capsys.readouterr().err.startswith(f"error: {code}: ")
+
+
+def test_a_plan_without_privacy_does_not_mention_it(stages, source, capsys):  # noqa: F811
+    assert line("plan", "--input", source) == 0
+    assert "second opinion" not in capsys.readouterr().out
+
+
+def test_memory_and_time_grow_as_they_should():
+    small, large = TensorFlowConfig(rnn_units=64), TensorFlowConfig(rnn_units=1024)
+    assert privacy_view._weights(large, 258) > 100 * privacy_view._weights(small, 258)
+    assert privacy_view._weights(TensorFlowConfig(), 258) == 2 * 4 * 256 * 512 + 256 * 258
+    assert privacy_view.matmul_rate(64, 0.01) > 1e8
+    assert privacy_view._duration(60) == "60 s"
+    assert privacy_view._duration(600) == "10 min"
+    assert privacy_view._duration(7200) == "2.0 h"

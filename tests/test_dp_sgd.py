@@ -1,0 +1,216 @@
+"""Per-record clipping against one record at a time, on neighbouring data sets, and against planted bugs."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from model import dp_sgd
+from model.dp_norms import affine_norms, direct_norms, embedding_norms
+from model.dp_sgd import MARGIN, clipped_sum
+from model.language_model import LanguageModel, token_losses
+from tests.dp_oracle import distance, network, norm, padded, record_gradient
+
+SEQ = 12
+# Ragged, one token alone, repeated tokens, and one that is cut.
+RECORDS = [[1, 2, 3], [4], [5, 5, 5, 5, 5, 5], [1, 2, 1, 2, 1, 2, 6, 6], [3] * 30, []]
+
+
+def _masks(variables, rows, rate=0.3):
+    shape = (*rows["inputs"].shape, variables[2].shape[0])
+    random = np.random.default_rng(5)
+    layers = (len(variables) - 3) // 3
+    return [tf.constant((random.random(shape) >= rate) / (1 - rate), variables[0].dtype) for _ in range(layers)]
+
+
+# -- against the oracle
+
+
+# Units and record length decide whether a layer's norm is taken from Gram matrices or from its gradient.
+@pytest.mark.parametrize(
+    ("units", "dtype", "tolerance"), [(16, tf.float64, 1e-9), (2, tf.float64, 1e-9), (16, tf.float32, 2e-4)]
+)
+def test_norms_and_sum_equal_one_record_at_a_time(units, dtype, tolerance):
+    variables = network(units=units, width=units + 1, dtype=dtype)
+    rows = padded(RECORDS, SEQ, extra_rows=2, extra_steps=3)
+    masks = _masks(variables, rows)
+    wanted = [record_gradient(variables, rows, masks, row, SEQ) for row in range(len(RECORDS))]
+    norms = [norm(gradients) for gradients in wanted]
+    clip = float(np.median(norms))
+    found = clipped_sum(variables, rows, masks, clip=tf.constant(clip, dtype), seq_length=SEQ)
+    np.testing.assert_allclose(found.norms[: len(RECORDS)], norms, rtol=tolerance)
+    assert np.all(found.norms[len(RECORDS) :] == 0)
+    factors = [min(1.0, clip * (1 - MARGIN) / value) for value in norms]
+    assert 0 < sum(factor < 1 for factor in factors) < len(RECORDS)
+    for index, gradient in enumerate(found.gradients):
+        total = sum(factor * gradients[index].numpy() for factor, gradients in zip(factors, wanted, strict=True))
+        np.testing.assert_allclose(gradient, total, rtol=tolerance, atol=tolerance)
+    assert int(found.whole) == sum(value <= clip for value in norms)
+    assert int(found.broken) == 0
+
+
+def test_without_clipping_the_sum_is_the_plain_gradient_of_the_model():
+    model = LanguageModel(7, embedding_dim=6, units=5, layers=2, dropout=0.0, seed=3)
+    rows = padded(RECORDS, SEQ)
+    with tf.GradientTape() as tape:
+        total, _, _ = token_losses(model, rows, training=False)
+        loss = total / SEQ
+    wanted = tape.gradient(loss, model.trainable_variables)
+    found = clipped_sum(model.trainable_variables, rows, [None, None], clip=1e9, seq_length=SEQ).gradients
+    for one, other in zip(found, wanted, strict=True):
+        np.testing.assert_allclose(one, tf.convert_to_tensor(other), rtol=1e-4, atol=1e-6)
+
+
+def test_a_gram_that_cancels_is_done_directly():
+    random = np.random.default_rng(0)
+    steps, width = 8, 40
+    a = np.repeat(random.normal(size=(1, 1, width)), steps, axis=1) + 1e-4 * random.normal(size=(1, steps, width))
+    delta = random.normal(size=(1, 1, width)) * np.tile([1.0, -1.0], steps // 2)[None, :, None]
+    wide = [np.concatenate([x, random.normal(size=x.shape)]) for x in (a, delta)]
+    exact = direct_norms(*wide).numpy()
+    found = affine_norms(*(tf.constant(x, tf.float32) for x in wide)).numpy()
+    np.testing.assert_allclose(found, exact, rtol=1e-3)
+    assert exact[0] < 1e-6 * exact[1]  # what a Gram sum in float32 could not have told from 0
+
+
+def test_repeated_tokens_add_up_in_any_vocabulary():
+    random = np.random.default_rng(1)
+    tokens = random.integers(0, 5, (4, 9))
+    gradient = random.normal(size=(4, 9, 3))
+    mask = tokens[:, :, None] == tokens[:, None, :]
+    wanted = np.sum(mask * np.einsum("btd,bsd->bts", gradient, gradient), axis=(1, 2))
+    for vocab in (5, 50_000):
+        found = embedding_norms(tf.constant(tokens, tf.int32), tf.constant(gradient), vocab)
+        np.testing.assert_allclose(found, wanted, rtol=1e-12)
+
+
+# -- neighbours
+
+CLIP = 0.5
+
+
+def _sum(records, variables, release=None, clip=CLIP):
+    """The clipped sum of a data set; [] has none. Widths vary with the data, as they do in training."""
+    if not records:
+        return [np.zeros(variable.shape) for variable in variables]
+    rows = padded(records, SEQ, extra_rows=3)
+    masks = [None] * ((len(variables) - 3) // 3)
+    return (release or _healthy)(variables, rows, masks, clip)
+
+
+def _healthy(variables, rows, masks, clip):
+    return clipped_sum(variables, rows, masks, clip=clip, seq_length=SEQ).gradients
+
+
+BASES = ([], [[1]] * 8, RECORDS)
+ADVERSARIES = ([2] * 40, [1, 2, 3, 4, 5, 6] * 4, [6], [])
+SCALES = (0.05, 0.6, 8.0)  # of the weights: gradients far below the clipping norm, around it, far above
+
+
+def largest_move(release=None, clip=CLIP) -> float:
+    """The most that one record, first or last in its batch, moves the sum, over adversarial data sets and weights."""
+    worst = 0.0
+    for scale in SCALES:
+        variables = network(units=6, dtype=tf.float32, scale=scale)
+        for base in BASES:
+            before = _sum(base, variables, release, clip)
+            for record in ADVERSARIES:
+                for neighbour in ([record, *base], [*base, record]):
+                    worst = max(worst, distance(before, _sum(neighbour, variables, release, clip)))
+    return worst
+
+
+def test_one_record_moves_the_sum_by_at_most_the_clipping_norm():
+    assert 0.99 * CLIP < largest_move() <= CLIP
+
+
+def test_a_record_that_is_not_finite_contributes_nothing_and_is_counted():
+    variables = network(units=6, dtype=tf.float32)
+    for poison in (np.nan, np.inf, 1e30):
+        table = variables[0].numpy()
+        table[4] = poison
+        poisoned = [tf.constant(table), *variables[1:]]
+        found = clipped_sum(poisoned, padded(RECORDS, SEQ), [None, None], clip=CLIP, seq_length=SEQ)
+        clean = [record for record in RECORDS if 4 not in record]
+        if poison != 1e30:
+            assert int(found.broken) == 1
+            assert distance(found.gradients, _sum(clean, poisoned)) < 1e-5
+        assert distance(found.gradients, _sum(clean, poisoned)) <= CLIP
+        assert np.isfinite(norm(found.gradients))
+
+
+def test_weights_that_are_not_finite_give_zero():
+    variables = network(units=6, dtype=tf.float32)
+    variables[-2] = tf.fill(variables[-2].shape, np.nan)
+    found = clipped_sum(variables, padded(RECORDS, SEQ, extra_rows=1), [None, None], clip=CLIP, seq_length=SEQ)
+    assert norm(found.gradients) == 0
+    assert int(found.broken) == len(RECORDS)
+    assert int(found.whole) == 0
+
+
+def test_padding_alone_gives_zero_and_is_not_counted():
+    rows = padded([[1]], SEQ, extra_rows=4)
+    rows["weights"] = tf.zeros_like(rows["weights"])
+    found = clipped_sum(network(dtype=tf.float32), rows, [None, None], clip=CLIP, seq_length=SEQ)
+    assert norm(found.gradients) == 0
+    assert int(found.whole) == int(found.broken) == 0
+
+
+# -- planted bugs: each must be caught by the neighbour test
+
+
+def _clip_per_batch(variables, rows, masks, clip):
+    """The batch's mean gradient clipped once."""
+    count = int(tf.reduce_sum(tf.cast(tf.reduce_any(rows["weights"] > 0, 0), tf.int32)))
+    total = clipped_sum(variables, rows, masks, clip=1e30, seq_length=SEQ).gradients
+    factor = min(1.0, clip / max(norm(total) / count, 1e-12))
+    return [factor * part for part in total]
+
+
+def _masked_mean(variables, rows, masks, clip):
+    """Keras' masked mean: each record's loss divided by the tokens of its whole batch."""
+    weights = rows["weights"] * SEQ / tf.reduce_sum(rows["weights"])
+    return _healthy(variables, {**rows, "weights": weights}, masks, clip)
+
+
+def _window_unit(variables, rows, masks, clip):
+    """n counted in windows of tokens: each window of a record is clipped for itself."""
+    parts = []
+    for start in range(0, rows["inputs"].shape[0], 4):
+        window = {name: tensor[start : start + 4] for name, tensor in rows.items()}
+        parts.append(_healthy(variables, window, masks, clip))
+    return [sum(part) for part in zip(*parts, strict=True)]
+
+
+def _unclipped_layer(variables, rows, masks, clip):
+    """The embedding is left out of the norm."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(dp_sgd, "embedding_norms", lambda tokens, gradient, vocab: tf.zeros(tokens.shape[0]))
+        return _healthy(variables, rows, masks, clip)
+
+
+def _carried_state(variables, rows, masks, clip):
+    """Each row begins with the state in which the row before it ended."""
+
+    def carried(zx, recurrent):
+        ends = dp_sgd_forward(zx, recurrent)[0][-1]
+        first = zx[:1] + tf.matmul(tf.roll(ends, 1, axis=0), recurrent)
+        return dp_sgd_forward(tf.concat([first, zx[1:]], axis=0), recurrent)
+
+    dp_sgd_forward = dp_sgd.forward
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(dp_sgd, "forward", carried)
+        return _healthy(variables, rows, masks, clip)
+
+
+def _overshoot(variables, rows, masks, clip):
+    """The bound is missed by a hundredth: how fine the test is."""
+    return _healthy(variables, rows, masks, clip * 1.01 / (1 - MARGIN))
+
+
+@pytest.mark.parametrize(
+    "planted", [_clip_per_batch, _masked_mean, _window_unit, _unclipped_layer, _carried_state, _overshoot]
+)
+def test_a_planted_bug_moves_the_sum_too_far(planted):
+    assert largest_move(planted) > CLIP
