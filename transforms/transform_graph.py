@@ -129,7 +129,9 @@ class SavedGraph:
         import tensorflow_transform as tft
 
         self._output = tft.TFTransformOutput(directory)
-        with quiet_import():  # the first use loads the graph, and SentencePiece writes a line that no log level holds back
+        with (
+            quiet_import()
+        ):  # the first use loads the graph, and SentencePiece writes a line that no log level holds back
             self._output.transform_raw_features({TEXT: tf.constant([""])})
 
     def ids_of(self, batch: pa.RecordBatch) -> tuple[Any, Any]:
