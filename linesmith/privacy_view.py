@@ -17,6 +17,12 @@ from model.privacy_plan import PrivacyPlan
 _STEP_EFFICIENCY = 0.45
 _PROCESS_BYTES = 900 * 2**20  # Python with TensorFlow and Keras loaded
 _EPOCHS_SHOWN = 8
+_VOCABULARIES = {
+    "bytes": "bytes, public: costs nothing",
+    "public_file": "bytes, and a file that is named as public: costs nothing",
+    "dp_characters": "bytes, and characters outside ASCII that many records have: charged",
+    "raw": "learnt from raw records: not covered by the claim",
+}
 
 
 def privacy_facts(config: TensorFlowConfig, plan: PrivacyPlan, vocab_size: int) -> dict[str, str]:
@@ -33,9 +39,7 @@ def privacy_facts(config: TensorFlowConfig, plan: PrivacyPlan, vocab_size: int) 
         "steps": f"{plan.steps_per_epoch:,} an epoch, {plan.planned_steps:,} permitted",
         "epsilon by epoch": epsilon_by_epoch(plan),
         "budget": budget_split(plan),
-        "vocabulary": "bytes, public: costs nothing"
-        if plan.vocabulary == "bytes"
-        else "learnt from raw records: not covered by the claim",
+        "vocabulary": _VOCABULARIES[plan.vocabulary],
         "time": time_estimate(config, plan, vocab_size),
         "memory": memory_estimate(config, vocab_size),
     }

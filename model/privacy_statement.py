@@ -26,6 +26,12 @@ GENERATOR = "a counter-based generator keyed by a secret 128-bit key; it is not 
 _GROUP_SIZES = (2, 5, 10)
 _VOCABULARIES = {
     "bytes": ("public: the 256 bytes and reserved tokens, fixed before any data were read", 0.0),
+    "public_file": ("public: bytes, and the characters or pieces of a file that was named as public", 0.0),
+    "dp_characters": (
+        "bytes, and characters outside ASCII whose noised count of records passed a threshold; each record speaks for at "
+        "most 32 of them, every Unicode scalar value is noised, and the cost is in the claim",
+        0.0,
+    ),
     "raw": ("learnt from the raw records; what it reveals is not covered", None),
 }
 
@@ -71,7 +77,12 @@ def statement(
         "records": plan.records,
         "records_note": "the number of training records is treated as public; sample_rate and steps follow from it",
         "mechanism": _mechanism(plan),
-        "vocabulary": {"mode": plan.vocabulary, "what": described, "epsilon": cost},
+        "vocabulary": {
+            "mode": plan.vocabulary,
+            "what": described,
+            "noise_multiplier": plan.other_events[0].noise_multiplier if plan.other_events else None,
+            "epsilon": _number(plan.epsilon_at(0)) if plan.other_events else cost,
+        },
         "group_privacy": _groups(epsilon, delta),
         "replace_one": _pair(*replace_one(epsilon, delta)),
         "split": "validation and holdout records are set aside by a hash of their own text and take no part in training",

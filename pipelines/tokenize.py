@@ -147,11 +147,14 @@ class _Stage:
 
     def _fit(self, units: list[Unit], settings: ReadSettings) -> tuple[list[RangeCount], Tokenizer]:
         """The first pass: the tokenizer, the graph (saved in the scratch space), and what is in the input."""
+        from pipelines.tokenize_private import fit_private
         from transforms.fit_tokenizer import count_ranges
 
         max_fields = 0
-        if vocabulary_mode(self.config) == "bytes":
-            return self._fit_bytes(units, settings)
+        if vocabulary_mode(self.config) != "raw":
+            counts, tokenizer = fit_private(self.config, units, settings, self.options, self.scratch)
+            self._check_counts(counts)
+            return counts, tokenizer
         if self.config.column_pattern is not None and not self.config.vocab_size:
             # Marker ids come before the characters, so their number must be known before characters are counted.
             counts = count_ranges(units, settings, self.options, self.scratch)
@@ -174,17 +177,6 @@ class _Stage:
         counts = fit_characters(units, settings, self.options, self.scratch, data, fields.markers)
         self._check_counts(counts)
         return counts, CharTokenizer(code_points_from(SavedGraph(str(data)).vocabulary()), fields)
-
-    def _fit_bytes(self, units: list[Unit], settings: ReadSettings) -> tuple[list[RangeCount], Tokenizer]:
-        """A public vocabulary: the data are only counted, and markers come from the names of the columns."""
-        from model.tokenizers.byte_tokenizer import ByteTokenizer
-        from model.tokenizers.fields import FieldFormat
-        from transforms.fit_tokenizer import fit_bytes
-
-        fields = FieldFormat.of(self.config, len(self.config.columns or ()))
-        counts = fit_bytes(units, settings, self.options, self.scratch, self.scratch / "data", fields.markers)
-        self._check_counts(counts)
-        return counts, ByteTokenizer(fields)
 
     def _fit_sentencepiece(self, units: list[Unit], settings: ReadSettings) -> tuple[list[RangeCount], Tokenizer]:
         from model.tokenizers.fields import FieldFormat
