@@ -68,7 +68,7 @@ def count_presence(
         _ = read.batches | "Presence" >> CountPresence(key, path)
         _ = read.counts | "Counts" >> CollectJson(scratch / _COUNTS)
     counts = _counts(scratch)
-    presence = {point: count for point, count in read_json(path, "the character counts")}
+    presence = dict(read_json(path, "the character counts"))
     path.unlink()
     return counts, presence
 
