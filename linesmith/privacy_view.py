@@ -11,6 +11,7 @@ from model.config import TensorFlowConfig
 from model.privacy_checks import warnings_of
 from model.privacy_ledger import composed_epsilon, read_ledger
 from model.privacy_plan import PrivacyPlan
+from model.privacy_statement import shown_epsilon
 
 # What a private step reached of the machine's float32 matmul rate on two cores with AVX-512, embedding, gates and the
 # per-record norms included (256 units, two layers, rows of 100 tokens, 256 rows at once).
@@ -29,8 +30,8 @@ def privacy_facts(config: TensorFlowConfig, plan: PrivacyPlan, vocab_size: int) 
     """Pairs of a name and a fact, in the order to show."""
     facts = {
         "unit": "one record (one line), added or removed",
-        "claim": f"epsilon {plan.epsilon:.4g} at delta {plan.delta:g} ({plan.accountant}); second opinion RDP "
-        f"{plan.rdp_epsilon:.4g}",
+        "claim": f"epsilon {shown_epsilon(plan.epsilon)} at delta {plan.delta:g} ({plan.accountant}); second opinion RDP "
+        f"{shown_epsilon(plan.rdp_epsilon)}",
         "noise multiplier": f"{plan.noise_multiplier:.4g}"
         + ("" if plan.target_epsilon is None else f", found for epsilon {plan.target_epsilon:g}"),
         "clipping norm": _clip(plan),
@@ -63,7 +64,7 @@ def budget_split(plan: PrivacyPlan) -> str:
     from model.accounting import epsilon
 
     alone = epsilon(plan.events(plan.planned_steps)[:1], plan.delta)
-    parts = [f"training {alone:.4g}", f"vocabulary {epsilon(plan.other_events, plan.delta):.4g}"]
+    parts = [f"training {shown_epsilon(alone)}", f"vocabulary {shown_epsilon(epsilon(plan.other_events, plan.delta))}"]
     if plan.adaptive_clip is not None:
         parts.append("adaptive clipping is charged within training")
     if plan.max_epsilon is not None:
@@ -77,7 +78,7 @@ def ledger_fact(path: str, dataset: str, plan: PrivacyPlan) -> str:
     before = composed_epsilon(entries, plan.delta)
     after = composed_epsilon(entries, plan.delta, *plan.events(plan.planned_steps))
     return (
-        f"{len(entries)} trainings on '{dataset}' spent epsilon {before:.4g} together; with this one {after:.4g}, "
+        f"{len(entries)} trainings on '{dataset}' spent epsilon {shown_epsilon(before)} together; with this one {shown_epsilon(after)}, "
         f"at delta {plan.delta:g}"
     )
 

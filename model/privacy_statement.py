@@ -117,7 +117,7 @@ def statement_text(facts: dict[str, Any]) -> str:
     lines = [
         "What this model promises about the records it was trained on",
         "",
-        f"Differential privacy with epsilon {_shown(facts['epsilon'])} and delta {facts['delta']:g}. {facts['meaning']}",
+        f"Differential privacy with epsilon {shown_epsilon(facts['epsilon'])} and delta {facts['delta']:g}. {facts['meaning']}",
         "",
         f"Unit: {facts['unit']}.",
         f"Adjacency: {facts['adjacency']}.",
@@ -126,15 +126,15 @@ def statement_text(facts: dict[str, Any]) -> str:
         f"Mechanism: {mechanism['what']}; noise multiplier {mechanism['noise_multiplier']:g}, clipping norm "
         f"{mechanism['l2_norm_clip']:g}{_adaptive_words(mechanism['adaptive_clip'])}.",
         f"Accountant: {accountant['name']} ({accountant['library']}); second opinion "
-        f"{accountant['second_opinion']['name']}: epsilon {_shown(accountant['second_opinion']['epsilon'])}.",
+        f"{accountant['second_opinion']['name']}: epsilon {shown_epsilon(accountant['second_opinion']['epsilon'])}.",
         f"Steps: {facts['planned_steps']} planned, which is what epsilon above is for. Spent so far (no claim): "
-        f"{spent['steps']} steps, epsilon {_shown(spent['epsilon'])}.",
+        f"{spent['steps']} steps, epsilon {shown_epsilon(spent['epsilon'])}.",
         f"Vocabulary: {facts['vocabulary']['mode']}, {facts['vocabulary']['what']}.",
-        f"If one record is changed instead of added or removed: epsilon {_shown(facts['replace_one']['epsilon'])}, delta "
+        f"If one record is changed instead of added or removed: epsilon {shown_epsilon(facts['replace_one']['epsilon'])}, delta "
         f"{facts['replace_one']['delta']:.3g}.",
         *(
             f"For {row['records']} records together, such as a text that occurs {row['records']} times: epsilon "
-            f"{_shown(row['epsilon'])}, delta {row['delta']:.3g}."
+            f"{shown_epsilon(row['epsilon'])}, delta {row['delta']:.3g}."
             for row in facts["group_privacy"]
         ),
         f"Split: {facts['split']}.",
@@ -206,8 +206,19 @@ def _number(value: float) -> float | str:
     return value if math.isfinite(value) else "infinite"
 
 
-def _shown(value: float | str) -> str:
-    return value if isinstance(value, str) else f"{value:.4g}"
+def shown_epsilon(value: float | str) -> str:
+    """Four significant digits, rounded up: what is shown is never less than what is claimed.
+
+    Example:
+        >>> shown_epsilon(7.99412), shown_epsilon(455.0), shown_epsilon(0.0), shown_epsilon("infinite")
+        ('7.995', '455', '0', 'infinite')
+    """
+    if isinstance(value, str) or not math.isfinite(value):
+        return "infinite"
+    if value <= 0:
+        return "0"
+    unit = 10.0 ** (math.floor(math.log10(value)) - 3)
+    return f"{math.ceil(value / unit - 1e-9) * unit:.4g}"
 
 
 def _version(package: str) -> str:
