@@ -124,8 +124,8 @@ def _shown(value: object) -> str:
 
 
 def _vocabulary(config: TensorFlowConfig) -> str:
-    if vocabulary_mode(config) == "bytes":
-        return "the 256 bytes, public"
+    if vocabulary_mode(config) != "raw":
+        return "the 256 bytes, public" if vocabulary_mode(config) == "bytes" else f"{config.dp_vocabulary}, over bytes"
     if config.vocab_size == 0:
         return "characters, all that occur"
     return f"SentencePiece {config.sentencepiece_type}, {config.vocab_size:,} pieces; fewer where the data is small"

@@ -11,20 +11,27 @@ from model.config import TensorFlowConfig
 from model.privacy_checks import warnings_of
 from model.privacy_ledger import composed_epsilon, read_ledger
 from model.privacy_plan import PrivacyPlan
+from model.privacy_statement import shown_epsilon
 
 # What a private step reached of the machine's float32 matmul rate on two cores with AVX-512, embedding, gates and the
 # per-record norms included (256 units, two layers, rows of 100 tokens, 256 rows at once).
 _STEP_EFFICIENCY = 0.45
 _PROCESS_BYTES = 900 * 2**20  # Python with TensorFlow and Keras loaded
 _EPOCHS_SHOWN = 8
+_VOCABULARIES = {
+    "bytes": "bytes, public: costs nothing",
+    "public_file": "bytes, and a file that is named as public: costs nothing",
+    "dp_characters": "bytes, and characters outside ASCII that many records have: charged",
+    "raw": "learnt from raw records: not covered by the claim",
+}
 
 
 def privacy_facts(config: TensorFlowConfig, plan: PrivacyPlan, vocab_size: int) -> dict[str, str]:
     """Pairs of a name and a fact, in the order to show."""
     facts = {
         "unit": "one record (one line), added or removed",
-        "claim": f"epsilon {plan.epsilon:.4g} at delta {plan.delta:g} ({plan.accountant}); second opinion RDP "
-        f"{plan.rdp_epsilon:.4g}",
+        "claim": f"epsilon {shown_epsilon(plan.epsilon)} at delta {plan.delta:g} ({plan.accountant}); second opinion RDP "
+        f"{shown_epsilon(plan.rdp_epsilon)}",
         "noise multiplier": f"{plan.noise_multiplier:.4g}"
         + ("" if plan.target_epsilon is None else f", found for epsilon {plan.target_epsilon:g}"),
         "clipping norm": _clip(plan),
@@ -33,9 +40,7 @@ def privacy_facts(config: TensorFlowConfig, plan: PrivacyPlan, vocab_size: int) 
         "steps": f"{plan.steps_per_epoch:,} an epoch, {plan.planned_steps:,} permitted",
         "epsilon by epoch": epsilon_by_epoch(plan),
         "budget": budget_split(plan),
-        "vocabulary": "bytes, public: costs nothing"
-        if plan.vocabulary == "bytes"
-        else "learnt from raw records: not covered by the claim",
+        "vocabulary": _VOCABULARIES[plan.vocabulary],
         "time": time_estimate(config, plan, vocab_size),
         "memory": memory_estimate(config, vocab_size),
     }
@@ -59,7 +64,7 @@ def budget_split(plan: PrivacyPlan) -> str:
     from model.accounting import epsilon
 
     alone = epsilon(plan.events(plan.planned_steps)[:1], plan.delta)
-    parts = [f"training {alone:.4g}", f"vocabulary {epsilon(plan.other_events, plan.delta):.4g}"]
+    parts = [f"training {shown_epsilon(alone)}", f"vocabulary {shown_epsilon(epsilon(plan.other_events, plan.delta))}"]
     if plan.adaptive_clip is not None:
         parts.append("adaptive clipping is charged within training")
     if plan.max_epsilon is not None:
@@ -73,8 +78,8 @@ def ledger_fact(path: str, dataset: str, plan: PrivacyPlan) -> str:
     before = composed_epsilon(entries, plan.delta)
     after = composed_epsilon(entries, plan.delta, *plan.events(plan.planned_steps))
     return (
-        f"{len(entries)} trainings on '{dataset}' spent epsilon {before:.4g} together; with this one {after:.4g}, "
-        f"at delta {plan.delta:g}"
+        f"{len(entries)} trainings on '{dataset}' spent epsilon {shown_epsilon(before)} together; "
+        f"with this one {shown_epsilon(after)}, at delta {plan.delta:g}"
     )
 
 

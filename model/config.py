@@ -185,7 +185,14 @@ class TensorFlowConfig(PrivacySettings):
         except ValidationError as error:
             raise ParameterError(_explain(error, settings), code="LS101") from None
 
-    @field_validator("input_data_path", "checkpoint_dir", "start_strings_file", mode="before")
+    @field_validator(
+        "input_data_path",
+        "checkpoint_dir",
+        "start_strings_file",
+        "dp_public_vocabulary",
+        "privacy_ledger",
+        mode="before",
+    )
     @classmethod
     def _paths_may_be_path(cls, value: Any) -> Any:
         if isinstance(value, list | tuple):

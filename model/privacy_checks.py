@@ -11,7 +11,7 @@ from model.errors import DataError, ParameterError
 
 _LIBRARIES = ("dp_accounting", "tensorflow_privacy", "tensorflow_probability")
 # Settings of tokenize that the claim depends on.
-_CLAIMED = ("dp_vocabulary", "max_lines")
+_CLAIMED = ("dp_vocabulary", "dp_public_vocabulary", "dp_vocabulary_noise", "max_lines")
 LOW_NOISE = 0.3  # a noise multiplier below this gives an epsilon in the dozens within an epoch or two
 
 
@@ -41,11 +41,17 @@ def check_settings(config: TensorFlowConfig) -> None:
             f"--max-lines {config.max_lines} cannot be used with --dp: one record more pushes another one out, so two "
             "records change. Leave it out, or subsample the input by a hash of each line.",
         )
-    if config.column_pattern is not None and not config.columns and vocabulary_mode(config) == "bytes":
+    if config.column_pattern is not None and not config.columns and vocabulary_mode(config) != "raw":
         raise _error(
             "LS301",
             f"--column-pattern '{config.column_pattern}' with --dp: how many fields the records have is not public. Give "
             "--columns, from which the markers are made.",
+        )
+    if (config.dp_vocabulary == "public_file") != (config.dp_public_vocabulary is not None):
+        raise _error(
+            "LS305",
+            f"--dp-vocabulary public_file and --dp-public-vocabulary go together; found {config.dp_vocabulary} and "
+            f"{config.dp_public_vocabulary!r}.",
         )
     if config.dp_vocabulary is None and config.wants_learnt_pieces:
         raise _error(
@@ -123,7 +129,7 @@ def check_records(config: TensorFlowConfig, records: int) -> None:
 
 
 def vocabulary_mode(config: TensorFlowConfig) -> str:
-    """Where the vocabulary comes from: 'bytes' or 'raw'. Without `dp` always 'raw'."""
+    """Where the vocabulary comes from: 'bytes', 'dp_characters', 'public_file' or 'raw'. Without `dp` always 'raw'."""
     if not config.dp:
         return "raw"
     return config.dp_vocabulary if config.dp_vocabulary is not None else "bytes"

@@ -128,7 +128,8 @@ def plan_privacy(config: TensorFlowConfig, records: int) -> PrivacyPlan:
     batch = expected_batch_size(config, records)
     rate, per_epoch = batch / records, math.ceil(records / batch)
     total = max(1, config.epochs) * per_epoch
-    noise, clip = _noise(config, rate, batch, total)
+    other = vocabulary_events(config)
+    noise, clip = _noise(config, rate, batch, total, other)
     plan = PrivacyPlan(
         records=records,
         sample_rate=rate,
@@ -144,6 +145,7 @@ def plan_privacy(config: TensorFlowConfig, records: int) -> PrivacyPlan:
         vocabulary=vocabulary_mode(config),
         target_epsilon=config.target_epsilon,
         max_epsilon=config.dp_max_epsilon,
+        other_events=other,
     )
     return _within_ceiling(plan)
 
@@ -180,13 +182,20 @@ def write_privacy(
     write_bytes(model_dir / TEXT_FILE, statement_text(facts).encode("utf-8"))
 
 
-def _noise(config: TensorFlowConfig, rate: float, batch: int, steps: int) -> tuple[float, AdaptiveClip | None]:
+def vocabulary_events(config: TensorFlowConfig) -> tuple[GaussianEvent, ...]:
+    """What the vocabulary releases about all records: one Gaussian mechanism, or nothing."""
+    return (GaussianEvent(config.dp_vocabulary_noise),) if vocabulary_mode(config) == "dp_characters" else ()
+
+
+def _noise(
+    config: TensorFlowConfig, rate: float, batch: int, steps: int, other: tuple[GaussianEvent, ...]
+) -> tuple[float, AdaptiveClip | None]:
     """Noise multiplier and adaptive clipping, given or calibrated, which together cost what is meant."""
     target = config.target_epsilon
     if target is None:
         noise = config.dp_noise_multiplier or 0.0
         return noise, _adaptive(config, max(batch / 20, 2 * noise))
-    charged = calibrate_noise(target, config.dp_delta, lambda z: [GaussianEvent(z, steps, rate)])
+    charged = calibrate_noise(target, config.dp_delta, lambda z: [GaussianEvent(z, steps, rate), *other])
     if not config.dp_adaptive_clip:
         return charged, None
     # The count takes at most 1/16 of the precision, so the gradients' noise grows by at most 3.3 %.

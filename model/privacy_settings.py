@@ -13,7 +13,7 @@ from pydantic import BaseModel
 from model.settings import setting
 
 DEFAULT_TARGET = 8.0  # epsilon, where neither noise nor target is set
-Vocabulary = Literal["bytes", "raw"]
+Vocabulary = Literal["bytes", "dp_characters", "public_file", "raw"]
 
 
 class PrivacySettings(BaseModel):
@@ -53,7 +53,17 @@ class PrivacySettings(BaseModel):
     dp_vocabulary: Vocabulary | None = setting(
         "tokenize",
         None,
-        "bytes: public, costs nothing (the default with dp). raw: learnt from the data, not covered by the claim.",
+        "bytes: public, costs nothing (the default with dp). dp_characters: and characters outside ASCII that many records "
+        "have, learnt at a charged cost. public_file: and those of dp_public_vocabulary, free. raw: learnt from the data, "
+        "not covered by the claim.",
+    )
+    dp_public_vocabulary: str | None = setting(
+        "tokenize",
+        None,
+        "For public_file: a public text that holds the characters to expect, or a SentencePiece .model.",
+    )
+    dp_vocabulary_noise: float = setting(
+        "tokenize", 8.0, "Noise multiplier of dp_characters: less noise finds rarer characters, at a higher cost.", ge=0
     )
     dp_unsafe_fixed_key: str | None = setting(
         "train",

@@ -26,6 +26,12 @@ GENERATOR = "a counter-based generator keyed by a secret 128-bit key; it is not 
 _GROUP_SIZES = (2, 5, 10)
 _VOCABULARIES = {
     "bytes": ("public: the 256 bytes and reserved tokens, fixed before any data were read", 0.0),
+    "public_file": ("public: bytes, and the characters or pieces of a file that was named as public", 0.0),
+    "dp_characters": (
+        "bytes, and characters outside ASCII whose noised count of records passed a threshold; each record speaks for at "
+        "most 32 of them, every Unicode scalar value is noised, and the cost is in the claim",
+        0.0,
+    ),
     "raw": ("learnt from the raw records; what it reveals is not covered", None),
 }
 
@@ -71,7 +77,12 @@ def statement(
         "records": plan.records,
         "records_note": "the number of training records is treated as public; sample_rate and steps follow from it",
         "mechanism": _mechanism(plan),
-        "vocabulary": {"mode": plan.vocabulary, "what": described, "epsilon": cost},
+        "vocabulary": {
+            "mode": plan.vocabulary,
+            "what": described,
+            "noise_multiplier": plan.other_events[0].noise_multiplier if plan.other_events else None,
+            "epsilon": _number(plan.epsilon_at(0)) if plan.other_events else cost,
+        },
         "group_privacy": _groups(epsilon, delta),
         "replace_one": _pair(*replace_one(epsilon, delta)),
         "split": "validation and holdout records are set aside by a hash of their own text and take no part in training",
@@ -106,7 +117,7 @@ def statement_text(facts: dict[str, Any]) -> str:
     lines = [
         "What this model promises about the records it was trained on",
         "",
-        f"Differential privacy with epsilon {_shown(facts['epsilon'])} and delta {facts['delta']:g}. {facts['meaning']}",
+        f"Differential privacy with epsilon {shown_epsilon(facts['epsilon'])} and delta {facts['delta']:g}. {facts['meaning']}",
         "",
         f"Unit: {facts['unit']}.",
         f"Adjacency: {facts['adjacency']}.",
@@ -115,15 +126,15 @@ def statement_text(facts: dict[str, Any]) -> str:
         f"Mechanism: {mechanism['what']}; noise multiplier {mechanism['noise_multiplier']:g}, clipping norm "
         f"{mechanism['l2_norm_clip']:g}{_adaptive_words(mechanism['adaptive_clip'])}.",
         f"Accountant: {accountant['name']} ({accountant['library']}); second opinion "
-        f"{accountant['second_opinion']['name']}: epsilon {_shown(accountant['second_opinion']['epsilon'])}.",
+        f"{accountant['second_opinion']['name']}: epsilon {shown_epsilon(accountant['second_opinion']['epsilon'])}.",
         f"Steps: {facts['planned_steps']} planned, which is what epsilon above is for. Spent so far (no claim): "
-        f"{spent['steps']} steps, epsilon {_shown(spent['epsilon'])}.",
+        f"{spent['steps']} steps, epsilon {shown_epsilon(spent['epsilon'])}.",
         f"Vocabulary: {facts['vocabulary']['mode']}, {facts['vocabulary']['what']}.",
-        f"If one record is changed instead of added or removed: epsilon {_shown(facts['replace_one']['epsilon'])}, delta "
+        f"If one record is changed instead of added or removed: epsilon {shown_epsilon(facts['replace_one']['epsilon'])}, delta "
         f"{facts['replace_one']['delta']:.3g}.",
         *(
             f"For {row['records']} records together, such as a text that occurs {row['records']} times: epsilon "
-            f"{_shown(row['epsilon'])}, delta {row['delta']:.3g}."
+            f"{shown_epsilon(row['epsilon'])}, delta {row['delta']:.3g}."
             for row in facts["group_privacy"]
         ),
         f"Split: {facts['split']}.",
@@ -195,8 +206,19 @@ def _number(value: float) -> float | str:
     return value if math.isfinite(value) else "infinite"
 
 
-def _shown(value: float | str) -> str:
-    return value if isinstance(value, str) else f"{value:.4g}"
+def shown_epsilon(value: float | str) -> str:
+    """Four significant digits, rounded up: what is shown is never less than what is claimed.
+
+    Example:
+        >>> shown_epsilon(7.99412), shown_epsilon(455.0), shown_epsilon(0.0), shown_epsilon("infinite")
+        ('7.995', '455', '0', 'infinite')
+    """
+    if isinstance(value, str) or not math.isfinite(value):
+        return "infinite"
+    if value <= 0:
+        return "0"
+    unit = 10.0 ** (math.floor(math.log10(value)) - 3)
+    return f"{math.ceil(value / unit - 1e-9) * unit:.4g}"
 
 
 def _version(package: str) -> str:

@@ -53,12 +53,12 @@ class PrivateTrainer(TrainingLoop):
     def __init__(
         self, config: TensorFlowConfig, model: LanguageModel, train: TokenStore, plan: PrivacyPlan, **places: Any
     ) -> None:
-        kinds = {"adam": keras.optimizers.Adam, "sgd": keras.optimizers.SGD}
-        super().__init__(config, model, train, kinds[plan.optimizer](config.learning_rate), metric=None, **places)
         if plan.records != len(train):
             raise ValueError(
                 f"the plan is for {plan.records} records, there are {len(train)}: its rate would be another"
             )
+        kinds = {"adam": keras.optimizers.Adam, "sgd": keras.optimizers.SGD}
+        super().__init__(config, model, train, kinds[plan.optimizer](config.learning_rate), metric=None, **places)
         self.plan = plan
         fixed = config.dp_unsafe_fixed_key
         self._repeatable = fixed is not None

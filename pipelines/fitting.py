@@ -9,6 +9,7 @@ from model.config import TensorFlowConfig
 from model.errors import DataError
 from model.input_plan import Unit
 from model.privacy_checks import vocabulary_mode
+from pipelines.tokenize_private import fit_private
 
 if TYPE_CHECKING:
     from apache_beam.options.pipeline_options import PipelineOptions
@@ -38,8 +39,10 @@ def fit(
         DataError: an input is damaged, holds no record, or too many lines were rejected.
         VocabSizeTooSmall: the characters of the data need more.
     """
-    if vocabulary_mode(config) == "bytes":
-        return _fit_bytes(config, units, settings, options, scratch)
+    if vocabulary_mode(config) != "raw":
+        counts, tokenizer = fit_private(config, units, settings, options, scratch)
+        _check_counts(config, counts)
+        return counts, tokenizer
     if config.vocab_size:
         return _fit_sentencepiece(config, units, settings, options, scratch, notices)
     return _fit_characters(config, units, settings, options, scratch)
@@ -64,20 +67,6 @@ def _fit_characters(
     counts = fit_characters(units, settings, options, scratch, data, fields.markers)
     _check_counts(config, counts)
     return counts, CharTokenizer(code_points_from(SavedGraph(str(data)).vocabulary()), fields)
-
-
-def _fit_bytes(
-    config: TensorFlowConfig, units: list[Unit], settings: ReadSettings, options: PipelineOptions, scratch: Path
-) -> tuple[list[RangeCount], Tokenizer]:
-    """A public vocabulary: the data are only counted, and markers come from the names of the columns."""
-    from model.tokenizers.byte_tokenizer import ByteTokenizer
-    from model.tokenizers.fields import FieldFormat
-    from transforms.fit_tokenizer import fit_bytes
-
-    fields = FieldFormat.of(config, len(config.columns or ()))
-    counts = fit_bytes(units, settings, options, scratch, scratch / "data", fields.markers)
-    _check_counts(config, counts)
-    return counts, ByteTokenizer(fields)
 
 
 def _fit_sentencepiece(

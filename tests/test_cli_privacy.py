@@ -12,6 +12,7 @@ from model.config import TensorFlowConfig
 from model.manifest import write_manifest
 from model.privacy_ledger import composed_epsilon, read_ledger, record_in_ledger
 from model.privacy_plan import plan_privacy
+from model.privacy_statement import shown_epsilon
 from tests.test_cli import _own_logging, line, stages  # noqa: F401  (fixtures)
 
 LINES = 4_000
@@ -34,13 +35,16 @@ def test_plan_shows_the_claim_and_what_it_costs(stages, source, tmp_path, capsys
     out = tmp_path / "out"
     text = planned(capsys, "--input", source, "--output", out, "--dp", "--dp-batch-size", "150", "--epochs", "4")
     plan = plan_privacy(TensorFlowConfig(dp=True, dp_batch_size=150, epochs=4), 3000)
-    assert f"epsilon {plan.epsilon:.4g} at delta 1e-06 (PLD); second opinion RDP {plan.rdp_epsilon:.4g}" in text
+    assert (
+        f"epsilon {shown_epsilon(plan.epsilon)} at delta 1e-06 (PLD); second opinion RDP {shown_epsilon(plan.rdp_epsilon)}"
+        in text
+    )
     assert f"noise multiplier {plan.noise_multiplier:.4g}, found for epsilon 8" in text
     assert "about 3,000, from the lines of the input" in text
     assert "20 an epoch, 80 permitted" in text
     by_epoch = ", ".join(f"{epoch}: {plan.epsilon_at(20 * epoch):.3g}" for epoch in (1, 2, 3, 4))
     assert f"epsilon by epoch {by_epoch}" in text
-    assert f"training {plan.epsilon:.4g}, vocabulary 0" in text
+    assert f"training {shown_epsilon(plan.epsilon)}, vocabulary 0" in text
     assert re.search(r"about \d+ (s|min|h) on this machine: \d+ GFLOP/s of float32 matmul, measured now", text)
     assert re.search(r"memory about \d\.\d GiB, whatever the size", text)
     assert not out.exists()
@@ -74,7 +78,10 @@ def test_plan_shows_the_ledger(stages, source, tmp_path, capsys):  # noqa: F811
     plan = plan_privacy(TensorFlowConfig(dp=True, dp_batch_size=150, dp_noise_multiplier=2.0, epochs=2), 3000)
     entries = read_ledger(ledger, "rides")
     before, after = (composed_epsilon(entries, 1e-6, *more) for more in ((), plan.events(plan.planned_steps)))
-    assert f"1 trainings on 'rides' spent epsilon {before:.4g} together; with this one {after:.4g}" in text
+    assert (
+        f"1 trainings on 'rides' spent epsilon {shown_epsilon(before)} together; with this one {shown_epsilon(after)}"
+        in text
+    )
     assert len(read_ledger(ledger, "rides")) == 1  # a plan spends nothing
 
 

@@ -20,7 +20,7 @@ from model.privacy_checks import (
     warnings_of,
 )
 from model.privacy_plan import expected_batch_size, plan_privacy, write_privacy
-from model.privacy_statement import not_covered, statement, statement_text
+from model.privacy_statement import not_covered, shown_epsilon, statement, statement_text
 
 N = 2_000
 
@@ -251,7 +251,7 @@ def test_the_words_say_the_same(plan, written):
         "Poisson",
         "PLD",
         "RDP",
-        f"{plan.epsilon:.4g}",
+        shown_epsilon(plan.epsilon),
         "1e-06",
         "Not covered",
     ):

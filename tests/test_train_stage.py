@@ -91,16 +91,16 @@ def test_one_ctrl_c_leaves_a_usable_model_and_a_resume_ends_like_an_unbroken_run
 def test_ctrl_c_before_the_first_epoch_says_that_there_is_no_model(run):
     steps = []
 
-    original = training.Trainer._count
+    original = training.Trainer.run_step
 
-    def count_and_interrupt(self, sums, step):
-        original(self, sums, step)
-        steps.append(step)
+    def run_and_interrupt(self, index):
+        original(self, index)
+        steps.append(index)
         if len(steps) == 1:
             os.kill(os.getpid(), signal.SIGINT)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(training.Trainer, "_count", count_and_interrupt)
+        patch.setattr(training.Trainer, "run_step", run_and_interrupt)
         with pytest.raises(InterruptedRunError, match="no model to generate with yet"):
             train(_config(run, batch_size=8))
     with pytest.raises(DataError, match="holds no model"):

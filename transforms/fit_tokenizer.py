@@ -56,14 +56,21 @@ def fit_characters(
     return counts
 
 
-def fit_bytes(
-    units: Iterable[Unit], settings: ReadSettings, options: PipelineOptions, scratch: Path, data: Path, markers: int
-) -> list[RangeCount]:
-    """Save the graph of bytes, which is the same for all data; the data are only counted."""
-    from transforms.transform_graph import bytes_graph
+def count_presence(
+    units: Iterable[Unit], settings: ReadSettings, options: PipelineOptions, scratch: Path, key: bytes
+) -> tuple[list[RangeCount], dict[int, int]]:
+    """Counts by range, and in how many records each character outside ASCII occurs. The raw counts are deleted."""
+    from transforms.count_characters import CountPresence
 
-    save_graph(bytes_graph(markers), options, scratch, data)
-    return count_ranges(units, settings, options, scratch)
+    path = scratch / "presence.json"
+    with beam.Pipeline(options=options) as pipeline:
+        read = pipeline | "Read" >> ReadRecords(units, settings)
+        _ = read.batches | "Presence" >> CountPresence(key, path)
+        _ = read.counts | "Counts" >> CollectJson(scratch / _COUNTS)
+    counts = _counts(scratch)
+    presence = dict(read_json(path, "the character counts"))
+    path.unlink()
+    return counts, presence
 
 
 def count_words(

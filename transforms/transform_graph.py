@@ -6,7 +6,7 @@ TensorFlow is imported where it is used, so that workers that need no graph star
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -66,19 +66,39 @@ def sentencepiece_graph(model: bytes, markers: int) -> Preprocessing:
     return preprocess
 
 
-def bytes_graph(markers: int) -> Preprocessing:
-    """Ids of the bytes of the text: nothing is learnt, so the graph is the same for all data."""
+def bytes_graph(markers: int, characters: Sequence[int] = ()) -> Preprocessing:
+    """Ids of the bytes of the text, and one id for each of the given characters outside ASCII. Nothing is learnt here."""
 
     def preprocess(inputs: dict[str, Any]) -> dict[str, Any]:
         import tensorflow as tf
 
         fields = tf.strings.split(inputs[TEXT], FIELD_BREAK)
-        values = tf.io.decode_raw(tf.strings.reduce_join(fields.flat_values), tf.uint8)
-        lengths = tf.cast(tf.strings.length(fields.flat_values), tf.int64)
-        ids = tf.RaggedTensor.from_row_lengths(tf.cast(values, tf.int64) + 2 + markers, lengths)
+        offset = 2 + markers
+        if not characters:
+            ids = _byte_ids(fields.flat_values, offset)
+        else:
+            split = tf.strings.unicode_split(fields.flat_values, "UTF-8")
+            points = tf.strings.unicode_decode(split.flat_values, "UTF-8").flat_values  # one a character
+            place = tf.minimum(tf.searchsorted(characters, points), len(characters) - 1)
+            known = tf.equal(tf.gather(characters, place), points)
+            own = tf.boolean_mask(tf.cast(place, tf.int64) + offset + 256, known)
+            parts = [
+                tf.RaggedTensor.from_row_lengths(own, tf.cast(known, tf.int64)),
+                _byte_ids(tf.where(known, "", split.flat_values), offset),
+            ]
+            ids = tf.RaggedTensor.from_row_splits(tf.concat(parts, axis=1), split.row_splits).merge_dims(1, 2)
         return {IDS: _assemble(fields, ids, markers)}
 
     return preprocess
+
+
+def _byte_ids(texts: Any, offset: int) -> Any:
+    """The bytes of each text as ids, ragged."""
+    import tensorflow as tf
+
+    values = tf.io.decode_raw(tf.strings.reduce_join(texts), tf.uint8)
+    lengths = tf.cast(tf.strings.length(texts), tf.int64)
+    return tf.RaggedTensor.from_row_lengths(tf.cast(values, tf.int64) + offset, lengths)
 
 
 def _assemble(fields: Any, ids: Any, markers: int) -> Any:

@@ -1,4 +1,7 @@
-"""Bytes as tokens: a public vocabulary, the same for all data, so that it reveals nothing about any record."""
+"""Bytes as tokens: a public vocabulary, the same for all data, so that it reveals nothing about any record.
+
+Characters outside ASCII may have tokens of their own beside the bytes: of a public file, or learnt with differential privacy.
+"""
 
 from __future__ import annotations
 
@@ -6,17 +9,23 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from model.errors import TokenizerError
+from model.files import read_json, write_json
 from model.tokenizers.base import Tokenizer
 from model.tokenizers.fields import FieldFormat, damaged, digest_of, format_from, load_params, save_params
 
 KIND = "bytes"
+VOCABULARY = "vocabulary.json"
 SIZE = 256
 # In no UTF-8 text (RFC 3629, section 1), and the newline, which is in no record: known without looking at data.
 NEVER = (0x0A, 0xC0, 0xC1, *range(0xF5, 0x100))
 
 
 class ByteTokenizer(Tokenizer):
-    """Ids are reserved ids, then the 256 bytes in order: the id of a byte is `fields.reserved` + byte.
+    """Ids are reserved ids, then the 256 bytes in order (the id of a byte is `fields.reserved` + byte), then `characters`.
+
+    Args:
+        fields: how a record falls into fields.
+        characters: ascending code points outside ASCII; each is one token instead of two to four bytes.
 
     Every field is encoded on its own as UTF-8, so reserved ids never come from text.
 
@@ -28,11 +37,14 @@ class ByteTokenizer(Tokenizer):
         'a,é'
     """
 
-    def __init__(self, fields: FieldFormat) -> None:
+    def __init__(self, fields: FieldFormat, characters: Sequence[int] = ()) -> None:
         self.fields = fields
+        self._code_points = tuple(characters)
         self.field_delimiter = fields.field_delimiter
         self.quoted = fields.quoted
-        single = [bytes([value]) for value in range(SIZE)]
+        single = [*(bytes([value]) for value in range(SIZE)), *(chr(point).encode() for point in self._code_points)]
+        first = fields.reserved + SIZE
+        self._ids = {chr(point): first + number for number, point in enumerate(self._code_points)}
         self._bytes = (*[text.encode() for text in fields.reserved_text()], *single)
         self._structure = (*[text.encode() for text in fields.structure_text()], *single)
 
@@ -47,16 +59,24 @@ class ByteTokenizer(Tokenizer):
 
     @property
     def digest(self) -> str:
-        return digest_of(KIND, self.fields, SIZE)
+        return digest_of(KIND, self.fields, [SIZE, *self._code_points])
 
     def encode_to_ids(self, text: str) -> list[int]:
-        offset = self.fields.reserved
         try:
-            encoded = [field.encode() for field in self.fields.fields_of(text)]
+            return self.fields.join([self._ids_of(field) for field in self.fields.fields_of(text)])
         except UnicodeEncodeError as error:
             point = ord(error.object[error.start])
             raise TokenizerError(f"the character U+{point:04X} is not Unicode text", code="unknown") from None
-        return self.fields.join([[offset + value for value in field] for field in encoded])
+
+    def _ids_of(self, field: str) -> list[int]:
+        offset, known = self.fields.reserved, self._ids
+        if not known or field.isascii():
+            return [offset + value for value in field.encode()]
+        ids: list[int] = []
+        for character in field:
+            number = known.get(character)
+            ids += [offset + value for value in character.encode()] if number is None else [number]
+        return ids
 
     def decode_from_ids(self, ids: Sequence[int]) -> str:
         if len(ids) and (min(ids) < 0 or max(ids) >= len(self._bytes)):
@@ -73,6 +93,7 @@ class ByteTokenizer(Tokenizer):
         return b"".join(map(self._structure.__getitem__, ids)).decode()
 
     def save(self, directory: str | Path) -> None:
+        write_json(Path(directory) / VOCABULARY, list(self._code_points))
         save_params(directory, KIND, self.fields, self.total_vocab_size, self.digest)
 
     @classmethod
@@ -83,7 +104,15 @@ class ByteTokenizer(Tokenizer):
             DataError: the file is missing, damaged or foreign.
         """
         params = load_params(directory)
-        tokenizer = cls(format_from(params, Path(directory)))
-        if tokenizer.digest != params["digest"]:
-            raise damaged(Path(directory))
+        path = Path(directory) / VOCABULARY
+        points = read_json(path, "the tokenizer's vocabulary")
+        if not isinstance(points, list) or not all(type(p) is int and _is_scalar(p) for p in points):
+            raise damaged(path)
+        tokenizer = cls(format_from(params, path), points)
+        if points != sorted(set(points)) or tokenizer.digest != params["digest"]:
+            raise damaged(path)
         return tokenizer
+
+
+def _is_scalar(point: int) -> bool:
+    return 0x80 <= point < 0xD800 or 0xE000 <= point < 0x110000
