@@ -75,11 +75,11 @@ def budget_split(plan: PrivacyPlan) -> str:
 def ledger_fact(path: str, dataset: str, plan: PrivacyPlan) -> str:
     """What earlier trainings on the data spent, and what it would be with this one."""
     entries = read_ledger(path, dataset)
-    before = composed_epsilon(entries, plan.delta)
-    after = composed_epsilon(entries, plan.delta, *plan.events(plan.planned_steps))
+    before = shown_epsilon(composed_epsilon(entries, plan.delta))
+    after = shown_epsilon(composed_epsilon(entries, plan.delta, *plan.events(plan.planned_steps)))
     return (
-        f"{len(entries)} trainings on '{dataset}' spent epsilon {shown_epsilon(before)} together; "
-        f"with this one {shown_epsilon(after)}, at delta {plan.delta:g}"
+        f"{len(entries)} trainings on '{dataset}' spent epsilon {before} together; with this one {after}, "
+        f"at delta {plan.delta:g}"
     )
 
 

@@ -23,10 +23,8 @@ MEANINGLESS = 50.0  # epsilon above which only RDP is used, and said to be no me
 LARGEST_NOISE = 2000.0  # a calibration that needs more has failed
 # Optimal orders lie near 1 for large epsilon and in the hundreds for small.
 _ORDERS = (
-    *(1.005, 1.01, 1.02, 1.03, 1.04, 1.05, 1.07),
-    *(1 + i / 10 for i in range(1, 20)),
-    *(3 + i / 4 for i in range(32)),
-    *range(11, 65),
+    *(1.005, 1.01, 1.02, 1.03, 1.04, 1.05, 1.07, 1.1, 1.15, 1.2, 1.3, 1.4, 1.5, 1.6, 1.8, 2, 2.25, 2.5, 2.75, 3, 3.5),
+    *range(4, 65),
     *(72, 80, 96, 112, 128, 160, 192, 256, 384, 512, 768, 1024),
 )
 _NOISE_DIGITS = 4  # significant digits of a calibrated noise multiplier, always rounded up
@@ -196,7 +194,8 @@ def _composed(events: tuple[GaussianEvent, ...]) -> Any:
 def _interval(size: float) -> float:
     """Width of the privacy loss grid. Coarser is a looser bound and cheaper; it only grows with epsilon, so that the
     bound stays monotone. Within 1 % of a ten times finer grid over the range that is used (tested)."""
-    return 5e-3 if size > 15 else 1e-3 if size > 4 else 2e-4 if size > 0.8 else 2e-5
+    widths = ((15.0, 5e-3), (4.0, 1e-3), (0.8, 5e-4), (0.2, 1e-4))
+    return next((width for above, width in widths if size > above), 2e-5)
 
 
 def _least(cost: Callable[[float], float], target: float, low: float, high: float, precision: float) -> float | None:

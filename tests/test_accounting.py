@@ -124,6 +124,22 @@ def test_the_second_opinion_is_above_and_near(noise, rate, count):
     assert by(events, DELTA) == "PLD"
 
 
+# (noise, rate, steps, epsilon by PLD on a much finer grid), one for each width of our own
+FINE = [
+    (10.0, 0.02, 500, 0.16986),
+    (3.0, 0.003, 10_000, 0.41192),
+    (1.0, 0.003, 10_000, 1.81247),
+    (8.0, 0.05, 2000, 1.20836),
+    (0.7, 256 / 60_000, 10_546, 6.42910),
+    (0.3, 0.01, 100, 31.56989),
+]
+
+
+@pytest.mark.parametrize(("noise", "rate", "steps", "fine"), FINE)
+def test_the_grid_is_fine_enough(noise, rate, steps, fine):
+    assert fine * 0.9999 <= epsilon([GaussianEvent(noise, steps, rate)], DELTA) <= fine * 1.01
+
+
 def test_the_old_default_noise_protects_nobody():
     """One epoch at noise 0.1, batch 64: about 400. RDP alone, and above the PLD figure of 397.6."""
     events = [GaussianEvent(0.1, math.ceil(RIDES / 64), 64 / RIDES)]
@@ -150,7 +166,7 @@ def test_more_steps_less_noise_larger_rate_cost_more(rate):
 
 def test_epsilon_never_falls_from_one_step_to_the_next():
     """Across the change of grids, too: bisection for the last step relies on it."""
-    values = [epsilon([GaussianEvent(1.2, n, 0.03)], DELTA) for n in range(1, 1500, 40)]
+    values = [epsilon([GaussianEvent(1.2, n, 0.03)], DELTA) for n in range(1, 1500, 60)]
     assert values[0] < 0.8 < 4 < values[-1]
     assert all(a <= b for a, b in itertools.pairwise(values))
 
@@ -186,7 +202,7 @@ def test_calibration_leaves_room_for_what_else_is_released():
 
 def test_the_last_permitted_step_is_the_one_brute_force_finds():
     def after(n):
-        return epsilon([GaussianEvent(1.0, n, 0.1)], DELTA)
+        return epsilon([GaussianEvent(6.0, n)], DELTA)
 
     costs = [after(n) for n in range(26)]
     for ceiling in (costs[1] * 0.99, costs[1], 2.0, 3.0, costs[13], costs[25], 99.0):
