@@ -132,8 +132,7 @@ def test_batches_hold_every_drawn_record_once_cut_and_padded():
         steps, rows = batch.inputs.shape
         assert (steps % GRID == 0 or steps == 25) and (rows % GRID == 0 or rows == 20)
         assert rows <= 20
-        records = int((batch.weights > 0).any(axis=0).sum())
-        for row in range(records):
+        for row in range(int((batch.weights > 0).any(axis=0).sum())):
             length = int(batch.weights[:, row].sum())
             assert np.all(batch.weights[:length, row] == 1)  # padding only at the end
             found.append((tuple(batch.inputs[:length, row]), tuple(batch.targets[:length, row])))
