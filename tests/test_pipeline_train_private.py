@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import shutil
 
@@ -57,13 +58,18 @@ def test_a_private_run_from_interruption_to_statement(tokenized, monkeypatch):
 
     def stop_after_the_first_epoch(trainer):
         trainer.hooks = type(trainer.hooks)(
-            on_step=states.append, on_epoch=trainer.hooks.on_epoch, stop_requested=lambda: len(states) == 6
+            on_step=states.append, on_epoch=trainer.hooks.on_epoch, stop_requested=lambda: len(states) == 5
         )
         return fit(trainer)
 
     from model.private_training import PrivateTrainer
 
     fit = PrivateTrainer.fit
+    with monkeypatch.context() as patch:
+        patch.setattr(train_stage, "_interruptible", lambda: contextlib.nullcontext(lambda: True))
+        with pytest.raises(InterruptedRunError, match="no model to generate with yet"):
+            train(_config(tokenized))
+    assert json.loads((run / "model" / "privacy.json").read_text())["spent_so_far"]["steps"] == 1
     with monkeypatch.context() as patch:
         patch.setattr(PrivateTrainer, "fit", stop_after_the_first_epoch)
         with pytest.raises(InterruptedRunError, match="the model so far can generate"):
