@@ -186,6 +186,13 @@ class PrivateTrainer(TrainingLoop):
         write_json(self._charged_path, {"charged_steps": charged})
         self.state.charged_steps = charged
 
+    def charged_on_disk(self) -> int:
+        """Steps that earlier sessions of this training were charged."""
+        if not self._charged_path.is_file():
+            return 0
+        stored = read_json(self._charged_path, "the count of charged steps of an unfinished private training")
+        return int(stored["charged_steps"])
+
     @property
     def _charged_path(self) -> Path:
         return self.resume_directory / CHARGED_FILE
@@ -198,11 +205,16 @@ class PrivateTrainer(TrainingLoop):
         """
         super()._resume()
         if (self.resume_directory / LAST).is_file():
-            stored = read_json(self._charged_path, "the count of charged steps of an unfinished private training")
-            self.state.charged_steps = max(self.state.charged_steps, int(stored["charged_steps"]))
+            if not self._charged_path.is_file():
+                raise DataError(
+                    f"LS206: '{self._charged_path}', the count of charged steps of an unfinished private training, is missing: "
+                    "what was spent cannot be known. Restore it, or begin anew with --overwrite."
+                )
+            self.state.charged_steps = max(self.state.charged_steps, self.charged_on_disk())
         else:
-            # From here on there is a checkpoint, so that steps cannot be charged to a run that is then forgotten.
-            write_json(self._charged_path, {"charged_steps": 0})
+            # From here on there is a checkpoint, so that no step is charged to a training that is then forgotten.
+            self.state.charged_steps = self.charged_on_disk()
+            write_json(self._charged_path, {"charged_steps": self.state.charged_steps})
             self._save()
 
 

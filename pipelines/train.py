@@ -169,13 +169,15 @@ def _finish(
 
     state = trainer.state
     best = state.history[state.best_epoch] if state.best_epoch is not None else None
+    if config.dp:
+        train_private.state_claim(config, cast("PrivateTrainer", trainer), space)
     _refuse_diverged(config, trainer, best)
     if state.stopped is None and best is None:
         return
     _write_model(config, space, trainer, data)
     _fill_report(report, config, trainer, best)
     if config.dp:
-        train_private.state_claim(config, cast("PrivateTrainer", trainer), space, report)
+        train_private.report_claim(cast("PrivateTrainer", trainer), report)
     report.outputs = {"model": str(run_directory(config).model), "history": str(run_directory(config).history)}
     if state.stopped is not None:
         shutil.rmtree(space.temporary, ignore_errors=True)

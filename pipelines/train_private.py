@@ -56,14 +56,19 @@ def private_trainer(
             "planned steps, and the last weights are used"
         )
     _enter(config, plan, resume_directory(space))
-    _state(config, plan, space, 0, None)
-    return PrivateTrainer(config, network, train, plan, resume_directory=resume_directory(space), **places)
+    trainer = PrivateTrainer(config, network, train, plan, resume_directory=resume_directory(space), **places)
+    _state(config, plan, space, trainer.charged_on_disk(), None)
+    return trainer
 
 
-def state_claim(config: TensorFlowConfig, trainer: PrivateTrainer, space: RunDirectory, report: StageReport) -> None:
-    """Write the statement beside the model, and its figures to the report."""
+def state_claim(config: TensorFlowConfig, trainer: PrivateTrainer, space: RunDirectory) -> None:
+    """Write the statement beside the model, whether or not there is one to use yet."""
+    _state(config, trainer.plan, space, trainer.state.charged_steps, trainer.state.stopped)
+
+
+def report_claim(trainer: PrivateTrainer, report: StageReport) -> None:
+    """The statement's figures for the report."""
     state, plan = trainer.state, trainer.plan
-    _state(config, plan, space, state.charged_steps, state.stopped)
     report.counts["epsilon"] = plan.epsilon
     report.counts["delta"] = plan.delta
     report.counts["epsilon spent so far"] = plan.epsilon_at(state.charged_steps)

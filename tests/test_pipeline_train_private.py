@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import shutil
 
+import numpy as np
 import pytest
 
 from linesmith import TensorFlowConfig
+from model import private_training
 from model.errors import DataError, InterruptedRunError
 from model.privacy_ledger import read_ledger
 from model.trained_model import load_weights, read_model_info
 from pipelines import train as train_stage
+from pipelines.generate import generate
 from pipelines.tokenize import tokenize
 from pipelines.train import train
 
@@ -53,13 +58,18 @@ def test_a_private_run_from_interruption_to_statement(tokenized, monkeypatch):
 
     def stop_after_the_first_epoch(trainer):
         trainer.hooks = type(trainer.hooks)(
-            on_step=states.append, on_epoch=trainer.hooks.on_epoch, stop_requested=lambda: len(states) == 6
+            on_step=states.append, on_epoch=trainer.hooks.on_epoch, stop_requested=lambda: len(states) == 5
         )
         return fit(trainer)
 
     from model.private_training import PrivateTrainer
 
     fit = PrivateTrainer.fit
+    with monkeypatch.context() as patch:
+        patch.setattr(train_stage, "_interruptible", lambda: contextlib.nullcontext(lambda: True))
+        with pytest.raises(InterruptedRunError, match="no model to generate with yet"):
+            train(_config(tokenized))
+    assert json.loads((run / "model" / "privacy.json").read_text())["spent_so_far"]["steps"] == 1
     with monkeypatch.context() as patch:
         patch.setattr(PrivateTrainer, "fit", stop_after_the_first_epoch)
         with pytest.raises(InterruptedRunError, match="the model so far can generate"):
@@ -100,3 +110,56 @@ def test_an_unfinished_training_of_other_settings_makes_room_under_overwrite(tok
     (resume / "last.npz").write_bytes(b"torn")
     train_stage._drop_other_training(config, space, {"seed": 1})
     assert not space.model.exists() and not resume.exists()
+
+
+NOT_RELEASABLE = {"private", ".lock", ".tmp"}
+
+
+def _released(directory) -> dict[str, bytes]:
+    """Every file that may leave, by name; how long sampling took left out."""
+    files = {}
+    for path in sorted(directory.rglob("*")):
+        name = path.relative_to(directory)
+        if path.is_file() and name.parts[0] not in NOT_RELEASABLE:
+            content = path.read_bytes()
+            if name.name == "manifest.json":
+                known = json.loads(content)
+                known.pop("seconds_sampling", None)
+                content = json.dumps(known).encode()
+            files[str(name)] = content
+    return files
+
+
+def _whole_run(directory, monkeypatch, odd: str) -> dict[str, bytes]:
+    """Tokenize, train and generate over records of which one is given; no record is drawn, and noise is the same."""
+    directory.mkdir()
+    lines = [f"{i % 7},{'ab' * (i % 5)},{i}" for i in range(40)]
+    lines[17] = odd
+    (directory / "in.txt").write_text("\n".join(lines) + "\n")
+    monkeypatch.chdir(directory)
+    changes = {"dp_unsafe_fixed_key": "1", "validation_split": False, "holdout_fraction": 0, "epochs": 1}
+    config = _config(directory, input_data_path="in.txt", checkpoint_dir="run", privacy_ledger=None, **changes)
+    config = config.replace(gen_lines=5, max_invalid=10**6)
+    monkeypatch.setattr(private_training, "poisson_sample", lambda *_: np.empty(0, np.int64))
+    tokenize(config)
+    train(config)
+    generate(config)
+    return _released(directory / "run")
+
+
+def test_one_record_changes_no_releasable_file_and_generation_needs_only_the_model(tmp_path, monkeypatch):
+    """With sampling off and the noise repeated, all that is left is what leaks beside the mechanism."""
+    plain = _whole_run(tmp_path / "plain", monkeypatch, "3,abab,17")
+    odd = _whole_run(tmp_path / "odd", monkeypatch, "Žižkov\t" + "0123456789" * 60)
+    assert plain.keys() == odd.keys()
+    assert [name for name in plain if plain[name] != odd[name]] == []
+    assert any(name.startswith("synthetic/") for name in plain)
+
+    run = tmp_path / "odd" / "run"
+    for path in run.iterdir():
+        if path.name not in {"model", "tokenizer", "model_params.json"}:  # the last holds settings only
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
+    generate(TensorFlowConfig(checkpoint_dir=str(run), gen_lines=5, max_invalid=10**6))
+    texts = {name: content for name, content in _released(run).items() if name.endswith(".txt") and "synthetic" in name}
+    assert texts == {name: odd[name] for name in texts}
+    assert texts
