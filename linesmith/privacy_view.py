@@ -137,7 +137,8 @@ def _weights(config: TensorFlowConfig, vocab_size: int) -> int:
 
 def _clip(plan: PrivacyPlan) -> str:
     if plan.adaptive_clip is None:
-        return f"{plan.l2_norm_clip:g}, fixed"
+        wide = " (gradient norms of records are usually 0.1 to 1: a smaller one needs less noise)"
+        return f"{plan.l2_norm_clip:g}, fixed{wide if plan.l2_norm_clip > 1 else ''}"
     return f"begins at {plan.l2_norm_clip:g}, moves to the {plan.adaptive_clip.target_quantile:g} quantile of the norms"
 
 
