@@ -187,7 +187,7 @@ class PrivateTrainer(TrainingLoop):
         self.state.charged_steps = charged
 
     def charged_on_disk(self) -> int:
-        """Steps that earlier sessions of this training were charged."""
+        """Steps that earlier starts of this training were charged."""
         if not self._charged_path.is_file():
             return 0
         stored = read_json(self._charged_path, "the count of charged steps of an unfinished private training")
@@ -198,7 +198,7 @@ class PrivateTrainer(TrainingLoop):
         return self.resume_directory / CHARGED_FILE
 
     def _resume(self) -> None:
-        """Take up an earlier session, and charge what it did after its last checkpoint.
+        """Take up an earlier start, and charge what it did after its last checkpoint.
 
         Raises:
             DataError: the checkpoint is another run's, or what was charged cannot be known.

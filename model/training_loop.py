@@ -36,7 +36,7 @@ class TrainingState:
         total_steps: steps since the beginning.
         sums: loss, right predictions and tokens of the running epoch; unused in private training.
         charged_steps: steps that privacy was spent on, those included that a crash took back; 0 without privacy.
-        elapsed: seconds of training, earlier sessions of the same run included.
+        elapsed: seconds of training, earlier starts of the same run included.
         history: one entry for each finished epoch.
         best_epoch: the one that the metric prefers; None before the first.
         stopped: why training ended: 'epochs', 'patience', 'time', 'budget' or 'diverged'; None while it goes on.
@@ -123,7 +123,7 @@ class TrainingLoop(ABC):
         self.validation: TokenStore | None = None
         self.state = TrainingState()
         self.optimizer.build(model.trainable_variables)
-        self._session_start = self.clock()
+        self._started_at = self.clock()
         self._earlier = 0.0
 
     # -- what a subclass does
@@ -173,7 +173,7 @@ class TrainingLoop(ABC):
     def fit(self) -> TrainingState:
         """Train until done, stopped or interrupted (then `stopped` is None). Resumes from a checkpoint that is there."""
         self._resume()
-        self._session_start, self._earlier = self.clock(), self.state.elapsed
+        self._started_at, self._earlier = self.clock(), self.state.elapsed
         if self.state.stopped is None and self.state.epoch >= self.config.epochs:
             self.state.stopped = "epochs"
         while self.state.stopped is None:
@@ -232,7 +232,7 @@ class TrainingLoop(ABC):
     # -- the clock
 
     def _elapsed(self) -> float:
-        return self._earlier + self.clock() - self._session_start
+        return self._earlier + self.clock() - self._started_at
 
     def _out_of_time(self) -> bool:
         limit = self.config.max_training_time_seconds
@@ -260,7 +260,7 @@ class TrainingLoop(ABC):
         save_arrays(self.resume_directory / LAST, arrays, {"identity": self.identity, "state": asdict(self.state)})
 
     def _resume(self) -> None:
-        """Take up the state of an earlier session of the same run.
+        """Take up the state of an earlier start of the same run.
 
         Raises:
             DataError: the checkpoint belongs to other settings or other data; the message names the difference.

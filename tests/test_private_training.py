@@ -70,7 +70,7 @@ def _trainer(directory, plan=PLAN, hooks=None, records=None, key="abc", identity
 
 
 def _stop_after(steps: int, how=None) -> Hooks:
-    """Ask for a stop after so many steps of this session, or end it by raising."""
+    """Ask for a stop after so many steps of this start, or end it by raising."""
     seen = []
 
     def on_step(progress):
@@ -265,11 +265,11 @@ def test_a_killed_run_with_the_unsafe_key_repeats_its_releases_and_charges_them_
 
 def test_a_killed_run_is_charged_again_and_draws_anew(tmp_path):
     seeds = []
-    for session in range(2):
-        hooks = _stop_after(8, Killed()) if session == 0 else None
+    for start in range(2):
+        hooks = _stop_after(8, Killed()) if start == 0 else None
         trainer = _trainer(tmp_path, hooks=hooks, key=None)
         seeds.append(trainer._key.seed("noise", 5, 0))
-        if session == 0:
+        if start == 0:
             with pytest.raises(Killed):
                 trainer.fit()
             assert trainer.state.charged_steps == 8
