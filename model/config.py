@@ -17,12 +17,12 @@ from pydantic import ConfigDict, ValidationError, ValidationInfo, field_validato
 from pydantic.fields import FieldInfo
 
 from model.errors import ParameterError
+from model.generation_settings import GenerationSettings
 from model.privacy_settings import PrivacySettings
-from model.settings import Stage, setting, stage_of
+from model.settings import MOOT, Stage, setting, stage_of
 
-__all__ = ["METRICS", "MOOT", "OUTPUT_FORMATS", "Stage", "TensorFlowConfig", "fields", "nearest_setting", "stage_of"]
+__all__ = ["METRICS", "MOOT", "Stage", "TensorFlowConfig", "fields", "nearest_setting", "stage_of"]
 
-OUTPUT_FORMATS = ("text", "jsonl", "avro")
 METRICS = {
     "val_loss": "val_loss",
     "loss": "loss",
@@ -31,16 +31,9 @@ METRICS = {
     "val_acc": "val_accuracy",
     "acc": "accuracy",
 }
-# Accepted so that old settings load; a better algorithm leaves them without effect.
-MOOT = {
-    "buffer_size": "rows are shuffled by a permutation of the whole data set, which needs no buffer",
-    "dp_microbatches": "gradients are clipped per record, which is what one record a microbatch means",
-    "predict_batch_size": "the sampler fills its own block of rows, and text does not depend on it",
-    "reset_states": "every record starts from a zero state, in training and in generation",
-}
 
 
-class TensorFlowConfig(PrivacySettings):
+class TensorFlowConfig(GenerationSettings, PrivacySettings):
     """Settings of one run. Unknown names are refused with the nearest known one; 0 is a value everywhere.
 
     Raises:
@@ -67,6 +60,13 @@ class TensorFlowConfig(PrivacySettings):
     checkpoint_dir: str | None = setting("run", None, "The run directory: every stage reads and writes there.")
     overwrite: bool = setting("run", False, "Replace what an earlier, complete run left in the run directory.")
     seed: int = setting("run", 0, "Seed of everything random. Same seed and data: same bytes.", ge=0, le=2**63 - 1)
+
+    matmul_precision: Literal["auto", "float32", "bfloat16"] = setting(
+        "run",
+        "auto",
+        "Precision of matrix products in training and generation; sums and states are float32 in any case. auto: bfloat16 "
+        "where the processor has instructions for it.",
+    )
 
     # tokenize
     field_delimiter: str | None = setting(
@@ -142,42 +142,6 @@ class TensorFlowConfig(PrivacySettings):
         "run", None, "Python only: called with an EpochState after each epoch.", exclude=True
     )
     dp_microbatches: int = setting("train", 1, "Accepted and without effect: " + MOOT["dp_microbatches"] + ".", ge=1)
-
-    # generate
-    gen_lines: int = setting("generate", 1000, "Valid records to generate.", ge=0)
-    gen_temp: float = setting("generate", 1.0, "Sampling temperature; 0: always the likeliest token.", ge=0)
-    gen_chars: int = setting(
-        "generate", 0, "Cut a record after so many characters, its start included; 0: no limit.", ge=0
-    )
-    start_string: str | list[str] | None = setting(
-        "generate", None, "Begin every record with this text; a list gives one valid record each, in order."
-    )
-    start_strings_file: str | None = setting("generate", None, "A file of start strings, one a line.")
-    line_validator: str | None = setting(
-        "generate",
-        None,
-        "Python that judges a record: package.module:function or file.py:function. A file's code is run.",
-    )
-    max_invalid: int | None = setting(
-        "generate", None, "Hard ceiling on invalid records; unset: only a hopeless rate ends the run.", ge=0
-    )
-    max_attempts: int = setting("generate", 1000, "Attempts for one record before it counts as missing.", ge=1)
-    min_valid_rate: float = setting(
-        "generate", 0.001, "End the run when, after 10,000 attempts, a smaller share than this is valid.", ge=0, le=1
-    )
-    output_format: list[Literal["text", "jsonl", "avro"]] = setting(
-        "generate", ["text"], "Formats to write: text, jsonl, avro; several are allowed.", min_length=1
-    )
-    unit_size: int = setting("generate", 8192, "Records in a unit of work and in a shard of the output.", ge=1)
-    checkpoint: str | None = setting(
-        "generate",
-        None,
-        "Epoch whose weights to generate with, a number, 'best' or 'last'; default as save_best_model says.",
-    )
-    predict_batch_size: int = setting(
-        "generate", 64, "Accepted and without effect: " + MOOT["predict_batch_size"] + ".", ge=1
-    )
-    reset_states: bool = setting("generate", True, "Accepted and without effect: " + MOOT["reset_states"] + ".")
 
     def __init__(self, **settings: Any) -> None:
         try:

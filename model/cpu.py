@@ -38,6 +38,23 @@ def cpu_features(cpuinfo: str) -> str:
     return ""
 
 
+def matmul_precision(asked: str, features: str | None = None) -> str:
+    """The precision of matrix products, 'float32' or 'bfloat16', that a `matmul_precision` setting means here.
+
+    Args:
+        asked: 'auto', 'float32' or 'bfloat16'.
+        features: from `cpu_features`; None: this machine's.
+
+    Example:
+        >>> matmul_precision("auto", "avx512f avx512_bf16"), matmul_precision("auto", "avx2")
+        ('bfloat16', 'float32')
+    """
+    if asked != "auto":
+        return asked
+    found = set((environment()["cpu"] if features is None else features).split())
+    return "bfloat16" if found & {"avx512_bf16", "amx_bf16"} else "float32"
+
+
 @lru_cache(maxsize=1)
 def environment() -> dict[str, str]:
     """TensorFlow's version (found without importing it), the architecture, and the processor's features."""

@@ -8,6 +8,13 @@ from pydantic import Field
 from pydantic.fields import FieldInfo
 
 Stage = Literal["tokenize", "train", "generate", "run"]
+# Accepted so that old settings load; a better algorithm leaves them without effect.
+MOOT = {
+    "buffer_size": "rows are shuffled by a permutation of the whole data set, which needs no buffer",
+    "dp_microbatches": "gradients are clipped per record, which is what one record a microbatch means",
+    "predict_batch_size": "the sampler fills its own block of rows, and text does not depend on it",
+    "reset_states": "every record starts from a zero state, in training and in generation",
+}
 
 
 def setting(stage: Stage, default: Any, description: str, **bounds: Any) -> Any:
