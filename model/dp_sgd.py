@@ -17,8 +17,9 @@ from typing import Any, NamedTuple
 
 import tensorflow as tf
 
+from model.backpropagation import Trace, in_halves, pass_through
 from model.dp_norms import affine_norms, embedding_norms
-from model.lstm import backward, forward
+from model.lstm import project
 
 Tensor = Any
 
@@ -41,8 +42,8 @@ class ClippedSum(NamedTuple):
     norms: Tensor
 
 
-class _Trace(NamedTuple):
-    """What norms and gradients are made of, batch first.
+class _Operands(NamedTuple):
+    """What norms and gradients are made of, batch first, float32: both must be made of the same numbers.
 
     `layers` holds (a, δ) of each LSTM and of the dense layer: inputs beside previous states, and the gradient of what
     they are multiplied into. `embedding` is the gradient of the looked-up vectors.
@@ -59,6 +60,7 @@ def clipped_sum(
     *,
     clip: Tensor,
     seq_length: int,
+    kind: tf.DType | None = None,
 ) -> ClippedSum:
     """Sum over records of their gradients, each scaled to a norm of at most `clip`.
 
@@ -70,79 +72,89 @@ def clipped_sum(
         masks: for each LSTM what multiplies its output, [T, B, units]; None for no dropout.
         clip: C, the norm that is claimed.
         seq_length: public divisor of a record's loss.
+        kind: type of the products of the forward and backward pass; None: the variables'. Norms and sums are float32.
 
     Returns:
         The sum and its counts. Padding changes neither.
     """
     variables = [tf.convert_to_tensor(variable) for variable in variables]
-    trace = _trace(variables, rows, masks, seq_length)
+    kind = variables[0].dtype if kind is None else kind
+    first, second = (
+        _clipped_half(variables, dict(zip(rows, part, strict=False)), part[len(rows) :], clip, seq_length, kind)
+        for part in in_halves([*rows.values(), *masks])
+    )
+    return ClippedSum(
+        gradients=[one + other for one, other in zip(first.gradients, second.gradients, strict=True)],
+        whole=first.whole + second.whole,
+        broken=first.broken + second.broken,
+        norms=tf.concat([first.norms, second.norms], axis=0)[: tf.shape(rows["inputs"])[1]],
+    )
+
+
+def _clipped_half(
+    variables: Sequence[Tensor],
+    rows: dict[str, Tensor],
+    masks: Sequence[Tensor | None],
+    clip: Tensor,
+    seq_length: int,
+    kind: tf.DType,
+) -> ClippedSum:
+    scale = tf.constant(1 / seq_length, variables[0].dtype)
+    operands = _operands(variables, pass_through(variables, rows, masks, kind, scale), kind)
     tokens = tf.transpose(rows["inputs"])
-    squared = tf.add_n([affine_norms(a, delta) for a, delta in trace.layers])
-    squared += embedding_norms(tokens, trace.embedding, variables[0].shape[0])
+    squared = tf.add_n([affine_norms(a, delta) for a, delta in operands.layers])
+    squared += embedding_norms(tokens, operands.embedding, variables[0].shape[0])
     finite = tf.math.is_finite(squared)
     norms = tf.sqrt(squared)
     bound = tf.cast(clip, norms.dtype)
     factors = tf.minimum(tf.ones_like(norms), tf.math.divide_no_nan(bound * (1 - MARGIN), norms))
     factors = tf.where(finite, tf.where(norms > 0, factors, tf.ones_like(norms)), tf.zeros_like(norms))
     # 0 · NaN is not 0: where a record is broken, its numbers are replaced before they meet a matmul.
-    trace = tf.cond(tf.reduce_all(finite), lambda: trace, lambda: _without(trace, finite))
+    operands = tf.cond(tf.reduce_all(finite), lambda: operands, lambda: _without(operands, finite))
     real = tf.reduce_any(rows["weights"] > 0, axis=0)
     return ClippedSum(
-        gradients=_summed(variables, trace, tokens, factors),
+        gradients=_summed(variables, operands, tokens, factors),
         whole=tf.reduce_sum(tf.cast(real & finite & (norms <= bound), tf.int32)),
         broken=tf.reduce_sum(tf.cast(real & ~finite, tf.int32)),
         norms=norms,
     )
 
 
-def _trace(
-    variables: Sequence[Tensor], rows: dict[str, Tensor], masks: Sequence[Tensor | None], seq_length: int
-) -> _Trace:
-    """One forward and one backward pass."""
-    embedding, *recurrent, dense, dense_bias = variables
-    cells = [recurrent[i : i + 3] for i in range(0, len(recurrent), 3)]
-    x = tf.gather(embedding, rows["inputs"])
-    kept = []
-    for (kernel, inner, bias), mask in zip(cells, masks, strict=True):
-        hs, gates, cs = forward(tf.tensordot(x, kernel, 1) + bias, inner)
-        kept.append((x, hs, gates, cs))
-        x = hs if mask is None else hs * mask
-    logits = tf.tensordot(x, dense, 1) + dense_bias
-    wanted = tf.one_hot(rows["targets"], dense.shape[1], dtype=logits.dtype)
-    weights = tf.cast(rows["weights"], logits.dtype) / seq_length
-    delta = (tf.nn.softmax(logits) - wanted) * weights[:, :, None]
-    layers = [(_batch_first(x), _batch_first(delta))]
-    dx = tf.tensordot(delta, tf.transpose(dense), 1)
-    for (kernel, inner, _), mask, (x, hs, gates, cs) in reversed(list(zip(cells, masks, kept, strict=True))):
-        delta = backward(dx if mask is None else dx * mask, inner, gates, cs)
-        previous = tf.concat([tf.zeros_like(hs[:1]), hs[:-1]], axis=0)
-        layers.append((_batch_first(tf.concat([x, previous], axis=2)), _batch_first(delta)))
-        dx = tf.tensordot(delta, tf.transpose(kernel), 1)
-    return _Trace(layers[::-1], _batch_first(dx))
+def _operands(variables: Sequence[Tensor], trace: Trace, kind: tf.DType) -> _Operands:
+    wide = variables[0].dtype
+
+    def ready(tensor: Tensor) -> Tensor:
+        return tf.cast(tf.transpose(tensor, [1, 0, 2]), wide)
+
+    # The first layer's own input is the embedding as it is, not its rounded product.
+    below = [tf.gather(variables[0], tf.transpose(trace.tokens)), *map(ready, trace.inputs)]
+    layers = []
+    for x, hs, delta in zip(below, trace.hidden, trace.deltas, strict=False):
+        previous = tf.pad(ready(hs[:-1]), [[0, 0], [1, 0], [0, 0]])
+        layers.append((tf.concat([x, previous], axis=2), ready(delta)))
+    layers.append((below[-1], tf.transpose(trace.logits_delta, [1, 0, 2])))
+    dx = project(trace.deltas[0], tf.transpose(tf.cast(variables[1], kind)), tf.zeros([], kind))
+    return _Operands(layers, ready(dx))
 
 
-def _batch_first(tensor: Tensor) -> Tensor:
-    return tf.transpose(tensor, [1, 0, 2])
-
-
-def _without(trace: _Trace, finite: Tensor) -> _Trace:
-    """The trace with zeros in the place of broken records."""
+def _without(operands: _Operands, finite: Tensor) -> _Operands:
+    """The operands with zeros in the place of broken records."""
 
     def clean(tensor: Tensor) -> Tensor:
         return tf.where(finite[:, None, None], tensor, tf.zeros_like(tensor))
 
-    return _Trace([(clean(a), clean(delta)) for a, delta in trace.layers], clean(trace.embedding))
+    return _Operands([(clean(a), clean(delta)) for a, delta in operands.layers], clean(operands.embedding))
 
 
-def _summed(variables: Sequence[Tensor], trace: _Trace, tokens: Tensor, factors: Tensor) -> list[Tensor]:
+def _summed(variables: Sequence[Tensor], operands: _Operands, tokens: Tensor, factors: Tensor) -> list[Tensor]:
     """The summed gradient of every variable: one matmul a weight, over all records and steps."""
     scale = factors[:, None, None]
     table = variables[0]
-    scaled = tf.reshape(trace.embedding * scale, [-1, table.shape[1]])
+    scaled = tf.reshape(operands.embedding * scale, [-1, table.shape[1]])
     gradients = [tf.math.unsorted_segment_sum(scaled, tf.reshape(tokens, [-1]), table.shape[0])]
     # The factor of each record at each of its steps: as a row, it sums δ over both in one product.
     row = tf.reshape(tf.ones_like(tokens, scale.dtype) * factors[:, None], [1, -1])
-    for a, delta in trace.layers:
+    for a, delta in operands.layers:
         # Scaling the narrower operand is scaling δ: (f·a)ᵀδ = aᵀ(f·δ).
         narrow = tf.reshape(a * scale, [-1, a.shape[2]])
         flat = tf.reshape(delta, [-1, delta.shape[2]])

@@ -1,80 +1,128 @@
-"""An LSTM layer at the machine's speed, and the language model built from it.
+"""An LSTM layer at the machine's speed.
 
-The loop over time does only what must be sequential, `h·U`. The input projection of the whole sequence is one matmul
-before the loop. Backward, the loop yields δ, the gradient of the gates' pre-activations; every weight gradient is then
-one matmul over all steps: `dW = Xᵀδ`, `dU = Hᵀδ` with H the previous states. Weights, gate order (i, f, c, o) and
-results are those of `keras.layers.LSTM`.
+The loop over time does only what must be sequential: one product `h·U`, and the gates, fused by XLA. The input projection
+of the whole sequence is one product before the loop. Backward, the loop yields δ, the gradient of the gates'
+pre-activations; every weight gradient is then one product over all steps: `dW = Xᵀδ`, `dU = Hᵀδ` with H the previous
+states. Weights, gate order (i, f, c, o) and results are those of `keras.layers.LSTM`.
+
+Precision. What a product takes and gives has the type of the recurrent weights passed in, float32 or bfloat16; the gates'
+arithmetic and the cell state are float32 in either (float64 where the products are, for tests).
 """
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 Tensor = Any
 
 
-def _gates(pre: Tensor, c: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Activated gates [B, 4u], next cell state and its tanh."""
-    i_f, g, o = tf.split(pre, [2 * c.shape[-1], c.shape[-1], c.shape[-1]], axis=1)
-    i_f, g, o = tf.sigmoid(i_f), tf.tanh(g), tf.sigmoid(o)
-    i, f = tf.split(i_f, 2, axis=1)
+class States(NamedTuple):
+    """What a run of the recurrence leaves for its gradient.
+
+    Attributes:
+        hs: hidden states [T, B, u], in the products' type.
+        gates: one activated [B, 4u] a step, in the products' type; a TensorArray, read step by step.
+        cells: cell states [B, u], float32; entry 0 is the zero state before the first step.
+    """
+
+    hs: Tensor
+    gates: tf.TensorArray
+    cells: tf.TensorArray
+
+
+# The element-wise part of a step is one kernel each way. XLA compiles it once for each number of rows, not of steps; the
+# products stay outside, where TensorFlow's are faster than XLA's.
+@tf.function(jit_compile=True)
+def _forward_step(z: Tensor, product: Tensor, c: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Hidden state and activated gates, in the products' type, and the next cell state."""
+    units = c.shape[-1]
+    # sigmoid(x) is (1 + tanh(x/2)) / 2: one tanh serves all four gates.
+    slope = tf.constant(np.repeat([0.5, 0.5, 1.0, 0.5], units), c.dtype)
+    gates = tf.tanh((tf.cast(z, c.dtype) + tf.cast(product, c.dtype)) * slope) * slope + (1 - slope)
+    i, f, g, o = tf.split(gates, 4, axis=1)
     c = f * c + i * g
-    return tf.concat([i_f, g, o], axis=1), c, tf.tanh(c)
+    return tf.cast(o * tf.tanh(c), z.dtype), tf.cast(gates, z.dtype), c
 
 
-def forward(zx: Tensor, recurrent: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+@tf.function(jit_compile=True)
+def _backward_step(
+    dh: Tensor, product: Tensor, dc: Tensor, gates: Tensor, c_before: Tensor, c: Tensor
+) -> tuple[Tensor, Tensor]:
+    """δ of a step, in the products' type, and the gradient of the cell state before it."""
+    i, f, g, o = tf.split(tf.cast(gates, c.dtype), 4, axis=1)
+    tanh_c = tf.tanh(c)
+    dh = tf.cast(dh, c.dtype) + tf.cast(product, c.dtype)
+    dc = dc + dh * o * (1 - tanh_c * tanh_c)
+    delta = [dc * g * i * (1 - i), dc * c_before * f * (1 - f), dc * i * (1 - g * g), dh * tanh_c * o * (1 - o)]
+    return tf.cast(tf.concat(delta, axis=1), gates.dtype), dc * f
+
+
+def forward(inputs: Callable[[Tensor], Tensor], steps: Tensor, rows: Tensor, recurrent: Tensor) -> States:
     """Run the recurrence from a zero state.
 
     Args:
-        zx: input projection, bias included, [T, B, 4u].
+        inputs: the projected input of a step, bias included, [B, 4u], in the type of `recurrent`.
+        steps, rows: T and B, scalars.
         recurrent: [u, 4u].
-
-    Returns:
-        Hidden states [T, B, u], activated gates [T, B, 4u], cell states [T, B, u].
     """
-    steps = tf.shape(zx)[0]
-    units = recurrent.shape[0]
-    zero = tf.zeros([tf.shape(zx)[1], units], zx.dtype)
+    units, kind = recurrent.shape[0], recurrent.dtype
 
-    def array(width: int) -> tf.TensorArray:
-        return tf.TensorArray(zx.dtype, steps, element_shape=[None, width])
+    def array(width: int, dtype: Any, size: Tensor) -> tf.TensorArray:
+        return tf.TensorArray(dtype, size, element_shape=[None, width], clear_after_read=False)
 
-    def step(t: Tensor, h: Tensor, c: Tensor, hs: Any, gates: Any, cs: Any) -> tuple:
-        activated, c, tanh_c = _gates(zx[t] + tf.matmul(h, recurrent), c)
-        h = activated[:, 3 * units :] * tanh_c
-        return t + 1, h, c, hs.write(t, h), gates.write(t, activated), cs.write(t, c)
+    def step(t: Tensor, h: Tensor, c: Tensor, hs: Any, gates: Any, cells: Any) -> tuple:
+        h, activated, c = _forward_step(inputs(t), tf.matmul(h, recurrent), c)
+        return t + 1, h, c, hs.write(t, h), gates.write(t, activated), cells.write(t + 1, c)
 
-    loop = (tf.constant(0), zero, zero, array(units), array(4 * units), array(units))
-    _, _, _, hs, gates, cs = tf.while_loop(lambda t, *_: t < steps, step, loop, parallel_iterations=1)
-    return hs.stack(), gates.stack(), cs.stack()
+    zero = tf.zeros([rows, units], _state_type(kind))
+    cells = array(units, zero.dtype, steps + 1).write(0, zero)
+    start = (tf.constant(0), tf.cast(zero, kind), zero, array(units, kind, steps), array(4 * units, kind, steps), cells)
+    _, _, _, hs, gates, cells = tf.while_loop(lambda t, *_: t < steps, step, start, parallel_iterations=1)
+    return States(hs.stack(), gates, cells)
 
 
-def backward(dh_out: Tensor, recurrent: Tensor, gates: Tensor, cs: Tensor) -> Tensor:
-    """δ, the loss gradient with respect to the gates' pre-activations, [T, B, 4u]."""
-    steps = tf.shape(dh_out)[0]
-    units = recurrent.shape[0]
+def backward(dhs: Tensor, recurrent: Tensor, states: States) -> Tensor:
+    """δ, the loss gradient with respect to the gates' pre-activations, [T, B, 4u].
+
+    Args:
+        dhs: loss gradient of the hidden states, [T, B, u].
+        recurrent: [u, 4u], as it was passed to `forward`.
+        states: from `forward`.
+    """
+    steps, rows = tf.shape(dhs)[0], tf.shape(dhs)[1]
+    units, kind = recurrent.shape[0], recurrent.dtype
     recurrent_t = tf.transpose(recurrent)
-    c_prev = tf.concat([tf.zeros_like(cs[:1]), cs[:-1]], axis=0)
-    i, f, g, o = tf.split(gates, 4, axis=2)
-    # All factors that do not depend on the running gradient are formed for every step at once.
-    tanh_c = tf.tanh(cs)
-    to_c = o * (1 - tanh_c * tanh_c)
-    to_o = tanh_c * o * (1 - o)
-    from_c = tf.concat([g * i * (1 - i), c_prev * f * (1 - f), i * (1 - g * g)], axis=2)
 
-    def step(t: Tensor, dh: Tensor, dc: Tensor, deltas: Any) -> tuple:
-        dh = dh + dh_out[t]
-        dc = dc + dh * to_c[t]
-        delta = tf.concat([tf.tile(dc, [1, 3]) * from_c[t], dh * to_o[t]], axis=1)
-        return t - 1, tf.matmul(delta, recurrent_t), dc * f[t], deltas.write(t, delta)
+    def step(t: Tensor, product: Tensor, dc: Tensor, deltas: Any) -> tuple:
+        kept = states.gates.read(t), states.cells.read(t), states.cells.read(t + 1)
+        delta, dc = _backward_step(dhs[t], product, dc, *kept)
+        return t - 1, tf.matmul(delta, recurrent_t), dc, deltas.write(t, delta)
 
-    zero = tf.zeros_like(dh_out[0])
-    deltas = tf.TensorArray(dh_out.dtype, steps, element_shape=[None, 4 * units])
-    _, _, _, deltas = tf.while_loop(lambda t, *_: t >= 0, step, (steps - 1, zero, zero, deltas), parallel_iterations=1)
-    return deltas.stack()
+    zero = tf.zeros([rows, units], _state_type(kind))
+    deltas = tf.TensorArray(kind, steps, element_shape=[None, 4 * units])
+    start = (steps - 1, tf.cast(zero, kind), zero, deltas)
+    return tf.while_loop(lambda t, *_: t >= 0, step, start, parallel_iterations=1)[3].stack()
+
+
+def _state_type(kind: tf.DType) -> tf.DType:
+    """States are never narrower than float32."""
+    return kind if kind == tf.float64 else tf.float32
+
+
+def project(x: Tensor, kernel: Tensor, bias: Tensor) -> Tensor:
+    """`x·kernel + bias` for all steps in one product, [T, B, d] to [T, B, k]."""
+    flat = tf.matmul(tf.reshape(x, [-1, x.shape[2]]), kernel) + bias
+    return tf.reshape(flat, [tf.shape(x)[0], tf.shape(x)[1], kernel.shape[1]])
+
+
+def over_all_steps(x: Tensor, delta: Tensor) -> Tensor:
+    """`xᵀδ` summed over steps and rows: a weight's gradient, [d, k]."""
+    return tf.matmul(tf.reshape(x, [-1, x.shape[2]]), tf.reshape(delta, [-1, delta.shape[2]]), transpose_a=True)
 
 
 @tf.custom_gradient
@@ -90,18 +138,17 @@ def lstm(x: Tensor, kernel: Tensor, recurrent: Tensor, bias: Tensor) -> tuple[Te
     Returns:
         Hidden states [T, B, u]. The gradient equals `keras.layers.LSTM`'s.
     """
-    hs, gates, cs = forward(tf.tensordot(x, kernel, 1) + bias, recurrent)
+    z = project(x, kernel, bias)
+    states = forward(lambda t: z[t], tf.shape(x)[0], tf.shape(x)[1], recurrent)
 
     def gradient(dhs: Tensor) -> tuple:
-        delta = backward(dhs, recurrent, gates, cs)
-        flat = tf.reshape(delta, [-1, delta.shape[2]])
-        h_prev = tf.concat([tf.zeros_like(hs[:1]), hs[:-1]], axis=0)
-        dkernel = tf.matmul(tf.reshape(x, [-1, x.shape[2]]), flat, transpose_a=True)
-        drecurrent = tf.matmul(tf.reshape(h_prev, [-1, hs.shape[2]]), flat, transpose_a=True)
-        dx = tf.tensordot(delta, tf.transpose(kernel), 1)
-        return dx, dkernel, drecurrent, tf.reduce_sum(flat, axis=0)
+        delta = backward(dhs, recurrent, states)
+        # The state before the first step is zero, so that step adds nothing to the recurrent weights' gradient.
+        drecurrent = over_all_steps(states.hs[:-1], delta[1:])
+        dx = project(delta, tf.transpose(kernel), tf.zeros([], x.dtype))
+        return dx, over_all_steps(x, delta), drecurrent, tf.reduce_sum(delta, axis=[0, 1])
 
-    return hs, gradient
+    return states.hs, gradient
 
 
 @keras.saving.register_keras_serializable("linesmith")
@@ -140,12 +187,22 @@ class LSTM(keras.layers.Layer):
         self.bias.assign(tf.concat([tf.zeros(u), tf.ones(u), tf.zeros(2 * u)], axis=0))
 
     def call(self, x: Tensor) -> Tensor:
-        return lstm(
-            x,
-            tf.convert_to_tensor(self.kernel),
-            tf.convert_to_tensor(self.recurrent_kernel),
-            tf.convert_to_tensor(self.bias),
-        )
+        weights = [tf.convert_to_tensor(w) for w in (self.kernel, self.recurrent_kernel, self.bias)]
+        return stock_lstm(x, *weights) if on_gpu() else lstm(x, *weights)
+
+
+def on_gpu() -> bool:
+    """Whether this process computes on a GPU, where Keras' own layer runs on cuDNN and nothing here is faster."""
+    return bool(tf.config.list_physical_devices("GPU"))
+
+
+def stock_lstm(x: Tensor, kernel: Tensor, recurrent: Tensor, bias: Tensor) -> Tensor:
+    """`lstm` by `keras.layers.LSTM` itself, which takes cuDNN where there is one."""
+    layer = keras.layers.LSTM(recurrent.shape[0], return_sequences=True)
+    layer.build((None, None, x.shape[2]))
+    state = [variable.value for variable in layer.non_trainable_variables]
+    hs, _ = layer.stateless_call([kernel, recurrent, bias], state, tf.transpose(x, [1, 0, 2]))
+    return tf.transpose(hs, [1, 0, 2])
 
 
 def seeded_initializer(name: str, seed: int) -> Any:
