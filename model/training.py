@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from typing import Any
 
 import keras
 import numpy as np
-import numpy.typing as npt
 import tensorflow as tf
 
 from model import rows
 from model.config import TensorFlowConfig
 from model.history import EpochState
 from model.language_model import LanguageModel, token_losses
+from model.prefetch import prefetched
 from model.token_store import TokenStore
 from model.training_loop import BEST, LAST, Hooks, Progress, TrainingLoop, TrainingState, epoch_file
 
@@ -56,25 +57,28 @@ class Trainer(TrainingLoop):
         self._metric = metric
         super().__init__(config, model, train, keras.optimizers.Adam(config.learning_rate), metric=metric, **places)
         self.validation: TokenStore = validation
-        self._batches: list[npt.NDArray[np.int64]] = []
+        self._supply: Iterator[dict[str, Any]] = iter(())
         self._train_step = tf.function(self._step, reduce_retracing=True)
         self._eval_step = tf.function(lambda batch: token_losses(model, batch, training=False), reduce_retracing=True)
 
     # -- steps
 
     def begin_epoch(self) -> int:
-        config = self.config
-        self._batches = rows.epoch_batches(
+        config, state = self.config, self.state
+        batches = rows.EpochBatches(
             self.train,
             batch_size=config.batch_size,
             seq_length=config.seq_length,
             seed=config.seed,
-            epoch=self.state.epoch,
+            epoch=state.epoch,
         )
-        return len(self._batches)
+        remaining = (batches[index] for index in range(state.step, len(batches)))
+        self._supply = prefetched(_tensors(rows.materialise(self.train, ranks)) for ranks in remaining)
+        return len(batches)
 
     def run_step(self, index: int) -> None:
-        sums = self._train_step(_tensors(rows.materialise(self.train, self._batches[index])))
+        """Run the next step. Steps come in order, from where the epoch was begun or taken up: `index` is known."""
+        sums = self._train_step(next(self._supply))
         self.state.sums = [total + float(part) for total, part in zip(self.state.sums, sums, strict=True)]
 
     def diverged(self) -> bool:
@@ -113,8 +117,9 @@ class Trainer(TrainingLoop):
         """Loss in nats a token and accuracy over all records of a store, dropout off."""
         totals = np.zeros(3)
         batch_size = max(self.config.batch_size, 256)
-        for batch in rows.in_order_batches(store, batch_size=batch_size, seq_length=self.config.seq_length):
-            totals += [float(part) for part in self._eval_step(_tensors(rows.materialise(store, batch)))]
+        batches = rows.in_order_batches(store, batch_size=batch_size, seq_length=self.config.seq_length)
+        for batch in prefetched(_tensors(rows.materialise(store, ranks)) for ranks in batches):
+            totals += [float(part) for part in self._eval_step(batch)]
         return totals[0] / totals[2], totals[1] / totals[2]
 
     def is_best(self, entry: EpochState) -> bool:

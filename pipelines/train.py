@@ -88,19 +88,14 @@ def _identity(config: TensorFlowConfig, data: dict[str, Any]) -> dict[str, Any]:
 
 def _drop_other_training(config: TensorFlowConfig, space: RunDirectory, identity: dict[str, Any]) -> None:
     """Under `overwrite`, an unfinished training of other settings makes room; an equal one is resumed."""
-    from model.checkpoints import load_arrays
+    from model.checkpoints import has_checkpoint, load_checkpoint
     from model.trained_model import CHECKPOINTS
-    from model.training import LAST
 
     resume = train_private.resume_directory(space) if config.dp else space.model / CHECKPOINTS
-    last = resume / LAST
-    if not config.overwrite or not last.is_file():
+    if not config.overwrite or not has_checkpoint(resume):
         return
-    try:
-        equal = load_arrays(last)[1].get("identity") == identity
-    except DataError:
-        equal = False
-    if not equal:
+    found = load_checkpoint(resume)
+    if found is None or found[1].get("identity") != identity:
         for directory in (space.model, resume):
             shutil.rmtree(directory, ignore_errors=True)
 
