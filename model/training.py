@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import keras
@@ -15,6 +15,7 @@ from model.config import TensorFlowConfig
 from model.history import EpochState
 from model.language_model import LanguageModel, token_losses
 from model.prefetch import prefetched
+from model.replicas import ReplicatedStep
 from model.token_store import TokenStore
 from model.training_loop import BEST, LAST, Hooks, Progress, TrainingLoop, TrainingState, epoch_file
 
@@ -42,6 +43,7 @@ class Trainer(TrainingLoop):
         model: from `build_model`.
         train: training records.
         validation: validation records; an empty store where there are none.
+        strategy: spreads a step over several devices; `model` was made in its scope, and this is, too. None: one device.
         places: directory, history_path, identity, hooks and clock, as `TrainingLoop` takes them.
     """
 
@@ -51,14 +53,20 @@ class Trainer(TrainingLoop):
         model: LanguageModel,
         train: TokenStore,
         validation: TokenStore,
+        strategy: tf.distribute.Strategy | None = None,
         **places: Any,
     ) -> None:
         metric = config.metric if len(validation) or not config.metric.startswith("val_") else config.metric[4:]
         self._metric = metric
         super().__init__(config, model, train, keras.optimizers.Adam(config.learning_rate), metric=metric, **places)
         self.validation: TokenStore = validation
-        self._supply: Iterator[dict[str, Any]] = iter(())
-        self._train_step = tf.function(self._step, reduce_retracing=True)
+        self._supply: Iterator[Any] = iter(())
+        if strategy is None:
+            self._share: Callable[[rows.Batch], Any] = _tensors
+            self._train_step: Callable[[Any], Any] = tf.function(self._step, reduce_retracing=True)
+        else:
+            replicated = ReplicatedStep(strategy, self._gradients, self.optimizer, model.trainable_variables)
+            self._share, self._train_step = replicated.share, replicated
         self._eval_step = tf.function(lambda batch: token_losses(model, batch, training=False), reduce_retracing=True)
 
     # -- steps
@@ -73,7 +81,7 @@ class Trainer(TrainingLoop):
             epoch=state.epoch,
         )
         remaining = (batches[index] for index in range(state.step, len(batches)))
-        self._supply = prefetched(_tensors(rows.materialise(self.train, ranks)) for ranks in remaining)
+        self._supply = prefetched(self._share(rows.materialise(self.train, ranks)) for ranks in remaining)
         return len(batches)
 
     def run_step(self, index: int) -> None:
@@ -90,12 +98,16 @@ class Trainer(TrainingLoop):
         return Progress(state.epoch, state.step, steps, loss / tokens, right / tokens, state.elapsed)
 
     def _step(self, batch: dict[str, Any]) -> tuple[Any, Any, Any]:
+        sums, gradients = self._gradients(batch, tf.reduce_sum(batch["weights"]))
+        self.optimizer.apply(gradients, self.model.trainable_variables)
+        return sums
+
+    def _gradients(self, batch: dict[str, Any], tokens: Any) -> tuple[tuple[Any, Any, Any], list[Any]]:
+        """Loss, right predictions and tokens of rows, and the gradients of that loss over `tokens`."""
         with tf.GradientTape() as tape:
-            loss, right, tokens = token_losses(self.model, batch, training=True)
-            mean = loss / tokens
-        variables = self.model.trainable_variables
-        self.optimizer.apply(tape.gradient(mean, variables), variables)
-        return loss, right, tokens
+            sums = token_losses(self.model, batch, training=True)
+            mean = sums[0] / tokens
+        return sums, tape.gradient(mean, self.model.trainable_variables)
 
     # -- measuring and deciding
 

@@ -104,6 +104,7 @@ def _trainer(
     config: TensorFlowConfig, space: RunDirectory, data: dict[str, Any], identity: dict[str, Any], report: StageReport
 ) -> TrainingLoop:
     """Everything in memory and ready to fit."""
+    from model import replicas
     from model.tokenizers import load_tokenizer
     from model.trained_model import CHECKPOINTS
     from model.training import Trainer, build_model
@@ -114,8 +115,10 @@ def _trainer(
             f"LS206: the tokenizer in '{space.tokenizer}' is not the one of the training data; run tokenize again."
         )
     _check_devices(report)
+    strategy = replicas.choose_strategy(config)
     vocab = tokenizer.total_vocab_size
-    network = build_model(config, vocab)
+    with replicas.scope(strategy):
+        network = build_model(config, vocab)
     train_store = _store(space, data, "train", vocab)
     places = {"directory": space.model / CHECKPOINTS, "history_path": space.history, "identity": identity}
     if config.dp:
@@ -123,7 +126,10 @@ def _trainer(
     validation = _store(space, data, "validation", vocab)
     if config.validation_split and len(validation) == 0:
         report.notices.append("no record fell on the validation side; the training loss picks the best epoch")
-    return Trainer(config, network, train_store, validation, **places)
+    if strategy is not None:
+        report.notices.append(f"{strategy.num_replicas_in_sync} devices share the rows of each batch")
+    with replicas.scope(strategy):
+        return Trainer(config, network, train_store, validation, strategy=strategy, **places)
 
 
 def _store(space: RunDirectory, data: dict[str, Any], split: str, vocab_size: int) -> TokenStore:

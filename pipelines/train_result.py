@@ -151,6 +151,8 @@ def _record_shape(config: TensorFlowConfig, statistics: dict[str, Any]) -> dict[
 def _fill_report(report: StageReport, config: TensorFlowConfig, trainer: TrainingLoop, best: EpochState | None) -> None:
     state, counts = trainer.state, report.counts
     counts["records"] = len(trainer.train)
+    if not config.dp:  # how long records are is no public fact
+        counts["records longer than a row, trained whole"] = trainer.train.longer_than(config.seq_length)
     if trainer.validation is not None:
         counts["validation records"] = len(trainer.validation)
     counts["epochs"] = len(state.history)
