@@ -4,7 +4,7 @@ VENV := .venv
 PY := $(VENV)/bin/python
 STAMP := $(VENV)/.installed
 
-.PHONY: setup demo test lint types unit test-fast test-slow test-wheel lock clean
+.PHONY: setup demo test lint types unit test-fast test-slow test-wheel test-kill bench-memory lock clean
 
 setup: $(STAMP)
 
@@ -38,6 +38,12 @@ test-fast: setup ## Only the tests that take no more than a few seconds.
 
 test-wheel: setup ## The bare wheel, in a clean environment outside the checkout, generates.
 	bash tests/wheel_generates.sh
+
+test-kill: setup ## Ten kill -9 of a plain and of a private training; about ten minutes.
+	$(PY) tests/kill_and_resume.py
+
+bench-memory: setup ## Anonymous memory of training from 10^5 to 10^7 records; about ten minutes.
+	$(PY) benchmarks/memory.py
 
 lock: setup ## Resolve again. Hashes, no addresses.
 	$(VENV)/bin/uv pip compile --python 3.11 --no-header --no-annotate --generate-hashes --quiet \

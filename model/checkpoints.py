@@ -1,9 +1,14 @@
-"""Arrays and a state in one file, written whole: numpy's zip format, never pickle."""
+"""Arrays and a state in one file, written whole: numpy's zip format, never pickle.
+
+An unfinished training keeps its two newest checkpoints, so that one which the disk has torn costs minutes, not the training.
+"""
 
 from __future__ import annotations
 
 import hashlib
 import json
+import logging
+import os
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -14,7 +19,9 @@ import numpy as np
 from model.errors import DataError
 from model.files import atomic_path
 
+LAST, PREVIOUS = "last.npz", "previous.npz"
 _STATE = "__state__"
+_log = logging.getLogger("linesmith")
 
 
 def save_arrays(path: str | Path, arrays: Mapping[str, np.ndarray], state: Mapping[str, Any] | None = None) -> None:
@@ -39,6 +46,41 @@ def load_arrays(path: str | Path) -> tuple[dict[str, np.ndarray], dict[str, Any]
         raise DataError(f"LS206: model file '{path}' is missing; train again, or restore the run directory.") from None
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, TypeError, AttributeError):
         raise DataError(f"LS206: model file '{path}' is damaged or foreign; train again with --overwrite.") from None
+
+
+def save_checkpoint(directory: Path, arrays: Mapping[str, np.ndarray], state: Mapping[str, Any]) -> None:
+    """Write the newest checkpoint of a training; the one before it is kept, an older one is not.
+
+    A process that dies at any moment of this leaves at least one whole checkpoint, if there was one before.
+    """
+    last = directory / LAST
+    if last.is_file():
+        os.replace(last, directory / PREVIOUS)
+    save_arrays(last, arrays, state)
+
+
+def load_checkpoint(directory: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]] | None:
+    """The newest whole checkpoint of a training; None where there is none.
+
+    A torn one is skipped with a message, and deleted: it must not take the place of the good one that came before it.
+    """
+    for name in (LAST, PREVIOUS):
+        path = directory / name
+        if not path.is_file():
+            continue
+        try:
+            return load_arrays(path)
+        except DataError:
+            _log.warning(
+                "checkpoint '%s' is torn or damaged and is skipped; training goes on from an earlier one", path
+            )
+            path.unlink()
+    return None
+
+
+def has_checkpoint(directory: Path) -> bool:
+    """Whether a training was begun here, as far as a checkpoint; it may be torn."""
+    return any((directory / name).is_file() for name in (LAST, PREVIOUS))
 
 
 def digest_arrays(arrays: Mapping[str, np.ndarray]) -> str:

@@ -67,6 +67,12 @@ class TensorFlowConfig(GenerationSettings, PrivacySettings):
         "Precision of matrix products in training and generation; sums and states are float32 in any case. auto: bfloat16 "
         "where the processor has instructions for it.",
     )
+    devices: int | None = setting(
+        "run",
+        None,
+        "GPUs that share the rows of each training batch; unset: all that are visible. Differential privacy takes one.",
+        ge=1,
+    )
 
     # tokenize
     field_delimiter: str | None = setting(

@@ -6,6 +6,7 @@ import contextlib
 import hashlib
 import json
 import os
+import re
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -27,6 +28,13 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
         os.replace(temporary, final)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def remove_unfinished(directory: str | Path) -> None:
+    """Delete the temporary names that writers which were killed have left in a directory that nobody else writes to."""
+    for path in Path(directory).glob(".*.tmp"):
+        if re.fullmatch(r"\..+\.\d+\.tmp", path.name) and path.is_file():
+            path.unlink()
 
 
 def write_bytes(path: str | Path, content: bytes) -> None:

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 import numpy as np
 import numpy.typing as npt
 
-from model.rows import Batch
+from model.rows import Batch, gather
 from model.token_store import TokenStore
 
 GRID = 16  # widths and heights of physical batches are multiples of it: few shapes, little padding
@@ -62,7 +62,7 @@ def physical_batches(
         batch_size: most rows computed at once; memory grows with it, the result does not depend on it.
         seq_length: most tokens of a record to predict.
     """
-    lengths = np.minimum(store.lengths[ranks] - 1, seq_length)
+    lengths = np.minimum(np.asarray(store.lengths)[ranks] - 1, seq_length)
     order = ranks[np.argsort(-lengths, kind="stable")]
     for start in range(0, len(order), batch_size):
         yield _private_rows(store, order[start : start + batch_size], batch_size, seq_length)
@@ -70,17 +70,9 @@ def physical_batches(
 
 def _private_rows(store: TokenStore, ranks: npt.NDArray[np.int64], batch_size: int, seq_length: int) -> Batch:
     """One record a row from a zero state, padded to the grid with rows and steps of no weight."""
-    longest = int(min(store.lengths[ranks].max() - 1, seq_length))
-    shape = (min(_up(longest), seq_length), min(_up(len(ranks)), batch_size))
-    inputs, targets = np.zeros(shape, np.int32), np.zeros(shape, np.int32)
-    weights = np.zeros(shape, np.float32)
-    for row, rank in enumerate(ranks.tolist()):
-        ids = store.record(rank)[: seq_length + 1]
-        end = len(ids) - 1
-        inputs[:end, row] = ids[:-1]
-        targets[:end, row] = ids[1:]
-        weights[:end, row] = 1
-    return Batch(inputs, targets, weights)
+    longest = int(min(np.asarray(store.lengths)[ranks].max() - 1, seq_length))
+    columns = min(_up(len(ranks)), batch_size)
+    return gather(store, ranks, steps=min(_up(longest), seq_length), columns=columns)
 
 
 def _up(count: int) -> int:

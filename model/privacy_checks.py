@@ -84,7 +84,7 @@ def check_replicas(config: TensorFlowConfig, replicas: int) -> None:
         raise _error(
             "LS307",
             f"--dp trains on one device, and there are {replicas} replicas: one Poisson sample and one noise for all of "
-            "them is not there. Make a single device visible, for example CUDA_VISIBLE_DEVICES=0.",
+            "them is not there. Give --devices 1, or make a single one visible, for example CUDA_VISIBLE_DEVICES=0.",
         )
 
 

@@ -19,6 +19,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from model.checkpoints import has_checkpoint
 from model.config import TensorFlowConfig
 from model.dp_noise import dropout_mask, noise_seeds, noised_sum, standard_normal
 from model.dp_sgd import ClippedSum, clipped_sum
@@ -27,11 +28,12 @@ from model.files import read_json, write_json
 from model.history import EpochState
 from model.language_model import LanguageModel
 from model.poisson import physical_batches, poisson_sample
+from model.prefetch import prefetched
 from model.privacy_plan import AdaptiveClip, PrivacyPlan
 from model.rows import Batch
 from model.secret_key import SecretKey
 from model.token_store import TokenStore
-from model.training_loop import LAST, Progress, TrainingLoop
+from model.training_loop import Progress, TrainingLoop
 
 CHARGED_FILE = "charged-steps.json"
 
@@ -125,8 +127,8 @@ class PrivateTrainer(TrainingLoop):
         parts = physical_batches(self.train, ranks, batch_size=self.config.batch_size, seq_length=plan.seq_length)
         sums = [tf.zeros(variable.shape, variable.dtype) for variable in self.model.trainable_variables]
         whole = 0
-        for number, batch in enumerate(parts):
-            part = self._clipped(_tensors(batch), self._dropout_seeds(step, number))
+        for number, batch in enumerate(prefetched(map(_tensors, parts))):
+            part = self._clipped(batch, self._dropout_seeds(step, number))
             sums = [total + more for total, more in zip(sums, part.gradients, strict=True)]
             whole += int(part.whole)
         self._update(sums, tf.constant(noise_seeds(self._key, step, len(sums)), tf.int64))
@@ -204,7 +206,7 @@ class PrivateTrainer(TrainingLoop):
             DataError: the checkpoint is another run's, or what was charged cannot be known.
         """
         super()._resume()
-        if (self.resume_directory / LAST).is_file():
+        if has_checkpoint(self.resume_directory):
             if not self._charged_path.is_file():
                 raise DataError(
                     f"LS206: '{self._charged_path}', the count of charged steps of an unfinished private training, is missing: "

@@ -8,10 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from model.permutation import Permutation
 from model.token_store import TokenStore
 
 # Batches whose rows are sorted by length together. Large enough that neighbours are equally long, small enough that
@@ -36,51 +38,101 @@ class Batch:
         return {"inputs": self.inputs, "targets": self.targets, "weights": self.weights}
 
 
-def epoch_batches(
-    store: TokenStore, *, batch_size: int, seq_length: int, seed: int, epoch: int
-) -> list[npt.NDArray[np.int64]]:
-    """The batches of an epoch, each the ranks of its records; a pure function of its arguments.
+class EpochBatches(Sequence[npt.NDArray[np.int64]]):
+    """The batches of an epoch, each the ranks of its records; a pure function of the arguments.
+
+    The records are put in a random order, which is cut into pools. Within a pool they are sorted by length and cut into
+    batches, whose order is random again. A pool is computed when one of its batches is asked for: nothing is kept for a
+    record, and any batch can be had without those before it.
 
     A batch has `batch_size` records, fewer where they are longer than `seq_length`: its tokens stay bounded, and a long
     record is trained whole.
+
+    Args:
+        store: the records.
+        batch_size: most records of a batch.
+        seq_length: tokens of a row that a whole batch of records may have.
+        seed, epoch: name the order.
     """
-    random = np.random.Generator(np.random.Philox(key=[seed, epoch]))
-    order = random.permutation(len(store))
-    batches: list[npt.NDArray[np.int64]] = []
-    for start in range(0, len(order), _POOL_BATCHES * batch_size):
-        ranks = order[start : start + _POOL_BATCHES * batch_size]
-        batches.extend(_cut(store, ranks, batch_size, seq_length))
-    return [batches[i] for i in random.permutation(len(batches))]
+
+    def __init__(self, store: TokenStore, *, batch_size: int, seq_length: int, seed: int, epoch: int) -> None:
+        self._store, self._batch_size, self._seq_length = store, batch_size, seq_length
+        self._key = (seed, epoch)
+        self._order = Permutation(len(store), self._key)
+        self._pool_size = _POOL_BATCHES * batch_size
+        # The first batch of each pool, and how many batches there are: a few bytes for every 64 batches.
+        self._firsts = np.concatenate([[0], np.cumsum(list(self._counts()), dtype=np.int64)])
+        self._pool: tuple[int, list[npt.NDArray[np.int64]]] = (-1, [])
+
+    def __len__(self) -> int:
+        return int(self._firsts[-1])
+
+    def __getitem__(self, index: Any) -> Any:
+        if not 0 <= index < len(self):
+            raise IndexError(f"batch {index} of {len(self)}")
+        number = int(np.searchsorted(self._firsts, index, side="right")) - 1
+        if self._pool[0] != number:
+            self._pool = (number, self._batches_of(number))
+        return self._pool[1][index - int(self._firsts[number])]
+
+    def _batches_of(self, pool: int) -> list[npt.NDArray[np.int64]]:
+        ranks = self._order.at(pool * self._pool_size, (pool + 1) * self._pool_size)
+        batches = list(_cut(self._store, ranks, self._batch_size, self._seq_length))
+        random = np.random.Generator(np.random.Philox(key=list(self._key), counter=[0, 0, 0, pool + 1]))
+        return [batches[i] for i in random.permutation(len(batches))]
+
+    def _counts(self) -> Iterator[int]:
+        """Batches of each pool."""
+        for start in range(0, len(self._store), self._pool_size):
+            if self._store.longest <= self._seq_length:
+                yield -(-min(self._pool_size, len(self._store) - start) // self._batch_size)
+            else:  # long records make batches of their own: they have to be looked at
+                ranks = self._order.at(start, start + self._pool_size)
+                yield sum(1 for _ in _cut(self._store, ranks, self._batch_size, self._seq_length))
 
 
 def in_order_batches(store: TokenStore, *, batch_size: int, seq_length: int) -> Iterator[npt.NDArray[np.int64]]:
-    """Every record once, longest first: for measuring, where order does not matter."""
-    return _cut(store, np.arange(len(store)), batch_size, seq_length)
+    """Every record once, pool by pool, the longest of each first: for measuring, where order does not matter."""
+    pool = _POOL_BATCHES * batch_size
+    for start in range(0, len(store), pool):
+        yield from _cut(store, np.arange(start, min(start + pool, len(store))), batch_size, seq_length)
 
 
 def _cut(
     store: TokenStore, ranks: npt.NDArray[np.int64], batch_size: int, seq_length: int
 ) -> Iterator[npt.NDArray[np.int64]]:
     """Batches of records of like length."""
-    ranks = ranks[np.argsort(-store.lengths[ranks], kind="stable")]
+    lengths = np.asarray(store.lengths)[ranks]
+    order = np.argsort(-lengths, kind="stable")
+    ranks, lengths = ranks[order], lengths[order]
     at = 0
     while at < len(ranks):
-        longest = int(store.lengths[ranks[at]]) - 1  # inputs and targets overlap: k ids take k − 1 places
+        longest = int(lengths[at]) - 1  # inputs and targets overlap: k ids take k − 1 places
         count = min(batch_size, max(1, batch_size * seq_length // longest))
         yield ranks[at : at + count]
         at += count
 
 
-def materialise(store: TokenStore, ranks: Sequence[int] | npt.NDArray[np.int64]) -> Batch:
-    """The arrays of a batch of records."""
-    width = int(store.lengths[ranks].max()) - 1
-    inputs = np.zeros((width, len(ranks)), np.int32)
-    targets = np.zeros((width, len(ranks)), np.int32)
-    weights = np.zeros((width, len(ranks)), np.float32)
-    for row, rank in enumerate(ranks):
-        ids = store.record(rank)
-        places = len(ids) - 1
-        inputs[:places, row] = ids[:-1]
-        targets[:places, row] = ids[1:]
-        weights[:places, row] = 1
-    return Batch(inputs, targets, weights)
+def materialise(store: TokenStore, ranks: npt.NDArray[np.int64]) -> Batch:
+    """The arrays of a batch of whole records, as wide as the longest."""
+    return gather(store, ranks, steps=int(np.asarray(store.lengths)[ranks].max()) - 1, columns=len(ranks))
+
+
+def gather(store: TokenStore, ranks: npt.NDArray[np.int64], *, steps: int, columns: int) -> Batch:
+    """One record a column from a zero state, cut after `steps` tokens to predict, padded with what weighs nothing.
+
+    Args:
+        store: the records.
+        ranks: which ones.
+        steps: T.
+        columns: B, at least as many as there are ranks.
+    """
+    starts = np.asarray(store.starts)[ranks]
+    places = np.minimum(np.asarray(store.lengths)[ranks] - 1, steps)
+    time = np.arange(steps + 1)[:, None]
+    there = time <= places
+    ids = np.zeros((steps + 1, columns), np.int32)
+    ids[:, : len(ranks)] = np.where(there, np.asarray(store.ids)[starts + np.minimum(time, places)], 0)
+    weights = np.zeros((steps, columns), np.float32)
+    weights[:, : len(ranks)] = there[1:]
+    return Batch(np.where(weights > 0, ids[:-1], 0), ids[1:], weights)

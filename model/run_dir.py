@@ -70,6 +70,11 @@ class RunDirectory:
         return self.root / HISTORY_FILE
 
     @property
+    def private_counts(self) -> Path:
+        """What private training counted of the raw records; not releasable."""
+        return self.root / PRIVATE / "training_counts.json"
+
+    @property
     def temporary(self) -> Path:
         """Scratch space of the stage that holds the lock; on the same file system, so that a rename is atomic."""
         return self.root / ".tmp"
@@ -115,6 +120,8 @@ def promote(config: TensorFlowConfig) -> None:
     for name in (PARAMS_FILE, HISTORY_FILE):
         if (new.root / name).exists():
             os.replace(new.root / name, run.root / name)
+    if new.private_counts.exists():
+        os.replace(new.private_counts, run.private_counts)
     shutil.rmtree(new.root)
 
 

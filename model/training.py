@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import keras
 import numpy as np
-import numpy.typing as npt
 import tensorflow as tf
 
 from model import rows
 from model.config import TensorFlowConfig
 from model.history import EpochState
 from model.language_model import LanguageModel, token_losses
+from model.prefetch import prefetched
+from model.replicas import ReplicatedStep
 from model.token_store import TokenStore
 from model.training_loop import BEST, LAST, Hooks, Progress, TrainingLoop, TrainingState, epoch_file
 
@@ -41,6 +43,7 @@ class Trainer(TrainingLoop):
         model: from `build_model`.
         train: training records.
         validation: validation records; an empty store where there are none.
+        strategy: spreads a step over several devices; `model` was made in its scope, and this is, too. None: one device.
         places: directory, history_path, identity, hooks and clock, as `TrainingLoop` takes them.
     """
 
@@ -50,31 +53,40 @@ class Trainer(TrainingLoop):
         model: LanguageModel,
         train: TokenStore,
         validation: TokenStore,
+        strategy: tf.distribute.Strategy | None = None,
         **places: Any,
     ) -> None:
         metric = config.metric if len(validation) or not config.metric.startswith("val_") else config.metric[4:]
         self._metric = metric
         super().__init__(config, model, train, keras.optimizers.Adam(config.learning_rate), metric=metric, **places)
         self.validation: TokenStore = validation
-        self._batches: list[npt.NDArray[np.int64]] = []
-        self._train_step = tf.function(self._step, reduce_retracing=True)
+        self._supply: Iterator[Any] = iter(())
+        if strategy is None:
+            self._share: Callable[[rows.Batch], Any] = _tensors
+            self._train_step: Callable[[Any], Any] = tf.function(self._step, reduce_retracing=True)
+        else:
+            replicated = ReplicatedStep(strategy, self._gradients, self.optimizer, model.trainable_variables)
+            self._share, self._train_step = replicated.share, replicated
         self._eval_step = tf.function(lambda batch: token_losses(model, batch, training=False), reduce_retracing=True)
 
     # -- steps
 
     def begin_epoch(self) -> int:
-        config = self.config
-        self._batches = rows.epoch_batches(
+        config, state = self.config, self.state
+        batches = rows.EpochBatches(
             self.train,
             batch_size=config.batch_size,
             seq_length=config.seq_length,
             seed=config.seed,
-            epoch=self.state.epoch,
+            epoch=state.epoch,
         )
-        return len(self._batches)
+        remaining = (batches[index] for index in range(state.step, len(batches)))
+        self._supply = prefetched(self._share(rows.materialise(self.train, ranks)) for ranks in remaining)
+        return len(batches)
 
     def run_step(self, index: int) -> None:
-        sums = self._train_step(_tensors(rows.materialise(self.train, self._batches[index])))
+        """Run the next step. Steps come in order, from where the epoch was begun or taken up: `index` is known."""
+        sums = self._train_step(next(self._supply))
         self.state.sums = [total + float(part) for total, part in zip(self.state.sums, sums, strict=True)]
 
     def diverged(self) -> bool:
@@ -86,12 +98,16 @@ class Trainer(TrainingLoop):
         return Progress(state.epoch, state.step, steps, loss / tokens, right / tokens, state.elapsed)
 
     def _step(self, batch: dict[str, Any]) -> tuple[Any, Any, Any]:
+        sums, gradients = self._gradients(batch, tf.reduce_sum(batch["weights"]))
+        self.optimizer.apply(gradients, self.model.trainable_variables)
+        return sums
+
+    def _gradients(self, batch: dict[str, Any], tokens: Any) -> tuple[tuple[Any, Any, Any], list[Any]]:
+        """Loss, right predictions and tokens of rows, and the gradients of that loss over `tokens`."""
         with tf.GradientTape() as tape:
-            loss, right, tokens = token_losses(self.model, batch, training=True)
-            mean = loss / tokens
-        variables = self.model.trainable_variables
-        self.optimizer.apply(tape.gradient(mean, variables), variables)
-        return loss, right, tokens
+            sums = token_losses(self.model, batch, training=True)
+            mean = sums[0] / tokens
+        return sums, tape.gradient(mean, self.model.trainable_variables)
 
     # -- measuring and deciding
 
@@ -113,8 +129,9 @@ class Trainer(TrainingLoop):
         """Loss in nats a token and accuracy over all records of a store, dropout off."""
         totals = np.zeros(3)
         batch_size = max(self.config.batch_size, 256)
-        for batch in rows.in_order_batches(store, batch_size=batch_size, seq_length=self.config.seq_length):
-            totals += [float(part) for part in self._eval_step(_tensors(rows.materialise(store, batch)))]
+        batches = rows.in_order_batches(store, batch_size=batch_size, seq_length=self.config.seq_length)
+        for batch in prefetched(_tensors(rows.materialise(store, ranks)) for ranks in batches):
+            totals += [float(part) for part in self._eval_step(batch)]
         return totals[0] / totals[2], totals[1] / totals[2]
 
     def is_best(self, entry: EpochState) -> bool:

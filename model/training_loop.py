@@ -1,7 +1,9 @@
 """The loop that every training shares: epochs of steps, a clock, checkpoints, history, exact resume.
 
-The state that a checkpoint holds (weights, optimizer, dropout's counters, position inside the epoch, running sums) is the
-whole state of training: a run that was killed and started again ends with the weights of an unbroken one.
+The state that a checkpoint holds (weights, the best ones, optimizer, dropout's counters, position inside the epoch, running
+sums, history) is the whole state of training, and one rename puts all of it in place. The best weights and the history table
+are files of their own as well; they are written after the checkpoint, from what it holds, and again when training is
+resumed. So a run that was killed at any moment and started again ends with the weights and files of an unbroken one.
 """
 
 from __future__ import annotations
@@ -15,15 +17,20 @@ from typing import Any
 
 import numpy as np
 
-from model.checkpoints import load_arrays, save_arrays
+from model.checkpoints import LAST, load_checkpoint, save_arrays, save_checkpoint
 from model.config import TensorFlowConfig
 from model.errors import DataError, TooFewRecordsError
+from model.files import remove_unfinished
 from model.history import EpochState, write_history
 from model.language_model import LanguageModel
 from model.token_store import TokenStore
 
 CHECKPOINT_SECONDS = 300.0  # within a long epoch, so that a killed run loses minutes, not hours
-LAST, BEST = "last.npz", "best.npz"
+BEST = "best.npz"
+EPOCH_FILES = "epoch-*.npz"
+_OF_BEST = "best/"  # begins the names of the best weights in a checkpoint
+
+__all__ = ["BEST", "EPOCH_FILES", "LAST", "Hooks", "Progress", "TrainingLoop", "TrainingState", "epoch_file"]
 
 
 @dataclass
@@ -122,6 +129,7 @@ class TrainingLoop(ABC):
         self.clock = clock
         self.validation: TokenStore | None = None
         self.state = TrainingState()
+        self._best: dict[str, np.ndarray] = {}
         self.optimizer.build(model.trainable_variables)
         self._started_at = self.clock()
         self._earlier = 0.0
@@ -218,15 +226,14 @@ class TrainingLoop(ABC):
         is_best = self.is_best(entry)
         state.history.append(entry)
         if is_best:
-            state.best_epoch = entry.epoch
-            save_arrays(self.directory / BEST, self.weights(), {"epoch": entry.epoch})
+            state.best_epoch, self._best = entry.epoch, self.weights()
         if self.config.save_all_checkpoints:
             save_arrays(self.directory / epoch_file(entry.epoch), self.weights(), {"epoch": entry.epoch})
         state.epoch, state.step, state.sums = state.epoch + 1, 0, [0.0, 0.0, 0.0]
         if state.stopped is None:
             state.stopped = self.reason_to_stop()
         self._save()
-        write_history(self.history_path, state.history, state.best_epoch)
+        self._write_results()
         self.hooks.on_epoch(entry, is_best)
 
     # -- the clock
@@ -257,18 +264,39 @@ class TrainingLoop(ABC):
 
     def _save(self) -> None:
         arrays = {f"{i:04d}/{variable.path}": variable.numpy() for i, variable in enumerate(self.variables())}
-        save_arrays(self.resume_directory / LAST, arrays, {"identity": self.identity, "state": asdict(self.state)})
+        best = {_OF_BEST + path: array for path, array in self._best.items()}
+        state = {"identity": self.identity, "state": asdict(self.state)}
+        save_checkpoint(self.resume_directory, {**arrays, **best}, state)
+
+    def _write_results(self) -> None:
+        """The best weights and the history table, as the newest checkpoint has them; absent before there are any."""
+        state = self.state
+        if state.best_epoch is not None:
+            save_arrays(self.directory / BEST, self._best, {"epoch": state.best_epoch})
+        else:
+            (self.directory / BEST).unlink(missing_ok=True)
+        if state.history:
+            write_history(self.history_path, state.history, state.best_epoch)
+        else:
+            self.history_path.unlink(missing_ok=True)
 
     def _resume(self) -> None:
-        """Take up the state of an earlier start of the same run.
+        """Take up the state of an earlier start of the same run, and put right what it left half done.
 
         Raises:
             DataError: the checkpoint belongs to other settings or other data; the message names the difference.
         """
-        path = self.resume_directory / LAST
-        if not path.is_file():
-            return
-        arrays, stored = load_arrays(path)
+        found = load_checkpoint(self.resume_directory)
+        if found is not None:
+            self._take_up(*found)
+        for directory in {self.directory, self.resume_directory, self.history_path.parent}:
+            remove_unfinished(directory)
+        for path in self.directory.glob(EPOCH_FILES):
+            if path.name >= epoch_file(self.state.epoch):  # of an epoch that is going to be run again
+                path.unlink()
+        self._write_results()
+
+    def _take_up(self, arrays: dict[str, np.ndarray], stored: dict[str, Any]) -> None:
         for name, value in self.identity.items():
             found = stored.get("identity", {}).get(name)
             if found != value:
@@ -276,7 +304,9 @@ class TrainingLoop(ABC):
                     f"LS204: the unfinished training in '{self.resume_directory.parent}' has {name} {found!r}, "
                     f"this run {value!r}; use the same value to resume it, or pass --overwrite to begin anew."
                 )
-        for variable, array in zip(self.variables(), arrays.values(), strict=True):
+        self._best = {name.removeprefix(_OF_BEST): a for name, a in arrays.items() if name.startswith(_OF_BEST)}
+        current = [array for name, array in arrays.items() if not name.startswith(_OF_BEST)]
+        for variable, array in zip(self.variables(), current, strict=True):
             variable.assign(array)
         self.state = TrainingState.from_json(stored["state"])
 

@@ -88,19 +88,14 @@ def _identity(config: TensorFlowConfig, data: dict[str, Any]) -> dict[str, Any]:
 
 def _drop_other_training(config: TensorFlowConfig, space: RunDirectory, identity: dict[str, Any]) -> None:
     """Under `overwrite`, an unfinished training of other settings makes room; an equal one is resumed."""
-    from model.checkpoints import load_arrays
+    from model.checkpoints import has_checkpoint, load_checkpoint
     from model.trained_model import CHECKPOINTS
-    from model.training import LAST
 
     resume = train_private.resume_directory(space) if config.dp else space.model / CHECKPOINTS
-    last = resume / LAST
-    if not config.overwrite or not last.is_file():
+    if not config.overwrite or not has_checkpoint(resume):
         return
-    try:
-        equal = load_arrays(last)[1].get("identity") == identity
-    except DataError:
-        equal = False
-    if not equal:
+    found = load_checkpoint(resume)
+    if found is None or found[1].get("identity") != identity:
         for directory in (space.model, resume):
             shutil.rmtree(directory, ignore_errors=True)
 
@@ -109,6 +104,7 @@ def _trainer(
     config: TensorFlowConfig, space: RunDirectory, data: dict[str, Any], identity: dict[str, Any], report: StageReport
 ) -> TrainingLoop:
     """Everything in memory and ready to fit."""
+    from model import replicas
     from model.tokenizers import load_tokenizer
     from model.trained_model import CHECKPOINTS
     from model.training import Trainer, build_model
@@ -119,8 +115,10 @@ def _trainer(
             f"LS206: the tokenizer in '{space.tokenizer}' is not the one of the training data; run tokenize again."
         )
     _check_devices(report)
+    strategy = replicas.choose_strategy(config)
     vocab = tokenizer.total_vocab_size
-    network = build_model(config, vocab)
+    with replicas.scope(strategy):
+        network = build_model(config, vocab)
     train_store = _store(space, data, "train", vocab)
     places = {"directory": space.model / CHECKPOINTS, "history_path": space.history, "identity": identity}
     if config.dp:
@@ -128,7 +126,10 @@ def _trainer(
     validation = _store(space, data, "validation", vocab)
     if config.validation_split and len(validation) == 0:
         report.notices.append("no record fell on the validation side; the training loss picks the best epoch")
-    return Trainer(config, network, train_store, validation, **places)
+    if strategy is not None:
+        report.notices.append(f"{strategy.num_replicas_in_sync} devices share the rows of each batch")
+    with replicas.scope(strategy):
+        return Trainer(config, network, train_store, validation, strategy=strategy, **places)
 
 
 def _store(space: RunDirectory, data: dict[str, Any], split: str, vocab_size: int) -> TokenStore:

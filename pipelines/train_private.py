@@ -56,6 +56,10 @@ def private_trainer(
             "planned steps, and the last weights are used"
         )
     _enter(config, plan, resume_directory(space))
+    write_json(
+        space.private_counts,
+        {"records": len(train), "records_cut_at_seq_length": train.longer_than(config.seq_length)},
+    )
     trainer = PrivateTrainer(config, network, train, plan, resume_directory=resume_directory(space), **places)
     _state(config, plan, space, trainer.charged_on_disk(), None)
     return trainer

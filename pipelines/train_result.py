@@ -33,8 +33,9 @@ def finish(
     Raises:
         DataError: training diverged before it left weights that are worth keeping.
     """
+    from model.checkpoints import PREVIOUS
     from model.trained_model import CHECKPOINTS
-    from model.training import epoch_file
+    from model.training_loop import EPOCH_FILES
 
     state = trainer.state
     best = state.history[state.best_epoch] if state.best_epoch is not None else None
@@ -50,8 +51,10 @@ def finish(
     report.outputs = {"model": str(run_directory(config).model), "history": str(run_directory(config).history)}
     if state.stopped is not None:
         shutil.rmtree(space.temporary, ignore_errors=True)
+        checkpoints = space.model / CHECKPOINTS
+        (checkpoints / PREVIOUS).unlink(missing_ok=True)
         if not config.save_all_checkpoints:
-            for leftover in (space.model / CHECKPOINTS).glob(epoch_file(0).replace("0000", "*")):
+            for leftover in checkpoints.glob(EPOCH_FILES):
                 leftover.unlink()
         _write_manifest(config, space, trainer, data, report)
         if config.dp:
@@ -148,6 +151,8 @@ def _record_shape(config: TensorFlowConfig, statistics: dict[str, Any]) -> dict[
 def _fill_report(report: StageReport, config: TensorFlowConfig, trainer: TrainingLoop, best: EpochState | None) -> None:
     state, counts = trainer.state, report.counts
     counts["records"] = len(trainer.train)
+    if not config.dp:  # how long records are is no public fact
+        counts["records longer than a row, trained whole"] = trainer.train.longer_than(config.seq_length)
     if trainer.validation is not None:
         counts["validation records"] = len(trainer.validation)
     counts["epochs"] = len(state.history)

@@ -95,6 +95,9 @@ def test_a_private_run_from_interruption_to_statement(tokenized, monkeypatch):
     released = [run / "model_history.csv", *(run / "model").rglob("*.*")]
     assert not any(digest.encode() in path.read_bytes() for path in released)
     assert not (run / "private" / "training").exists()
+    counted = json.loads((run / "private" / "training_counts.json").read_text())
+    assert counted["records"] == report.counts["records"]
+    assert not any("longer" in name or "cut" in name for name in report.counts)
     manifest = json.loads((run / "model" / "manifest.json").read_text())
     assert "validation records" not in manifest["counts"]
     assert manifest["best"]["loss"] is manifest["best"]["val_loss"] is None

@@ -55,6 +55,7 @@ def test_what_training_leaves(run):
     assert info.length_cap_tokens > 8
     assert read_manifest(run / "model")["settings"]["rnn_units"] == 16
     assert report.counts["epochs"] == 3
+    assert report.counts["records longer than a row, trained whole"] == 0
     assert not (run / ".tmp").exists()
     assert list((run / "model" / "tensorboard").iterdir())
     texts = {
@@ -124,6 +125,14 @@ def test_overwrite_keeps_the_old_model_until_the_new_is_complete(run):
     assert read_model_info(run).weights_digest != old.weights_digest
     Sampler(run)
     assert not (run / ".next").exists()
+
+
+def test_records_longer_than_a_row_are_counted(run):
+    report = train(_config(run, seq_length=7, epochs=1))  # `<n>5,07,x<n>` has seven places, `<n>15,07,x<n>` eight
+    lines = (run / "lines.txt").read_text().splitlines()
+    counted = report.counts["records longer than a row, trained whole"]
+    assert 0 < counted < report.counts["records"] < len(lines)
+    assert read_manifest(run / "model")["counts"]["records longer than a row, trained whole"] == counted
 
 
 def test_overwrite_drops_an_unfinished_training_of_other_settings(run):

@@ -102,12 +102,30 @@ def test_a_resume_with_other_settings_is_refused_by_name(tmp_path):
         _trainer(tmp_path, identity={"rnn_units": 32}).fit()
 
 
-def test_a_damaged_checkpoint_is_named(tmp_path):
+@pytest.mark.parametrize("damage", ["torn", "empty", "flipped"])
+def test_a_torn_checkpoint_is_skipped_with_a_message_for_the_one_before(tmp_path, caplog, damage):
+    unbroken = _fitted(tmp_path / "unbroken")
+    steps = []
+    hooks = Hooks(on_step=steps.append, stop_requested=lambda: len(steps) == 8)  # after two saves
+    _trainer(tmp_path / "broken", hooks).fit()
+    path = tmp_path / "broken" / "checkpoints" / LAST
+    content = path.read_bytes()
+    torn = {"torn": content[: len(content) // 2], "empty": b"", "flipped": content[:900] + b"?" + content[901:]}
+    path.write_bytes(torn[damage])
+    second = _trainer(tmp_path / "broken")
+    assert second.fit().stopped == "epochs"
+    assert "last.npz' is torn or damaged and is skipped" in caplog.text
+    assert digest_arrays(second.weights()) == digest_arrays(unbroken.weights())
+    assert _history(tmp_path / "broken") == _history(tmp_path / "unbroken")
+
+
+def test_without_a_whole_checkpoint_training_begins_anew_and_says_so(tmp_path, caplog):
     _trainer(tmp_path, Hooks(stop_requested=lambda: True)).fit()
-    path = tmp_path / "checkpoints" / LAST
-    path.write_bytes(path.read_bytes()[:200])
-    with pytest.raises(DataError, match=r"last.npz' is damaged"):
-        _trainer(tmp_path).fit()
+    (tmp_path / "checkpoints" / LAST).write_bytes(b"PK")
+    trainer = _trainer(tmp_path)
+    trainer.fit()
+    assert "is torn or damaged" in caplog.text
+    assert digest_arrays(trainer.weights()) == digest_arrays(_fitted(tmp_path / "unbroken").weights())
 
 
 def test_the_time_limit_is_checked_each_step_then_validates(tmp_path):

@@ -1,0 +1,139 @@
+"""Anonymous memory of training at 10^5, 10^6 and 10^7 records: it must not grow with the data.
+
+    .venv/bin/python benchmarks/memory.py [--seconds 60]
+
+One shard of 10^5 lines is written the way tokenize writes it, and read 1, 10 and 100 times. Each training is a process of
+its own; the anonymous resident memory (RssAnon) of it and its children is sampled five times a second. File-backed pages,
+which the system can drop, are not counted. Prints a table and writes benchmarks/results/memory.json.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+import numpy as np
+import psutil
+from rich.console import Console
+from rich.table import Table
+
+SHARD, VOCAB, LENGTH = 10**5, 64, 56
+KINDS = [("plain", 10**5), ("plain", 10**6), ("plain", 10**7), ("private", 10**6)]
+RESULTS = Path(__file__).parent / "results" / "memory.json"
+
+
+def write_shard(path: Path) -> None:
+    """Records of about 56 characters with something to learn: each token follows from the one before it, mostly."""
+    import pyarrow as pa
+
+    from transforms.shards import Shard
+
+    random = np.random.default_rng(0)
+    with Shard(path) as shard:
+        for _ in range(SHARD // 10_000):
+            lengths = random.integers(LENGTH - 16, LENGTH + 17, 10_000)
+            tokens = np.cumsum(random.integers(0, 4, lengths.sum())) % (VOCAB - 1) + 1
+            ends = np.cumsum(lengths)
+            tokens[ends - 1] = tokens[ends - lengths] = 0
+            hashes = random.integers(-(2**63), 2**63 - 1, 10_000)
+            batch = pa.record_batch({"record_hash": hashes, "num_chars": lengths - 2})
+            shard.write(batch, tokens.astype(np.int64), lengths)
+
+
+def child(shard: Path, work: Path, kind: str, records: int, seconds: int) -> None:
+    """Build the store, train, and say how long each took."""
+    from model.config import TensorFlowConfig
+    from model.privacy_plan import plan_privacy
+    from model.token_store import build_token_store
+    from model.training import Trainer, build_model
+
+    start = time.monotonic()
+    store = build_token_store([shard] * (records // SHARD), work / "train.tokens", vocab_size=VOCAB, expected=records)
+    validation = build_token_store([], work / "validation.tokens", vocab_size=VOCAB, expected=0)
+    built = time.monotonic()
+    config = TensorFlowConfig(
+        dp=kind == "private", max_training_time_seconds=seconds, dp_batch_size=256 if kind == "private" else None,
+        dp_delta=1e-9, epochs=1,
+    )  # fmt: skip
+    places: dict[str, Any] = {"directory": work / "m", "history_path": work / "h.csv", "identity": {}}
+    model = build_model(config, VOCAB)
+    if kind == "private":
+        from model.private_training import PrivateTrainer
+
+        state = PrivateTrainer(config, model, store, plan_privacy(config, records), **places).fit()
+    else:
+        state = Trainer(config, model, store, validation, **places).fit()
+    facts = {"build_seconds": built - start, "train_seconds": time.monotonic() - built, "steps": state.total_steps}
+    print(json.dumps(facts))
+
+
+def anonymous_bytes(process: psutil.Process) -> int:
+    """RssAnon of a process and all below it."""
+    total = 0
+    for one in [process, *process.children(recursive=True)]:
+        try:
+            lines = Path(f"/proc/{one.pid}/status").read_text().splitlines()
+        except OSError:  # it has just ended
+            continue
+        total += sum(int(line.split()[1]) * 1024 for line in lines if line.startswith("RssAnon"))
+    return total
+
+
+def measured(shard: Path, kind: str, records: int, seconds: int) -> dict[str, Any]:
+    """Train in a process of its own; its memory and what it says."""
+    with tempfile.TemporaryDirectory() as work:
+        arguments = ["--child", str(shard), work, kind, str(records), "--seconds", str(seconds)]
+        running = subprocess.Popen([sys.executable, __file__, *arguments], stdout=subprocess.PIPE, text=True)
+        process, samples = psutil.Process(running.pid), []
+        while running.poll() is None:
+            samples.append(anonymous_bytes(process))
+            time.sleep(0.2)
+        if running.returncode:
+            raise RuntimeError(f"training on {records} records ended with {running.returncode}")
+        assert running.stdout is not None
+        facts = json.loads(running.stdout.read().splitlines()[-1])
+        while_training = samples[-int(facts["train_seconds"] / 0.25) :]
+        median = float(np.median(while_training))
+        return {"kind": kind, "records": records, "median": median, "peak": max(samples), **facts}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--seconds", type=int, default=60)
+    parser.add_argument("--child", nargs=4, help=argparse.SUPPRESS)
+    given = parser.parse_args()
+    sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+    if given.child is not None:
+        shard, work, kind, records = given.child
+        child(Path(shard), Path(work), kind, int(records), given.seconds)
+        return
+    with tempfile.TemporaryDirectory() as directory:
+        shard = Path(directory) / "train-00000.tfrecord.gz"
+        write_shard(shard)
+        rows = [measured(shard, kind, records, given.seconds) for kind, records in KINDS]
+    table = Table("training", "records", "median MB", "peak MB", "store built in s", "steps")
+    for row in rows:
+        table.add_row(
+            row["kind"], f"{row['records']:,}", f"{row['median'] / 1e6:.0f}", f"{row['peak'] / 1e6:.0f}",
+            f"{row['build_seconds']:.1f}", f"{row['steps']:,}",
+        )  # fmt: skip
+    plain = [row for row in rows if row["kind"] == "plain"]
+    ratios = {what: max(r[what] for r in plain) / min(r[what] for r in plain) for what in ("median", "peak")}
+    console = Console()
+    console.print(table)
+    console.print(f"largest over smallest, plain: median {ratios['median']:.3f}, peak {ratios['peak']:.3f} (goal 1.10)")
+    RESULTS.parent.mkdir(exist_ok=True)
+    RESULTS.write_text(json.dumps({"rows": rows, "ratios": ratios}, indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    main()
