@@ -19,7 +19,7 @@ from pydantic.fields import FieldInfo
 from model.errors import ParameterError
 from model.generation_settings import GenerationSettings
 from model.privacy_settings import PrivacySettings
-from model.settings import MOOT, Stage, setting, stage_of
+from model.settings import MOOT, Stage, private_default, setting, stage_of
 
 __all__ = ["METRICS", "MOOT", "Stage", "TensorFlowConfig", "fields", "nearest_setting", "stage_of"]
 
@@ -148,12 +148,17 @@ class TensorFlowConfig(GenerationSettings, PrivacySettings):
             super().__init__(**settings)
         except ValidationError as error:
             raise ParameterError(_explain(error, settings), code="LS101") from None
+        if self.dp:  # defaults of private training; none of them becomes something that was said
+            for name, field in fields().items():
+                if name not in self.model_fields_set and private_default(field) is not None:
+                    self.__dict__[name] = private_default(field)
 
     @field_validator(
         "input_data_path",
         "checkpoint_dir",
         "start_strings_file",
         "dp_public_vocabulary",
+        "dp_public_validation",
         "privacy_ledger",
         mode="before",
     )
@@ -189,9 +194,9 @@ class TensorFlowConfig(GenerationSettings, PrivacySettings):
                 raise ValueError("the same name is given twice")
         return value
 
-    @field_validator("checkpoint", mode="before")
+    @field_validator("checkpoint", "privacy_key_field", mode="before")
     @classmethod
-    def _epoch_number(cls, value: Any) -> Any:
+    def _number_as_text(cls, value: Any) -> Any:
         return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
 
     @field_validator("best_model_metric")

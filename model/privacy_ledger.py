@@ -79,7 +79,7 @@ def record_in_ledger(
     entry = LedgerEntry(
         run=run,
         begun=datetime.now(UTC).isoformat(timespec="seconds"),
-        events=plan.events(plan.planned_steps),
+        events=plan.all_events(),
         delta=plan.delta,
         epsilon=plan.epsilon,
         unsafe_key=unsafe_key,

@@ -14,12 +14,28 @@ from model.settings import setting
 
 DEFAULT_TARGET = 8.0  # epsilon, where neither noise nor target is set
 Vocabulary = Literal["bytes", "dp_characters", "public_file", "raw"]
+Validation = Literal["budget", "public_file", "noised"]
 
 
 class PrivacySettings(BaseModel):
-    """Differential privacy: one record (one line) is protected, against its being added or removed."""
+    """Differential privacy: one record (one line), or one user, is protected against being added or removed."""
 
-    dp: bool = setting("train", False, "Train with differential privacy; the unit is one record.")
+    dp: bool = setting(
+        "train", False, "Train with differential privacy; the unit is one record, or one user with privacy_key_field."
+    )
+    privacy_key_field: str | None = setting(
+        "tokenize",
+        None,
+        "Protect users instead of records: the number (from 0) or the name in columns of the field that says whose record "
+        "it is. Records without it are rejected.",
+        min_length=1,
+    )
+    dp_records_per_user: int = setting(
+        "train",
+        1,
+        "With privacy_key_field: most records of a user that are trained on, each clipped to the norm over this number.",
+        ge=1,
+    )
     dp_target_epsilon: float | None = setting(
         "train",
         None,
@@ -50,6 +66,25 @@ class PrivacySettings(BaseModel):
         "train", False, "Move the clipping norm to a quantile of the records' gradient norms, at a charged cost."
     )
     dp_clip_quantile: float = setting("train", 0.5, "The quantile that adaptive clipping aims at.", gt=0, lt=1)
+    dp_validation: Validation = setting(
+        "train",
+        "budget",
+        "What early stopping and the best epoch go by. budget: nothing, training ends with its steps. public_file: the loss "
+        "on dp_public_validation, free. noised: the loss on the validation records, noised and charged.",
+    )
+    dp_public_validation: str | None = setting(
+        "train", None, "For public_file: a public text, one record a line, in the form of the records."
+    )
+    dp_validation_noise: float | None = setting(
+        "train",
+        None,
+        "For noised: noise of one evaluation over dp_validation_loss_clip; unset: as little as keeps all evaluations within "
+        "what training costs.",
+        gt=0,
+    )
+    dp_validation_loss_clip: float = setting(
+        "train", 4.0, "For noised: most that one record's loss, in nats a token, counts for.", gt=0
+    )
     dp_vocabulary: Vocabulary | None = setting(
         "tokenize",
         None,

@@ -36,6 +36,7 @@ class TrainingState:
         total_steps: steps since the beginning.
         sums: loss, right predictions and tokens of the running epoch; unused in private training.
         charged_steps: steps that privacy was spent on, those included that a crash took back; 0 without privacy.
+        charged_evaluations: likewise, noised evaluations.
         elapsed: seconds of training, earlier starts of the same run included.
         history: one entry for each finished epoch.
         best_epoch: the one that the metric prefers; None before the first.
@@ -47,6 +48,7 @@ class TrainingState:
     total_steps: int = 0
     sums: list[float] = field(default_factory=lambda: [0.0, 0.0, 0.0])
     charged_steps: int = 0
+    charged_evaluations: int = 0
     elapsed: float = 0.0
     history: list[EpochState] = field(default_factory=list)
     best_epoch: int | None = None

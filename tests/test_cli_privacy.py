@@ -77,7 +77,7 @@ def test_plan_shows_the_ledger(stages, source, tmp_path, capsys):  # noqa: F811
     text = planned(capsys, "--input", source, *given, "--dataset-name", "rides")
     plan = plan_privacy(TensorFlowConfig(dp=True, dp_batch_size=150, dp_noise_multiplier=2.0, epochs=2), 3000)
     entries = read_ledger(ledger, "rides")
-    before, after = (composed_epsilon(entries, 1e-6, *more) for more in ((), plan.events(plan.planned_steps)))
+    before, after = (composed_epsilon(entries, 1e-6, *more) for more in ((), plan.all_events()))
     assert (
         f"1 trainings on 'rides' spent epsilon {shown_epsilon(before)} together; with this one {shown_epsilon(after)}"
         in text

@@ -203,6 +203,7 @@ NOT_COVERED = {
     "floating-point attacks",
     "generator",
     "duplicates and groups",
+    "callbacks",
 }
 
 

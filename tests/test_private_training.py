@@ -35,7 +35,7 @@ SMALL = {
     "learning_rate": 0.01,
 }
 PLAN = PrivacyPlan(
-    records=RECORDS,
+    units=RECORDS,
     sample_rate=0.2,
     expected_batch_size=8.0,
     noise_multiplier=1.1,
@@ -59,7 +59,7 @@ def _trainer(directory, plan=PLAN, hooks=None, records=None, key="abc", identity
         config,
         build_model(config, VOCAB),
         store_of(data),
-        replace(plan, records=len(data)),
+        replace(plan, units=len(data)),
         directory=directory / "checkpoints",
         resume_directory=directory / "private",
         history_path=directory / "model_history.csv",
@@ -138,7 +138,7 @@ def test_a_plan_for_another_number_of_records_is_refused(tmp_path):
     places = {"directory": tmp_path, "history_path": tmp_path / "h.csv", "identity": {}}
     for wrong in (store.tokens, RECORDS - 1):
         with pytest.raises(ValueError, match="the plan is for"):
-            PrivateTrainer(config, build_model(config, VOCAB), store, replace(PLAN, records=wrong), **places)
+            PrivateTrainer(config, build_model(config, VOCAB), store, replace(PLAN, units=wrong), **places)
 
 
 # -- the release: noise, divisor, sample
