@@ -76,7 +76,7 @@ def statement(
         "epsilon": _number(epsilon),
         "delta": delta,
         "epsilon_is": "the claim: at the planned steps, whether or not training reached them",
-        "meaning": _meaning(epsilon, unsafe_key),
+        "meaning": _meaning(epsilon, unsafe_key, plan.unit),
         "accountant": {
             "name": plan.accountant,
             "library": f"dp-accounting {_version('dp-accounting')}",
@@ -264,7 +264,7 @@ def _adaptive_words(clip: dict[str, float] | None) -> str:
     )
 
 
-def _meaning(epsilon: float, unsafe_key: bool) -> str:
+def _meaning(epsilon: float, unsafe_key: bool, unit: str) -> str:
     if unsafe_key:
         return "Void: the draws came from a fixed key (dp_unsafe_fixed_key)."
     if epsilon > MEANINGLESS:
@@ -273,7 +273,7 @@ def _meaning(epsilon: float, unsafe_key: bool) -> str:
         return "Nothing was released that depends on the records."
     odds = math.exp(epsilon)
     return (
-        f"Whatever is seen of this model is at most e^epsilon = {odds:.3g} times as likely with any one record as without it, "
+        f"Whatever is seen of this model is at most e^epsilon = {odds:.3g} times as likely with any one {unit} as without it, "
         "apart from events of total probability delta."
     )
 

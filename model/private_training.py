@@ -70,7 +70,7 @@ class PrivateTrainer(TrainingLoop):
         public: TokenStore | None = None,
         **places: Any,
     ) -> None:
-        self._users, self._units = users, len(train) if users is None else len(users)
+        self.users, self._units = users, len(train) if users is None else len(users)
         if plan.units != self._units or (plan.unit == "user") != (users is not None):
             raise ValueError(
                 f"the plan is for {plan.units} {plan.unit}s, there are {self._units}: its rate would be another"
@@ -171,7 +171,7 @@ class PrivateTrainer(TrainingLoop):
         self._charge()
         step, plan = self.state.total_steps, self.plan
         drawn = poisson_sample(self._units, plan.sample_rate, self._key.seed("sample", step))
-        ranks = drawn if self._users is None else self._users.records_of(drawn)
+        ranks = drawn if self.users is None else self.users.records_of(drawn)
         parts = physical_batches(self.train, ranks, batch_size=self.config.batch_size, seq_length=plan.seq_length)
         sums = [tf.zeros(variable.shape, variable.dtype) for variable in self.model.trainable_variables]
         whole = 0
@@ -179,6 +179,7 @@ class PrivateTrainer(TrainingLoop):
             part = self._clipped(_tensors(batch), self._dropout_seeds(step, number))
             sums = [total + more for total, more in zip(sums, part.gradients, strict=True)]
             whole += int(part.whole)
+            self.state.left_out += int(part.broken)
         self._update(sums, tf.constant(noise_seeds(self._key, step, len(sums)), tf.int64))
         if plan.adaptive_clip is not None:
             self._adapt(plan.adaptive_clip, whole - len(ranks) / 2, step)

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 _RUN_FILE = "run.json"
 SPENT_FILE = "spent.json"  # what every training begun in a run directory may have spent; overwriting leaves it
-USERS_FILE = "users.json"
+COUNTS_FILE = "training_counts.json"  # facts about single records and users: for our eyes only
 
 
 def resume_directory(space: RunDirectory) -> Path:
@@ -65,7 +65,11 @@ def private_trainer(
     """
     from model.private_training import PrivateTrainer
     from model.private_validation import public_store
+    from model.public_prior import initial_bias
 
+    bias = initial_bias(tokenizer)
+    if bias is not None:
+        network.logits.bias.assign(bias)
     public = None if config.dp_public_validation is None else public_store(config.dp_public_validation, tokenizer)
     train = store("train")
     users = _users(config, space, "train", train)
@@ -92,8 +96,9 @@ def private_trainer(
 
 
 def state_claim(config: TensorFlowConfig, trainer: PrivateTrainer, space: RunDirectory) -> None:
-    """Write the statement beside the model, whether or not there is one to use yet."""
+    """Write the statement beside the model, whether or not there is one to use yet, and what it must not say elsewhere."""
     state = trainer.state
+    _count(config, space, trainer)
     _state(config, trainer.plan, space, (state.charged_steps, state.charged_evaluations), state.stopped)
 
 
@@ -126,18 +131,26 @@ def record_shape(config: TensorFlowConfig) -> dict[str, Any]:
 
 
 def _users(config: TensorFlowConfig, space: RunDirectory, side: str, store: TokenStore) -> UserIndex | None:
-    """Whose the records of a side are, at user level. How many were left out is written down, in `RUN/private` only."""
+    """Whose the records of a side are, at user level."""
     if key_field_number(config) is None:
         return None
     from model.users import build_user_index
 
     files = sorted(space.training_data.glob(f"{side}-*.tfrecord.gz"))
-    index = build_user_index(files, per_user=config.dp_records_per_user, expected=len(store))
-    path = space.raw / USERS_FILE
-    known = read_json(path, "the counts of users") if path.is_file() else {}
-    counts = {"users": len(index), "records": len(store), "taking_part": len(index.ranks), "dropped": index.dropped}
-    write_json(path, {**known, "records_per_user": config.dp_records_per_user, side: counts})
-    return index
+    return build_user_index(files, per_user=config.dp_records_per_user, expected=len(store))
+
+
+def _count(config: TensorFlowConfig, space: RunDirectory, trainer: PrivateTrainer) -> None:
+    """Write down what is not to be released: cut records, users, records of users that have too many."""
+    lengths, users = trainer.train.lengths, trainer.users
+    counts = {
+        "records": len(trainer.train),
+        "cut_at_seq_length": int((lengths - 1 > config.seq_length).sum()),
+        "gradients_left_out": trainer.state.left_out,
+    }
+    if users is not None:
+        counts |= {"users": len(users), "taking_part": len(users.ranks), "beyond_records_per_user": users.dropped}
+    write_json(space.raw / COUNTS_FILE, counts)
 
 
 def _early_stopping(config: TensorFlowConfig) -> list[str]:

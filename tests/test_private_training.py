@@ -33,6 +33,7 @@ SMALL = {
     "seq_length": SEQ,
     "epochs": 3,
     "learning_rate": 0.01,
+    "dropout_rate": 0.2,
 }
 PLAN = PrivacyPlan(
     units=RECORDS,
@@ -256,7 +257,8 @@ def test_a_resumed_run_equals_one_run(unbroken, tmp_path, stop_after):
 def test_a_killed_run_with_the_unsafe_key_repeats_its_releases_and_charges_them_once(unbroken, tmp_path):
     with pytest.raises(Killed):
         _trainer(tmp_path, hooks=_stop_after(8, Killed())).fit()
-    assert json.loads((tmp_path / "private" / CHARGED_FILE).read_text()) == {"charged_steps": 8}
+    charged = {"charged_steps": 8, "charged_evaluations": 0}
+    assert json.loads((tmp_path / "private" / CHARGED_FILE).read_text()) == charged
     second = _trainer(tmp_path)
     second.fit()
     assert second.state.charged_steps == 15

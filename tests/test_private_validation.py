@@ -9,8 +9,8 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import tensorflow as tf
 
-from model import private_validation
 from model.accounting import GaussianEvent, epsilon
 from model.config import TensorFlowConfig
 from model.errors import ParameterError
@@ -26,11 +26,10 @@ from model.tokenizers.byte_tokenizer import ByteTokenizer
 from model.tokenizers.fields import FieldFormat
 from model.training import Hooks, build_model
 from model.users import index_of
-from tests.test_dp_noise import scale_is_right
 from tests.test_private_training import PLAN, RECORDS, SEQ, SMALL, VOCAB, Killed, _stop_after
 from tests.token_stores import random_records, store_of
 
-LOSS = NoisedLoss(noise_multiplier=2.0, loss_clip=1.9, evaluations=3, expected_units=10.0)
+LOSS = NoisedLoss(noise_multiplier=2.0, loss_clip=2.5, evaluations=3, expected_units=10.0)
 KEY = SecretKey.unsafe("7")
 BASE = random_records(12, VOCAB, 15)
 ADVERSARIES = ([VOCAB - 1] * 40, [1, 2, 3], [5], [])
@@ -41,7 +40,7 @@ def model() -> LanguageModel:
     """Untrained but lively: some records have a small loss, some one far above the clip."""
     made = LanguageModel(VOCAB, 8, 6, 1, dropout=0.5, seed=1)
     random = np.random.default_rng(3)
-    made.set_weights([array + random.normal(scale=1.5, size=array.shape) for array in made.get_weights()])
+    made.set_weights([array + random.normal(scale=0.7, size=array.shape) for array in made.get_weights()])
     return made
 
 
@@ -54,7 +53,7 @@ def _oracle(model, record) -> float:
     ids = np.array([0, *record, 0][: SEQ + 1], np.int32)[:, None]
     rows = {"inputs": ids[:-1], "targets": ids[1:], "weights": np.ones_like(ids[1:], np.float32)}
     loss, _, tokens = token_losses(model, rows, training=False)
-    return min(float(loss / tokens), 1.9)
+    return min(float(loss / tokens), 2.5)
 
 
 # -- the sum and its sensitivity
@@ -62,7 +61,7 @@ def _oracle(model, record) -> float:
 
 def test_the_sum_is_that_of_one_record_at_a_time(model):
     wanted = [_oracle(model, record) for record in BASE]
-    assert 0 < sum(value == 1.9 for value in wanted) < len(BASE)
+    assert 0 < sum(value == 2.5 for value in wanted) < len(BASE)
     assert _validation(model, BASE).clipped_sum() == pytest.approx(sum(wanted), rel=2e-3)
     owners = np.array([1, 1, 1, *range(2, 11)])
     by_user = np.mean(wanted[:2]) + sum(wanted[3:])  # the third record of user 1 takes no part
@@ -80,7 +79,7 @@ def _largest_move(model, moved) -> float:
 
 def test_one_record_moves_the_sum_by_at_most_the_clip(model):
     found = _largest_move(model, lambda records: _validation(model, records).clipped_sum())
-    assert 0.99 * 1.9 < found <= 1.9
+    assert 0.99 * 2.5 < found <= 2.5
 
 
 def test_one_user_moves_the_sum_by_at_most_the_clip(model):
@@ -89,7 +88,7 @@ def test_one_user_moves_the_sum_by_at_most_the_clip(model):
         without = _validation(model, BASE, index_of(owners, most)).clipped_sum()
         more = [*BASE, *[ADVERSARIES[0]] * 4]
         with_user = _validation(model, more, index_of(np.array([*owners, *[1] * 4]), most)).clipped_sum()
-        assert 0.99 * 1.9 < with_user - without <= 1.9
+        assert 0.99 * 2.5 < with_user - without <= 2.5
 
 
 def _unclipped(model, records) -> float:
@@ -107,37 +106,26 @@ def _mean_over_tokens(model, records) -> float:
 
 @pytest.mark.parametrize("planted", [_unclipped, _mean_over_tokens])
 def test_a_planted_bug_moves_the_sum_too_far(model, planted):
-    assert _largest_move(model, lambda records: planted(model, records)) > 1.9
+    assert _largest_move(model, lambda records: planted(model, records)) > 2.5
 
 
-def test_a_loss_that_is_no_number_counts_as_the_worst(model, monkeypatch):
-    monkeypatch.setattr(
-        private_validation,
-        "record_losses",
-        lambda _model, rows: np.nan * private_validation.tf.ones(rows["weights"].shape[1]),
-    )
-    one = NoisedValidation(model, store_of([[1]]), LOSS, KEY, users=None, batch_size=5, seq_length=SEQ)
-    one._losses = lambda rows: private_validation.record_losses(model, rows)
-    assert one.clipped_sum() == pytest.approx(1.9, rel=2e-3)
+def test_a_loss_that_is_no_number_counts_as_the_worst(model):
+    one = _validation(model, [[1]])
+    one._losses = lambda rows: tf.fill([rows["weights"].shape[1]], np.nan)
+    assert one.clipped_sum() == pytest.approx(2.5, rel=2e-3)
 
 
 # -- the noise
 
 
-def _draws(model, multiplier: float) -> np.ndarray:
-    empty = _validation(model, [], plan=replace(LOSS, noise_multiplier=multiplier))
-    return np.array([empty.measure(number) for number in range(3000)])
-
-
 @pytest.mark.parametrize(("factor", "right"), [(1.0, True), (2 / 3, False), (3 / 2, False), (0.0, False)])
-def test_noise_has_the_scale_that_is_charged(model, monkeypatch, factor, right):
-    """Of 3,000 normals the deviation has a relative standard error of 1.3 %; 5 % is refused by chance once in 8,000 keys."""
-    monkeypatch.setattr("tests.test_dp_noise.TOLERANCE", 0.05)
-    draws = _draws(model, 2.0 * factor)
-    centred = abs(draws.mean()) < 6 * 0.38 / math.sqrt(len(draws))
-    claimed = 2.0 * 1.9 / 10  # z · L over the expected number of records
-    assert (centred and abs(draws.std() / claimed - 1) < 0.05) == right
-    assert scale_is_right(np.repeat(draws, 1), claimed) is False or right
+def test_noise_has_the_scale_that_is_charged(model, factor, right):
+    """Of 1,000 normals the deviation has a relative standard error of 2.2 %: beyond 10 % once in 200,000 keys."""
+    empty = _validation(model, [], plan=replace(LOSS, noise_multiplier=2.0 * factor))
+    draws = np.array([empty.measure(number) for number in range(1000)])
+    claimed = 2.0 * 2.5 / 10  # z · L over the expected number of records
+    assert (abs(draws.std() / claimed - 1) < 0.1) == right
+    assert abs(draws.mean()) < 6 * claimed / math.sqrt(len(draws))
 
 
 def test_the_divisor_is_public(model):

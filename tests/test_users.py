@@ -253,7 +253,8 @@ def test_the_claim_names_the_user():
     assert "each user is in each step" in facts["sampler"]
     text = statement_text(facts)
     assert "of 1000 users (this number is treated as public)" in text
-    assert "one user is changed" in text and "one record" not in text
+    assert "one user is changed" in text
+    assert "one record" not in text
 
 
 def test_which_field_it_is():
