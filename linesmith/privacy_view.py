@@ -240,7 +240,9 @@ def _validation(plan: PrivacyPlan) -> str:
 
 def _clip(plan: PrivacyPlan) -> str:
     if plan.adaptive_clip is None:
-        wide = " (gradient norms of records are usually 0.1 to 1: a smaller one needs less noise)"
+        wide = (
+            " (gradient norms of records are usually 0.1 to 1: noise is in proportion to C, so a smaller one adds less)"
+        )
         return f"{plan.l2_norm_clip:g}, fixed{wide if plan.l2_norm_clip > 1 else ''}"
     return f"begins at {plan.l2_norm_clip:g}, moves to the {plan.adaptive_clip.target_quantile:g} quantile of the norms"
 

@@ -12,6 +12,7 @@ from model.errors import DataError, ParameterError
 _LIBRARIES = ("dp_accounting", "tensorflow_privacy", "tensorflow_probability")
 # Settings of tokenize that the claim depends on.
 _CLAIMED = ("dp_vocabulary", "dp_public_vocabulary", "dp_vocabulary_noise", "max_lines", "privacy_key_field")
+WIDE_CLIP = 1.0  # a clipping norm above this clips nothing
 LOW_NOISE = 0.3  # a noise multiplier below this gives an epsilon in the dozens within an epoch or two
 
 
@@ -215,6 +216,12 @@ def warnings_of(config: TensorFlowConfig) -> list[str]:
         told.append(
             f"dp_noise_multiplier {noise:g} gives no meaningful protection: a single epoch already spends an epsilon of "
             "dozens or hundreds. Leave it out, or set dp_target_epsilon (8 or less)."
+        )
+    if config.dp and config.dp_l2_norm_clip > WIDE_CLIP and not config.dp_adaptive_clip:
+        told.append(
+            f"dp_l2_norm_clip {config.dp_l2_norm_clip:g} is several times a record's gradient norm (usually 0.1 to 1, since its "
+            "loss is divided by seq_length): nothing is clipped, and there is as many times the noise that would do. Leave it "
+            "out, or set about 0.1."
         )
     if config.dp and vocabulary_mode(config) == "raw":
         told.append("the vocabulary is learnt from the raw records: the privacy claim does not cover what it reveals")

@@ -33,7 +33,9 @@ from model.privacy_checks import check_settings, check_units, key_field_number, 
 from model.privacy_statement import STATEMENT_FILE, TEXT_FILE, statement, statement_text
 from model.records import VALIDATION_SHARE
 
-_AIM_STEPS = 2000  # of a run whose batch size is ours to choose: fewer steps need less noise each, more learn more
+# Of a run whose batch size is ours to choose: fewer steps need less noise each, more learn more.
+_AIM_STEPS, _SMALLEST = 1000, 256
+_OLD_BATCH = 64  # what a given noise has always gone with
 _CLIP_LEARNING_RATE = 0.2  # of the clipping norm, geometric (Andrew et al. 2021)
 
 
@@ -212,11 +214,12 @@ def plan_privacy(config: TensorFlowConfig, units: int) -> PrivacyPlan:
 
 
 def expected_batch_size(config: TensorFlowConfig, units: int) -> int:
-    """E[B]: as set; else `batch_size` where the noise is given; else what makes about 2,000 steps, at most N."""
+    """E[B]: as set; else, where the noise is given, `batch_size`; else what makes about 1,000 steps; at most N."""
     if config.dp_batch_size is not None:
         return config.dp_batch_size
-    aim = 0 if config.target_epsilon is None else round(units * config.epochs / _AIM_STEPS)
-    return min(units, max(config.batch_size, aim))
+    if config.target_epsilon is None:
+        return min(units, config.batch_size if "batch_size" in config.model_fields_set else _OLD_BATCH)
+    return min(units, max(_SMALLEST, round(units * config.epochs / _AIM_STEPS)))
 
 
 def write_privacy(model_dir: Path, plan: PrivacyPlan, steps_done: int, **more: Any) -> None:

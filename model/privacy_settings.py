@@ -52,13 +52,16 @@ class PrivacySettings(BaseModel):
         "train", None, "Noise over clipping norm, instead of a target. 0: no privacy at all.", ge=0
     )
     dp_l2_norm_clip: float = setting(
-        "train", 3.0, "Largest gradient norm of one record; where adaptive clipping begins.", gt=0
+        "train",
+        0.1,
+        "Largest gradient norm of one record, whose loss is divided by seq_length; where adaptive clipping begins.",
+        gt=0,
     )
     dp_batch_size: int | None = setting(
         "train",
         None,
-        "Records expected in a step's Poisson sample (batch_size is only what is computed at once); unset: batch_size "
-        "where the noise is given, otherwise what makes about 2,000 steps of the run.",
+        "Records expected in a step's Poisson sample (batch_size is only what is computed at once); unset: where the noise "
+        "is given, batch_size if that is given, too, or 64; otherwise what makes about 1,000 steps of the run, at least 256.",
         ge=1,
     )
     dp_optimizer: Literal["adam", "sgd"] = setting("train", "adam", "What is done with the noised gradient.")
