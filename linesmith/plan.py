@@ -19,6 +19,7 @@ from model.errors import DataError, ParameterError, TooFewRecordsError
 from model.files import read_json
 from model.manifest import read_manifest
 from model.privacy_checks import key_field_number, vocabulary_mode
+from model.privacy_ledger import SPENT_FILE
 from model.run_dir import RunDirectory, run_directory, workspace
 
 _STAGES = ("tokenize", "train", "generate")
@@ -177,6 +178,9 @@ def _privacy(config: TensorFlowConfig, files: dict[str, int | None]) -> dict[str
             if plan.unit == "record"
             else f"at most {units:,}, the lines of the input; the run counts the users, and fewer need more noise"
         )
+    spent = None if run is None else run.raw / SPENT_FILE
+    if spent is not None and spent.is_file():
+        facts["begun here before"] = view.ledger_fact(str(spent), SPENT_FILE, plan)
     number = sum(name.startswith("warning") for name in facts)
     return facts | {f"warning {number + i}": text for i, text in enumerate(view.row_warnings(config, longer), 1)}
 

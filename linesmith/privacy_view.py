@@ -14,7 +14,8 @@ from model.config import TensorFlowConfig
 from model.privacy_checks import warnings_of
 from model.privacy_ledger import composed_epsilon, read_ledger
 from model.privacy_plan import PrivacyPlan
-from model.privacy_statement import UNITS, shown_epsilon
+from model.privacy_statement import shown_epsilon
+from model.privacy_words import UNITS
 from model.records import VALIDATION_SHARE
 
 # What a private step reaches of the machine's float32 matmul rate: 0.52 with 64 rows of 100 tokens, 0.47 with rows of 256,

@@ -23,6 +23,7 @@ from model.manifest import check_format_version
 from model.privacy_plan import PrivacyPlan
 
 FORMAT_VERSION = 1
+SPENT_FILE = "spent.json"  # a run directory's own ledger, in RUN/private; overwriting the run leaves it. Its data set is its name
 
 
 @dataclass(frozen=True)

@@ -14,8 +14,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
-from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from model.accounting import (
     GaussianEvent,
@@ -28,9 +27,7 @@ from model.accounting import (
 )
 from model.config import TensorFlowConfig
 from model.errors import ParameterError
-from model.files import write_bytes, write_json
 from model.privacy_checks import check_settings, check_units, key_field_number, vocabulary_mode
-from model.privacy_statement import STATEMENT_FILE, TEXT_FILE, statement, statement_text
 from model.records import VALIDATION_SHARE
 
 # Of a run whose batch size is ours to choose: fewer steps need less noise each, more learn more.
@@ -220,20 +217,6 @@ def expected_batch_size(config: TensorFlowConfig, units: int) -> int:
     if config.target_epsilon is None:
         return min(units, config.batch_size if "batch_size" in config.model_fields_set else _OLD_BATCH)
     return min(units, max(_SMALLEST, round(units * config.epochs / _AIM_STEPS)))
-
-
-def write_privacy(model_dir: Path, plan: PrivacyPlan, steps_done: int, **more: Any) -> None:
-    """Write `privacy.json` and the same in plain words beside it, each atomically.
-
-    Args:
-        model_dir: RUN/model.
-        plan: the plan that was trained by.
-        steps_done: steps that were charged, those lost in a crash included.
-        more: what else `statement` takes.
-    """
-    facts = statement(plan, steps_done, **more)
-    write_json(model_dir / STATEMENT_FILE, facts)
-    write_bytes(model_dir / TEXT_FILE, statement_text(facts).encode("utf-8"))
 
 
 def vocabulary_events(config: TensorFlowConfig) -> tuple[GaussianEvent, ...]:

@@ -8,38 +8,19 @@ from __future__ import annotations
 
 import math
 from importlib import metadata
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from model.accounting import MEANINGLESS, group, replace_one
+from model.files import write_bytes, write_json
+from model.privacy_words import ADJACENCY, GENERATOR, SAMPLER, SPLITS, UNITS, VOCABULARIES
 
 if TYPE_CHECKING:
     from model.privacy_plan import PrivacyPlan
 
 STATEMENT_FILE, TEXT_FILE = "privacy.json", "privacy.txt"
 FORMAT_VERSION = 1
-UNITS = {
-    "record": "one record: one physical line of the input, one training example",
-    "user": "one user: all records with the same value in field {field}, of which at most {most} {are} trained on",
-}
-ADJACENCY = {"record": "add or remove one record", "user": "add or remove one user, with all of its records"}
-SAMPLER = {
-    "record": "Poisson: each training record is in each step independently with probability sample_rate; never a shuffle, "
-    "never truncated",
-    "user": "Poisson: each user is in each step independently with probability sample_rate, and all of its records that "
-    "are trained on with it; never a shuffle, never truncated",
-}
-GENERATOR = "a counter-based generator keyed by a secret 128-bit key; it is not a cryptographic one"
 _GROUP_SIZES = (2, 5, 10)
-_VOCABULARIES = {
-    "bytes": ("public: the 256 bytes and reserved tokens, fixed before any data were read", 0.0),
-    "public_file": ("public: bytes, and the characters or pieces of a file that was named as public", 0.0),
-    "dp_characters": (
-        "bytes, and characters outside ASCII whose noised count of records passed a threshold; each record speaks for at "
-        "most 32 of them, every Unicode scalar value is noised, and the cost is in the claim",
-        0.0,
-    ),
-    "raw": ("learnt from the raw records; what it reveals is not covered", None),
-}
 
 
 def statement(
@@ -66,7 +47,7 @@ def statement(
         earlier: how many trainings were begun in the same run directory before, and the epsilon of all with this one.
     """
     epsilon, delta = plan.epsilon, plan.delta
-    described, cost = _VOCABULARIES[plan.vocabulary]
+    described, cost = VOCABULARIES[plan.vocabulary]
     return {
         "format_version": FORMAT_VERSION,
         "unit": UNITS[plan.unit].format(
@@ -112,7 +93,7 @@ def statement(
         "validation": _validation(plan),
         "group_privacy": _groups(epsilon, delta, plan.unit),
         "replace_one": _pair(*replace_one(epsilon, delta)),
-        "split": _SPLITS[plan.unit],
+        "split": SPLITS[plan.unit],
         "target_epsilon": plan.target_epsilon,
         "max_epsilon": plan.max_epsilon,
         "unsafe_fixed_key": unsafe_key,
@@ -120,6 +101,20 @@ def statement(
         "not_covered": not_covered(plan.vocabulary, generator, plan.unit, callback=callback),
         "not_releasable": ["private/", "training_data/", "rejects/", ".tmp/"],
     }
+
+
+def write_privacy(model_dir: Path, plan: PrivacyPlan, steps_done: int, **more: Any) -> None:
+    """Write `privacy.json` and the same in plain words beside it, each atomically.
+
+    Args:
+        model_dir: RUN/model.
+        plan: the plan that was trained by.
+        steps_done: steps that were charged, those lost in a crash included.
+        more: what else `statement` takes.
+    """
+    facts = statement(plan, steps_done, **more)
+    write_json(model_dir / STATEMENT_FILE, facts)
+    write_bytes(model_dir / TEXT_FILE, statement_text(facts).encode("utf-8"))
 
 
 def not_covered(
@@ -189,12 +184,6 @@ def statement_text(facts: dict[str, Any]) -> str:
         f"Keep to yourself: {', '.join(facts['not_releasable'])}.",
     ]
     return "\n".join(lines) + "\n"
-
-
-_SPLITS = {
-    "record": "validation and holdout records are set aside by a hash of their own text and take no part in training",
-    "user": "users are set aside for validation and holdout by a hash of who they are; their records take no part in training",
-}
 
 
 def _counted(plan: PrivacyPlan) -> str:

@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING, Any
 from model.config import TensorFlowConfig
 from model.files import read_json, write_json
 from model.privacy_checks import key_field_number, warnings_of
-from model.privacy_ledger import composed_epsilon, record_in_ledger
-from model.privacy_plan import PrivacyPlan, plan_privacy, write_privacy
-from model.privacy_statement import shown_epsilon
+from model.privacy_ledger import SPENT_FILE, composed_epsilon, read_ledger, record_in_ledger
+from model.privacy_plan import PrivacyPlan, plan_privacy
+from model.privacy_statement import shown_epsilon, write_privacy
 from model.run_dir import RunDirectory, run_directory
 from pipelines.report import StageReport
 
@@ -30,7 +30,6 @@ if TYPE_CHECKING:
     from model.users import UserIndex
 
 _RUN_FILE = "run.json"
-SPENT_FILE = "spent.json"  # what every training begun in a run directory may have spent; overwriting leaves it
 COUNTS_FILE = "training_counts.json"  # facts about single records and users: for our eyes only
 
 
@@ -176,7 +175,6 @@ def _state(
     config: TensorFlowConfig, plan: PrivacyPlan, space: RunDirectory, charged: tuple[int, int], stopped: str | None
 ) -> None:
     from model.dp_noise import GENERATOR
-    from model.privacy_ledger import read_ledger
 
     entries = read_ledger(_spent(config), SPENT_FILE)
     earlier = len(entries) - 1  # one of them is this training

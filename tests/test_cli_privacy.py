@@ -10,7 +10,7 @@ import pytest
 from linesmith import privacy_view
 from model.config import TensorFlowConfig
 from model.manifest import write_manifest
-from model.privacy_ledger import composed_epsilon, read_ledger, record_in_ledger
+from model.privacy_ledger import SPENT_FILE, composed_epsilon, read_ledger, record_in_ledger
 from model.privacy_plan import plan_privacy
 from model.privacy_statement import shown_epsilon
 from tests.test_cli import _own_logging, line, stages  # noqa: F401  (fixtures)
@@ -90,6 +90,14 @@ def test_plan_of_no_records_at_all(stages, tmp_path, capsys):  # noqa: F811
     path.touch()
     assert line("plan", "--input", path, "--dp") == 2
     assert capsys.readouterr().err.startswith("error: LS207: too few records")
+
+
+def test_plan_shows_what_was_begun_in_the_run_directory(stages, source, tmp_path, capsys):  # noqa: F811
+    given = ("--input", source, "--output", tmp_path / "out", "--dp", "--dp-batch-size", "150", "--epochs", "2")
+    assert "begun here before" not in planned(capsys, *given)
+    plan = plan_privacy(TensorFlowConfig(dp=True, dp_batch_size=150, epochs=2), 3000)
+    record_in_ledger(tmp_path / "out" / "private" / SPENT_FILE, SPENT_FILE, "earlier", plan)
+    assert "begun here before 1 trainings on 'spent.json' spent epsilon" in planned(capsys, *given)
 
 
 def test_plan_warns(stages, source, capsys):  # noqa: F811

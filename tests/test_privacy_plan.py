@@ -19,8 +19,8 @@ from model.privacy_checks import (
     vocabulary_mode,
     warnings_of,
 )
-from model.privacy_plan import expected_batch_size, plan_privacy, write_privacy
-from model.privacy_statement import not_covered, shown_epsilon, statement, statement_text
+from model.privacy_plan import expected_batch_size, plan_privacy
+from model.privacy_statement import not_covered, shown_epsilon, statement, statement_text, write_privacy
 from model.settings import private_default
 
 N = 2_000

@@ -191,6 +191,20 @@ def test_draws_from_the_public_seed_are_found_out(tmp_path, monkeypatch):
     assert np.corrcoef(one, other)[0, 1] > 0.99
 
 
+def test_the_optimizer_sees_the_noised_gradient_and_nothing_else(tmp_path, monkeypatch):
+    """Adam keeps moments: were they of raw gradients, its steps would tell of them. Where the release is 0, nothing moves."""
+    monkeypatch.setattr(private_training, "noised_sum", lambda sums, **_: [tf.zeros_like(part) for part in sums])
+    trainer = _trainer(tmp_path, replace(PLAN, sample_rate=1.0))
+    before = _weights(trainer)
+    trainer._resume()
+    for _ in range(3):
+        trainer.run_step(0)
+        trainer.state.total_steps += 1
+    assert distance(before, _weights(trainer)) == 0
+    moments = [variable for variable in trainer.optimizer.variables if "momentum" in variable.path]
+    assert moments and all(not np.any(moment.numpy()) for moment in moments)
+
+
 CANARY = [VOCAB - 1] * SEQ
 
 
