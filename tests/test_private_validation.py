@@ -86,7 +86,7 @@ def test_one_user_moves_the_sum_by_at_most_the_clip(model):
     owners = np.arange(len(BASE)) + 10
     for most in (1, 3):
         without = _validation(model, BASE, index_of(owners, most)).clipped_sum()
-        more = [*BASE, *[ADVERSARIES[0]] * 4]
+        more = [*BASE, *[ADVERSARIES[1]] * 4]
         with_user = _validation(model, more, index_of(np.array([*owners, *[1] * 4]), most)).clipped_sum()
         assert 0.99 * 2.5 < with_user - without <= 2.5
 
