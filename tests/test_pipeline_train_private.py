@@ -13,8 +13,10 @@ from linesmith import TensorFlowConfig
 from model import private_training
 from model.errors import DataError, InterruptedRunError
 from model.privacy_ledger import read_ledger
+from model.public_prior import UNLIKELY
 from model.trained_model import load_weights, read_model_info
 from pipelines import train as train_stage
+from pipelines import train_private
 from pipelines.generate import generate
 from pipelines.tokenize import tokenize
 from pipelines.train import train
@@ -57,6 +59,8 @@ def test_a_private_run_from_interruption_to_statement(tokenized, monkeypatch):
     states = []
 
     def stop_after_the_first_epoch(trainer):
+        begins = trainer.model.logits.bias.numpy()
+        assert (begins[2 + ord("a")], begins[2 + 0xC3]) == (0, UNLIKELY)  # what is known of any text
         trainer.hooks = type(trainer.hooks)(
             on_step=states.append, on_epoch=trainer.hooks.on_epoch, stop_requested=lambda: len(states) == 5
         )
@@ -98,6 +102,12 @@ def test_a_private_run_from_interruption_to_statement(tokenized, monkeypatch):
     manifest = json.loads((run / "model" / "manifest.json").read_text())
     assert "validation records" not in manifest["counts"]
     assert manifest["best"]["loss"] is manifest["best"]["val_loss"] is None
+
+
+def test_a_callback_is_warned_of():
+    config = TensorFlowConfig(dp=True, epoch_callback=print)
+    assert any("voids the privacy claim" in text for text in train_private._early_stopping(config))
+    assert train_private._early_stopping(TensorFlowConfig(dp=True, dp_validation="noised")) == []
 
 
 def test_an_unfinished_training_of_other_settings_makes_room_under_overwrite(tokenized, tmp_path):
