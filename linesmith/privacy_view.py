@@ -23,7 +23,7 @@ from model.records import VALIDATION_SHARE
 _STEP_EFFICIENCY = 0.5
 _PROCESS_BYTES = 900 * 2**20  # Python with TensorFlow and Keras loaded
 _EPOCHS_SHOWN = 8
-HARD = 2.0  # noise over signal above which a model hardly learns; see "What privacy costs" in docs/privacy.md
+HARD = 2.0  # noise over signal that advice is given above: 1.5 still made a usable model ("What privacy costs", docs/privacy.md)
 _VOCABULARIES = {
     "bytes": "bytes, public: costs nothing",
     "public_file": "bytes, and a file that is named as public: costs nothing",
@@ -124,7 +124,7 @@ def noise_over_signal(config: TensorFlowConfig, plan: PrivacyPlan, vocab_size: i
     parameters = _weights(config, vocab_size) + vocab_size * config.embedding_dim
     ratio = plan.noise_multiplier * math.sqrt(parameters) / plan.expected_batch_size
     advice = (
-        f"; above {HARD:g} little is learnt: more {plan.unit}s, a larger --dp-batch-size, a smaller network or more epsilon help"
+        f"; above {HARD:g} expect to learn less: more {plan.unit}s, a larger --dp-batch-size, a smaller network or more epsilon help"
         if ratio > HARD
         else ""
     )

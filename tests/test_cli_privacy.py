@@ -179,9 +179,9 @@ def test_plan_shows_what_validation_costs(stages, source, capsys):  # noqa: F811
 
 def test_plan_says_when_noise_drowns_the_signal(stages, source, capsys):  # noqa: F811
     given = ("--input", source, "--dp", "--dp-batch-size", "20", "--epochs", "4")
-    assert "little is learnt" in planned(capsys, *given, "--dp-target-epsilon", "0.5")
+    assert "expect to learn less" in planned(capsys, *given, "--dp-target-epsilon", "0.5")
     small = ("--rnn-units", "8", "--embedding-dim", "8", "--rnn-layers", "1", "--dp-target-epsilon", "30")
-    assert "little is learnt" not in planned(capsys, *given, *small)
+    assert "expect to learn less" not in planned(capsys, *given, *small)
     config = TensorFlowConfig(dp=True, rnn_units=8, embedding_dim=4, rnn_layers=1, dp_batch_size=100)
     plan = plan_privacy(config.replace(dp_noise_multiplier=2.0), 3000)
     weights = 10 * 4 + 4 * 8 * (4 + 8) + 8 * 10
