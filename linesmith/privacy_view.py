@@ -124,7 +124,7 @@ def noise_over_signal(config: TensorFlowConfig, plan: PrivacyPlan, vocab_size: i
     parameters = _weights(config, vocab_size) + vocab_size * config.embedding_dim
     ratio = plan.noise_multiplier * math.sqrt(parameters) / plan.expected_batch_size
     advice = (
-        f"; above {HARD:g} expect to learn less: more {plan.unit}s, a larger --dp-batch-size, a smaller network or more epsilon help"
+        f"; expect to learn less above {HARD:g}: more {plan.unit}s, a larger sample, a smaller network or more epsilon help"
         if ratio > HARD
         else ""
     )
