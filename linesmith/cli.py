@@ -151,6 +151,18 @@ def _doctor(
     return show_checks(console.results(), smoke=not quick)
 
 
+@app.command("export")
+def _export(
+    output: Annotated[str, typer.Option("--output", help="The run directory.")],
+    archive: Annotated[str, typer.Option("--archive", help="The .zip file to write.")],
+    debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks and the libraries' logs.")] = False,
+) -> int:
+    """Pack what may leave the run directory: model, tokenizer, synthetic records and the privacy statement. Never raw data."""
+    from pipelines.export import export
+
+    return _show(export(output, archive))
+
+
 @app.command("demo")
 def _demo(
     output: Annotated[str, typer.Option("--output", help="The run directory to make.")] = "demo-out",

@@ -14,6 +14,7 @@ from rich.markup import escape
 
 from model.config import MOOT, Stage, fields, stage_of
 from model.privacy_settings import PrivacySettings
+from model.settings import private_default
 
 PANELS: dict[str, str] = {
     "run": "Input and run directory",
@@ -92,7 +93,12 @@ def kind_of(info: FieldInfo) -> str:
 
 def default_text(info: FieldInfo) -> str:
     """The default in words a person reads; empty where there is none."""
-    default = info.default
+    text = _shown(info.default)
+    private = private_default(info)
+    return text if private is None else f"{text}; with dp {_shown(private)}"
+
+
+def _shown(default: Any) -> str:
     if default is None:
         return ""
     if isinstance(default, bool):

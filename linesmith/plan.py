@@ -6,6 +6,7 @@ import glob
 import math
 import os
 from collections.abc import Sequence
+from typing import Any
 
 from rich.console import Console
 from rich.table import Table
@@ -14,9 +15,11 @@ from linesmith.options import PANELS, panel_of
 from linesmith.summary import human_bytes, human_count
 from model import preflight
 from model.config import TensorFlowConfig, fields
-from model.errors import DataError, ParameterError
+from model.errors import DataError, ParameterError, TooFewRecordsError
+from model.files import read_json
 from model.manifest import read_manifest
-from model.privacy_checks import vocabulary_mode
+from model.privacy_checks import key_field_number, vocabulary_mode
+from model.privacy_ledger import SPENT_FILE
 from model.run_dir import RunDirectory, run_directory, workspace
 
 _STAGES = ("tokenize", "train", "generate")
@@ -59,9 +62,20 @@ def resolved(config: TensorFlowConfig, beam_args: Sequence[str] = ()) -> dict[st
         else f"end the run only below a valid rate of {config.min_valid_rate:g}",
     }
     if config.dp:  # a choice by the raw loss would not be covered by the claim
-        facts |= {"best epoch by": "none: the last step's weights are used", "early stopping": "at the privacy budget"}
-        facts["weights to generate with"] = config.checkpoint or "last"
+        facts |= _private_choices(config)
     return facts | (_learnt(config) if config.checkpoint_dir is not None else {})
+
+
+def _private_choices(config: TensorFlowConfig) -> dict[str, str]:
+    """What stopping and choosing go by in a private run."""
+    if config.dp_validation == "budget":
+        return {
+            "best epoch by": "none: the last step's weights are used",
+            "early stopping": "at the privacy budget",
+            "weights to generate with": config.checkpoint or "last",
+        }
+    source = {"noised": "a noised loss", "public_file": "a public file"}[config.dp_validation]
+    return {"best epoch by": f"val_loss of {source}"}
 
 
 def input_files(config: TensorFlowConfig) -> dict[str, int | None]:
@@ -133,18 +147,53 @@ def _vocabulary(config: TensorFlowConfig) -> str:
 
 def _privacy(config: TensorFlowConfig, files: dict[str, int | None]) -> dict[str, str]:
     """The privacy plan over the training data that lie there, or over as many records as the input seems to hold."""
-    from linesmith.privacy_view import estimated_records, privacy_facts
+    from linesmith import privacy_view as view
     from model.privacy_plan import plan_privacy
 
-    manifest = read_manifest(run_directory(config).training_data) if config.checkpoint_dir is not None else None
-    counts = manifest["counts"] if manifest is not None else None
-    records = counts["splits"]["train"]["records"] if counts is not None else estimated_records(config, files)
-    if records is None:
-        return {"plan": "unknown before tokenize has counted the records; run tokenize, then plan again"}
-    facts = privacy_facts(config, plan_privacy(config, records), 258 if counts is None else counts["vocab_size"])
-    if counts is None:
-        facts["training records"] = f"about {records:,}, from the lines of the input; the run counts them exactly"
-    return facts
+    run = run_directory(config) if config.checkpoint_dir is not None else None
+    manifest = read_manifest(run.training_data) if run is not None else None
+    if run is not None and manifest is not None:
+        counts = manifest["counts"]
+        units, vocabulary = _tokenized_units(config, run, counts), counts["vocab_size"]
+        statistics = run.training_data / "statistics.json"
+        known = read_json(statistics, "the statistics") if statistics.is_file() else {}
+        longer = view.longer_than_rows(known, config.seq_length)
+    else:
+        lines = view.look_at_lines(config, files) if files else None
+        if lines is None:
+            return {"plan": "unknown before tokenize has counted the records; run tokenize, then plan again"}
+        units, vocabulary = view.expected_records(config, lines.count), 258
+        longer = lines.longer / lines.count if lines.count else None
+    if units == 0:
+        raise TooFewRecordsError(
+            "LS207: too few records: none is left to train on. Give more lines, or set --no-validation-split and "
+            "--holdout-fraction 0.",
+            code="LS207",
+        )
+    plan = plan_privacy(config, units)
+    facts = view.privacy_facts(config, plan, vocabulary)
+    if manifest is None:
+        facts[f"training {plan.unit}s"] = (
+            f"about {units:,}, from the lines of the input; the run counts them exactly"
+            if plan.unit == "record"
+            else f"at most {units:,}, the lines of the input; the run counts the users, and fewer need more noise"
+        )
+    spent = None if run is None else run.raw / SPENT_FILE
+    if spent is not None and spent.is_file():
+        facts["begun here before"] = view.ledger_fact(str(spent), SPENT_FILE, plan)
+    number = sum(name.startswith("warning") for name in facts)
+    return facts | {f"warning {number + i}": text for i, text in enumerate(view.row_warnings(config, longer), 1)}
+
+
+def _tokenized_units(config: TensorFlowConfig, run: RunDirectory, counts: dict[str, Any]) -> int:
+    """Records, or users, on the training side of training data that are there."""
+    if key_field_number(config) is None:
+        return int(counts["splits"]["train"]["records"])
+    from model.users import build_user_index
+
+    files = sorted(run.training_data.glob("train-*.tfrecord.gz"))
+    expected = counts["splits"]["train"]["records"]
+    return len(build_user_index(files, per_user=config.dp_records_per_user, expected=expected))
 
 
 def _split(config: TensorFlowConfig) -> str:

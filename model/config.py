@@ -19,7 +19,7 @@ from pydantic.fields import FieldInfo
 from model.errors import ParameterError
 from model.generation_settings import GenerationSettings
 from model.privacy_settings import PrivacySettings
-from model.settings import MOOT, Stage, setting, stage_of
+from model.settings import MOOT, Stage, private_default, setting, stage_of
 
 __all__ = ["METRICS", "MOOT", "Stage", "TensorFlowConfig", "fields", "nearest_setting", "stage_of"]
 
@@ -119,22 +119,22 @@ class TensorFlowConfig(GenerationSettings, PrivacySettings):
     )
 
     # train
-    epochs: int = setting("train", 100, "Most passes over the training records.", ge=0)
+    epochs: int = setting("train", 100, "Most passes over the training records.", with_dp=30, ge=0)
     early_stopping: bool = setting("train", True, "Stop when the best-model metric no longer improves.")
     early_stopping_patience: int = setting("train", 5, "Epochs without improvement before stopping.", ge=0)
     early_stopping_min_delta: float = setting("train", 0.001, "Least change that counts as improvement.", ge=0)
     best_model_metric: str | None = setting(
         "train", None, "val_loss, loss, val_accuracy or accuracy; default val_loss, or loss without a validation split."
     )
-    batch_size: int = setting("train", 64, "Rows in a training batch.", ge=1)
+    batch_size: int = setting("train", 64, "Rows in a training batch.", with_dp=512, ge=1)
     buffer_size: int = setting("train", 10000, "Accepted and without effect: " + MOOT["buffer_size"] + ".", ge=1)
     seq_length: int = setting("train", 100, "Tokens in a training row.", ge=1)
-    embedding_dim: int = setting("train", 256, "Width of the token embedding.", ge=1)
-    rnn_units: int = setting("train", 256, "Units of each LSTM layer.", ge=1)
-    rnn_layers: int = setting("train", 2, "LSTM layers.", ge=1, le=16)
-    dropout_rate: float = setting("train", 0.2, "Dropout after each LSTM layer.", ge=0, lt=1)
+    embedding_dim: int = setting("train", 256, "Width of the token embedding.", with_dp=64, ge=1)
+    rnn_units: int = setting("train", 256, "Units of each LSTM layer.", with_dp=128, ge=1)
+    rnn_layers: int = setting("train", 2, "LSTM layers.", with_dp=1, ge=1, le=16)
+    dropout_rate: float = setting("train", 0.2, "Dropout after each LSTM layer.", with_dp=0.0, ge=0, lt=1)
     rnn_initializer: str = setting("train", "glorot_uniform", "Keras initializer of the recurrent weights.")
-    learning_rate: float = setting("train", 0.01, "Adam's learning rate at the start.", gt=0)
+    learning_rate: float = setting("train", 0.01, "Adam's learning rate at the start.", with_dp=0.03, gt=0)
     learning_rate_schedule: Literal["auto", "linear", "constant"] = setting(
         "train",
         "auto",
@@ -154,12 +154,17 @@ class TensorFlowConfig(GenerationSettings, PrivacySettings):
             super().__init__(**settings)
         except ValidationError as error:
             raise ParameterError(_explain(error, settings), code="LS101") from None
+        if self.dp:  # defaults of private training; none of them becomes something that was said
+            for name, field in fields().items():
+                if name not in self.model_fields_set and private_default(field) is not None:
+                    self.__dict__[name] = private_default(field)
 
     @field_validator(
         "input_data_path",
         "checkpoint_dir",
         "start_strings_file",
         "dp_public_vocabulary",
+        "dp_public_validation",
         "privacy_ledger",
         mode="before",
     )
@@ -195,9 +200,9 @@ class TensorFlowConfig(GenerationSettings, PrivacySettings):
                 raise ValueError("the same name is given twice")
         return value
 
-    @field_validator("checkpoint", mode="before")
+    @field_validator("checkpoint", "privacy_key_field", mode="before")
     @classmethod
-    def _epoch_number(cls, value: Any) -> Any:
+    def _number_as_text(cls, value: Any) -> Any:
         return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
 
     @field_validator("best_model_metric")

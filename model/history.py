@@ -12,6 +12,7 @@ from model.files import write_bytes
 
 HISTORY_FILE = "model_history.csv"
 COLUMNS = ("epoch", "loss", "accuracy", "val_loss", "val_accuracy", "epsilon", "delta", "best")
+SOURCE = "val_source"  # a last column, where validation is not that of the raw validation records
 
 
 @dataclass(frozen=True)
@@ -24,6 +25,7 @@ class EpochState:
         val_accuracy, val_loss: over the validation tokens.
         batch: training steps of this epoch that were run.
         epsilon, delta: privacy spent so far, with differential privacy only.
+        val_source: what val_loss is, with differential privacy only: 'noised' (charged noise is in it) or 'public file'.
     """
 
     epoch: int
@@ -34,6 +36,7 @@ class EpochState:
     batch: int | None = None
     epsilon: float | None = None
     delta: float | None = None
+    val_source: str | None = None
 
     def metric(self, name: str) -> float | None:
         """loss, accuracy, val_loss or val_accuracy."""
@@ -49,9 +52,11 @@ def write_history(path: str | Path, states: Sequence[EpochState], best_epoch: in
     """Write the history atomically, numbers unrounded; exactly the row of `best_epoch` has best = 1."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(COLUMNS)
+    sources = any(state.val_source is not None for state in states)
+    writer.writerow([*COLUMNS, SOURCE] if sources else COLUMNS)
     for state in states:
         numbers = [getattr(state, name) for name in COLUMNS[1:-1]]
         row = [state.epoch, *("" if number is None else repr(number) for number in numbers)]
-        writer.writerow([*row, int(state.epoch == best_epoch)])
+        last = [state.val_source or ""] if sources else []
+        writer.writerow([*row, int(state.epoch == best_epoch), *last])
     write_bytes(path, text.getvalue().encode("utf-8"))

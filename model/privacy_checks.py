@@ -11,7 +11,8 @@ from model.errors import DataError, ParameterError
 
 _LIBRARIES = ("dp_accounting", "tensorflow_privacy", "tensorflow_probability")
 # Settings of tokenize that the claim depends on.
-_CLAIMED = ("dp_vocabulary", "dp_public_vocabulary", "dp_vocabulary_noise", "max_lines")
+_CLAIMED = ("dp_vocabulary", "dp_public_vocabulary", "dp_vocabulary_noise", "max_lines", "privacy_key_field")
+WIDE_CLIP = 1.0  # a clipping norm above this clips nothing
 LOW_NOISE = 0.3  # a noise multiplier below this gives an epsilon in the dozens within an epoch or two
 
 
@@ -59,6 +60,78 @@ def check_settings(config: TensorFlowConfig) -> None:
             f"--vocab-size {config.vocab_size} learns pieces from private records. Leave it out (bytes: public, free), or "
             "accept a vocabulary that the claim does not cover with --dp-vocabulary raw.",
         )
+    _check_users(config)
+    _check_validation(config)
+
+
+def _check_users(config: TensorFlowConfig) -> None:
+    number = key_field_number(config)
+    if number is None:
+        if config.dp_records_per_user != 1:
+            raise _error(
+                "LS301",
+                f"--dp-records-per-user {config.dp_records_per_user} needs --privacy-key-field, which says whose a record is.",
+            )
+        return
+    if config.field_delimiter is None:
+        raise _error(
+            "LS301",
+            f"--privacy-key-field {config.privacy_key_field} needs --field-delimiter: a record without fields does not say "
+            "whose it is.",
+        )
+    if config.columns is not None and number >= len(config.columns):
+        raise _error(
+            "LS301",
+            f"--privacy-key-field {number} is not one of the {len(config.columns)} columns, which are numbered from 0.",
+        )
+    if vocabulary_mode(config) == "dp_characters":
+        raise _error(
+            "LS301",
+            "--dp-vocabulary dp_characters with --privacy-key-field: it lets each record speak for some characters, and a "
+            "user with many records would speak for more. Use bytes or public_file.",
+        )
+    if config.dp_adaptive_clip and config.dp_records_per_user > 1:
+        raise _error(
+            "LS301",
+            f"--dp-adaptive-clip with --dp-records-per-user {config.dp_records_per_user}: it compares with the number of "
+            "records in a sample, which is not public. Leave one of them out.",
+        )
+
+
+def _check_validation(config: TensorFlowConfig) -> None:
+    mode = config.dp_validation
+    if (mode == "public_file") != (config.dp_public_validation is not None):
+        raise _error(
+            "LS301",
+            f"--dp-validation public_file and --dp-public-validation go together; found {mode} and "
+            f"{config.dp_public_validation!r}.",
+        )
+    if mode == "noised" and not config.validation_split:
+        raise _error(
+            "LS301", "--dp-validation noised measures the validation records; it needs validation_split: true."
+        )
+    if mode == "noised" and (config.best_model_metric or "val_loss") == "val_accuracy":
+        raise _error("LS301", "--dp-validation noised measures val_loss only; --best-model-metric is val_accuracy.")
+
+
+def key_field_number(config: TensorFlowConfig) -> int | None:
+    """Number, from 0, of the field that names the user; None where records are protected one by one.
+
+    Raises:
+        ParameterError: LS301, it is neither a number nor one of the columns.
+    """
+    field = config.privacy_key_field
+    if not config.dp or field is None:
+        return None
+    if field.isdecimal():
+        return int(field)
+    if field in (config.columns or ()):
+        return (config.columns or []).index(field)
+    raise _error(
+        "LS301",
+        f"--privacy-key-field '{field}' is neither a field's number, from 0, nor one of --columns "
+        f"({', '.join(config.columns) if config.columns else 'none are given'}).",
+    )
 
 
 def check_libraries(config: TensorFlowConfig) -> None:
@@ -108,23 +181,23 @@ def check_training_data(config: TensorFlowConfig, tokenized_with: Mapping[str, A
             )
 
 
-def check_records(config: TensorFlowConfig, records: int) -> None:
-    """Refuse what the number of training records rules out.
+def check_units(config: TensorFlowConfig, units: int) -> None:
+    """Refuse what the number of training records, or of their users, rules out.
 
     Raises:
         ParameterError: LS303 an expected batch larger than the data, LS304 a delta that one record outweighs.
     """
-    if config.dp_batch_size is not None and config.dp_batch_size > records:
+    what = "training records" if key_field_number(config) is None else "users with training records"
+    if config.dp_batch_size is not None and config.dp_batch_size > units:
         raise _error(
             "LS303",
-            f"--dp-batch-size {config.dp_batch_size} is more than the {records} training records; "
-            f"give at most {records}, or leave it out.",
+            f"--dp-batch-size {config.dp_batch_size} is more than the {units} {what}; give at most {units}, or leave it out.",
         )
-    if config.dp_delta * records >= 1:
+    if config.dp_delta * units >= 1:
         raise _error(
             "LS304",
-            f"--dp-delta {config.dp_delta:g} is not below 1/{records}, one over the training records: publishing a record "
-            f"at random would already satisfy it. Give at most {0.1 / records:.1g}.",
+            f"--dp-delta {config.dp_delta:g} is not below 1/{units}, one over the {what}: publishing one of them at random "
+            f"would already satisfy it. Give at most {0.1 / units:.1g}.",
         )
 
 
@@ -143,6 +216,12 @@ def warnings_of(config: TensorFlowConfig) -> list[str]:
         told.append(
             f"dp_noise_multiplier {noise:g} gives no meaningful protection: a single epoch already spends an epsilon of "
             "dozens or hundreds. Leave it out, or set dp_target_epsilon (8 or less)."
+        )
+    if config.dp and config.dp_l2_norm_clip > WIDE_CLIP and not config.dp_adaptive_clip:
+        told.append(
+            f"dp_l2_norm_clip {config.dp_l2_norm_clip:g} is several times a record's gradient norm (usually 0.1 to 1, since its "
+            "loss is divided by seq_length): nothing is clipped, and there is as many times the noise that would do. Leave it "
+            "out, or set about 0.1."
         )
     if config.dp and vocabulary_mode(config) == "raw":
         told.append("the vocabulary is learnt from the raw records: the privacy claim does not cover what it reveals")

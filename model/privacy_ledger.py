@@ -23,6 +23,7 @@ from model.manifest import check_format_version
 from model.privacy_plan import PrivacyPlan
 
 FORMAT_VERSION = 1
+SPENT_FILE = "spent.json"  # a run directory's own ledger, in RUN/private; overwriting the run leaves it. Its data set is its name
 
 
 @dataclass(frozen=True)
@@ -79,7 +80,7 @@ def record_in_ledger(
     entry = LedgerEntry(
         run=run,
         begun=datetime.now(UTC).isoformat(timespec="seconds"),
-        events=plan.events(plan.planned_steps),
+        events=plan.all_events(),
         delta=plan.delta,
         epsilon=plan.epsilon,
         unsafe_key=unsafe_key,

@@ -1,16 +1,20 @@
 """One object owns sampler, clipping, noise and accountant, so that nobody can pair a shuffle with a Poisson epsilon.
 
-Words. A *step* draws each of the N training records independently with probability q, clips each drawn record's gradient
-to norm C, adds Gaussian noise of standard deviation z·C to the sum and divides by E[B] = q·N. N, q, E[B] and the number of
-steps are fixed before training and are public. The *claim* is the epsilon at the planned steps; it does not shrink when
-training happens to end earlier, since that may depend on the data.
+Words. A *unit* is what the claim protects: one record, or one user with at most k of its records. A *step* draws each of
+the N units on the training side independently with probability q, clips each drawn record's gradient to norm C/k, so that a
+unit contributes at most C, adds Gaussian noise of standard deviation z·C to the sum and divides by E[B] = q·N. N, q, E[B] and
+the number of steps are fixed before training and are public. The *claim* is the epsilon at the planned steps; it does not
+shrink when training happens to end earlier, since that may depend on the data.
+
+Parts. The hash split puts each unit on one side, whatever else is there. A unit on the training side is seen by the steps, one
+on the validation side by noised evaluations, either by a noised vocabulary: the claim is the larger of both sides' epsilon.
 """
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
-from pathlib import Path
+from typing import Literal
 
 from model.accounting import (
     GaussianEvent,
@@ -23,11 +27,12 @@ from model.accounting import (
 )
 from model.config import TensorFlowConfig
 from model.errors import ParameterError
-from model.files import write_bytes, write_json
-from model.privacy_checks import check_records, check_settings, vocabulary_mode
-from model.privacy_statement import GENERATOR, STATEMENT_FILE, TEXT_FILE, statement, statement_text
+from model.privacy_checks import check_settings, check_units, key_field_number, vocabulary_mode
+from model.records import VALIDATION_SHARE
 
-_AIM_STEPS = 2000  # of a run whose batch size is ours to choose: fewer steps need less noise each, more learn more
+# Of a run whose batch size is ours to choose: fewer steps need less noise each, more learn more.
+_AIM_STEPS, _SMALLEST = 1000, 256
+_OLD_BATCH = 64  # what a given noise has always gone with
 _CLIP_LEARNING_RATE = 0.2  # of the clipping norm, geometric (Andrew et al. 2021)
 
 
@@ -47,25 +52,47 @@ class AdaptiveClip:
 
 
 @dataclass(frozen=True)
+class NoisedLoss:
+    """Evaluations on the validation side, each a Gaussian mechanism on the sum of its units' losses.
+
+    Attributes:
+        noise_multiplier: standard deviation of the noise over `loss_clip`.
+        loss_clip: L, the most that a unit contributes, in nats a token.
+        evaluations: how many are permitted.
+        expected_units: the public divisor: N times what the validation side is expected to have of the training side.
+    """
+
+    noise_multiplier: float
+    loss_clip: float
+    evaluations: int
+    expected_units: float
+
+
+@dataclass(frozen=True)
 class PrivacyPlan:
     """Everything that private training may do, decided before it begins.
 
     Attributes:
-        records: N, the training records; treated as public.
-        sample_rate: q, each record's independent chance to be in a step.
+        units: N, the training records, or the users that have any; treated as public.
+        sample_rate: q, each unit's independent chance to be in a step.
         expected_batch_size: E[B] = q·N, the divisor of every noised sum; never the size of the draw.
         noise_multiplier: z, standard deviation of the noise over the clipping norm.
-        l2_norm_clip: C, or where adaptive clipping begins.
+        l2_norm_clip: C, what one unit contributes at most, or where adaptive clipping begins.
         delta: of the claim, in total.
         planned_steps: the last permitted step.
         steps_per_epoch: 1/q, rounded up.
         adaptive_clip: None: the norm is fixed.
         seq_length: tokens of a record that are trained on; a record's loss is divided by it.
         vocabulary: where the vocabulary comes from.
-        other_events: what was or will be released beside the steps: a noised vocabulary.
+        other_events: what was or will be released about every unit beside the steps: a noised vocabulary.
+        unit: what is protected.
+        records_per_unit: k, most records of a unit; each is clipped to C/k.
+        unit_field: the field that names the user, as it was given.
+        validation: noised evaluations; None: no raw record is evaluated.
+        validation_by: what early stopping goes by, as `dp_validation` names it.
     """
 
-    records: int
+    units: int
     sample_rate: float
     expected_batch_size: float
     noise_multiplier: float
@@ -80,6 +107,11 @@ class PrivacyPlan:
     target_epsilon: float | None = None
     max_epsilon: float | None = None
     other_events: tuple[GaussianEvent, ...] = ()
+    unit: Literal["record", "user"] = "record"
+    records_per_unit: int = 1
+    unit_field: str | None = None
+    validation: NoisedLoss | None = None
+    validation_by: str = "budget"
 
     @property
     def effective_noise(self) -> float:
@@ -88,50 +120,74 @@ class PrivacyPlan:
             return self.noise_multiplier
         return combined_noise(self.noise_multiplier, 2 * self.adaptive_clip.count_noise)
 
-    def events(self, steps: int) -> tuple[GaussianEvent, ...]:
-        """What has been released after so many steps."""
+    @property
+    def planned_evaluations(self) -> int:
+        """The last permitted noised evaluation; 0 without them."""
+        return 0 if self.validation is None else self.validation.evaluations
+
+    def training_events(self, steps: int) -> tuple[GaussianEvent, ...]:
+        """What has been released about a unit on the training side after so many steps."""
         return (GaussianEvent(self.effective_noise, steps, self.sample_rate), *self.other_events)
 
-    def epsilon_at(self, steps: int) -> float:
-        """Epsilon spent after so many steps, other releases included; unrounded, infinite without noise."""
-        return epsilon(self.events(steps), self.delta)
+    def validation_events(self, evaluations: int) -> tuple[GaussianEvent, ...]:
+        """What has been released about a unit on the validation side after so many evaluations."""
+        if self.validation is None:
+            return self.other_events
+        return (GaussianEvent(self.validation.noise_multiplier, evaluations), *self.other_events)
+
+    def all_events(self) -> tuple[GaussianEvent, ...]:
+        """All that is planned, the sides added up: what a ledger enters, where a later training may split otherwise."""
+        evaluations = self.validation_events(self.planned_evaluations)[: 0 if self.validation is None else 1]
+        return (*self.training_events(self.planned_steps), *evaluations)
+
+    def epsilon_at(self, steps: int, evaluations: int = 0) -> float:
+        """Epsilon spent after so many steps and evaluations, other releases included: the larger of both sides'.
+
+        Unrounded, infinite without noise.
+        """
+        sides = (self.training_events(steps), self.validation_events(evaluations))
+        return max(epsilon(side, self.delta) for side in sides)
 
     @property
     def epsilon(self) -> float:
-        """The claim: at the planned steps, whether or not training reaches them."""
-        return self.epsilon_at(self.planned_steps)
+        """The claim: at the planned steps and evaluations, whether or not training reaches them."""
+        return self.epsilon_at(self.planned_steps, self.planned_evaluations)
+
+    @property
+    def _sides(self) -> tuple[tuple[GaussianEvent, ...], ...]:
+        return self.training_events(self.planned_steps), self.validation_events(self.planned_evaluations)
 
     @property
     def rdp_epsilon(self) -> float:
         """The second opinion on the claim, by Renyi accounting."""
-        return rdp_epsilon(self.events(self.planned_steps), self.delta)
+        return max(rdp_epsilon(side, self.delta) for side in self._sides)
 
     @property
     def accountant(self) -> str:
         """Which accountant the claim is from: 'PLD', or 'RDP' above an epsilon of 50."""
-        return by(self.events(self.planned_steps), self.delta)
+        return by(max(self._sides, key=lambda side: rdp_epsilon(side, self.delta)), self.delta)
 
 
-def plan_privacy(config: TensorFlowConfig, records: int) -> PrivacyPlan:
-    """The plan of a private run over so many training records.
+def plan_privacy(config: TensorFlowConfig, units: int) -> PrivacyPlan:
+    """The plan of a private run over so many training records, or over so many users that have any.
 
     Args:
         config: with `dp`.
-        records: N, the records on the training side; treated as public.
+        units: N, the records, or with `privacy_key_field` the users, on the training side; treated as public.
 
     Raises:
         ParameterError: LS106 a library is missing, LS301 … LS305 settings that contradict each other or the data, LS302
             an epsilon that cannot be met.
     """
     check_settings(config)
-    check_records(config, records)
-    batch = expected_batch_size(config, records)
-    rate, per_epoch = batch / records, math.ceil(records / batch)
+    check_units(config, units)
+    batch = expected_batch_size(config, units)
+    rate, per_epoch = batch / units, math.ceil(units / batch)
     total = max(1, config.epochs) * per_epoch
     other = vocabulary_events(config)
     noise, clip = _noise(config, rate, batch, total, other)
     plan = PrivacyPlan(
-        records=records,
+        units=units,
         sample_rate=rate,
         expected_batch_size=float(batch),
         noise_multiplier=noise,
@@ -146,40 +202,21 @@ def plan_privacy(config: TensorFlowConfig, records: int) -> PrivacyPlan:
         target_epsilon=config.target_epsilon,
         max_epsilon=config.dp_max_epsilon,
         other_events=other,
+        unit="record" if key_field_number(config) is None else "user",
+        records_per_unit=config.dp_records_per_user,
+        unit_field=config.privacy_key_field,
+        validation_by=config.dp_validation,
     )
-    return _within_ceiling(plan)
+    return _with_validation(config, _within_ceiling(plan))
 
 
-def expected_batch_size(config: TensorFlowConfig, records: int) -> int:
-    """E[B]: as set; else `batch_size` where the noise is given; else what makes about 2,000 steps, at most N."""
+def expected_batch_size(config: TensorFlowConfig, units: int) -> int:
+    """E[B]: as set; else, where the noise is given, `batch_size`; else what makes about 1,000 steps; at most N."""
     if config.dp_batch_size is not None:
         return config.dp_batch_size
-    aim = 0 if config.target_epsilon is None else round(records * config.epochs / _AIM_STEPS)
-    return min(records, max(config.batch_size, aim))
-
-
-def write_privacy(
-    model_dir: Path,
-    plan: PrivacyPlan,
-    steps_done: int,
-    *,
-    unsafe_key: bool,
-    stopped: str | None = None,
-    generator: str = GENERATOR,
-) -> None:
-    """Write `privacy.json` and the same in plain words beside it, each atomically.
-
-    Args:
-        model_dir: RUN/model.
-        plan: the plan that was trained by.
-        steps_done: steps that were charged, those lost in a crash included.
-        unsafe_key: draws came from a fixed key.
-        stopped: why training ended; None while it is unfinished.
-        generator: what samples and noise are drawn with, in words.
-    """
-    facts = statement(plan, steps_done, unsafe_key=unsafe_key, stopped=stopped, generator=generator)
-    write_json(model_dir / STATEMENT_FILE, facts)
-    write_bytes(model_dir / TEXT_FILE, statement_text(facts).encode("utf-8"))
+    if config.target_epsilon is None:
+        return min(units, config.batch_size if "batch_size" in config.model_fields_set else _OLD_BATCH)
+    return min(units, max(_SMALLEST, round(units * config.epochs / _AIM_STEPS)))
 
 
 def vocabulary_events(config: TensorFlowConfig) -> tuple[GaussianEvent, ...]:
@@ -224,3 +261,34 @@ def _within_ceiling(plan: PrivacyPlan) -> PrivacyPlan:
             code="LS302",
         )
     return replace(plan, planned_steps=last)
+
+
+def _with_validation(config: TensorFlowConfig, plan: PrivacyPlan) -> PrivacyPlan:
+    """The plan with its noised evaluations, one an epoch, where they are asked for.
+
+    Noise that is not given is the least with which the validation side costs no more than the training side: the two sides
+    share no unit, so the claim stays what it was.
+
+    Raises:
+        ParameterError: LS302, noise that is given makes the claim pass the target or the ceiling.
+    """
+    evaluations = math.ceil(plan.planned_steps / plan.steps_per_epoch)
+    if config.dp_validation != "noised" or evaluations == 0:
+        return plan
+    spent = plan.epsilon
+    noise = config.dp_validation_noise
+    if noise is None and math.isinf(spent):
+        noise = 0.0
+    elif noise is None:
+        noise = calibrate_noise(spent, plan.delta, lambda z: [GaussianEvent(z, evaluations), *plan.other_events])
+    share = VALIDATION_SHARE / (1 - VALIDATION_SHARE - config.holdout_fraction)
+    loss = NoisedLoss(noise, config.dp_validation_loss_clip, evaluations, plan.units * share)
+    measured = replace(plan, validation=loss)
+    limit = min(plan.target_epsilon or math.inf, plan.max_epsilon or math.inf)
+    if measured.epsilon > max(limit, spent):
+        raise ParameterError(
+            f"LS302: --dp-validation-noise {noise:g} spends {measured.epsilon:.4g} on the validation records in {evaluations} "
+            f"evaluations, more than the {limit:g} that is allowed. Leave it out to have it found. Nothing was spent.",
+            code="LS302",
+        )
+    return measured

@@ -14,12 +14,28 @@ from model.settings import setting
 
 DEFAULT_TARGET = 8.0  # epsilon, where neither noise nor target is set
 Vocabulary = Literal["bytes", "dp_characters", "public_file", "raw"]
+Validation = Literal["budget", "public_file", "noised"]
 
 
 class PrivacySettings(BaseModel):
-    """Differential privacy: one record (one line) is protected, against its being added or removed."""
+    """Differential privacy: one record (one line), or one user, is protected against being added or removed."""
 
-    dp: bool = setting("train", False, "Train with differential privacy; the unit is one record.")
+    dp: bool = setting(
+        "train", False, "Train with differential privacy; the unit is one record, or one user with privacy_key_field."
+    )
+    privacy_key_field: str | None = setting(
+        "tokenize",
+        None,
+        "Protect users instead of records: the number (from 0) or the name in columns of the field that says whose record "
+        "it is. Records without it are rejected.",
+        min_length=1,
+    )
+    dp_records_per_user: int = setting(
+        "train",
+        1,
+        "With privacy_key_field: most records of a user that are trained on, each clipped to the norm over this number.",
+        ge=1,
+    )
     dp_target_epsilon: float | None = setting(
         "train",
         None,
@@ -36,13 +52,16 @@ class PrivacySettings(BaseModel):
         "train", None, "Noise over clipping norm, instead of a target. 0: no privacy at all.", ge=0
     )
     dp_l2_norm_clip: float = setting(
-        "train", 3.0, "Largest gradient norm of one record; where adaptive clipping begins.", gt=0
+        "train",
+        0.1,
+        "Largest gradient norm of one record, whose loss is divided by seq_length; where adaptive clipping begins.",
+        gt=0,
     )
     dp_batch_size: int | None = setting(
         "train",
         None,
-        "Records expected in a step's Poisson sample (batch_size is only what is computed at once); unset: batch_size "
-        "where the noise is given, otherwise what makes about 2,000 steps of the run.",
+        "Records expected in a step's Poisson sample (batch_size is only what is computed at once); unset: where the noise "
+        "is given, batch_size if that is given, too, or 64; otherwise what makes about 1,000 steps of the run, at least 256.",
         ge=1,
     )
     dp_optimizer: Literal["adam", "sgd"] = setting("train", "adam", "What is done with the noised gradient.")
@@ -50,6 +69,25 @@ class PrivacySettings(BaseModel):
         "train", False, "Move the clipping norm to a quantile of the records' gradient norms, at a charged cost."
     )
     dp_clip_quantile: float = setting("train", 0.5, "The quantile that adaptive clipping aims at.", gt=0, lt=1)
+    dp_validation: Validation = setting(
+        "train",
+        "budget",
+        "What early stopping and the best epoch go by. budget: nothing, training ends with its steps. public_file: the loss "
+        "on dp_public_validation, free. noised: the loss on the validation records, noised and charged.",
+    )
+    dp_public_validation: str | None = setting(
+        "train", None, "For public_file: a public text, one record a line, in the form of the records."
+    )
+    dp_validation_noise: float | None = setting(
+        "train",
+        None,
+        "For noised: noise of one evaluation over dp_validation_loss_clip; unset: as little as keeps all evaluations within "
+        "what training costs.",
+        gt=0,
+    )
+    dp_validation_loss_clip: float = setting(
+        "train", 4.0, "For noised: most that one record's loss, in nats a token, counts for.", gt=0
+    )
     dp_vocabulary: Vocabulary | None = setting(
         "tokenize",
         None,

@@ -4,9 +4,10 @@ A step draws its sample, sums the clipped gradients of its records over as many 
 once, divides by the plan's expected batch size and hands the result to the optimizer. Samples, dropout and noise come from
 one secret key; nothing else that a step computes leaves it.
 
-Charging. A step is written down as charged before its sample is drawn. A resumed training has a fresh key: the steps since
-its last checkpoint are drawn anew and charged again, so the figure never falls and no release is ever made twice with
-different noise. Only with the unsafe fixed key are they the same releases over again, and charged once.
+Charging. A step is written down as charged before its sample is drawn, a noised evaluation before it is made. A resumed
+training has a fresh key: what followed its last checkpoint is drawn anew and charged again, so the figure never falls and no
+release is ever made twice with different noise. Only with the unsafe fixed key are they the same releases over again, and
+charged once.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from model.checkpoints import has_checkpoint
 from model.config import TensorFlowConfig
 from model.dp_noise import dropout_mask, noise_seeds, noised_sum, standard_normal
 from model.dp_sgd import ClippedSum, clipped_sum
+from model.early_stopping import better, stale
 from model.errors import DataError
 from model.files import read_json, write_json
 from model.history import EpochState
@@ -30,10 +32,12 @@ from model.language_model import LanguageModel
 from model.poisson import physical_batches, poisson_sample
 from model.prefetch import prefetched
 from model.privacy_plan import AdaptiveClip, PrivacyPlan
+from model.private_validation import NoisedValidation, PublicValidation
 from model.rows import Batch
 from model.secret_key import SecretKey
 from model.token_store import TokenStore
 from model.training_loop import Progress, TrainingLoop
+from model.users import UserIndex
 
 CHARGED_FILE = "charged-steps.json"
 
@@ -41,26 +45,42 @@ CHARGED_FILE = "charged-steps.json"
 class PrivateTrainer(TrainingLoop):
     """Trains one model on one token store with differential privacy.
 
-    Loss and accuracy are not measured: they depend on records in ways that the plan does not charge. The latest epoch is
-    the best one; training ends with the planned steps, by the clock or on request, never because of what the data said.
+    Training loss and accuracy are not measured: they depend on records in ways that the plan does not charge. Without a
+    validation of public or noised losses the latest epoch is the best one, and training ends with the planned steps, by the
+    clock or on request, never because of what the data said.
 
     Args:
         config: settings of the run. `batch_size` is the physical batch: it bounds memory and changes no result.
         model: from `build_model`.
         train: training records.
-        plan: sampler, clipping, noise and budget, made for that many records.
+        plan: sampler, clipping, noise and budget, made for that many records or users.
+        users: whose the training records are, where the plan's unit is a user.
+        validation: validation records, where the plan has noised evaluations; with whose they are.
+        public: public records, where early stopping goes by them.
         places: directory, resume_directory, history_path, identity, hooks and clock, as `TrainingLoop` takes them.
     """
 
     def __init__(
-        self, config: TensorFlowConfig, model: LanguageModel, train: TokenStore, plan: PrivacyPlan, **places: Any
+        self,
+        config: TensorFlowConfig,
+        model: LanguageModel,
+        train: TokenStore,
+        plan: PrivacyPlan,
+        *,
+        users: UserIndex | None = None,
+        validation: tuple[TokenStore, UserIndex | None] | None = None,
+        public: TokenStore | None = None,
+        **places: Any,
     ) -> None:
-        if plan.records != len(train):
+        self.users, self._units = users, len(train) if users is None else len(users)
+        if plan.units != self._units or (plan.unit == "user") != (users is not None):
             raise ValueError(
-                f"the plan is for {plan.records} records, there are {len(train)}: its rate would be another"
+                f"the plan is for {plan.units} {plan.unit}s, there are {self._units}: its rate would be another"
             )
         kinds = {"adam": keras.optimizers.Adam, "sgd": keras.optimizers.SGD}
-        super().__init__(config, model, train, kinds[plan.optimizer](config.learning_rate), metric=None, **places)
+        measured = plan.validation is not None or public is not None
+        metric = _metric(config, public is not None) if measured else None
+        super().__init__(config, model, train, kinds[plan.optimizer](config.learning_rate), metric=metric, **places)
         self.plan = plan
         fixed = config.dp_unsafe_fixed_key
         self._repeatable = fixed is not None
@@ -78,6 +98,12 @@ class PrivateTrainer(TrainingLoop):
             ],
         )
         self._update = tf.function(self._noise_and_apply)
+        shape = {"batch_size": config.batch_size, "seq_length": plan.seq_length}
+        self._public = None if public is None else PublicValidation(model, public, **shape)
+        self._noised: NoisedValidation | None = None
+        if plan.validation is not None and validation is not None:
+            store, whose = validation
+            self._noised = NoisedValidation(model, store, plan.validation, self._key, users=whose, **shape)
 
     # -- the loop's questions
 
@@ -94,10 +120,21 @@ class PrivateTrainer(TrainingLoop):
             return "diverged"
         if self.state.epoch >= self.config.epochs:
             return "epochs"
-        return "budget" if self._next_charge() > self.plan.planned_steps else None
+        if self._next_charge() > self.plan.planned_steps:
+            return "budget"
+        config = self.config
+        if self.metric is None or not config.early_stopping:
+            return None
+        values = [entry.metric(self.metric) for entry in self.state.history]
+        waited = stale(values, self.metric, config.early_stopping_min_delta)
+        return "patience" if waited >= max(1, config.early_stopping_patience) else None
 
     def is_best(self, entry: EpochState) -> bool:
-        return all(np.isfinite(array).all() for array in self.weights().values())
+        state = self.state
+        if not all(np.isfinite(array).all() for array in self.weights().values()):
+            return False
+        best = None if state.best_epoch is None else state.history[state.best_epoch]
+        return self.metric is None or better(entry, best, self.metric)
 
     def share_done(self, steps: int) -> float:
         state = self.state
@@ -105,10 +142,22 @@ class PrivateTrainer(TrainingLoop):
         return done / max(1, self.plan.planned_steps)
 
     def measure(self) -> EpochState:
-        """Epsilon spent so far and delta; nothing that depends on single records."""
+        """Epsilon spent so far, delta, and a validation loss that is public or charged; nothing else of the records."""
         state = self.state
-        spent = self.plan.epsilon_at(state.charged_steps)
-        return EpochState(epoch=state.epoch, batch=state.step, epsilon=spent, delta=self.plan.delta)
+        loss = accuracy = source = None
+        if self._public is not None:
+            (loss, accuracy), source = self._public.measure(), "public file"
+        elif self._noised is not None and self._charge_evaluation():
+            loss, source = self._noised.measure(state.epoch), "noised"
+        return EpochState(
+            epoch=state.epoch,
+            batch=state.step,
+            val_loss=loss,
+            val_accuracy=accuracy,
+            epsilon=self.plan.epsilon_at(state.charged_steps, state.charged_evaluations),
+            delta=self.plan.delta,
+            val_source=source,
+        )
 
     def progress(self, steps: int) -> Progress:
         state = self.state
@@ -123,7 +172,8 @@ class PrivateTrainer(TrainingLoop):
         """Charge, draw, clip, noise, apply. `index` names nothing: a step is known by its number since the beginning."""
         self._charge()
         step, plan = self.state.total_steps, self.plan
-        ranks = poisson_sample(len(self.train), plan.sample_rate, self._key.seed("sample", step))
+        drawn = poisson_sample(self._units, plan.sample_rate, self._key.seed("sample", step))
+        ranks = drawn if self.users is None else self.users.records_of(drawn)
         parts = physical_batches(self.train, ranks, batch_size=self.config.batch_size, seq_length=plan.seq_length)
         sums = [tf.zeros(variable.shape, variable.dtype) for variable in self.model.trainable_variables]
         whole = 0
@@ -131,6 +181,7 @@ class PrivateTrainer(TrainingLoop):
             part = self._clipped(batch, self._dropout_seeds(step, number))
             sums = [total + more for total, more in zip(sums, part.gradients, strict=True)]
             whole += int(part.whole)
+            self.state.left_out += int(part.broken)
         self._update(sums, tf.constant(noise_seeds(self._key, step, len(sums)), tf.int64))
         if plan.adaptive_clip is not None:
             self._adapt(plan.adaptive_clip, whole - len(ranks) / 2, step)
@@ -146,7 +197,9 @@ class PrivateTrainer(TrainingLoop):
             for layer, lstm in enumerate(self.model.lstms)
         ]
         variables = self.model.trainable_variables
-        return clipped_sum(variables, rows, masks, clip=self.clip.value, seq_length=self.plan.seq_length)
+        # A unit of k records contributes at most C, each of them at most C/k.
+        clip = self.clip.value / self.plan.records_per_unit
+        return clipped_sum(variables, rows, masks, clip=clip, seq_length=self.plan.seq_length)
 
     def _noise_and_apply(self, sums: list[Any], seeds: Any) -> None:
         noised = noised_sum(sums, clip=self.clip.value, noise_multiplier=self.plan.noise_multiplier, seeds=seeds)
@@ -185,15 +238,28 @@ class PrivateTrainer(TrainingLoop):
             raise DataError(
                 f"LS302: step {charged} would pass the planned {self.plan.planned_steps}; nothing was drawn."
             )
-        write_json(self._charged_path, {"charged_steps": charged})
-        self.state.charged_steps = charged
+        self._write_charges(charged, self.state.charged_evaluations)
 
-    def charged_on_disk(self) -> int:
-        """Steps that earlier starts of this training were charged."""
+    def _charge_evaluation(self) -> bool:
+        """Write the next noised evaluation down as charged; False where the plan permits no more."""
+        state = self.state
+        again = state.charged_evaluations
+        charged = max(again, state.epoch + 1) if self._repeatable else again + 1
+        if charged > self.plan.planned_evaluations:
+            return False
+        self._write_charges(state.charged_steps, charged)
+        return True
+
+    def _write_charges(self, steps: int, evaluations: int) -> None:
+        write_json(self._charged_path, {"charged_steps": steps, "charged_evaluations": evaluations})
+        self.state.charged_steps, self.state.charged_evaluations = steps, evaluations
+
+    def charged_on_disk(self) -> tuple[int, int]:
+        """Steps and noised evaluations that earlier starts of this training were charged."""
         if not self._charged_path.is_file():
-            return 0
+            return 0, 0
         stored = read_json(self._charged_path, "the count of charged steps of an unfinished private training")
-        return int(stored["charged_steps"])
+        return int(stored["charged_steps"]), int(stored.get("charged_evaluations", 0))
 
     @property
     def _charged_path(self) -> Path:
@@ -212,12 +278,18 @@ class PrivateTrainer(TrainingLoop):
                     f"LS206: '{self._charged_path}', the count of charged steps of an unfinished private training, is missing: "
                     "what was spent cannot be known. Restore it, or begin anew with --overwrite."
                 )
-            self.state.charged_steps = max(self.state.charged_steps, self.charged_on_disk())
+            state, (steps, evaluations) = self.state, self.charged_on_disk()
+            state.charged_steps = max(state.charged_steps, steps)
+            state.charged_evaluations = max(state.charged_evaluations, evaluations)
         else:
             # From here on there is a checkpoint, so that no step is charged to a training that is then forgotten.
-            self.state.charged_steps = self.charged_on_disk()
-            write_json(self._charged_path, {"charged_steps": self.state.charged_steps})
+            self._write_charges(*self.charged_on_disk())
             self._save()
+
+
+def _metric(config: TensorFlowConfig, public: bool) -> str:
+    """val_loss, or val_accuracy where it was asked for and is measured; training's own loss never is."""
+    return "val_accuracy" if public and config.best_model_metric == "val_accuracy" else "val_loss"
 
 
 def _tensors(batch: Batch) -> dict[str, Any]:

@@ -6,6 +6,7 @@ Everything here is a pure function of the line, so that two passes over the inpu
 from __future__ import annotations
 
 import codecs
+import csv
 import hashlib
 import re
 from dataclasses import dataclass
@@ -13,10 +14,12 @@ from functools import cached_property
 from typing import NamedTuple
 
 from model.config import TensorFlowConfig
+from model.gen_text import split_fields
+from model.privacy_checks import key_field_number
 from model.tokenizers.base import FIELD_BREAK
 
-ENCODING, EMPTY, TOO_LONG = "encoding", "empty", "too_long"
-REASONS = (ENCODING, EMPTY, TOO_LONG)
+ENCODING, EMPTY, TOO_LONG, NO_USER = "encoding", "empty", "too_long", "no_user"
+REASONS = (ENCODING, EMPTY, TOO_LONG, NO_USER)
 SPLITS = ("train", "validation", "holdout")
 TRAIN, VALIDATION, HOLDOUT = range(3)
 VALIDATION_SHARE = 0.2
@@ -40,12 +43,42 @@ class Digest(NamedTuple):
 
 def digest_of(text: bytes) -> Digest:
     """Digest of a record's UTF-8 text. The run's seed is left out: a holdout record stays one when the seed changes."""
-    content = hashlib.blake2b(text, digest_size=24, person=b"linesmith.record").digest()
+    return _digest(text, b"linesmith.record")
+
+
+def _digest(content: bytes, kind: bytes) -> Digest:
+    content = hashlib.blake2b(content, digest_size=24, person=kind).digest()
     return Digest(
         int.from_bytes(content[:8], "big", signed=True),
         int.from_bytes(content[8:16], "big"),
         64 - int.from_bytes(content[16:], "big").bit_length(),
     )
+
+
+def user_of(text: str, field: int, delimiter: str, quoted: bool = False) -> Digest | None:
+    """Digest of whose record this is, or None where the record does not say.
+
+    Spaces around the value do not count: two spellings of one user that are taken for one are protected together, two
+    that are taken for two are not.
+
+    Args:
+        text: the record.
+        field: number of the field that holds the user, from 0.
+        delimiter: what separates fields.
+        quoted: delimiters inside double quotes do not.
+
+    Example:
+        >>> user_of("7, ann ,x", 1, ",") == user_of("8,ann", 1, ","), user_of("9", 1, ","), user_of("9, ", 1, ",")
+        (True, None, None)
+    """
+    try:
+        values = split_fields(text, delimiter, quoted)
+    except csv.Error:  # a quoted field beyond the csv module's limit
+        return None
+    value = values[field].strip() if field < len(values) else ""
+    if not value:
+        return None
+    return _digest(value.encode("utf-8", "surrogatepass"), b"linesmith.user")
 
 
 @dataclass(frozen=True)
@@ -107,16 +140,19 @@ class RecordFormat:
         max_line_len: most characters of a record.
         delimiter: what separates fields, or None.
         quoted: delimiters inside double quotes do not separate.
+        user_field: number of the field, from 0, that says whose record it is; None where records are protected one by one.
     """
 
     encoding: str = "utf-8"
     max_line_len: int = 2048
     delimiter: str | None = None
     quoted: bool = False
+    user_field: int | None = None
 
     @classmethod
     def of(cls, config: TensorFlowConfig) -> RecordFormat:
-        return cls(config.encoding, config.max_line_len, config.field_delimiter, config.quoted)
+        number = key_field_number(config)
+        return cls(config.encoding, config.max_line_len, config.field_delimiter, config.quoted, number)
 
     @cached_property
     def newline(self) -> bytes:

@@ -17,10 +17,23 @@ MOOT = {
 }
 
 
-def setting(stage: Stage, default: Any, description: str, **bounds: Any) -> Any:
-    """A field of a settings class; `bounds` are pydantic's (ge, gt, le, lt, min_length, exclude)."""
-    extra: dict[str, Any] = {"stage": stage}
+def setting(stage: Stage, default: Any, description: str, *, with_dp: Any = None, **bounds: Any) -> Any:
+    """A field of a settings class; `bounds` are pydantic's (ge, gt, le, lt, min_length, exclude).
+
+    Args:
+        stage: whose output it shapes.
+        default: the value of who says nothing.
+        description: for help and reference.
+        with_dp: the default of private training, where it is another one.
+    """
+    extra: dict[str, Any] = {"stage": stage} | ({} if with_dp is None else {"with_dp": with_dp})
     return Field(default, description=description, json_schema_extra=extra, **bounds)
+
+
+def private_default(field: FieldInfo) -> Any:
+    """The default of private training, where it is another one; None where it is not."""
+    extra = field.json_schema_extra
+    return extra.get("with_dp") if isinstance(extra, dict) else None
 
 
 def stage_of(field: FieldInfo) -> str:

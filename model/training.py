@@ -12,6 +12,7 @@ import tensorflow as tf
 
 from model import rows
 from model.config import TensorFlowConfig
+from model.early_stopping import better, stale
 from model.history import EpochState
 from model.language_model import LanguageModel, token_losses
 from model.prefetch import prefetched
@@ -137,48 +138,18 @@ class Trainer(TrainingLoop):
     def is_best(self, entry: EpochState) -> bool:
         state = self.state
         best = state.history[state.best_epoch] if state.best_epoch is not None else None
-        return _better(entry, best, self._metric)
+        return better(entry, best, self._metric)
 
     def reason_to_stop(self) -> str | None:
         config, history = self.config, self.state.history
         values = [entry.metric(self._metric) for entry in history]
         if values[-1] is not None and not math.isfinite(values[-1]):
             return "diverged"
-        stale = _stale(values, self._metric, config.early_stopping_min_delta)
-        if config.early_stopping and stale >= max(1, config.early_stopping_patience):
+        waited = stale(values, self._metric, config.early_stopping_min_delta)
+        if config.early_stopping and waited >= max(1, config.early_stopping_patience):
             return "patience"
         return "epochs" if self.state.epoch >= config.epochs else None
 
 
 def _tensors(batch: rows.Batch) -> dict[str, Any]:
     return {name: tf.constant(array) for name, array in batch.as_dict().items()}
-
-
-def _better(entry: EpochState, best: EpochState | None, metric: str) -> bool:
-    value = entry.metric(metric)
-    if best is None:
-        return True
-    if value is None or math.isnan(value):
-        return False
-    reference = best.metric(metric)
-    if reference is None or math.isnan(reference):
-        return True
-    return value > reference if metric.endswith("accuracy") else value < reference
-
-
-def _stale(values: list[float | None], metric: str, min_delta: float) -> int:
-    """Epochs since the metric last improved by at least `min_delta`.
-
-    Example:
-        >>> _stale([2.0, 1.5, 1.4999, 1.6], "val_loss", 0.001)
-        2
-    """
-    sign = 1.0 if metric.endswith("accuracy") else -1.0
-    best, stale = -math.inf, 0
-    for value in values:
-        gain = sign * value if value is not None else -math.inf
-        if gain > best + min_delta or best == -math.inf:
-            best, stale = gain, 0
-        else:
-            stale += 1
-    return stale

@@ -43,6 +43,8 @@ class TrainingState:
         total_steps: steps since the beginning.
         sums: loss, right predictions and tokens of the running epoch; unused in private training.
         charged_steps: steps that privacy was spent on, those included that a crash took back; 0 without privacy.
+        charged_evaluations: likewise, noised evaluations.
+        left_out: records of private training whose gradient was not finite, once for each step; not to be released.
         elapsed: seconds of training, earlier starts of the same run included.
         history: one entry for each finished epoch.
         best_epoch: the one that the metric prefers; None before the first.
@@ -54,6 +56,8 @@ class TrainingState:
     total_steps: int = 0
     sums: list[float] = field(default_factory=lambda: [0.0, 0.0, 0.0])
     charged_steps: int = 0
+    charged_evaluations: int = 0
+    left_out: int = 0
     elapsed: float = 0.0
     history: list[EpochState] = field(default_factory=list)
     best_epoch: int | None = None

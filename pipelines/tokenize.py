@@ -23,6 +23,7 @@ from model.errors import DataError, TooFewRecordsError
 from model.files import read_json, replace_directory, sha256_file, sha256_tree, write_json
 from model.input_plan import Unit, plan_units, renumber
 from model.manifest import read_manifest, write_manifest
+from model.privacy_checks import key_field_number
 from model.records import SPLITS, RecordFormat, Splitter
 from model.run_dir import RunDirectory, locked, refuse_complete, run_directory, workspace
 from pipelines.fitting import fit
@@ -196,7 +197,8 @@ class _Stage:
         statistics = read_json(data / STATISTICS, "the statistics")
         head = {name: totals[name] for name in ("lines", "accepted", "rejected", "splits")}
         write_json(data / STATISTICS, {**head, "columns": columns, **statistics})
-        write_data_schema(data / "schema.pbtxt")
+        users = key_field_number(self.config)
+        write_data_schema(data / "schema.pbtxt", users is not None)
         manifest = {
             "settings": {"seed": self.config.seed, **self.config.stage_settings("tokenize")},
             "input_data_path": self.config.input_data_path,
@@ -204,7 +206,7 @@ class _Stage:
             "runner": runner_name(self.options),
             "columns": columns,
             "tokenizer_digest": tokenizer.digest,
-            "data_digest": _data_digest(tokenizer, totals),
+            "data_digest": _data_digest(tokenizer, totals, users),
             "counts": {**totals, "vocab_size": tokenizer.total_vocab_size},
             "outputs": {
                 "tokenizer": sha256_tree(self.scratch / "tokenizer"),
@@ -289,9 +291,11 @@ def _totals(counts: list[RangeCount], results: list[UnitResult]) -> dict[str, An
     }
 
 
-def _data_digest(tokenizer: Tokenizer, totals: dict[str, Any]) -> str:
-    """Digest of the records, by split, as the tokenizer sees them; not of shards or their order."""
+def _data_digest(tokenizer: Tokenizer, totals: dict[str, Any], user_field: int | None) -> str:
+    """Digest of the records, by split, as the tokenizer sees them, and of what makes a user; not of shards or their order."""
     content = {"tokenizer": tokenizer.digest, "splits": totals["splits"]}
+    if user_field is not None:
+        content["user_field"] = user_field
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 

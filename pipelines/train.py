@@ -119,10 +119,12 @@ def _trainer(
     vocab = tokenizer.total_vocab_size
     with replicas.scope(strategy):
         network = build_model(config, vocab)
-    train_store = _store(space, data, "train", vocab)
     places = {"directory": space.model / CHECKPOINTS, "history_path": space.history, "identity": identity}
     if config.dp:
-        return train_private.private_trainer(config, network, train_store, space, report, **places)
+        return train_private.private_trainer(
+            config, network, tokenizer, lambda side: _store(space, data, side, vocab), space, report, **places
+        )
+    train_store = _store(space, data, "train", vocab)
     validation = _store(space, data, "validation", vocab)
     if config.validation_split and len(validation) == 0:
         report.notices.append("no record fell on the validation side; the training loss picks the best epoch")

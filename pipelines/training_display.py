@@ -76,7 +76,10 @@ class TrainingDisplay:
 
     def on_epoch(self, state: EpochState, is_best: bool) -> None:
         numbers = [f"{name} {value:.4f}" for name in _SHOWN if (value := getattr(state, name)) is not None]
-        better = is_best and state.epsilon is None  # in private training the latest is the best, whatever it is worth
+        if state.val_source is not None:
+            numbers.append(f"validation is {state.val_source}")
+        # Without validation the latest epoch of private training is the best, whatever it is worth.
+        better = is_best and (state.epsilon is None or state.val_loss is not None)
         _log.info("epoch %d: %s%s", state.epoch, ", ".join(numbers), " (best so far)" if better else "")
         self._write_events(state)
         if self._config.epoch_callback is not None:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import pickle
+import re
+from pathlib import Path
 
 import numpy as np
 import pytest
 import tensorflow as tf
 
+from model import dp_noise
 from model.dp_noise import KeyedGaussianSumQuery, dropout_mask, noise_seeds, noised_sum
 from model.secret_key import SecretKey
 
@@ -53,6 +56,18 @@ def test_noise_differs_by_step_variable_and_key_and_by_nothing_else():
     for other in (_noise(step=1), _noise(key="18")):
         correlation = np.corrcoef(_flat(first), _flat(other))[0, 1]
         assert abs(correlation) < 6 / np.sqrt(_flat(first).size)
+
+
+def test_nothing_sets_a_global_seed():
+    """Draws that follow from a seed of the whole process would be known to whoever knows the run's settings."""
+    root = Path(dp_noise.__file__).parent.parent
+    sources = [
+        path for room in ("model", "pipelines", "transforms", "linesmith") for path in (root / room).rglob("*.py")
+    ]
+    setters = re.compile(r"\b(set_seed|set_random_seed|random\.seed)\(")
+    assert len(sources) > 80
+    assert [str(path) for path in sources if setters.search(path.read_text("utf-8"))] == []
+    assert setters.search("tf.random.set_seed(0)") and setters.search("np.random.seed(0)")  # it can fail
 
 
 def test_noise_is_added_to_the_sum_and_charged_as_its_event():

@@ -13,8 +13,10 @@ from linesmith import TensorFlowConfig
 from model import private_training
 from model.errors import DataError, InterruptedRunError
 from model.privacy_ledger import read_ledger
+from model.public_prior import UNLIKELY
 from model.trained_model import load_weights, read_model_info
 from pipelines import train as train_stage
+from pipelines import train_private
 from pipelines.generate import generate
 from pipelines.tokenize import tokenize
 from pipelines.train import train
@@ -57,6 +59,8 @@ def test_a_private_run_from_interruption_to_statement(tokenized, monkeypatch):
     states = []
 
     def stop_after_the_first_epoch(trainer):
+        begins = trainer.model.logits.bias.numpy()
+        assert (begins[2 + ord("a")], begins[2 + 0xC3]) == (0, UNLIKELY)  # what is known of any text
         trainer.hooks = type(trainer.hooks)(
             on_step=states.append, on_epoch=trainer.hooks.on_epoch, stop_requested=lambda: len(states) == 5
         )
@@ -103,6 +107,12 @@ def test_a_private_run_from_interruption_to_statement(tokenized, monkeypatch):
     assert manifest["best"]["loss"] is manifest["best"]["val_loss"] is None
 
 
+def test_a_callback_is_warned_of():
+    config = TensorFlowConfig(dp=True, epoch_callback=print)
+    assert any("voids the privacy claim" in text for text in train_private._early_stopping(config))
+    assert train_private._early_stopping(TensorFlowConfig(dp=True, dp_validation="noised")) == []
+
+
 def test_an_unfinished_training_of_other_settings_makes_room_under_overwrite(tokenized, tmp_path):
     """Both its weights and its private state go: half of it left would be another run's charge."""
     config = _config(tokenized, overwrite=True, checkpoint_dir=str(tmp_path))
@@ -133,16 +143,18 @@ def _released(directory) -> dict[str, bytes]:
     return files
 
 
-def _whole_run(directory, monkeypatch, odd: str) -> dict[str, bytes]:
-    """Tokenize, train and generate over records of which one is given; no record is drawn, and noise is the same."""
+def _whole_run(directory, monkeypatch, odd: dict[int, str], **settings) -> dict[str, bytes]:
+    """Tokenize, train and generate over records of which some are given; no record is drawn, and noise is the same."""
     directory.mkdir()
     lines = [f"{i % 7},{'ab' * (i % 5)},{i}" for i in range(40)]
-    lines[17] = odd
+    for number, text in odd.items():
+        lines[number] = text
     (directory / "in.txt").write_text("\n".join(lines) + "\n")
     monkeypatch.chdir(directory)
     changes = {"dp_unsafe_fixed_key": "1", "validation_split": False, "holdout_fraction": 0, "epochs": 1}
-    config = _config(directory, input_data_path="in.txt", checkpoint_dir="run", privacy_ledger=None, **changes)
-    config = config.replace(gen_lines=5, max_invalid=10**6)
+    places = {"input_data_path": "in.txt", "checkpoint_dir": "run", "privacy_ledger": None}
+    config = _config(directory, **places, **changes, **settings)
+    config = config.replace(gen_lines=5, max_invalid=10**6, output_format=["text", "avro"])
     monkeypatch.setattr(private_training, "poisson_sample", lambda *_: np.empty(0, np.int64))
     tokenize(config)
     train(config)
@@ -152,11 +164,11 @@ def _whole_run(directory, monkeypatch, odd: str) -> dict[str, bytes]:
 
 def test_one_record_changes_no_releasable_file_and_generation_needs_only_the_model(tmp_path, monkeypatch):
     """With sampling off and the noise repeated, all that is left is what leaks beside the mechanism."""
-    plain = _whole_run(tmp_path / "plain", monkeypatch, "3,abab,17")
-    odd = _whole_run(tmp_path / "odd", monkeypatch, "Žižkov\t" + "0123456789" * 60)
+    plain = _whole_run(tmp_path / "plain", monkeypatch, {})
+    odd = _whole_run(tmp_path / "odd", monkeypatch, {17: "Žižkov\t" + "0123456789" * 60})
     assert plain.keys() == odd.keys()
     assert [name for name in plain if plain[name] != odd[name]] == []
-    assert any(name.startswith("synthetic/") for name in plain)
+    assert any(name.startswith("synthetic/") and name.endswith(".avro") for name in plain)
 
     run = tmp_path / "odd" / "run"
     for path in run.iterdir():
@@ -166,3 +178,53 @@ def test_one_record_changes_no_releasable_file_and_generation_needs_only_the_mod
     texts = {name: content for name, content in _released(run).items() if name.endswith(".txt") and "synthetic" in name}
     assert texts == {name: odd[name] for name in texts}
     assert texts
+
+
+def test_one_user_changes_no_releasable_file(tmp_path, monkeypatch):
+    """All that a user says is changed: more fields, more characters, another length; only who it is stays."""
+    settings = {"privacy_key_field": "0", "field_delimiter": ",", "dp_records_per_user": 2, "dp_batch_size": 3}
+    settings |= {"dp_delta": 1e-2}
+    plain = _whole_run(tmp_path / "plain", monkeypatch, {}, **settings)
+    changed = {i: f"3,Žižkov,{i},{'0123456789' * 60}" for i in range(3, 40, 7)}
+    odd = _whole_run(tmp_path / "odd", monkeypatch, changed, **settings)
+    assert plain.keys() == odd.keys()
+    assert [name for name in plain if plain[name] != odd[name]] == []
+    counts = json.loads((tmp_path / "odd" / "run" / "private" / "training_counts.json").read_text())
+    assert (counts["users"], counts["taking_part"], counts["beyond_records_per_user"]) == (7, 14, 26)
+    assert counts["cut_at_seq_length"] == 6
+    report = json.loads(plain["model/manifest.json"])["counts"]
+    assert report["users"] == 7
+    assert "records" not in report  # how many records the users have is not public
+
+
+def test_overwriting_forgets_nothing_that_was_spent(tokenized, tmp_path, monkeypatch):
+    """Interrupted, begun anew with other settings, complete, overwritten: each training counts, a resumed one once."""
+    run = tmp_path / "run"
+    shutil.copytree(tokenized / "run" / "private" / "training_data", run / "private" / "training_data")
+    shutil.copytree(tokenized / "run" / "tokenizer", run / "tokenizer")
+
+    def told(**changes):
+        config = _config(tokenized, checkpoint_dir=str(run), privacy_ledger=None, **changes)
+        notices = []
+        with contextlib.suppress(InterruptedRunError):
+            notices = [notice for notice in train(config).notices if notice.startswith("PRIVACY")]
+        facts = json.loads((run / "model" / "privacy.json").read_text())
+        words = (run / "model" / "privacy.txt").read_text()
+        assert ("BEFORE THIS ONE" in words) == (facts["earlier_trainings"]["count"] > 0)
+        return facts, notices
+
+    for _ in range(2):  # begun, and resumed
+        with monkeypatch.context() as patch:
+            patch.setattr(train_stage, "_interruptible", lambda: contextlib.nullcontext(lambda: True))
+            facts, notices = told()
+        assert (facts["earlier_trainings"]["count"], notices) == (0, [])
+    facts, notices = told(overwrite=True, rnn_units=6)
+    assert facts["earlier_trainings"]["count"] == len(notices) == 1
+    assert facts["earlier_trainings"]["epsilon_with_this"] > facts["epsilon"]
+    assert "epsilon" in notices[0] and "1 trainings" in notices[0]
+    # Complete, and overwritten with the same settings: a training of its own. Its data lie beside the old model.
+    shutil.copytree(run / "private" / "training_data", run / ".next" / "private" / "training_data")
+    shutil.copytree(run / "tokenizer", run / ".next" / "tokenizer")
+    facts, notices = told(overwrite=True, rnn_units=6)
+    assert facts["earlier_trainings"]["count"] == 2
+    assert len(read_ledger(run / "private" / "spent.json", "spent.json")) == 3

@@ -96,8 +96,8 @@ def _enter(path, number):
     class Plan:
         planned_steps, delta, epsilon = 1, DELTA, 1.0
 
-        def events(self, steps):
-            return (Event(1.0 + number, steps, 0.5),)
+        def all_events(self):
+            return (Event(1.0 + number, 1, 0.5),)
 
     record_in_ledger(path, "rides", str(number), Plan())
 

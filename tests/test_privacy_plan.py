@@ -8,7 +8,7 @@ import math
 import pytest
 
 from model.accounting import GaussianEvent, combined_noise, epsilon
-from model.config import TensorFlowConfig
+from model.config import TensorFlowConfig, fields
 from model.config_io import from_settings, save_params
 from model.errors import DataError, ParameterError
 from model.privacy_checks import (
@@ -19,8 +19,9 @@ from model.privacy_checks import (
     vocabulary_mode,
     warnings_of,
 )
-from model.privacy_plan import expected_batch_size, plan_privacy, write_privacy
-from model.privacy_statement import not_covered, shown_epsilon, statement, statement_text
+from model.privacy_plan import expected_batch_size, plan_privacy
+from model.privacy_statement import not_covered, shown_epsilon, statement, statement_text, write_privacy
+from model.settings import private_default
 
 N = 2_000
 
@@ -107,10 +108,11 @@ def test_the_batch_size_that_is_ours_to_choose():
     def auto(records, **settings):
         return expected_batch_size(TensorFlowConfig(dp=True, **settings), records)
 
-    assert auto(20_000, epochs=100) == 1000  # about 2,000 steps
-    assert auto(20_000, epochs=2) == 64
+    assert auto(20_000, epochs=50) == 1000  # about 1,000 steps
+    assert auto(20_000, epochs=2) == auto(20_000, epochs=2, batch_size=64) == 256
     assert auto(50, epochs=100) == 50
     assert auto(20_000, epochs=100, dp_noise_multiplier=1.0) == 64  # what such a setting has always meant
+    assert auto(20_000, epochs=100, dp_noise_multiplier=1.0, batch_size=100) == 100
     assert auto(20_000, dp_batch_size=7) == 7
 
 
@@ -186,6 +188,29 @@ def test_a_default_vocabulary_size_is_no_choice(tmp_path):
     assert TensorFlowConfig().as_dict()["dp_vocabulary"] is None
 
 
+def test_private_training_has_defaults_of_its_own_and_honours_what_is_said(tmp_path):
+    plain, private = TensorFlowConfig(), TensorFlowConfig(dp=True)
+    changed = {
+        name: (getattr(plain, name), getattr(private, name))
+        for name in fields()
+        if getattr(plain, name) != getattr(private, name)
+    }
+    assert set(changed) == {"dp", *(name for name, info in fields().items() if private_default(info) is not None)}
+    assert (private.dropout_rate, private.rnn_layers, private.dp_l2_norm_clip) == (0.0, 1, 0.1)
+    # None of them counts as said: a copy without privacy has the plain ones, one with it the private ones.
+    assert private.replace(dp=False) == plain
+    assert plain.replace(dp=True) == private
+    old = {"dp": True, "rnn_units": 256, "rnn_layers": 2, "dropout_rate": 0.2, "dp_l2_norm_clip": 3.0, "batch_size": 64}
+    honoured = from_settings({**old, "learning_rate": 0.001, "dp_microbatches": 64, "model_type": "TensorFlowConfig"})
+    assert {name: getattr(honoured, name) for name in old} == old
+    assert plan_privacy(honoured.replace(epochs=1), N).l2_norm_clip == 3.0
+    assert any("dp_l2_norm_clip 3 " in text for text in warnings_of(honoured))
+    save_params(private.replace(checkpoint_dir=tmp_path), tmp_path)
+    stored = json.loads((tmp_path / "model_params.json").read_text())
+    assert stored["rnn_layers"] == 1
+    assert from_settings(stored).stage_settings("train") == private.stage_settings("train")
+
+
 # --- the statement
 
 REQUIRED = {
@@ -203,6 +228,7 @@ NOT_COVERED = {
     "floating-point attacks",
     "generator",
     "duplicates and groups",
+    "callbacks",
 }
 
 

@@ -33,9 +33,10 @@ SMALL = {
     "seq_length": SEQ,
     "epochs": 3,
     "learning_rate": 0.01,
+    "dropout_rate": 0.2,
 }
 PLAN = PrivacyPlan(
-    records=RECORDS,
+    units=RECORDS,
     sample_rate=0.2,
     expected_batch_size=8.0,
     noise_multiplier=1.1,
@@ -59,7 +60,7 @@ def _trainer(directory, plan=PLAN, hooks=None, records=None, key="abc", identity
         config,
         build_model(config, VOCAB),
         store_of(data),
-        replace(plan, records=len(data)),
+        replace(plan, units=len(data)),
         directory=directory / "checkpoints",
         resume_directory=directory / "private",
         history_path=directory / "model_history.csv",
@@ -138,7 +139,7 @@ def test_a_plan_for_another_number_of_records_is_refused(tmp_path):
     places = {"directory": tmp_path, "history_path": tmp_path / "h.csv", "identity": {}}
     for wrong in (store.tokens, RECORDS - 1):
         with pytest.raises(ValueError, match="the plan is for"):
-            PrivateTrainer(config, build_model(config, VOCAB), store, replace(PLAN, records=wrong), **places)
+            PrivateTrainer(config, build_model(config, VOCAB), store, replace(PLAN, units=wrong), **places)
 
 
 # -- the release: noise, divisor, sample
@@ -188,6 +189,20 @@ def test_draws_from_the_public_seed_are_found_out(tmp_path, monkeypatch):
     monkeypatch.setattr(SecretKey, "fresh", classmethod(lambda cls: cls.unsafe("0")))
     one, other = (_flat(_one_release(tmp_path / str(i), key=None)) for i in range(2))
     assert np.corrcoef(one, other)[0, 1] > 0.99
+
+
+def test_the_optimizer_sees_the_noised_gradient_and_nothing_else(tmp_path, monkeypatch):
+    """Adam keeps moments: were they of raw gradients, its steps would tell of them. Where the release is 0, nothing moves."""
+    monkeypatch.setattr(private_training, "noised_sum", lambda sums, **_: [tf.zeros_like(part) for part in sums])
+    trainer = _trainer(tmp_path, replace(PLAN, sample_rate=1.0))
+    before = _weights(trainer)
+    trainer._resume()
+    for _ in range(3):
+        trainer.run_step(0)
+        trainer.state.total_steps += 1
+    assert distance(before, _weights(trainer)) == 0
+    moments = [variable for variable in trainer.optimizer.variables if "momentum" in variable.path]
+    assert moments and all(not np.any(moment.numpy()) for moment in moments)
 
 
 CANARY = [VOCAB - 1] * SEQ
@@ -256,7 +271,8 @@ def test_a_resumed_run_equals_one_run(unbroken, tmp_path, stop_after):
 def test_a_killed_run_with_the_unsafe_key_repeats_its_releases_and_charges_them_once(unbroken, tmp_path):
     with pytest.raises(Killed):
         _trainer(tmp_path, hooks=_stop_after(8, Killed())).fit()
-    assert json.loads((tmp_path / "private" / CHARGED_FILE).read_text()) == {"charged_steps": 8}
+    charged = {"charged_steps": 8, "charged_evaluations": 0}
+    assert json.loads((tmp_path / "private" / CHARGED_FILE).read_text()) == charged
     second = _trainer(tmp_path)
     second.fit()
     assert second.state.charged_steps == 15

@@ -11,9 +11,10 @@ import pytest
 
 from model.checkpoints import digest_arrays, load_arrays, save_arrays
 from model.config import TensorFlowConfig
+from model.early_stopping import better, stale
 from model.errors import DataError, TooFewRecordsError
 from model.history import EpochState, write_history
-from model.training import BEST, LAST, Hooks, Trainer, _better, _stale, build_model
+from model.training import BEST, LAST, Hooks, Trainer, build_model
 from tests.token_stores import random_records, store_of
 
 VOCAB = 9
@@ -202,10 +203,10 @@ def test_a_handful_of_records_trains(tmp_path, records):
 
 def test_best_is_chosen_on_unrounded_values():
     best = EpochState(0, val_loss=1.00000001, val_accuracy=0.5)
-    assert _better(replace(best, epoch=1, val_loss=1.0), best, "val_loss")
-    assert not _better(replace(best, epoch=1, val_loss=1.00000001), best, "val_loss")
-    assert _better(replace(best, epoch=1, val_accuracy=0.500000001), best, "val_accuracy")
-    assert not _better(replace(best, epoch=1, val_loss=math.nan), best, "val_loss")
+    assert better(replace(best, epoch=1, val_loss=1.0), best, "val_loss")
+    assert not better(replace(best, epoch=1, val_loss=1.00000001), best, "val_loss")
+    assert better(replace(best, epoch=1, val_accuracy=0.500000001), best, "val_accuracy")
+    assert not better(replace(best, epoch=1, val_loss=math.nan), best, "val_loss")
 
 
 @pytest.mark.parametrize(
@@ -218,8 +219,8 @@ def test_best_is_chosen_on_unrounded_values():
         ([0.1, 0.3, 0.2], "accuracy", 1),
     ],
 )
-def test_stale(values, metric, expected):
-    assert _stale(values, metric, 0.001) == expected
+def teststale(values, metric, expected):
+    assert stale(values, metric, 0.001) == expected
 
 
 def test_history_has_one_best_row_and_blanks_for_the_unmeasured(tmp_path):

@@ -122,8 +122,10 @@ class _EncodeFn(beam.DoFn):
         result = UnitResult(unit.index, splits={name: SplitCount() for name in SPLITS})
         statistics = FieldStatistics(self._tokenizer.total_vocab_size, self._tokenizer.fields.reserved)
         with contextlib.ExitStack() as stack:
+            users = self._settings.read.records.user_field is not None
             shards = [
-                stack.enter_context(Shard(Path(self._settings.data) / shard_name(name, unit.index))) for name in SPLITS
+                stack.enter_context(Shard(Path(self._settings.data) / shard_name(name, unit.index), users))
+                for name in SPLITS
             ]
             rejects = stack.enter_context(RejectFile(Path(self._settings.rejects) / reject_name(unit.index)))
             for source in unit.ranges:

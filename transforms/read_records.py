@@ -16,13 +16,24 @@ from model.gen_text import split_fields
 from model.input_files import UNPACK_ERRORS, unpack
 from model.input_plan import FileRange, Unit
 from model.line_scanner import next_line, scan_lines
-from model.records import ENCODING, REJECT_BYTES, RecordFormat, Splitter, digest_of, split_breaks
+from model.records import (
+    ENCODING,
+    NO_USER,
+    REJECT_BYTES,
+    Digest,
+    RecordFormat,
+    Splitter,
+    digest_of,
+    split_breaks,
+    user_of,
+)
 from model.tokenizers.base import FIELD_BREAK
 from transforms.find_inputs import open_stored
 
 _BATCH_LINES = 2000
 _BATCH_CHARS = 1 << 20
-# text: the record, its structural delimiters replaced by FIELD_BREAK; num_chars: characters of the record as it was read.
+# text: the record, its structural delimiters replaced by FIELD_BREAK; num_chars: characters of the record as it was read;
+# user_hash: whose record it is, 0 where records are protected one by one.
 SCHEMA = pa.schema(
     [
         ("text", pa.large_string()),
@@ -30,8 +41,10 @@ SCHEMA = pa.schema(
         ("split", pa.int64()),
         ("level", pa.int64()),
         ("num_chars", pa.int64()),
+        ("user_hash", pa.int64()),
     ]
 )
+_Row = tuple[str, int, int, int, int, int]
 
 
 @dataclass(frozen=True)
@@ -88,7 +101,7 @@ class RangeReader:
 
     def batches(self) -> Iterator[pa.RecordBatch]:
         """Record batches of SCHEMA, in the order of the file."""
-        rows: list[tuple[str, int, int, int, int]] = []
+        rows: list[_Row] = []
         size = 0
         for row in self._rows():
             rows.append(row)
@@ -99,7 +112,7 @@ class RangeReader:
         if rows:
             yield self._batch(rows)
 
-    def _batch(self, rows: list[tuple[str, int, int, int, int]]) -> pa.RecordBatch:
+    def _batch(self, rows: list[_Row]) -> pa.RecordBatch:
         batch = pa.RecordBatch.from_arrays(
             [pa.array(column, kind.type) for column, kind in zip(zip(*rows, strict=True), SCHEMA, strict=True)],
             schema=SCHEMA,
@@ -108,7 +121,7 @@ class RangeReader:
         self.count.max_fields = max(self.count.max_fields, breaks + 1)
         return batch
 
-    def _rows(self) -> Iterator[tuple[str, int, int, int, int]]:
+    def _rows(self) -> Iterator[_Row]:
         count, limit = self.count, self._source.limit
         delimiter, quoted = self._format.delimiter, self._format.quoted
         text_of, side = self._format.text_of, self._settings.splitter.side
@@ -120,16 +133,30 @@ class RangeReader:
                 self._take_header(content, length)
                 continue
             text, reason = text_of(content, length)
+            digest: Digest | None = None
+            user: Digest | None = None
             if reason is None:
-                try:
-                    digest = digest_of(text.encode())
-                except UnicodeEncodeError:  # half a surrogate pair, which some codecs let through
-                    reason = ENCODING
-            if reason is not None:
-                self._reject(offset, content, length, reason)
+                digest, user, reason = self._whose(text)
+            if digest is None:
+                self._reject(offset, content, length, str(reason))
                 continue
             count.accepted += 1
-            yield split_breaks(text, delimiter, quoted), digest.record, side(digest), digest.level, len(text)
+            # All records of a user fall on the user's side of the split.
+            where = side(digest if user is None else user)
+            who = 0 if user is None else user.record
+            yield split_breaks(text, delimiter, quoted), digest.record, where, digest.level, len(text), who
+
+    def _whose(self, text: str) -> tuple[Digest | None, Digest | None, str | None]:
+        """Digests of a record and of its user (None where records stand for themselves), or the reason why it is none."""
+        form = self._format
+        try:
+            digest = digest_of(text.encode())
+        except UnicodeEncodeError:  # half a surrogate pair, which some codecs let through
+            return None, None, ENCODING
+        if form.user_field is None or form.delimiter is None:
+            return digest, None, None
+        user = user_of(text, form.user_field, form.delimiter, form.quoted)
+        return (None, None, NO_USER) if user is None else (digest, user, None)
 
     def _lines(self) -> Iterator[tuple[int, bytes, int]]:
         source = self._source

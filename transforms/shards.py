@@ -33,10 +33,16 @@ class SplitCount:
 
 
 class Shard:
-    """One TFRecord file under construction; it appears under its name when it is complete, or not at all if empty."""
+    """One TFRecord file under construction; it appears under its name when it is complete, or not at all if empty.
 
-    def __init__(self, path: Path) -> None:
+    Args:
+        path: its name.
+        users: each record carries whose it is, as `user_hash`.
+    """
+
+    def __init__(self, path: Path, users: bool = False) -> None:
         self._path = path
+        self._features = ("record_hash", "num_chars", *(["user_hash"] if users else []))
         self._temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
         self._writer: Any = None
 
@@ -52,11 +58,9 @@ class Shard:
             self._encoder = example_coder.RecordBatchToExamplesEncoder()
         offsets = np.concatenate([[0], np.cumsum(lengths)])
         one = np.arange(len(lengths) + 1)
-        columns = {
-            "ids": pa.LargeListArray.from_arrays(pa.array(offsets), pa.array(ids)),
-            "record_hash": pa.LargeListArray.from_arrays(pa.array(one), batch["record_hash"]),
-            "num_chars": pa.LargeListArray.from_arrays(pa.array(one), batch["num_chars"]),
-        }
+        columns = {"ids": pa.LargeListArray.from_arrays(pa.array(offsets), pa.array(ids))}
+        for name in self._features:
+            columns[name] = pa.LargeListArray.from_arrays(pa.array(one), batch[name])
         for example in self._encoder.encode(pa.RecordBatch.from_arrays(list(columns.values()), list(columns))):
             self._writer.write(example)
 

@@ -139,8 +139,13 @@ def to_arrow(batch: pa.RecordBatch) -> pa.RecordBatch:
     return pa.RecordBatch.from_arrays([pa.LargeListArray.from_arrays(offsets, values)], schema=_ARROW)
 
 
-def write_data_schema(path: Path) -> None:
-    """Write `schema.pbtxt`: the features of the TFRecords, by which any tool can read them."""
+def write_data_schema(path: Path, users: bool = False) -> None:
+    """Write `schema.pbtxt`: the features of the TFRecords, by which any tool can read them.
+
+    Args:
+        path: where to.
+        users: records carry whose they are.
+    """
     import tensorflow as tf
     from google.protobuf import text_format
     from tensorflow_transform.tf_metadata import schema_utils
@@ -150,6 +155,7 @@ def write_data_schema(path: Path) -> None:
             IDS: tf.io.VarLenFeature(tf.int64),
             "record_hash": tf.io.FixedLenFeature([], tf.int64),
             "num_chars": tf.io.FixedLenFeature([], tf.int64),
+            **({"user_hash": tf.io.FixedLenFeature([], tf.int64)} if users else {}),
         }
     )
     path.write_text(text_format.MessageToString(schema), "utf-8")
