@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 
 import tensorflow as tf
 
-from model.lstm import backward, forward, over_all_steps, project
+from model.lstm import States, backward, forward, over_all_steps, project
 
 Tensor = Any
 HALVES = 2
@@ -68,29 +68,82 @@ def pass_through(
         kind: type of the products.
         loss_scale: what multiplies the loss of every token, before gradients are taken.
     """
-    dense, dense_bias = variables[-2:]
-    x, inputs, kept = None, [], []
-    for (kernel, recurrent, bias), mask in zip(cells_of(variables), masks, strict=True):
-        z = _looked_up(variables, rows["inputs"], kind) if x is None else _projected(x, kernel, bias, kind)
-        states = forward(z, *tf.unstack(tf.shape(rows["inputs"])), tf.cast(recurrent, kind))
-        x = states.hs if mask is None else states.hs * tf.cast(mask, kind)
-        inputs.append(x)
-        kept.append(states)
-    # The logits are float32: bfloat16 keeps 8 bits, too few for a softmax.
-    wide = _wide(kind)
-    logits = tf.cast(project(x, tf.cast(dense, kind), tf.zeros([], kind)), wide) + dense_bias
-    losses, slope = _cross_entropy(logits, rows["targets"])
+    done = _forward_pass(variables, rows["inputs"], masks, kind)
+    wide = done.logits.dtype
+    losses, slope = _cross_entropy(done.logits, rows["targets"])
     weights = tf.cast(rows["weights"], wide)
     logits_delta = slope * (weights * tf.cast(loss_scale, wide))[:, :, None]
     return Trace(
         tokens=rows["inputs"],
-        inputs=inputs,
-        hidden=[states.hs for states in kept],
-        deltas=_backward(variables, masks, kept, tf.cast(logits_delta, kind), kind),
+        inputs=done.inputs,
+        hidden=[states.hs for states in done.states],
+        deltas=_backward(variables, masks, done.states, tf.cast(logits_delta, kind), kind),
         logits_delta=logits_delta,
         loss=tf.reduce_sum(losses * weights),
-        right=tf.reduce_sum(_right(logits, rows["targets"]) * weights),
+        right=tf.reduce_sum(_right(done.logits, rows["targets"]) * weights),
     )
+
+
+def token_sums(variables: Sequence[Tensor], rows: dict[str, Tensor], kind: tf.DType) -> tuple[Tensor, Tensor, Tensor]:
+    """Loss in nats, right predictions and tokens, summed over the real tokens; without dropout, and without a gradient."""
+    loss = right = tf.zeros([])
+    for part in in_halves(list(rows.values())):
+        half = dict(zip(rows, part, strict=True))
+        logits = _forward_pass(variables, half["inputs"], [None] * len(cells_of(variables)), kind).logits
+        loss += tf.reduce_sum(_cross_entropy(logits, half["targets"])[0] * half["weights"])
+        right += tf.reduce_sum(_right(logits, half["targets"]) * half["weights"])
+    return loss, right, tf.reduce_sum(rows["weights"])
+
+
+def summed_gradients(
+    variables: Sequence[Tensor],
+    rows: dict[str, Tensor],
+    masks_of: Callable[[int, Tensor], Sequence[Tensor | None]],
+    kind: tf.DType,
+    loss_scale: Tensor,
+) -> tuple[tuple[Tensor, Tensor, Tensor], list[Tensor]]:
+    """A plain training step's loss and gradient.
+
+    Args:
+        variables, rows, kind, loss_scale: as `pass_through` takes them.
+        masks_of: dropout masks of a half, from its number and how many rows it has.
+
+    Returns:
+        (loss in nats before scaling, right predictions, tokens), summed over the real tokens; and the gradient of the
+        scaled loss for every variable.
+    """
+    loss = right = tf.zeros([])
+    total: list[Tensor] | None = None
+    for number, part in enumerate(in_halves(list(rows.values()))):
+        half = dict(zip(rows, part, strict=True))
+        masks = masks_of(number, tf.shape(half["inputs"])[1])
+        trace = pass_through(variables, half, masks, kind, loss_scale)
+        found = gradients(variables, trace, kind)
+        total = found if total is None else [one + other for one, other in zip(total, found, strict=True)]
+        loss, right = loss + trace.loss, right + trace.right
+    return (loss, right, tf.reduce_sum(rows["weights"])), total or []
+
+
+class _Forward(NamedTuple):
+    inputs: list[Tensor]
+    states: list[States]
+    logits: Tensor
+
+
+def _forward_pass(
+    variables: Sequence[Tensor], tokens: Tensor, masks: Sequence[Tensor | None], kind: tf.DType
+) -> _Forward:
+    dense, dense_bias = variables[-2:]
+    x, inputs, kept = None, [], []
+    for (kernel, recurrent, bias), mask in zip(cells_of(variables), masks, strict=True):
+        z = _looked_up(variables, tokens, kind) if x is None else _projected(x, kernel, bias, kind)
+        states = forward(z, tf.shape(tokens)[0], tf.shape(tokens)[1], tf.cast(recurrent, kind))
+        x = states.hs if mask is None else states.hs * tf.cast(mask, kind)
+        inputs.append(x)
+        kept.append(states)
+    # A softmax needs more than the 8 bits of a bfloat16; what the product itself rounds away is small beside it.
+    logits = tf.cast(project(x, tf.cast(dense, kind), tf.zeros([], kind)), _wide(kind)) + dense_bias
+    return _Forward(inputs, kept, logits)
 
 
 def _backward(variables: Sequence[Tensor], masks: Sequence, kept: list, delta: Tensor, kind: tf.DType) -> list[Tensor]:

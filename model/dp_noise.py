@@ -67,31 +67,3 @@ def noise_seeds(key: SecretKey, step: int, tensors: int) -> list[tuple[int, int]
 def standard_normal(shape: Any, seed: Tensor) -> Tensor:
     """Independent standard normal numbers, float32; a function of shape and seed."""
     return tf.random.stateless_normal(shape, seed, alg="philox")
-
-
-def dropout_mask(shape: Sequence[Tensor], rate: float, seed: Tensor) -> Tensor | None:
-    """What multiplies a layer's output in dropout: 0 with probability `rate`, otherwise one over the rest.
-
-    The seed is a secret one, unlike plain training's. Rows of a batch shift when a record is added, so with masks known to
-    be this row's or that row's, one record would change all others' gradients; with secret, independent masks it does
-    not matter which row got which.
-
-    Args:
-        shape: [T, B, units], units even.
-        rate: to the nearest 65,536th, which is also what the scaling takes it to be.
-        seed: two integers.
-
-    Returns:
-        float32; None for a rate of 0.
-    """
-    threshold = round(rate * 2**16)
-    if threshold == 0:
-        return None
-    steps, rows, units = shape
-    # Two 16-bit numbers from each 32 random bits: half the cost, and a rate needs no more.
-    half = tf.cast((units + 1) // 2, tf.int32)
-    bits = tf.random.stateless_uniform(
-        [steps, rows, half], seed, minval=None, maxval=None, dtype=tf.int32, alg="philox"
-    )
-    numbers = tf.reshape(tf.cast(tf.bitcast(bits, tf.uint16), tf.int32), [steps, rows, 2 * half])[:, :, :units]
-    return tf.cast(numbers >= threshold, tf.float32) * (2**16 / (2**16 - threshold))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import keras
@@ -16,14 +17,15 @@ Tensor = Any
 class LanguageModel(keras.Model):
     """Next-token logits for whole rows of records.
 
-    Call it with `inputs` [T, B] token ids, one record a row; it returns logits [T, B, vocab_size]. Time comes first
-    throughout: a step of the recurrence is then one contiguous slice.
+    Call it with `inputs` [T, B] token ids, one record a row, and dropout masks where there are any; it returns logits
+    [T, B, vocab_size]. Time comes first throughout: a step of the recurrence is then one contiguous slice. On a CPU,
+    training and evaluation take the same variables through `model.backpropagation`, which is faster.
 
     Args:
         vocab_size: number of token ids.
-        embedding_dim, units, layers, dropout: shape of the network.
+        embedding_dim, units, layers: shape of the network.
         recurrent_initializer: Keras initializer of the recurrent weights.
-        seed: makes initial weights and dropout repeatable. Dropout's state is a variable, saved in checkpoints.
+        seed: makes the initial weights repeatable.
     """
 
     def __init__(
@@ -32,7 +34,6 @@ class LanguageModel(keras.Model):
         embedding_dim: int = 256,
         units: int = 256,
         layers: int = 2,
-        dropout: float = 0.2,
         recurrent_initializer: str = "glorot_uniform",
         seed: int = 0,
         **kwargs: Any,
@@ -51,28 +52,29 @@ class LanguageModel(keras.Model):
         self.lstms = [
             LSTM(units, recurrent_initializer, seed=base + 10 + 2 * i, name=f"lstm_{i}") for i in range(layers)
         ]
-        self.dropouts = [keras.layers.Dropout(dropout, seed=base + 50 + i, name=f"dropout_{i}") for i in range(layers)]
         self.logits = keras.layers.Dense(
             vocab_size, kernel_initializer=keras.initializers.GlorotUniform(seed=base + 1), name="logits"
         )
         self(tf.zeros([1, 1], tf.int32))  # creates every variable
 
-    def call(self, inputs: Tensor, training: bool = False) -> Tensor:
+    def call(self, inputs: Tensor, masks: Sequence[Tensor | None] | None = None) -> Tensor:
         x = self.embedding(inputs)
-        for lstm, dropout in zip(self.lstms, self.dropouts, strict=True):
-            x = dropout(lstm(x), training=training)
+        for lstm, mask in zip(self.lstms, masks or [None] * len(self.lstms), strict=True):
+            x = lstm(x) if mask is None else lstm(x) * mask
         return self.logits(x)
 
 
-def token_losses(model: LanguageModel, rows: dict[str, Tensor], training: bool) -> tuple[Tensor, Tensor, Tensor]:
+def token_losses(
+    model: LanguageModel, rows: dict[str, Tensor], masks: Sequence[Tensor | None] | None = None
+) -> tuple[Tensor, Tensor, Tensor]:
     """Sums over the real tokens of a batch: loss in nats, right predictions, tokens.
 
     Args:
         model: the model.
         rows: inputs, targets [T, B] int32; weights [T, B] float32, 0 at padding.
-        training: whether dropout is on.
+        masks: of dropout, one a layer, [T, B, units]; None for none.
     """
-    logits = model(rows["inputs"], training=training)
+    logits = model(rows["inputs"], masks)
     losses = tf.nn.sparse_softmax_cross_entropy_with_logits(rows["targets"], logits)
     right = tf.cast(tf.equal(tf.argmax(logits, axis=2, output_type=tf.int32), rows["targets"]), tf.float32)
     weights = rows["weights"]

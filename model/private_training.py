@@ -22,8 +22,9 @@ import tensorflow as tf
 
 from model.checkpoints import has_checkpoint
 from model.config import TensorFlowConfig
-from model.dp_noise import dropout_mask, noise_seeds, noised_sum, standard_normal
+from model.dp_noise import noise_seeds, noised_sum, standard_normal
 from model.dp_sgd import ClippedSum, clipped_sum
+from model.dropout import dropout_mask
 from model.early_stopping import better, stale
 from model.errors import DataError
 from model.files import read_json, write_json
@@ -36,6 +37,7 @@ from model.private_validation import NoisedValidation, PublicValidation
 from model.rows import Batch
 from model.secret_key import SecretKey
 from model.token_store import TokenStore
+from model.training import products_type
 from model.training_loop import Progress, TrainingLoop
 from model.users import UserIndex
 
@@ -191,15 +193,16 @@ class PrivateTrainer(TrainingLoop):
         return tf.constant([self._key.seed("dropout", step, number, layer) for layer in layers], tf.int64)
 
     def _clipped_part(self, rows: dict[str, Any], seeds: Any) -> ClippedSum:
+        kind = products_type(self.config)
         steps, count = tf.unstack(tf.shape(rows["inputs"]))
         masks = [
-            dropout_mask([steps, count, lstm.units], self.config.dropout_rate, seeds[layer])
+            dropout_mask([steps, count, lstm.units], self.config.dropout_rate, seeds[layer], kind)
             for layer, lstm in enumerate(self.model.lstms)
         ]
         variables = self.model.trainable_variables
         # A unit of k records contributes at most C, each of them at most C/k.
         clip = self.clip.value / self.plan.records_per_unit
-        return clipped_sum(variables, rows, masks, clip=clip, seq_length=self.plan.seq_length)
+        return clipped_sum(variables, rows, masks, clip=clip, seq_length=self.plan.seq_length, kind=kind)
 
     def _noise_and_apply(self, sums: list[Any], seeds: Any) -> None:
         noised = noised_sum(sums, clip=self.clip.value, noise_multiplier=self.plan.noise_multiplier, seeds=seeds)

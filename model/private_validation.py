@@ -106,7 +106,7 @@ class PublicValidation:
 
     def __init__(self, model: LanguageModel, store: TokenStore, *, batch_size: int, seq_length: int) -> None:
         self._store, self._batch_size, self._seq_length = store, batch_size, seq_length
-        self._sums = tf.function(lambda rows: token_losses(model, rows, training=False), reduce_retracing=True)
+        self._sums = tf.function(lambda rows: token_losses(model, rows), reduce_retracing=True)
 
     def measure(self) -> tuple[float, float]:
         """Loss in nats a token and accuracy, over all tokens."""
@@ -120,7 +120,7 @@ class PublicValidation:
 
 def record_losses(model: LanguageModel, rows: dict[str, Any]) -> Any:
     """Nats a token of each row's own tokens, [B]; 0 for a row of padding. No operation mixes rows."""
-    logits = model(rows["inputs"], training=False)
+    logits = model(rows["inputs"])
     losses = tf.nn.sparse_softmax_cross_entropy_with_logits(rows["targets"], logits) * rows["weights"]
     return tf.math.divide_no_nan(tf.reduce_sum(losses, axis=0), tf.reduce_sum(rows["weights"], axis=0))
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 import keras
@@ -11,16 +12,32 @@ import numpy as np
 import tensorflow as tf
 
 from model import rows
+from model.backpropagation import HALVES, summed_gradients, token_sums
 from model.config import TensorFlowConfig
+from model.cpu import matmul_precision
+from model.dropout import dropout_mask
 from model.early_stopping import better, stale
 from model.history import EpochState
 from model.language_model import LanguageModel, token_losses
+from model.lstm import on_gpu
 from model.prefetch import prefetched
 from model.replicas import ReplicatedStep
 from model.token_store import TokenStore
 from model.training_loop import BEST, LAST, Hooks, Progress, TrainingLoop, TrainingState, epoch_file
 
-__all__ = ["BEST", "LAST", "Hooks", "Progress", "Trainer", "TrainingState", "build_model", "epoch_file"]
+__all__ = [
+    "BEST",
+    "LAST",
+    "Hooks",
+    "Progress",
+    "Trainer",
+    "TrainingState",
+    "build_model",
+    "epoch_file",
+    "products_type",
+]
+
+_MOST_REPLICAS, _MOST_LAYERS = 1024, 16  # numbers that name a dropout mask
 
 
 def build_model(config: TensorFlowConfig, vocab_size: int) -> LanguageModel:
@@ -30,10 +47,14 @@ def build_model(config: TensorFlowConfig, vocab_size: int) -> LanguageModel:
         embedding_dim=config.embedding_dim,
         units=config.rnn_units,
         layers=config.rnn_layers,
-        dropout=config.dropout_rate,
         recurrent_initializer=config.rnn_initializer,
         seed=config.seed,
     )
+
+
+def products_type(config: TensorFlowConfig) -> tf.DType:
+    """The type of matrix products on this machine; on a GPU float32, whose products it computes in its own way."""
+    return tf.float32 if on_gpu() else tf.as_dtype(matmul_precision(config.matmul_precision))
 
 
 class Trainer(TrainingLoop):
@@ -61,6 +82,7 @@ class Trainer(TrainingLoop):
         self._metric = metric
         super().__init__(config, model, train, keras.optimizers.Adam(config.learning_rate), metric=metric, **places)
         self.validation: TokenStore = validation
+        self.kind = products_type(config)
         self._supply: Iterator[Any] = iter(())
         if strategy is None:
             self._share: Callable[[rows.Batch], Any] = _tensors
@@ -68,7 +90,7 @@ class Trainer(TrainingLoop):
         else:
             replicated = ReplicatedStep(strategy, self._gradients, self.optimizer, model.trainable_variables)
             self._share, self._train_step = replicated.share, replicated
-        self._eval_step = tf.function(lambda batch: token_losses(model, batch, training=False), reduce_retracing=True)
+        self._eval_step = tf.function(self._evaluate_step, reduce_retracing=True)
 
     # -- steps
 
@@ -105,10 +127,33 @@ class Trainer(TrainingLoop):
 
     def _gradients(self, batch: dict[str, Any], tokens: Any) -> tuple[tuple[Any, Any, Any], list[Any]]:
         """Loss, right predictions and tokens of rows, and the gradients of that loss over `tokens`."""
+        variables = self.model.trainable_variables
+        if not on_gpu():
+            weights = [tf.convert_to_tensor(variable) for variable in variables]
+            return summed_gradients(weights, batch, partial(self._masks, self.kind, batch), self.kind, 1 / tokens)
         with tf.GradientTape() as tape:
-            sums = token_losses(self.model, batch, training=True)
+            masks = self._masks(tf.float32, batch, 0, tf.shape(batch["inputs"])[1])
+            sums = token_losses(self.model, batch, masks)
             mean = sums[0] / tokens
-        return sums, tape.gradient(mean, self.model.trainable_variables)
+        return sums, tape.gradient(mean, variables)
+
+    def _masks(self, kind: tf.DType, batch: dict[str, Any], half: int, count: Any) -> list[Any]:
+        """Dropout of each layer, for a half of the batch's rows: a function of seed, step and place."""
+        step = tf.cast(self.optimizer.iterations, tf.int64)
+        replica = tf.cast(tf.distribute.get_replica_context().replica_id_in_sync_group, tf.int64)
+        shape = [tf.shape(batch["inputs"])[0], count]
+        masks = []
+        for layer, lstm in enumerate(self.model.lstms):
+            place = ((step * _MOST_REPLICAS + replica) * HALVES + half) * _MOST_LAYERS + layer
+            seed = tf.stack([tf.constant(self.config.seed, tf.int64), place])
+            masks.append(dropout_mask([*shape, lstm.units], self.config.dropout_rate, seed, kind))
+        return masks
+
+    def _evaluate_step(self, batch: dict[str, Any]) -> tuple[Any, Any, Any]:
+        if on_gpu():
+            return token_losses(self.model, batch)
+        variables = [tf.convert_to_tensor(variable) for variable in self.model.trainable_variables]
+        return token_sums(variables, batch, self.kind)
 
     # -- measuring and deciding
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from model import preflight
 from model.config import MOOT, TensorFlowConfig
 from model.config_io import save_params
+from model.cpu import matmul_precision
 from model.errors import DataError, InterruptedRunError
 from model.manifest import read_manifest
 from model.privacy_checks import check_training_data
@@ -83,7 +84,8 @@ def _training_data(space: RunDirectory) -> dict[str, Any]:
 def _identity(config: TensorFlowConfig, data: dict[str, Any]) -> dict[str, Any]:
     """What an unfinished training and this one must have in common."""
     settings = {name: value for name, value in config.stage_settings("train").items() if name not in MOOT}
-    return {"seed": config.seed, **settings, "data": data["data_digest"]}
+    precision = matmul_precision(config.matmul_precision)  # what it comes to here, since results depend on it
+    return {"seed": config.seed, "matmul_precision": precision, **settings, "data": data["data_digest"]}
 
 
 def _drop_other_training(config: TensorFlowConfig, space: RunDirectory, identity: dict[str, Any]) -> None:

@@ -11,7 +11,8 @@ import pytest
 import tensorflow as tf
 
 from model import dp_noise
-from model.dp_noise import KeyedGaussianSumQuery, dropout_mask, noise_seeds, noised_sum
+from model.dp_noise import KeyedGaussianSumQuery, noise_seeds, noised_sum
+from model.dropout import dropout_mask
 from model.secret_key import SecretKey
 
 SHAPES = [(200, 300), (300, 400), (500,)]

@@ -51,14 +51,14 @@ def test_equals_keras_forward_and_gradient(layers):
 
 def test_a_batch_has_the_loss_of_its_records_one_by_one():
     """Padding adds nothing, and no record's state reaches another."""
-    model = LanguageModel(9, embedding_dim=8, units=16, layers=2, dropout=0.0, seed=5)
+    model = LanguageModel(9, embedding_dim=8, units=16, layers=2, seed=5)
     store = store_of(random_records(30, 9, 12))
     together, alone = np.zeros(3), np.zeros(3)
     batches = rows.EpochBatches(store, batch_size=7, seq_length=20, seed=1, epoch=0)
     for total, parts in ((together, batches), (alone, [[rank] for rank in range(len(store))])):
         for batch in parts:
             tensors = {name: tf.constant(array) for name, array in rows.materialise(store, batch).as_dict().items()}
-            total += [float(part) for part in token_losses(model, tensors, training=False)]
+            total += [float(part) for part in token_losses(model, tensors)]
     np.testing.assert_allclose(together, alone, rtol=1e-5)
     assert together[2] == store.tokens
 

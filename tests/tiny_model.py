@@ -23,7 +23,7 @@ def tiny_run(run_dir: Path, *, units: int = 24, layers: int = 2, cap: int = 40, 
         checkpoint_dir=run_dir, field_delimiter=", ", vocab_size=0, rnn_units=units, rnn_layers=layers, embedding_dim=10
     )
     tokenizer = CharTokenizer([ord(c) for c in ALPHABET], FieldFormat(field_delimiter=", "))
-    model = LanguageModel(tokenizer.total_vocab_size, 10, units, layers, dropout=0.0, seed=seed)
+    model = LanguageModel(tokenizer.total_vocab_size, 10, units, layers, seed=seed)
     random = np.random.default_rng(seed)
     model.set_weights([array + random.normal(scale=0.3, size=array.shape) for array in model.get_weights()])
     weights = {variable.path: variable.numpy() for variable in model.trainable_variables}
