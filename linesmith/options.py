@@ -25,7 +25,12 @@ PANELS: dict[str, str] = {
     "moot": "Accepted, without effect",
 }
 # Established short names, first in the help; the name of the setting works as well.
-SHORT_NAMES = {"input_data_path": "--input", "checkpoint_dir": "--output", "gen_lines": "--num-lines"}
+SHORT_NAMES = {
+    "input_data_path": "--input",
+    "checkpoint_dir": "--output",
+    "gen_lines": "--num-lines",
+    "model_archive": "--model",
+}
 # Which panels a command shows first: its own stage's.
 _FIRST: dict[str, tuple[str, ...]] = {
     "tokenize": ("run", "tokenize"),

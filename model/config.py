@@ -17,7 +17,7 @@ from pydantic import ConfigDict, ValidationError, ValidationInfo, field_validato
 from pydantic.fields import FieldInfo
 
 from model.errors import ParameterError
-from model.generation_settings import GenerationSettings
+from model.generation_settings import GenerationSettings, rules_of_yaml
 from model.privacy_settings import PrivacySettings
 from model.settings import MOOT, Stage, private_default, setting, stage_of
 
@@ -163,6 +163,9 @@ class TensorFlowConfig(GenerationSettings, PrivacySettings):
         "input_data_path",
         "checkpoint_dir",
         "start_strings_file",
+        "rules",
+        "schema_file",
+        "model_archive",
         "dp_public_vocabulary",
         "dp_public_validation",
         "privacy_ledger",
@@ -199,6 +202,11 @@ class TensorFlowConfig(GenerationSettings, PrivacySettings):
             if len(set(map(str, value))) != len(value):
                 raise ValueError("the same name is given twice")
         return value
+
+    @field_validator("validation_rules", mode="before")
+    @classmethod
+    def _rules_may_be_yaml(cls, value: Any) -> Any:
+        return rules_of_yaml(value)
 
     @field_validator("checkpoint", "privacy_key_field", mode="before")
     @classmethod
@@ -241,6 +249,7 @@ class TensorFlowConfig(GenerationSettings, PrivacySettings):
             raise ValueError(f"column_pattern {self.column_pattern!r} must contain {{}} once, for the column's number")
         if self.start_string is not None and self.start_strings_file is not None:
             raise ValueError("start_string and start_strings_file exclude each other; give one")
+        self.check_generation()
         return self
 
     @property

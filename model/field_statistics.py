@@ -24,6 +24,17 @@ _BINS = 128
 _INTEGER = r"^[+-]?[0-9]+$"
 _DECIMAL = r"^[+-]?([0-9]+\.[0-9]*|\.[0-9]+|[0-9]+[eE][+-]?[0-9]+|[0-9]+\.[0-9]*[eE][+-]?[0-9]+)$"
 _KINDS = ("text", "decimal", "integer", "empty")  # a field is of the first kind that occurs in it
+# Shapes say whether a value survives being typed: only numbers that are spelt as a program would spell them are counted.
+_WHOLE = r"^(0|-?[1-9][0-9]{0,17})$"
+_POINT = r"^-?(0|[1-9][0-9]*)\.[0-9]+$"
+_EXPONENT = r"^-?(0|[1-9][0-9]*)(\.[0-9]+)?[eE][+-]?[0-9]{1,3}$"
+_CLOCK = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}[T ][0-9]{2}:[0-9]{2}(:[0-9]{2}(\.[0-9]{1,6})?)?"
+_WORDS = {
+    "boolean": r"^(true|false)$",
+    "date": r"^[0-9]{4}-[0-9]{2}-[0-9]{2}$",
+    "local_timestamp": _CLOCK + "$",
+    "timestamp": _CLOCK + r"(Z|[+-][0-9]{2}:[0-9]{2})$",
+}
 
 
 @dataclass
@@ -35,6 +46,9 @@ class OneField:
     values: Counter[str] | None = field(default_factory=Counter)
     least: float = math.inf
     most: float = -math.inf
+    shapes: Counter[str] = field(default_factory=Counter)
+    whole_digits: int = 0
+    scale: int = 0
 
     def add(self, values: pa.Array) -> None:
         integer = pc.match_substring_regex(values, _INTEGER)
@@ -49,6 +63,7 @@ class OneField:
         longest = pc.max(lengths).as_py()
         self.max_chars = max(self.max_chars, longest)
         self._add_numbers(values.filter(pc.or_(integer, decimal)))
+        self._add_shapes(values, tally)
         if self.values is None or longest > _LONGEST_VALUE:
             self.values = None
             return
@@ -56,6 +71,29 @@ class OneField:
         self._add_values(
             dict(zip(counted.field("values").to_pylist(), counted.field("counts").to_pylist(), strict=True))
         )
+
+    def _add_shapes(self, values: pa.Array, tally: dict[str, int]) -> None:
+        if tally["integer"]:
+            self.shapes["whole"] += _true(pc.match_substring_regex(values, _WHOLE))
+        if tally["decimal"]:
+            self.shapes["exponent"] += _true(pc.match_substring_regex(values, _EXPONENT))
+            point = values.filter(pc.match_substring_regex(values, _POINT))
+            self.shapes["decimal"] += len(point)
+            whole = pc.utf8_length(pc.replace_substring_regex(point, r"^-|\..*$", ""))
+            self.whole_digits = max(self.whole_digits, pc.max(whole).as_py() or 0)
+            self.scale = max(
+                self.scale, pc.max(pc.utf8_length(pc.replace_substring_regex(point, r"^.*\.", ""))).as_py() or 0
+            )
+        if tally["integer"]:
+            self.whole_digits = max(self.whole_digits, self._longest_integer(values))
+        if sum(tally.values()) < len(values):
+            for shape, pattern in _WORDS.items():
+                self.shapes[shape] += _true(pc.match_substring_regex(values, pattern))
+
+    @staticmethod
+    def _longest_integer(values: pa.Array) -> int:
+        whole = values.filter(pc.match_substring_regex(values, _WHOLE))
+        return pc.max(pc.utf8_length(pc.replace_substring_regex(whole, "^-", ""))).as_py() or 0
 
     def _add_numbers(self, values: pa.Array) -> None:
         if not len(values):
@@ -78,6 +116,9 @@ class OneField:
         self.max_chars = max(self.max_chars, other.max_chars)
         self._add_values(other.values)
         self.least, self.most = min(self.least, other.least), max(self.most, other.most)
+        self.shapes.update(other.shapes)
+        self.whole_digits = max(self.whole_digits, other.whole_digits)
+        self.scale = max(self.scale, other.scale)
 
     def as_dict(self) -> dict[str, Any]:
         """Plain JSON; 'min' and 'max' are over the numeric values, None where there are none."""
@@ -89,6 +130,9 @@ class OneField:
             "values": None if self.values is None else dict(sorted(self.values.items(), key=lambda v: (-v[1], v[0]))),
             "min": self.least if numeric else None,
             "max": self.most if numeric else None,
+            "shapes": {shape: number for shape, number in sorted(self.shapes.items()) if number},
+            "whole_digits": self.whole_digits,
+            "scale": self.scale,
         }
 
 

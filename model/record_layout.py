@@ -1,21 +1,31 @@
 """What a record looks like in typed output: named columns, or one column of text; and the start string it belongs to.
 
-Names: JSON Lines keeps the columns' own names. Avro allows only letters, digits and underscores, so its names are made fit
-and the original stands in the field's `doc`. Names that would meet get a number: `a`, `a_2`.
+JSON Lines and Parquet keep the columns' own names; Avro's are made fit (`model.avro`).
 """
 
 from __future__ import annotations
 
-import re
+import json
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
+from functools import cached_property
+from typing import Any, NamedTuple
 
+from model.avro import avro_record, distinct
+from model.column_types import STRING, ColumnType
 from model.errors import ParameterError
 from model.gen_text import split_fields
 
 TEXT_COLUMN = "text"
-START_COLUMN = "start_string"
+SEED_COLUMN, START_COLUMN = "seed_id", "start_string"
+
+
+class Record(NamedTuple):
+    """A valid record: its text, its start string, and the number of that among all start strings, from 0."""
+
+    text: str
+    start: str = ""
+    seed_id: int = 0
 
 
 @dataclass(frozen=True)
@@ -25,48 +35,76 @@ class RecordLayout:
     Attributes:
         columns: names of the fields, in order; None: the whole record is one column, `text`.
         delimiter, quoted: how fields are separated; needed where there are columns.
-        paired: each record has a start string of its own, which gets a last column, `start_string`.
+        paired: each record has a start string of its own, which gets two last columns, `seed_id` and `start_string`.
+        types: of the fields; None: all are text.
+        declared: the Avro record that was given for the fields, as JSON; None makes one.
     """
 
     columns: tuple[str, ...] | None = None
     delimiter: str | None = None
     quoted: bool = False
     paired: bool = False
+    types: tuple[ColumnType, ...] | None = None
+    declared: str | None = None
 
-    @property
+    @cached_property
     def names(self) -> tuple[str, ...]:
         """Names of all columns, all different.
 
         Example:
-            >>> RecordLayout(("a", "a", "start_string"), ",", paired=True).names
-            ('a', 'a_2', 'start_string', 'start_string_2')
+            >>> RecordLayout(("a", "a", "seed_id"), ",", paired=True).names
+            ('a', 'a_2', 'seed_id', 'seed_id_2', 'start_string')
         """
         own = (TEXT_COLUMN,) if self.columns is None else self.columns
-        return distinct([*own, *([START_COLUMN] if self.paired else [])])
+        return distinct([*own, *([SEED_COLUMN, START_COLUMN] if self.paired else [])])
 
-    def values(self, text: str, start: str = "") -> list[str]:
-        """The row of a record, in the order of `names`.
+    @cached_property
+    def column_types(self) -> tuple[ColumnType, ...]:
+        """Types of all columns."""
+        own = self.types
+        if own is None:
+            own = (STRING,) * (1 if self.columns is None else len(self.columns))
+        return (*own, ColumnType("long"), STRING) if self.paired else own
+
+    def texts(self, text: str) -> list[str]:
+        """The fields of a record, or the record where there are no columns.
 
         Raises:
             ValueError: the record has another number of fields; the judge lets none through that has.
         """
         if self.columns is None or self.delimiter is None:
-            own = [text]
-        else:
-            own = split_fields(text, self.delimiter, self.quoted)
-            if len(own) != len(self.columns):
-                raise ValueError(f"a record has {len(own)} fields, the output {len(self.columns)} columns")
-        return [*own, start] if self.paired else own
+            return [text]
+        own = split_fields(text, self.delimiter, self.quoted)
+        if len(own) != len(self.columns):
+            raise ValueError(f"a record has {len(own)} fields, the output {len(self.columns)} columns")
+        return own
 
-    def avro_schema(self) -> dict[str, Any]:
-        """A record of strings, one a column."""
-        names = self.names
-        fit = distinct([avro_name(name, number) for number, name in enumerate(names)])
-        fields = [
-            {"name": avro, "type": "string", **({} if avro == name else {"doc": name})}
-            for avro, name in zip(fit, names, strict=True)
-        ]
-        return {"type": "record", "name": "Record", "namespace": "linesmith", "fields": fields}
+    def values(self, record: Record) -> list[Any]:
+        """The row of a record, in the order of `names`.
+
+        Raises:
+            ValueError: as `texts`, or a field is no value of its type.
+        """
+        own: list[Any] = self.texts(record.text)
+        if self.types is not None:
+            own = [kind.parse(text) for kind, text in zip(self.types, own, strict=True)]
+        return [*own, record.seed_id, record.start] if self.paired else own
+
+    def avro_schema(self, without: str | None = None) -> dict[str, Any]:
+        """The Avro record of a row: the declared one, with the columns of a seed behind it, or one that is made.
+
+        Args:
+            without: a column that is left out.
+        """
+        schema = avro_record(self.names, self.column_types)
+        if self.declared is not None:
+            declared = json.loads(self.declared)
+            own = len(declared["fields"])
+            schema = {**declared, "fields": [*declared["fields"], *schema["fields"][own:]]}
+        if without is not None:
+            place = self.names.index(without)
+            schema["fields"] = [field for number, field in enumerate(schema["fields"]) if number != place]
+        return schema
 
 
 def columns_of(names: Iterable[str] | None, learnt: Iterable[str] | None, field_count: int | None) -> list[str] | None:
@@ -96,31 +134,3 @@ def columns_of(names: Iterable[str] | None, learnt: Iterable[str] | None, field_
     if header is not None and len(header) == field_count:
         return header
     return [f"field_{number}" for number in range(field_count)]
-
-
-def avro_name(name: str, number: int) -> str:
-    """A name that Avro allows.
-
-    Example:
-        >>> avro_name("2nd field", 1), avro_name("", 3)
-        ('_2nd_field', 'field_3')
-    """
-    fit = re.sub(r"[^A-Za-z0-9_]", "_", name)
-    if not fit.strip("_"):
-        return f"field_{number}"
-    return f"_{fit}" if fit[0].isdigit() else fit
-
-
-def distinct(names: Iterable[str]) -> tuple[str, ...]:
-    """The names with a number added to each that is already taken, by an earlier or a later name of the list."""
-    given = list(names)
-    taken = set(given)
-    seen: set[str] = set()
-    result = []
-    for name in given:
-        unique, number = name, 2
-        while unique in seen or (unique != name and unique in taken):
-            unique, number = f"{name}_{number}", number + 1
-        seen.add(unique)
-        result.append(unique)
-    return tuple(result)

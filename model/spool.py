@@ -1,7 +1,9 @@
 """Where the units of a generation leave their work until the driver publishes it.
 
 ```
-SPOOL/synthetic/part-*     shards of valid records, one a unit and format
+SPOOL/synthetic/part-*     shards of valid records, one a unit and format, or one a directory of a partition
+SPOOL/iceberg/part-*       the same as Parquet for a table, where there is one
+SPOOL/staged/unit-*.avro   instead of both, where the number of shards is fixed: they are cut when all units are done
 SPOOL/invalid/part-*       shards of invalid records, one a unit that has any
 SPOOL/units/unit-*.json    what each unit did (`UnitSummary`), written after its shards
 SPOOL/units/stopped-*      the unit was stopped: later ones need not run
@@ -14,17 +16,32 @@ directory must be reachable by the driver and by all workers under the same path
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
+import fastavro
+
 from model import errors
 from model.cpu import environment
-from model.files import read_json, sha256_file, write_bytes, write_json
+from model.files import atomic_path, read_json, sha256_file, write_bytes, write_json
 from model.generation import UnitResult
-from model.record_layout import RecordLayout
-from model.writers import shard_name, write_invalid, write_records
+from model.record_layout import Record, RecordLayout
+from model.writers import shard_name, write_avro, write_invalid, write_shard
+
+ICEBERG = "iceberg"
+_STAGED_SCHEMA = {
+    "type": "record",
+    "name": "Staged",
+    "namespace": "linesmith",
+    "fields": [
+        {"name": "text", "type": "string"},
+        {"name": "start", "type": "string"},
+        {"name": "seed_id", "type": "long"},
+    ],
+}
 
 
 @dataclass(frozen=True)
@@ -68,12 +85,20 @@ class Spool:
         formats: output formats of valid records.
         layout: how a record becomes a row.
         total: number of units of the run.
+        copies: records of each start string.
+        num_shards: shards of the output; None: one a unit.
+        partition_by: a column whose values are directories, or None.
+        iceberg: Parquet files for a table are written as well.
     """
 
     directory: str
     formats: tuple[str, ...]
     layout: RecordLayout
     total: int
+    copies: int = 1
+    num_shards: int | None = None
+    partition_by: str | None = None
+    iceberg: bool = False
 
     @property
     def synthetic(self) -> Path:
@@ -84,11 +109,20 @@ class Spool:
         return Path(self.directory) / "invalid"
 
     @property
+    def lake(self) -> Path:
+        """Where the files for a table lie."""
+        return Path(self.directory) / ICEBERG
+
+    @property
+    def _staged(self) -> Path:
+        return Path(self.directory) / "staged"
+
+    @property
     def _units(self) -> Path:
         return Path(self.directory) / "units"
 
     def create(self) -> None:
-        for directory in (self.synthetic, self.invalid, self._units):
+        for directory in (self.synthetic, self.invalid, self.lake, self._staged, self._units):
             directory.mkdir(parents=True, exist_ok=True)
 
     def write(self, result: UnitResult) -> UnitSummary:
@@ -110,6 +144,27 @@ class Spool:
             ) from None
         return summary
 
+    def write_shards(self, number: int, total: int, records: Iterable[Record]) -> list[Shard]:
+        """Write a shard in every format, partitioned where that is asked for.
+
+        Args:
+            records: can be iterated any number of times.
+        """
+        shards = []
+        targets = [(self.synthetic, one) for one in self.formats] + ([(self.lake, ICEBERG)] if self.iceberg else [])
+        for root, output_format in targets:
+            name = shard_name(number, total, output_format)
+            for path, count in write_shard(root, name, output_format, records, self.layout, self.partition_by):
+                shards.append(describe(path, output_format, count, root))
+        return shards
+
+    def staged(self, parts: Iterable[tuple[int, int, int]]) -> StagedRecords:
+        """Records that units have set aside, by unit number and range of positions in it."""
+        return StagedRecords(tuple((str(self._staged_path(unit)), first, last) for unit, first, last in parts))
+
+    def _staged_path(self, number: int) -> Path:
+        return self._staged / f"unit-{number:05d}.avro"
+
     def must_skip(self, number: int) -> bool:
         """A former unit was stopped, or any failed: the records of this one would not be published."""
         if (self._units / "failure.json").exists():
@@ -128,8 +183,12 @@ class Spool:
 
     def discard(self, number: int) -> None:
         """Remove what a unit left."""
-        for output_format in self.formats:
-            (self.synthetic / shard_name(number, self.total, output_format)).unlink(missing_ok=True)
+        for root in (self.synthetic, self.lake):
+            for file in root.rglob(f"part-{number:05d}-of-{self.total:05d}.*"):
+                file.unlink()
+                if file.parent != root and not any(file.parent.iterdir()):
+                    file.parent.rmdir()
+        self._staged_path(number).unlink(missing_ok=True)
         (self.invalid / shard_name(number, self.total, "avro")).unlink(missing_ok=True)
         self._summary_path(number).unlink(missing_ok=True)
 
@@ -152,13 +211,17 @@ class Spool:
         return self._units / f"unit-{number:05d}.json"
 
     def _write(self, result: UnitResult) -> UnitSummary:
-        number = result.unit.number
-        records = [(outcome.text, result.unit.start_of(outcome.index).text) for outcome in result.valid]
-        shards = []
-        for output_format in self.formats:
-            path = self.synthetic / shard_name(number, self.total, output_format)
-            write_records(path, output_format, records, self.layout)
-            shards.append(describe(path, output_format, len(records)))
+        number, unit = result.unit.number, result.unit
+        records = [
+            Record(outcome.text, unit.start_of(outcome.index).text, outcome.index // self.copies)
+            for outcome in result.valid
+        ]
+        if self.num_shards is None:
+            shards = self.write_shards(number, self.total, records)
+        else:
+            shards = []
+            with atomic_path(self._staged_path(number)) as temporary, open(temporary, "wb") as staged:
+                write_avro(staged, _STAGED_SCHEMA, (record._asdict() for record in records), f"unit-{number}")
         invalid = None
         if result.invalid:
             path = self.invalid / shard_name(number, self.total, "avro")
@@ -185,6 +248,24 @@ class Spool:
         )
 
 
-def describe(path: Path, output_format: str, records: int) -> Shard:
-    """A shard that lies on disk."""
-    return Shard(path.name, output_format, records, path.stat().st_size, sha256_file(path))
+@dataclass(frozen=True)
+class StagedRecords:
+    """Records of ranges of files, read when they are iterated, any number of times.
+
+    Attributes:
+        parts: file, first position, and the one behind the last.
+    """
+
+    parts: tuple[tuple[str, int, int], ...]
+
+    def __iter__(self) -> Iterator[Record]:
+        for path, first, last in self.parts:
+            with open(path, "rb") as staged:
+                for row in islice(fastavro.reader(staged), first, last):
+                    yield Record(**row)
+
+
+def describe(path: Path, output_format: str, records: int, root: Path | None = None) -> Shard:
+    """A shard that lies on disk, named from `root` on."""
+    name = path.name if root is None else path.relative_to(root).as_posix()
+    return Shard(name, output_format, records, path.stat().st_size, sha256_file(path))

@@ -6,49 +6,63 @@ the inside of a field without its beginning. An empty start string is none; in a
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from model.config import TensorFlowConfig
 from model.errors import ParameterError, TokenizerError
 from model.generation import StartString
 from model.records import split_breaks
+from model.seed_files import OPTION, bad_start, find_seed_files, read_seeds
 from model.tokenizers.base import FIELD_BREAK, Tokenizer
 
-_ONE = "--start-string (start_string)"
-_FILE = "--start-strings-file (start_strings_file)"
+ONE = "--start-string (start_string)"
 
 
 def requested_starts(config: TensorFlowConfig) -> tuple[str | list[str] | None, str]:
     """The start strings of a configuration, files read, and the option they came from for messages.
 
+    A list has each start string `records_per_seed` times, one for each record.
+
     Raises:
         ParameterError: the list or the file is empty, or the file cannot be read.
     """
     if config.start_strings_file is not None:
-        return read_start_strings(config.start_strings_file), f"{_FILE} '{config.start_strings_file}'"
-    if config.start_string is not None and not isinstance(config.start_string, str) and not config.start_string:
-        raise _bad(_ONE, "the list is empty", "Give at least one start string, or leave the option out.")
-    return config.start_string, _ONE
+        starts: str | list[str] | None = read_start_strings(config.start_strings_file, config.start_strings_field)
+        option = f"{OPTION} '{config.start_strings_file}'"
+    else:
+        starts, option = given_starts(config), ONE
+    if isinstance(starts, list):
+        starts = [start for start in starts for _ in range(config.records_per_seed)]
+    return starts, option
 
 
-def read_start_strings(path: str | Path) -> list[str]:
-    """One start string a line, UTF-8. Only the line end is removed: a delimiter may end with a space.
+def given_starts(config: TensorFlowConfig) -> str | list[str] | None:
+    """The start string or strings that stand in the configuration itself.
 
     Raises:
-        ParameterError: the file is missing, empty, or no UTF-8 text.
+        ParameterError: the list is empty.
     """
-    where = f"{_FILE} '{path}'"
-    try:
-        with open(path, encoding="utf-8-sig", newline="\n") as lines:
-            starts = [line.removesuffix("\n").removesuffix("\r") for line in lines]
-    except UnicodeDecodeError:
-        raise _bad(where, "it is not UTF-8 text", "Give a text file with one start string a line.") from None
-    except OSError as error:
-        raise _bad(where, f"it cannot be read ({error.strerror})", "Give a file you may read.") from None
+    if isinstance(config.start_string, list) and not config.start_string:
+        raise bad_start(ONE, "the list is empty", "Give at least one start string, or leave the option out.")
+    return config.start_string
+
+
+def read_start_strings(path: str | Path, column: str | None = None) -> list[str]:
+    """All start strings of a file or a glob as a list: for the Python interface, whose callers hold lists.
+
+    Raises:
+        ParameterError: a file is missing, damaged or lacks the column, or there is none in them.
+    """
+    starts = [start for file in find_seed_files(str(path)) for start in read_seeds(file, column)]
     if not starts:
-        raise _bad(where, "the file is empty", "Write one start string a line.")
+        raise no_start_strings(str(path))
     return starts
+
+
+def no_start_strings(path: str) -> ParameterError:
+    """The error of a file, or of files, without any start string."""
+    return bad_start(f"{OPTION} '{path}'", "the file is empty", "Write at least one start string.")
 
 
 def encode_starts(
@@ -60,7 +74,19 @@ def encode_starts(
         ParameterError: a start string has a character the model does not know, a line end, no final delimiter, or as many
             delimiters as a record has fields.
     """
-    return tuple(_encode(number, text, tokenizer, option, field_count) for number, text in enumerate(starts, 1))
+    return tuple(iter_encoded(starts, tokenizer, option, field_count))
+
+
+def iter_encoded(
+    starts: Iterable[str], tokenizer: Tokenizer, option: str, field_count: int | None = None
+) -> Iterator[StartString]:
+    """`encode_starts`, one by one.
+
+    Raises:
+        ParameterError: as `encode_starts`, when the start string is reached.
+    """
+    for number, text in enumerate(starts, 1):
+        yield _encode(number, text, tokenizer, option, field_count)
 
 
 def _encode(number: int, text: str, tokenizer: Tokenizer, option: str, field_count: int | None) -> StartString:
@@ -68,18 +94,18 @@ def _encode(number: int, text: str, tokenizer: Tokenizer, option: str, field_cou
         return StartString()
     delimiter = tokenizer.field_delimiter
     if "\n" in text:
-        raise _bad(option, f"start string {number} contains a line end", "A record is one line; take it out.")
+        raise bad_start(option, f"start string {number} contains a line end", "A record is one line; take it out.")
     if delimiter is not None:
         breaks = split_breaks(text, delimiter, tokenizer.quoted)
         if not breaks.endswith(FIELD_BREAK):
-            raise _bad(
+            raise bad_start(
                 option,
                 f"start string {number} does not end with the field delimiter {delimiter!r}",
                 "Give whole fields, each followed by the delimiter (mind spaces that belong to it).",
             )
         begun = breaks.count(FIELD_BREAK) + 1
         if field_count is not None and begun > field_count:
-            raise _bad(
+            raise bad_start(
                 option,
                 f"start string {number} begins field {begun}, but the model's records have {field_count} fields",
                 "Give fewer fields.",
@@ -87,12 +113,8 @@ def _encode(number: int, text: str, tokenizer: Tokenizer, option: str, field_cou
     try:
         return StartString(text, tuple(tokenizer.encode_to_ids(text)))
     except TokenizerError as error:
-        raise _bad(
+        raise bad_start(
             option,
             f"start string {number} cannot be encoded: {error}",
             "Use only characters that occur in the training data.",
         ) from None
-
-
-def _bad(option: str, found: str, remedy: str) -> ParameterError:
-    return ParameterError(f"LS108: {option}: {found}. {remedy}", code="LS108")

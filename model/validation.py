@@ -9,6 +9,9 @@ Reasons, in the order in which they are looked for:
 | length      | the record reached the length cap learnt in training without ending      |
 | empty       | the record has no text                                                   |
 | field_count | another number of fields than expected (only where one is expected)      |
+| schema:F:T  | field F is no value of type T of the output's schema                     |
+| rule:F:K    | field F breaks a rule of kind K (`model.rules`)                          |
+| timeout     | the validator did not answer in time                                     |
 | validator   | the validator returned False or raised                                   |
 """
 
@@ -17,13 +20,25 @@ from __future__ import annotations
 import csv
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
 from model.gen_text import split_fields
-from model.sampling import Sample
+
+if TYPE_CHECKING:
+    from model.sampling import Sample
 
 Validator = Callable[[str], object]
+
+
+class Loadable(Protocol):
+    """Where a validator comes from, in a form that travels to workers."""
+
+    def load(self) -> Validator:
+        """The validator; runs or imports what it needs."""
+        ...
+
 
 _ERRORS = {
     "utf8": "the sampled ids end inside a character",
@@ -51,13 +66,14 @@ class Judge:
     """Decides about finished attempts. The same sample always gets the same verdict, provided the validator is a function.
 
     Attributes:
-        validator: called with the text of a record. False or an exception: invalid; anything else, None included: valid.
+        validator: called with the text of a record. False or an exception: invalid; a Verdict: that; anything else, None
+            included: valid.
         field_count: how many fields a record must have; None: any.
         delimiter: what separates the fields; needed where `field_count` is given.
         quoted: delimiters inside double quotes do not separate fields.
 
     Example:
-        >>> from model.sampling import SampleRequest
+        >>> from model.sampling import Sample, SampleRequest
         >>> judge = Judge(field_count=2, delimiter=",")
         >>> judge(Sample(SampleRequest(0, 0), "a,b", "newline")).valid
         True
@@ -84,7 +100,7 @@ class Judge:
             if found != self.field_count:
                 return Verdict(False, "field_count", f"{found} fields instead of {self.field_count}")
         if self.validator is not None:
-            return _ask(self.validator, sample.text)
+            return ask(self.validator, sample.text)
         # A count that was checked is a judgement; without any check nothing judged the record.
         return Verdict(None if self.field_count is None else True)
 
@@ -97,12 +113,15 @@ def count_fields(text: str, delimiter: str, quoted: bool) -> int:
         return 0
 
 
-def _ask(validator: Validator, text: str) -> Verdict:
+def ask(validator: Validator, text: str) -> Verdict:
+    """What a validator says about a record, as a verdict."""
     try:
         answer = validator(text)
     except Exception as error:
         said = str(error)
         return Verdict(False, "validator", type(error).__name__ + (f": {said}" if said else ""))
+    if isinstance(answer, Verdict):
+        return answer
     # `is False` alone would let numpy's False pass.
     if isinstance(answer, bool | np.bool_) and not answer:
         return Verdict(False, "validator", "the validator returned False")

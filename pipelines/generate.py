@@ -12,34 +12,29 @@ import os
 import shutil
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from model import preflight
 from model.checkpoints import digest_arrays
+from model.checks import CheckSource
 from model.config import TensorFlowConfig
 from model.config_io import config_from_model_dir
 from model.errors import DataError
-from model.generation import (
-    SampleSource,
-    StartString,
-    UnitResult,
-    WorkUnit,
-    open_sampler,
-    plan_units,
-    unit_settings,
-)
+from model.generation import SampleSource, UnitResult, WorkUnit, open_sampler, unit_settings
+from model.iceberg import TableTarget, check_table, table_target
 from model.ledger import UnitSettings
-from model.record_layout import RecordLayout, columns_of
 from model.run_dir import RunDirectory, locked, refuse_complete, run_directory
-from model.spool import Spool
-from model.start_strings import encode_starts, requested_starts
-from model.tokenizers import tokenizer_from_model_dir
+from model.spool import Shard, Spool
 from model.trained_model import ModelInfo, load_weights, read_model_info
 from model.validation import Judge
-from model.validators import ValidatorSource, validator_source
+from model.validator_host import close_hosts
+from model.writers import parquet_schema
 from pipelines.generated import Outcome, publish, settle
+from pipelines.output_plan import plan_output
 from pipelines.report import StageReport, measured
+from pipelines.seeding import is_paired, plan_seeds
 
 if TYPE_CHECKING:
     from apache_beam.options.pipeline_options import PipelineOptions
@@ -56,8 +51,11 @@ class GenerationPlan:
         units: the work; one empty unit where nothing is asked for.
         settings: what decides about attempts.
         judge: decides about samples, without its validator.
-        validator: where that comes from, or None.
+        validator: what else judges records, schema and rules included; None: nothing does.
         spool: where units leave their work.
+        seeds: facts of the start strings, or None.
+        table: an Iceberg table that the records go to, or None.
+        notices: what a user should read.
     """
 
     config: TensorFlowConfig
@@ -66,8 +64,11 @@ class GenerationPlan:
     units: list[WorkUnit]
     settings: UnitSettings
     judge: Judge
-    validator: ValidatorSource | None
+    validator: CheckSource | None
     spool: Spool
+    seeds: dict[str, Any] | None = None
+    table: TableTarget | None = None
+    notices: list[str] = field(default_factory=list)
 
     @property
     def requested(self) -> int:
@@ -101,17 +102,18 @@ def generate_locked(config: TensorFlowConfig, beam_args: Sequence[str] = ()) -> 
     preflight.check(config, "generate")
     with measured("generate") as report:
         options = pipeline_options(beam_args)
-        plan = plan_generation(config)
+        plan = plan_generation(config, options)
         sampler = functools.partial(open_sampler, str(plan.run.root.absolute()), config.checkpoint, _threads(options))
         try:
             outcome = run_plan(plan, options, sampler)
             publish(plan, outcome, runner_name(options), report)
         finally:
-            shutil.rmtree(plan.spool.directory, ignore_errors=True)
+            close_hosts()
+            shutil.rmtree(plan.run.temporary, ignore_errors=True)
     return report
 
 
-def plan_generation(config: TensorFlowConfig) -> GenerationPlan:
+def plan_generation(config: TensorFlowConfig, options: PipelineOptions) -> GenerationPlan:
     """Check everything that can be checked without sampling, and cut the work into units.
 
     Raises:
@@ -121,27 +123,35 @@ def plan_generation(config: TensorFlowConfig) -> GenerationPlan:
     model = _model(run, config.checkpoint)
     trained = config_from_model_dir(run.root)
     refuse_complete(run.synthetic, "set of synthetic records", config.overwrite)
-    validator = None if config.line_validator is None else validator_source(config.line_validator)
-    if validator is not None:
-        validator.load()
-    delimiter, quoted = trained.field_delimiter, trained.quoted
-    field_count = model.field_count if delimiter is not None else None
-    columns = None
-    if delimiter is not None:
-        columns = columns_of(config.columns, model.columns, field_count)
-    if columns is not None and set(config.output_format) - {"text"}:
-        field_count = len(columns)  # a record of another count has no place in typed output
-    units, paired = _units(config, field_count)
-    layout = RecordLayout(None if columns is None else tuple(columns), delimiter, quoted, paired)
+    output = plan_output(config, run, model, trained, is_paired(config))
+    layout = output.layout
+    table = None
+    if config.iceberg_table is not None:
+        table = table_target(config.iceberg_table, config.iceberg_catalog, run.root)
+        check_table(table, parquet_schema(layout, micros=True), config.partition_by)
+    seeds = plan_seeds(config, run, output.field_count, options)
+    spool = Spool(
+        str(run.temporary.absolute() / "generate"),
+        tuple(config.output_format),
+        layout,
+        len(seeds.units),
+        copies=config.records_per_seed if seeds.paired else 1,
+        num_shards=config.num_shards,
+        partition_by=config.partition_by,
+        iceberg=table is not None,
+    )
     return GenerationPlan(
         config=config,
         run=run,
         model=model,
-        units=units,
+        units=seeds.units,
         settings=unit_settings(config, config.max_invalid),
-        judge=Judge(None, field_count, delimiter, quoted),
-        validator=validator,
-        spool=Spool(str(run.temporary.absolute() / "generate"), tuple(config.output_format), layout, len(units)),
+        judge=Judge(None, output.field_count, layout.delimiter, layout.quoted),
+        validator=None if output.checks.is_empty else output.checks,
+        spool=spool,
+        seeds=seeds.identity,
+        table=table,
+        notices=output.notices,
     )
 
 
@@ -169,7 +179,26 @@ def run_plan(plan: GenerationPlan, options: PipelineOptions, sampler: Callable[[
     def again(unit: WorkUnit, settings: UnitSettings) -> None:
         _run_units(plan, [unit], settings, options, sampler)
 
-    return settle(plan.spool, plan.units, plan.settings, again)
+    outcome = settle(plan.spool, plan.units, plan.settings, again)
+    return outcome if plan.spool.num_shards is None else _assembled(plan, outcome, options)
+
+
+def _assembled(plan: GenerationPlan, outcome: Outcome, options: PipelineOptions) -> Outcome:
+    """The outcome with its records cut into the number of shards that was asked for."""
+    import apache_beam as beam
+
+    from transforms.assemble_shards import AssembleShards, plan_shards
+    from transforms.collect import read_collected
+
+    plans = plan_shards([(unit.number, unit.records) for unit in outcome.units], plan.spool.num_shards or 1)
+    results = Path(plan.spool.directory) / "shards.json"
+    with beam.Pipeline(options=options) as pipeline:
+        _ = pipeline | "Shards" >> beam.Create(plans, reshuffle=False) | AssembleShards(plan.spool, results)
+    failure = plan.spool.failure()
+    if failure is not None:
+        raise failure
+    shards = sorted((Shard(**one) for one in read_collected(results)), key=lambda one: (one.format, one.name))
+    return replace(outcome, assembled=tuple(shards))
 
 
 def _run_units(
@@ -197,18 +226,6 @@ def _model(run: RunDirectory, checkpoint: str | None) -> ModelInfo:
     if checkpoint is None:
         return model
     return replace(model, weights_digest=digest_arrays(load_weights(run.root, checkpoint)))
-
-
-def _units(config: TensorFlowConfig, field_count: int | None) -> tuple[list[WorkUnit], bool]:
-    """The work, and whether each record has a start string of its own."""
-    starts, option = requested_starts(config)
-    paired = starts is not None and not isinstance(starts, str)
-    encoded: tuple[StartString, ...] = ()
-    if starts is not None:
-        tokenizer = tokenizer_from_model_dir(run_directory(config).root)
-        encoded = encode_starts([starts] if isinstance(starts, str) else starts, tokenizer, option, field_count)
-    count = len(encoded) if paired else config.gen_lines
-    return plan_units(count, config.unit_size, encoded, paired) or [WorkUnit(0, 0, 0)], paired
 
 
 def _threads(options: PipelineOptions) -> int | None:

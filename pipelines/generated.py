@@ -8,17 +8,20 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from model.errors import EXIT_SHORTFALL, GenerationError
 from model.files import replace_directory
 from model.generation import WorkUnit
+from model.iceberg import TableCommit
 from model.ledger import UnitSettings
 from model.manifest import write_manifest
-from model.spool import Shard, Spool, UnitSummary, describe
+from model.spool import ICEBERG, Shard, Spool, UnitSummary, describe
 from model.writers import keep_first_invalid
+from pipelines.lake_table import commit_run
+from pipelines.output_plan import described_columns
 from pipelines.report import StageReport
 
 if TYPE_CHECKING:
@@ -35,11 +38,20 @@ class Outcome:
         units: summaries of the units that count, in order.
         requested: records asked for.
         stopped: None, 'rate' or 'max_invalid'.
+        assembled: the shards, where their number is fixed; None: those of the units.
     """
 
     units: list[UnitSummary]
     requested: int
     stopped: str | None
+    assembled: tuple[Shard, ...] | None = None
+
+    @property
+    def shards(self) -> list[Shard]:
+        """All shards of valid records, those for a table included."""
+        if self.assembled is not None:
+            return list(self.assembled)
+        return [shard for unit in self.units for shard in unit.shards]
 
     @property
     def records(self) -> int:
@@ -103,8 +115,9 @@ def settle(
 
 def publish(plan: GenerationPlan, outcome: Outcome, runner: str, report: StageReport) -> None:
     """Put the output in its place and fill in the report."""
-    body = _manifest(plan, outcome, runner)
     spool, run = plan.spool, plan.run
+    committed = commit_run(plan, outcome)
+    body = _manifest(plan, outcome, runner, committed)
     invalid_shards = [unit.invalid for unit in outcome.units if unit.invalid is not None]
     write_manifest(
         spool.invalid,
@@ -117,15 +130,22 @@ def publish(plan: GenerationPlan, outcome: Outcome, runner: str, report: StageRe
     replace_directory(spool.synthetic, run.synthetic)
     report.counts = _counts(outcome)
     report.outputs = {"synthetic": str(run.synthetic), "invalid": str(run.invalid)}
-    report.notices += notices(outcome, plan)
+    if committed is not None:
+        report.outputs["iceberg"] = f"{committed.table} in {committed.location}"
+    report.notices += [*plan.notices, *notices(outcome, plan, committed)]
     report.exit_code = EXIT_SHORTFALL if outcome.missing else 0
 
 
-def notices(outcome: Outcome, plan: GenerationPlan) -> list[str]:
+def notices(outcome: Outcome, plan: GenerationPlan, committed: TableCommit | None = None) -> list[str]:
     """What a person should know: a shortfall with its reasons, and machines that may differ in the last bit."""
     said = []
     if outcome.missing:
         said.append(_shortfall(outcome, plan.settings, str(plan.run.synthetic)))
+    if committed is not None and not committed.appended:
+        said.append(f"The table {committed.table} held this run already; nothing was added to it.")
+    if plan.table is not None and committed is None:
+        why = "there are none" if not outcome.requested else "some are missing"
+        said.append(f"Nothing was added to the table {plan.table.table}: records go there all at once, and {why}.")
     if len(outcome.environments) > 1:
         said.append(
             f"The workers are of {len(outcome.environments)} kinds (TensorFlow version, processor): the same seed gives the "
@@ -164,7 +184,7 @@ def _counts(outcome: Outcome) -> dict[str, int | float | str]:
     return counts
 
 
-def _manifest(plan: GenerationPlan, outcome: Outcome, runner: str) -> dict[str, Any]:
+def _manifest(plan: GenerationPlan, outcome: Outcome, runner: str, committed: TableCommit | None) -> dict[str, Any]:
     model = plan.model
     return {
         "complete": outcome.missing == 0,
@@ -179,11 +199,15 @@ def _manifest(plan: GenerationPlan, outcome: Outcome, runner: str) -> dict[str, 
             "checkpoint": plan.config.checkpoint or model.default_checkpoint,
         },
         "validator": None if plan.validator is None else plan.validator.identity,
+        "start_strings": plan.seeds,
         "columns": list(plan.spool.layout.names),
+        "types": described_columns(plan.spool.layout),
+        "partition_by": plan.spool.partition_by,
+        "iceberg": None if committed is None else asdict(committed),
         "environments": outcome.environments,
         "runner": runner,
         "settings": plan.config.stage_settings("generate"),
-        "outputs": _outputs([shard for unit in outcome.units for shard in unit.shards]),
+        "outputs": _outputs([shard for shard in outcome.shards if shard.format != ICEBERG]),
     }
 
 

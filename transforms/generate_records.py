@@ -15,8 +15,7 @@ from model.errors import LinesmithError
 from model.generation import SampleSource, UnitResult, WorkUnit, generate_unit
 from model.ledger import UnitSettings
 from model.spool import Spool, UnitSummary
-from model.validation import Judge
-from model.validators import ValidatorSource
+from model.validation import Judge, Loadable
 
 METRICS_NAMESPACE = "linesmith.generate"
 
@@ -51,7 +50,7 @@ class RecordGenerator(ModelHandler[WorkUnit, UnitResult, LoadedModel]):
         open_sampler: Callable[[], SampleSource],
         settings: UnitSettings,
         judge: Judge,
-        validator: ValidatorSource | None,
+        validator: Loadable | None,
         spool: Spool,
     ) -> None:
         super().__init__()

@@ -1,0 +1,127 @@
+"""All that judges a record beyond its shape: the schema of the output, rules, the validator; in this order, first fault wins.
+
+`CheckSource` is decided on the driver and travels to the workers; `load` makes functions of it there. It takes the place of a
+validator in `model.validation.Judge`, which has already looked at encoding, length and field count.
+"""
+
+from __future__ import annotations
+
+import csv
+from dataclasses import dataclass, field
+from typing import Any
+
+from model.gen_text import split_fields
+from model.partitions import MAX_VALUE_BYTES, encode_value
+from model.record_layout import RecordLayout
+from model.rules import Broken, CompiledRules, RuleSet
+from model.training_set import TrainingSet
+from model.validation import Validator, Verdict, ask
+from model.validator_host import ValidatorHost
+from model.validators import ValidatorSource
+
+
+@dataclass(frozen=True)
+class CheckSource:
+    """Where the checks come from.
+
+    Attributes:
+        layout: columns and types of the output.
+        typed: check that each field is a value of its type.
+        rules: in the order in which they are applied.
+        validator: of the user, or None.
+        timeout: most seconds a record may take the validator; 0: no limit, and no process of its own.
+        partition_by: the column whose values become names of directories, or None.
+        training_set: file of the training records' hashes; needed where a rule asks for it.
+    """
+
+    layout: RecordLayout = field(default_factory=RecordLayout)
+    typed: bool = False
+    rules: tuple[RuleSet, ...] = ()
+    validator: ValidatorSource | None = None
+    timeout: float = 0.0
+    partition_by: str | None = None
+    training_set: str | None = None
+
+    @property
+    def is_empty(self) -> bool:
+        """There is nothing to check: records are not judged at all."""
+        return not self.typed and not self.rules and self.validator is None and self.partition_by is None
+
+    @property
+    def identity(self) -> dict[str, Any] | None:
+        """What a manifest says about the validator."""
+        return None if self.validator is None else self.validator.identity
+
+    def try_validator(self) -> None:
+        """Load the validator once, as a worker would, and let go of it.
+
+        Raises:
+            ParameterError: LS107, it cannot be loaded.
+        """
+        if isinstance(loaded := self._validator(), ValidatorHost):
+            loaded.start()
+            loaded.close()
+
+    def load(self) -> Checks:
+        """The checks as functions. Runs the validator's file or imports its module, or starts the process that will.
+
+        Raises:
+            ParameterError: LS107 the validator, LS113 a rule.
+        """
+        seen = None if self.training_set is None else TrainingSet(self.training_set).__contains__
+        rules = [rules.compile(self.layout.columns, seen) for rules in self.rules]
+        return Checks(self, rules, self._validator())
+
+    def _validator(self) -> Validator | None:
+        if self.validator is None or self.timeout == 0:
+            return None if self.validator is None else self.validator.load()
+        return ValidatorHost(self.validator, self.timeout)
+
+
+class Checks:
+    """The checks of a record, ready to judge. Called with a text it gives a verdict."""
+
+    def __init__(self, source: CheckSource, rules: list[CompiledRules], validator: Validator | None) -> None:
+        layout = source.layout
+        self._layout = layout
+        self._typed: list[tuple[int, str, Any]] = []
+        if source.typed and layout.types is not None and layout.columns is not None:
+            self._typed = [
+                (place, f"schema:{name}:{kind.kind}", kind.parse)
+                for place, (name, kind) in enumerate(zip(layout.columns, layout.types, strict=True))
+                if kind.kind != "string"
+            ]
+        by = source.partition_by
+        self._partition = None if by is None else layout.names.index(by)
+        self._by = by
+        self._rules = rules
+        self._validator = validator
+
+    def __call__(self, text: str) -> Verdict:
+        try:
+            fields = self._fields(text)
+        except csv.Error:
+            return Verdict(False, "field_count", "a quoted field is too long to be read")
+        verdict = self._schema(fields)
+        if verdict is not None:
+            return verdict
+        try:
+            for rules in self._rules:
+                rules(text, fields)
+        except Broken as broken:
+            return Verdict(False, broken.reason, broken.explain)
+        return Verdict(True) if self._validator is None else ask(self._validator, text)
+
+    def _fields(self, text: str) -> list[str]:
+        layout = self._layout
+        return [text] if layout.delimiter is None else split_fields(text, layout.delimiter, layout.quoted)
+
+    def _schema(self, fields: list[str]) -> Verdict | None:
+        for place, reason, parse in self._typed:
+            try:
+                parse(fields[place])
+            except ValueError as error:
+                return Verdict(False, reason, str(error))
+        if self._partition is not None and len(encode_value(fields[self._partition])) > MAX_VALUE_BYTES:
+            return Verdict(False, f"schema:{self._by}:partition", "too long for the name of a directory")
+        return None

@@ -1,0 +1,52 @@
+"""The other end of `model.validator_host`: loads a validator and judges what it is sent, until the parent goes away."""
+
+from __future__ import annotations
+
+import json
+import os
+import struct
+import sys
+from typing import Any
+
+_HEAD = struct.Struct("<I")
+
+
+def main(arguments: list[str]) -> None:
+    """Serve on two inherited pipes.
+
+    Args:
+        arguments: numbers of the pipe to read from and of the one to write to.
+    """
+    from model.errors import ParameterError
+    from model.validation import ask
+    from model.validators import ValidatorSource
+
+    inward, outward = os.fdopen(int(arguments[0]), "rb"), int(arguments[1])
+    try:
+        validator = ValidatorSource(**_receive(inward)).load()
+    except ParameterError as error:
+        _send(outward, str(error))
+        return
+    _send(outward, True)
+    while True:
+        for text in _receive(inward):
+            verdict = ask(validator, text)
+            _send(outward, None if verdict.valid else [verdict.valid, verdict.reason, verdict.explain])
+
+
+def _receive(pipe: Any) -> Any:
+    head = pipe.read(_HEAD.size)
+    if len(head) < _HEAD.size:
+        sys.exit(0)  # the parent is gone
+    return json.loads(pipe.read(_HEAD.unpack(head)[0]))
+
+
+def _send(pipe: int, message: Any) -> None:
+    content = json.dumps(message).encode()
+    view = memoryview(_HEAD.pack(len(content)) + content)
+    while view:
+        view = view[os.write(pipe, view) :]
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

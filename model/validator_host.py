@@ -1,0 +1,195 @@
+"""A validator in a process of its own, so that one that hangs, exits or crashes costs a record and not the run.
+
+The parent sends a batch of texts; the child answers record by record, so that each has its own time limit. A record whose
+answer does not come in time is invalid with the reason `timeout`; the child is ended and a fresh one judges the rest. A child
+that ends by itself makes its record invalid with the reason `validator`.
+
+A time limit depends on the machine: a validator that is near it gives other records on a busier one. It is meant for
+validators that never end.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import select
+import struct
+import subprocess
+import sys
+import time
+import weakref
+from collections.abc import Sequence
+from dataclasses import asdict
+
+from model.errors import ParameterError
+from model.validation import Verdict
+from model.validators import ValidatorSource
+
+_HEAD = struct.Struct("<I")
+_START_SECONDS = 120.0  # importing what a validator needs may take a while, whatever its limit a record is
+_BATCH = 256
+
+
+_hosts: weakref.WeakSet[ValidatorHost] = weakref.WeakSet()
+
+
+def close_hosts() -> None:
+    """End the children of this process: a runner may keep the model, and the host with it, longer than the run."""
+    for host in list(_hosts):
+        host.close()
+
+
+class ValidatorHost:
+    """Judges texts in a child process; started at the first question, restarted when it has to be.
+
+    Args:
+        source: where the validator comes from.
+        timeout: most seconds for one record.
+    """
+
+    def __init__(self, source: ValidatorSource, timeout: float) -> None:
+        self._source = source
+        self._timeout = timeout
+        self._child: _Child | None = None
+        _hosts.add(self)
+
+    def start(self) -> None:
+        """Load the validator now.
+
+        Raises:
+            ParameterError: LS107, it cannot be loaded.
+        """
+        self._started()
+
+    def __call__(self, text: str) -> Verdict:
+        """The verdict about one record.
+
+        Raises:
+            ParameterError: LS107, the validator cannot be loaded.
+        """
+        return self.ask([text])[0]
+
+    def ask(self, texts: Sequence[str]) -> list[Verdict]:
+        """Verdicts, in order. A batch costs one round trip; the time limit is that of a record all the same.
+
+        Raises:
+            ParameterError: LS107, the validator cannot be loaded.
+        """
+        verdicts: list[Verdict] = []
+        while len(verdicts) < len(texts):
+            verdicts += self._ask(texts[len(verdicts) : len(verdicts) + _BATCH])
+        return verdicts
+
+    def close(self) -> None:
+        """End the child."""
+        if self._child is not None:
+            self._child.end()
+            self._child = None
+
+    def _ask(self, texts: Sequence[str]) -> list[Verdict]:
+        """Verdicts about at least one of the texts, from the first on."""
+        child = self._started()
+        verdicts: list[Verdict] = []
+        try:
+            child.send(list(texts))
+            for _ in texts:
+                verdicts.append(_verdict(child.receive(self._timeout)))
+        except TimeoutError:
+            verdicts.append(Verdict(False, "timeout", f"the validator took longer than {self._timeout:g} s"))
+            self.close()
+        except (EOFError, OSError):
+            verdicts.append(Verdict(False, "validator", "the validator ended its process"))
+            self.close()
+        return verdicts
+
+    def _started(self) -> _Child:
+        if self._child is None:
+            child = _Child()
+            try:
+                child.send(asdict(self._source))
+                answer = child.receive(_START_SECONDS)
+            except (TimeoutError, EOFError, OSError) as error:
+                child.end()
+                what = (
+                    f"took longer than {_START_SECONDS:g} s to load"
+                    if isinstance(error, TimeoutError)
+                    else "ended the process"
+                )
+                raise ParameterError(
+                    f"LS107: --line-validator (line_validator) '{self._source.option}' {what} while it was loaded; mend what "
+                    "it does when it is imported.",
+                    code="LS107",
+                ) from None
+            if answer is not True:
+                child.end()
+                raise ParameterError(str(answer), code="LS107")
+            self._child = child
+        return self._child
+
+
+def _verdict(answer: object) -> Verdict:
+    return Verdict(*answer) if isinstance(answer, list) else Verdict(True)
+
+
+class _Child:
+    """The process, and its two pipes. Messages are JSON behind their length."""
+
+    def __init__(self) -> None:
+        to_child, self._out = os.pipe()
+        self._in, from_child = os.pipe()
+        # The child must find the same packages; an installed package and a checkout both lie on our path.
+        environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
+        try:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "model.validator_child", str(to_child), str(from_child)],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                pass_fds=(to_child, from_child),
+                env=environment,
+            )
+        finally:
+            os.close(to_child)
+            os.close(from_child)
+        self._buffer = bytearray()
+        self._poll = select.poll()
+        self._poll.register(self._in, select.POLLIN)
+        self._end = weakref.finalize(self, _end, self._process, self._out, self._in)
+
+    def send(self, message: object) -> None:
+        content = json.dumps(message).encode()
+        view = memoryview(_HEAD.pack(len(content)) + content)
+        while view:
+            view = view[os.write(self._out, view) :]
+
+    def receive(self, seconds: float) -> object:
+        """
+        Raises:
+            TimeoutError: the whole message did not come in time.
+            EOFError: the child ended.
+        """
+        deadline = time.monotonic() + seconds
+        (length,) = _HEAD.unpack(self._read(_HEAD.size, deadline))
+        return json.loads(self._read(length, deadline))
+
+    def end(self) -> None:
+        self._end()
+
+    def _read(self, count: int, deadline: float) -> bytes:
+        while len(self._buffer) < count:
+            left = deadline - time.monotonic()
+            if left <= 0 or not self._poll.poll(1000 * left):
+                raise TimeoutError
+            more = os.read(self._in, 1 << 16)
+            if not more:
+                raise EOFError
+            self._buffer += more
+        content = bytes(self._buffer[:count])
+        del self._buffer[:count]
+        return content
+
+
+def _end(process: subprocess.Popen, *pipes: int) -> None:
+    process.kill()
+    process.wait()
+    for pipe in pipes:
+        os.close(pipe)
