@@ -74,6 +74,12 @@ def _plan(given: Given) -> int:
     return EXIT_DONE
 
 
+def _export(run_dir: str, target: str, overwrite: bool) -> int:
+    from pipelines.export import export
+
+    return _show(export(run_dir, target, overwrite))
+
+
 def _show(report: StageReport) -> int:
     show_report(console.results(), report)
     return report.exit_code
@@ -152,15 +158,14 @@ def _doctor(
 
 
 @app.command("export")
-def _export(
-    output: Annotated[str, typer.Option("--output", help="The run directory.")],
-    archive: Annotated[str, typer.Option("--archive", help="The .zip file to write.")],
+def _export_command(
+    run: Annotated[str, typer.Argument(help="The run directory.", metavar="RUN")],
+    target: Annotated[str, typer.Argument(help="The archive to write: a path or a bucket address.", metavar="TARGET")],
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an archive that stands there.")] = False,
     debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks and the libraries' logs.")] = False,
 ) -> int:
-    """Pack what may leave the run directory: model, tokenizer, synthetic records and the privacy statement. Never raw data."""
-    from pipelines.export import export
-
-    return _show(export(output, archive))
+    """Pack the model in RUN into one file for generate --model: no training data, rejects or statistics are in it."""
+    return _export(run, target, overwrite)
 
 
 @app.command("demo")

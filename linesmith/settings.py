@@ -28,6 +28,11 @@ def resolve(given: Given) -> TensorFlowConfig:
     output = said.get("checkpoint_dir")
     if given.command == "generate":
         run_directory(from_settings({"checkpoint_dir": output}))  # says so when there is none
+        archive = said.get("model_archive")
+        if archive is not None:
+            from pipelines.export import adopt
+
+            adopt(str(archive), str(output))
     if output is not None and _starts_from_model(given.command, str(output), said):
         return _overlay(config_from_model_dir(str(output)), said)
     return from_settings(said)

@@ -1,70 +1,128 @@
-"""Pack what may leave a run directory into one archive: the model, its tokenizer, what it generated, and the claim.
-
-The list says what goes in, not what stays out, so that a file nobody thought of stays at home.
-"""
+"""export: a trained model as one file, here or in a bucket; and back from one into a run directory."""
 
 from __future__ import annotations
 
-import zipfile
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
+from model.archive import unpack_archive, write_archive
 from model.errors import DataError, ParameterError
-from model.files import atomic_path
 from model.run_dir import RunDirectory, locked
+from model.trained_model import read_model_info
 from pipelines.report import StageReport, measured
 
-RELEASABLE = ("model", "tokenizer", "synthetic", "model_params.json", "model_history.csv")
-_EPOCH = (1980, 1, 1, 0, 0, 0)  # the earliest time that a zip file can hold: equal files make equal archives
 
-
-def export(directory: str | Path, archive: str | Path) -> StageReport:
-    """Write a zip archive of the releasable files of a complete run.
-
-    Hidden files and symbolic links are left out: a link may lead to private files.
+def export(run_dir: str, target: str, overwrite: bool = False) -> StageReport:
+    """Pack the model of a run directory: tokenizer, weights, parameters and privacy statement.
 
     Args:
-        directory: the run directory.
-        archive: the file to write; must not exist.
+        run_dir: holds a trained model.
+        target: a local path or a bucket address.
+        overwrite: replace what stands there.
 
     Raises:
-        DataError: the run directory holds no complete model, or another process writes to it.
-        ParameterError: LS103, the archive exists, lies in a directory that is packed, or cannot be written.
+        DataError: there is no whole model, or something stands at the target.
+        ParameterError: LS210, the target cannot be written.
     """
-    run, target = RunDirectory(Path(directory)), Path(archive)
-    if not run.has_model():
-        raise DataError(f"LS201: '{directory}' holds no complete model to export; train one there first.", code="LS201")
-    if target.exists() or any(target.resolve().is_relative_to((run.root / name).resolve()) for name in RELEASABLE):
-        raise ParameterError(
-            f"LS103: --archive '{archive}' exists, or lies in a directory that is packed; give a new name elsewhere.",
-            code="LS103",
-        )
-    with measured("export") as report, locked(run):
-        files = releasable_files(run.root)
-        try:
-            with atomic_path(target) as temporary, zipfile.ZipFile(temporary, "w", zipfile.ZIP_DEFLATED) as packed:
-                for path in files:
-                    entry = zipfile.ZipInfo(path.relative_to(run.root).as_posix(), _EPOCH)
-                    entry.compress_type = zipfile.ZIP_DEFLATED
-                    packed.writestr(entry, path.read_bytes())
-        except OSError as error:
-            raise ParameterError(
-                f"LS103: --archive '{archive}' cannot be written ({error.strerror}); give a place you may write to.",
-                code="LS103",
-            ) from None
-        report.counts = {"files": len(files)}
-        report.outputs = {"archive": str(target)}
+    with measured("export") as report:
+        read_model_info(run_dir)  # before the lock, which would create the directory
+        _refuse_place(run_dir, target)
+        with locked(RunDirectory(Path(run_dir))), tempfile.TemporaryDirectory() as scratch:
+            packed = Path(scratch) / "model.tar.gz"
+            manifest = write_archive(run_dir, packed)
+            report.counts = {"files": len(manifest["members"]), "bytes": packed.stat().st_size}
+            _place(packed, target, overwrite)
+        report.outputs = {"archive": target}
+        if not manifest["private"]:
+            report.notices.append(
+                "the model was trained without differential privacy: whoever has it may find records that it has learnt"
+            )
     return report
 
 
-def releasable_files(root: Path) -> list[Path]:
-    """The files that may leave, in order of name."""
-    found = []
-    for name in RELEASABLE:
-        place = root / name
-        for path in sorted(place.rglob("*")) if place.is_dir() else [place]:
-            parts = path.relative_to(root).parts
-            hidden = any(part.startswith(".") for part in parts)
-            linked = any((root / Path(*parts[: i + 1])).is_symlink() for i in range(len(parts)))
-            if path.is_file() and not hidden and not linked:
-                found.append(path)
-    return found
+def adopt(archive: str, run_dir: str) -> None:
+    """Put the model of an archive into a run directory, which is made where it is missing; nothing to do where it lies there.
+
+    Raises:
+        DataError: LS210, the archive is damaged or hostile; LS204, the run directory holds another model.
+        ParameterError: LS210, it cannot be read.
+    """
+    with locked(RunDirectory(Path(run_dir))), _local(archive) as path:
+        unpack_archive(path, run_dir)
+
+
+def _refuse_place(run_dir: str, target: str) -> None:
+    packed = [Path(run_dir) / name for name in ("model", "tokenizer")]
+    if "://" not in target and any(Path(target).resolve().is_relative_to(place.resolve()) for place in packed):
+        raise ParameterError(
+            f"LS210: '{target}' lies in a directory that is packed; give a place elsewhere.", code="LS210"
+        )
+
+
+def _place(packed: Path, target: str, overwrite: bool) -> None:
+    if "://" in target:
+        _upload(packed, target, overwrite)
+        return
+    place = Path(target)
+    if place.is_dir():
+        raise ParameterError(f"LS210: '{target}' is a directory; give the archive a name in it.", code="LS210")
+    if place.exists() and not overwrite:
+        raise DataError(f"LS204: '{target}' exists already; pass --overwrite to replace it.", code="LS204")
+    try:
+        place.parent.mkdir(parents=True, exist_ok=True)
+        part = place.with_name(f".{place.name}.part")
+        shutil.copyfile(packed, part)
+        part.replace(place)
+    except OSError as error:
+        raise ParameterError(f"LS210: '{target}' cannot be written ({error.strerror}).", code="LS210") from None
+
+
+def _upload(packed: Path, target: str, overwrite: bool) -> None:
+    from apache_beam.io.filesystem import BeamIOError, CompressionTypes
+    from apache_beam.io.filesystems import FileSystems
+
+    try:
+        if FileSystems.exists(target) and not overwrite:
+            raise DataError(f"LS204: '{target}' exists already; pass --overwrite to replace it.", code="LS204")
+        with (
+            open(packed, "rb") as content,
+            FileSystems.create(target, compression_type=CompressionTypes.UNCOMPRESSED) as out,
+        ):
+            shutil.copyfileobj(content, out, 1 << 20)
+    except (BeamIOError, OSError, ValueError) as error:
+        if isinstance(error, DataError):
+            raise
+        raise ParameterError(
+            f"LS210: '{target}' cannot be written ({type(error).__name__}); check the address, its permissions, and that the "
+            "extra for its store is installed, for example 'linesmith[gcp]' or 'linesmith[aws]'.",
+            code="LS210",
+        ) from None
+
+
+@contextmanager
+def _local(archive: str) -> Iterator[Path]:
+    """A local file of the archive, copied from its bucket where it lies in one."""
+    if "://" not in archive:
+        yield Path(archive)
+        return
+    from apache_beam.io.filesystem import BeamIOError, CompressionTypes
+    from apache_beam.io.filesystems import FileSystems
+
+    with tempfile.TemporaryDirectory() as scratch:
+        copy = Path(scratch) / "model.tar.gz"
+        try:
+            with (
+                FileSystems.open(archive, compression_type=CompressionTypes.UNCOMPRESSED) as content,
+                open(copy, "wb") as out,
+            ):
+                shutil.copyfileobj(content, out, 1 << 20)
+        except (BeamIOError, OSError, ValueError) as error:
+            raise ParameterError(
+                f"LS210: --model (model_archive) '{archive}' cannot be read ({type(error).__name__}); check the address and "
+                "its permissions.",
+                code="LS210",
+            ) from None
+        yield copy

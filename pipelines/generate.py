@@ -109,7 +109,8 @@ def generate_locked(config: TensorFlowConfig, beam_args: Sequence[str] = ()) -> 
             publish(plan, outcome, runner_name(options), report)
         finally:
             close_hosts()
-            shutil.rmtree(plan.run.temporary, ignore_errors=True)
+            for leftover in plan.run.temporary.iterdir():
+                shutil.rmtree(leftover) if leftover.is_dir() else leftover.unlink()
     return report
 
 

@@ -7,6 +7,7 @@ import shutil
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, cast
 
+from model.avro import distinct
 from model.config import TensorFlowConfig
 from model.errors import DataError
 from model.files import read_json, sha256_tree
@@ -18,6 +19,7 @@ from pipelines.report import StageReport
 
 if TYPE_CHECKING:
     from model.private_training import PrivateTrainer
+    from model.trained_model import ModelInfo
     from model.training_loop import TrainingLoop
 
 
@@ -106,7 +108,21 @@ def _write_model(config: TensorFlowConfig, space: RunDirectory, trainer: Trainin
         last_epoch=state.history[-1].epoch if state.history else None,
         stopped=state.stopped,
     )
+    _write_schema(config, space, info)
     write_model_info(space.model, info)
+
+
+def _write_schema(config: TensorFlowConfig, space: RunDirectory, info: ModelInfo) -> None:
+    """The types of the columns, for typed output; none in private training, whose statistics may not leave."""
+    from model.record_layout import columns_of
+    from model.record_schema import SCHEMA_FILE, infer_schema, write_schema
+
+    (space.model / SCHEMA_FILE).unlink(missing_ok=True)
+    names = None if config.dp or info.field_count is None else columns_of(None, info.columns, info.field_count)
+    if names is not None:
+        statistics = read_json(space.training_data / "statistics.json", "the statistics of the training data")
+        if len(statistics["fields"]) == len(names):
+            write_schema(space.model / SCHEMA_FILE, infer_schema(statistics["fields"], distinct(names)))
 
 
 def _write_manifest(

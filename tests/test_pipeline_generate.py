@@ -269,7 +269,7 @@ def test_a_full_disk_is_told_and_loses_nothing(run: Path, monkeypatch: pytest.Mo
     def full(*_: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(spool, "write_records", full)
+    monkeypatch.setattr(spool, "write_shard", full)
     with pytest.raises(DataError, match=r"LS209: --output.*No space left on device"):
         stage.generate(settings(run, overwrite=True))
     assert everything(run) == first

@@ -11,10 +11,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from model.record_layout import RecordLayout, columns_of, distinct
+from model.avro import distinct
+from model.record_layout import Record, RecordLayout, columns_of
 from model.writers import keep_first_invalid, shard_name, write_invalid, write_records
 
-RECORDS = [("6, é\u2028,", "6, "), ("7, \r,x", "7, "), (", ,", "")]
+RECORDS = [Record("6, é\u2028,", "6, ", 0), Record("7, \r,x", "7, ", 1), Record(", ,", "", 2)]
 LAYOUT = RecordLayout(("id", "a b", "ü"), ",", paired=True)
 
 
@@ -27,9 +28,9 @@ def test_text_is_one_record_a_line(tmp_path: Path) -> None:
     path = tmp_path / shard_name(3, 12, "text")
     write_records(path, "text", RECORDS, LAYOUT)
     assert path.name == "part-00003-of-00012.txt"
-    assert path.read_bytes() == b"".join(text.encode() + b"\n" for text, _ in RECORDS)
+    assert path.read_bytes() == b"".join(text.encode() + b"\n" for text, _, _ in RECORDS)
     with pytest.raises(ValueError, match="line end"):
-        write_records(path, "text", [("a\nb", "")], LAYOUT)
+        write_records(path, "text", [Record("a\nb")], LAYOUT)
     assert path.read_bytes().count(b"\n") == 3, "the old shard stands"
     assert [p.name for p in tmp_path.iterdir()] == [path.name], "nothing temporary is left"
 
@@ -38,7 +39,7 @@ def test_jsonl_keeps_names_and_values(tmp_path: Path) -> None:
     path = tmp_path / "part.jsonl"
     write_records(path, "jsonl", RECORDS, LAYOUT)
     rows = [json.loads(line) for line in path.read_bytes().split(b"\n")[:-1]]
-    assert rows[0] == {"id": "6", "a b": " é\u2028", "ü": "", "start_string": "6, "}
+    assert rows[0] == {"id": "6", "a b": " é\u2028", "ü": "", "seed_id": 0, "start_string": "6, "}
     assert len(rows) == 3
 
 
@@ -46,18 +47,18 @@ def test_avro_is_read_back_with_fitting_names(tmp_path: Path) -> None:
     path = tmp_path / "part.avro"
     write_records(path, "avro", RECORDS, LAYOUT)
     rows = avro_rows(path)
-    assert list(rows[0]) == ["id", "a_b", "field_2", "start_string"]
+    assert list(rows[0]) == ["id", "a_b", "field_2", "seed_id", "start_string"]
     assert [row["a_b"] for row in rows] == [" é\u2028", " \r", " "]
-    assert [row["start_string"] for row in rows] == [start for _, start in RECORDS]
+    assert [row["start_string"] for row in rows] == [start for _, start, _ in RECORDS]
 
 
 def test_free_text_is_one_column(tmp_path: Path) -> None:
     path = tmp_path / "part.avro"
     write_records(path, "avro", RECORDS, RecordLayout())
-    assert avro_rows(path) == [{"text": text} for text, _ in RECORDS]
+    assert avro_rows(path) == [{"text": text} for text, _, _ in RECORDS]
 
 
-@pytest.mark.parametrize("output_format", ["text", "jsonl", "avro"])
+@pytest.mark.parametrize("output_format", ["text", "jsonl", "avro", "parquet"])
 def test_equal_records_give_equal_bytes_and_other_shards_other_markers(tmp_path: Path, output_format: str) -> None:
     paths = [tmp_path / "a" / "part-0", tmp_path / "b" / "part-0", tmp_path / "part-1"]
     for path in paths:
@@ -69,7 +70,7 @@ def test_equal_records_give_equal_bytes_and_other_shards_other_markers(tmp_path:
 
 def test_a_record_that_does_not_fit_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="2 fields, the output 3 columns"):
-        write_records(tmp_path / "part", "jsonl", [("a,b", "")], LAYOUT)
+        write_records(tmp_path / "part", "jsonl", [Record("a,b")], LAYOUT)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -91,9 +92,9 @@ NAMES = st.lists(st.text(st.sampled_from("aA1_2 é"), max_size=4), min_size=1, m
 @given(names=NAMES, paired=st.booleans())
 def test_any_names_give_a_schema_that_avro_accepts(names: list[str], paired: bool) -> None:
     layout = RecordLayout(tuple(names), ",", paired=paired)
-    assert len(set(layout.names)) == len(layout.names) == len(names) + paired
+    assert len(set(layout.names)) == len(layout.names) == len(names) + 2 * paired
     schema = layout.avro_schema()
-    row = dict.fromkeys((field["name"] for field in schema["fields"]), "x")
+    row = {field["name"]: 7 if field["type"] == "long" else "x" for field in schema["fields"]}
     assert len(row) == len(layout.names)
     shard = io.BytesIO()
     fastavro.writer(shard, fastavro.parse_schema(schema), [row])
