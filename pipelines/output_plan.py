@@ -47,7 +47,7 @@ def plan_output(
         paired: each record has a start string of its own.
 
     Raises:
-        ParameterError: LS107 to LS113, LS308: a setting does not go with the model, or with another.
+        ParameterError: LS107 to LS113, LS309: a setting does not go with the model, or with another.
         DataError: LS201, a rule needs training data that are not there.
     """
     delimiter = trained.field_delimiter
@@ -155,9 +155,9 @@ def _with_training_set(plan: OutputPlan, trained: TensorFlowConfig, run: RunDire
 
     if trained.dp:
         raise ParameterError(
-            "LS308: the rule not_in_training_set reads raw records: with --dp what it lets through is no post-processing, and "
+            "LS309: the rule not_in_training_set reads raw records: with --dp what it lets through is no post-processing, and "
             "the privacy statement would not hold. Leave the rule out; a private model needs no such filter.",
-            code="LS308",
+            code="LS309",
         )
     path = run.temporary / "training_set.npy"
     count = write_training_set(path, run.training_data)
