@@ -94,7 +94,7 @@ def test_a_model_from_an_archive_generates_the_same_bytes(run: Path, packed: Pat
     assert lines(fresh) == lines(fresh, model_archive=str(packed)) == first
     assert unpack_archive(packed, fresh) is False, "that very model lies there"
     tiny_run(tmp_path / "other", seed=2)
-    with pytest.raises(DataError, match="LS204.*another model"):
+    with pytest.raises(DataError, match=r"LS204.*another model"):
         unpack_archive(packed, tmp_path / "other")
 
 

@@ -21,15 +21,12 @@ from model.errors import DataError, LinesmithError, ParameterError
 from tests import generation_fakes
 from tests.generation_fakes import fake_run
 
-SCHEMA = {
-    "type": "record",
-    "name": "Ride",
-    "fields": [
-        {"name": "id", "type": "int"},
-        {"name": "attempt", "type": ["null", "long"]},
-        {"name": "amount", "type": {"type": "bytes", "logicalType": "decimal", "precision": 9, "scale": 2}},
-    ],
-}
+FIELDS: list[dict[str, Any]] = [
+    {"name": "id", "type": "int"},
+    {"name": "attempt", "type": ["null", "long"]},
+    {"name": "amount", "type": {"type": "bytes", "logicalType": "decimal", "precision": 9, "scale": 2}},
+]
+SCHEMA = {"type": "record", "name": "Ride", "fields": FIELDS}
 ALL = ["text", "jsonl", "avro", "parquet"]
 
 
@@ -83,7 +80,8 @@ def test_all_formats_hold_the_same_records_with_the_declared_types(run: Path) ->
 
 
 def test_what_does_not_fit_the_schema_is_invalid_with_its_reason(run: Path) -> None:
-    schema = {**SCHEMA, "fields": [*SCHEMA["fields"][:2], {"name": "amount", "type": {"type": "enum", "name": "E", "symbols": ["A"]}}]}  # type: ignore[misc]  # fmt: skip
+    letters = {"type": "enum", "name": "Letters", "symbols": ["A"]}
+    schema = {**SCHEMA, "fields": [*FIELDS[:2], {"name": "amount", "type": letters}]}
     (run.parent / "ride.avsc").write_text(json.dumps(schema))
     report = stage.generate(settings(run, max_attempts=2))
     assert report.exit_code == 4
@@ -224,7 +222,8 @@ def seed_files(tmp_path: Path, seeds: list[str]) -> dict[str, str]:
     (tmp_path / "s.csv").write_text("other,start_string\n" + "".join(f'1,"{seed}"\n' for seed in seeds))
     (tmp_path / "s.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     pq.write_table(pa.Table.from_pylist(rows), tmp_path / "s.parquet")
-    kind = {"type": "record", "name": "S", "fields": [{"name": "start_string", "type": "string"}, {"name": "other", "type": "int"}]}  # fmt: skip
+    fields = [{"name": "start_string", "type": "string"}, {"name": "other", "type": "int"}]
+    kind = {"type": "record", "name": "S", "fields": fields}
     with open(tmp_path / "s.avro", "wb") as out:
         fastavro.writer(out, kind, rows)
     half = len(seeds) // 2
