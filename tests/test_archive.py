@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from linesmith.cli import run_command_line
 from linesmith.options import Given
 from linesmith.settings import resolve
 from model import archive
@@ -67,6 +68,29 @@ def test_an_archive_holds_the_model_and_nothing_else(run: Path, packed: Path) ->
         content = b"".join(tar.extractfile(name).read() for name in there if name.endswith(".json"))  # type: ignore[union-attr]
     for secret in (b"secret.csv", b"evil.py", b"dp_unsafe_fixed_key", str(run).encode(), b"start_string"):
         assert secret not in content
+
+
+def test_a_link_and_an_unfinished_model_do_not_leave(tmp_path: Path) -> None:
+    root = tmp_path / "run"
+    tiny_run(root)
+    (root / "private").mkdir()
+    (root / "private" / "spent.json").write_text("secret")
+    (root / "tokenizer" / "more.json").symlink_to(root / "private" / "spent.json")
+    for place in ("x.tar.gz", "run/model/x.tar.gz"):
+        with pytest.raises(LinesmithError, match=r"LS206|lies in a directory that is packed"):
+            export(str(root), str(tmp_path / place))
+        assert not (tmp_path / place).exists()
+    (root / "tokenizer" / "more.json").unlink()
+    info = json.loads((root / "model" / "model.json").read_text())
+    (root / "model" / "model.json").write_text(json.dumps({**info, "stopped": None}))
+    with pytest.raises(DataError, match="LS201: .* has not ended"):
+        export(str(root), str(tmp_path / "x.tar.gz"))
+
+
+def test_from_the_command_line(run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run_command_line(["export", str(run), str(tmp_path / "x.tar.gz")]) == 0
+    assert "archive:" in capsys.readouterr().out
+    assert run_command_line(["export", str(run), str(tmp_path / "x.tar.gz")]) == 2
 
 
 def test_equal_models_give_equal_bytes(run: Path, packed: Path, tmp_path: Path) -> None:
