@@ -83,7 +83,7 @@ def test_a_link_and_an_unfinished_model_do_not_leave(tmp_path: Path) -> None:
     (root / "tokenizer" / "more.json").unlink()
     info = json.loads((root / "model" / "model.json").read_text())
     (root / "model" / "model.json").write_text(json.dumps({**info, "stopped": None}))
-    with pytest.raises(DataError, match="LS201: .* has not ended"):
+    with pytest.raises(DataError, match=r"LS201: .* has not ended"):
         export(str(root), str(tmp_path / "x.tar.gz"))
 
 
