@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass
 
+from model.sampling_types import DrawSettings
+
 # Attempts of a unit before its rate is judged.
 RATE_PATIENCE = 10_000
 
@@ -25,6 +27,8 @@ class UnitSettings:
         min_valid_rate: a unit stops when, after 10,000 attempts, a smaller share is valid.
         max_invalid: a unit stops at the first invalid record beyond so many, in index order; None: never.
         keep_invalid: how many invalid outcomes are kept, the first by index; None: all.
+        top_k, top_p: as in `DrawSettings`.
+        exact: thin the records so that they have the distribution of the unmasked model (`model.thinning`).
     """
 
     seed: int = 0
@@ -34,11 +38,22 @@ class UnitSettings:
     min_valid_rate: float = 0.001
     max_invalid: int | None = None
     keep_invalid: int | None = 10_000
+    top_k: int = 0
+    top_p: float = 1.0
+    exact: bool = False
+
+    @property
+    def draw(self) -> DrawSettings:
+        """How tokens are drawn."""
+        return DrawSettings(self.seed, self.temperature, self.gen_chars, self.top_k, self.top_p)
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """An attempt with its verdict; `reason` is None exactly where it is accepted (`valid` True or None)."""
+    """An attempt with its verdict; `reason` is None exactly where it is accepted (`valid` True or None).
+
+    `survival` is that of its sample.
+    """
 
     index: int
     attempt: int
@@ -46,6 +61,7 @@ class Outcome:
     valid: bool | None
     reason: str | None = None
     explain: str | None = None
+    survival: float = 1.0
 
 
 class Ledger:

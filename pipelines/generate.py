@@ -27,6 +27,7 @@ from model.generation import (
     WorkUnit,
     open_sampler,
     plan_units,
+    sampler_options,
     unit_settings,
 )
 from model.ledger import UnitSettings
@@ -39,6 +40,7 @@ from model.trained_model import ModelInfo, load_weights, read_model_info
 from model.validation import Judge
 from model.validators import ValidatorSource, validator_source
 from pipelines.generated import Outcome, publish, settle
+from pipelines.generation_display import GenerationProgress
 from pipelines.report import StageReport, measured
 
 if TYPE_CHECKING:
@@ -102,7 +104,13 @@ def generate_locked(config: TensorFlowConfig, beam_args: Sequence[str] = ()) -> 
     with measured("generate") as report:
         options = pipeline_options(beam_args)
         plan = plan_generation(config)
-        sampler = functools.partial(open_sampler, str(plan.run.root.absolute()), config.checkpoint, _threads(options))
+        sampler = functools.partial(
+            open_sampler,
+            str(plan.run.root.absolute()),
+            config.checkpoint,
+            sampler_options(config, plan.judge.field_count),
+            _threads(options),
+        )
         try:
             outcome = run_plan(plan, options, sampler)
             publish(plan, outcome, runner_name(options), report)
@@ -184,8 +192,11 @@ def _run_units(
     from transforms.generate_records import GenerateRecords, RecordGenerator
 
     generator = RecordGenerator(sampler, settings, plan.judge, plan.validator, plan.spool)
-    with beam.Pipeline(options=options) as pipeline:
-        _ = pipeline | "Units" >> beam.Create(list(units)) | "Records" >> GenerateRecords(generator, plan.spool)
+    with (
+        GenerationProgress(plan.spool.progress, sum(unit.end - unit.start for unit in units)),
+        beam.Pipeline(options=options) as pipeline,
+    ):
+        _ = pipeline | "Units" >> beam.Create(list(units)) | "Records" >> GenerateRecords(generator)
     failure = plan.spool.failure()
     if failure is not None:
         raise failure

@@ -133,7 +133,7 @@ def test_failing_indices_are_tried_ahead_but_not_much() -> None:
 
 def test_a_sampler_that_stops_early_is_an_error_not_a_shortfall() -> None:
     class Lazy(FakeSampler):
-        def stream(self, requests, **_):
+        def stream(self, requests, settings):
             yield three_fields(0, requests.popleft(), 0.0)
 
     with pytest.raises(GenerationError, match="records 0 to 4"):
@@ -144,9 +144,9 @@ def test_the_stream_is_closed_when_a_unit_stops() -> None:
     closed = []
 
     class Watched(FakeSampler):
-        def stream(self, requests, **settings):
+        def stream(self, requests, settings):
             try:
-                yield from super().stream(requests, **settings)
+                yield from super().stream(requests, settings)
             finally:
                 closed.append(True)
 
