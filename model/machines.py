@@ -72,8 +72,8 @@ def explore(
         rows.append(row)
         if len(order) > MAX_STATES:
             raise ParameterError(
-                f"LS110: a field's pattern needs more than {MAX_STATES:,} states; make its repetitions shorter.",
-                code="LS110",
+                f"LS119: a field's pattern needs more than {MAX_STATES:,} states; make its repetitions shorter.",
+                code="LS119",
             )
     return Machine(np.array(rows, np.int32).reshape(-1, 256), np.array([accepts(state) for state in order], np.bool_))
 
