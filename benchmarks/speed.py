@@ -79,7 +79,7 @@ def sample_rate(block: int) -> float:
     model = LanguageModel(VOCAB, UNITS, UNITS, LAYERS)
     network = SamplingNetwork({v.path: v.numpy() for v in model.trainable_variables}, LAYERS, [])
     rule = Rule(greedy=False, truncated=False, counts_chars=False, prefixed=False)
-    table, prefixes, state = idle_table(block), np.zeros(1, np.int32), network.idle_block(block)
+    table, prefixes, state = idle_table(block), (np.zeros(1, np.int32), 0), network.idle_block(block)
     call = lambda: network.run(state, table, prefixes, rule, (1.0, 0, 0, 1.0))  # noqa: E731
     return block * STEPS / seconds_a_call(call, SECONDS / 2)
 

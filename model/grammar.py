@@ -94,9 +94,9 @@ def compile_automaton(
         total += len(machine.moves) + (number < fields.markers)
     if (total + 1) * len(contents) > MAX_CELLS:
         raise ParameterError(
-            f"LS119: field-aware decoding needs {total:,} states for {len(contents):,} tokens, more than fit in memory; give "
+            f"LS115: field-aware decoding needs {total:,} states for {len(contents):,} tokens, more than fit in memory; give "
             "simpler types in the schema, or generate with --no-field-aware.",
-            code="LS119",
+            code="LS115",
         )
     moves = np.full((total + 1, len(contents)), total, np.int32)
     allowed = np.zeros(moves.shape, np.bool_)
@@ -160,9 +160,9 @@ def _pruned(moves: Moves, allowed: npt.NDArray[np.bool_]) -> Moves:
         alive[more] = True
     if not alive[0]:
         raise ParameterError(
-            "LS119: no record can be written under the masks of field-aware decoding: a field's type needs characters that "
+            "LS115: no record can be written under the masks of field-aware decoding: a field's type needs characters that "
             "the model does not have. Give a schema that fits the training data, or generate with --no-field-aware.",
-            code="LS119",
+            code="LS115",
         )
     lives = alive[moves]
     lives[:, NEWLINE_ID] = True

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -72,8 +73,8 @@ def explore(
         rows.append(row)
         if len(order) > MAX_STATES:
             raise ParameterError(
-                f"LS119: a field's pattern needs more than {MAX_STATES:,} states; make its repetitions shorter.",
-                code="LS119",
+                f"LS115: a field's pattern needs more than {MAX_STATES:,} states; make its repetitions shorter.",
+                code="LS115",
             )
     return Machine(np.array(rows, np.int32).reshape(-1, 256), np.array([accepts(state) for state in order], np.bool_))
 
@@ -81,16 +82,12 @@ def explore(
 def both(one: Machine, other: Machine) -> Machine:
     """The automaton of the texts that are in both languages."""
 
-    def row_of(pair: Hashable) -> list[Hashable]:
-        a, b = pair  # type: ignore[misc]
-        return [
-            None if DEAD in (x, y) else (x, y)
-            for x, y in zip(one.moves[a].tolist(), other.moves[b].tolist(), strict=True)
-        ]
+    def row_of(pair: Any) -> list[Hashable]:
+        rows = one.moves[pair[0]].tolist(), other.moves[pair[1]].tolist()
+        return [None if DEAD in after else after for after in zip(*rows, strict=True)]
 
-    def accepts(pair: Hashable) -> bool:
-        a, b = pair  # type: ignore[misc]
-        return bool(one.accepts[a] and other.accepts[b])
+    def accepts(pair: Any) -> bool:
+        return bool(one.accepts[pair[0]] and other.accepts[pair[1]])
 
     return explore((0, 0), row_of, accepts)
 

@@ -6,9 +6,10 @@ columns, cut out with index arithmetic. What a row has of an unfinished record i
 
 from __future__ import annotations
 
+import array
 import os
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -91,7 +92,8 @@ class Work:
         self._seed = seed
         self._rows = rows
         self._block = network.idle_block(rows)
-        self._table: deque[tuple[npt.NDArray[np.int64], tuple[int, ...]]] = deque()
+        self._table: deque[npt.NDArray[np.int64]] = deque()
+        self._prefixes = _Prefixes()
         self._asked: dict[int, SampleRequest] = {}
         self._number = 0
         self._carry = np.zeros((rows, 0), np.int32)  # right-aligned
@@ -121,22 +123,22 @@ class Work:
         keys = stream_keys(self._seed, index, attempt).view(np.int64)
         lengths = np.fromiter((len(r.prefix) for r in requests), np.int64, len(requests))
         numbers = np.arange(self._number, self._number + len(requests), dtype=np.int64) & 0x7FFFFFFF
-        rows = np.stack([keys, numbers, np.zeros_like(keys), lengths, lengths + cap], axis=1)
-        for number, row, request in zip(numbers.tolist(), rows, requests, strict=True):
-            self._asked[number] = request
-            self._table.append((row, request.prefix))
+        addresses = np.zeros_like(keys)
+        if lengths.any():
+            self._prefixes.drop(self._asked)
+            addresses[:] = [self._prefixes.put(n, r.prefix) for n, r in zip(numbers.tolist(), requests, strict=True)]
+        self._asked.update(zip(numbers.tolist(), requests, strict=True))
+        self._table.extend(np.stack([keys, numbers, addresses, lengths, lengths + cap], axis=1))
         self._number += len(requests)
 
     def advance(self, rule: Any, limits: tuple[float, int, int, float]) -> Any:
         """One graph call. Returns what was drawn, for `collect`, which may run beside the next call."""
-        from model.sampling_network import OFFSET, idle_table
+        from model.sampling_network import idle_table
 
         table = idle_table(self._rows)
-        prefixes = np.zeros(1, np.int32)
         if self._table:
-            table[: len(self._table)] = np.stack([row for row, _ in self._table])
-            if rule.prefixed:
-                table[: len(self._table), OFFSET], prefixes = _laid_out([prefix for _, prefix in self._table])
+            table[: len(self._table)] = np.stack(self._table)
+        prefixes = (self._prefixes.ids(), self._prefixes.base)
         self._block, taken, emitted = self._network.run(self._block, table, prefixes, rule, limits)
         for _ in range(min(taken, len(self._table))):
             self._table.popleft()
@@ -196,15 +198,36 @@ class Work:
         self._block, self._carry, self._rows = block, carry, rows
 
 
-def _laid_out(prefixes: list[tuple[int, ...]]) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int32]]:
-    """Where each prefix begins in all of them end to end, equal ones once; padded to a power of two, since sizes are traced."""
-    places: dict[tuple[int, ...], int] = {}
-    flat: list[int] = []
-    offsets = []
-    for prefix in prefixes:
-        if prefix not in places:
-            places[prefix] = len(flat)
-            flat += prefix
-        offsets.append(places[prefix])
-    size = 1 << max(len(flat) - 1, 0).bit_length()
-    return np.array(offsets, np.int64), np.pad(np.array(flat, np.int32), (0, size - len(flat)))
+class _Prefixes:
+    """The ids of the start strings of all records that are not finished, end to end, at addresses that never change.
+
+    Addresses only grow; what lies before the oldest unfinished record is dropped, so memory does not grow with the run.
+    """
+
+    def __init__(self) -> None:
+        self.base = 0  # address of the first id that is kept
+        self._ids = array.array("i")
+        self._last: tuple[int, ...] = ()
+        self._last_address = 0
+        self._owners: deque[tuple[int, int]] = deque()  # number of the request, address
+
+    def put(self, number: int, prefix: tuple[int, ...]) -> int:
+        """Address of a request's prefix; one that equals the former is not kept twice."""
+        if prefix != self._last:
+            self._last, self._last_address = prefix, self.base + len(self._ids)
+            self._ids.extend(prefix)
+        self._owners.append((number, self._last_address))
+        return self._last_address
+
+    def drop(self, unfinished: Container[int]) -> None:
+        """Forget what only finished requests needed."""
+        while self._owners and self._owners[0][0] not in unfinished:
+            self._owners.popleft()
+        base = self._owners[0][1] if self._owners else self._last_address
+        del self._ids[: base - self.base]
+        self.base = base
+
+    def ids(self) -> npt.NDArray[np.int32]:
+        """All ids that are kept, padded to a power of two, since sizes are traced."""
+        size = 1 << max(len(self._ids) - 1, 0).bit_length()
+        return np.pad(np.array(self._ids, np.int32), (0, size - len(self._ids)))

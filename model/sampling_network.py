@@ -21,7 +21,7 @@ from model.sampling_draw import LANE, draw, truncate, uniform, weigh
 
 STEPS = 16  # of one graph call
 ENDED = 1 << 30  # set in an emitted token that ends its record
-# Columns of a request in the table: key of its stream, its number, where its prefix lies, how long it is, limit in tokens.
+# Columns of a request in the table: key of its stream, its number, the address of its prefix, how long it is, limit in tokens.
 KEY, NUMBER, OFFSET, LENGTH, LIMIT = range(5)
 COLUMNS = 5
 Tensor = Any
@@ -139,7 +139,7 @@ class SamplingNetwork:
         self,
         block: list[Tensor],
         table: npt.NDArray[np.int64],
-        prefixes: npt.NDArray[np.int32],
+        prefixes: tuple[npt.NDArray[np.int32], int],
         rule: Rule,
         limits: tuple[float, int, int, float],
     ) -> tuple[list[Tensor], int, Emitted]:
@@ -148,7 +148,7 @@ class SamplingNetwork:
         Args:
             block: from `idle_block` or the former call.
             table: requests, [2R + 1, COLUMNS], idle ones (`idle_table`) behind the real ones.
-            prefixes: ids of all start strings in the table, end to end; at least one.
+            prefixes: ids of the start strings of all unfinished records, end to end, at least one; and the address of the first.
             rule: how tokens are drawn.
             limits: temperature, most characters of a record, top_k, top_p.
 
@@ -159,9 +159,10 @@ class SamplingNetwork:
         numbers = [
             tf.constant(1.0 if rule.greedy else 1.0 / temperature, tf.float32),
             *[tf.constant(number, kind) for number, kind in zip(others, (tf.int32, tf.int32, tf.float32), strict=True)],
+            tf.constant(prefixes[1], tf.int64),
         ]
         graph = self._graphs.setdefault((block[0].shape[0], rule), tf.function(self._steps))
-        after, taken, emitted = graph(block, tf.constant(table), tf.constant(prefixes), numbers, rule)
+        after, taken, emitted = graph(block, tf.constant(table), tf.constant(prefixes[0]), numbers, rule)
         arrays = [part.numpy() for part in emitted]
         return after, int(taken), Emitted(*arrays, *([] if self.masked else [None]))
 
@@ -197,10 +198,10 @@ class SamplingNetwork:
         token, step, place, chars = (tf.where(fresh, 0, part) for part in (token, step, place, chars))
         survival = tf.where(fresh, 1.0, survival)
         state, logits = self._network(state, token, fresh)
-        scale, most_chars, top_k, top_p = numbers
+        scale, most_chars, top_k, top_p, base = numbers
         truncation = (top_k, top_p) if rule.truncated else None
         drawn, share = _fused(self._draw)(logits, scale, slots[:, KEY], step, place, rule, truncation)
-        token, forced = self._force(drawn, slots, step, prefixes) if rule.prefixed else (drawn, None)
+        token, forced = self._force(drawn, slots, step, prefixes, base) if rule.prefixed else (drawn, None)
         if share is not None:
             survival *= share if forced is None else tf.where(forced, 1.0, share)
             move = tf.gather_nd(self._moves, tf.stack([place, token], axis=1))
@@ -214,11 +215,15 @@ class SamplingNetwork:
         done = ended | (owner < 0)
         return [slots, done, token, step + 1, place, chars, survival, *state], emitted
 
-    def _force(self, drawn: Tensor, slots: Tensor, step: Tensor, prefixes: Tensor) -> tuple[Tensor, Tensor]:
+    def _force(
+        self, drawn: Tensor, slots: Tensor, step: Tensor, prefixes: Tensor, base: Tensor
+    ) -> tuple[Tensor, Tensor]:
         """The start string's token where there is one, and where that is."""
         position = tf.cast(step, tf.int64)
         forced = position < slots[:, LENGTH]
-        return tf.where(forced, tf.gather(prefixes, tf.where(forced, slots[:, OFFSET] + position, 0)), drawn), forced
+        return tf.where(
+            forced, tf.gather(prefixes, tf.where(forced, slots[:, OFFSET] + position - base, 0)), drawn
+        ), forced
 
     def _network(self, state: list[Tensor], token: Tensor, fresh: Tensor) -> tuple[list[Tensor], Tensor]:
         """New state and logits; rows that are fresh begin from a zero state."""

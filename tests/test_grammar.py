@@ -109,7 +109,7 @@ def test_a_state_without_a_way_out_is_never_entered():
     automaton = compile_automaton(tokenizer, [compile_pattern(parse("a|bc")), None])
     a, b = tokenizer.encode_to_ids("ab")
     assert automaton.moves[0, a] >= 0 > automaton.moves[0, b]
-    with pytest.raises(ParameterError, match="LS119: no record can be written"):
+    with pytest.raises(ParameterError, match="LS115: no record can be written"):
         compile_automaton(tokenizer, [compile_pattern(parse("c")), None])
 
 

@@ -121,7 +121,7 @@ def test_rows_are_bit_identical_for_every_block_size_and_precision(run):
             table[:, KEY] = np.arange(len(table)) * 12345
             table[:, NUMBER] = np.arange(len(table))
             block, _, emitted = network.run(
-                network.idle_block(rows), table, np.zeros(1, np.int32), rule, (1.0, 0, 0, 1.0)
+                network.idle_block(rows), table, (np.zeros(1, np.int32), 0), rule, (1.0, 0, 0, 1.0)
             )
             first = emitted.owners < rows  # later requests go to rows as they come free
             parts = [np.where(first, emitted.tokens, -1).T, *[part.numpy() for part in block[7:]]]
@@ -208,6 +208,17 @@ def test_requests_may_be_added_while_the_stream_runs(sampler):
         if sample.request.attempt < 6:
             queue.append(SampleRequest(sample.request.index, sample.request.attempt + 1))
     assert len(seen) == len(set(seen)) == (7 + 6 + 5)
+
+
+def test_long_start_strings_are_taken_whole_whatever_the_call_they_begin_in(sampler):
+    """Prefixes of many lengths, longer than a graph call, on few rows: a row is inside one while the next calls come."""
+    random = np.random.default_rng(0)
+    texts = ["".join(random.choice(list("abc12"), random.integers(0, 70))) for _ in range(120)]
+    requests = [SampleRequest(i, 0, tuple(sampler.tokenizer.encode_to_ids(text))) for i, text in enumerate(texts)]
+    found = _texts(sampler, requests)
+    assert all(found[i, 0][0].startswith(text) for i, text in enumerate(texts))
+    alone = _texts(sampler, requests[100:101])
+    assert found[100, 0] == alone[100, 0]
 
 
 def test_seed_attempt_and_index_change_the_text(sampler):
@@ -329,7 +340,7 @@ def test_forbidden_tokens_do_not_appear(run):
         network = SamplingNetwork(weights, 2, forbidden)
         table = idle_table(64)
         table[:, KEY] = np.arange(len(table)) * 999
-        _, _, emitted = network.run(network.idle_block(64), table, np.zeros(1, np.int32), rule, (1.0, 0, 0, 1.0))
+        _, _, emitted = network.run(network.idle_block(64), table, (np.zeros(1, np.int32), 0), rule, (1.0, 0, 0, 1.0))
         counts[len(forbidden)] = Counter((emitted.tokens & 0xFFFF).ravel().tolist())
         assert max(counts[len(forbidden)]) < vocab
     assert counts[0][5] + counts[0][6] > 0

@@ -1,6 +1,6 @@
 """Our generation: tokens and characters a second of one process, beside the machine's float32 matmul rate, in one run.
 
-    .venv/bin/python benchmarks/generate_ours.py RUN [--records-a-slot 20] [--output results.json]
+    .venv/bin/python benchmarks/generate_profile.py RUN [--records-a-slot 20] [--output results.json]
 
 RUN is a run directory with a trained model. Printed for blocks of 64 to 4,096 rows and both precisions: tokens a second, of
 the matmul bound, characters a second, slot occupancy (ramp-down included). Then the naive loop, one token at a time for one
