@@ -13,7 +13,6 @@ unit's result is a function of the unit, the settings, the model and the validat
 
 from __future__ import annotations
 
-import math
 import time
 from bisect import bisect_right, insort
 from collections import Counter, deque
@@ -26,7 +25,7 @@ from model.errors import GenerationError
 from model.ledger import Ledger, Outcome, UnitSettings
 from model.sampling import DrawSettings, Sample, Sampler, SampleRequest, SamplerOptions
 from model.schema_fields import schema_text
-from model.thinning import THINNED, survives
+from model.thinning import LEFT_OUT, survives
 from model.validation import Verdict
 
 # With fewer requests than this waiting, rows of the sampler are about to stand idle.
@@ -85,6 +84,7 @@ class UnitResult:
         reasons: all invalid outcomes, by reason.
         stopped: None, 'rate' (hopeless) or 'max_invalid' (the ceiling was crossed).
         seconds: wall time; the only part that is not reproducible.
+        survival: sum of ∏ Zₜ over the attempts that gave a record, thinned ones included.
     """
 
     unit: WorkUnit
@@ -94,6 +94,7 @@ class UnitResult:
     reasons: Counter[str]
     stopped: str | None
     seconds: float
+    survival: float = 0.0
 
     @property
     def invalid_count(self) -> int:
@@ -102,11 +103,6 @@ class UnitResult:
     @property
     def attempts(self) -> int:
         return len(self.valid) + self.invalid_count
-
-    @property
-    def survival(self) -> float:
-        """Sum of ∏ Zₜ over the records: each one's probability of staying within the masks without them."""
-        return math.fsum(outcome.survival for outcome in self.valid)
 
     @property
     def characters(self) -> int:
@@ -224,7 +220,7 @@ class _Desk:
         self.attempts += 1
         self.records += verdict.reason is None
         if self._settings.exact and verdict.reason is None and not survives(sample, self._settings.seed):
-            verdict = THINNED
+            verdict = LEFT_OUT
         outcome = Outcome(
             asked.index, asked.attempt, sample.text, verdict.valid, verdict.reason, verdict.explain, sample.survival
         )
@@ -268,6 +264,7 @@ def _result(done: _Open, seconds: float) -> UnitResult:
         reasons=ledger.reasons(),
         stopped=ledger.stopped,
         seconds=seconds,
+        survival=ledger.survival,
     )
 
 

@@ -59,7 +59,7 @@ def token_automaton(tokenizer: Tokenizer, info: ModelInfo, options: SamplerOptio
     Raises:
         ParameterError: the schema does not fit the model.
     """
-    if not options.field_aware and options.schema is None:
+    if not options.field_aware:
         return None
     count = info.field_count if options.field_count is None else options.field_count
     if tokenizer.field_delimiter is None or count is None:
@@ -69,7 +69,7 @@ def token_automaton(tokenizer: Tokenizer, info: ModelInfo, options: SamplerOptio
         from model.schema_fields import field_machines
 
         types = field_machines(options.schema, count)
-    return compile_automaton(tokenizer, types, info.field_tokens if options.field_aware else None)
+    return compile_automaton(tokenizer, types, info.field_tokens)
 
 
 def compile_automaton(

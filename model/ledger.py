@@ -13,6 +13,7 @@ from model.sampling_types import DrawSettings
 
 # Attempts of a unit before its rate is judged.
 RATE_PATIENCE = 10_000
+THINNED = "thinned"  # valid, but left out by `model.thinning`
 
 
 @dataclass(frozen=True)
@@ -84,6 +85,7 @@ class Ledger:
         keep = settings.keep_invalid
         self._keep = _Ceiling(start, end, None if keep is None else keep - 1)
         self._hopeless = False
+        self.survival = 0.0  # sum of ∏ Zₜ over the attempts that gave a record, thinned ones included
 
     @property
     def last_index(self) -> int:
@@ -165,6 +167,8 @@ class Ledger:
     def _count(self, outcome: Outcome) -> None:
         index = outcome.index
         self._attempts += 1
+        if outcome.reason in (None, THINNED):
+            self.survival += outcome.survival
         if outcome.reason is None:
             self._accepted[index] = outcome
         else:

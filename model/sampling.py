@@ -134,7 +134,7 @@ class Sampler:
         if self.automaton is not None and not self.automaton.follows(prefix):
             raise ParameterError(
                 "LS108: a start string cannot begin a record of the schema: one of its fields is not of the field's type. Give "
-                "one that is, or generate with --no-field-aware and without --schema-file.",
+                "one that is, or generate with --no-field-aware.",
                 code="LS108",
             )
 

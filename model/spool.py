@@ -46,7 +46,7 @@ class Shard:
 class UnitSummary:
     """What a unit did, without its records. All but `seconds` and `environment` is reproducible.
 
-    `survival` is the sum over its records of ∏ Zₜ, of which field-aware decoding reports the mean.
+    `survival` is the sum of ∏ Zₜ over the attempts that gave a record; field-aware decoding reports the mean over all attempts.
     """
 
     number: int

@@ -7,12 +7,12 @@ law of the unmasked model on the records that the mask allows: exactly that of d
 
 from __future__ import annotations
 
+from model.ledger import THINNED
 from model.sampling_types import Sample
 from model.uniforms import stream_keys, uniforms
 from model.validation import Verdict
 
-REASON = "thinned"
-THINNED = Verdict(False, REASON, "left out to keep the model's own distribution (exact_distribution)")
+LEFT_OUT = Verdict(False, THINNED, "left out to keep the model's own distribution (exact_distribution)")
 # A step that no record reaches: its number is spent on nothing else.
 _STEP = 2**62
 

@@ -159,10 +159,9 @@ def _counts(outcome: Outcome) -> dict[str, int | float | str]:
     }
     if outcome.attempts:
         counts["valid_rate"] = outcome.records / outcome.attempts
+        # What the valid rate would be without masks: the mean of ∏ Zₜ, 0 for an attempt that gave no record.
+        counts["unmasked_valid_rate"] = sum(unit.survival for unit in outcome.units) / outcome.attempts
     counts["characters"] = sum(unit.characters for unit in outcome.units)
-    if outcome.records:
-        # What the unmasked model's valid rate would be; 1 without masks.
-        counts["unmasked_valid_rate"] = sum(unit.survival for unit in outcome.units) / outcome.records
     return counts
 
 
