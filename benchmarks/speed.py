@@ -24,7 +24,7 @@ from rich.table import Table
 
 from model.config import TensorFlowConfig
 from model.language_model import LanguageModel, token_losses
-from model.sampling_network import STEPS, SamplingNetwork
+from model.sampling_network import STEPS, Rule, SamplingNetwork, idle_table
 from model.training import build_model
 
 UNITS, LAYERS, VOCAB, TIME, SECONDS = 256, 2, 64, 100, 12.0
@@ -78,10 +78,10 @@ def sample_rate(block: int) -> float:
     """Tokens a second of the sampling network, every row busy."""
     model = LanguageModel(VOCAB, UNITS, UNITS, LAYERS)
     network = SamplingNetwork({v.path: v.numpy() for v in model.trainable_variables}, LAYERS, [])
-    state = network.zero_state(block)
-    inputs = np.zeros(block, np.int32), np.zeros(block, bool), np.full((STEPS, block), -1, np.int32)
-    uniforms = np.random.default_rng(0).random((STEPS, block), np.float32)
-    return block * STEPS / seconds_a_call(lambda: network.advance(state, *inputs, uniforms, 1.0), SECONDS / 2)
+    rule = Rule(greedy=False, truncated=False, counts_chars=False, prefixed=False)
+    table, prefixes, state = idle_table(block), (np.zeros(1, np.int32), 0), network.idle_block(block)
+    call = lambda: network.run(state, table, prefixes, rule, (1.0, 0, 0, 1.0))  # noqa: E731
+    return block * STEPS / seconds_a_call(call, SECONDS / 2)
 
 
 def main() -> None:

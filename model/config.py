@@ -249,6 +249,10 @@ class TensorFlowConfig(GenerationSettings, PrivacySettings):
             raise ValueError(f"column_pattern {self.column_pattern!r} must contain {{}} once, for the column's number")
         if self.start_string is not None and self.start_strings_file is not None:
             raise ValueError("start_string and start_strings_file exclude each other; give one")
+        if self.exact_distribution and (self.gen_top_k or self.gen_top_p < 1 or not self.gen_temp):
+            raise ValueError(
+                "exact_distribution excludes gen_top_k, gen_top_p and gen_temp 0: they change the distribution"
+            )
         self.check_generation()
         return self
 

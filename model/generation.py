@@ -14,27 +14,32 @@ unit's result is a function of the unit, the settings, the model and the validat
 from __future__ import annotations
 
 import time
+from bisect import bisect_right, insort
 from collections import Counter, deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Protocol
 
 from model.config import TensorFlowConfig
 from model.errors import GenerationError
 from model.ledger import Ledger, Outcome, UnitSettings
-from model.sampling import Sample, Sampler, SampleRequest
+from model.sampling import DrawSettings, Sample, Sampler, SampleRequest, SamplerOptions
+from model.schema_fields import schema_text
+from model.thinning import LEFT_OUT, survives
 from model.validation import Verdict
 
 # With fewer requests than this waiting, rows of the sampler are about to stand idle.
 _LOW_WATER = 256
+# Units are opened until so many requests wait, twice the largest block, but never with more indices than that at work.
+_ENOUGH = 8192
+_MOST_INDICES = 1 << 16
+_PROGRESS_EVERY = 512  # attempts
 
 
 class SampleSource(Protocol):
     """What generation needs of `model.sampling.Sampler`."""
 
-    def stream(
-        self, requests: deque[SampleRequest], *, seed: int, temperature: float = 1.0, gen_chars: int = 0
-    ) -> Iterator[Sample]: ...
+    def stream(self, requests: deque[SampleRequest], settings: DrawSettings) -> Iterator[Sample]: ...
 
 
 @dataclass(frozen=True)
@@ -79,6 +84,7 @@ class UnitResult:
         reasons: all invalid outcomes, by reason.
         stopped: None, 'rate' (hopeless) or 'max_invalid' (the ceiling was crossed).
         seconds: wall time; the only part that is not reproducible.
+        survival: sum of ∏ Zₜ over the attempts that gave a record, thinned ones included.
     """
 
     unit: WorkUnit
@@ -88,6 +94,7 @@ class UnitResult:
     reasons: Counter[str]
     stopped: str | None
     seconds: float
+    survival: float = 0.0
 
     @property
     def invalid_count(self) -> int:
@@ -110,69 +117,173 @@ def generate_unit(
     judge: Callable[[Sample], Verdict],
     clock: Callable[[], float] = time.perf_counter,
 ) -> UnitResult:
-    """Generate the records of a unit.
+    """`generate_units` for a single unit."""
+    return next(generate_units(sampler, [unit], settings, judge, clock))
 
-    Guarantees: never more than `max_attempts` attempts an index count; ends for every model and validator that end; the
-    result does not depend on the order in which the sampler finishes.
+
+def generate_units(
+    sampler: SampleSource,
+    units: Iterable[WorkUnit],
+    settings: UnitSettings,
+    judge: Callable[[Sample], Verdict],
+    clock: Callable[[], float] = time.perf_counter,
+    progress: Callable[[int, int], None] | None = None,
+) -> Iterator[UnitResult]:
+    """Generate the records of several units side by side, so that no row stands idle while a unit ends.
+
+    Results come as they are complete. Guarantees: each is that of `generate_unit`; never more than `max_attempts` attempts an
+    index count; ends for every model and validator that end; some units are open at a time, however many there are. After a
+    unit that was stopped, those behind it are abandoned, since they would not be published.
+
+    Args:
+        sampler: a loaded model.
+        units: in ascending order; taken as rows come free.
+        settings: what decides about attempts.
+        judge: decides about samples.
+        clock: for tests. A unit's seconds are those since the former result.
+        progress: told now and then how many records and attempts there have been so far.
 
     Raises:
         GenerationError: the sampler left requests unanswered.
     """
+    desk = _Desk(iter(units), settings)
     began = clock()
-    ledger = Ledger(unit.start, unit.end, settings)
-    if unit.start < unit.end:
-        _drive(sampler, unit, settings, judge, ledger)
+    stream: Iterator[Sample] = iter(())
+    try:
+        desk.open_units()
+        stream = sampler.stream(desk.queue, settings.draw)
+        while True:
+            for done in desk.closed():
+                yield _result(done, clock() - began)
+                began = clock()
+            if not desk.open:
+                return
+            sample = next(stream, None)
+            if sample is None:
+                unsettled = min(desk.open.values(), key=lambda one: one.unit.start).unit
+                raise GenerationError(
+                    f"The sampler ended before records {unsettled.start} to {unsettled.end - 1} were settled."
+                )
+            desk.take(sample, judge)
+            if progress is not None and desk.attempts % _PROGRESS_EVERY == 0:
+                progress(desk.records, desk.attempts)
+    finally:
+        close = getattr(stream, "close", None)
+        if close is not None:
+            close()
+
+
+@dataclass
+class _Open:
+    """A unit at work."""
+
+    unit: WorkUnit
+    ledger: Ledger
+    requests: _Requests
+
+
+class _Desk:
+    """The open units, and one queue of requests for all of them."""
+
+    def __init__(self, units: Iterator[WorkUnit], settings: UnitSettings) -> None:
+        self.queue: deque[SampleRequest] = deque()
+        self.open: dict[int, _Open] = {}  # by first index
+        self._starts: list[int] = []  # the same, sorted
+        self._units = units
+        self._more = True
+        self._settings = settings
+        self._closed: list[_Open] = []
+        self.records = self.attempts = 0
+
+    def open_units(self) -> None:
+        """Open units until the queue is long enough."""
+        while self._more and len(self.queue) < _ENOUGH and self._indices() < _MOST_INDICES:
+            unit = next(self._units, None)
+            if unit is None:
+                self._more = False
+                return
+            one = _Open(unit, Ledger(unit.start, unit.end, self._settings), _Requests(unit, self._settings, self.queue))
+            if unit.start == unit.end:
+                self._closed.append(one)
+                continue
+            self.open[unit.start] = one
+            insort(self._starts, unit.start)
+
+    def take(self, sample: Sample, judge: Callable[[Sample], Verdict]) -> None:
+        """Judge a sample and enter it in the books of its unit."""
+        asked = sample.request
+        at = bisect_right(self._starts, asked.index) - 1
+        one = self.open.get(self._starts[at]) if at >= 0 else None
+        if one is None or asked.index >= one.unit.end:
+            return  # sampled ahead for a unit that has been settled meanwhile
+        verdict = judge(sample)
+        self.attempts += 1
+        self.records += verdict.reason is None
+        if self._settings.exact and verdict.reason is None and not survives(sample, self._settings.seed):
+            verdict = LEFT_OUT
+        outcome = Outcome(
+            asked.index, asked.attempt, sample.text, verdict.valid, verdict.reason, verdict.explain, sample.survival
+        )
+        # Ask again before counting: rows must not wait for a slow neighbour's turn in canonical order.
+        one.requests.answer(outcome, one.ledger.last_index)
+        if one.ledger.offer(outcome):
+            self._close(one)
+        self.open_units()
+
+    def _close(self, one: _Open) -> None:
+        self._closed.append(one)
+        gone = [one]
+        if one.ledger.stopped is not None:
+            self._more = False
+            gone += [other for start, other in self.open.items() if start > one.unit.start]
+        for unit in gone:
+            del self.open[unit.unit.start]
+            self._starts.remove(unit.unit.start)
+        if one.requests.asks_ahead or one.ledger.stopped is not None:
+            ranges = [range(unit.unit.start, unit.unit.end) for unit in gone]
+            kept = [request for request in self.queue if not any(request.index in indices for indices in ranges)]
+            self.queue.clear()
+            self.queue.extend(kept)
+
+    def closed(self) -> list[_Open]:
+        """The units that were settled since the last call."""
+        closed, self._closed = self._closed, []
+        return closed
+
+    def _indices(self) -> int:
+        return sum(one.unit.end - one.unit.start for one in self.open.values())
+
+
+def _result(done: _Open, seconds: float) -> UnitResult:
+    ledger = done.ledger
     return UnitResult(
-        unit=unit,
+        unit=done.unit,
         valid=ledger.accepted(),
         invalid=ledger.kept(),
         missing=ledger.missing(),
         reasons=ledger.reasons(),
         stopped=ledger.stopped,
-        seconds=clock() - began,
+        seconds=seconds,
+        survival=ledger.survival,
     )
-
-
-def _drive(
-    sampler: SampleSource,
-    unit: WorkUnit,
-    settings: UnitSettings,
-    judge: Callable[[Sample], Verdict],
-    ledger: Ledger,
-) -> None:
-    requests = _Requests(unit, settings.max_attempts)
-    stream = sampler.stream(
-        requests.queue, seed=settings.seed, temperature=settings.temperature, gen_chars=settings.gen_chars
-    )
-    try:
-        for sample in stream:
-            asked, verdict = sample.request, judge(sample)
-            outcome = Outcome(asked.index, asked.attempt, sample.text, verdict.valid, verdict.reason, verdict.explain)
-            # Ask again before counting: rows must not wait for a slow neighbour's turn in canonical order.
-            requests.answer(outcome, ledger.last_index)
-            if ledger.offer(outcome):
-                return
-    finally:
-        close = getattr(stream, "close", None)
-        if close is not None:
-            close()
-    raise GenerationError(f"The sampler ended before records {unit.start} to {unit.end - 1} were settled.")
 
 
 class _Requests:
-    """The queue of attempts. Retries at once; when the queue runs low, also tries ahead at the indices that keep failing.
+    """A unit's part of the queue. Retries at once; when the queue runs low, also tries ahead at the indices that keep failing.
 
     Trying ahead turns a tail of up to `max_attempts` sequential tries on an idle block of rows into a logarithmic number
     of rounds, for at most half as many attempts again. It cannot change a result: see canonical order.
     """
 
-    def __init__(self, unit: WorkUnit, max_attempts: int) -> None:
+    def __init__(self, unit: WorkUnit, settings: UnitSettings, queue: deque[SampleRequest]) -> None:
         self._unit = unit
-        self._max_attempts = max_attempts
+        self._max_attempts = settings.max_attempts
         self._asked = dict.fromkeys(range(unit.start, unit.end), 1)
         self._failed: Counter[int] = Counter()
         self._done: set[int] = set()
-        self.queue = deque(self._request(index, 0) for index in self._asked)
+        self._queue = queue
+        self.asks_ahead = False  # some requests may turn out not to be needed
+        queue.extend(self._request(index, 0) for index in self._asked)
 
     def answer(self, outcome: Outcome, last_index: int) -> None:
         """Note an outcome, and ask for what it calls for. Indices after `last_index` no longer matter."""
@@ -184,10 +295,10 @@ class _Requests:
         if index in self._done or index > last_index:
             return
         failed = self._failed[index]
-        ahead = failed // 2 if len(self.queue) < _LOW_WATER else 0
+        ahead = failed // 2 if len(self._queue) < _LOW_WATER else 0
         wanted = min(failed + 1 + ahead, self._max_attempts)
-        for attempt in range(self._asked[index], wanted):
-            self.queue.append(self._request(index, attempt))
+        self.asks_ahead |= ahead > 0
+        self._queue.extend(self._request(index, attempt) for attempt in range(self._asked[index], wanted))
         self._asked[index] = max(self._asked[index], wanted)
 
     def _request(self, index: int, attempt: int) -> SampleRequest:
@@ -204,16 +315,38 @@ def unit_settings(config: TensorFlowConfig, max_invalid: int | None, keep_invali
         min_valid_rate=config.min_valid_rate,
         max_invalid=max_invalid,
         keep_invalid=keep_invalid,
+        top_k=config.gen_top_k,
+        top_p=config.gen_top_p,
+        exact=config.exact_distribution,
     )
 
 
-def open_sampler(run_dir: str, checkpoint: str | None = None, threads: int | None = None) -> SampleSource:
+def sampler_options(config: TensorFlowConfig, field_count: int | None = None) -> SamplerOptions:
+    """How the sampler of a configuration is set up; files are read here, so that workers need none.
+
+    Args:
+        config: the settings.
+        field_count: number of fields of every record, where the configuration and not the model knows it.
+
+    Raises:
+        ParameterError: the schema file cannot be read.
+    """
+    schema = None if config.schema_file is None else schema_text(config.schema_file)
+    return SamplerOptions(config.matmul_precision, config.field_aware, schema, field_count)
+
+
+def open_sampler(
+    run_dir: str,
+    checkpoint: str | None = None,
+    options: SamplerOptions | None = None,
+    threads: int | None = None,
+) -> SampleSource:
     """Load the model of a run directory; imports TensorFlow.
 
     Raises:
         DataError, ParameterError: as `Sampler`.
     """
-    return Sampler(run_dir, checkpoint=checkpoint, threads=threads)
+    return Sampler(run_dir, checkpoint=checkpoint, threads=threads, options=options)
 
 
 def plan_units(

@@ -16,6 +16,21 @@ class GenerationSettings(BaseModel):
 
     gen_lines: int = setting("generate", 1000, "Valid records to generate.", ge=0)
     gen_temp: float = setting("generate", 1.0, "Sampling temperature; 0: always the likeliest token.", ge=0)
+    gen_top_k: int = setting("generate", 0, "Draw from the so many likeliest tokens only; 0: from all.", ge=0)
+    gen_top_p: float = setting(
+        "generate", 1.0, "Draw from the fewest tokens that hold this share of the probability; 1: from all.", gt=0, le=1
+    )
+    field_aware: bool = setting(
+        "generate",
+        True,
+        "Let the model write only what a record's shape allows: the number of fields, quotes, and in each field the "
+        "characters seen there in training (in private training only what the configuration says).",
+    )
+    exact_distribution: bool = setting(
+        "generate",
+        False,
+        "Keep a record only as often as makes the records those of the model without field_aware; costs attempts.",
+    )
     gen_chars: int = setting(
         "generate", 0, "Cut a record after so many characters, its start included; 0: no limit.", ge=0
     )

@@ -9,8 +9,11 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass
 
+from model.sampling_types import DrawSettings
+
 # Attempts of a unit before its rate is judged.
 RATE_PATIENCE = 10_000
+THINNED = "thinned"  # valid, but left out by `model.thinning`
 
 
 @dataclass(frozen=True)
@@ -25,6 +28,8 @@ class UnitSettings:
         min_valid_rate: a unit stops when, after 10,000 attempts, a smaller share is valid.
         max_invalid: a unit stops at the first invalid record beyond so many, in index order; None: never.
         keep_invalid: how many invalid outcomes are kept, the first by index; None: all.
+        top_k, top_p: as in `DrawSettings`.
+        exact: thin the records so that they have the distribution of the unmasked model (`model.thinning`).
     """
 
     seed: int = 0
@@ -34,11 +39,22 @@ class UnitSettings:
     min_valid_rate: float = 0.001
     max_invalid: int | None = None
     keep_invalid: int | None = 10_000
+    top_k: int = 0
+    top_p: float = 1.0
+    exact: bool = False
+
+    @property
+    def draw(self) -> DrawSettings:
+        """How tokens are drawn."""
+        return DrawSettings(self.seed, self.temperature, self.gen_chars, self.top_k, self.top_p)
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """An attempt with its verdict; `reason` is None exactly where it is accepted (`valid` True or None)."""
+    """An attempt with its verdict; `reason` is None exactly where it is accepted (`valid` True or None).
+
+    `survival` is that of its sample.
+    """
 
     index: int
     attempt: int
@@ -46,6 +62,7 @@ class Outcome:
     valid: bool | None
     reason: str | None = None
     explain: str | None = None
+    survival: float = 1.0
 
 
 class Ledger:
@@ -68,6 +85,7 @@ class Ledger:
         keep = settings.keep_invalid
         self._keep = _Ceiling(start, end, None if keep is None else keep - 1)
         self._hopeless = False
+        self.survival = 0.0  # sum of ∏ Zₜ over the attempts that gave a record, thinned ones included
 
     @property
     def last_index(self) -> int:
@@ -149,6 +167,8 @@ class Ledger:
     def _count(self, outcome: Outcome) -> None:
         index = outcome.index
         self._attempts += 1
+        if outcome.reason in (None, THINNED):
+            self.survival += outcome.survival
         if outcome.reason is None:
             self._accepted[index] = outcome
         else:

@@ -14,7 +14,7 @@ from model.config import TensorFlowConfig
 from model.config_io import config_from_model_dir
 from model.errors import ParameterError, ShortfallError, TooManyInvalidError
 from model.gen_text import GenText
-from model.generation import StartString, UnitResult, WorkUnit, open_sampler, plan_units, unit_settings
+from model.generation import StartString, UnitResult, WorkUnit, open_sampler, plan_units, sampler_options, unit_settings
 from model.ledger import Outcome
 from model.local_pool import Engine, run_units, worker_count
 from model.run_dir import run_directory
@@ -200,7 +200,9 @@ class _Model:
                 code="LS107",
             )
         settings = unit_settings(config, max_invalid, keep_invalid=None)
-        return Engine(functools.partial(open_sampler, self._root, config.checkpoint), settings, source)
+        return Engine(
+            functools.partial(open_sampler, self._root, config.checkpoint, sampler_options(config)), settings, source
+        )
 
     def stream(
         self,

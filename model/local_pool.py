@@ -7,15 +7,19 @@ functions work as validators.
 
 from __future__ import annotations
 
+import contextlib
+import itertools
 from collections import deque
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from dataclasses import dataclass
 
 from model.errors import GenerationError, ParameterError
-from model.generation import SampleSource, UnitResult, WorkUnit, generate_unit
+from model.generation import SampleSource, UnitResult, WorkUnit, generate_units
 from model.ledger import UnitSettings
 from model.validation import Judge, Validator
 from model.validators import ValidatorSource
+
+_LARGEST_GROUP = 32  # units that a worker takes at once
 
 
 @dataclass(frozen=True)
@@ -32,11 +36,34 @@ class Engine:
     settings: UnitSettings
     validator: Validator | ValidatorSource | None = None
 
-    def start(self, threads: int | None = None) -> Callable[[WorkUnit], UnitResult]:
-        """Load model and validator; returns what generates a unit."""
+    def start(self, threads: int | None = None) -> Callable[[Iterable[WorkUnit]], Iterator[UnitResult]]:
+        """Load model and validator; returns what generates units, their results in order."""
         validator = self.validator.load() if isinstance(self.validator, ValidatorSource) else self.validator
         sampler, judge = self.open_sampler(threads), Judge(validator)
-        return lambda unit: generate_unit(sampler, unit, self.settings, judge)
+        return lambda units: in_order(lambda taken: generate_units(sampler, taken, self.settings, judge), units)
+
+
+def in_order(
+    generate: Callable[[Iterator[WorkUnit]], Iterator[UnitResult]], units: Iterable[WorkUnit]
+) -> Iterator[UnitResult]:
+    """Results in the order of the units, which are asked for again at the end, since more may have come meanwhile."""
+    source = iter(units)
+    expected: deque[int] = deque()
+
+    def taken(first: WorkUnit) -> Iterator[WorkUnit]:
+        for unit in itertools.chain([first], source):
+            expected.append(unit.number)
+            yield unit
+
+    while (first := next(source, None)) is not None:
+        early: dict[int, UnitResult] = {}
+        with contextlib.closing(generate(taken(first))) as results:  # type: ignore[type-var]
+            for result in results:
+                early[result.unit.number] = result
+                while expected and expected[0] in early:
+                    yield early.pop(expected.popleft())
+        if expected:
+            return  # a unit was stopped, and those behind it were abandoned
 
 
 def worker_count(parallelism: int | float, cpus: int | None = None) -> int:
@@ -84,11 +111,24 @@ def run_units(engine: Engine, units: Iterator[WorkUnit], workers: int) -> Genera
     if workers > 1:
         yield from _in_processes(engine, units, workers)
         return
-    generate: Callable[[WorkUnit], UnitResult] | None = None
-    for unit in units:
-        if generate is None:
-            generate = engine.start()
-        yield generate(unit)
+    first = next(units, None)
+    if first is None:
+        return  # no model need be loaded
+    generate = engine.start()
+    with contextlib.closing(generate(_Again(first, units))) as results:  # type: ignore[type-var]
+        yield from results
+
+
+class _Again(Iterator[WorkUnit]):
+    """The first unit, then the others; unlike `itertools.chain`, it can go on after it had ended."""
+
+    def __init__(self, first: WorkUnit, others: Iterator[WorkUnit]) -> None:
+        self._first: WorkUnit | None = first
+        self._others = others
+
+    def __next__(self) -> WorkUnit:
+        first, self._first = self._first, None
+        return next(self._others) if first is None else first
 
 
 def _in_processes(engine: Engine, units: Iterator[WorkUnit], workers: int) -> Iterator[UnitResult]:
@@ -102,12 +142,15 @@ def _in_processes(engine: Engine, units: Iterator[WorkUnit], workers: int) -> It
     )
     try:
         waiting: deque = deque()
+        size = 1
         while True:
-            while len(waiting) <= workers and (unit := next(units, None)) is not None:
-                waiting.append(pool.submit(_work, unit))
+            # Small groups first, so that the first records come soon; large ones keep a worker's rows busy.
+            while len(waiting) <= workers and (group := list(itertools.islice(units, size))):
+                waiting.append(pool.submit(_work, group))
+                size = min(2 * size, _LARGEST_GROUP)
             if not waiting:
                 return
-            yield waiting.popleft().result()
+            yield from waiting.popleft().result()
     except TerminatedWorkerError:
         raise GenerationError(
             f"A worker process died, most likely for want of memory. Use fewer than {workers} (parallelism)."
@@ -137,7 +180,7 @@ def _prepare(packed: bytes, threads: int) -> None:
     _worker.update(packed=packed, threads=threads)
 
 
-def _work(unit: WorkUnit) -> UnitResult:
+def _work(units: list[WorkUnit]) -> list[UnitResult]:
     generate = _worker.get("generate")
     if generate is None:
         import cloudpickle
@@ -145,4 +188,4 @@ def _work(unit: WorkUnit) -> UnitResult:
         # Loaded here, not in the initializer: an error there would break the pool without telling which it was.
         engine: Engine = cloudpickle.loads(_worker["packed"])
         generate = _worker["generate"] = engine.start(_worker["threads"])  # type: ignore[arg-type]
-    return generate(unit)  # type: ignore[operator]
+    return list(generate(units))  # type: ignore[operator]

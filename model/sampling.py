@@ -5,53 +5,26 @@ from __future__ import annotations
 import contextlib
 from collections import deque
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import numpy as np
-
-from model.errors import DataError, TokenizerError
+from model.cpu import matmul_precision
+from model.decoding import BlockDecoder, characters_begun
+from model.errors import DataError, ParameterError
+from model.grammar import token_automaton
+from model.sampling_block import Work, block_for, largest_block
+from model.sampling_types import DrawSettings, Sample, SampleRequest, SamplerOptions
 from model.tokenizers import tokenizer_from_model_dir
-from model.tokenizers.base import NEWLINE_ID, Tokenizer
+from model.tokenizers.base import Tokenizer
 from model.trained_model import load_weights, read_model_info
-from model.uniforms import stream_keys, uniforms
 
-_BLOCKS = (16, 64, 256, 1024)  # rows of a block; few sizes, since each is traced once
+if TYPE_CHECKING:
+    from model.sampling_network import Emitted, Rule, SamplingNetwork
+
+__all__ = ["DrawSettings", "Sample", "SampleRequest", "Sampler", "SamplerOptions"]
+
 _TOKENS_A_CHAR = 4  # at most: a character may be spelt in UTF-8 bytes
-
-
-@dataclass(frozen=True)
-class SampleRequest:
-    """One attempt at one record. `prefix` holds the ids of its start string (no leading `<n>`)."""
-
-    index: int
-    attempt: int
-    prefix: tuple[int, ...] = ()
-
-
-@dataclass(frozen=True)
-class Sample:
-    """A finished attempt.
-
-    Attributes:
-        request: what was asked.
-        text: the record, start string included, without its newline. Empty where `error` is set.
-        finish_reason: 'newline' (the model ended it), 'gen_chars' (cut by the user's limit) or 'length' (the learnt cap).
-        error: why the ids are no text ('utf8' or 'escape'), or None.
-    """
-
-    request: SampleRequest
-    text: str
-    finish_reason: str
-    error: str | None = None
-
-
-@dataclass
-class _Slot:
-    """A row at work."""
-
-    request: SampleRequest
-    ids: list[int] = field(default_factory=list)
 
 
 class Sampler:
@@ -61,13 +34,25 @@ class Sampler:
         run_dir: a run directory, wherever it lies now.
         checkpoint: an epoch's number, 'best' or 'last'; None takes the model's default.
         threads: TensorFlow's threads in this process; only the first load can set it.
+        options: precision, masks, block.
+
+    Attributes:
+        steps_run, steps_busy: rows × steps computed so far, and those that served a record.
 
     Raises:
         DataError: no model, a damaged one, or a tokenizer that is not the one it was trained with.
-        ParameterError: that checkpoint was not kept.
+        ParameterError: that checkpoint was not kept, or the schema does not fit the model.
     """
 
-    def __init__(self, run_dir: str | Path, *, checkpoint: str | None = None, threads: int | None = None) -> None:
+    def __init__(
+        self,
+        run_dir: str | Path,
+        *,
+        checkpoint: str | None = None,
+        threads: int | None = None,
+        options: SamplerOptions | None = None,
+    ) -> None:
+        options = SamplerOptions() if options is None else options
         self.info = read_model_info(run_dir)
         self.tokenizer: Tokenizer = tokenizer_from_model_dir(run_dir)
         if self.tokenizer.digest != self.info.tokenizer_digest:
@@ -75,103 +60,119 @@ class Sampler:
                 f"LS206: the tokenizer in '{run_dir}' is not the one the model was trained with; restore it or train again."
             )
         weights = load_weights(run_dir, checkpoint)
+        self.automaton = token_automaton(self.tokenizer, self.info, options)
+        self.precision = matmul_precision(options.precision)
         import tensorflow as tf
 
         if threads is not None:
             with contextlib.suppress(RuntimeError):  # already running: the process keeps what it has
                 tf.config.threading.set_intra_op_parallelism_threads(threads)
-        from model.sampling_network import STEPS, SamplingNetwork
+        from model.sampling_network import SamplingNetwork
 
-        self._steps = STEPS
-        self._network = SamplingNetwork(weights, self.info.rnn_layers, list(self.tokenizer.never_sampled))
+        self._network: SamplingNetwork = SamplingNetwork(
+            weights,
+            self.info.rnn_layers,
+            list(self.tokenizer.never_sampled),
+            self.precision,
+            None if self.automaton is None else self.automaton.moves,
+            characters_begun(self.tokenizer),
+        )
+        self._decoder = BlockDecoder(self.tokenizer)
+        self._most = largest_block(self._network.units, self.info) if options.block is None else options.block
+        self.steps_run = self.steps_busy = 0
 
-    def stream(
-        self, requests: deque[SampleRequest], *, seed: int, temperature: float = 1.0, gen_chars: int = 0
-    ) -> Iterator[Sample]:
+    def stream(self, requests: deque[SampleRequest], settings: DrawSettings) -> Iterator[Sample]:
         """Sample every request, in whatever order they finish. The consumer may append further requests while it iterates;
         the stream ends when the queue is empty and no row is at work.
 
+        One graph call runs in a thread of its own while the texts of the former one are decoded and consumed.
+
         Args:
             requests: the queue; consumed from the left.
-            seed: of the run.
-            temperature: 0 takes the likeliest token.
-            gen_chars: cut a record after so many characters, its start string included; 0: no such limit.
+            settings: how tokens are drawn.
+
+        Raises:
+            ParameterError: a start string that the masks rule out, whatever follows it.
         """
-        rows = _block_for(len(requests))
-        slots: list[_Slot | None] = [None] * rows
-        state = self._network.zero_state(rows)
-        while True:
-            waiting = sum(slot is not None for slot in slots) + len(requests)
-            if waiting == 0:
-                return
-            if _block_for(waiting) < len(slots):
-                slots, state = _shrink(slots, state, _block_for(waiting))
-            for row, slot in enumerate(slots):
-                if slot is None and requests:
-                    slots[row] = _Slot(requests.popleft())
-            state, drawn = self._network.advance(state, *self._inputs(slots, seed), temperature=temperature)
-            for row, slot in enumerate(slots):
-                if slot is None:
+        limits = (settings.temperature, settings.gen_chars, settings.top_k, settings.top_p)
+        work = Work(self._network, self._rows_for(len(requests)), settings.seed)
+        prefixed = False  # once true, it stays: each kind of rule is a graph of its own
+        emitted: Emitted | None = None
+        with ThreadPoolExecutor(1, "linesmith-graph") as thread:
+            while True:
+                running: Future | None = None
+                rows = self._rows_for(work.busy + work.waiting + len(requests))
+                if emitted is not None and work.resizes_to(rows):
+                    # Rare, and what rows carry must be known first: nothing runs meanwhile.
+                    yield from self._samples(work, emitted, settings)
+                    emitted = None
                     continue
-                slot.ids += drawn[:, row].tolist()
-                sample = self._finished(slot, gen_chars)
-                if sample is not None:
-                    slots[row] = None
-                    yield sample
+                if work.busy or work.waiting or requests:
+                    work.resize(rows)
+                    prefixed |= self._fill(work, requests, settings)
+                    running = thread.submit(work.advance, _rule(settings, prefixed), limits)
+                if emitted is not None:
+                    yield from self._samples(work, emitted, settings)
+                emitted = None if running is None else running.result()
+                if emitted is None and not requests:
+                    return
 
-    def _inputs(self, slots: list[_Slot | None], seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-        """tokens, fresh, forced and uniforms of the next call."""
-        steps = self._steps
-        tokens = np.zeros(len(slots), np.int32)
-        done = np.zeros(len(slots), np.int64)
-        index = np.zeros(len(slots), np.uint64)
-        attempt = np.zeros(len(slots), np.uint64)
-        forced = np.full((steps, len(slots)), -1, np.int32)
-        for row, slot in enumerate(slots):
-            if slot is None:
-                continue
-            index[row], attempt[row], done[row] = slot.request.index, slot.request.attempt, len(slot.ids)
-            if slot.ids:
-                tokens[row] = slot.ids[-1]
-            rest = slot.request.prefix[len(slot.ids) : len(slot.ids) + steps]
-            forced[: len(rest), row] = rest
-        draws = uniforms(stream_keys(seed, index, attempt), done, steps)
-        return tokens, done == 0, forced, draws
+    def _rows_for(self, records: int) -> int:
+        return block_for(records, self._most)
 
-    def _finished(self, slot: _Slot, gen_chars: int) -> Sample | None:
-        """The sample, once its row has a newline or reached a limit; otherwise None."""
-        cap = self.info.length_cap_tokens if gen_chars == 0 else _TOKENS_A_CHAR * gen_chars
-        limit = len(slot.request.prefix) + cap
-        start = max(len(slot.request.prefix), len(slot.ids) - self._steps)
-        with contextlib.suppress(ValueError):
-            end = slot.ids.index(NEWLINE_ID, start, limit)
-            return self._sample(slot, slot.ids[:end], gen_chars, "newline")
-        if gen_chars:
-            sample = self._sample(slot, slot.ids[:limit], gen_chars, "newline")
-            if sample.finish_reason == "gen_chars":
-                return sample
-        if len(slot.ids) >= limit:
-            return self._sample(slot, slot.ids[:limit], gen_chars, "length")
-        return None
+    def _fill(self, work: Work, requests: deque[SampleRequest], settings: DrawSettings) -> bool:
+        """Move requests to the block's table; returns whether any has a start string."""
+        cap = self.info.length_cap_tokens if settings.gen_chars == 0 else _TOKENS_A_CHAR * settings.gen_chars
+        taken = [requests.popleft() for _ in range(min(work.room, len(requests)))]
+        prefixes = {request.prefix for request in taken if request.prefix}
+        for prefix in prefixes:
+            self._check(prefix)
+        work.add(taken, cap)
+        return bool(prefixes)
 
-    def _sample(self, slot: _Slot, ids: list[int], gen_chars: int, reason: str) -> Sample:
-        try:
-            text = self.tokenizer.decode_from_ids(ids)
-        except TokenizerError as error:
-            return Sample(slot.request, "", reason, error.code if error.code is not None else "utf8")
-        if gen_chars and len(text) > gen_chars:
-            return Sample(slot.request, text[:gen_chars], "gen_chars")
-        return Sample(slot.request, text, reason)
+    def _check(self, prefix: tuple[int, ...]) -> None:
+        if self.automaton is not None and not self.automaton.follows(prefix):
+            raise ParameterError(
+                "LS108: a start string cannot begin a record of the schema: one of its fields is not of the field's type. Give "
+                "one that is, or generate with --no-field-aware.",
+                code="LS108",
+            )
+
+    def _samples(self, work: Work, emitted: Emitted, settings: DrawSettings) -> list[Sample]:
+        """The records that ended in a call."""
+        ended = work.collect(emitted)
+        self.steps_run += emitted.tokens.size
+        self.steps_busy += ended.busy
+        texts = self._decoder.decode(ended.ids, ended.lengths)
+        samples = []
+        for request, (text, error), whole, survival in zip(
+            ended.requests, texts, ended.whole.tolist(), ended.survivals.tolist(), strict=True
+        ):
+            reason = "newline" if whole else "length"
+            samples.append(Sample(request, text, reason, error, survival))
+        if settings.gen_chars:
+            samples = [self._cut(sample, ended.of(n), settings.gen_chars) for n, sample in enumerate(samples)]
+        return samples
+
+    def _cut(self, sample: Sample, ids: list[int], gen_chars: int) -> Sample:
+        """The sample under a limit in characters. The last token may have begun a character that the limit cuts off."""
+        text, error = sample.text, sample.error
+        if error == "utf8" and sample.finish_reason == "length":
+            text, error = self._decoder.one(ids[:-1])
+            if error is None and len(text) >= gen_chars:
+                return Sample(sample.request, text[:gen_chars], "gen_chars", None, sample.survival)
+            return sample
+        if error is None and len(text) > gen_chars:
+            return Sample(sample.request, text[:gen_chars], "gen_chars", None, sample.survival)
+        return sample
 
 
-def _block_for(rows: int) -> int:
-    return next((size for size in _BLOCKS if size >= rows), _BLOCKS[-1])
+def _rule(settings: DrawSettings, prefixed: bool) -> Rule:
+    from model.sampling_network import Rule
 
-
-def _shrink(slots: list[_Slot | None], state: list, rows: int) -> tuple[list[_Slot | None], list]:
-    """Move the rows at work to a smaller block."""
-    import tensorflow as tf
-
-    busy = [row for row, slot in enumerate(slots) if slot is not None]
-    take = (busy + [row for row, slot in enumerate(slots) if slot is None])[:rows]
-    return [slots[row] for row in take], [tf.gather(part, take) for part in state]
+    return Rule(
+        greedy=settings.temperature == 0,
+        truncated=settings.top_k > 0 or settings.top_p < 1,
+        counts_chars=settings.gen_chars > 0,
+        prefixed=prefixed,
+    )

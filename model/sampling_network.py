@@ -1,34 +1,68 @@
-"""The trained network as sampling wants it: weights padded and fused, some steps for a block of rows in one graph call.
+"""The trained network as sampling wants it: weights padded and fused, many steps for a block of rows in one graph call.
 
-Every width is padded to a multiple of 16: then a row's numbers do not depend on how many rows stand beside it, so text is
-the same for any block size. The first layer's input projection is a table, one row a token.
+A row of the block is a slot. Within a call, a slot that ends its record takes the next request of a table and begins it at
+once, from a zero state, without the host. Every width is padded to a multiple of 16: then a row's numbers do not depend on
+how many rows stand beside it, so text is the same for any block size. The first layer's input projection is a table, one
+row a token. Products are TensorFlow's; what is done to each element is fused by XLA, whose products would be slower.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
 from model.errors import DataError
+from model.sampling_draw import LANE, draw, truncate, uniform, weigh
 
-STEPS = 16  # of one graph call; a row that ends in between waits for the call to end
-_LANE = 16
+STEPS = 16  # of one graph call
+ENDED = 1 << 30  # set in an emitted token that ends its record
+# Columns of a request in the table: key of its stream, its number, the address of its prefix, how long it is, limit in tokens.
+KEY, NUMBER, OFFSET, LENGTH, LIMIT = range(5)
+COLUMNS = 5
 Tensor = Any
 
 
-def _up(width: int) -> int:
-    return -(-width // _LANE) * _LANE
+class Emitted(NamedTuple):
+    """What a call leaves, step by step, [STEPS, R] each.
+
+    Attributes:
+        tokens: the token of each row, with `ENDED` set where it ends the record.
+        steps: its position in the record.
+        owners: number of the request; −1 where the row is idle.
+        survivals: ∏ Zₜ up to here; None without masks.
+    """
+
+    tokens: npt.NDArray[np.int32]
+    steps: npt.NDArray[np.int32]
+    owners: npt.NDArray[np.int32]
+    survivals: npt.NDArray[np.float32] | None
+
+
+@dataclass(frozen=True)
+class Rule:
+    """How tokens are drawn in a call; each kind of rule is a graph of its own, the numbers are not."""
+
+    greedy: bool
+    truncated: bool
+    counts_chars: bool
+    prefixed: bool
+
+
+def up(width: int) -> int:
+    """The next multiple of 16."""
+    return -(-width // LANE) * LANE
 
 
 def _pad_units(matrix: np.ndarray, units: int) -> np.ndarray:
     """Pad the four gates of a [.., 4u] array, each on its own, to a multiple of 16 units."""
     gates = matrix.reshape(*matrix.shape[:-1], 4, units)
-    widths = [(0, 0)] * (gates.ndim - 1) + [(0, _up(units) - units)]
-    return np.pad(gates, widths).reshape(*matrix.shape[:-1], 4 * _up(units))
+    widths = [(0, 0)] * (gates.ndim - 1) + [(0, up(units) - units)]
+    return np.pad(gates, widths).reshape(*matrix.shape[:-1], 4 * up(units))
 
 
 class SamplingNetwork:
@@ -38,108 +72,214 @@ class SamplingNetwork:
         weights: trained variables by path, as training saved them.
         layers: LSTM layers.
         forbidden: ids that are never drawn.
+        precision: of the recurrence's products, 'float32' or 'bfloat16'; state, gates, sums and logits are float32.
+        moves: the masks' automaton, [S, vocab] int32: the next state for each state and token, or ~ of it where the token
+            may not be drawn (but a start string may hold it). State 0 begins a record. None: no masks.
+        chars: characters that each token begins, [vocab]; needed for limits in characters.
     """
 
-    def __init__(self, weights: dict[str, np.ndarray], layers: int, forbidden: Sequence[int]) -> None:
+    def __init__(
+        self,
+        weights: dict[str, np.ndarray],
+        layers: int,
+        forbidden: Sequence[int],
+        precision: str = "float32",
+        moves: npt.NDArray[np.int32] | None = None,
+        chars: npt.NDArray[np.int32] | None = None,
+    ) -> None:
+        self.layers = layers
+        self.masked = moves is not None
+        self._product = tf.bfloat16 if precision == "bfloat16" else tf.float32
         try:
-            self._prepare({path.split("/", 1)[-1]: array for path, array in weights.items()}, layers, forbidden)
+            self._prepare({path.split("/", 1)[-1]: array for path, array in weights.items()}, forbidden)
         except (KeyError, ValueError) as error:
             raise DataError(f"LS206: the model's weights do not fit its description ({error}); train again.") from None
-        self._advance = tf.function(self._steps, reduce_retracing=False)
+        width = self._logits_bias.shape[0]
+        if moves is not None:
+            # A padding token has no weight in any case.
+            padded = np.pad(moves, ((0, 0), (0, width - moves.shape[1])), constant_values=-1)
+            self._moves = tf.constant(padded)
+        self._chars = tf.constant(
+            np.zeros(width, np.int32) if chars is None else np.pad(chars, (0, width - len(chars)))
+        )
+        self._graphs: dict[tuple[int, Rule], Any] = {}
 
-    def _prepare(self, weights: dict[str, np.ndarray], layers: int, forbidden: Sequence[int]) -> None:
+    def _prepare(self, weights: dict[str, np.ndarray], forbidden: Sequence[int]) -> None:
         u = weights["lstm_0/recurrent_kernel"].shape[0]
-        pad_rows = ((0, _up(u) - u), (0, 0))
-        self.units = _up(u)
+        pad_rows = ((0, up(u) - u), (0, 0))
+        self.units = up(u)
         table = weights["embedding/embeddings"] @ weights["lstm_0/kernel"] + weights["lstm_0/bias"]
         self._table = tf.constant(_pad_units(table, u))
-        # Layer 0 sees only its own state; the others their input and their state, in one matmul.
+        # Layer 0 sees only its own state; the others their input and their state, in one product.
         self._kernels, self._biases = [], []
-        for i in range(layers):
+        for i in range(self.layers):
             recurrent = np.pad(_pad_units(weights[f"lstm_{i}/recurrent_kernel"], u), pad_rows)
             if i > 0:
                 below = np.pad(_pad_units(weights[f"lstm_{i}/kernel"], u), pad_rows)
                 recurrent = np.concatenate([below, recurrent])
-            self._kernels.append(tf.constant(recurrent))
+            self._kernels.append(tf.cast(tf.constant(recurrent), self._product))
             self._biases.append(tf.constant(_pad_units(weights[f"lstm_{i}/bias"], u)))
         kernel, bias = weights["logits/kernel"], weights["logits/bias"]
         vocab = bias.shape[0]
-        bias = np.pad(bias, (0, _up(vocab) - vocab), constant_values=-np.inf)
+        bias = np.pad(bias, (0, up(vocab) - vocab), constant_values=-np.inf)
         bias[list(forbidden)] = -np.inf
-        self._logits_kernel = tf.constant(np.pad(kernel, (pad_rows[0], (0, _up(vocab) - vocab))))
+        # Rounded to bfloat16, logits would move probabilities by a percent or two; they stay float32.
+        self._logits_kernel = tf.constant(np.pad(kernel, (pad_rows[0], (0, up(vocab) - vocab))))
         self._logits_bias = tf.constant(bias.astype(np.float32))
-        self.layers = layers
 
-    def zero_state(self, rows: int) -> list[Tensor]:
-        """h and c of each layer, [rows, units], all zero."""
-        return [tf.zeros([rows, self.units]) for _ in range(2 * self.layers)]
+    def idle_block(self, rows: int) -> list[Tensor]:
+        """The state of a block in which no row is at work. A list of tensors whose first axis is the row."""
+        zero = tf.zeros([rows], tf.int32)
+        slots = tf.constant(np.tile(_idle_request(), (rows, 1)))
+        state = [tf.zeros([rows, self.units], kind) for _ in range(self.layers) for kind in (self._product, tf.float32)]
+        done = tf.ones([rows], tf.bool)
+        return [slots, done, zero, zero, zero, zero, tf.ones([rows]), *state]
 
-    def advance(
+    def run(
         self,
-        state: list[Tensor],
-        tokens: npt.NDArray[np.int32],
-        fresh: npt.NDArray[np.bool_],
-        forced: npt.NDArray[np.int32],
-        uniforms: npt.NDArray[np.float32],
-        temperature: float,
-    ) -> tuple[list[Tensor], npt.NDArray[np.int32]]:
+        block: list[Tensor],
+        table: npt.NDArray[np.int64],
+        prefixes: tuple[npt.NDArray[np.int32], int],
+        rule: Rule,
+        limits: tuple[float, int, int, float],
+    ) -> tuple[list[Tensor], int, Emitted]:
         """Run `STEPS` steps.
 
         Args:
-            state: from `zero_state` or the former call.
-            tokens: last token of each row, [R].
-            fresh: rows that start a record: their state and token are taken as zero, [R].
-            forced: token to take at each step instead of drawing one, or −1, [STEPS, R].
-            uniforms: one number in [0, 1) a step and row, [STEPS, R].
-            temperature: 0 takes the likeliest token.
+            block: from `idle_block` or the former call.
+            table: requests, [2R + 1, COLUMNS], idle ones (`idle_table`) behind the real ones.
+            prefixes: ids of the start strings of all unfinished records, end to end, at least one; and the address of the first.
+            rule: how tokens are drawn.
+            limits: temperature, most characters of a record, top_k, top_p.
 
         Returns:
-            The new state and the tokens, [STEPS, R].
+            The new block, how many requests of the table were taken, and what was drawn.
         """
-        greedy = temperature == 0
-        scale = tf.constant(1.0 if greedy else 1.0 / temperature, tf.float32)
-        tensors = [tf.constant(array) for array in (tokens, fresh, forced, uniforms)]
-        state, drawn = self._advance(state, *tensors, scale, greedy)
-        return state, drawn.numpy()
+        temperature, *others = limits
+        numbers = [
+            tf.constant(1.0 if rule.greedy else 1.0 / temperature, tf.float32),
+            *[tf.constant(number, kind) for number, kind in zip(others, (tf.int32, tf.int32, tf.float32), strict=True)],
+            tf.constant(prefixes[1], tf.int64),
+        ]
+        graph = self._graphs.setdefault((block[0].shape[0], rule), tf.function(self._steps))
+        after, taken, emitted = graph(block, tf.constant(table), tf.constant(prefixes[0]), numbers, rule)
+        arrays = [part.numpy() for part in emitted]
+        return after, int(taken), Emitted(*arrays, *([] if self.masked else [None]))
 
-    def _steps(self, state, tokens, fresh, forced, uniforms, scale, greedy):  # type: ignore[no-untyped-def]
-        state = [tf.where(fresh[:, None], 0.0, part) for part in state]
-        tokens = tf.where(fresh, 0, tokens)
-        out = []
-        for k in range(STEPS):
-            state, logits = self._step(state, tokens)
-            drawn = tf.argmax(logits, axis=1, output_type=tf.int32) if greedy else draw(logits * scale, uniforms[k])
-            tokens = tf.where(forced[k] >= 0, forced[k], drawn)
-            out.append(tokens)
-        return state, tf.stack(out)
+    def _steps(self, block, table, prefixes, numbers, rule):  # type: ignore[no-untyped-def]
+        rows = block[0].shape[0]
+        kinds = [tf.int32, tf.int32, tf.int32, *([tf.float32] if self.masked else [])]
+        arrays = [tf.TensorArray(kind, STEPS, element_shape=[rows]) for kind in kinds]
 
-    def _step(self, state: list[Tensor], tokens: Tensor) -> tuple[list[Tensor], Tensor]:
+        def body(k, taken, block, arrays):  # type: ignore[no-untyped-def]
+            taken, block, fresh = self._refill(taken, block, table)
+            block, emitted = self._step(block, fresh, prefixes, numbers, rule)
+            return k + 1, taken, block, [array.write(k, part) for array, part in zip(arrays, emitted, strict=True)]
+
+        zero = tf.constant(0)
+        _, taken, block, arrays = tf.while_loop(
+            lambda k, *_: k < STEPS, body, (zero, zero, block, arrays), parallel_iterations=1
+        )
+        return block, taken, [array.stack() for array in arrays]
+
+    def _refill(self, taken: Tensor, block: list[Tensor], table: Tensor) -> tuple[Tensor, list[Tensor], Tensor]:
+        """Give each row that is done the next request. Idle ones are behind the real ones, so there is always one."""
+        slots, done = block[:2]
+        last = table.shape[0] - 1
+        rank = tf.cumsum(tf.cast(done, tf.int32))
+        at = tf.clip_by_value(taken + rank - 1, 0, last)
+        slots = tf.where(done[:, None], tf.gather(table, at), slots)
+        return tf.minimum(taken + rank[-1], last), [slots, *block[1:]], done
+
+    def _step(
+        self, block: list[Tensor], fresh: Tensor, prefixes: Tensor, numbers: list[Tensor], rule: Rule
+    ) -> tuple[list[Tensor], list[Tensor]]:
+        slots, _, token, step, place, chars, survival, *state = block
+        token, step, place, chars = (tf.where(fresh, 0, part) for part in (token, step, place, chars))
+        survival = tf.where(fresh, 1.0, survival)
+        state, logits = self._network(state, token, fresh)
+        scale, most_chars, top_k, top_p, base = numbers
+        truncation = (top_k, top_p) if rule.truncated else None
+        drawn, share = _fused(self._draw)(logits, scale, slots[:, KEY], step, place, rule, truncation)
+        token, forced = self._force(drawn, slots, step, prefixes, base) if rule.prefixed else (drawn, None)
+        if share is not None:
+            survival *= share if forced is None else tf.where(forced, 1.0, share)
+            move = tf.gather_nd(self._moves, tf.stack([place, token], axis=1))
+            place = tf.where(move < 0, ~move, move)
+        ended = (token == 0) | (tf.cast(step, tf.int64) + 1 >= slots[:, LIMIT])
+        if rule.counts_chars:
+            chars += tf.gather(self._chars, token)
+            ended |= chars > most_chars
+        owner = tf.cast(slots[:, NUMBER], tf.int32)
+        emitted = [tf.where(ended, token + ENDED, token), step, owner, *([survival] if self.masked else [])]
+        done = ended | (owner < 0)
+        return [slots, done, token, step + 1, place, chars, survival, *state], emitted
+
+    def _force(
+        self, drawn: Tensor, slots: Tensor, step: Tensor, prefixes: Tensor, base: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """The start string's token where there is one, and where that is."""
+        position = tf.cast(step, tf.int64)
+        forced = position < slots[:, LENGTH]
+        return tf.where(
+            forced, tf.gather(prefixes, tf.where(forced, slots[:, OFFSET] + position - base, 0)), drawn
+        ), forced
+
+    def _network(self, state: list[Tensor], token: Tensor, fresh: Tensor) -> tuple[list[Tensor], Tensor]:
+        """New state and logits; rows that are fresh begin from a zero state."""
         new: list[Tensor] = []
-        below = None
-        for i in range(self.layers):
-            h, c = state[2 * i], state[2 * i + 1]
-            if below is None:
-                pre = tf.gather(self._table, tokens) + tf.matmul(h, self._kernels[i])
-            else:
-                pre = tf.matmul(tf.concat([below, h], axis=1), self._kernels[i]) + self._biases[i]
-            gate_i, gate_f, gate_c, gate_o = tf.split(pre, 4, axis=1)
-            c = tf.sigmoid(gate_f) * c + tf.sigmoid(gate_i) * tf.tanh(gate_c)
-            below = tf.sigmoid(gate_o) * tf.tanh(c)
+        product = tf.matmul(state[0], self._kernels[0])
+        wide, below, c = _fused(self._first_gates)(product, token, fresh, state[1])
+        new += [below, c]
+        for i in range(1, self.layers):
+            product = tf.matmul(_fused(self._join)(below, state[2 * i], fresh), self._kernels[i])
+            wide, below, c = _fused(self._gates)(product, self._biases[i], fresh, state[2 * i + 1])
             new += [below, c]
-        return new, tf.matmul(below, self._logits_kernel) + self._logits_bias
+        return new, tf.matmul(wide, self._logits_kernel)
+
+    def _first_gates(self, product: Tensor, token: Tensor, fresh: Tensor, c: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        pre = tf.where(fresh[:, None], 0.0, tf.cast(product, tf.float32)) + tf.gather(self._table, token)
+        return self._cell(pre, fresh, c)
+
+    def _gates(self, product: Tensor, bias: Tensor, fresh: Tensor, c: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        return self._cell(tf.cast(product, tf.float32) + bias, fresh, c)
+
+    def _cell(self, pre: Tensor, fresh: Tensor, c: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """h as float32 and as products take it, and c."""
+        gate_i, gate_f, gate_c, gate_o = tf.split(pre, 4, axis=1)
+        c = tf.sigmoid(gate_f) * tf.where(fresh[:, None], 0.0, c) + tf.sigmoid(gate_i) * tf.tanh(gate_c)
+        h = tf.sigmoid(gate_o) * tf.tanh(c)
+        return h, tf.cast(h, self._product), c
+
+    def _join(self, below: Tensor, h: Tensor, fresh: Tensor) -> Tensor:
+        return tf.concat([below, tf.where(fresh[:, None], tf.zeros([], self._product), h)], axis=1)
+
+    def _draw(self, logits, scale, keys, step, place, rule, truncation):  # type: ignore[no-untyped-def]
+        """The token drawn in each row, and the share of the probability that the masks left (None without masks)."""
+        logits += self._logits_bias
+        allowed = tf.gather(self._moves, place) >= 0 if self.masked else None
+        if rule.greedy:
+            likeliest = tf.argmax(logits, axis=1, output_type=tf.int32)
+            if allowed is None:
+                return likeliest, None
+            best = tf.argmax(tf.where(allowed, logits, -float("inf")), axis=1, output_type=tf.int32)
+            return best, tf.cast(best == likeliest, tf.float32)
+        weights, share = weigh(logits * scale, allowed)
+        if truncation is not None:
+            weights = truncate(weights, *truncation)
+        return draw(weights, uniform(keys, step)), share
 
 
-def draw(logits: Tensor, uniform: Tensor) -> Tensor:
-    """One token a row by inverse CDF; a token of probability 0 cannot be drawn.
+def _fused(function: Any) -> Any:
+    """The function compiled by XLA into one loop over its elements. Anew for each graph: each has sizes of its own."""
+    return tf.function(function, jit_compile=True)
 
-    The threshold is u × total, kept below the total: the first token whose running sum exceeds it has a weight above 0.
 
-    Args:
-        logits: [R, V]; −inf forbids a token.
-        uniform: in [0, 1), [R].
-    """
-    weights = tf.exp(logits - tf.reduce_max(logits, axis=1, keepdims=True))
-    running = tf.cumsum(weights, axis=1)
-    total = running[:, -1]
-    threshold = tf.minimum(uniform * total, tf.math.nextafter(total, tf.zeros_like(total)))
-    return tf.reduce_sum(tf.cast(running <= threshold[:, None], tf.int32), axis=1)
+def _idle_request() -> npt.NDArray[np.int64]:
+    """A request that is none: its record never ends, and it is not at work."""
+    return np.array([0, -1, 0, 0, np.iinfo(np.int64).max], np.int64)
+
+
+def idle_table(rows: int) -> npt.NDArray[np.int64]:
+    """An empty table of requests for a block."""
+    return np.tile(_idle_request(), (2 * rows + 1, 1))

@@ -7,6 +7,7 @@ SPOOL/staged/unit-*.avro   instead of both, where the number of shards is fixed:
 SPOOL/invalid/part-*       shards of invalid records, one a unit that has any
 SPOOL/units/unit-*.json    what each unit did (`UnitSummary`), written after its shards
 SPOOL/units/stopped-*      the unit was stopped: later ones need not run
+SPOOL/units/progress-*.json  what a worker has done so far, for a display; nothing is decided by it
 SPOOL/units/failure.json   an error the user can mend, from any worker
 ```
 
@@ -16,6 +17,9 @@ directory must be reachable by the driver and by all workers under the same path
 
 from __future__ import annotations
 
+import contextlib
+import os
+import platform
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from itertools import islice
@@ -57,7 +61,10 @@ class Shard:
 
 @dataclass(frozen=True)
 class UnitSummary:
-    """What a unit did, without its records. All but `seconds` and `environment` is reproducible."""
+    """What a unit did, without its records. All but `seconds` and `environment` is reproducible.
+
+    `survival` is the sum of ∏ Zₜ over the attempts that gave a record; field-aware decoding reports the mean over all attempts.
+    """
 
     number: int
     records: int
@@ -65,6 +72,7 @@ class UnitSummary:
     reasons: Mapping[str, int]
     attempts: int
     characters: int
+    survival: float
     stopped: str | None
     seconds: float
     shards: tuple[Shard, ...] = ()
@@ -192,6 +200,20 @@ class Spool:
         (self.invalid / shard_name(number, self.total, "avro")).unlink(missing_ok=True)
         self._summary_path(number).unlink(missing_ok=True)
 
+    def note_progress(self, records: int, attempts: int) -> None:
+        """Tell the driver what this process has done so far; lost where it cannot be written."""
+        name = f"progress-{platform.node()}-{os.getpid()}.json"
+        with contextlib.suppress(OSError):
+            write_json(self._units / name, [records, attempts])
+
+    def progress(self) -> tuple[int, int]:
+        """Valid records and attempts of all workers so far, roughly."""
+        noted = []
+        for path in self._units.glob("progress-*.json"):
+            with contextlib.suppress(OSError, errors.LinesmithError):
+                noted.append(read_json(path, "a worker's progress"))
+        return sum(records for records, _ in noted), sum(attempts for _, attempts in noted)
+
     def note_failure(self, error: errors.LinesmithError) -> None:
         """Tell the driver about an error that is not worth a retry."""
         write_json(
@@ -240,6 +262,7 @@ class Spool:
             reasons=dict(sorted(result.reasons.items())),
             attempts=result.attempts,
             characters=result.characters,
+            survival=result.survival,
             stopped=result.stopped,
             seconds=result.seconds,
             shards=tuple(shards),

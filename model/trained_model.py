@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, fields
+from dataclasses import MISSING, asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +33,8 @@ class ModelInfo:
         weights_digest: of the default checkpoint.
         best_epoch, last_epoch: from 0; None before the first epoch ended.
         stopped: why training ended; None while it is unfinished.
+        field_tokens: ids seen in each field in training, where the number of fields is constant; None where that is not
+            known, as in private training.
     """
 
     vocab_size: int
@@ -48,6 +50,7 @@ class ModelInfo:
     best_epoch: int | None
     last_epoch: int | None
     stopped: str | None
+    field_tokens: list[list[int]] | None = None
 
 
 def write_model_info(model_dir: str | Path, info: ModelInfo) -> None:
@@ -69,10 +72,11 @@ def read_model_info(run_dir: str | Path) -> ModelInfo:
         )
     stored = read_json(path, "the model's description")
     names = [field.name for field in fields(ModelInfo)]
-    if not isinstance(stored, dict) or not set(names) <= set(stored):
+    needed = {field.name for field in fields(ModelInfo) if field.default is MISSING}
+    if not isinstance(stored, dict) or not needed <= set(stored):
         raise DataError(f"LS206: model file '{path}' is damaged or foreign; train again with --overwrite.")
     check_format_version(stored.get("format_version"), str(path))
-    return ModelInfo(**{name: stored[name] for name in names})
+    return ModelInfo(**{name: stored[name] for name in names if name in stored})
 
 
 def load_weights(run_dir: str | Path, checkpoint: str | None = None) -> dict[str, np.ndarray]:

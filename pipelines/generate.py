@@ -22,7 +22,7 @@ from model.checks import CheckSource
 from model.config import TensorFlowConfig
 from model.config_io import config_from_model_dir
 from model.errors import DataError
-from model.generation import SampleSource, UnitResult, WorkUnit, open_sampler, unit_settings
+from model.generation import SampleSource, UnitResult, WorkUnit, open_sampler, sampler_options, unit_settings
 from model.iceberg import TableTarget, check_table, table_target
 from model.ledger import UnitSettings
 from model.run_dir import RunDirectory, locked, refuse_complete, run_directory
@@ -32,6 +32,7 @@ from model.validation import Judge
 from model.validator_host import close_hosts
 from model.writers import parquet_schema
 from pipelines.generated import Outcome, publish, settle
+from pipelines.generation_display import GenerationProgress
 from pipelines.output_plan import plan_output
 from pipelines.report import StageReport, measured
 from pipelines.seeding import is_paired, plan_seeds
@@ -103,7 +104,13 @@ def generate_locked(config: TensorFlowConfig, beam_args: Sequence[str] = ()) -> 
     with measured("generate") as report:
         options = pipeline_options(beam_args)
         plan = plan_generation(config, options)
-        sampler = functools.partial(open_sampler, str(plan.run.root.absolute()), config.checkpoint, _threads(options))
+        sampler = functools.partial(
+            open_sampler,
+            str(plan.run.root.absolute()),
+            config.checkpoint,
+            sampler_options(config, plan.judge.field_count),
+            _threads(options),
+        )
         try:
             outcome = run_plan(plan, options, sampler)
             publish(plan, outcome, runner_name(options), report)
@@ -214,8 +221,11 @@ def _run_units(
     from transforms.generate_records import GenerateRecords, RecordGenerator
 
     generator = RecordGenerator(sampler, settings, plan.judge, plan.validator, plan.spool)
-    with beam.Pipeline(options=options) as pipeline:
-        _ = pipeline | "Units" >> beam.Create(list(units)) | "Records" >> GenerateRecords(generator, plan.spool)
+    with (
+        GenerationProgress(plan.spool.progress, sum(unit.end - unit.start for unit in units)),
+        beam.Pipeline(options=options) as pipeline,
+    ):
+        _ = pipeline | "Units" >> beam.Create(list(units)) | "Records" >> GenerateRecords(generator)
     failure = plan.spool.failure()
     if failure is not None:
         raise failure

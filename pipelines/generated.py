@@ -12,6 +12,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from model.cpu import matmul_precision
 from model.errors import EXIT_SHORTFALL, GenerationError
 from model.files import replace_directory
 from model.generation import WorkUnit
@@ -26,8 +27,6 @@ from pipelines.report import StageReport
 
 if TYPE_CHECKING:
     from pipelines.generate import GenerationPlan
-
-PRECISION = "float32"
 
 
 @dataclass(frozen=True)
@@ -180,6 +179,8 @@ def _counts(outcome: Outcome) -> dict[str, int | float | str]:
     }
     if outcome.attempts:
         counts["valid_rate"] = outcome.records / outcome.attempts
+        # What the valid rate would be without masks: the mean of ∏ Zₜ, 0 for an attempt that gave no record.
+        counts["unmasked_valid_rate"] = sum(unit.survival for unit in outcome.units) / outcome.attempts
     counts["characters"] = sum(unit.characters for unit in outcome.units)
     return counts
 
@@ -192,7 +193,7 @@ def _manifest(plan: GenerationPlan, outcome: Outcome, runner: str, committed: Ta
         "counts": {**_counts(outcome), "invalid_by_reason": dict(sorted(outcome.reasons.items()))},
         "seconds_sampling": round(sum(unit.seconds for unit in outcome.units), 3),
         "seed": plan.config.seed,
-        "precision": PRECISION,
+        "precision": matmul_precision(plan.config.matmul_precision),
         "model": {
             "weights_digest": model.weights_digest,
             "tokenizer_digest": model.tokenizer_digest,

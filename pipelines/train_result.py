@@ -154,12 +154,12 @@ def _record_shape(config: TensorFlowConfig, statistics: dict[str, Any]) -> dict[
     longest = int(statistics["length_tokens"]["max"])
     field_counts = statistics["field_counts"]
     columns = config.columns if config.columns is not None else statistics.get("columns")
+    constant = config.field_delimiter is not None and len(field_counts) == 1
     return {
         # A quarter over the longest record seen: rarely in a true record's way, and no row runs away.
         "length_cap_tokens": longest + longest // 4 + 8,
-        "field_count": int(next(iter(field_counts)))
-        if config.field_delimiter is not None and len(field_counts) == 1
-        else None,
+        "field_count": int(next(iter(field_counts))) if constant else None,
+        "field_tokens": [field["tokens"] for field in statistics["fields"]] if constant else None,
         "columns": columns,
     }
 

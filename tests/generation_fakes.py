@@ -13,7 +13,7 @@ from typing import Any
 from model.config import TensorFlowConfig
 from model.config_io import save_params
 from model.errors import DataError
-from model.sampling import Sample, SampleRequest
+from model.sampling import DrawSettings, Sample, SampleRequest
 from model.tokenizers import CharTokenizer, tokenizer_from_model_dir
 from model.tokenizers.fields import FieldFormat
 from model.trained_model import ModelInfo, write_model_info
@@ -51,9 +51,7 @@ class FakeSampler:
     shuffle: int = 0
     answered: int = 0
 
-    def stream(
-        self, requests: deque[SampleRequest], *, seed: int, temperature: float = 1.0, gen_chars: int = 0
-    ) -> Iterator[Sample]:
+    def stream(self, requests: deque[SampleRequest], settings: DrawSettings) -> Iterator[Sample]:
         order = random.Random(self.shuffle)
         working: list[SampleRequest] = []
         while requests or working:
@@ -61,7 +59,7 @@ class FakeSampler:
                 working.append(requests.popleft())
             done = working.pop(order.randrange(len(working)) if self.shuffle else 0)
             self.answered += 1
-            yield self.answer(seed, done)
+            yield self.answer(settings.seed, done)
 
 
 @dataclass
@@ -77,21 +75,29 @@ class OfRun:
         return replace(three_fields(seed, asked, self.bad_share), request=request)
 
 
-def open_fake(run_dir: str, checkpoint: str | None = None, threads: int | None = None) -> FakeSampler:
+def open_fake(
+    run_dir: str, checkpoint: str | None = None, options: object = None, threads: int | None = None
+) -> FakeSampler:
     """Stands in for `open_sampler`."""
     return FakeSampler(OfRun(run_dir))
 
 
-def open_narrow(run_dir: str, checkpoint: str | None = None, threads: int | None = None) -> FakeSampler:
+def open_narrow(
+    run_dir: str, checkpoint: str | None = None, options: object = None, threads: int | None = None
+) -> FakeSampler:
     """The same records in another order."""
     return FakeSampler(OfRun(run_dir), rows=3, shuffle=1)
 
 
-def open_hopeless(run_dir: str, checkpoint: str | None = None, threads: int | None = None) -> FakeSampler:
+def open_hopeless(
+    run_dir: str, checkpoint: str | None = None, options: object = None, threads: int | None = None
+) -> FakeSampler:
     return FakeSampler(OfRun(run_dir, bad_share=1.0))
 
 
-def open_broken(run_dir: str, checkpoint: str | None = None, threads: int | None = None) -> FakeSampler:
+def open_broken(
+    run_dir: str, checkpoint: str | None = None, options: object = None, threads: int | None = None
+) -> FakeSampler:
     raise DataError("LS206: the weights are damaged", code="LS206")
 
 

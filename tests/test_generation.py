@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from model.errors import GenerationError
-from model.generation import StartString, UnitResult, WorkUnit, generate_unit, plan_units
+from model.generation import StartString, UnitResult, WorkUnit, generate_unit, generate_units, plan_units
 from model.ledger import UnitSettings
 from model.sampling import Sample, SampleRequest
 from model.validation import Judge
@@ -133,7 +133,7 @@ def test_failing_indices_are_tried_ahead_but_not_much() -> None:
 
 def test_a_sampler_that_stops_early_is_an_error_not_a_shortfall() -> None:
     class Lazy(FakeSampler):
-        def stream(self, requests, **_):
+        def stream(self, requests, settings):
             yield three_fields(0, requests.popleft(), 0.0)
 
     with pytest.raises(GenerationError, match="records 0 to 4"):
@@ -144,9 +144,9 @@ def test_the_stream_is_closed_when_a_unit_stops() -> None:
     closed = []
 
     class Watched(FakeSampler):
-        def stream(self, requests, **settings):
+        def stream(self, requests, settings):
             try:
-                yield from super().stream(requests, **settings)
+                yield from super().stream(requests, settings)
             finally:
                 closed.append(True)
 
@@ -164,3 +164,39 @@ def test_an_empty_unit_asks_for_nothing() -> None:
 
 def test_uniform_is_a_function_of_identity() -> None:
     assert uniform(1, 2) == uniform(1, 2) != uniform(2, 1)
+
+
+@pytest.mark.parametrize(("rows", "shuffle", "bad_share"), [(16, 0, 0.3), (200, 7, 0.6), (3, 1, 0.9)])
+def test_units_side_by_side_are_the_units_one_by_one(rows: int, shuffle: int, bad_share: float) -> None:
+    units = plan_units(700, 100)
+    rules = UnitSettings(seed=4, max_attempts=5)
+    sampler = FakeSampler(lambda s, r: three_fields(s, r, bad_share), rows=rows, shuffle=shuffle)
+    together = {result.unit.number: visible(result) for result in generate_units(sampler, units, rules, JUDGE)}
+    assert together == {
+        unit.number: visible(generate_unit(FakeSampler(lambda s, r: three_fields(s, r, bad_share)), unit, rules, JUDGE))
+        for unit in units
+    }
+
+
+def test_units_behind_a_stopped_one_are_abandoned_and_those_before_it_are_not() -> None:
+    def answer(seed: int, request: SampleRequest) -> Sample:
+        return Sample(request, "a,b,c" if request.index < 250 else "a", "newline")
+
+    rules = UnitSettings(max_attempts=1000, max_invalid=50)
+    results = list(generate_units(FakeSampler(answer, rows=64), plan_units(1000, 100), rules, JUDGE))
+    assert sorted(result.unit.number for result in results if result.stopped is None)[:2] == [0, 1]
+    assert {result.unit.number: result.stopped for result in results}[2] == "max_invalid"
+
+
+def test_an_empty_unit_among_others_has_its_result() -> None:
+    results = list(generate_units(FakeSampler(), [WorkUnit(0, 0, 0), WorkUnit(1, 0, 5)], UnitSettings(), JUDGE))
+    assert sorted(result.unit.number for result in results) == [0, 1]
+
+
+def test_progress_is_told_now_and_then() -> None:
+    told: list[tuple[int, int]] = []
+    unit = WorkUnit(0, 0, 2000)
+    list(generate_units(FakeSampler(), [unit], UnitSettings(), JUDGE, progress=lambda *n: told.append(n)))
+    assert [attempts for _, attempts in told] == list(range(512, 512 * (len(told) + 1), 512))
+    assert len(told) >= 4
+    assert all(0 < records < attempts for records, attempts in told)

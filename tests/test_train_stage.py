@@ -15,7 +15,7 @@ from model.config import TensorFlowConfig
 from model.errors import DataError, InterruptedRunError
 from model.manifest import read_manifest
 from model.run_dir import RunDirectory
-from model.sampling import Sampler, SampleRequest
+from model.sampling import DrawSettings, Sampler, SampleRequest
 from model.trained_model import read_model_info
 from pipelines.tokenize import tokenize
 from pipelines.train import train
@@ -59,7 +59,7 @@ def test_what_training_leaves(run):
     assert not (run / ".tmp").exists()
     assert list((run / "model" / "tensorboard").iterdir())
     texts = {
-        name: next(Sampler(run, checkpoint=name).stream(deque([SampleRequest(0, 0)]), seed=0)).text
+        name: next(Sampler(run, checkpoint=name).stream(deque([SampleRequest(0, 0)]), DrawSettings())).text
         for name in ("2", "last", str(info.best_epoch), "best")
     }
     assert texts["2"] == texts["last"]
@@ -80,7 +80,7 @@ def test_one_ctrl_c_leaves_a_usable_model_and_a_resume_ends_like_an_unbroken_run
         train(_config(run, epoch_callback=interrupt))
     assert caught.value.exit_code == 130
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
-    assert next(Sampler(run).stream(deque([SampleRequest(0, 0)]), seed=0)).request.index == 0
+    assert next(Sampler(run).stream(deque([SampleRequest(0, 0)]), DrawSettings())).request.index == 0
     assert read_manifest(run / "model") is None
     with pytest.raises(DataError, match="has rnn_units 16, this run 20"):
         train(_config(run, rnn_units=20))

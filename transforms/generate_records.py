@@ -1,4 +1,4 @@
-"""Work units in, shards out: Reshuffle → RunInference → write. Yields one `UnitSummary` a unit that ran."""
+"""Work units in, shards out: Reshuffle → RunInference, which writes. Yields one `UnitSummary` a unit that ran."""
 
 from __future__ import annotations
 
@@ -12,17 +12,19 @@ from apache_beam.metrics import Metrics
 from apache_beam.ml.inference.base import ModelHandler, RunInference
 
 from model.errors import LinesmithError
-from model.generation import SampleSource, UnitResult, WorkUnit, generate_unit
+from model.generation import SampleSource, WorkUnit, generate_units
 from model.ledger import UnitSettings
 from model.spool import Spool, UnitSummary
 from model.validation import Judge, Loadable
 
 METRICS_NAMESPACE = "linesmith.generate"
+# Units that a worker generates side by side: enough that few rows stand idle where one unit ends and none begins.
+_UNITS_A_BATCH = 64
 
 
 @dataclass
 class LoadedModel:
-    """A sampler and a judge, or the error that kept them from being loaded. One unit at a time uses it."""
+    """A sampler and a judge, or the error that kept them from being loaded. One batch of units at a time uses it."""
 
     sampler: SampleSource | None = None
     judge: Judge | None = None
@@ -32,8 +34,13 @@ class LoadedModel:
         self.turn = threading.Lock()  # a runner may call one process's model from several threads
 
 
-class RecordGenerator(ModelHandler[WorkUnit, UnitResult, LoadedModel]):
-    """Generates units; the model is loaded once a process. Units that need not run, and those after an error, yield nothing.
+class RecordGenerator(ModelHandler[WorkUnit, UnitSummary, LoadedModel]):
+    """Generates units and writes their shards; the model is loaded once a process.
+
+    Units that need not run, and those after an error, yield nothing. A unit that is run again, after a failure elsewhere,
+    yields what it has left already. The units of a batch share the sampler's rows; which units meet in a batch, the runner
+    decides, and nothing depends on it. Records are written here and not by a later step, so that a batch holds in memory only
+    the units at work.
 
     Errors that the user can mend are noted in the spool instead of raised: a runner would retry them, in vain.
 
@@ -70,22 +77,36 @@ class RecordGenerator(ModelHandler[WorkUnit, UnitResult, LoadedModel]):
 
     def run_inference(
         self, batch: Sequence[WorkUnit], model: LoadedModel, inference_args: dict[str, Any] | None = None
-    ) -> Iterable[UnitResult]:
-        return list(self._results(batch, model))
+    ) -> Iterable[UnitSummary]:
+        if model.failure is not None or model.sampler is None or model.judge is None:
+            if model.failure is not None:
+                self._spool.note_failure(model.failure)
+            return []
+        with model.turn:
+            try:
+                return self._summaries(batch, model.sampler, model.judge)
+            except LinesmithError as error:
+                self._spool.note_failure(error)
+                return []
 
-    def _results(self, batch: Sequence[WorkUnit], model: LoadedModel) -> Iterator[UnitResult]:
-        for unit in batch:
-            if model.failure is not None or model.sampler is None or model.judge is None:
-                if model.failure is not None:
-                    self._spool.note_failure(model.failure)
-                continue
-            with model.turn:
+    def _summaries(self, batch: Sequence[WorkUnit], sampler: SampleSource, judge: Judge) -> list[UnitSummary]:
+        summaries = []
+
+        def to_do() -> Iterator[WorkUnit]:
+            for unit in sorted(batch, key=lambda unit: unit.start):
                 if self._spool.must_skip(unit.number):
-                    continue
-                try:
-                    yield generate_unit(model.sampler, unit, self._settings, model.judge)
-                except LinesmithError as error:
-                    self._spool.note_failure(error)
+                    return
+                there = self._spool.summary(unit.number)
+                if there is None:
+                    yield unit
+                else:
+                    summaries.append(there)
+
+        units = generate_units(sampler, to_do(), self._settings, judge, progress=self._spool.note_progress)
+        for result in units:
+            summaries.append(self._spool.write(result))
+            _count(summaries[-1])
+        return summaries
 
     def get_num_bytes(self, batch: Sequence[WorkUnit]) -> int:
         return sum(8 * len(start.ids) for unit in batch for start in unit.starts)
@@ -94,32 +115,21 @@ class RecordGenerator(ModelHandler[WorkUnit, UnitResult, LoadedModel]):
         return METRICS_NAMESPACE
 
     def batch_elements_kwargs(self) -> Mapping[str, Any]:
-        return {"min_batch_size": 1, "max_batch_size": 1}  # a unit is a batch of its own
+        return {"min_batch_size": _UNITS_A_BATCH, "max_batch_size": _UNITS_A_BATCH}
 
 
-class _WriteUnit(beam.DoFn):
-    """Writes a unit's shards and counts. The counters repeat what the summaries say, for a runner's own display."""
-
-    def __init__(self, spool: Spool) -> None:
-        self._spool = spool
-
-    def process(self, result: UnitResult) -> Iterator[UnitSummary]:
-        try:
-            summary = self._spool.write(result)
-        except LinesmithError as error:
-            self._spool.note_failure(error)
-            return
-        counts = {
-            "records_valid": summary.records,
-            "records_missing": summary.missing,
-            "attempts": summary.attempts,
-            "characters": summary.characters,
-            "milliseconds": round(1000 * summary.seconds),
-            **{f"invalid_{reason}": count for reason, count in summary.reasons.items()},
-        }
-        for name, count in counts.items():
-            Metrics.counter(METRICS_NAMESPACE, name).inc(count)
-        yield summary
+def _count(summary: UnitSummary) -> None:
+    """Counters that repeat what the summaries say, for a runner's own display; names carry the unit where it is not one."""
+    counts = {
+        "records_valid": summary.records,
+        "records_missing": summary.missing,
+        "attempts": summary.attempts,
+        "characters": summary.characters,
+        "milliseconds": round(1000 * summary.seconds),
+        **{f"invalid_{reason}": count for reason, count in summary.reasons.items()},
+    }
+    for name, count in counts.items():
+        Metrics.counter(METRICS_NAMESPACE, name).inc(count)
 
 
 @dataclass
@@ -130,7 +140,6 @@ class GenerateRecords(beam.PTransform):
     """
 
     generator: RecordGenerator
-    spool: Spool
 
     def __post_init__(self) -> None:
         super().__init__()
@@ -139,6 +148,5 @@ class GenerateRecords(beam.PTransform):
         return (
             units
             | "Spread over workers" >> beam.Reshuffle()  # else all units fuse with Create onto one worker
-            | "Generate" >> RunInference(self.generator)
-            | "Write shards" >> beam.ParDo(_WriteUnit(self.spool))
+            | "Generate and write" >> RunInference(self.generator)
         )

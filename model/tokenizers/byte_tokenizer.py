@@ -53,6 +53,11 @@ class ByteTokenizer(Tokenizer):
         return len(self._bytes)
 
     @property
+    def pieces(self) -> Sequence[bytes]:
+        """What each id writes, from the first that is not reserved."""
+        return self._bytes[self.fields.reserved :]
+
+    @property
     def never_sampled(self) -> Sequence[int]:
         """The newline and the thirteen bytes that no UTF-8 text contains."""
         return tuple(self.fields.reserved + value for value in NEVER)

@@ -49,6 +49,11 @@ class SentencePieceTokenizer(Tokenizer):
         return len(self._bytes)
 
     @property
+    def pieces(self) -> Sequence[bytes]:
+        """What each id writes, escapes not undone, from the first that is not reserved."""
+        return self._bytes[self.fields.reserved :]
+
+    @property
     def never_sampled(self) -> Sequence[int]:
         """The unknown token, the byte piece of the newline, which is in no record, and `<d>` where there is no delimiter."""
         return self._never_sampled
