@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import tensorflow as tf
 
@@ -13,19 +13,26 @@ def matmul_rate(size: int = 2048, seconds: float = 2.0) -> float:
     matrix = tf.random.stateless_normal([size, size], seed=[0, 0])
     multiply = tf.function(lambda a: tf.matmul(a, a))
     multiply(matrix)
-    return 2 * size**3 / seconds_a_call(lambda: multiply(matrix).numpy(), seconds)
+    return 2 * size**3 / seconds_a_call([lambda: multiply(matrix).numpy()], seconds)[0]
 
 
-def seconds_a_call(call: Callable[[], object], seconds: float) -> float:
-    """Median time of a call, repeated for so many seconds, once before to warm up."""
-    call()
-    times = []
-    end = time.perf_counter() + seconds
-    while time.perf_counter() < end or not times:
-        start = time.perf_counter()
+def seconds_a_call(calls: Sequence[Callable[[], object]], seconds: float) -> list[float]:
+    """Median time of each call. They take turns, so that a machine that slows down slows all of them.
+
+    Args:
+        calls: what to time; each is called once before, to warm up.
+        seconds: for all of them together.
+    """
+    for call in calls:
         call()
-        times.append(time.perf_counter() - start)
-    return sorted(times)[len(times) // 2]
+    times: list[list[float]] = [[] for _ in calls]
+    end = time.perf_counter() + seconds
+    while time.perf_counter() < end or not times[0]:
+        for call, taken in zip(calls, times, strict=True):
+            start = time.perf_counter()
+            call()
+            taken.append(time.perf_counter() - start)
+    return [sorted(taken)[len(taken) // 2] for taken in times]
 
 
 def flops_a_token(units: int, embedding: int, layers: int, vocab: int, *, training: bool) -> float:
