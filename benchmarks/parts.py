@@ -6,7 +6,7 @@ import json
 import os
 import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -74,9 +74,10 @@ def _call(command: list[str], log: Path) -> None:
         subprocess.run(command, stdout=words, stderr=words, check=True, timeout=_SECONDS, env=environment, cwd=CHECKOUT)
 
 
-def earlier(place: Path) -> dict[str, dict[str, Any]]:
-    """Results that parts left in `place`, by name."""
-    return {file.stem: json.loads(file.read_text()) for file in sorted(place.glob("*.json"))}
+def earlier(parts: Sequence[Part], place: Path) -> dict[str, dict[str, Any]]:
+    """Results that parts have left in `place`, by name; some may never have been run."""
+    files = {part.name: place / f"{part.name}.json" for part in parts}
+    return {name: json.loads(file.read_text()) for name, file in files.items() if file.is_file()}
 
 
 def median_rate(result: dict[str, Any]) -> float:

@@ -162,12 +162,13 @@ def main() -> None:
     if asked.only is None:
         shutil.rmtree(PLACE, ignore_errors=True)
     with tempfile.TemporaryDirectory() as scratch:
-        for part in parts(data, asked.seconds, Path(scratch)):
+        every = parts(data, asked.seconds, Path(scratch))
+        for part in every:
             if asked.only is not None and part.name not in asked.only:
                 continue
             console.print(f"{part.name} …")
             run_part(part, PLACE, matmul_rate, sys.executable)
-    found = earlier(PLACE)
+    found = earlier(every, PLACE)
     show(console, found, data)
     outcome = {"data": data.source, "records": len(data.train), "seconds": asked.seconds, "ratios": ratios(found)}
     console.print_json(data=outcome)
