@@ -17,17 +17,15 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-
 from rich.console import Console
 from rich.table import Table
 
 from benchmarks.environments import GRETEL, MOSTLYAI
 from benchmarks.machine import flops_a_token, matmul_rate
-from benchmarks.ours_sampling import SLOTS
 from benchmarks.parts import RESULTS, Part, earlier, median_rate, run_part
 from benchmarks.records import Records, records, write_lines
 from model.config import TensorFlowConfig
+from model.quiet import quiet_libraries, quiet_on_import
 
 PLACE = RESULTS / "generate"
 MODELS = PLACE / "models"  # kept, so that one part can be run again
@@ -41,7 +39,8 @@ def parts(data: Records, seconds: int, count: int) -> list[Part]:
     heldout = str(write_lines(MODELS / "heldout.txt", data.heldout))
     ours, gretel, mostly = (str(MODELS / name) for name in ("ours", "gretel", "mostlyai"))
     learn = (train, heldout)
-    many, all_cores = str(ROUNDS * SLOTS), str(len(os.sched_getaffinity(0)))
+    slots = slots_of_a_block()
+    many, all_cores = str(ROUNDS * slots), str(len(os.sched_getaffinity(0)))
 
     def sampled(name: str, processes: str, cores: str, number: str = many) -> Part:
         return Part(name, "generate_ours.py", (ours, number, processes, cores))
@@ -58,7 +57,7 @@ def parts(data: Records, seconds: int, count: int) -> list[Part]:
         sampled("ours", "1", "all"),
         sampled("ours-same-count", "1", "all", str(count)),
         sampled("ours-one-core", "1", "one"),
-        sampled("ours-two-processes", "2", "one", str(2 * ROUNDS * SLOTS)),
+        sampled("ours-two-processes", "2", "one", str(2 * ROUNDS * slots)),
         Part("naive", "generate_naive.py", (ours, str(count))),
         Part("train-gretel", "inside/gretel_train.py", (*learn, gretel, str(seconds)), GRETEL),
         Part("gretel", "inside/gretel_generate.py", (gretel, str(count), "1", "64"), GRETEL),
@@ -68,6 +67,13 @@ def parts(data: Records, seconds: int, count: int) -> list[Part]:
         mostlyai("128"),
         mostlyai("512"),
     ]
+
+
+def slots_of_a_block() -> int:
+    """Of our sampler's largest block."""
+    from benchmarks.ours_sampling import SLOTS
+
+    return SLOTS
 
 
 def ratios(found: Results) -> dict[str, float | None]:
@@ -139,6 +145,8 @@ def arguments(given: Sequence[str]) -> argparse.Namespace:
 
 def main() -> None:
     asked = arguments(sys.argv[1:])
+    quiet_libraries()
+    quiet_on_import("tensorflow")
     data = records(asked.data)
     console = Console(width=120)
     if asked.only is None:

@@ -5,11 +5,11 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 
-import tensorflow as tf
-
 
 def matmul_rate(size: int = 2048, seconds: float = 2.0) -> float:
     """Float32 operations a second of a square matmul (a multiply and an add count as two)."""
+    import tensorflow as tf
+
     matrix = tf.random.stateless_normal([size, size], seed=[0, 0])
     multiply = tf.function(lambda a: tf.matmul(a, a))
     multiply(matrix)

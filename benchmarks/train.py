@@ -11,15 +11,12 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import shutil
 import sys
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
-
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 from rich.console import Console
 from rich.table import Table
@@ -30,6 +27,7 @@ from benchmarks.parts import RESULTS, Part, earlier, median_rate, run_part
 from benchmarks.records import Records, records, write_lines
 from model.config import TensorFlowConfig
 from model.cpu import matmul_precision
+from model.quiet import quiet_libraries, quiet_on_import
 
 PLACE = RESULTS / "train"
 BATCH = "64"  # of gretel's default, and so of everyone's
@@ -157,6 +155,8 @@ def arguments(given: Sequence[str]) -> argparse.Namespace:
 
 def main() -> None:
     asked = arguments(sys.argv[1:])
+    quiet_libraries()
+    quiet_on_import("tensorflow")
     data = records(asked.data)
     console = Console(width=130)
     if asked.only is None:
