@@ -1,6 +1,6 @@
 """Trains mostlyai-engine's LSTM on whole lines for so many seconds and measures it. Runs in its own environment.
 
-    python mostlyai_train.py TRAIN HELDOUT WORK SECONDS RESULT plain|private
+    python mostlyai_train.py TRAIN HELDOUT WORK SECONDS plain|private RESULT
 
 Each line is the one text column of a table. Everything is its own default but the clock and, in private training, the
 ceiling on epsilon, which is lifted so that the clock decides. A record is timed from one call of the network in training
@@ -107,7 +107,7 @@ def heldout_bits(work: str, lines: list[str]) -> tuple[float, int]:
 
 
 def main() -> None:
-    source, heldout, work, seconds, result, kind = sys.argv[1:]
+    source, heldout, work, seconds, kind, result = sys.argv[1:]
     clock = RecordClock()
     clock.watch(LSTMFromScratchLMHeadModel)
     train(Path(source).read_text("utf-8").splitlines(), work, float(seconds), kind == "private")
