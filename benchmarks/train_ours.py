@@ -54,7 +54,7 @@ class StepClock:
     def epochs_a_second(self, skip: float) -> float:
         """Of steps that began `skip` seconds after the first or later."""
         first = self.times[0][0]
-        steady = [length for start, length in self.times if start - first > skip]
+        steady = [length for start, length in self.times if start - first >= skip] or [self.times[-1][1]]
         return len(steady) / self.steps_an_epoch / sum(steady)
 
 

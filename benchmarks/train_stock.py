@@ -109,6 +109,7 @@ def main() -> None:
     stock = Stock(importlib.import_module(library), len(known) + 1)
     steps = fit(stock, train, validation, int(batch), float(seconds))
     steady = [(length, characters) for start, length, characters in steps if start > float(seconds) / 10]
+    steady = steady or [steps[-1][1:]]
     kept = rows_of(Path(heldout).read_text("utf-8").splitlines(), known)
     characters = int((kept[1] - 1).sum())
     Path(result).write_text(
