@@ -8,6 +8,7 @@ timed by the loop's own `run_step`: forming the batch is in it, validation and c
 
 from __future__ import annotations
 
+import itertools
 import json
 import math
 import sys
@@ -79,9 +80,11 @@ def heldout_bits(config: TensorFlowConfig, lines: list[str]) -> tuple[float, int
 
 
 def valid_rate(config: TensorFlowConfig, delimiter: str, fields: int) -> float:
-    """Share of raw samples that have all their fields."""
-    samples = [record.text for record in generate_text(config, num_lines=SAMPLES, parallelism=1)]
-    return sum(text.count(delimiter) == fields - 1 for text in samples) / len(samples)
+    """Share of raw samples that end by themselves and have all their fields."""
+    attempts = generate_text(config, num_lines=SAMPLES, max_invalid=SAMPLES, parallelism=1)
+    samples = list(itertools.islice(attempts, SAMPLES))
+    whole = [one.valid is not False and one.text.count(delimiter) == fields - 1 for one in samples]
+    return sum(whole) / len(whole)
 
 
 def main() -> None:

@@ -54,23 +54,44 @@ def fit_under(clock: StepClock) -> None:
     tf.keras.Model.fit = fit
 
 
-def heldout_bits(config: TensorFlowConfig, lines: list[str]) -> tuple[float, int]:
-    """Bits of the lines, newlines included, each from a zero state after a newline, as it generates; and characters."""
-    tokenizer = tokenizer_from_model_dir(config.checkpoint_dir)
-    model = load_model(config, tokenizer)
-    size, nats, characters = config.predict_batch_size, 0.0, 0
-    for start in range(0, len(lines), size):
-        rows = [tokenizer.encode_to_ids("\n" + line + "\n") for line in lines[start : start + size]]
-        ids = np.zeros((size, max(map(len, rows))), np.int32)
-        weights = np.zeros((size, ids.shape[1] - 1), np.float32)
-        for row, record in enumerate(rows):
-            ids[row, : len(record)] = record
-            weights[row, : len(record) - 1] = 1
-        model.reset_states()
-        losses = tf.nn.sparse_softmax_cross_entropy_with_logits(ids[:, 1:], model(ids[:, :-1], training=False))
-        nats += float(tf.reduce_sum(losses * weights))
-        characters += int(weights.sum())
-    return nats / math.log(2), characters
+class HeldOut:
+    """Bits that the trained model gives to lines, newlines included."""
+
+    def __init__(self, config: TensorFlowConfig, lines: list[str]) -> None:
+        self.tokenizer = tokenizer_from_model_dir(config.checkpoint_dir)
+        self.model = load_model(config, self.tokenizer)
+        self.lines, self.rows = lines, config.predict_batch_size
+        self.characters = sum(map(len, lines)) + len(lines)
+
+    def each_afresh(self) -> float:
+        """Bits a character with each line from a zero state after a newline: as it generates."""
+        nats = 0.0
+        for start in range(0, len(self.lines), self.rows):
+            records = [self.tokenizer.encode_to_ids(f"\n{line}\n") for line in self.lines[start : start + self.rows]]
+            ids = np.zeros((self.rows, max(map(len, records))), np.int32)
+            weights = np.zeros((self.rows, ids.shape[1] - 1), np.float32)
+            for row, record in enumerate(records):
+                ids[row, : len(record)] = record
+                weights[row, : len(record) - 1] = 1
+            self.model.reset_states()
+            nats += self._nats(ids, weights)
+        return nats / math.log(2) / self.characters
+
+    def running_on(self) -> float:
+        """Bits a character with the state running on from line to line: as it trains."""
+        text = self.tokenizer.encode_to_ids("\n" + "".join(line + "\n" for line in self.lines))
+        width = (len(text) - 1) // self.rows
+        ids = np.array([text[row * width : (row + 1) * width + 1] for row in range(self.rows)], np.int32)
+        self.model.reset_states()
+        nats = sum(
+            self._nats(part := ids[:, at : at + 101], np.ones((self.rows, part.shape[1] - 1), np.float32))
+            for at in range(0, width, 100)
+        )
+        return nats / math.log(2) / (self.rows * width)
+
+    def _nats(self, ids: np.ndarray, weights: np.ndarray) -> float:
+        losses = tf.nn.sparse_softmax_cross_entropy_with_logits(ids[:, 1:], self.model(ids[:, :-1], training=False))
+        return float(tf.reduce_sum(losses * weights))
 
 
 def main() -> None:
@@ -79,15 +100,16 @@ def main() -> None:
     clock = StepClock(float(seconds))
     fit_under(clock)
     train(config)
-    bits, characters = heldout_bits(config, Path(heldout).read_text("utf-8").splitlines())
+    kept = HeldOut(config, Path(heldout).read_text("utf-8").splitlines())
     # The first tenth of the time, with the tracing of the graph, is not steady.
     steady = [length for began, length in clock.times if began > clock.seconds / 10]
     Path(result).write_text(
         json.dumps(
             {
                 "characters_per_second": len(steady) * config.batch_size * config.seq_length / sum(steady),
-                "heldout_bits_per_character": bits / characters,
-                "heldout_characters": characters,
+                "heldout_bits_per_character": kept.each_afresh(),
+                "heldout_bits_running_on": kept.running_on(),
+                "heldout_characters": kept.characters,
                 "steps": len(clock.times),
                 "batch_size": config.batch_size,
                 "seq_length": config.seq_length,
