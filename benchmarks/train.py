@@ -129,7 +129,9 @@ def show(console: Console, found: Results, data: Records) -> None:
             f"{result['matmul_before'] / 1e9:.0f}, {result['matmul_after'] / 1e9:.0f}",
         )
     console.print(table)
-    steps = Table("our steps", "tokens/s", "of the bound", "private / plain", "private records/s", title="full rows")
+    steps = Table(
+        "our steps, full rows", "tokens/s", "of the bound", "private / plain", "private records/s", "matmul GFLOP/s"
+    )
     for shape in found.get("steps", {}).get("shapes", []):
         steps.add_row(
             f"{shape['precision']}, {shape['batch']} rows of {shape['time']}",
@@ -137,6 +139,7 @@ def show(console: Console, found: Results, data: Records) -> None:
             f"{shape['plain_vs_matmul_bound']:.2f}",
             f"{shape['private_vs_plain']:.2f}",
             f"{shape['private_records_per_second']:,.0f}",
+            f"{shape['matmul'] / 1e9:.0f}",
         )
     console.print(steps)
 

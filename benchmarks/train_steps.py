@@ -1,4 +1,4 @@
-"""Times our plain and private steps at given shapes, in turns.
+"""Times our plain and private steps at given shapes, in turns with the machine's own product.
 
     python benchmarks/train_steps.py TRAIN WORK RESULT
 
@@ -10,15 +10,16 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
+from statistics import median
 
-from benchmarks.machine import flops_a_token, matmul_rate, seconds_a_call
+from benchmarks.machine import MATMUL_FLOPS, flops_a_token, matmul, rounds
 from benchmarks.ours import Shapes
 from linesmith import TensorFlowConfig
 from model.cpu import matmul_precision
 from pipelines.tokenize import tokenize
 
 TIMES, BATCHES = (50, 64, 100, 256), (64, 256)
-SECONDS = 5.0  # for the two steps of one shape
+SECONDS = 5.0  # for the steps of one shape, more where five rounds take longer
 
 
 def main() -> None:
@@ -31,9 +32,9 @@ def main() -> None:
         flops = flops_a_token(config.rnn_units, config.embedding_dim, config.rnn_layers, shapes.vocab, training=True)
         for time in TIMES:
             for batch in BATCHES:
-                rate = matmul_rate(seconds=0.5)
-                plain, private = seconds_a_call([shapes.plain(batch, time), shapes.private(batch, time)], SECONDS)
-                rate = (rate + matmul_rate(seconds=0.5)) / 2
+                turns = rounds([shapes.plain(batch, time), shapes.private(batch, time), matmul()], SECONDS)
+                needed = batch * time * flops / MATMUL_FLOPS  # in products of the machine's own
+                plain, private, product = (median(one) for one in zip(*turns, strict=True))
                 found.append(
                     {
                         "precision": precision,
@@ -41,8 +42,9 @@ def main() -> None:
                         "batch": batch,
                         "plain_tokens_per_second": batch * time / plain,
                         "private_records_per_second": batch / private,
-                        "private_vs_plain": private / plain,
-                        "plain_vs_matmul_bound": batch * time / plain * flops / rate,
+                        "private_vs_plain": median(private / plain for plain, private, _ in turns),
+                        "plain_vs_matmul_bound": median(needed * product / plain for plain, _, product in turns),
+                        "matmul": MATMUL_FLOPS / product,
                     }
                 )
     Path(result).write_text(json.dumps({"shapes": found}))

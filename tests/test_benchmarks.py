@@ -76,10 +76,12 @@ def test_operations_of_a_token():
     assert machine.flops_a_token(3, 5, 1, 7, training=False) == 2 * (4 * 3 * 3 + 3 * 7)
 
 
-def test_calls_take_turns():
+def test_calls_take_turns_after_a_first_call_that_is_not_timed():
     calls: list[str] = []
-    machine.seconds_a_call([lambda: calls.append("a"), lambda: calls.append("b")], seconds=0.0)
-    assert calls == ["a", "b", "a", "b"]
+    taken = machine.rounds([lambda: calls.append("a"), lambda: calls.append("b")], seconds=0.0)
+    assert calls == ["a", "b"] * (1 + len(taken))
+    assert len(taken) == 5
+    assert all(len(turn) == 2 for turn in taken)
 
 
 def run(part: parts.Part, place: Path) -> dict:
