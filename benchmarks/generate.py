@@ -1,6 +1,6 @@
 """Generation beside the naive loop, the published peers and the machine's matmul rate, in one table.
 
-    python -m benchmarks.generate [--data FILE] [--seconds 60] [--records 1000] [--only PART,PART]
+    python -m benchmarks.generate [--data FILE] [--seconds 60] [--records 2000] [--only PART,PART]
 
 Every tool trains on the same records for the same seconds; then its model generates, and only that is measured. The figures go
 to `benchmarks/results/generate.json`; how each is made is told in docs/benchmarks.md.
@@ -138,7 +138,7 @@ def arguments(given: Sequence[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, help="a file of delimited lines; default: the scooter rides, or airports")
     parser.add_argument("--seconds", type=int, default=60, help="of training for each tool")
-    parser.add_argument("--records", type=int, default=1_000, help="that the slow ones generate")
+    parser.add_argument("--records", type=int, default=2_000, help="that the slow ones generate")
     parser.add_argument("--only", type=lambda names: names.split(","), help="parts to run, with commas; default: all")
     return parser.parse_args(given)
 
