@@ -28,7 +28,7 @@ from model.training import Trainer, build_model
 SAMPLES = 2_000
 ROW = 64  # tokens of a private row
 # Private training has the peer's own defaults where they mean the same: records expected a step, noise multiplier.
-PRIVATE = {"dp": True, "dp_batch_size": 64, "dp_noise_multiplier": 1.5, "dp_l2_norm_clip": 0.3, "seq_length": ROW}
+PRIVATE = {"dp": True, "dp_batch_size": 64, "dp_noise_multiplier": 1.5, "seq_length": ROW}
 EPOCHS = 100_000  # more than the clock lets begin
 
 
@@ -74,7 +74,7 @@ def heldout_bits(config: TensorFlowConfig, lines: list[str]) -> tuple[float, int
         for row, record in enumerate(rows):
             ids[: len(record), row] = record
             counted[: len(record) - 1, row] = 1
-        losses = tf.nn.sparse_softmax_cross_entropy_with_logits(ids[1:], model(ids[:-1], training=False))
+        losses = tf.nn.sparse_softmax_cross_entropy_with_logits(ids[1:], model(ids[:-1]))
         nats += float(tf.reduce_sum(losses * counted))
     return nats / math.log(2), sum(map(len, lines)) + len(lines)
 
