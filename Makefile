@@ -4,7 +4,7 @@ VENV := .venv
 PY := $(VENV)/bin/python
 STAMP := $(VENV)/.installed
 
-.PHONY: setup demo test lint types unit test-fast test-slow test-wheel test-kill bench-memory lock clean
+.PHONY: setup demo test lint types unit test-fast test-slow test-wheel test-kill bench-memory bench-train bench-generate lock clean
 
 setup: $(STAMP)
 
@@ -44,6 +44,12 @@ test-kill: setup ## Ten kill -9 of a plain and of a private training; about ten 
 
 bench-memory: setup ## Anonymous memory of training from 10^5 to 10^7 records; about ten minutes.
 	$(PY) benchmarks/memory.py
+
+bench-train: setup ## Training beside stock Keras, the published peers and the machine's matmul rate; up to 40 minutes.
+	$(PY) -m benchmarks.train
+
+bench-generate: setup ## Generation beside the naive loop, the peers and the matmul rate; up to 40 minutes.
+	$(PY) -m benchmarks.generate
 
 lock: setup ## Resolve again. Hashes, no addresses.
 	$(VENV)/bin/uv pip compile --python 3.11 --no-header --no-annotate --generate-hashes --quiet \

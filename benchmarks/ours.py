@@ -1,0 +1,79 @@
+"""Our training steps on batches of a given shape: the one place here that knows the inside of the trainers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from model.config import TensorFlowConfig
+from model.dp_noise import noise_seeds
+from model.manifest import read_manifest
+from model.privacy_plan import plan_privacy
+from model.private_training import PrivateTrainer
+from model.run_dir import workspace
+from model.token_store import build_token_store
+from model.tokenizers import load_tokenizer
+from model.training import Trainer, build_model
+
+Step = Callable[[], object]
+
+
+class Shapes:
+    """Makes steps for tokenized data, which give the vocabulary; the batches are random ids without padding.
+
+    Args:
+        config: settings; its run directory has been tokenized.
+        scratch: where trainers may write.
+    """
+
+    def __init__(self, config: TensorFlowConfig, scratch: Path) -> None:
+        self.config, self.scratch = config, scratch
+        space = workspace(config)
+        self.vocab = load_tokenizer(space.tokenizer).total_vocab_size
+        counts = (read_manifest(space.training_data) or {})["counts"]["splits"]
+        self.train, self.validation = (
+            build_token_store(
+                sorted(space.training_data.glob(f"{split}-*.tfrecord.gz")),
+                scratch / f"{split}.tokens",
+                vocab_size=self.vocab,
+                expected=counts[split]["records"],
+            )
+            for split in ("train", "validation")
+        )
+
+    def plain(self, batch: int, time: int) -> Step:
+        """A whole step without privacy: forward, backward, update."""
+        model = build_model(self.config, self.vocab)
+        trainer = Trainer(self.config, model, self.train, self.validation, **self._places())
+        rows = self._rows(batch, time)
+        return lambda: [float(part) for part in trainer._train_step(rows)]
+
+    def private(self, batch: int, time: int) -> Step:
+        """A whole private step: forward, backward, per-record norms, clipping, noise, update."""
+        config = self.config.replace(dp=True, dp_noise_multiplier=1.0, dp_batch_size=batch, seq_length=time, epochs=1)
+        model = build_model(config, self.vocab)
+        plan = plan_privacy(config, len(self.train))
+        trainer = PrivateTrainer(config, model, self.train, plan, **self._places())
+        rows = self._rows(batch, time)
+
+        def step() -> object:
+            part = trainer._clipped(rows, trainer._dropout_seeds(0, 0))
+            trainer._update(part.gradients, tf.constant(noise_seeds(trainer._key, 0, len(part.gradients)), tf.int64))
+            return part.whole.numpy()
+
+        return step
+
+    def _places(self) -> dict[str, Any]:
+        return {"directory": self.scratch, "history_path": self.scratch / "history.csv", "identity": {}}
+
+    def _rows(self, batch: int, time: int) -> dict[str, Any]:
+        random = np.random.default_rng(0)
+        return {
+            "inputs": tf.constant(random.integers(0, self.vocab, (time, batch)), tf.int32),
+            "targets": tf.constant(random.integers(0, self.vocab, (time, batch)), tf.int32),
+            "weights": tf.ones([time, batch]),
+        }

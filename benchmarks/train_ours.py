@@ -1,0 +1,127 @@
+"""Trains our model as a user would, for so many seconds, and measures it.
+
+    python benchmarks/train_ours.py TRAIN HELDOUT WORK SECONDS BATCH PRECISION DELIMITER plain|private RESULT
+
+Characters are tokens and lines are not parted into fields, so that a token is a character as it is for the peers. A step is
+timed by the loop's own `run_step`: forming the batch is in it, validation and checkpoints are not.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+import math
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from linesmith import TensorFlowConfig, generate_text, tokenizer_from_model_dir, train
+from model.private_training import PrivateTrainer
+from model.tokenizers.base import NEWLINE_ID
+from model.trained_model import load_weights
+from model.training import Trainer, build_model
+
+SAMPLES = 2_000
+ROW = 64  # tokens of a private row
+# Private training has the peer's own defaults where they mean the same: records expected a step, noise multiplier.
+PRIVATE = {"dp": True, "dp_batch_size": 64, "dp_noise_multiplier": 1.5, "seq_length": ROW}
+EPOCHS = 100_000  # more than the clock lets begin
+
+
+class StepClock:
+    """Times the steps of every trainer of a class."""
+
+    def __init__(self, trainer: type[Any]) -> None:
+        self.times: list[tuple[float, float]] = []
+        self.steps_an_epoch = 0
+        self.trainer: Any = None
+        run_step, begin_epoch = trainer.run_step, trainer.begin_epoch
+
+        def begin(this: Any) -> int:
+            self.trainer, self.steps_an_epoch = this, begin_epoch(this)
+            return self.steps_an_epoch
+
+        def run(this: Any, index: int) -> None:
+            start = time.perf_counter()
+            run_step(this, index)
+            self.times.append((start, time.perf_counter() - start))
+
+        trainer.begin_epoch, trainer.run_step = begin, run
+
+    def epochs_a_second(self, skip: float) -> float:
+        """Of steps that began `skip` seconds after the first or later."""
+        first = self.times[0][0]
+        steady = [length for start, length in self.times if start - first >= skip] or [self.times[-1][1]]
+        return len(steady) / self.steps_an_epoch / sum(steady)
+
+
+def heldout_bits(config: TensorFlowConfig, lines: list[str]) -> tuple[float, int]:
+    """Bits of the lines, newlines included, each from a zero state after a newline; and characters."""
+    tokenizer = tokenizer_from_model_dir(config.checkpoint_dir)
+    model = build_model(config, tokenizer.total_vocab_size)
+    weights = load_weights(config.checkpoint_dir)
+    for variable in model.trainable_variables:
+        variable.assign(weights[variable.path])
+    nats = 0.0
+    for start in range(0, len(lines), 64):
+        rows = [[NEWLINE_ID, *tokenizer.encode_to_ids(line), NEWLINE_ID] for line in lines[start : start + 64]]
+        ids = np.zeros((max(map(len, rows)), len(rows)), np.int32)
+        counted = np.zeros((len(ids) - 1, len(rows)), np.float32)
+        for row, record in enumerate(rows):
+            ids[: len(record), row] = record
+            counted[: len(record) - 1, row] = 1
+        losses = tf.nn.sparse_softmax_cross_entropy_with_logits(ids[1:], model(ids[:-1]))
+        nats += float(tf.reduce_sum(losses * counted))
+    return nats / math.log(2), sum(map(len, lines)) + len(lines)
+
+
+def valid_rate(config: TensorFlowConfig, delimiter: str, fields: int) -> float:
+    """Share of raw samples that end by themselves and have all their fields."""
+    attempts = generate_text(config, num_lines=SAMPLES, max_invalid=SAMPLES, parallelism=1)
+    samples = list(itertools.islice(attempts, SAMPLES))
+    whole = [one.valid is not False and one.text.count(delimiter) == fields - 1 for one in samples]
+    return sum(whole) / len(whole)
+
+
+def main() -> None:
+    source, heldout, work, seconds, batch, precision, delimiter, kind, result = sys.argv[1:]
+    lines = Path(heldout).read_text("utf-8").splitlines()
+    config = TensorFlowConfig(
+        input_data_path=source,
+        checkpoint_dir=work,
+        vocab_size=0,
+        holdout_fraction=0.0,
+        batch_size=int(batch),
+        matmul_precision=precision,
+        max_training_time_seconds=int(seconds),
+        early_stopping=False,
+        epochs=EPOCHS,
+        overwrite=True,
+        **(PRIVATE if kind == "private" else {}),
+    )
+    clock = StepClock(PrivateTrainer if kind == "private" else Trainer)
+    train(config)
+    store = clock.trainer.train
+    epochs = clock.epochs_a_second(skip=float(seconds) / 10)
+    bits, characters = heldout_bits(config, lines)
+    Path(result).write_text(
+        json.dumps(
+            {
+                "characters_per_second": epochs * store.chars,
+                "records_per_second": epochs * len(store),
+                "heldout_bits_per_character": bits / characters,
+                "heldout_characters": characters,
+                "steps": len(clock.times),
+                "epsilon": clock.trainer.state.history[-1].epsilon,
+                "valid_rate": valid_rate(config, delimiter, lines[0].count(delimiter) + 1),
+            }
+        )
+    )
+
+
+if __name__ == "__main__":
+    main()
