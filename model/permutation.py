@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 _ROUNDS = 10
-_LEAST_BITS = 8  # halves of fewer than four bits mix badly
+_LEAST_BITS = 12  # halves of few bits mix badly, and few numbers in a large domain would walk for long
 
 
 class Permutation:
@@ -30,11 +30,17 @@ class Permutation:
         self.count = count
         bits = max(_LEAST_BITS, (count - 1).bit_length())
         self._low, self._high = np.uint64(bits // 2), np.uint64(bits - bits // 2)
-        words = np.random.Philox(key=[part % 2**64 for part in key]).random_raw(_ROUNDS)
+        words = np.random.Philox(key=np.array([part % 2**64 for part in key], np.uint64)).random_raw(_ROUNDS)
         self._round_keys: list[np.uint64] = list(words.astype(np.uint64))
+        self._all: npt.NDArray[np.uint64] | None = None
+        if count <= 1 << _LEAST_BITS:  # all of the smallest domain at once, less what falls outside
+            whole = self._encipher(np.arange(1 << _LEAST_BITS, dtype=np.uint64))
+            self._all = whole[whole < count]
 
     def at(self, start: int, stop: int) -> npt.NDArray[np.int64]:
         """The values at positions `start` to `stop`, the last one excluded; at most to the end."""
+        if self._all is not None:
+            return self._all[start:stop].astype(np.int64)
         values = self._encipher(np.arange(start, max(start, min(stop, self.count)), dtype=np.uint64))
         outside = np.flatnonzero(values >= self.count)
         while outside.size:

@@ -33,7 +33,9 @@ def poisson_sample(records: int, rate: float, seed: tuple[int, int]) -> npt.NDAr
         raise ValueError(f"rate must lie in (0, 1], found {rate}")
     if rate == 1:
         return np.arange(records, dtype=np.int64)
-    random = np.random.Generator(np.random.Philox(key=[part % 2**64 for part in seed]))
+    # As 64-bit integers: a list of small and large ones would become floats, and lose bits of the secret.
+    key = np.array([part % 2**64 for part in seed], np.uint64)
+    random = np.random.Generator(np.random.Philox(key=key))
     expected = records * rate
     chunk = int(expected + 4 * np.sqrt(expected) + 16)
     ranks: list[npt.NDArray[np.int64]] = []

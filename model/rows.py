@@ -57,8 +57,8 @@ class EpochBatches(Sequence[npt.NDArray[np.int64]]):
 
     def __init__(self, store: TokenStore, *, batch_size: int, seq_length: int, seed: int, epoch: int) -> None:
         self._store, self._batch_size, self._seq_length = store, batch_size, seq_length
-        self._key = (seed, epoch)
-        self._order = Permutation(len(store), self._key)
+        self._key = np.array([seed, epoch], np.uint64)
+        self._order = Permutation(len(store), (seed, epoch))
         self._pool_size = _POOL_BATCHES * batch_size
         # The first batch of each pool, and how many batches there are: a few bytes for every 64 batches.
         self._firsts = np.concatenate([[0], np.cumsum(list(self._counts()), dtype=np.int64)])
@@ -78,7 +78,7 @@ class EpochBatches(Sequence[npt.NDArray[np.int64]]):
     def _batches_of(self, pool: int) -> list[npt.NDArray[np.int64]]:
         ranks = self._order.at(pool * self._pool_size, (pool + 1) * self._pool_size)
         batches = list(_cut(self._store, ranks, self._batch_size, self._seq_length))
-        random = np.random.Generator(np.random.Philox(key=list(self._key), counter=[0, 0, 0, pool + 1]))
+        random = np.random.Generator(np.random.Philox(key=self._key, counter=[0, 0, 0, pool + 1]))
         return [batches[i] for i in random.permutation(len(batches))]
 
     def _counts(self) -> Iterator[int]:

@@ -1,6 +1,6 @@
 """Kill -9 at random moments: a training that was killed ten times ends with the bytes of one that was not.
 
-    python tests/kill_and_resume.py [--kills 10] [--seed 0]
+    python tests/kill_and_resume.py [--kills 10] [--seed 0] [--only plain|private]
 
 Plain training, and private training with the unsafe fixed key, each on a small corpus. Not part of the unit tests: it
 starts a process for every kill. Compared are the weights' digest, the history and, of the private run, the statement.
@@ -159,6 +159,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--kills", type=int, default=10)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--only", choices=["plain", "private"])
     parser.add_argument("--child", type=Path, help=argparse.SUPPRESS)
     given = parser.parse_args()
     sys.path.insert(0, str(ROOT))
@@ -169,6 +170,7 @@ def main() -> int:
         right = [
             compare(Path(directory), kind, settings, given.kills, random.Random(given.seed))
             for kind, settings in (("plain", SETTINGS), ("private", {**SETTINGS, **PRIVATE}))
+            if given.only in (None, kind)
         ]
     return 0 if all(right) else 1
 

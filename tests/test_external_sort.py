@@ -29,7 +29,7 @@ def _sorted(path, rows: np.ndarray) -> np.ndarray:
 
 
 @given(st.lists(st.one_of(st.integers(-(2**63), 2**63 - 1), st.integers(-2, 2)), max_size=60), st.integers(1, 9))
-@settings(max_examples=60)
+@settings(max_examples=60, deadline=None)
 def test_it_is_a_stable_sort(tmp_path_factory, keys, block):
     rows = _rows(np.array(keys, np.int64))
     with pytest.MonkeyPatch.context() as patch:

@@ -60,6 +60,6 @@ def test_orders_of_epochs_look_like_shuffles():
 def test_worse_orders_are_found_out():
     random = np.random.default_rng(0)
     rotated = np.array([(np.arange(N) + random.integers(N)) % N for _ in range(DRAWS)])
-    assert faults(rotated) == {"neighbours"}
+    assert "neighbours" in faults(rotated)
     half = np.array([np.concatenate([random.permutation(N // 2), N // 2 + random.permutation(N // 2)])] * DRAWS)
     assert "places" in faults(half)

@@ -99,7 +99,7 @@ def _the_same_each_time() -> list[np.ndarray]:
         (_truncated, "size"),
         (_never_neighbours, "pairs"),
         (_the_same_each_time, "memory"),
-        (lambda: _poisson(rate=RATE * 1.1), "rate"),
+        (lambda: _poisson(rate=RATE * 1.2), "rate"),
     ],
 )
 def test_another_sampler_is_found_out(sampler, fault):

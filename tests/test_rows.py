@@ -70,10 +70,10 @@ def test_any_batch_can_be_had_without_those_before_it(data, batch_size, seq_leng
     store = store_of(data * 7)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(rows, "_POOL_BATCHES", 3)  # several pools
-        settings = {"batch_size": batch_size, "seq_length": seq_length, "seed": 5, "epoch": 2}
-        in_order = [batch.tolist() for batch in rows.EpochBatches(store, **settings)]
-        assert len(in_order) == len(rows.EpochBatches(store, **settings))
-        backwards = rows.EpochBatches(store, **settings)
+        of = {"batch_size": batch_size, "seq_length": seq_length, "seed": 5, "epoch": 2}
+        in_order = [batch.tolist() for batch in rows.EpochBatches(store, **of)]
+        assert len(in_order) == len(rows.EpochBatches(store, **of))
+        backwards = rows.EpochBatches(store, **of)
         assert [backwards[i].tolist() for i in reversed(range(len(backwards)))] == in_order[::-1]
         assert sorted(rank for batch in in_order for rank in batch) == list(range(len(store)))
 
