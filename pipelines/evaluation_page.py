@@ -1,0 +1,3 @@
+"""Page."""
+def render(body):
+    return "<html></html>"
