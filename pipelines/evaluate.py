@@ -11,12 +11,13 @@ import logging
 import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from model.config import TensorFlowConfig
 from model.config_io import config_from_model_dir
-from model.errors import EXIT_QUALITY, DataError
+from model.errors import EXIT_QUALITY, DataError, ParameterError
 from model.files import read_json, replace_directory, write_bytes, write_json
 from model.manifest import FORMAT_VERSION, versions, write_manifest
 from model.run_dir import RunDirectory, locked, refuse_complete, run_directory
@@ -52,6 +53,26 @@ class EvaluationSettings:
     fail_under_privacy: float | None = None
     sample: int = 20_000
     overwrite: bool = False
+
+
+def check_libraries() -> None:
+    """Refuse without the packages of the extra `evaluate`.
+
+    Raises:
+        ParameterError: one is missing.
+    """
+    missing = missing_libraries()
+    if missing:
+        raise ParameterError(
+            f"LS106: evaluate needs {', '.join(missing)}, which {'is' if len(missing) == 1 else 'are'} not installed: "
+            "pip install 'linesmith[evaluate]'.",
+            code="LS106",
+        )
+
+
+def missing_libraries() -> list[str]:
+    """Packages that evaluate needs and that are not installed."""
+    return [name for name in ("datasketch", "datasketches", "matplotlib", "scipy", "sklearn") if find_spec(name) is None]
 
 
 def evaluate_run(config: TensorFlowConfig, beam_args: Sequence[str] = (), settings: EvaluationSettings | None = None) -> StageReport:

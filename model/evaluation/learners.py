@@ -18,6 +18,7 @@ from model.evaluation.schema import CATEGORY, FREE_TEXT, MOMENT, NUMBER, Schema
 
 ROWS = 4000  # of each set
 LEAST_ROWS = 100
+LEAST_SKILL = 0.2  # what real records predict no better than this is no test of synthetic ones
 _FOLDS = 3
 _SEED = 0
 
@@ -84,7 +85,7 @@ def usefulness(evidence: Evidence, target: str | None = None) -> dict[str, Any] 
     """Learn a field from the others on synthetic records, test on real ones; the same after learning on training records.
 
     Args:
-        target: name of the field; None chooses the category, or else the number, that real records predict best.
+        target: name of the field; None chooses what real records predict best of the first three categories and numbers.
 
     Returns:
         Scores above a guess (1 is perfect, 0 a guess), or None where there are too few records or nothing can be predicted.
@@ -101,7 +102,7 @@ def usefulness(evidence: Evidence, target: str | None = None) -> dict[str, Any] 
         score = _predict(evidence.schema, number, tables["training"], tables["test"])
         if score is not None and (best is None or score > best["score"]["training"]):
             best = {"field": number, "score": {"training": score}}
-    if best is None:
+    if best is None or best["score"]["training"] < LEAST_SKILL:
         return None
     number = best["field"]
     best["score"]["synthetic"] = _predict(evidence.schema, number, tables["synthetic"], tables["test"])
@@ -117,7 +118,7 @@ def _candidates(schema: Schema, target: str | None) -> list[int]:
     if target is not None:
         return [number for number, one in enumerate(schema.fields) if one.name == target]
     categories = [n for n, one in enumerate(schema.fields) if one.role == CATEGORY and 2 <= len(one.categories) <= 50]
-    return (categories or [n for n, one in enumerate(schema.fields) if one.role == NUMBER])[:4]
+    return categories[:3] + [n for n, one in enumerate(schema.fields) if one.role == NUMBER][:3]
 
 
 Table = tuple[npt.NDArray[np.float64], list[int]]

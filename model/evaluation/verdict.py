@@ -42,7 +42,7 @@ def components(parts: dict[str, Any]) -> list[dict[str, Any]]:
          "2 − 2·AUC of a classifier that tells the set from training records"),
     ]  # fmt: skip
     found = [_component(name, distance, how) for name, distance, how in rows]
-    if useful is not None and useful["score"]["synthetic"] is not None and useful["score"]["training"] > 0.05:
+    if useful is not None and useful["score"]["synthetic"] is not None:
         reach = min(1.0, useful["score"]["training"])
         score = min(reach, max(0.0, useful["score"]["synthetic"]))
         how = f"skill in predicting '{useful['field']}' of real records after learning from the set"
@@ -98,8 +98,8 @@ def verdict(parts: dict[str, Any], found: list[dict[str, Any]], values: dict[str
 
 
 def _reason(one: dict[str, Any]) -> str:
-    beside = "" if one["reachable"] is None else f", where unseen real records reach {one['reachable']:.2f}"
-    return f"{one['name'].capitalize()} is {_level(one['ratio'])}: {one['score']:.2f}{beside}."
+    beside = "" if one["reachable"] is None else f"; unseen real records reach {one['reachable']:.2f}"
+    return f"{one['name'].capitalize()}: {_level(one['ratio'])} ({one['score']:.2f}{beside})."
 
 
 def _privacy_reasons(safety: dict[str, Any], privacy: str, widest: float) -> list[str]:
