@@ -89,8 +89,18 @@ def main() -> None:
         (root / "holdout.txt").write_text("\n".join(lines[len(lines) * 4 // 5 :]) + "\n")
         for count in given.lines:
             perturb(lines, count, root / "synthetic.txt")
-            files = [part for name in ("real", "holdout", "synthetic") for part in (f"--{name}", str(root / f"{name}.txt"))]
-            command = [sys.executable, "-m", "linesmith", "evaluate", *files, "--field-delimiter", given.field_delimiter]
+            files = [
+                part for name in ("real", "holdout", "synthetic") for part in (f"--{name}", str(root / f"{name}.txt"))
+            ]
+            command = [
+                sys.executable,
+                "-m",
+                "linesmith",
+                "evaluate",
+                *files,
+                "--field-delimiter",
+                given.field_delimiter,
+            ]
             seconds, peak = run([*command, "--output", str(root / "out"), "--overwrite"])
             results.append({"lines": count, "seconds": seconds, "anonymous_bytes": peak})
             table.add_row(f"{count:,}", f"{seconds:,.1f}", f"{count / seconds:,.0f}", f"{peak / 2**20:,.0f} MiB")

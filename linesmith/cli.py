@@ -167,9 +167,7 @@ def _demo(
     return run_demo(console.results(), plan, load=_load_libraries)
 
 
-@app.command(
-    "evaluate", epilog=_BEAM_HINT, context_settings={"allow_extra_args": True, "ignore_unknown_options": True}
-)
+@app.command("evaluate", epilog=_BEAM_HINT, context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
 def _evaluate(
     ctx: typer.Context,
     output: Annotated[str | None, typer.Option("--output", help="Run directory, or where the report goes.")] = None,
@@ -182,7 +180,8 @@ def _evaluate(
     header: Annotated[bool, typer.Option("--header", help="The first line of every file names the fields.")] = False,
     encoding: Annotated[str, typer.Option("--encoding", help="Encoding of text files.")] = "utf-8",
     role: Annotated[
-        list[str] | None, typer.Option("--role", help="FIELD=ROLE: category, number, time or text; others are inferred.")
+        list[str] | None,
+        typer.Option("--role", help="FIELD=ROLE: category, number, time or text; others are inferred."),
     ] = None,
     target: Annotated[str | None, typer.Option("--target", help="Field to predict; one is chosen where unset.")] = None,
     fail_under_closeness: Annotated[

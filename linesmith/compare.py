@@ -40,7 +40,9 @@ def read_report(place: str) -> dict[str, Any]:
             body: dict[str, Any] = read_json(path, "the report")
             check_format_version(body.get("format_version"), str(path))
             return body
-    raise DataError(f"LS201: '{place}' holds no report.json; run linesmith evaluate --output {place} first.", code="LS201")
+    raise DataError(
+        f"LS201: '{place}' holds no report.json; run linesmith evaluate --output {place} first.", code="LS201"
+    )
 
 
 Row = tuple[str, Any, Any]
@@ -55,7 +57,9 @@ def _parts(reports: list[dict[str, Any]]) -> list[tuple[str, list[Row]]]:
     claims = [(report["context"].get("privacy") or {}).get("epsilon", "no claim") for report in reports]
     verdict.append(("epsilon", *claims))
     components = [{row["name"]: row["score"] for row in report["closeness"]["components"]} for report in reports]
-    fields = [{row["name"]: row["distance"]["synthetic"] for row in report["closeness"]["fields"]} for report in reports]
+    fields = [
+        {row["name"]: row["distance"]["synthetic"] for row in report["closeness"]["fields"]} for report in reports
+    ]
     tests = [{row["name"]: row["gap"] for row in report["safety"]["tests"]} for report in reports]
     return [
         ("Verdict", verdict),

@@ -72,10 +72,14 @@ def check_libraries() -> None:
 
 def missing_libraries() -> list[str]:
     """Packages that evaluate needs and that are not installed."""
-    return [name for name in ("datasketch", "datasketches", "matplotlib", "scipy", "sklearn") if find_spec(name) is None]
+    return [
+        name for name in ("datasketch", "datasketches", "matplotlib", "scipy", "sklearn") if find_spec(name) is None
+    ]
 
 
-def evaluate_run(config: TensorFlowConfig, beam_args: Sequence[str] = (), settings: EvaluationSettings | None = None) -> StageReport:
+def evaluate_run(
+    config: TensorFlowConfig, beam_args: Sequence[str] = (), settings: EvaluationSettings | None = None
+) -> StageReport:
     """Evaluate what a run directory generated. The report goes to `report/`, with differential privacy to `private/report/`.
 
     Raises:
@@ -92,7 +96,9 @@ def report_directory(config: TensorFlowConfig) -> Path:
     return RunDirectory(run_directory(config).root, config.dp).raw / "report"
 
 
-def evaluate_run_locked(config: TensorFlowConfig, beam_args: Sequence[str], settings: EvaluationSettings) -> StageReport:
+def evaluate_run_locked(
+    config: TensorFlowConfig, beam_args: Sequence[str], settings: EvaluationSettings
+) -> StageReport:
     """`evaluate_run` for a caller that holds the lock; `config` is that of the trained model."""
     run = run_directory(config)
     place = report_directory(config)
@@ -176,7 +182,9 @@ def gather(sets: Sets, options: PipelineOptions, scratch: Path, settings: Evalua
     surveys = _pass(sets, options, scratch / "survey", SurveyFn(settings.sample))
     for name, option in (("training", "real"), ("synthetic", "synthetic")):
         if name not in surveys:
-            raise DataError(f"LS207: the {name} set (--{option}) holds no record; there is nothing to compare.", code="LS207")
+            raise DataError(
+                f"LS207: the {name} set (--{option}) holds no record; there is nothing to compare.", code="LS207"
+            )
     schema = infer_schema(surveys["training"], sets.names, settings.roles)
     probes = make_probes(surveys, [n for n, one in enumerate(schema.fields) if one.role == CATEGORY])
     plan = TallyPlan(schema, probes)
@@ -234,7 +242,10 @@ def describe(evidence: Evidence, settings: EvaluationSettings) -> dict[str, Any]
         "contains_raw_data": True,
         "scores": values,
         "verdict": verdict({**parts, "safety": safety}, found, values, sizes),
-        "sets": {name: {"records": size, "distinct": round(evidence.surveys[name].distinct.estimate)} for name, size in sizes.items()},
+        "sets": {
+            name: {"records": size, "distinct": round(evidence.surveys[name].distinct.estimate)}
+            for name, size in sizes.items()
+        },
         "schema": schema_json(evidence.schema),
         "closeness": {"components": found, **parts},
         "safety": safety,
@@ -250,7 +261,10 @@ def _fill_report(report: StageReport, body: dict[str, Any], place: Path, setting
     for name, value in values.items():
         report.counts[name] = "not measured" if value is None else round(value, 3)
     report.outputs = {"report": str(place / PAGE), "figures": str(place / REPORT)}
-    report.notices += [f"closeness is called {words['closeness']}; privacy: {words['privacy']}", words["privacy_reasons"][0]]
+    report.notices += [
+        f"closeness is called {words['closeness']}; privacy: {words['privacy']}",
+        words["privacy_reasons"][0],
+    ]
     for name, least in (("closeness", settings.fail_under_closeness), ("privacy", settings.fail_under_privacy)):
         value = values[name]
         if least is not None and (value is None or value < least):

@@ -21,7 +21,9 @@ def run_context(config: TensorFlowConfig, run: RunDirectory) -> dict[str, Any]:
     for name, place in (("model", run.model), ("synthetic", run.synthetic)):
         manifest = read_manifest(place)
         if manifest is not None:
-            found[name] = {key: manifest.get(key) for key in ("counts", "seed", "model", "stopped", "complete") if key in manifest}
+            found[name] = {
+                key: manifest.get(key) for key in ("counts", "seed", "model", "stopped", "complete") if key in manifest
+            }
     audit = run.raw / "audit" / "audit.json"
     if audit.is_file():
         found["audit"] = read_json(audit, "the audit")
@@ -48,7 +50,9 @@ def not_covered(body: dict[str, Any], context: dict[str, Any]) -> list[str]:
     if "audit" not in context:
         said.append("No audit was made: no canaries were planted, and no lower bound on epsilon was measured.")
     if context.get("private") is False or (context and "privacy" not in context):
-        said.append("The model was trained without differential privacy: what the tests do not find is not ruled out by a proof.")
+        said.append(
+            "The model was trained without differential privacy: what the tests do not find is not ruled out by a proof."
+        )
     if body["closeness"]["usefulness"] is None:
         said.append("No field could be predicted, so learning from synthetic records was not tested.")
     if body["closeness"]["classifier"]["auc"]["synthetic"] is None:
@@ -56,7 +60,7 @@ def not_covered(body: dict[str, Any], context: dict[str, Any]) -> list[str]:
     relations = len(body["closeness"]["relations"])
     said += [
         "Attributes that can be inferred about a person whose other attributes are known were not tested.",
-        "Copies with every few characters changed, translated or reordered are not found: near copies share runs of four characters.",
+        "Copies that were reworded, or changed every few characters, are not found: near copies share runs of four characters.",
         "Validation records, which chose the best epoch but were not learnt from, are in neither real set.",
         "Relations between three fields or more are seen by the classifier only.",
     ]

@@ -82,7 +82,9 @@ _OPTIONS = {"training": "real", "holdout": "holdout", "synthetic": "synthetic"}
 
 def _files(path: str) -> list[str]:
     if os.path.isdir(path):
-        found = sorted(str(p) for p in Path(path).iterdir() if p.is_file() and p.name[0] not in "._" and p.suffix != ".json")
+        found = sorted(
+            str(p) for p in Path(path).iterdir() if p.is_file() and p.name[0] not in "._" and p.suffix != ".json"
+        )
         if not found:
             raise DataError(f"LS205: '{path}' holds no file; give files of records.", code="LS205")
         return found
@@ -125,7 +127,7 @@ def _units(name: str, kind: str, files: list[str], reading: Reading, scratch: Pa
 def _parts(kind: str, file: str) -> int:
     if kind != "parquet":
         return 1
-    import pyarrow.parquet as parquet
+    from pyarrow import parquet
 
     return int(parquet.ParquetFile(file).num_row_groups)
 
@@ -216,6 +218,8 @@ def parse_roles(given: Sequence[str]) -> dict[str, str]:
     for pair in given:
         name, equals, role = pair.rpartition("=")
         if not equals or not name:
-            raise ParameterError(f"LS111: --role {pair!r} is not of the form FIELD=ROLE, for example age=number.", code="LS111")
+            raise ParameterError(
+                f"LS111: --role {pair!r} is not of the form FIELD=ROLE, for example age=number.", code="LS111"
+            )
         roles[name] = role
     return roles

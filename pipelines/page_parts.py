@@ -98,7 +98,9 @@ def percent(value: float | None, digits: int = 2) -> str:
 def page(title: str, body: Sequence[Child]) -> str:
     """The whole page, with everything in it: it asks no server for anything."""
     template = string.Template(resources.files("pipelines").joinpath("page.html").read_text("utf-8"))
-    inner = "".join(ElementTree.tostring(part, encoding="unicode", method="html") for part in body if isinstance(part, Element))
+    inner = "".join(
+        ElementTree.tostring(part, encoding="unicode", method="html") for part in body if isinstance(part, Element)
+    )
     return template.substitute(title=_escaped(title), body=inner)
 
 

@@ -117,7 +117,14 @@ def training_curve(history: Sequence[dict[str, float | None]]) -> str | None:
             axes.set_ylabel("nats a token")
         if series["epsilon"]:
             other = axes.twinx() if series["loss"] or series["val_loss"] else axes
-            other.plot(*zip(*series["epsilon"], strict=True), ":", marker="s", markersize=3, color="#d55e00", label="epsilon spent")
+            other.plot(
+                *zip(*series["epsilon"], strict=True),
+                ":",
+                marker="s",
+                markersize=3,
+                color="#d55e00",
+                label="epsilon spent",
+            )
             other.set_ylabel("epsilon")
             other.set_ylim(bottom=0)
             other.legend(frameon=False, fontsize=9, loc="lower right")
@@ -128,9 +135,7 @@ def training_curve(history: Sequence[dict[str, float | None]]) -> str | None:
 
 
 def _known(history: Sequence[dict[str, float | None]], name: str) -> list[tuple[float, float]]:
-    return [
-        (float(row["epoch"] or 0), value) for row in history if (value := row.get(name)) is not None
-    ]
+    return [(float(row["epoch"] or 0), value) for row in history if (value := row.get(name)) is not None]
 
 
 def counts_picture(counts: dict[str, int], label: str) -> str:

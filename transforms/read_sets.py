@@ -136,7 +136,7 @@ def _avro(unit: SetUnit) -> Iterator[pa.Array]:
         try:
             rows: list[dict[str, Any]] = []
             for row in fastavro.reader(stored):
-                rows.append(row)  # type: ignore[arg-type]
+                rows.append(row)
                 if len(rows) == _BATCH:
                     yield _typed(rows, unit)
                     rows = []
@@ -147,7 +147,7 @@ def _avro(unit: SetUnit) -> Iterator[pa.Array]:
 
 
 def _parquet(unit: SetUnit) -> Iterator[pa.Array]:
-    import pyarrow.parquet as parquet
+    from pyarrow import parquet
 
     with open_stored(unit.path) as stored:
         try:
@@ -185,10 +185,7 @@ def _split_ids(ids: list[int], lengths: list[int]) -> Iterator[list[int]]:
 
 def _typed(rows: Iterable[dict[str, Any]], unit: SetUnit) -> pa.Array:
     try:
-        texts = [
-            FIELD_BREAK.join(value_text(row[name]) for name in (unit.columns or row))  # type: ignore[union-attr]
-            for row in rows
-        ]
+        texts = [FIELD_BREAK.join(value_text(row[name]) for name in (unit.columns or row)) for row in rows]
     except KeyError as missing:
         raise _damaged(unit, f"a record has no field {missing}") from None
     return pa.array(texts, pa.large_string())
@@ -230,7 +227,7 @@ def names_in_typed(kind: str, path: str) -> Sequence[str]:
     with open_stored(path) as stored:
         try:
             if kind == PARQUET:
-                import pyarrow.parquet as parquet
+                from pyarrow import parquet
 
                 return list(parquet.ParquetFile(stored).schema_arrow.names)
             import fastavro

@@ -6,13 +6,14 @@ None where it could not be measured.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
 from model.evaluation.distances import (
+    Counts,
     cramers_v,
     kolmogorov_smirnov,
     rank_correlation,
@@ -25,6 +26,7 @@ from model.evaluation.tally import Tally
 
 SETS = ("training", "holdout", "synthetic")
 COMPARED = ("synthetic", "holdout")
+Item = TypeVar("Item")
 # A sum of associations smaller than this a pair is mostly noise, and no base for a ratio.
 _LEAST_ASSOCIATION = 0.05
 
@@ -37,9 +39,10 @@ class Evidence:
     surveys: dict[str, Survey]
     tallies: dict[str, Tally]
 
-    def both(self, measure: Callable[[str], float | None]) -> dict[str, float | None]:
-        """A measure against the training set for each compared set that is there."""
-        return {name: measure(name) if name in self.surveys else None for name in COMPARED}
+
+def between(items: Mapping[str, Item], measure: Callable[[Item, Item], float | None]) -> dict[str, float | None]:
+    """A measure of the training set's item and each compared set's; None for a set that is not there."""
+    return {name: measure(items["training"], items[name]) if name in items else None for name in COMPARED}
 
 
 def compare_fields(evidence: Evidence) -> list[dict[str, Any]]:
@@ -52,36 +55,13 @@ def compare_fields(evidence: Evidence) -> list[dict[str, Any]]:
     found = []
     for number, one in enumerate(evidence.schema.fields):
         surveys = {name: _field(survey, number) for name, survey in evidence.surveys.items()}
-        training = surveys["training"]
-        parts: dict[str, dict[str, float | None]] = {
-            "missing": evidence.both(lambda name, s=surveys, t=training: abs(_empty(s[name]) - _empty(t)))
-        }
-        if one.role == CATEGORY:
-            fine = {name: tally.fine[number] for name, tally in evidence.tallies.items()}
-            parts["total variation"] = evidence.both(lambda name, f=fine: total_variation(f["training"], f[name]))
-        elif one.role in (NUMBER, MOMENT):
-            sketches = {n: s.numbers if one.role == NUMBER else s.times for n, s in surveys.items()}
-            spread = _spread(sketches["training"])
-            parts["Kolmogorov-Smirnov"] = evidence.both(
-                lambda name, s=sketches: _all_if_none(kolmogorov_smirnov(s["training"], s[name]))
-            )
-            parts["Wasserstein"] = evidence.both(lambda name, s=sketches: wasserstein(s["training"], s[name]))
-            parts["Wasserstein in training spreads"] = evidence.both(
-                lambda name, w=parts["Wasserstein"], by=spread: None if w[name] is None or not by else w[name] / by
-            )
-        elif one.role == FREE_TEXT:
-            parts["length, Kolmogorov-Smirnov"] = evidence.both(
-                lambda name, s=surveys, t=training: _all_if_none(kolmogorov_smirnov(t.lengths, s[name].lengths))
-            )
-            parts["runs of three bytes, total variation"] = evidence.both(
-                lambda name, s=surveys, t=training: _all_if_none(total_variation(t.ngrams, s[name].ngrams))
-            )
-        distance = {name: _field_distance(one.role, parts, name) for name in COMPARED}
+        fine = {name: tally.fine[number] for name, tally in evidence.tallies.items()}
+        parts = _field_parts(one.role, surveys, fine)
         found.append(
             {
                 "name": one.name,
                 "role": one.role,
-                "distance": distance,
+                "distance": {name: _field_distance(one.role, parts, name) for name in COMPARED},
                 "parts": parts,
                 "distinct": {name: round(survey.distinct.estimate) for name, survey in surveys.items()},
             }
@@ -89,7 +69,31 @@ def compare_fields(evidence: Evidence) -> list[dict[str, Any]]:
     return found
 
 
-def _field_distance(role: str, parts: dict[str, dict[str, float | None]], name: str) -> float | None:
+Parts = dict[str, dict[str, float | None]]
+
+
+def _field_parts(role: str, surveys: dict[str, FieldSurvey], fine: dict[str, Counts]) -> Parts:
+    """The distances of a field by name."""
+    parts: Parts = {"missing": between(surveys, lambda one, other: abs(_empty(one) - _empty(other)))}
+    if role == CATEGORY:
+        parts["total variation"] = between(fine, total_variation)
+    elif role in (NUMBER, MOMENT):
+        sketches = {name: survey.numbers if role == NUMBER else survey.times for name, survey in surveys.items()}
+        spread = _spread(sketches["training"])
+        parts["Kolmogorov-Smirnov"] = between(sketches, _whole(kolmogorov_smirnov))
+        parts["Wasserstein"] = moved = between(sketches, wasserstein)
+        parts["Wasserstein in training spreads"] = {
+            name: None if value is None or not spread else value / spread for name, value in moved.items()
+        }
+    elif role == FREE_TEXT:
+        lengths = {name: survey.lengths for name, survey in surveys.items()}
+        ngrams = {name: survey.ngrams for name, survey in surveys.items()}
+        parts["length, Kolmogorov-Smirnov"] = between(lengths, _whole(kolmogorov_smirnov))
+        parts["runs of three bytes, total variation"] = between(ngrams, _whole(total_variation))
+    return parts
+
+
+def _field_distance(role: str, parts: Parts, name: str) -> float | None:
     if role == CATEGORY:
         return parts["total variation"][name]
     if role in (NUMBER, MOMENT):
@@ -119,8 +123,11 @@ def compare_pairs(evidence: Evidence) -> list[dict[str, Any]]:
                     "fields": [first.name, second.name],
                     "strength": strength,
                     "rank_correlation": rank if ordered else None,
-                    "distance": evidence.both(lambda n, s=strength, r=rank: _association_distance(s, r, n)),
-                    "joint": evidence.both(lambda n, t=tables: _all_if_none(total_variation(t["training"], t[n]))),
+                    "distance": {
+                        name: _association_distance(strength, rank, name) if name in tables else None
+                        for name in COMPARED
+                    },
+                    "joint": between(tables, _whole(total_variation)),
                 }
             )
     return found
@@ -162,10 +169,8 @@ def compare_relations(evidence: Evidence) -> list[dict[str, Any]]:
             {
                 "name": name,
                 "unit": unit,
-                "distance": evidence.both(
-                    lambda key, s=sketches: _all_if_none(kolmogorov_smirnov(s["training"], s[key]))
-                ),
-                "wasserstein": evidence.both(lambda key, s=sketches: wasserstein(s["training"], s[key])),
+                "distance": between(sketches, _whole(kolmogorov_smirnov)),
+                "wasserstein": between(sketches, wasserstein),
             }
         )
     return found
@@ -179,8 +184,8 @@ def compare_text(evidence: Evidence) -> dict[str, dict[str, float | None]]:
         for name, survey in surveys.items()
     }
     return {
-        "length": evidence.both(lambda name: kolmogorov_smirnov(surveys["training"].lengths, surveys[name].lengths)),
-        "runs of three bytes": evidence.both(lambda name: total_variation(ngrams["training"], ngrams[name])),
+        "length": between({name: survey.lengths for name, survey in surveys.items()}, kolmogorov_smirnov),
+        "runs of three bytes": between(ngrams, total_variation),
     }
 
 
@@ -213,6 +218,11 @@ def _spread(sketch: Any) -> float:
     return float(high - low)
 
 
-def _all_if_none(distance: float | None) -> float:
+def _whole(measure: Callable[[Item, Item], float | None]) -> Callable[[Item, Item], float]:
     """A side without a single value is as far as can be."""
-    return 1.0 if distance is None else distance
+
+    def measured(one: Item, other: Item) -> float:
+        distance = measure(one, other)
+        return 1.0 if distance is None else distance
+
+    return measured

@@ -92,7 +92,9 @@ def measure_safety(evidence: Evidence) -> dict[str, Any]:
     }
 
 
-def _compare(name: str, units: dict[str, list[Unit]], confidence: float) -> tuple[dict[str, Any], dict[str, list[Unit]]]:
+def _compare(
+    name: str, units: dict[str, list[Unit]], confidence: float
+) -> tuple[dict[str, Any], dict[str, list[Unit]]]:
     """Units that occur once in the real sets together, as many of one side as of the other."""
     once = {side: [unit for unit in units[side] if unit.training + unit.holdout == 1] for side in units}
     size = min(len(once["training"]), len(once["holdout"]))
@@ -132,11 +134,10 @@ def _identifiers(evidence: Evidence) -> dict[str, list[Unit]]:
     found: dict[str, list[Unit]] = {"training": [], "holdout": []}
     for side, units in found.items():
         for key, (text, kind), _ in evidence.surveys[side].identifiers.items() if side in evidence.surveys else []:
-            if isinstance(kind, int):
-                if kind >= len(fields) or fields[kind].role == CATEGORY:
-                    continue
-                kind = f"rare value of {fields[kind].name}"
-            units.append(Unit(text, kind, *hits(key)))
+            if not isinstance(kind, int):
+                units.append(Unit(text, kind, *hits(key)))
+            elif kind < len(fields) and fields[kind].role != CATEGORY:
+                units.append(Unit(text, f"rare value of {fields[kind].name}", *hits(key)))
     return found
 
 
@@ -144,7 +145,9 @@ def _hits(evidence: Evidence, counts: str, probes: str) -> Any:
     """Occurrences of a hash in training, holdout and synthetic."""
     tallies = evidence.tallies
     keys: Hashes = getattr(tallies["training"].plan.probes, probes)
-    arrays = [getattr(tallies[name], counts) if name in tallies else None for name in ("training", "holdout", "synthetic")]
+    arrays = [
+        getattr(tallies[name], counts) if name in tallies else None for name in ("training", "holdout", "synthetic")
+    ]
 
     def of(key: int) -> tuple[int, int, int]:
         at = int(np.searchsorted(keys, np.uint64(key)))
@@ -188,7 +191,9 @@ def _output_side(evidence: Evidence) -> dict[str, Any]:
              for side in ("training", "holdout")}  # fmt: skip
     expected = sizes["training"] / max(sum(sizes.values()), 1)
     p_value = float(stats.binomtest(trained, len(once), expected, "greater").pvalue) if once else 1.0
-    excess = max(0.0, trained - (len(once) - trained) * sizes["training"] / max(sizes["holdout"], 1)) / max(len(counts), 1)
+    excess = max(0.0, trained - (len(once) - trained) * sizes["training"] / max(sizes["holdout"], 1)) / max(
+        len(counts), 1
+    )
     leak = bool(sizes["holdout"]) and p_value < (1 - CONFIDENCE) / _TESTS
     return {
         "name": "texts of the output that are training records",

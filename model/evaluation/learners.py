@@ -58,9 +58,17 @@ def features(records: Sequence[str], schema: Schema) -> tuple[npt.NDArray[np.flo
 def tell_apart(evidence: Evidence) -> dict[str, Any]:
     """Area under the curve of a classifier that tells a set from the training records, cross-validated; 0.5 is by chance."""
     found: dict[str, Any] = {"auc": {}, "rows": {}}
-    for name in ("synthetic", "holdout"):
-        found["auc"][name], found["rows"][name] = _auc(evidence, name)
+    with _one_thread():
+        for name in ("synthetic", "holdout"):
+            found["auc"][name], found["rows"][name] = _auc(evidence, name)
     return found
+
+
+def _one_thread() -> Any:
+    """Threads that wait for each other by spinning take many times as long where another process has the core."""
+    from threadpoolctl import threadpool_limits
+
+    return threadpool_limits(1, user_api="openmp")
 
 
 def _auc(evidence: Evidence, name: str) -> tuple[float | None, int]:
@@ -99,17 +107,21 @@ def usefulness(evidence: Evidence, target: str | None = None) -> dict[str, Any] 
               for name, rows in (("test", test), ("training", real[:size]), ("synthetic", made[:size]))}  # fmt: skip
     best: dict[str, Any] | None = None
     for number in _candidates(evidence.schema, target):
-        score = _predict(evidence.schema, number, tables["training"], tables["test"])
+        with _one_thread():
+            score = _predict(evidence.schema, number, tables["training"], tables["test"])
         if score is not None and (best is None or score > best["score"]["training"]):
             best = {"field": number, "score": {"training": score}}
     if best is None or best["score"]["training"] < LEAST_SKILL:
         return None
     number = best["field"]
-    best["score"]["synthetic"] = _predict(evidence.schema, number, tables["synthetic"], tables["test"])
+    with _one_thread():
+        best["score"]["synthetic"] = _predict(evidence.schema, number, tables["synthetic"], tables["test"])
     best["field"] = evidence.schema.fields[number].name
     best["rows"] = {"learnt_from": size, "tested_on": len(test)}
     best["measure"] = (
-        "accuracy above the commonest class" if evidence.schema.fields[number].role == CATEGORY else "explained variance"
+        "accuracy above the commonest class"
+        if evidence.schema.fields[number].role == CATEGORY
+        else "explained variance"
     )
     return best
 

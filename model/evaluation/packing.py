@@ -28,7 +28,10 @@ def pack(value: Any) -> Any:
     if isinstance(value, np.ndarray):
         return {"array": value.dtype.name, "shape": value.shape, "bytes": _text(value.tobytes())}
     if isinstance(value, dict):
-        return {"pairs": [[pack(key), pack(item)] for key, item in value.items()], "counter": isinstance(value, Counter)}
+        return {
+            "pairs": [[pack(key), pack(item)] for key, item in value.items()],
+            "counter": isinstance(value, Counter),
+        }
     if name in _SKETCHES:
         return {"sketch": name, "bytes": _text(value.__getstate__())}
     if name in _OBJECTS:

@@ -29,11 +29,17 @@ def pictures(evidence: Evidence) -> list[dict[str, Any]]:
                 counts = tally.fine[number]
                 total = max(int(counts.sum()), 1)
                 head = counts[1 : len(shown) + 1] / total
-                shares[name] = [*head.tolist(), 1 - float(head.sum()) - float(counts[0] / total), float(counts[0] / total)]
+                shares[name] = [
+                    *head.tolist(),
+                    1 - float(head.sum()) - float(counts[0] / total),
+                    float(counts[0] / total),
+                ]
             labels = [*(value[:24] for value in shown), "(others)", "(none)"]
             drawn.append({"name": one.name, "role": one.role, "labels": labels, "shares": shares})
             continue
-        surveys = {n: s.fields[number] if number < len(s.fields) else FieldSurvey() for n, s in evidence.surveys.items()}
+        surveys = {
+            n: s.fields[number] if number < len(s.fields) else FieldSurvey() for n, s in evidence.surveys.items()
+        }
         pick = {NUMBER: "numbers", MOMENT: "times"}.get(one.role, "lengths")
         sketches = {name: getattr(survey, pick) for name, survey in surveys.items()}
         unit = "length in characters" if one.role == FREE_TEXT else ""

@@ -97,7 +97,9 @@ class Schema:
         return [(a, b) for n, a in enumerate(self.places) for b in self.places[n + 1 :]]
 
 
-def infer_schema(training: Survey, names: Sequence[str] | None = None, roles: Mapping[str, str] | None = None) -> Schema:
+def infer_schema(
+    training: Survey, names: Sequence[str] | None = None, roles: Mapping[str, str] | None = None
+) -> Schema:
     """The schema of the training records.
 
     Args:

@@ -179,8 +179,11 @@ class Survey:
 
 
 def ngram_counts(values: pa.Array) -> npt.NDArray[np.int64]:
-    """Runs of three bytes by hash bucket; each string has a break before and after it, so that its ends count as well."""
+    """Runs of three bytes by hash bucket; each string has a break before and after it, and no run reaches into the next."""
     edge, nothing = (pa.scalar(text, pa.large_string()) for text in (FIELD_BREAK, ""))
-    content, _ = text_bytes(pc.binary_join_element_wise(edge, values.cast(pa.large_string()), nothing))
-    closed = np.concatenate([content, np.frombuffer(FIELD_BREAK.encode(), np.uint8)])
-    return np.bincount(ngram_buckets(closed, NGRAM_ORDER, NGRAM_BUCKETS), minlength=NGRAM_BUCKETS)
+    content, offsets = text_bytes(pc.binary_join_element_wise(edge, values.cast(pa.large_string()), edge, nothing))
+    inside = np.ones(len(content), bool)
+    for step in range(1, NGRAM_ORDER):
+        inside[np.maximum(offsets[1:] - step, 0)] = False
+    buckets = ngram_buckets(content, NGRAM_ORDER, NGRAM_BUCKETS)
+    return np.bincount(buckets[inside[: len(buckets)]], minlength=NGRAM_BUCKETS)

@@ -74,7 +74,9 @@ def scores(found: list[dict[str, Any]], safety: dict[str, Any], holdout: int) ->
     }
 
 
-def verdict(parts: dict[str, Any], found: list[dict[str, Any]], values: dict[str, Any], sizes: dict[str, int]) -> dict[str, Any]:
+def verdict(
+    parts: dict[str, Any], found: list[dict[str, Any]], values: dict[str, Any], sizes: dict[str, int]
+) -> dict[str, Any]:
     """Words: `closeness` (close, near, far), `privacy` (leak, unclear, no leak found) and sentences of reasons for each."""
     closeness = values["closeness"]["value"]
     level = "not measured" if closeness is None else _level(closeness)
