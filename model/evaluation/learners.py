@@ -66,6 +66,7 @@ def tell_apart(evidence: Evidence) -> dict[str, Any]:
 
 def _one_thread() -> Any:
     """Threads that wait for each other by spinning take many times as long where another process has the core."""
+    import sklearn.ensemble  # noqa: F401  (only libraries that are loaded already can be limited)
     from threadpoolctl import threadpool_limits
 
     return threadpool_limits(1, user_api="openmp")
