@@ -127,7 +127,7 @@ def _load_libraries() -> None:
 
 
 _COMMANDS: dict[str, tuple[Callable[[Given], int], str]] = {
-    "run": (_run, "Tokenize, train and generate; resumes where an earlier, equal run stopped."),
+    "run": (_run, "Tokenize, train, generate and evaluate; resumes where an earlier, equal run stopped."),
     "tokenize": (_tokenize, "Read the input, set bad lines aside, fit a tokenizer and write training data."),
     "train": (_train, "Train a model on the run directory's training data."),
     "generate": (_generate, "Generate validated records from the model in --output. Needs nothing but that directory."),
@@ -182,6 +182,68 @@ def _demo(
 
     plan = DemoPlan(output=output, overwrite=overwrite, seconds=seconds, lines=lines, num_lines=num_lines)
     return run_demo(console.results(), plan, load=_load_libraries)
+
+
+@app.command("evaluate", epilog=_BEAM_HINT, context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
+def _evaluate(
+    ctx: typer.Context,
+    output: Annotated[str | None, typer.Option("--output", help="Run directory, or where the report goes.")] = None,
+    config: Annotated[str | None, typer.Option("--config", help="Settings of the run in a file.")] = None,
+    real: Annotated[list[str] | None, typer.Option("--real", help="Files of training records.")] = None,
+    holdout: Annotated[list[str] | None, typer.Option("--holdout", help="Real records that were not learnt.")] = None,
+    synthetic: Annotated[list[str] | None, typer.Option("--synthetic", help="Files of synthetic records.")] = None,
+    field_delimiter: Annotated[str | None, typer.Option("--field-delimiter", help="Text between fields.")] = None,
+    quoted: Annotated[bool, typer.Option("--quoted", help="Delimiters inside double quotes do not count.")] = False,
+    header: Annotated[bool, typer.Option("--header", help="The first line of every file names the fields.")] = False,
+    encoding: Annotated[str, typer.Option("--encoding", help="Encoding of text files.")] = "utf-8",
+    role: Annotated[
+        list[str] | None,
+        typer.Option("--role", help="FIELD=ROLE: category, number, time or text; others are inferred."),
+    ] = None,
+    target: Annotated[str | None, typer.Option("--target", help="Field to predict; one is chosen where unset.")] = None,
+    fail_under_closeness: Annotated[
+        float | None, typer.Option("--fail-under-closeness", help="End with 3 below this score, 0 to 1.")
+    ] = None,
+    fail_under_privacy: Annotated[
+        float | None, typer.Option("--fail-under-privacy", help="End with 3 below this score, 0 to 1.")
+    ] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a report that is there.")] = False,
+    debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks and the libraries' logs.")] = False,
+) -> int:
+    """Say how close and how safe synthetic records are: of the run in --output, or of any three sets of files."""
+    from linesmith.evaluate_command import EvaluateOptions, run_evaluation
+
+    check_beam(ctx.args)
+    said = EvaluateOptions(
+        output=output,
+        config_file=config,
+        real=real or (),
+        holdout=holdout or (),
+        synthetic=synthetic or (),
+        field_delimiter=field_delimiter,
+        quoted=quoted,
+        header=header,
+        encoding=encoding,
+        roles=role or (),
+        target=target,
+        fail_under_closeness=fail_under_closeness,
+        fail_under_privacy=fail_under_privacy,
+        overwrite=overwrite,
+        beam_args=tuple(ctx.args),
+    )
+    return run_evaluation(said, _load_libraries, _show)
+
+
+@app.command("compare")
+def _compare(
+    run_a: Annotated[str, typer.Argument(metavar="RUN_A", help="A directory with a report.")],
+    run_b: Annotated[str, typer.Argument(metavar="RUN_B", help="Another one.")],
+    debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks and the libraries' logs.")] = False,
+) -> int:
+    """Put the reports of two runs side by side."""
+    from linesmith.compare import show_comparison
+
+    return show_comparison(console.results(), run_a, run_b)
 
 
 def _version(wanted: bool) -> None:

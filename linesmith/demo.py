@@ -145,4 +145,7 @@ def _show_outcome(
             facts.add_row(name.replace("_", " "), f"{value:.1%}" if isinstance(value, float) else str(value))
     facts.add_row("time", f"{training:,.0f} s of training, {seconds - training:,.0f} s for the rest")
     facts.add_row("files", str(synthetic))
+    page = Path(plan.output) / "report" / "index.html"
+    if page.is_file():
+        facts.add_row("report", f"{page}: open it in a browser")
     console.print(facts)

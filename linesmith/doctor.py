@@ -27,7 +27,7 @@ _BASE = ("apache-beam", "tensorflow", "keras", "numpy", "sentencepiece", "fastav
 _EXTRAS = {
     "tokenize": "tensorflow_transform",
     "dp": "dp_accounting",
-    "evaluate": "sklearn",
+    "evaluate": "matplotlib",
     "lake": "pyiceberg",
     "gcp": "google.cloud.storage",
     "aws": "boto3",

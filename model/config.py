@@ -61,6 +61,7 @@ class TensorFlowConfig(GenerationSettings, PrivacySettings):
     overwrite: bool = setting("run", False, "Replace what an earlier, complete run left in the run directory.")
     seed: int = setting("run", 0, "Seed of everything random. Same seed and data: same bytes.", ge=0, le=2**63 - 1)
 
+    report: bool = setting("run", True, "End a run with an evaluation of its records and one page about them.")
     matmul_precision: Literal["auto", "float32", "bfloat16"] = setting(
         "run",
         "auto",

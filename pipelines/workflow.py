@@ -1,4 +1,4 @@
-"""The whole job under one lock: tokenize, train, generate. What an earlier, equal run finished is not done again."""
+"""The whole job under one lock: tokenize, train, generate, evaluate. What an earlier, equal run finished is not done again."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _log = logging.getLogger("linesmith")
 def run(
     config: TensorFlowConfig, beam_args: Sequence[str] = (), on_stage: Callable[[StageReport], Any] | None = None
 ) -> list[StageReport]:
-    """Tokenize, train and generate.
+    """Tokenize, train, generate and evaluate.
 
     Args:
         config: the settings; `checkpoint_dir` is the run directory.
@@ -45,9 +45,26 @@ def run(
     with locked(directory):
         refuse_complete(directory.synthetic, "run", config.overwrite)
         reports = _learn(config, beam_args, tell)
-        report = generate_locked(config, beam_args)
-        tell(report)
-    return [*reports, report]
+        reports.append(generate_locked(config, beam_args))
+        tell(reports[-1])
+        if config.report:
+            reports.append(_evaluate(config, beam_args, reports[-1]))
+            tell(reports[-1])
+    return reports
+
+
+def _evaluate(config: TensorFlowConfig, beam_args: Sequence[str], generated: StageReport) -> StageReport:
+    """The report that ends a run. Records that were made are not given up because nothing can be said about them."""
+    from pipelines.evaluate import EvaluationSettings, evaluate_run_locked, missing_libraries
+
+    missing = missing_libraries()
+    if missing:
+        why = f"{', '.join(missing)} not installed; pip install 'linesmith[evaluate]' and run linesmith evaluate"
+    elif not generated.counts.get("records"):
+        why = "there is no record to evaluate"
+    else:
+        return evaluate_run_locked(config, beam_args, EvaluationSettings(overwrite=True))
+    return StageReport("evaluate", notices=[f"evaluate is left out: {why}"])
 
 
 def train(

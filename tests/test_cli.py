@@ -62,6 +62,7 @@ def stages(monkeypatch, tmp_path):
         setattr(module, f"{name}_locked", fake.stage(name))
         module.is_current = lambda config: False
         monkeypatch.setitem(sys.modules, f"pipelines.{name}", module)
+    monkeypatch.setattr("pipelines.evaluate.evaluate_run_locked", lambda *_: StageReport("evaluate"))
     monkeypatch.setattr(cli, "_load_libraries", lambda: None)
     return fake
 
@@ -363,7 +364,7 @@ def test_help_shows_the_stage_first(capsys):
 def test_a_summary_is_shown_for_each_stage(stages, tmp_path, capsys):
     assert line("run", "--output", tmp_path, "--input", "a.csv") == 0
     out = capsys.readouterr().out
-    for word in ("tokenize", "train", "generate", "1.0 GiB", "records 3", "files: out", "note: look"):
+    for word in ("tokenize", "train", "generate", "evaluate", "1.0 GiB", "records 3", "files: out", "note: look"):
         assert word in out
 
 

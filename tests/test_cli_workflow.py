@@ -45,7 +45,12 @@ class House:
         self.ran.append("generate")
         self.beam_args = beam_args
         write_manifest(run_directory(config).synthetic, "generate", {"lines": config.gen_lines})
-        return StageReport("generate", exit_code=4)
+        return StageReport("generate", exit_code=4, counts={"records": config.gen_lines})
+
+    def evaluate_run_locked(self, config, beam_args, settings):
+        self.ran.append("evaluate")
+        assert settings.overwrite
+        return StageReport("evaluate")
 
 
 @pytest.fixture
@@ -56,6 +61,8 @@ def house(monkeypatch):
         setattr(module, f"{name}_locked", getattr(fake, f"{name}_locked"))
         module.is_current = fake.is_current
         monkeypatch.setitem(sys.modules, f"pipelines.{name}", module)
+    monkeypatch.setattr("pipelines.evaluate.evaluate_run_locked", fake.evaluate_run_locked)
+    monkeypatch.setattr("pipelines.evaluate.missing_libraries", list)
     return fake
 
 
@@ -67,20 +74,34 @@ def config(tmp_path) -> TensorFlowConfig:
 def test_a_new_run_does_everything_once_and_tells(house, config):
     told = []
     reports = workflow.run(config, ["--x"], on_stage=told.append)
-    assert house.ran == [report.stage for report in reports] == ["tokenize", "train", "generate"]
+    assert house.ran == [report.stage for report in reports] == ["tokenize", "train", "generate", "evaluate"]
     assert told == reports
     assert house.beam_args == ["--x"]
-    assert reports[-1].exit_code == 4
+    assert [report.exit_code for report in reports] == [0, 0, 4, 0]
+    assert max(report.exit_code for report in reports) == 4
+
+
+def test_a_run_without_report_records_or_libraries_ends_before_the_evaluation(house, config, tmp_path, monkeypatch):
+    plain = workflow.run(config.replace(report=False, checkpoint_dir=str(tmp_path / "plain")))
+    empty = workflow.run(config.replace(gen_lines=0, checkpoint_dir=str(tmp_path / "empty")))
+    monkeypatch.setattr("pipelines.evaluate.missing_libraries", lambda: ["matplotlib"])
+    bare = workflow.run(config)
+    assert "evaluate" not in house.ran
+    assert [report.stage for report in plain] == ["tokenize", "train", "generate"]
+    assert "no record" in empty[-1].notices[0]
+    assert "matplotlib not installed" in bare[-1].notices[0]
 
 
 def test_a_complete_run_is_refused_and_kept(house, config):
     workflow.run(config)
     with pytest.raises(DataError, match="--overwrite"):
         workflow.run(config)
-    assert len(house.ran) == 3
+    assert len(house.ran) == 4
 
 
-@pytest.mark.parametrize(("lost", "again"), [("synthetic", ["generate"]), ("model", ["train", "generate"])])
+@pytest.mark.parametrize(
+    ("lost", "again"), [("synthetic", ["generate", "evaluate"]), ("model", ["train", "generate", "evaluate"])]
+)
 def test_a_run_goes_on_where_it_stopped(house, config, tmp_path, lost, again):
     workflow.run(config)
     house.ran.clear()
@@ -89,7 +110,7 @@ def test_a_run_goes_on_where_it_stopped(house, config, tmp_path, lost, again):
     reports = workflow.run(config)
     assert house.ran == again
     left_out = [report.stage for report in reports if report.notices]
-    assert left_out + again == ["tokenize", "train", "generate"]
+    assert left_out + again == ["tokenize", "train", "generate", "evaluate"]
 
 
 @pytest.mark.parametrize("change", [{"rnn_units": 16}, {"vocab_size": 0}, {"seed": 3}])
@@ -108,7 +129,7 @@ def test_what_shapes_no_model_may_change(house, config, tmp_path, change):
     shutil.rmtree(tmp_path / "out" / "synthetic")
     house.ran.clear()
     workflow.run(config.replace(**change))
-    assert house.ran == ["generate"]
+    assert house.ran == ["generate", "evaluate"]
 
 
 def test_other_input_does_not_slip_under_a_finished_model(house, config, tmp_path):
@@ -125,7 +146,7 @@ def test_overwrite_begins_anew_and_replaces(house, config, tmp_path):
     workflow.run(config)
     house.ran.clear()
     workflow.run(config.replace(overwrite=True, rnn_units=16))
-    assert house.ran == ["tokenize", "train", "generate"]
+    assert house.ran == ["tokenize", "train", "generate", "evaluate"]
     assert read_manifest(tmp_path / "out" / "model")["units"] == 16
 
 

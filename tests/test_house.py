@@ -17,7 +17,7 @@ from linesmith.rooms import ROOMS, check_rooms
 from model.config import fields
 
 ROOT = Path(__file__).resolve().parent.parent
-PACKAGES = ("linesmith", "pipelines", "transforms", "model", "model.tokenizers", "runners")
+PACKAGES = ("linesmith", "pipelines", "transforms", "model", "model.evaluation", "model.tokenizers", "runners")
 LONGEST = 400  # lines; 300 is the aim
 CODE = re.compile(r"LS[1-4]\d\d")
 
