@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from pipelines import page_plots as plots
@@ -86,7 +87,7 @@ def _verdict(body: dict[str, Any]) -> list[Child]:
         h("h3", "What closeness is made of"),
         h("p", "Every figure stands beside the same figure for real records that the model never saw: no synthetic set can be "
           "expected to do better."),
-        table("Components of closeness", head, rows, (1, 2, 3)),
+        table("Components of closeness", head, rows, (1, 2, 3), notes=True),
     ]  # fmt: skip
 
 
@@ -104,7 +105,7 @@ def _training(context: dict[str, Any]) -> list[Child]:
     claim = context.get("privacy")
     if claim is not None:
         content.append(
-            h("p", h("strong", f"Claim: epsilon {claim['epsilon']} at delta {claim['delta']:g}"),
+            h("p", h("strong", f"Claim: epsilon {_rounded_up(claim['epsilon'])} at delta {claim['delta']:g}"),
               f", for {claim['unit']}, {claim['adjacency']}. {claim.get('meaning') or ''}")
         )  # fmt: skip
     return content
@@ -148,3 +149,8 @@ def _provenance(body: dict[str, Any]) -> list[Child]:
         table("Where it comes from", ["what", "value"], rows),
         table("Fields as they were taken", ["field", "role", "kinds allowed"], schema),
     ]
+
+
+def _rounded_up(epsilon: float | str) -> str:
+    """Two decimals, never less than it is; an infinite one is a word already."""
+    return epsilon if isinstance(epsilon, str) else f"{math.ceil(epsilon * 100) / 100:.2f}"

@@ -46,11 +46,14 @@ def _flat(children: Any) -> list[Child]:
     return found
 
 
-def table(caption: str, head: Sequence[str], rows: Sequence[Sequence[Child]], numeric: Sequence[int] = ()) -> Element:
+def table(
+    caption: str, head: Sequence[str], rows: Sequence[Sequence[Child]], numeric: Sequence[int] = (), notes: bool = False
+) -> Element:
     """A table that scrolls by itself where it is too wide.
 
     Args:
         numeric: columns whose values are set to the right.
+        notes: the last of five columns is prose, which on a phone goes below the others.
     """
     kind = ["n" if number in numeric else None for number in range(len(head))]
     return h(
@@ -60,6 +63,7 @@ def table(caption: str, head: Sequence[str], rows: Sequence[Sequence[Child]], nu
             h("caption", caption),
             h("thead", h("tr", [h("th", text, scope="col", class_=k) for text, k in zip(head, kind, strict=True)])),
             h("tbody", [h("tr", [h("td", cell, class_=k) for cell, k in zip(row, kind, strict=True)]) for row in rows]),
+            class_="notes" if notes else None,
         ),
         class_="scroll",
         tabindex="0",
@@ -86,7 +90,7 @@ def number(value: float | None, digits: int = 3) -> str:
         return _UNMEASURED
     if isinstance(value, int) or (abs(value) >= 1000 and float(value).is_integer()):
         return f"{int(value):,}"
-    if value and abs(value) < 10**-digits:
+    if value and digits > 2 and abs(value) < 10**-digits:
         return f"{value:.2g}"
     return f"{value:.{digits}f}" if abs(value) < 1000 else f"{value:,.0f}"
 

@@ -25,7 +25,10 @@ def fields_section(body: dict[str, Any]) -> list[Child]:
             alt = f"Distribution of {one['name']} in {', '.join(picture['shares'])}. {_largest(picture)} Total {told}."
             figures.append(figure(source, alt, [h("strong", one["name"]), f": {told}"]))
     head = ["field", "taken for", "distance", "unseen real", "parts: synthetic (unseen real)"]
-    return [table("Distance of each field from training, 0 to 1", head, rows, (2, 3)), h("div", figures, class_="grid")]
+    return [
+        table("Distance of each field from training, 0 to 1", head, rows, (2, 3), notes=True),
+        h("div", figures, class_="grid"),
+    ]
 
 
 def _largest(picture: dict[str, Any]) -> str:
