@@ -156,8 +156,8 @@ def _evaluate(
         evidence = gather(sets, options, scratch, settings)
         body = describe(evidence, settings)
         body["context"] = context
-        body["not_covered"] = not_covered(body, context)
         body["provenance"] = {"files": sets.files, "runner": runner_name(options), "versions": versions()}
+        body["not_covered"] = not_covered(body, context)
         write_json(new / REPORT, body)
         write_bytes(new / PAGE, render(body).encode("utf-8"))
         replace_directory(new, place)

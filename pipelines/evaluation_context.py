@@ -53,6 +53,11 @@ def not_covered(body: dict[str, Any], context: dict[str, Any]) -> list[str]:
         said.append(
             "The model was trained without differential privacy: what the tests do not find is not ruled out by a proof."
         )
+    made = body["provenance"]["files"]["synthetic"]
+    if context and made and not made[0].endswith(".txt"):
+        said.append(
+            "The output was read from typed files: a value that was written in another way, as 2.5 for 2.50, is no copy."
+        )
     if body["closeness"]["usefulness"] is None:
         said.append("No field could be predicted, so learning from synthetic records was not tested.")
     if body["closeness"]["classifier"]["auc"]["synthetic"] is None:

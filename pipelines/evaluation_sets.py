@@ -100,11 +100,20 @@ def _kind(file: str) -> str:
     return _SUFFIXES.get(Path(file).suffix.lower(), "lines")
 
 
-def _units(name: str, kind: str, files: list[str], reading: Reading, scratch: Path, sets: Sets) -> list[SetUnit]:
+def _units(
+    name: str,
+    kind: str,
+    files: list[str],
+    reading: Reading,
+    scratch: Path,
+    sets: Sets,
+    order: Sequence[str] = (),
+) -> list[SetUnit]:
+    """Units of one set; `order` are the columns of a run's output, among them one that may stand in directories' names."""
     from transforms.read_sets import AVRO, LINES, PARQUET, SetUnit, names_in_typed
 
     if kind in (AVRO, PARQUET):
-        names = [name for name in names_in_typed(kind, files[0]) if name != _START]
+        names = _with_partition([name for name in names_in_typed(kind, files[0]) if name != _START], files[0], order)
         if sets.names is None:
             sets.names = names
         columns = tuple(sets.names if set(sets.names) <= set(names) else names)
@@ -116,9 +125,9 @@ def _units(name: str, kind: str, files: list[str], reading: Reading, scratch: Pa
         reading = Reading(encoding=reading.encoding, max_line_len=1 << 24)
     units = _line_units(name, kind, files, reading, scratch / name)
     if sets.names is None:
-        sets.names = _names_in_lines(units[0]) if units else None
+        sets.names = _names_in_lines(units[0], order) if units else None
     if kind != LINES and sets.names is not None:
-        own = _names_in_lines(units[0]) or []
+        own = _names_in_lines(units[0], order) or []
         columns = tuple(sets.names if set(sets.names) <= set(own) else own)
         units = [SetUnit(u.set_name, u.number, u.kind, u.path, u.lines, columns=columns) for u in units]
     return units
@@ -145,7 +154,17 @@ def _line_units(name: str, kind: str, files: list[str], reading: Reading, scratc
     ]
 
 
-def _names_in_lines(unit: SetUnit) -> list[str] | None:
+def _with_partition(names: list[str], file: str, order: Sequence[str]) -> list[str]:
+    """The names of a file's columns and of the one that stands in its directory's name, in its place among `order`."""
+    from transforms.read_sets import partition_of
+
+    for column in partition_of(file):
+        if column in order and column not in names:
+            names.insert(order.index(column), column)
+    return names
+
+
+def _names_in_lines(unit: SetUnit, order: Sequence[str] = ()) -> list[str] | None:
     """Column names of a header, or the keys of the first JSON object."""
     import json
 
@@ -158,7 +177,8 @@ def _names_in_lines(unit: SetUnit) -> list[str] | None:
     first = next(iter(reader.batches()), None)
     if unit.kind == JSONL and first is not None:
         try:
-            return [key for key in json.loads(first["text"][0].as_py()) if key != _START]
+            names = [key for key in json.loads(first["text"][0].as_py()) if key != _START]
+            return _with_partition(names, unit.lines[0].ranges[0].file.path, order)
         except (ValueError, TypeError):
             return None  # the reader says what is wrong, with the file's name
     return reader.count.columns
@@ -195,14 +215,16 @@ def run_sets(config: TensorFlowConfig, run: RunDirectory) -> Sets:
     reading = Reading(config.field_delimiter, config.quoted, max_line_len=1 << 20)
     filled = [file for file in files if os.path.getsize(file)]
     if filled:
-        sets.units += _units("synthetic", _kind(filled[0]), filled, reading, run.temporary, sets)
+        sets.units += _units(
+            "synthetic", _kind(filled[0]), filled, reading, run.temporary, sets, made.get("columns") or ()
+        )
     return sets
 
 
 def _output_files(directory: Path) -> list[str]:
     """The shards of one format: text where it is there, since it holds the records as they were sampled."""
     for suffix in (".txt", ".avro", ".jsonl", ".parquet"):
-        found = sorted(str(path.absolute()) for path in directory.glob(f"part-*{suffix}"))
+        found = sorted(str(path.absolute()) for path in directory.rglob(f"part-*{suffix}"))
         if found:
             return found
     raise DataError(f"LS205: '{directory}' holds no shard of records that can be read.", code="LS205")

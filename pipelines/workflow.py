@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from model import preflight
 from model.config import MOOT, Stage, TensorFlowConfig
 from model.config_io import config_from_model_dir
-from model.errors import DataError
+from model.errors import DataError, LinesmithError
 from model.manifest import read_manifest
 from model.run_dir import RunDirectory, locked, refuse_complete, run_directory, workspace
 from pipelines.report import StageReport
@@ -63,7 +63,11 @@ def _evaluate(config: TensorFlowConfig, beam_args: Sequence[str], generated: Sta
     elif not generated.counts.get("records"):
         why = "there is no record to evaluate"
     else:
-        return evaluate_run_locked(config, beam_args, EvaluationSettings(overwrite=True))
+        try:
+            return evaluate_run_locked(config, beam_args, EvaluationSettings(overwrite=True))
+        except LinesmithError as error:
+            said = [f"the records are complete, but they could not be evaluated: {error}"]
+            return StageReport("evaluate", notices=said, exit_code=error.exit_code)
     return StageReport("evaluate", notices=[f"evaluate is left out: {why}"])
 
 

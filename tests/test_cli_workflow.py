@@ -99,6 +99,17 @@ def test_a_complete_run_is_refused_and_kept(house, config):
     assert len(house.ran) == 4
 
 
+def test_records_that_cannot_be_evaluated_are_kept_and_the_run_says_why(house, config, monkeypatch):
+    def broken(*_):
+        raise DataError("LS205: nothing that can be read")
+
+    monkeypatch.setattr("pipelines.evaluate.evaluate_run_locked", broken)
+    reports = workflow.run(config)
+    assert reports[-1].exit_code == 2
+    assert "LS205" in reports[-1].notices[0]
+    assert read_manifest(run_directory(config).synthetic) is not None
+
+
 @pytest.mark.parametrize(
     ("lost", "again"), [("synthetic", ["generate", "evaluate"]), ("model", ["train", "generate", "evaluate"])]
 )

@@ -12,12 +12,15 @@ import pyarrow.parquet as parquet
 import pytest
 from apache_beam.testing.test_pipeline import TestPipeline
 
+from model.config import TensorFlowConfig
 from model.errors import DataError
 from model.evaluation.packing import pack, unpack
 from model.evaluation.survey import Survey
 from model.evaluation.tally import Tally
 from model.files import read_json
-from pipelines.evaluation_sets import Reading, find_sets
+from model.manifest import write_manifest
+from model.run_dir import RunDirectory
+from pipelines.evaluation_sets import Reading, find_sets, run_sets
 from tests.evaluation_sets import NAMES, gather_plainly, people, text
 from transforms.count_sets import CountSets, SurveyFn, TallyFn
 from transforms.read_sets import read_set_unit, value_text
@@ -127,6 +130,33 @@ def test_every_kind_of_file_gives_the_same_records(tmp_path, kind):
     assert read == records
     numbers = [first for unit in sets.units for _, (first, _) in read_set_unit(unit)]
     assert len(set(numbers)) == len(numbers)
+
+
+@pytest.mark.parametrize("kind", ["avro", "parquet", "jsonl"])
+def test_a_column_that_stands_in_directories_names_is_put_back(tmp_path, kind):
+    """A run whose output is partitioned: the first of six columns stands in no file."""
+    records, names = people(60, 4), ["city", "lat", "lon", "day", "age", "code"]
+    (tmp_path / "model_params.json").write_text("{}")
+    run = RunDirectory(tmp_path)
+    for number, city in enumerate(["Rome", "Paris"]):
+        place = run.synthetic / f"city={city}"
+        place.mkdir(parents=True)
+        own = [record.split("\n") for record in records if record.startswith(city)]
+        rows = [dict(zip(names[1:], fields[1:], strict=True)) for fields in own]
+        file = place / f"part-0000{number}-of-00002.{kind}"
+        if kind == "avro":
+            schema = {"type": "record", "name": "R", "fields": [{"name": n, "type": "string"} for n in names[1:]]}
+            with open(file, "wb") as out:
+                fastavro.writer(out, schema, rows)
+        elif kind == "parquet":
+            parquet.write_table(pa.Table.from_pylist(rows), file)
+        else:
+            file.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    write_manifest(run.training_data, "tokenize", {"columns": None})
+    write_manifest(run.synthetic, "generate", {"columns": names})
+    sets = run_sets(TensorFlowConfig(checkpoint_dir=str(tmp_path), field_delimiter=","), run)
+    read = [record for unit in sets.units for _, (_, batch) in read_set_unit(unit) for record in batch.to_pylist()]
+    assert sorted(read) == sorted(record for record in records if record.startswith(("Rome", "Paris")))
 
 
 def test_quotes_that_protect_a_delimiter_are_no_part_of_a_value(tmp_path):

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote
 
 import apache_beam as beam
 import pyarrow as pa
@@ -13,6 +15,7 @@ import pyarrow as pa
 from model.errors import DataError
 from model.gen_text import split_fields
 from model.input_plan import Unit
+from model.partitions import value_of
 from model.tokenizers.base import FIELD_BREAK
 from transforms.find_inputs import open_stored
 from transforms.read_records import RangeReader, ReadSettings
@@ -115,7 +118,7 @@ def _jsonl(unit: SetUnit) -> Iterator[pa.Array]:
     ranges, settings = _line_source(unit)
     for source in ranges.ranges:
         for batch in RangeReader(source, settings).batches():
-            yield _typed(_objects(batch["text"].to_pylist(), unit), unit)
+            yield _typed(_objects(batch["text"].to_pylist(), unit), unit, source.file.path)
 
 
 def _objects(lines: Iterable[str], unit: SetUnit) -> Iterator[dict[str, Any]]:
@@ -183,12 +186,29 @@ def _split_ids(ids: list[int], lengths: list[int]) -> Iterator[list[int]]:
         start += length
 
 
-def _typed(rows: Iterable[dict[str, Any]], unit: SetUnit) -> pa.Array:
+def _typed(rows: Iterable[dict[str, Any]], unit: SetUnit, path: str | None = None) -> pa.Array:
+    """Rows as text, in the order of the unit's columns; one that the files lack may stand in their directory's name."""
+    beside = partition_of(unit.path if path is None else path)
     try:
-        texts = [FIELD_BREAK.join(value_text(row[name]) for name in (unit.columns or row)) for row in rows]
+        texts = [
+            FIELD_BREAK.join(value_text(row[name] if name in row else beside[name]) for name in (unit.columns or row))
+            for row in rows
+        ]
     except KeyError as missing:
         raise _damaged(unit, f"a record has no field {missing}") from None
     return pa.array(texts, pa.large_string())
+
+
+def partition_of(path: str) -> dict[str, str]:
+    """The column and value that the name of a file's directory tells.
+
+    Example:
+        >>> partition_of("out/synthetic/country=CR/part-0.avro"), partition_of("a=b.avro")
+        ({'country': 'CR'}, {})
+    """
+    directory = os.path.basename(os.path.dirname(path))
+    column, equals, _ = directory.partition("=")
+    return {unquote(column): value_of(directory)} if equals else {}
 
 
 def _unquoted(text: pa.Array) -> pa.Array:
