@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 
 import tensorflow as tf
 
-from model.backpropagation import Trace, in_halves, pass_through
+from model.backpropagation import Trace, in_halves, looks_up, pass_through
 from model.dp_norms import affine_norms, embedding_norms
 from model.lstm import project
 
@@ -155,12 +155,26 @@ def _summed(variables: Sequence[Tensor], operands: _Operands, tokens: Tensor, fa
     # The factor of each record at each of its steps: as a row, it sums δ over both in one product.
     row = tf.reshape(tf.ones_like(tokens, scale.dtype) * factors[:, None], [1, -1])
     for a, delta in operands.layers:
-        # Scaling the narrower operand is scaling δ: (f·a)ᵀδ = aᵀ(f·δ).
-        narrow = tf.reshape(a * scale, [-1, a.shape[2]])
-        flat = tf.reshape(delta, [-1, delta.shape[2]])
-        weight = tf.matmul(narrow, flat, transpose_a=True)
         inputs = variables[len(gradients)].shape[0]
+        if len(gradients) == 1 and looks_up(table):
+            gradients += _first_layer(table, tokens, a[:, :, inputs:], delta, scale)
+            continue
+        # Scaling the narrower operand is scaling δ: (f·a)ᵀδ = aᵀ(f·δ).
+        flat = tf.reshape(delta, [-1, delta.shape[2]])
+        weight = tf.matmul(tf.reshape(a * scale, [-1, a.shape[2]]), flat, transpose_a=True)
         # An LSTM's rows are its kernel's, then its recurrent kernel's; a dense layer's are all its kernel's.
         gradients += [weight] if a.shape[2] == inputs else [weight[:inputs], weight[inputs:]]
         gradients.append(tf.matmul(row, flat)[0])
     return gradients
+
+
+def _first_layer(table: Tensor, tokens: Tensor, previous: Tensor, delta: Tensor, scale: Tensor) -> list[Tensor]:
+    """Kernel, recurrent kernel and bias of the first LSTM: its input is a row of the table, so δ is summed by token id, and
+    meets the table once instead of at every step."""
+    a = tf.concat([tf.one_hot(tokens, table.shape[0], dtype=delta.dtype), previous], axis=2) * scale
+    flat = tf.reshape(delta, [-1, delta.shape[2]])
+    weight = tf.matmul(tf.reshape(a, [-1, a.shape[2]]), flat, transpose_a=True)
+    by_token, inner = weight[: table.shape[0]], weight[table.shape[0] :]
+    # A row that is not finite belongs to broken records alone, whose δ is zero here; and 0 · NaN is not 0.
+    table = tf.where(tf.math.is_finite(table), table, tf.zeros_like(table))
+    return [tf.matmul(table, by_token, transpose_a=True), inner, tf.reduce_sum(by_token, axis=0)]
