@@ -145,8 +145,22 @@ def test_work_of_other_processes_is_told_from_our_own(monkeypatch):
 def test_a_disturbed_part_is_named():
     quiet, noisy = {"others_cores": 0.05}, {"others_cores": 0.9}
     assert parts.disturbed({"quiet": quiet, "noisy": noisy}) == ["noisy"]
+    assert parts.undisturbed({"quiet": quiet, "noisy": noisy}) == {"quiet": quiet}
     assert parts.mark(quiet) == ""
     assert "0.9" in parts.mark(noisy)
+
+
+def test_work_of_orphans_is_the_parts_own(tmp_path):
+    burn = "import time\nend = time.process_time() + 0.5\nwhile time.process_time() < end: pass"
+    script = tmp_path / "leaves_a_worker.py"
+    script.write_text(
+        "import pathlib, subprocess, sys\n"
+        f"subprocess.Popen([sys.executable, '-c', {burn!r}])\n"
+        "pathlib.Path(sys.argv[-1]).write_text('{}')\n"
+    )
+    before = posix.times().children_user
+    run(parts.Part("ours", str(script), ()), tmp_path / "results")
+    assert posix.times().children_user - before >= 0.45
 
 
 def test_a_private_step_is_timed_on_the_plain_steps_network():
