@@ -22,7 +22,7 @@ from rich.table import Table
 
 from benchmarks.environments import GRETEL, MOSTLYAI
 from benchmarks.machine import flops_a_token, matmul_rate
-from benchmarks.parts import RESULTS, Part, earlier, median_rate, run_part
+from benchmarks.parts import RESULTS, Part, disturbed, earlier, mark, median_rate, run_part, undisturbed
 from benchmarks.records import Records, records, write_lines
 from model.config import TensorFlowConfig
 from model.quiet import quiet_libraries, quiet_on_import
@@ -77,7 +77,7 @@ def slots_of_a_block() -> int:
 
 
 def ratios(found: Results) -> dict[str, float | None]:
-    """What the goals are about. None: one side was not run."""
+    """What the goals are about. None: one side was not run, or was disturbed."""
     ours = _rate(found, "ours")
     best = [name for name in found if name.startswith("gretel")]
     mostly = [name for name in found if name.startswith("mostlyai")]
@@ -129,7 +129,7 @@ def show(console: Console, found: Results) -> None:
             name,
             f"{result['characters_per_second']:,.0f}",
             *("" if value is None else f"{value:.2f}" for value in (bound, result.get("slot_occupancy"), inside)),
-            f"{result['matmul_before'] / 1e9:.0f}, {result['matmul_after'] / 1e9:.0f}",
+            f"{result['matmul_before'] / 1e9:.0f}, {result['matmul_after'] / 1e9:.0f}" + mark(result),
         )
     console.print(table)
 
@@ -148,6 +148,7 @@ def main() -> None:
     quiet_libraries()
     quiet_on_import("tensorflow")
     data = records(asked.data)
+    run = {"data": data.source, "records": asked.records, "seconds": asked.seconds}
     console = Console(width=120)
     if asked.only is None:
         shutil.rmtree(PLACE, ignore_errors=True)
@@ -155,10 +156,10 @@ def main() -> None:
     for part in every:
         if asked.only is None or part.name in asked.only:
             console.print(f"{part.name} …")
-            run_part(part, PLACE, matmul_rate, sys.executable)
-    found = earlier(every, PLACE)
+            run_part(part, PLACE, matmul_rate, sys.executable, run)
+    found = earlier(every, PLACE, run)
     show(console, found)
-    outcome = {"data": data.source, "records": asked.records, "seconds": asked.seconds, "ratios": ratios(found)}
+    outcome = run | {"disturbed": disturbed(found), "ratios": ratios(undisturbed(found))}
     console.print_json(data=outcome)
     (RESULTS / "generate.json").write_text(json.dumps(outcome | {"parts": found}, indent=2) + "\n")
 

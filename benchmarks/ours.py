@@ -20,6 +20,15 @@ from model.tokenizers import load_tokenizer
 from model.training import Trainer, build_model
 
 Step = Callable[[], object]
+# `dp` has smaller defaults of its own: a step of one network over a step of another says nothing.
+ARCHITECTURE = ("embedding_dim", "rnn_units", "rnn_layers", "dropout_rate")
+
+
+def refuse_other_shapes(one: Any, other: Any) -> None:
+    """Raise ValueError unless two models have weights of the same shapes."""
+    shapes = [[tuple(variable.shape) for variable in model.trainable_variables] for model in (one, other)]
+    if shapes[0] != shapes[1]:
+        raise ValueError(f"not the same architecture, so not to be compared: {shapes[0]} and {shapes[1]}")
 
 
 class Shapes:
@@ -54,8 +63,16 @@ class Shapes:
 
     def private(self, batch: int, time: int) -> Step:
         """A whole private step: forward, backward, per-record norms, clipping, noise, update."""
-        config = self.config.replace(dp=True, dp_noise_multiplier=1.0, dp_batch_size=batch, seq_length=time, epochs=1)
+        config = self.config.replace(
+            dp=True,
+            dp_noise_multiplier=1.0,
+            dp_batch_size=batch,
+            seq_length=time,
+            epochs=1,
+            **{name: getattr(self.config, name) for name in ARCHITECTURE},
+        )
         model = build_model(config, self.vocab)
+        refuse_other_shapes(model, build_model(self.config, self.vocab))
         plan = plan_privacy(config, len(self.train))
         trainer = PrivateTrainer(config, model, self.train, plan, **self._places())
         rows = self._rows(batch, time)

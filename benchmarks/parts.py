@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import ctypes
 import json
 import os
 import subprocess
@@ -15,6 +17,8 @@ from benchmarks.environments import NotInstalledError, Peer, python_of
 from benchmarks.records import CHECKOUT
 
 RESULTS = Path(__file__).resolve().parent / "results"
+QUIET = 0.1  # cores that others may keep busy beside a part
+_BECOME_PARENT_OF_ORPHANS = 36  # prctl's PR_SET_CHILD_SUBREAPER
 _SECONDS = 1200.0  # for one part; far more than any needs
 
 
@@ -35,8 +39,10 @@ class Part:
     peer: Peer | None = None
 
 
-def run_part(part: Part, place: Path, rate: Callable[[], float], python: str) -> dict[str, Any]:
+def run_part(part: Part, place: Path, rate: Callable[[], float], python: str, run: dict[str, Any]) -> dict[str, Any]:
     """Run a part and keep its result in `place`, the machine's matmul rate before and after it included.
+
+    `run` says what of the benchmark it belongs to (data, seconds): results of another are never compared with it.
 
     A peer that cannot be installed or fails gives `{"not_run": why}`; ours must run.
 
@@ -45,11 +51,12 @@ def run_part(part: Part, place: Path, rate: Callable[[], float], python: str) ->
     """
     result, log = place / f"{part.name}.json", place / f"{part.name}.log"
     place.mkdir(parents=True, exist_ok=True)
+    ctypes.CDLL(None).prctl(_BECOME_PARENT_OF_ORPHANS, 1, 0, 0, 0)
     result.unlink(missing_ok=True)
-    before, began = rate(), time.perf_counter()
+    before, began, busy = rate(), time.perf_counter(), _busy()
     try:
         interpreter = python if part.peer is None else str(python_of(part.peer))
-        began = time.perf_counter()
+        began, busy = time.perf_counter(), _busy()
         _call([interpreter, str(CHECKOUT / "benchmarks" / part.script), *part.arguments, str(result)], log)
         found = json.loads(result.read_text())
     except NotInstalledError as error:
@@ -58,7 +65,16 @@ def run_part(part: Part, place: Path, rate: Callable[[], float], python: str) ->
         if part.peer is None:
             raise RuntimeError(f"part '{part.name}' failed: see {log}") from error
         found = {"not_run": f"it failed: see {log}"}
-    found |= {"matmul_before": before, "matmul_after": rate(), "wall_seconds": time.perf_counter() - began}
+    seconds = time.perf_counter() - began
+    _reap_orphans()
+    others = max(0.0, _busy() - busy) / seconds
+    found |= {
+        "matmul_before": before,
+        "matmul_after": rate(),
+        "wall_seconds": seconds,
+        "others_cores": others,
+        "run": run,
+    }
     result.write_text(json.dumps(found, indent=2) + "\n")
     return found
 
@@ -74,10 +90,43 @@ def _call(command: list[str], log: Path) -> None:
         subprocess.run(command, stdout=words, stderr=words, check=True, timeout=_SECONDS, env=environment, cwd=CHECKOUT)
 
 
-def earlier(parts: Sequence[Part], place: Path) -> dict[str, dict[str, Any]]:
-    """Results that parts have left in `place`, by name; some may never have been run."""
+def _busy() -> float:
+    """Seconds of work that all cores have done for processes other than this one and those it started."""
+    user, nice, system, *_ = (int(ticks) for ticks in Path("/proc/stat").read_text().split("\n", 1)[0].split()[1:])
+    ours = os.times()
+    mine = ours.user + ours.system + ours.children_user + ours.children_system
+    return (user + nice + system) / os.sysconf("SC_CLK_TCK") - mine
+
+
+def _reap_orphans() -> None:
+    """Wait for workers that a part left behind, as killed pools do: until then their work would pass for another's."""
+    with contextlib.suppress(ChildProcessError):
+        for _ in range(50):
+            while os.waitpid(-1, os.WNOHANG)[0]:
+                pass
+            time.sleep(0.1)
+
+
+def disturbed(results: dict[str, dict[str, Any]]) -> list[str]:
+    """Parts beside which other processes kept more than a tenth of a core busy: their speed is not the machine's."""
+    return [name for name, result in results.items() if result.get("others_cores", 1.0) > QUIET]
+
+
+def undisturbed(results: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    """The parts that may be compared: company slows one tool ten times and another not at all."""
+    return {name: result for name, result in results.items() if name not in disturbed(results)}
+
+
+def mark(result: dict[str, Any]) -> str:
+    """For a table: how many cores others kept busy beside a part, where that disturbed it."""
+    return f"; others {others:.1f} cores" if (others := result["others_cores"]) > QUIET else ""
+
+
+def earlier(parts: Sequence[Part], place: Path, run: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """Results that parts of the same run have left in `place`, by name; some may never have been run."""
     files = {part.name: place / f"{part.name}.json" for part in parts}
-    return {name: json.loads(file.read_text()) for name, file in files.items() if file.is_file()}
+    found = {name: json.loads(file.read_text()) for name, file in files.items() if file.is_file()}
+    return {name: result for name, result in found.items() if result.get("run") == run}
 
 
 def median_rate(result: dict[str, Any]) -> float:

@@ -1,6 +1,6 @@
 """Trains our model as a user would, for so many seconds, and measures it.
 
-    python benchmarks/train_ours.py TRAIN HELDOUT WORK SECONDS BATCH PRECISION DELIMITER plain|private RESULT
+    python benchmarks/train_ours.py TRAIN HELDOUT WORK SECONDS BATCH PRECISION DELIMITER plain|private|private-defaults RESULT
 
 Characters are tokens and lines are not parted into fields, so that a token is a character as it is for the peers. A step is
 timed by the loop's own `run_step`: forming the batch is in it, validation and checkpoints are not.
@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from benchmarks.ours import ARCHITECTURE
 from linesmith import TensorFlowConfig, generate_text, tokenizer_from_model_dir, train
 from model.private_training import PrivateTrainer
 from model.tokenizers.base import NEWLINE_ID
@@ -29,6 +30,8 @@ SAMPLES = 2_000
 ROW = 64  # tokens of a private row
 # Private training has the peer's own defaults where they mean the same: records expected a step, noise multiplier.
 PRIVATE = {"dp": True, "dp_batch_size": 64, "dp_noise_multiplier": 1.5, "seq_length": ROW}
+# Private training has a smaller network by default. This is the plain one's; `private-defaults` leaves it to the product.
+NETWORK = {name: TensorFlowConfig.model_fields[name].default for name in ARCHITECTURE}
 EPOCHS = 100_000  # more than the clock lets begin
 
 
@@ -90,6 +93,7 @@ def valid_rate(config: TensorFlowConfig, delimiter: str, fields: int) -> float:
 def main() -> None:
     source, heldout, work, seconds, batch, precision, delimiter, kind, result = sys.argv[1:]
     lines = Path(heldout).read_text("utf-8").splitlines()
+    private = kind != "plain"
     config = TensorFlowConfig(
         input_data_path=source,
         checkpoint_dir=work,
@@ -101,9 +105,10 @@ def main() -> None:
         early_stopping=False,
         epochs=EPOCHS,
         overwrite=True,
-        **(PRIVATE if kind == "private" else {}),
+        **(PRIVATE if private else {}),
+        **(NETWORK if kind == "private" else {}),
     )
-    clock = StepClock(PrivateTrainer if kind == "private" else Trainer)
+    clock = StepClock(PrivateTrainer if private else Trainer)
     train(config)
     store = clock.trainer.train
     epochs = clock.epochs_a_second(skip=float(seconds) / 10)
@@ -116,6 +121,8 @@ def main() -> None:
                 "heldout_bits_per_character": bits / characters,
                 "heldout_characters": characters,
                 "steps": len(clock.times),
+                "architecture": [getattr(config, name) for name in ("rnn_units", "embedding_dim", "rnn_layers")],
+                "vocab": clock.trainer.model.vocab_size,
                 "epsilon": clock.trainer.state.history[-1].epsilon,
                 "valid_rate": valid_rate(config, delimiter, lines[0].count(delimiter) + 1),
             }

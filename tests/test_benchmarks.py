@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+import posix
 import sys
 from pathlib import Path
 
 import pytest
 
-from benchmarks import environments, generate, machine, parts, records, train
+from benchmarks import environments, generate, machine, ours, parts, records, train
+from model.config import TensorFlowConfig
 from model.cpu import matmul_precision
+from model.training import build_model
 
 FAST = f"ours-{matmul_precision('auto')}"
 
@@ -85,7 +88,7 @@ def test_calls_take_turns_after_a_first_call_that_is_not_timed():
 
 
 def run(part: parts.Part, place: Path) -> dict:
-    return parts.run_part(part, place, lambda: 1e9, sys.executable)
+    return parts.run_part(part, place, lambda: 1e9, sys.executable, {"seconds": 1})
 
 
 def test_a_peer_that_cannot_be_installed_is_told_and_not_fatal(tmp_path, monkeypatch):
@@ -120,3 +123,56 @@ def test_every_part_has_a_name_of_its_own_and_a_script(tmp_path, monkeypatch):
         assert len({part.name for part in some}) == len(some)
     for part in every:
         assert (records.CHECKOUT / "benchmarks" / part.script).is_file()
+
+
+def test_results_of_another_run_are_not_mixed_in(tmp_path):
+    part = parts.Part("ours", "train_ours.py", ())
+    (tmp_path / "ours.json").write_text(json.dumps({"characters_per_second": 1.0, "run": {"seconds": 40}}))
+    assert parts.earlier([part], tmp_path, {"seconds": 120}) == {}
+    assert "ours" in parts.earlier([part], tmp_path, {"seconds": 40})
+
+
+def test_work_of_other_processes_is_told_from_our_own(monkeypatch):
+    monkeypatch.setattr(parts.os, "sysconf", lambda _: 100)
+    ticks = iter(["cpu  1000 0 500 9 0 0 0 0\ncpu0 1", "cpu  1300 0 500 9 0 0 0 0\ncpu0 1"])
+    monkeypatch.setattr(parts.Path, "read_text", lambda _: next(ticks))
+    times = iter([posix.times_result((1.0, 0.0, 0.0, 0.0, 0.0)), posix.times_result((1.5, 0.0, 1.5, 0.0, 9.0))])
+    monkeypatch.setattr(parts.os, "times", lambda: next(times))
+    before = parts._busy()
+    assert parts._busy() - before == pytest.approx(3.0 - 0.5 - 1.5)  # three seconds of the machine's, two of them ours
+
+
+def test_a_disturbed_part_is_named():
+    quiet, noisy = {"others_cores": 0.05}, {"others_cores": 0.9}
+    assert parts.disturbed({"quiet": quiet, "noisy": noisy}) == ["noisy"]
+    assert parts.undisturbed({"quiet": quiet, "noisy": noisy}) == {"quiet": quiet}
+    assert parts.mark(quiet) == ""
+    assert "0.9" in parts.mark(noisy)
+
+
+def test_work_of_orphans_is_the_parts_own(tmp_path):
+    burn = "import time\nend = time.process_time() + 0.5\nwhile time.process_time() < end: pass"
+    script = tmp_path / "leaves_a_worker.py"
+    script.write_text(
+        "import pathlib, subprocess, sys\n"
+        f"subprocess.Popen([sys.executable, '-c', {burn!r}])\n"
+        "pathlib.Path(sys.argv[-1]).write_text('{}')\n"
+    )
+
+    def spent() -> float:
+        times = posix.times()
+        return times.children_user + times.children_system
+
+    before = spent()
+    run(parts.Part("ours", str(script), ()), tmp_path / "results")
+    assert spent() - before >= 0.45
+
+
+def test_a_private_step_is_timed_on_the_plain_steps_network():
+    """`dp` has a smaller network by default; comparing the two would flatter the private step six times over."""
+    plain = TensorFlowConfig(embedding_dim=8, rnn_units=16, input_data_path="x", checkpoint_dir="y")
+    same = plain.replace(dp=True, **{name: getattr(plain, name) for name in ours.ARCHITECTURE})
+    ours.refuse_other_shapes(build_model(same, 20), build_model(plain, 20))
+    smaller = TensorFlowConfig(dp=True, embedding_dim=8, rnn_units=16, input_data_path="x", checkpoint_dir="y")
+    with pytest.raises(ValueError, match="not the same architecture"):
+        ours.refuse_other_shapes(build_model(smaller, 20), build_model(plain, 20))
