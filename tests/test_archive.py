@@ -196,7 +196,11 @@ def test_a_hostile_archive_is_refused_and_leaves_nothing(
     assert sorted(p.name for p in tmp_path.rglob("*")) == ["bad.tar.gz", "deep", "run"]
 
 
-@pytest.mark.parametrize("content", [b"", b"nonsense", gzip.compress(b"nonsense", mtime=0), gzip.compress(bytes(1 << 12), mtime=0)])
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"nonsense", gzip.compress(b"nonsense", mtime=0), gzip.compress(bytes(1 << 12), mtime=0)],
+    ids=["empty", "text", "packed text", "packed zeros"],
+)
 def test_what_is_no_archive_is_refused(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "bad").write_bytes(content)
     with pytest.raises(LinesmithError, match="LS210"):
