@@ -33,7 +33,7 @@ import zipfile
 
 names = zipfile.ZipFile(sys.argv[1]).namelist()
 packages = {name.rpartition("/")[0] for name in names if name.endswith("/__init__.py")}
-assert packages == {"linesmith", "pipelines", "transforms", "model", "model/tokenizers", "runners"}, packages
+assert packages == {"linesmith", "pipelines", "transforms", "model", "model/evaluation", "model/tokenizers", "runners"}, packages
 assert "linesmith/py.typed" in names
 PY
 
