@@ -9,7 +9,7 @@ import tensorflow as tf
 
 from model import rows
 from model.language_model import LanguageModel, token_losses
-from model.lstm import LSTM
+from model.lstm import LSTM, lstm, stock_lstm
 from tests.token_stores import random_records, store_of
 
 T, B, D, U = 11, 5, 12, 20
@@ -68,3 +68,13 @@ def test_the_same_seed_gives_the_same_initial_weights():
     for one, two in zip(first.get_weights(), second.get_weights(), strict=True):
         np.testing.assert_array_equal(one, two)
     assert not np.array_equal(first.get_weights()[0], other.get_weights()[0])
+
+
+def test_the_layer_for_gpus_equals_ours(layers):
+    """`stock_lstm` is what a GPU runs; it can be checked without one."""
+    weights = [w.value for w in layers[1].trainable_weights]
+    x = tf.constant(np.random.default_rng(1).normal(size=(T, B, D)), tf.float32)
+    expected = _gradients(lambda: tf.reduce_sum(lstm(x, *weights) ** 2), [x, *weights])
+    found = _gradients(lambda: tf.reduce_sum(stock_lstm(x, *weights) ** 2), [x, *weights])
+    for one, other in zip(expected, found, strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-4)
