@@ -1,0 +1,48 @@
+"""Pipeline options of ours, beside Beam's. Importing this makes Beam's parser know them."""
+
+from __future__ import annotations
+
+import argparse
+
+from apache_beam.options.pipeline_options import PipelineOptions
+
+
+class OwnOptions(PipelineOptions):
+    """What Beam has no single option for."""
+
+    @classmethod
+    def _add_argparse_args(cls, parser: argparse.ArgumentParser) -> None:
+        parser.add_argument(
+            "--workers",
+            type=int,
+            default=None,
+            help="workers side by side: processes on this machine, or tasks on Flink; sets memory and threads to go with it",
+        )
+        parser.add_argument(
+            "--threads_per_worker",
+            type=int,
+            default=None,
+            help="threads of TensorFlow in each worker; by default the machine's cores are shared out",
+        )
+        parser.add_argument(
+            "--workers_share_files",
+            action="store_true",
+            default=False,
+            help="every worker sees the paths of this machine, although they do not look mounted",
+        )
+
+
+class FlinkJobOptions(PipelineOptions):
+    """Options of Beam's Flink runner in Java that its Python side does not declare."""
+
+    @classmethod
+    def _add_argparse_args(cls, parser: argparse.ArgumentParser) -> None:
+        parser.add_argument(
+            "--number_of_execution_retries",
+            type=int,
+            default=None,
+            help="how often Flink starts a job again after a failure such as a lost TaskManager",
+        )
+        parser.add_argument(
+            "--execution_retry_delay", type=int, default=None, help="milliseconds before Flink starts a job again"
+        )
