@@ -53,10 +53,10 @@ def _tokenize(given: Given) -> int:
 
 
 def _train(given: Given) -> int:
-    config, _ = _prepare(given)
+    config, beam_args = _prepare(given)
     from pipelines.train import train
 
-    return _show(train(config))
+    return _show(train(config, beam_args))
 
 
 def _generate(given: Given) -> int:

@@ -5,5 +5,15 @@ to download a binary (Prism), which hangs behind a proxy that never answers.
 """
 
 from runners.options import check_beam_args, pipeline_options, runner_name
+from runners.paths import check_paths
+from runners.workers import idle_workers, threads_per_worker, worker_count
 
-__all__ = ["check_beam_args", "pipeline_options", "runner_name"]
+__all__ = [
+    "check_beam_args",
+    "check_paths",
+    "idle_workers",
+    "pipeline_options",
+    "runner_name",
+    "threads_per_worker",
+    "worker_count",
+]

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 
 from model.errors import ParameterError
 from runners.flink_rest import ClusterFacts, ask, is_this_machine
-from runners.versions import DRIVER_VERSIONS, versions
+from runners.versions import DRIVER_DIRECTORY, DRIVER_VERSIONS, versions
 
 if TYPE_CHECKING:
     from apache_beam.options.pipeline_options import PipelineOptions
@@ -121,7 +121,9 @@ def _check_versions(options: PipelineOptions, facts: ClusterFacts | None) -> Non
     if flink.flink_job_server_jar and "://" not in flink.flink_job_server_jar:
         jar = Path(flink.flink_job_server_jar)
         if not jar.is_file():
-            raise ParameterError(f"LS403: --flink_job_server_jar '{jar}' is no file; docs/flink.md says how to make one.")
+            raise ParameterError(
+                f"LS403: --flink_job_server_jar '{jar}' is no file; docs/flink.md says how to make one."
+            )
 
 
 def _complete_environment(portable: PipelineOptions, local: bool, facts: ClusterFacts | None) -> None:
@@ -138,7 +140,7 @@ def _complete_environment(portable: PipelineOptions, local: bool, facts: Cluster
     if portable.environment_type == "EXTERNAL":
         portable.environment_config = WORKER_POOL
     elif portable.environment_type == "PROCESS":
-        variables = {DRIVER_VERSIONS: json.dumps(versions())}
+        variables = {DRIVER_VERSIONS: json.dumps(versions()), DRIVER_DIRECTORY: str(Path.cwd())}
         if is_here(facts) and os.environ.get("PYTHONPATH"):
             variables["PYTHONPATH"] = os.environ["PYTHONPATH"]
         portable.environment_config = json.dumps({"command": _worker_command(facts), "env": variables})
@@ -156,12 +158,14 @@ def _worker_command(facts: ClusterFacts | None) -> str:
     return found or WORKER_COMMAND
 
 
-def _complete_workers(portable: PipelineOptions, own: PipelineOptions, parallelism: int, facts: ClusterFacts | None) -> None:
+def _complete_workers(
+    portable: PipelineOptions, own: PipelineOptions, parallelism: int, facts: ClusterFacts | None
+) -> None:
     """As many processes a TaskManager as it has tasks of ours, and the cores shared out among them."""
     if portable.environment_type == "LOOPBACK":
         return
     tasks = math.ceil(parallelism / max(1, facts.task_managers)) if facts is not None else parallelism
-    if int(portable.sdk_worker_parallelism) == 1:
+    if int(portable.sdk_worker_parallelism) == 1:  # Beam's default, and wrong for more than one task a TaskManager
         portable.sdk_worker_parallelism = tasks
     if own.threads_per_worker is None and (facts is None or is_here(facts)):
         own.threads_per_worker = max(1, (os.cpu_count() or 1) // parallelism)

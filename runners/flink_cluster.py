@@ -179,7 +179,9 @@ class Cluster:
                 raise ClusterError("Maven (mvn) is needed to fetch Flink's jars; Debian's package is maven")
             shutil.rmtree(self.home / "lib", ignore_errors=True)
             copy = ["dependency:copy-dependencies", f"-DoutputDirectory={self.home / 'lib'}"]
-            done = subprocess.run([maven, "-q", "-B", "-f", str(_POM), *copy], capture_output=True, text=True, check=False)
+            done = subprocess.run(
+                [maven, "-q", "-B", "-f", str(_POM), *copy], capture_output=True, text=True, check=False
+            )
             if done.returncode:
                 raise ClusterError(f"Maven could not fetch the jars:\n{done.stdout[-3000:]}{done.stderr[-2000:]}")
             stamp.write_text(digest, "utf-8")
@@ -196,7 +198,11 @@ class Cluster:
             archive.writestr("META-INF/MANIFEST.MF", "\r\n".join(lines) + "\r\n\r\n")
 
     def _configure(self) -> None:
-        settings = {**_SETTINGS, "io.tmp.dirs": str(self.home / "run"), "blob.storage.directory": str(self.home / "run")}
+        settings = {
+            **_SETTINGS,
+            "io.tmp.dirs": str(self.home / "run"),
+            "blob.storage.directory": str(self.home / "run"),
+        }
         lines = [f"{name}: {value}" for name, value in settings.items()]
         (self.home / "run" / "flink-conf.yaml").write_text("\n".join(lines) + "\n", "utf-8")
 

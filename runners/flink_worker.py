@@ -9,12 +9,13 @@ versions of the machine that submits, and that is checked before any work is tak
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import os
 import sys
 from collections.abc import Sequence
 
-from runners.versions import DRIVER_VERSIONS, differences
+from runners.versions import DRIVER_DIRECTORY, DRIVER_VERSIONS, differences
 
 OTHER_VERSIONS = 64  # exit code, which is all that Flink tells of a worker that ends
 
@@ -30,6 +31,8 @@ def main(words: Sequence[str] | None = None) -> int:
     if different:
         print(f"LS404: this worker differs from the machine that submitted: {different}", file=sys.stderr)  # noqa: T201
         return OTHER_VERSIONS
+    with contextlib.suppress(KeyError, OSError):  # elsewhere, only absolute paths are taken (runners.paths)
+        os.chdir(os.environ[DRIVER_DIRECTORY])
     os.environ.update(settings_of(given.id, given.provision_endpoint), SEMI_PERSISTENT_DIRECTORY=given.semi_persist_dir)
     from model.quiet import quiet_import
 

@@ -25,6 +25,17 @@ class OwnOptions(PipelineOptions):
             help="threads of TensorFlow in each worker; by default the machine's cores are shared out",
         )
         parser.add_argument(
+            "--train_on",
+            choices=("driver", "worker"),
+            default=None,
+            help="where training runs: in this process, or on a worker; by default on a worker of Flink or Dataflow",
+        )
+        parser.add_argument(
+            "--train_accelerator",
+            default=None,
+            help="accelerator for the worker that trains, in the words of Beam's resource hints",
+        )
+        parser.add_argument(
             "--workers_share_files",
             action="store_true",
             default=False,

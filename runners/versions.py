@@ -7,6 +7,7 @@ import platform
 from importlib import metadata
 
 DRIVER_VERSIONS = "LINESMITH_DRIVER_VERSIONS"  # environment variable of a worker
+DRIVER_DIRECTORY = "LINESMITH_DRIVER_DIRECTORY"  # likewise; where the driver's relative paths begin
 _SHARED = ("linesmith", "apache-beam", "tensorflow", "numpy")
 
 
