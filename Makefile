@@ -4,7 +4,8 @@ VENV := .venv
 PY := $(VENV)/bin/python
 STAMP := $(VENV)/.installed
 
-.PHONY: setup demo test lint types unit test-fast test-slow test-wheel test-kill bench-memory bench-train bench-generate lock clean
+.PHONY: setup demo test lint types unit test-fast test-slow test-wheel test-kill test-flink test-faults flink-up flink-down \
+	bench-memory bench-train bench-generate bench-scale lock clean
 
 setup: $(STAMP)
 
@@ -42,6 +43,21 @@ test-wheel: setup ## The bare wheel, in a clean environment outside the checkout
 test-kill: setup ## Ten kill -9 of a plain and of a private training; about ten minutes.
 	$(PY) tests/kill_and_resume.py
 
+flink-up: setup ## A Flink cluster on this machine: one JobManager, two TaskManagers, Beam's job server. Needs Java and Maven.
+	$(PY) -m runners.flink_cluster up
+
+flink-down: ## Stop it, in part started or not.
+	@test ! -x $(PY) || $(PY) -m runners.flink_cluster down
+
+test-flink: setup ## Every stage on a real Flink cluster, a TaskManager killed on the way; about three minutes.
+	$(PY) -m tests.flink_workflow
+
+test-slow: setup ## The same with 27,000 lines.
+	$(PY) -m tests.flink_workflow --lines 27000 --records 60000
+
+test-faults: setup ## TaskManagers, drivers and the cluster killed, a disk filled: the table of docs/reliability.md.
+	$(PY) -m tests.flink_faults
+
 bench-memory: setup ## Anonymous memory of training from 10^5 to 10^7 records; about ten minutes.
 	$(PY) benchmarks/memory.py
 
@@ -50,6 +66,9 @@ bench-train: setup ## Training beside stock Keras, the published peers and the m
 
 bench-generate: setup ## Generation beside the naive loop, the peers and the matmul rate; up to 40 minutes.
 	$(PY) -m benchmarks.generate
+
+bench-scale: setup ## Time and memory from 10^4 to 10^7 lines, on this machine's runners and on Flink; up to 40 minutes.
+	$(PY) -m benchmarks.scale
 
 lock: setup ## Resolve again. Hashes, no addresses.
 	$(VENV)/bin/uv pip compile --python 3.11 --no-header --no-annotate --generate-hashes --quiet \

@@ -16,8 +16,8 @@ _log = logging.getLogger("linesmith")
 NAMES = ("DirectRunner", "FnApiRunner", "SwitchingDirectRunner")
 IN_PROCESS = "FnApiRunner"
 PROCESSES = "runners.processes.ProcessesRunner"
-# A module that a worker imports when it starts: log levels, and TensorFlow's threads.
-_PLUGIN = "runners.worker_start"
+# Modules that a worker imports when it starts: TensorFlow's threads, and log levels.
+WORKER_PLUGINS = ("runners.worker_start", "model.quiet_worker")
 # What a worker of the hungriest stage holds beside the records it works on: libraries, graph or model, one batch.
 WORKER_BYTES = 1_200_000_000
 
@@ -46,7 +46,7 @@ def complete(options: PipelineOptions) -> None:
     worker, setup = options.view_as(WorkerOptions), options.view_as(SetupOptions)
     if worker.default_sdk_harness_log_level is None:
         worker.default_sdk_harness_log_level = "ERROR"
-    setup.beam_plugins = [*(setup.beam_plugins or []), _PLUGIN]
+    setup.beam_plugins = [*(setup.beam_plugins or []), *WORKER_PLUGINS]
     options.view_as(StandardOptions).runner = PROCESSES
 
 

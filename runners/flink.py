@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from model.errors import ParameterError
+from runners.direct import WORKER_PLUGINS
 from runners.flink_rest import ClusterFacts, ask, is_this_machine
 from runners.versions import DRIVER_DIRECTORY, DRIVER_VERSIONS, versions
 
@@ -33,7 +34,6 @@ WORKER_POOL = "localhost:50000"  # where Beam's containers listen when they are 
 FLINK_VERSION = "1.19"  # of the job server that docs/flink.md assembles
 _KEEP_ENVIRONMENT_MILLIS = 10 * 60 * 1000  # without it every stage starts its workers, and imports TensorFlow, anew
 _RETRIES, _RETRY_DELAY_MILLIS = 3, 5000
-_PLUGIN = "runners.worker_start"
 
 
 def complete(options: PipelineOptions) -> None:
@@ -69,8 +69,8 @@ def complete(options: PipelineOptions) -> None:
     if job.execution_retry_delay is None:
         job.execution_retry_delay = _RETRY_DELAY_MILLIS
     setup = options.view_as(SetupOptions)
-    if portable.environment_type != "LOOPBACK" and _PLUGIN not in (setup.beam_plugins or []):
-        setup.beam_plugins = [*(setup.beam_plugins or []), _PLUGIN]
+    if portable.environment_type != "LOOPBACK":
+        setup.beam_plugins = [*(setup.beam_plugins or []), *WORKER_PLUGINS]
     _log.info("flink: %s", describe(options))
 
 
@@ -103,7 +103,7 @@ def _check_versions(options: PipelineOptions, facts: ClusterFacts | None) -> Non
     from apache_beam.options.pipeline_options import FlinkRunnerOptions
 
     flink = options.view_as(FlinkRunnerOptions)
-    if "flink_version" not in options.get_all_options(drop_default=True):
+    if not any(str(flag).startswith("--flink_version") for flag in options._flags):  # Beam's default is another
         flink.flink_version = FLINK_VERSION
     if facts is not None and facts.version.split(".")[:2] != flink.flink_version.split("."):
         raise ParameterError(

@@ -34,10 +34,8 @@ def main(words: Sequence[str] | None = None) -> int:
     with contextlib.suppress(KeyError, OSError):  # elsewhere, only absolute paths are taken (runners.paths)
         os.chdir(os.environ[DRIVER_DIRECTORY])
     os.environ.update(settings_of(given.id, given.provision_endpoint), SEMI_PERSISTENT_DIRECTORY=given.semi_persist_dir)
-    from model.quiet import quiet_import
+    from apache_beam.runners.worker import sdk_worker_main
 
-    with quiet_import():
-        from apache_beam.runners.worker import sdk_worker_main
     sdk_worker_main.main([])
     return 0
 

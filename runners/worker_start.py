@@ -9,8 +9,6 @@ import os
 
 from apache_beam.options.value_provider import RuntimeValueProvider
 
-from model.quiet import quiet_libraries, quiet_on_import
-
 _CAPS = ("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS", "OMP_NUM_THREADS")
 
 
@@ -23,5 +21,3 @@ def cap_threads() -> None:
 
 
 cap_threads()
-quiet_libraries()
-quiet_on_import("tensorflow")
