@@ -128,7 +128,7 @@ class Faults:
         words += ["--rnn-units", "64", "--rnn-layers", "1", "--epochs", "400", "--no-early-stopping"]
         words += ["--max-training-time-seconds", "45"]
         driver = command(words, self.cluster)
-        until(lambda: (run / "model_history.csv").is_file())
+        until((run / "model_history.csv").is_file)
         driver.send_signal(signal.SIGKILL)
         driver.wait()
         again = command(words, self.cluster)

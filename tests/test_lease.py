@@ -40,7 +40,7 @@ def test_numbers_grow_and_a_released_lease_is_free_at_once(tmp_path):
 def test_a_lease_that_is_renewed_is_refused_by_name(tmp_path):
     with (
         leased(tmp_path, term=0.4),
-        pytest.raises(DataError, match="LS203.*goes on"),
+        pytest.raises(DataError, match=r"LS203.*goes on"),
         leased(tmp_path, term=0.4, patience=0.1),
     ):
         pytest.fail("two hold it")
@@ -69,7 +69,7 @@ def test_who_wakes_up_late_writes_nothing(tmp_path):
         with former.writing():
             (tmp_path / "weights").write_text("1")
         _claim(tmp_path, number=2, owner="the next attempt")
-        with pytest.raises(DataError, match="LS203.*taken over"), former.writing():
+        with pytest.raises(DataError, match=r"LS203.*taken over"), former.writing():
             (tmp_path / "weights").write_text("late")
     assert (tmp_path / "weights").read_text() == "1"
     # Leaving does not take the lease away from the one who has it now.
@@ -87,7 +87,7 @@ def test_the_holder_renews(tmp_path):
 
 def test_the_run_directory_is_refused_while_a_worker_trains_in_it(tmp_path):
     run = run_directory(TensorFlowConfig(checkpoint_dir=str(tmp_path), input_data_path="x"))
-    with leased(tmp_path, term=0.4), pytest.raises(DataError, match="LS203.*training"), locked(run):
+    with leased(tmp_path, term=0.4), pytest.raises(DataError, match=r"LS203.*training"), locked(run):
         pytest.fail("locked beside a trainer")
     with locked(run):
         pass
