@@ -154,6 +154,8 @@ class Plan:
         self.work, self.given = work, given
         self.runs: list[Measured] = []
         self.failed: list[str] = []
+        if given.add and RESULTS.is_file():
+            self.runs = [Measured(**run) for run in json.loads(RESULTS.read_text("utf-8"))["runs"]]
 
     def run(self) -> None:
         """Tokenize on every place, train once, generate on every place."""
@@ -193,6 +195,7 @@ class Plan:
         except (RuntimeError, subprocess.TimeoutExpired) as error:
             self.failed.append(str(error)[:2000])
             return
+        self.runs = [run for run in self.runs if (run.stage, run.place, run.size) != (name, place.name, size)]
         self.runs.append(Measured(name, place.name, size, found.seconds, found.peak_bytes_a_worker))
         print(f"{name} {place.name} {size:,}: {found.seconds:.1f} s", flush=True)
         self.save()
@@ -216,6 +219,8 @@ class Plan:
         return {**_COMMON, "checkpoint_dir": str(self.work / "model"), "gen_lines": size, "overwrite": True}
 
     def _train(self) -> None:
+        if (self.work / "model" / "model" / "manifest.json").is_file() or not self.given.records:
+            return
         here = {**_COMMON, "input_data_path": str(self._lines(20_000)), "checkpoint_dir": str(self.work / "model")}
         measure("tokenize", Place("direct-1"), 20_000, here)
         measure("train", Place("direct-1"), 20_000, {**here, "max_training_time_seconds": self.given.train_seconds})
@@ -256,6 +261,9 @@ def main() -> int:
     parser.add_argument("--only", type=lambda text: text.split(","), default=names, help=f"of {', '.join(names)}")
     parser.add_argument("--train-seconds", type=int, default=_TRAIN_SECONDS)
     parser.add_argument("--no-bpe", dest="bpe", action="store_false")
+    parser.add_argument(
+        "--add", action="store_true", help="keep the figures that are there, but for those measured again"
+    )
     parser.add_argument("--work", default=None, help="a directory to work in and keep; by default one that is deleted")
     given = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="linesmith-scale-") as scratch:

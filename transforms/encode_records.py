@@ -165,13 +165,16 @@ def verify_ids(
     Raises:
         DataError: they do not. The input changed between the passes over it, or we are wrong; no text is shown.
     """
+    from model.tokenizers.characters import CharTokenizer
+
     expected = "".join(f"\n{text}\n" for text in batch["text"].to_pylist())
+    own = ids if isinstance(tokenizer, CharTokenizer) else ids.tolist()
     try:
         same = (
             len(lengths) == batch.num_rows
             and int(lengths.sum()) == len(ids)
             and (not len(ids) or int(ids.min()) >= 0)
-            and tokenizer.structure_of(ids.tolist()) == expected
+            and tokenizer.structure_of(own) == expected
         )
     except (LinesmithError, IndexError, UnicodeDecodeError):
         same = False
