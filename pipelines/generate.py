@@ -222,11 +222,13 @@ def _run_units(
 ) -> None:
     import apache_beam as beam
 
+    from transforms.failures import our_errors
     from transforms.generate_records import GenerateRecords, RecordGenerator
 
     generator = RecordGenerator(sampler, settings, plan.judge, plan.validator, plan.spool)
     with (
         GenerationProgress(plan.spool.progress, sum(unit.end - unit.start for unit in units)),
+        our_errors(),
         beam.Pipeline(options=options) as pipeline,
     ):
         _ = pipeline | "Units" >> beam.Create(list(units)) | "Records" >> GenerateRecords(generator)

@@ -10,11 +10,21 @@ import pytest
 from apache_beam.options.pipeline_options import FlinkRunnerOptions, PortableOptions, SetupOptions
 
 from model.errors import ParameterError
-from runners import check_paths, direct, flink, idle_workers, pipeline_options, threads_per_worker, worker_count
+from runners import (
+    check_paths,
+    direct,
+    flink,
+    flink_worker,
+    idle_workers,
+    pipeline_options,
+    threads_per_worker,
+    worker_count,
+)
 from runners.flink_rest import ClusterFacts
 from runners.own_options import FlinkJobOptions
 from runners.paths import is_mounted
 from runners.versions import DRIVER_VERSIONS, differences, versions
+from transforms.failures import our_errors
 
 _ENDPOINT = ["--runner", "FlinkRunner", "--job_endpoint", "localhost:8099"]
 
@@ -153,3 +163,14 @@ def test_versions_that_differ_are_named():
     assert "apache-beam" in said and "2.1.0 there" in said and "numpy" in said
     assert "tensorflow" not in said
     assert differences(json.dumps(versions())) == ""
+
+
+def test_a_worker_with_other_versions_is_known_by_how_it_ends(monkeypatch):
+    monkeypatch.setenv(DRIVER_VERSIONS, json.dumps({**versions(), "tensorflow": "1.0"}))
+    assert flink_worker.main(["--id", "1", "--provision_endpoint", "nowhere:1"]) == flink_worker.OTHER_VERSIONS
+    died = f"java.lang.IllegalStateException: Process died with exit code {flink_worker.OTHER_VERSIONS}"
+    said = f"Pipeline x failed in state FAILED: {died}"
+    with pytest.raises(ParameterError, match="LS404"), our_errors():
+        raise RuntimeError(said)
+    with pytest.raises(RuntimeError), our_errors():
+        raise RuntimeError(said.replace("code 64", "code 640"))

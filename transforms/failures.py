@@ -6,10 +6,12 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from model.errors import DataError, LinesmithError
+from model.errors import DataError, LinesmithError, ParameterError
 
 # Runners hand an error on as text, with the step's name appended and a traceback around it.
 _OURS = re.compile(r"(?:\w*Error: )((LS2\d\d): [^\n]*?)(?: \[while running .*)?$", re.MULTILINE)
+# All that Flink tells of a worker that ended: `runners.flink_worker` ends with this where its versions are others.
+_OTHER_VERSIONS = re.compile(r"[Ee]xit(?:ed with)? code:? 64\b")
 
 
 @contextmanager
@@ -17,11 +19,19 @@ def our_errors() -> Iterator[None]:
     """Raises the DataError that a worker meant, where a pipeline fails with one inside.
 
     Raises:
-        DataError: as raised by the worker. Every other failure passes unchanged.
+        DataError: as raised by the worker.
+        ParameterError: a worker refused to begin, since what is installed there differs from here.
+
+    Every other failure passes unchanged.
     """
     try:
         yield
     except Exception as error:
+        if _OTHER_VERSIONS.search(str(error)):
+            raise ParameterError(
+                "LS404: a worker of the cluster has other versions of Python, Beam, TensorFlow, numpy or Linesmith than this "
+                "machine, and did not begin; its TaskManager's log names them. Install the same ones there."
+            ) from None
         meant = _OURS.search(str(error)) or _OURS.search(f"{type(error).__name__}: {error}")
         if meant is None or (isinstance(error, LinesmithError) and meant[1] == str(error)):
             raise
