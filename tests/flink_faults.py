@@ -174,6 +174,24 @@ class Faults:
             _must(records_of(run) == self.wanted, "other records")
         return "LS209 names the directory, nothing looks whole; with room, the same command gives the same bytes"
 
+    def disk_is_full_in_tokenize(self) -> str:
+        """a run directory on a disk of 3 MiB while shards of training data are written, made larger after the failure"""
+        small = self.place / "small_too"
+        with _small_disk(small, "3m"):
+            run, said = small / "run", ""
+            try:
+                tokenize(config_of(self.many, run), self.cluster.beam_args)
+            except LinesmithError as error:
+                said = str(error)
+            _must("LS209" in said, f"no LS209 but: {said or 'success'}")
+            _must(not looks_whole(run, "training_data"), "unfinished training data look whole")
+            subprocess.run(["mount", "-o", "remount,size=512m", str(small)], check=True)
+            tokenize(config_of(self.many, run), self.cluster.beam_args)
+            _must(data_digest(run) == self.tokens, "other training data")
+        return (
+            "LS209 names the directory, nothing looks whole; with room, the same command gives the same training data"
+        )
+
     def _generate(self) -> None:
         generate(self.config, self.cluster.beam_args)
 

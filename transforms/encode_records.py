@@ -7,6 +7,7 @@ written is proved before it is believed: every record's ids give back its text, 
 from __future__ import annotations
 
 import contextlib
+import errno
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -28,6 +29,8 @@ from transforms.shards import RejectFile, Shard, SplitCount, reject_name, shard_
 if TYPE_CHECKING:
     from model.tokenizers.loading import AnyTokenizer
     from transforms.transform_graph import SavedGraph
+
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 @dataclass
@@ -119,6 +122,19 @@ class _EncodeFn(beam.DoFn):
         self._tokenizer = load_tokenizer(self._settings.tokenizer)
 
     def process(self, unit: Unit) -> Iterator[Any]:
+        try:
+            yield from self._process(unit)
+        except Exception as error:
+            # TensorFlow's writer has errors of its own kind, which carry the system's words.
+            if (isinstance(error, OSError) and error.errno in _FULL) or "No space left" in str(error):
+                raise DataError(
+                    f"LS209: --output: '{self._settings.data}' cannot be written: the disk is full or its quota used up; make "
+                    "room and run the same command again, or choose another --output.",
+                    code="LS209",
+                ) from None
+            raise
+
+    def _process(self, unit: Unit) -> Iterator[Any]:
         result = UnitResult(unit.index, splits={name: SplitCount() for name in SPLITS})
         statistics = FieldStatistics(self._tokenizer.total_vocab_size, self._tokenizer.fields.reserved)
         with contextlib.ExitStack() as stack:
