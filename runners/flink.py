@@ -33,11 +33,10 @@ WORKER_COMMAND = "linesmith-worker"
 WORKER_POOL = "localhost:50000"  # where Beam's containers listen when they are started with --worker_pool
 FLINK_VERSION = "1.19"  # of the job server that docs/flink.md assembles
 _KEEP_ENVIRONMENT_MILLIS = 10 * 60 * 1000  # without it every stage starts its workers, and imports TensorFlow, anew
-_RETRIES, _RETRY_DELAY_MILLIS = 3, 5000
 
 
 def complete(options: PipelineOptions) -> None:
-    """Fill in parallelism, worker processes, environment, threads and retries where the arguments leave them open.
+    """Fill in parallelism, worker processes, environment and threads where the arguments leave them open.
 
     Raises:
         ParameterError: no job server is named, the cluster does not answer or has another version, or it cannot start our
@@ -45,11 +44,11 @@ def complete(options: PipelineOptions) -> None:
     """
     from apache_beam.options.pipeline_options import FlinkRunnerOptions, PortableOptions, SetupOptions, StandardOptions
 
-    from runners.own_options import FlinkJobOptions, OwnOptions
+    from runners.own_options import OwnOptions
 
     options.view_as(StandardOptions).runner = "FlinkRunner"
     flink, portable = options.view_as(FlinkRunnerOptions), options.view_as(PortableOptions)
-    own, job = options.view_as(OwnOptions), options.view_as(FlinkJobOptions)
+    own = options.view_as(OwnOptions)
     if portable.job_endpoint is None and flink.flink_job_server_jar is None:
         raise ParameterError(
             "LS403: --runner FlinkRunner needs a job server: give --flink_job_server_jar JAR or --job_endpoint HOST:PORT. "
@@ -64,21 +63,24 @@ def complete(options: PipelineOptions) -> None:
     _complete_workers(portable, own, flink.parallelism, facts)
     if portable.environment_cache_millis == 0:
         portable.environment_cache_millis = _KEEP_ENVIRONMENT_MILLIS
-    if job.number_of_execution_retries is None:
-        job.number_of_execution_retries = _RETRIES
-    if job.execution_retry_delay is None:
-        job.execution_retry_delay = _RETRY_DELAY_MILLIS
     setup = options.view_as(SetupOptions)
     if portable.environment_type != "LOOPBACK":
         setup.beam_plugins = [*(setup.beam_plugins or []), *WORKER_PLUGINS]
     _log.info("flink: %s", describe(options))
+    if facts is not None and not facts.restarts:
+        # Beam hands its own options about retries to streaming jobs only.
+        _log.warning(
+            "the Flink cluster at %s starts no job again after a failure: a lost TaskManager will end this command; set "
+            "restart-strategy.type in its configuration",
+            flink.flink_master,
+        )
 
 
 def describe(options: PipelineOptions) -> str:
     """The resolved profile in one line."""
     from apache_beam.options.pipeline_options import FlinkRunnerOptions, PortableOptions
 
-    from runners.own_options import FlinkJobOptions, OwnOptions
+    from runners.own_options import OwnOptions
 
     flink, portable = options.view_as(FlinkRunnerOptions), options.view_as(PortableOptions)
     shown = {
@@ -89,7 +91,6 @@ def describe(options: PipelineOptions) -> str:
         "worker processes a TaskManager": portable.sdk_worker_parallelism,
         "threads a worker": options.view_as(OwnOptions).threads_per_worker or "as TensorFlow chooses",
         "workers kept for ms": portable.environment_cache_millis,
-        "retries": options.view_as(FlinkJobOptions).number_of_execution_retries,
     }
     return ", ".join(f"{name} {value}" for name, value in shown.items())
 

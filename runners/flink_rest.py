@@ -23,12 +23,14 @@ class ClusterFacts:
         version: of Flink.
         task_managers: how many are registered.
         slots: tasks that can run side by side.
+        restarts: a job is started again after a failure.
     """
 
     master: str
     version: str
     task_managers: int
     slots: int
+    restarts: bool = True
 
 
 def ask(master: str) -> ClusterFacts:
@@ -37,11 +39,20 @@ def ask(master: str) -> ClusterFacts:
     Raises:
         ParameterError: it does not answer, or is none.
     """
-    url = f"{master if '://' in master else f'http://{master}'}/overview"
+    url = master if "://" in master else f"http://{master}"
     try:
-        with urllib.request.urlopen(url, timeout=_SECONDS) as answer:
+        with urllib.request.urlopen(f"{url}/overview", timeout=_SECONDS) as answer:
             found = json.load(answer)
-        return ClusterFacts(master, str(found["flink-version"]), int(found["taskmanagers"]), int(found["slots-total"]))
+        with urllib.request.urlopen(f"{url}/jobmanager/config", timeout=_SECONDS) as answer:
+            settings = {one["key"]: one["value"] for one in json.load(answer)}
+        strategy = settings.get("restart-strategy.type", settings.get("restart-strategy", "none"))
+        return ClusterFacts(
+            master,
+            str(found["flink-version"]),
+            int(found["taskmanagers"]),
+            int(found["slots-total"]),
+            strategy.lower() not in ("none", "off", "disable"),
+        )
     except (OSError, ValueError, KeyError, TypeError, urllib.error.URLError) as error:
         raise ParameterError(
             f"LS403: --flink_master {master}: no Flink JobManager answers there ({type(error).__name__}). Give the host and "

@@ -41,19 +41,3 @@ class OwnOptions(PipelineOptions):
             default=False,
             help="every worker sees the paths of this machine, although they do not look mounted",
         )
-
-
-class FlinkJobOptions(PipelineOptions):
-    """Options of Beam's Flink runner in Java that its Python side does not declare."""
-
-    @classmethod
-    def _add_argparse_args(cls, parser: argparse.ArgumentParser) -> None:
-        parser.add_argument(
-            "--number_of_execution_retries",
-            type=int,
-            default=None,
-            help="how often Flink starts a job again after a failure such as a lost TaskManager",
-        )
-        parser.add_argument(
-            "--execution_retry_delay", type=int, default=None, help="milliseconds before Flink starts a job again"
-        )

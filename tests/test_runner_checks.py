@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import http.server
 import json
+import logging
 import threading
+from typing import ClassVar
 
 import pytest
 from apache_beam.options.pipeline_options import FlinkRunnerOptions, PortableOptions, SetupOptions
@@ -21,7 +23,6 @@ from runners import (
     worker_count,
 )
 from runners.flink_rest import ClusterFacts
-from runners.own_options import FlinkJobOptions
 from runners.paths import is_mounted
 from runners.versions import DRIVER_VERSIONS, differences, versions
 from transforms.failures import our_errors
@@ -52,7 +53,6 @@ def test_a_cluster_here_starts_worker_processes(cluster):
     assert json.loads(environment["env"][DRIVER_VERSIONS]) == versions()
     assert options.view_as(FlinkRunnerOptions).parallelism == 2
     assert int(portable.sdk_worker_parallelism) == 1
-    assert options.view_as(FlinkJobOptions).number_of_execution_retries > 0
     assert threads_per_worker(options) == max(1, (flink.os.cpu_count() or 1) // 2)
     assert "runners.worker_start" in options.view_as(SetupOptions).beam_plugins
 
@@ -86,20 +86,45 @@ def test_a_master_that_does_not_answer_is_named():
         pipeline_options([*_ENDPOINT, "--flink_master", "localhost:1"])
 
 
-def test_a_master_that_is_something_else_is_named():
-    class Other(http.server.BaseHTTPRequestHandler):
-        def do_GET(self):
-            self.send_response(200)
-            self.end_headers()
-            self.wfile.write(b"[]")
+class Answers(http.server.BaseHTTPRequestHandler):
+    """A REST service that says what `answers` has for a path, and an empty list to all else."""
 
-        def log_message(self, *_):
-            pass
+    answers: ClassVar[dict[str, object]] = {}
 
-    with http.server.HTTPServer(("localhost", 0), Other) as server:
-        threading.Thread(target=server.handle_request, daemon=True).start()
-        with pytest.raises(ParameterError, match="no Flink JobManager answers"):
-            pipeline_options([*_ENDPOINT, "--flink_master", f"localhost:{server.server_port}"])
+    def do_GET(self):
+        self.send_response(200)
+        self.end_headers()
+        self.wfile.write(json.dumps(self.answers.get(self.path, [])).encode())
+
+    def log_message(self, *_):
+        pass
+
+
+@pytest.fixture
+def service(monkeypatch):
+    monkeypatch.setattr(Answers, "answers", {})
+    with http.server.ThreadingHTTPServer(("localhost", 0), Answers) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"localhost:{server.server_port}"
+        server.shutdown()
+
+
+def test_a_master_that_is_something_else_is_named(service):
+    with pytest.raises(ParameterError, match="no Flink JobManager answers"):
+        pipeline_options([*_ENDPOINT, "--flink_master", service])
+
+
+@pytest.mark.parametrize(("strategy", "restarts"), [(None, False), ("none", False), ("fixed-delay", True)])
+def test_a_cluster_that_starts_no_job_again_is_told(service, caplog, strategy, restarts):
+    settings = [] if strategy is None else [{"key": "restart-strategy.type", "value": strategy}]
+    Answers.answers |= {
+        "/overview": {"flink-version": "1.19.1", "taskmanagers": 2, "slots-total": 4},
+        "/jobmanager/config": settings,
+    }
+    with caplog.at_level(logging.INFO, "linesmith"):
+        pipeline_options([*_ENDPOINT, "--flink_master", service, "--environment_type", "EXTERNAL"])
+    assert ("restart-strategy" in caplog.text) != restarts
+    assert "parallelism 2" in caplog.text
 
 
 def test_paths_of_this_machine_are_refused_where_workers_are_elsewhere(cluster, tmp_path):
