@@ -98,7 +98,10 @@ class OneField:
     def _add_numbers(self, values: pa.Array) -> None:
         if not len(values):
             return
-        numbers = np.array(values.to_pylist(), dtype=np.float64)
+        try:
+            numbers = values.cast(pa.float64()).to_numpy(zero_copy_only=False)
+        except pa.ArrowInvalid:  # a leading plus, or more than a float can hold
+            numbers = np.array(values.to_pylist(), dtype=np.float64)
         finite = numbers[np.isfinite(numbers)]
         if finite.size:
             self.least, self.most = min(self.least, float(finite.min())), max(self.most, float(finite.max()))

@@ -7,7 +7,10 @@ from dataclasses import dataclass
 
 from model.input_files import InputFile
 
-_LEAST_BYTES, _MOST_BYTES = 1 << 20, 16 << 20
+_LEAST_BYTES, _MOST_BYTES = (
+    4 << 20,
+    16 << 20,
+)  # below, opening and verifying a unit's shards costs more than balance gains
 _PIECES = 64  # enough that workers end at about the same time
 _MOST_UNITS = 50_000  # each writes up to three shards: more files than this are slow to list everywhere
 
@@ -17,7 +20,7 @@ def bytes_a_unit(total: int) -> int:
 
     Example:
         >>> [bytes_a_unit(n) >> 20 for n in (1 << 20, 1 << 28, 1 << 40, 1 << 46)]
-        [1, 4, 20, 1342]
+        [4, 4, 20, 1342]
     """
     return max(min(max(total // _PIECES, _LEAST_BYTES), _MOST_BYTES), total // _MOST_UNITS)
 
