@@ -8,6 +8,7 @@ import logging
 import threading
 from typing import ClassVar
 
+import grpc
 import pytest
 from apache_beam.options.pipeline_options import FlinkRunnerOptions, PortableOptions, SetupOptions
 
@@ -199,3 +200,11 @@ def test_a_worker_with_other_versions_is_known_by_how_it_ends(monkeypatch):
         raise RuntimeError(said)
     with pytest.raises(RuntimeError), our_errors():
         raise RuntimeError(said.replace("code 64", "code 640"))
+
+
+def test_a_job_server_that_goes_away_is_told():
+    """A real broken call: nobody listens there."""
+    with grpc.insecure_channel("localhost:1") as channel:
+        call = channel.unary_unary("/none/Call")
+        with pytest.raises(ParameterError, match="LS407"), our_errors():
+            call(b"", timeout=20)

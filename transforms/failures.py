@@ -20,13 +20,18 @@ def our_errors() -> Iterator[None]:
 
     Raises:
         DataError: as raised by the worker.
-        ParameterError: a worker refused to begin, since what is installed there differs from here.
+        ParameterError: a worker refused to begin, since what is installed there differs from here; or the job server is gone.
 
     Every other failure passes unchanged.
     """
     try:
         yield
     except Exception as error:
+        if _is_gone(error):
+            raise ParameterError(
+                "LS407: the cluster's job server stopped answering while the job ran. See that the cluster is up, and run the "
+                "same command again: nothing unfinished was put in place."
+            ) from None
         if _OTHER_VERSIONS.search(str(error)):
             raise ParameterError(
                 "LS404: a worker of the cluster has other versions of Python, Beam, TensorFlow, numpy or Linesmith than this "
@@ -36,3 +41,9 @@ def our_errors() -> Iterator[None]:
         if meant is None or (isinstance(error, LinesmithError) and meant[1] == str(error)):
             raise
         raise DataError(meant[1], code=meant[2]) from None
+
+
+def _is_gone(error: BaseException) -> bool:
+    """Whether the connection to a job server broke. Only runners that have one raise errors of gRPC."""
+    code = getattr(error, "code", None)
+    return type(error).__module__.startswith("grpc") and callable(code) and code().name in ("UNAVAILABLE", "CANCELLED")
