@@ -24,6 +24,7 @@ from model.lstm import over_all_steps, project, transposed
 Tensor = Any
 
 CACHED = 1_600  # tokens whose norms are taken at a time: δ of a layer of 256 units is then 6.5 MB
+FEW = 128  # tokens of a vocabulary up to which a product with one-hot vectors is the faster sum by token
 MARGIN = 1e-3  # clipped to (1 - MARGIN) of the norm that is claimed: rounding of norm and sum stays below it
 
 
@@ -173,16 +174,14 @@ def _summed(variables: Sequence[Tensor], tokens: Tensor, operands: _Operands, fa
     # The factor of each record at each of its steps: as a row, it sums δ over both in one product.
     row = tf.reshape(tf.ones_like(tokens, table.dtype) * factors, [1, -1])
     if looks_up(table):
-        ids = tf.one_hot(tokens, table.shape[0], dtype=table.dtype)
-        sums = over_all_steps(ids * factors[None, :, None], deltas[0])  # of δ by token id, [vocab, 4 units]
+        sums = _by_token(tokens, deltas[0], factors, table.shape[0])
         # A row that is not finite belongs to broken records alone, whose δ is zero here; and 0 · NaN is not 0.
         whole = tf.where(tf.math.is_finite(table), table, tf.zeros_like(table))
         gradients = [tf.matmul(sums, kernel, transpose_b=True), tf.matmul(whole, sums, transpose_a=True)]
     else:
-        dx = project(deltas[0], transposed(kernel), tf.zeros([], table.dtype)) * factors[None, :, None]
-        flat = tf.reshape(dx, [-1, table.shape[1]])
+        dx = project(deltas[0], transposed(kernel), tf.zeros([], table.dtype))
         gradients = [
-            tf.math.unsorted_segment_sum(flat, tf.reshape(tokens, [-1]), table.shape[0]),
+            _by_token(tokens, dx, factors, table.shape[0]),
             over_all_steps(scaled(operands.inputs[0]), deltas[0]),
         ]
     for number, (hs, delta) in enumerate(zip(operands.hidden, deltas, strict=False)):
@@ -191,6 +190,14 @@ def _summed(variables: Sequence[Tensor], tokens: Tensor, operands: _Operands, fa
         # The state before the first step is zero, so that step adds nothing to the recurrent weights' gradient.
         gradients += [over_all_steps(scaled(hs)[:-1], delta[1:]), _weighted_sum(row, delta)]
     return [*gradients, over_all_steps(scaled(operands.inputs[-1]), deltas[-1]), _weighted_sum(row, deltas[-1])]
+
+
+def _by_token(tokens: Tensor, x: Tensor, factors: Tensor, vocab_size: int) -> Tensor:
+    """Sums over records and steps, by token id, of f·x, [vocab, k]."""
+    scale = factors[None, :, None]
+    if vocab_size <= FEW:
+        return over_all_steps(tf.one_hot(tokens, vocab_size, dtype=x.dtype) * scale, x)
+    return tf.math.unsorted_segment_sum(tf.reshape(x * scale, [-1, x.shape[2]]), tf.reshape(tokens, [-1]), vocab_size)
 
 
 def _weighted_sum(row: Tensor, delta: Tensor) -> Tensor:
