@@ -20,13 +20,12 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Protocol
 
-from model.config import TensorFlowConfig
 from model.errors import GenerationError
 from model.ledger import Ledger, Outcome, UnitSettings
-from model.sampling import DrawSettings, Sample, Sampler, SampleRequest, SamplerOptions
-from model.schema_fields import schema_text
+from model.sampling_types import DrawSettings, Sample, SampleRequest
 from model.thinning import LEFT_OUT, survives
 from model.validation import Verdict
+from model.work_units import UnitResult, WorkUnit
 
 # With fewer requests than this waiting, rows of the sampler are about to stand idle.
 _LOW_WATER = 256
@@ -40,74 +39,6 @@ class SampleSource(Protocol):
     """What generation needs of `model.sampling.Sampler`."""
 
     def stream(self, requests: deque[SampleRequest], settings: DrawSettings) -> Iterator[Sample]: ...
-
-
-@dataclass(frozen=True)
-class StartString:
-    """How a record begins: text, and its ids without the leading `<n>`."""
-
-    text: str = ""
-    ids: tuple[int, ...] = ()
-
-
-@dataclass(frozen=True)
-class WorkUnit:
-    """Indices `start` … `end` − 1 of a run, small enough for one worker and one shard.
-
-    Attributes:
-        number: position of the unit in the run.
-        start, end: its range of indices.
-        starts: nothing (records begin freely), one start string for all, or exactly one for each index.
-    """
-
-    number: int
-    start: int
-    end: int
-    starts: tuple[StartString, ...] = ()
-
-    def start_of(self, index: int) -> StartString:
-        """The start string of an index."""
-        if not self.starts:
-            return StartString()
-        return self.starts[0] if len(self.starts) == 1 else self.starts[index - self.start]
-
-
-@dataclass(frozen=True)
-class UnitResult:
-    """What became of a unit.
-
-    Attributes:
-        unit: the unit.
-        valid: the records, by index.
-        invalid: the first `keep_invalid` invalid outcomes, by (index, attempt).
-        missing: the indices without a record.
-        reasons: all invalid outcomes, by reason.
-        stopped: None, 'rate' (hopeless) or 'max_invalid' (the ceiling was crossed).
-        seconds: wall time; the only part that is not reproducible.
-        survival: sum of ∏ Zₜ over the attempts that gave a record, thinned ones included.
-    """
-
-    unit: WorkUnit
-    valid: list[Outcome]
-    invalid: list[Outcome]
-    missing: list[int]
-    reasons: Counter[str]
-    stopped: str | None
-    seconds: float
-    survival: float = 0.0
-
-    @property
-    def invalid_count(self) -> int:
-        return sum(self.reasons.values())
-
-    @property
-    def attempts(self) -> int:
-        return len(self.valid) + self.invalid_count
-
-    @property
-    def characters(self) -> int:
-        """Characters of the valid records."""
-        return sum(len(outcome.text) for outcome in self.valid)
 
 
 def generate_unit(
@@ -303,67 +234,3 @@ class _Requests:
 
     def _request(self, index: int, attempt: int) -> SampleRequest:
         return SampleRequest(index, attempt, self._unit.start_of(index).ids)
-
-
-def unit_settings(config: TensorFlowConfig, max_invalid: int | None, keep_invalid: int | None = 10_000) -> UnitSettings:
-    """The rules about attempts in a configuration; where a run's own limits apply, they are given."""
-    return UnitSettings(
-        seed=config.seed,
-        temperature=config.gen_temp,
-        gen_chars=config.gen_chars,
-        max_attempts=config.max_attempts,
-        min_valid_rate=config.min_valid_rate,
-        max_invalid=max_invalid,
-        keep_invalid=keep_invalid,
-        top_k=config.gen_top_k,
-        top_p=config.gen_top_p,
-        exact=config.exact_distribution,
-    )
-
-
-def sampler_options(config: TensorFlowConfig, field_count: int | None = None) -> SamplerOptions:
-    """How the sampler of a configuration is set up; files are read here, so that workers need none.
-
-    Args:
-        config: the settings.
-        field_count: number of fields of every record, where the configuration and not the model knows it.
-
-    Raises:
-        ParameterError: the schema file cannot be read.
-    """
-    schema = None if config.schema_file is None else schema_text(config.schema_file)
-    return SamplerOptions(config.matmul_precision, config.field_aware, schema, field_count)
-
-
-def open_sampler(
-    run_dir: str,
-    checkpoint: str | None = None,
-    options: SamplerOptions | None = None,
-    threads: int | None = None,
-) -> SampleSource:
-    """Load the model of a run directory; imports TensorFlow.
-
-    Raises:
-        DataError, ParameterError: as `Sampler`.
-    """
-    return Sampler(run_dir, checkpoint=checkpoint, threads=threads, options=options)
-
-
-def plan_units(
-    count: int, unit_size: int, starts: tuple[StartString, ...] = (), paired: bool = False
-) -> list[WorkUnit]:
-    """Cut a run of `count` records into units; with `paired`, `starts` holds one start string for each index.
-
-    Example:
-        >>> [(unit.start, unit.end) for unit in plan_units(5, 2)]
-        [(0, 2), (2, 4), (4, 5)]
-    """
-    return [
-        WorkUnit(
-            number,
-            start,
-            min(start + unit_size, count),
-            starts[start : start + unit_size] if paired else starts,
-        )
-        for number, start in enumerate(range(0, count, unit_size))
-    ]

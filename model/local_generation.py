@@ -14,7 +14,7 @@ from model.config import TensorFlowConfig
 from model.config_io import config_from_model_dir
 from model.errors import ParameterError, ShortfallError, TooManyInvalidError
 from model.gen_text import GenText
-from model.generation import StartString, UnitResult, WorkUnit, open_sampler, plan_units, sampler_options, unit_settings
+from model.generation_setup import open_sampler, sampler_options, unit_settings
 from model.ledger import Outcome
 from model.local_pool import Engine, run_units, worker_count
 from model.run_dir import run_directory
@@ -24,6 +24,7 @@ from model.tokenizers.base import Tokenizer
 from model.trained_model import read_model_info
 from model.validation import Validator
 from model.validators import ValidatorSource, validator_source
+from model.work_units import StartString, UnitResult, WorkUnit, plan_units
 
 # Records in a unit: small, so that the first ones come soon and workers share even a short run. Fixed, so that an abort by
 # rate falls on the same record for any parallelism.

@@ -14,10 +14,11 @@ from collections.abc import Callable, Generator, Iterable, Iterator
 from dataclasses import dataclass
 
 from model.errors import GenerationError, ParameterError
-from model.generation import SampleSource, UnitResult, WorkUnit, generate_units
+from model.generation import SampleSource, generate_units
 from model.ledger import UnitSettings
 from model.validation import Judge, Validator
 from model.validators import ValidatorSource
+from model.work_units import UnitResult, WorkUnit
 
 _LARGEST_GROUP = 32  # units that a worker takes at once
 

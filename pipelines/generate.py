@@ -22,7 +22,8 @@ from model.checks import CheckSource
 from model.config import TensorFlowConfig
 from model.config_io import config_from_model_dir
 from model.errors import DataError
-from model.generation import SampleSource, UnitResult, WorkUnit, open_sampler, sampler_options, unit_settings
+from model.generation import SampleSource
+from model.generation_setup import open_sampler, sampler_options, unit_settings
 from model.iceberg import TableTarget, check_table, table_target
 from model.ledger import UnitSettings
 from model.run_dir import RunDirectory, locked, refuse_complete, run_directory
@@ -30,6 +31,7 @@ from model.spool import Shard, Spool
 from model.trained_model import ModelInfo, load_weights, read_model_info
 from model.validation import Judge
 from model.validator_host import close_hosts
+from model.work_units import UnitResult, WorkUnit
 from model.writers import parquet_schema
 from pipelines.generated import Outcome, publish, settle
 from pipelines.generation_display import GenerationProgress

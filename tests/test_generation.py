@@ -9,10 +9,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from model.errors import GenerationError
-from model.generation import StartString, UnitResult, WorkUnit, generate_unit, generate_units, plan_units
+from model.generation import generate_unit, generate_units
 from model.ledger import UnitSettings
 from model.sampling import Sample, SampleRequest
 from model.validation import Judge
+from model.work_units import StartString, UnitResult, WorkUnit, plan_units
 from tests.generation_fakes import FakeSampler, three_fields, uniform
 
 JUDGE = Judge(field_count=3, delimiter=",")

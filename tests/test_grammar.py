@@ -13,7 +13,7 @@ import pytest
 
 from model.errors import ParameterError
 from model.gen_text import split_fields
-from model.generation import WorkUnit, generate_unit
+from model.generation import generate_unit
 from model.grammar import TokenAutomaton, compile_automaton, token_automaton
 from model.ledger import UnitSettings
 from model.machines import field_text, well_formed
@@ -26,6 +26,7 @@ from model.tokenizers.characters import CharTokenizer
 from model.tokenizers.fields import FieldFormat
 from model.trained_model import read_model_info, write_model_info
 from model.validation import Judge
+from model.work_units import WorkUnit
 from tests.tiny_model import tiny_run
 
 
