@@ -5,8 +5,8 @@ from __future__ import annotations
 from model.config import TensorFlowConfig
 from model.generation import SampleSource
 from model.ledger import UnitSettings
+from model.record_schema import schema_text
 from model.sampling import Sampler, SamplerOptions
-from model.schema_fields import schema_text
 
 
 def unit_settings(config: TensorFlowConfig, max_invalid: int | None, keep_invalid: int | None = 10_000) -> UnitSettings:
