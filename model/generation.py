@@ -16,7 +16,7 @@ from __future__ import annotations
 import time
 from bisect import bisect_right, insort
 from collections import Counter, deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -24,7 +24,7 @@ from model.errors import GenerationError
 from model.ledger import Ledger, Outcome, UnitSettings
 from model.sampling_types import DrawSettings, Sample, SampleRequest
 from model.thinning import LEFT_OUT, survives
-from model.validation import Verdict
+from model.validation import Judge, Verdict
 from model.work_units import UnitResult, WorkUnit
 
 # With fewer requests than this waiting, rows of the sampler are about to stand idle.
@@ -32,20 +32,22 @@ _LOW_WATER = 256
 # Units are opened until so many requests wait, twice the largest block, but never with more indices than that at work.
 _ENOUGH = 8192
 _MOST_INDICES = 1 << 16
-_PROGRESS_EVERY = 512  # attempts
+_PROGRESS_EVERY = 1.0  # seconds
 
 
 class SampleSource(Protocol):
     """What generation needs of `model.sampling.Sampler`."""
 
-    def stream(self, requests: deque[SampleRequest], settings: DrawSettings) -> Iterator[Sample]: ...
+    def batches(self, requests: deque[SampleRequest], settings: DrawSettings) -> Iterator[list[Sample]]:
+        """Samples as they finish, some at a time, until the queue, to which the consumer may append, is empty."""
+        ...
 
 
 def generate_unit(
     sampler: SampleSource,
     unit: WorkUnit,
     settings: UnitSettings,
-    judge: Callable[[Sample], Verdict],
+    judge: Judge,
     clock: Callable[[], float] = time.perf_counter,
 ) -> UnitResult:
     """`generate_units` for a single unit."""
@@ -56,7 +58,7 @@ def generate_units(
     sampler: SampleSource,
     units: Iterable[WorkUnit],
     settings: UnitSettings,
-    judge: Callable[[Sample], Verdict],
+    judge: Judge,
     clock: Callable[[], float] = time.perf_counter,
     progress: Callable[[int, int], None] | None = None,
 ) -> Iterator[UnitResult]:
@@ -72,34 +74,35 @@ def generate_units(
         settings: what decides about attempts.
         judge: decides about samples.
         clock: for tests. A unit's seconds are those since the former result.
-        progress: told now and then how many records and attempts there have been so far.
+        progress: told about once a second how many records and attempts there have been so far.
 
     Raises:
         GenerationError: the sampler left requests unanswered.
     """
     desk = _Desk(iter(units), settings)
-    began = clock()
-    stream: Iterator[Sample] = iter(())
+    began = told = clock()
+    batches: Iterator[list[Sample]] = iter(())
     try:
         desk.open_units()
-        stream = sampler.stream(desk.queue, settings.draw)
+        batches = sampler.batches(desk.queue, settings.draw)
         while True:
             for done in desk.closed():
                 yield _result(done, clock() - began)
                 began = clock()
             if not desk.open:
                 return
-            sample = next(stream, None)
-            if sample is None:
+            batch = next(batches, None)
+            if batch is None:
                 unsettled = min(desk.open.values(), key=lambda one: one.unit.start).unit
                 raise GenerationError(
                     f"The sampler ended before records {unsettled.start} to {unsettled.end - 1} were settled."
                 )
-            desk.take(sample, judge)
-            if progress is not None and desk.attempts % _PROGRESS_EVERY == 0:
+            desk.take(batch, judge)
+            if progress is not None and clock() - told >= _PROGRESS_EVERY:
                 progress(desk.records, desk.attempts)
+                told = clock()
     finally:
-        close = getattr(stream, "close", None)
+        close = getattr(batches, "close", None)
         if close is not None:
             close()
 
@@ -140,14 +143,23 @@ class _Desk:
             self.open[unit.start] = one
             insort(self._starts, unit.start)
 
-    def take(self, sample: Sample, judge: Callable[[Sample], Verdict]) -> None:
-        """Judge a sample and enter it in the books of its unit."""
-        asked = sample.request
-        at = bisect_right(self._starts, asked.index) - 1
+    def take(self, samples: Sequence[Sample], judge: Judge) -> None:
+        """Judge samples, all at once, and enter them in the books of their units."""
+        wanted = [sample for sample in samples if self._unit_of(sample) is not None]
+        for sample, verdict in zip(wanted, judge.many(wanted), strict=True):
+            self._enter(sample, verdict)
+
+    def _unit_of(self, sample: Sample) -> _Open | None:
+        """The open unit that a sample is for; None where it was sampled ahead for one that has been settled meanwhile."""
+        index = sample.request.index
+        at = bisect_right(self._starts, index) - 1
         one = self.open.get(self._starts[at]) if at >= 0 else None
-        if one is None or asked.index >= one.unit.end:
-            return  # sampled ahead for a unit that has been settled meanwhile
-        verdict = judge(sample)
+        return None if one is None or index >= one.unit.end else one
+
+    def _enter(self, sample: Sample, verdict: Verdict) -> None:
+        asked, one = sample.request, self._unit_of(sample)
+        if one is None:
+            return
         self.attempts += 1
         self.records += verdict.reason is None
         if self._settings.exact and verdict.reason is None and not survives(sample, self._settings.seed):
