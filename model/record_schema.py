@@ -20,6 +20,7 @@ from typing import Any
 from model.avro import avro_name, avro_record
 from model.column_types import STRING, ColumnType
 from model.errors import ParameterError
+from model.regex import parse
 
 SCHEMA_FILE = "record.avsc"
 OPTION = "--schema-file (schema_file)"
@@ -128,8 +129,11 @@ def parse_schema(text: str, source: str = OPTION) -> RecordSchema:
 
 def _limits_of(field: dict[str, Any], kind: ColumnType) -> Limits:
     pattern, least, most = field.get("pattern"), field.get("minimum"), field.get("maximum")
-    if pattern is not None and not isinstance(pattern, str):
-        raise ValueError("has a pattern that is no text")
+    if pattern is not None:
+        try:
+            parse(pattern)
+        except (ValueError, TypeError) as error:
+            raise ValueError(f"has a pattern that cannot be used: {error}") from None
     for bound in (least, most):
         if bound is not None and (isinstance(bound, bool) or not isinstance(bound, int | float)):
             raise ValueError("has a minimum or maximum that is no number")

@@ -125,7 +125,7 @@ def packed_source(function: Validator) -> ValidatorSource:
             f"it cannot be sent to a process of its own ({type(error).__name__})",
             "Take out what does not pickle, such as an open file, or leave validator_timeout out.",
         ) from None
-    return ValidatorSource(name, getattr(function, "__module__", ""), name, packed=packed)
+    return ValidatorSource(name, getattr(function, "__module__", None) or "", name, packed=packed)
 
 
 def _unpack(spec: ValidatorSource) -> Validator:

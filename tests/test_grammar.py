@@ -159,7 +159,7 @@ B = {"name": "b", "type": "int"}
         ([], "does not describe a record"),
         ([{"name": "a", "type": "int"}], "it has 1 fields, but the model's records have 2"),
         ([{"name": "a", "type": {"type": "map", "values": "int"}}, B], "field 'a' is of a type that is not supported"),
-        ([{"name": "a", "type": "string", "pattern": "^a"}, B], "field 'a': the pat"),
+        ([{"name": "a", "type": "string", "pattern": "^a"}, B], "field 'a' has a pattern that cannot be used: the pat"),
         ([{"name": "a", "type": "int", "minimum": 3, "maximum": 2}, B], "field 'a' has a minimum of 3 above"),
         ([{"name": "a", "type": "int", "minimum": "3"}, B], "a minimum or maximum that is no number"),
         ([{"name": "a", "type": "string", "maximum": 3}, B], "a minimum or maximum, but is of type string"),
