@@ -130,9 +130,11 @@ def parse_schema(text: str, source: str = OPTION) -> RecordSchema:
 def _limits_of(field: dict[str, Any], kind: ColumnType) -> Limits:
     pattern, least, most = field.get("pattern"), field.get("minimum"), field.get("maximum")
     if pattern is not None:
+        if not isinstance(pattern, str):
+            raise ValueError("has a pattern that is no text")
         try:
             parse(pattern)
-        except (ValueError, TypeError) as error:
+        except ValueError as error:
             raise ValueError(f"has a pattern that cannot be used: {error}") from None
     for bound in (least, most):
         if bound is not None and (isinstance(bound, bool) or not isinstance(bound, int | float)):
