@@ -4,7 +4,7 @@ VENV := .venv
 PY := $(VENV)/bin/python
 STAMP := $(VENV)/.installed
 
-.PHONY: setup demo test lint types unit test-fast test-slow test-wheel test-kill bench-memory bench-train bench-generate lock clean
+.PHONY: setup demo test lint types unit test-fast test-slow test-wheel test-kill test-generate bench-memory bench-train bench-generate bench-seeds lock clean
 
 setup: $(STAMP)
 
@@ -42,6 +42,9 @@ test-wheel: setup ## The bare wheel, in a clean environment outside the checkout
 test-kill: setup ## Ten kill -9 of a plain and of a private training; about ten minutes.
 	$(PY) tests/kill_and_resume.py
 
+test-generate: setup ## The same bytes for other workers, blocks, threads and after a kill -9; about five minutes.
+	$(PY) -m tests.same_bytes
+
 bench-memory: setup ## Anonymous memory of training from 10^5 to 10^7 records; about ten minutes.
 	$(PY) benchmarks/memory.py
 
@@ -50,6 +53,9 @@ bench-train: setup ## Training beside stock Keras, the published peers and the m
 
 bench-generate: setup ## Generation beside the naive loop, the peers and the matmul rate; up to 40 minutes.
 	$(PY) -m benchmarks.generate
+
+bench-seeds: setup ## A hundred thousand and a million start strings: time, memory, pairing; about ten minutes.
+	$(PY) -m benchmarks.seeds
 
 lock: setup ## Resolve again. Hashes, no addresses.
 	$(VENV)/bin/uv pip compile --python 3.11 --no-header --no-annotate --generate-hashes --quiet \

@@ -31,8 +31,8 @@ import fastavro
 from model import errors
 from model.cpu import environment
 from model.files import atomic_path, read_json, sha256_file, write_bytes, write_json
-from model.generation import UnitResult
 from model.record_layout import Record, RecordLayout
+from model.work_units import UnitResult
 from model.writers import shard_name, write_avro, write_invalid, write_shard
 
 ICEBERG = "iceberg"

@@ -22,18 +22,20 @@ from model.checks import CheckSource
 from model.config import TensorFlowConfig
 from model.config_io import config_from_model_dir
 from model.errors import DataError
-from model.generation import SampleSource, UnitResult, WorkUnit, open_sampler, sampler_options, unit_settings
+from model.generation import SampleSource
+from model.generation_setup import open_sampler, sampler_options, unit_settings
 from model.iceberg import TableTarget, check_table, table_target
 from model.ledger import UnitSettings
+from model.output_plan import plan_output
 from model.run_dir import RunDirectory, locked, refuse_complete, run_directory
 from model.spool import Shard, Spool
 from model.trained_model import ModelInfo, load_weights, read_model_info
 from model.validation import Judge
 from model.validator_host import close_hosts
+from model.work_units import UnitResult, WorkUnit
 from model.writers import parquet_schema
 from pipelines.generated import Outcome, publish, settle
 from pipelines.generation_display import GenerationProgress
-from pipelines.output_plan import plan_output
 from pipelines.report import StageReport, measured
 from pipelines.seeding import is_paired, plan_seeds
 
@@ -131,7 +133,7 @@ def plan_generation(config: TensorFlowConfig, options: PipelineOptions) -> Gener
     model = _model(run, config.checkpoint)
     trained = config_from_model_dir(run.root)
     refuse_complete(run.synthetic, "set of synthetic records", config.overwrite)
-    output = plan_output(config, run, model, trained, is_paired(config))
+    output = plan_output(config, run, model, trained, is_paired(config), lambda: run.temporary)
     layout = output.layout
     table = None
     if config.iceberg_table is not None:

@@ -12,10 +12,11 @@ from apache_beam.metrics import Metrics
 from apache_beam.ml.inference.base import ModelHandler, RunInference
 
 from model.errors import LinesmithError
-from model.generation import SampleSource, WorkUnit, generate_units
+from model.generation import SampleSource, generate_units
 from model.ledger import UnitSettings
 from model.spool import Spool, UnitSummary
 from model.validation import Judge, Loadable
+from model.work_units import WorkUnit
 
 METRICS_NAMESPACE = "linesmith.generate"
 # Units that a worker generates side by side: enough that few rows stand idle where one unit ends and none begins.
