@@ -34,6 +34,7 @@ from model.writers import parquet_schema
 from pipelines.generated import Outcome, publish, settle
 from pipelines.generation_display import GenerationProgress
 from pipelines.output_plan import plan_output
+from pipelines.remote_run import in_buckets_too
 from pipelines.report import StageReport, measured
 from pipelines.seeding import is_paired, plan_seeds
 
@@ -76,6 +77,7 @@ class GenerationPlan:
         return self.units[-1].end
 
 
+@in_buckets_too("generate")
 def generate(config: TensorFlowConfig, beam_args: Sequence[str] = ()) -> StageReport:
     """Generate records with the model in `config.checkpoint_dir`.
 

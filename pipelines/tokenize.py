@@ -27,6 +27,7 @@ from model.privacy_checks import key_field_number
 from model.records import SPLITS, RecordFormat, Splitter
 from model.run_dir import RunDirectory, locked, refuse_complete, run_directory, workspace
 from pipelines.fitting import fit
+from pipelines.remote_run import in_buckets_too
 from pipelines.report import StageReport, measured
 
 if TYPE_CHECKING:
@@ -41,6 +42,7 @@ _log = logging.getLogger("linesmith")
 STATISTICS = "statistics.json"
 
 
+@in_buckets_too("tokenize")
 def tokenize(config: TensorFlowConfig, beam_args: Sequence[str] = ()) -> StageReport:
     """Read the input, fit a tokenizer, and write training data, rejects and statistics to the run directory.
 
