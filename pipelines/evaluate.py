@@ -25,6 +25,7 @@ from pipelines.evaluation_context import not_covered, run_context
 from pipelines.evaluation_sets import Reading, Sets, find_sets, run_sets
 from pipelines.remote_run import in_buckets_too, local_run, reported, use_options
 from pipelines.report import StageReport, measured
+from pipelines.sharing import refuse_distant
 from transforms.storage import is_remote
 
 if TYPE_CHECKING:
@@ -155,6 +156,7 @@ def _evaluate(
     from runners import pipeline_options, runner_name
 
     options = pipeline_options(beam_args)
+    refuse_distant(options, {"--output: its folder for counts": scratch})
     shutil.rmtree(scratch, ignore_errors=True)
     new = scratch / "report"
     new.mkdir(parents=True)

@@ -37,6 +37,7 @@ from pipelines.output_plan import plan_output
 from pipelines.remote_run import in_buckets_too
 from pipelines.report import StageReport, measured
 from pipelines.seeding import is_paired, plan_seeds
+from pipelines.sharing import refuse_distant, shards_spool, units_spool
 
 if TYPE_CHECKING:
     from apache_beam.options.pipeline_options import PipelineOptions
@@ -105,6 +106,7 @@ def generate_locked(config: TensorFlowConfig, beam_args: Sequence[str] = ()) -> 
     preflight.check(config, "generate")
     with measured("generate") as report:
         options = pipeline_options(beam_args)
+        _refuse_distant(config, options)
         plan = plan_generation(config, options)
         sampler = functools.partial(
             open_sampler,
@@ -202,8 +204,9 @@ def _assembled(plan: GenerationPlan, outcome: Outcome, options: PipelineOptions)
 
     plans = plan_shards([(unit.number, unit.records) for unit in outcome.units], plan.spool.num_shards or 1)
     results = Path(plan.spool.directory) / "shards.json"
-    with beam.Pipeline(options=options) as pipeline:
-        _ = pipeline | "Shards" >> beam.Create(plans, reshuffle=False) | AssembleShards(plan.spool, results)
+    with shards_spool(plan.spool, options) as spool, beam.Pipeline(options=options) as pipeline:
+        place = f"{spool.directory}/{results.name}"
+        _ = pipeline | "Shards" >> beam.Create(plans, reshuffle=False) | AssembleShards(spool, place)
     failure = plan.spool.failure()
     if failure is not None:
         raise failure
@@ -222,15 +225,29 @@ def _run_units(
 
     from transforms.generate_records import GenerateRecords, RecordGenerator
 
-    generator = RecordGenerator(sampler, settings, plan.judge, plan.validator, plan.spool)
     with (
         GenerationProgress(plan.spool.progress, sum(unit.end - unit.start for unit in units)),
+        units_spool(plan.spool, options, str(plan.run.root), sampler) as (spool, opener),
         beam.Pipeline(options=options) as pipeline,
     ):
+        generator = RecordGenerator(opener, settings, plan.judge, plan.validator, spool)
         _ = pipeline | "Units" >> beam.Create(list(units)) | "Records" >> GenerateRecords(generator)
     failure = plan.spool.failure()
     if failure is not None:
         raise failure
+
+
+def _refuse_distant(config: TensorFlowConfig, options: PipelineOptions) -> None:
+    """What workers on other machines cannot have: start strings a record, and checks that read files."""
+    starts = "the store of start strings" if is_paired(config) else None
+    validator = config.line_validator
+    refuse_distant(
+        options,
+        {
+            "--start-strings-file: the store made of it": starts,
+            "--line-validator": validator if isinstance(validator, str) and validator.endswith(".py") else None,
+        },
+    )
 
 
 def _model(run: RunDirectory, checkpoint: str | None) -> ModelInfo:

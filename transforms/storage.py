@@ -1,4 +1,4 @@
-"""Object stores by way of Beam's file systems: list, copy in, copy out, delete; and what goes wrong there, in words.
+"""Object stores by way of Beam's clients of them: list, copy in, copy out, delete; and what goes wrong there, in words.
 
 Every copy is streamed, so that memory does not grow with an object. What a store fails to do for a moment is tried again
 for some minutes; what it refuses is told at once. An object appears whole or not at all, since that is how stores write.
@@ -119,11 +119,8 @@ def check_reachable(address: str) -> None:
 def _endpoint(address: str) -> urllib.parse.SplitResult | None:
     """Where a store's library would connect to."""
     if address.lower().startswith("s3://"):
-        from apache_beam.io.aws.s3io import S3IO
-        from apache_beam.io.filesystems import FileSystems
-        from apache_beam.options.pipeline_options import PipelineOptions
-
-        client = S3IO(options=FileSystems._pipeline_options or PipelineOptions([])).client.client
+        with _client(address) as beams:
+            client = beams.client.client
         return urllib.parse.urlsplit(str(client.meta.endpoint_url))
     given = os.environ.get("STORAGE_EMULATOR_HOST", "https://storage.googleapis.com")
     return urllib.parse.urlsplit(given if "://" in given else f"http://{given}")
@@ -148,13 +145,12 @@ def list_below(root: str) -> dict[str, Stored]:
     base = join(root) + "/"
 
     def listing() -> dict[str, Stored]:
-        from apache_beam.io.filesystems import FileSystems
-
         found = {}
-        for item in FileSystems.match([base + "**"])[0].metadata_list:
-            name = item.path[len(base) :]
-            if name and not name.endswith("/"):
-                found[name] = Stored(int(item.size_in_bytes), float(item.last_updated_in_seconds or 0))
+        with _client(base) as client:
+            for path, (size, updated) in client.list_files(base, with_metadata=True):
+                name = path[len(base) :]
+                if name and not name.endswith("/"):
+                    found[name] = Stored(int(size), float(updated or 0))
         return found
 
     return patiently(listing, base, "listed")
@@ -169,7 +165,12 @@ def fetch(address: str, path: Path) -> None:
     from model.files import atomic_path
 
     def copy() -> None:
-        with atomic_path(path) as part, open_object(address) as content, open(part, "wb") as out:
+        with (
+            _client(address) as client,
+            atomic_path(path) as part,
+            client.open(address, "r") as content,
+            open(part, "wb") as out,
+        ):
             shutil.copyfileobj(content, out, _CHUNK)
 
     patiently(copy, address, "read")
@@ -204,10 +205,11 @@ def put(path: Path, address: str, content: bytes | None = None) -> Stored:
 
 def stat(address: str) -> Stored:
     """Size and time of an object."""
-    from apache_beam.io.filesystems import FileSystems
-
-    (item,) = FileSystems.match([address])[0].metadata_list
-    return Stored(int(item.size_in_bytes), float(item.last_updated_in_seconds or 0))
+    with _client(address) as client:
+        for path, (size, updated) in client.list_files(address, with_metadata=True):
+            if path == address:
+                return Stored(int(size), float(updated or 0))
+    raise FileNotFoundError(address)
 
 
 def find(address: str) -> Stored | None:
@@ -218,9 +220,9 @@ def find(address: str) -> Stored | None:
     """
 
     def look() -> Stored | None:
-        from apache_beam.io.filesystems import FileSystems
-
-        return stat(address) if FileSystems.exists(address) else None
+        with contextlib.suppress(FileNotFoundError):
+            return stat(address)
+        return None
 
     return patiently(look, address, "read")
 
@@ -240,24 +242,64 @@ def read_bytes(address: str) -> bytes | None:
     """A small object; None where it is not there."""
 
     def read() -> bytes | None:
-        from apache_beam.io.filesystems import FileSystems
-
-        if not FileSystems.exists(address):
-            return None
-        with open_object(address) as content:
-            return content.read()
+        with _client(address) as client:
+            if not client.exists(address):
+                return None
+            with client.open(address, "r") as content:
+                return bytes(content.read())
 
     return patiently(read, address, "read")
 
 
 def delete(addresses: Iterable[str]) -> None:
-    """Delete objects; one that is gone already is no error."""
-    from apache_beam.io.filesystems import FileSystems
+    """Delete objects; one that is gone already is no error.
 
-    names = sorted(addresses)
-    for start in range(0, len(names), 500):
-        batch = names[start : start + 500]
-        patiently(lambda batch=batch: FileSystems.delete(batch), batch[0], "deleted")  # type: ignore[misc]
+    Raises:
+        DataError: LS213, one may not be deleted, or the store cannot be reached.
+    """
+    side_by_side(_delete, sorted(addresses))
+
+
+def _delete(address: str) -> None:
+    def remove() -> None:
+        with _client(address) as client:
+            client.delete(address)
+
+    patiently(remove, address, "deleted")
+
+
+@contextlib.contextmanager
+def _client(address: str) -> Iterator[Any]:
+    """Beam's client of a store. One is made for each thread that needs one at a time, since making one takes a while."""
+    from apache_beam.io.filesystems import FileSystems
+    from apache_beam.options.pipeline_options import PipelineOptions
+
+    options = FileSystems._pipeline_options or PipelineOptions([])
+    made_of = str(options.get_all_options(drop_default=True))
+    idle = _idle.setdefault((address[:2].lower(), made_of, *_environment()), [])
+    client = idle.pop() if idle else _new_client(address, options)
+    yield client
+    idle.append(client)  # only here: one that failed is not used again
+
+
+_idle: dict[tuple[Any, ...], list[Any]] = {}
+
+
+def _environment() -> tuple[str, ...]:
+    """What a client was made from, besides options."""
+    return tuple(
+        value for name, value in sorted(os.environ.items()) if name.startswith(("AWS_", "GOOGLE_", "STORAGE_"))
+    )
+
+
+def _new_client(address: str, options: Any) -> Any:
+    if address.lower().startswith("s3://"):
+        from apache_beam.io.aws.s3io import S3IO
+
+        return S3IO(options=options)
+    from apache_beam.io.gcp.gcsio import GcsIO
+
+    return GcsIO(pipeline_options=options)
 
 
 def open_object(address: str) -> IO[bytes]:
@@ -333,12 +375,10 @@ class _PatientStream(io.RawIOBase):
 @contextlib.contextmanager
 def create_object(address: str) -> Iterator[Any]:
     """A writer of an object; where the block fails the object is not finished."""
-    from apache_beam.io.filesystem import CompressionTypes
-    from apache_beam.io.filesystems import FileSystems
-
-    out = FileSystems.create(address, "application/octet-stream", CompressionTypes.UNCOMPRESSED)
-    yield out
-    out.close()  # only here: closing completes the object, which a block that failed must not do
+    with _client(address) as client:
+        out = client.open(address, "w")
+        yield out
+        out.close()  # only here: closing completes the object, which a block that failed must not do
 
 
 def side_by_side(work: Callable[[Any], None], items: Sequence[Any]) -> None:

@@ -123,6 +123,9 @@ def _status(error: BaseException) -> int | None:
     response = getattr(error, "response", None)
     if isinstance(response, dict):
         return response.get("ResponseMetadata", {}).get("HTTPStatusCode")
+    answered = getattr(response, "status_code", None)  # of Google's upload library
+    if isinstance(answered, int):
+        return answered
     status = getattr(error, "code", None)
     return int(status) if isinstance(status, int) and not isinstance(status, bool) and status >= 400 else None
 

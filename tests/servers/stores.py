@@ -7,6 +7,7 @@ ecosystem wants them: `AWS_*` variables, and a service account's key file whose 
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import json
 import os
 import secrets
@@ -45,7 +46,12 @@ class Store:
     def start(self) -> None:
         with open(self.log, "ab") as log:
             self.process = subprocess.Popen(
-                self.command, stdout=log, stderr=log, env={**os.environ, **self.server_environment}
+                self.command,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                env={**os.environ, **self.server_environment},
+                preexec_fn=_die_with_parent,  # noqa: PLW1509  (no thread of ours holds a lock that it needs)
             )
         deadline = time.monotonic() + 30
         while time.monotonic() < deadline:
@@ -59,6 +65,11 @@ class Store:
             self.process.send_signal(signal.SIGKILL)
             self.process.wait()
             self.process = None
+
+
+def _die_with_parent() -> None:
+    """No server outlives a test that was killed (Linux: PR_SET_PDEATHSIG)."""
+    ctypes.CDLL(None).prctl(1, signal.SIGKILL)
 
 
 def free_port() -> int:
