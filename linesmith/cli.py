@@ -239,7 +239,7 @@ def _evaluate(
         beam_args=tuple(ctx.args),
     )
     given = Given(
-        "files" if said.real or said.holdout or said.synthetic else "evaluate", {}, config, False, said.beam_args
+        "files" if said.real or said.holdout or said.synthetic else "evaluate", {}, config, False, tuple(ctx.args)
     )
     with at_hand(dataclasses.replace(given, settings={} if output is None else {"checkpoint_dir": output})) as (
         at,

@@ -106,8 +106,10 @@ def generate_locked(config: TensorFlowConfig, beam_args: Sequence[str] = ()) -> 
     preflight.check(config, "generate")
     with measured("generate") as report:
         options = pipeline_options(beam_args)
-        _refuse_distant(config, options)
+        starts = run_directory(config).temporary / "seeds" if is_paired(config) else None
+        refuse_distant(options, {"the store of start strings": starts})
         plan = plan_generation(config, options)
+        refuse_distant(options, {"the hashes of not_in_training_set": plan.validator and plan.validator.training_set})
         sampler = functools.partial(
             open_sampler,
             str(plan.run.root.absolute()),
@@ -235,19 +237,6 @@ def _run_units(
     failure = plan.spool.failure()
     if failure is not None:
         raise failure
-
-
-def _refuse_distant(config: TensorFlowConfig, options: PipelineOptions) -> None:
-    """What workers on other machines cannot have: start strings a record, and checks that read files."""
-    starts = "the store of start strings" if is_paired(config) else None
-    validator = config.line_validator
-    refuse_distant(
-        options,
-        {
-            "--start-strings-file: the store made of it": starts,
-            "--line-validator": validator if isinstance(validator, str) and validator.endswith(".py") else None,
-        },
-    )
 
 
 def _model(run: RunDirectory, checkpoint: str | None) -> ModelInfo:

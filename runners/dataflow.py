@@ -44,7 +44,7 @@ def complete(options: PipelineOptions) -> None:
         raise ParameterError(f"LS403: --runner DataflowRunner needs {', '.join(missing)}; add what is missing.")
     for name in ("temp_location", "staging_location"):
         place = getattr(cloud, name)
-        if place is not None and re.match(r"gs://[^/]", place) is None:
+        if place is not None and re.match(r"gs://[a-z0-9][a-z0-9._-]{2,221}(/|$)", place) is None:
             raise ParameterError(
                 f"LS404: --{name} '{place}' is not in Google Cloud Storage, where Dataflow's workers look for it; give "
                 "gs://BUCKET/….",
