@@ -70,6 +70,7 @@ class Mirror:
 
     def __post_init__(self) -> None:
         self._turn = threading.Lock()
+        self._pending: set[str] = set()  # names that a publication is about to write or delete
 
     @property
     def _journal(self) -> Path:
@@ -118,10 +119,12 @@ class Mirror:
         if not changed and not gone:
             return
         self._refuse_second_writer()
-        try:
-            self._publish(changed, gone)
-        finally:
-            self._save()
+        groups = _groups([*changed, *gone, *self.known])
+        self._pending = changed | gone | {_manifest(group) for group in groups}
+        self._save()  # whatever ends this, the next command knows what may have been done
+        self._publish(changed, gone)
+        self._pending = set()
+        self._save()
 
     def close(self) -> None:
         """Remove the folder, when all is published."""
@@ -198,14 +201,18 @@ class Mirror:
             known = {name: Known(**one) for name, one in stored["known"].items()}
         except (OSError, ValueError, KeyError, TypeError):
             return None
-        same = {name: one.stamp for name, one in known.items()} == {name: one.stamp for name, one in there.items()}
-        if not same or stored.get("address") != self.address or not self.folder.is_dir():
+        pending = set(stored.get("pending", ()))
+        before = {name: one.stamp for name, one in known.items() if name not in pending}
+        now = {name: one.stamp for name, one in there.items() if name not in pending}
+        if before != now or stored.get("address") != self.address or not self.folder.is_dir():
             return None
-        return known
+        settled = {name: one for name, one in known.items() if name not in pending}
+        # Of the others nothing is sure but that they are this machine's to write or to delete.
+        return settled | {name: Known(there[name].stamp, []) for name in pending & there.keys()}
 
     def _save(self) -> None:
         known = {name: {"stamp": one.stamp, "local": one.local} for name, one in self.known.items()}
-        write_json(self._journal, {"address": self.address, "known": known})
+        write_json(self._journal, {"address": self.address, "known": known, "pending": sorted(self._pending)})
 
     def _writer(self) -> str | None:
         content = storage.read_bytes(storage.join(self.address, WRITER))

@@ -43,6 +43,8 @@ WORDS = [
     "gs://lines/tmp",
 ]
 
+IMAGE = ["--sdk_container_image", "europe-docker.pkg.dev/lines/linesmith:1"]
+
 
 def translated(build, *words: str):
     """The job that a pipeline would be, and its portable form."""
@@ -84,7 +86,9 @@ def read(lines, _place):
 
 def encode(lines, _place):
     units, settings = lines
-    places = EncodeSettings(settings, "gs://lines/tokenizer", "gs://lines/data", "gs://lines/data", "gs://lines/rejects")
+    places = EncodeSettings(
+        settings, "gs://lines/tokenizer", "gs://lines/data", "gs://lines/data", "gs://lines/rejects"
+    )
     return lambda pipeline: pipeline | EncodeRecords(units, places, Path("results.json"), Path("statistics.json"))
 
 
@@ -110,7 +114,9 @@ def generation(_lines, place):
 
 def assembly(_lines, place):
     plans = plan_shards([(0, 2)], 1)
-    return lambda pipeline: pipeline | "Shards" >> beam.Create(plans) | AssembleShards(_spool(place), "gs://lines/s.json")
+    return lambda pipeline: (
+        pipeline | "Shards" >> beam.Create(plans) | AssembleShards(_spool(place), "gs://lines/s.json")
+    )
 
 
 def seeds(_lines, place):

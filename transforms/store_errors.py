@@ -28,18 +28,19 @@ _BAD_SETTINGS = ("ProfileNotFound", "RefreshError", "TokenRetrievalError", "Inva
 _LIBRARIES = ("apache_beam", "botocore", "boto3", "google", "requests", "urllib3")
 
 
-def patiently(action: Callable[[], T], address: str, done: str, waits: Sequence[float] = _WAITS) -> T:
+def patiently(action: Callable[[], T], address: str, done: str, waits: Sequence[float] | None = None) -> T:
     """Do it, again and again while the store is only away.
 
     Args:
         action: what may be done any number of times.
         address: what it is about.
         done: what could not be done, as in "cannot be read".
+        waits: seconds between tries; None: those that outlast a store's restart.
 
     Raises:
         DataError: LS213, with the reason; at once where the store refuses, else after the last try.
     """
-    for wait in (*waits, None):
+    for wait in (*(_WAITS if waits is None else waits), None):
         try:
             return action()
         except LinesmithError:
