@@ -4,7 +4,7 @@ VENV := .venv
 PY := $(VENV)/bin/python
 STAMP := $(VENV)/.installed
 
-.PHONY: setup demo test lint types unit test-fast test-slow test-wheel test-kill bench-memory bench-train bench-generate lock clean
+.PHONY: setup demo test lint types unit test-fast test-slow test-wheel test-kill test-buckets test-dataflow bench-memory bench-train bench-generate lock clean
 
 setup: $(STAMP)
 
@@ -41,6 +41,22 @@ test-wheel: setup ## The bare wheel, in a clean environment outside the checkout
 
 test-kill: setup ## Ten kill -9 of a plain and of a private training; about ten minutes.
 	$(PY) tests/kill_and_resume.py
+
+STORES := tests/servers/.bin/versitygw tests/servers/.bin/fake-gcs-server
+
+tests/servers/.bin/versitygw: tests/servers/s3/go.mod tests/servers/s3/go.sum
+	@command -v go >/dev/null || { echo "the stores are built with Go 1.26 or newer"; exit 2; }
+	cd tests/servers/s3 && go build -o ../.bin/versitygw github.com/versity/versitygw/cmd/versitygw
+
+tests/servers/.bin/fake-gcs-server: tests/servers/gcs/go.mod tests/servers/gcs/go.sum
+	@command -v go >/dev/null || { echo "the stores are built with Go 1.26 or newer"; exit 2; }
+	cd tests/servers/gcs && go build -o ../.bin/fake-gcs-server github.com/fsouza/fake-gcs-server
+
+test-buckets: setup $(STORES) ## The whole workflow in a bucket of a real S3 server and of one of Google's API; about four minutes.
+	$(PY) -m tests.servers.workflow s3 gcs
+
+test-dataflow: setup ## The sdist that Dataflow's workers would install, in a clean environment, runs a worker's DoFns.
+	bash tests/dataflow_worker.sh
 
 bench-memory: setup ## Anonymous memory of training from 10^5 to 10^7 records; about ten minutes.
 	$(PY) benchmarks/memory.py

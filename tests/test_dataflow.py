@@ -43,7 +43,7 @@ WORDS = [
     "gs://lines/tmp",
 ]
 
-IMAGE = ["--sdk_container_image", "europe-docker.pkg.dev/lines/linesmith:1"]
+IMAGE = ["--sdk_container_image", "images.example/linesmith:1"]
 
 
 def translated(build, *words: str):
@@ -166,7 +166,7 @@ def test_with_an_image_nothing_is_installed_at_start_up(lines, tmp_path):
     _, proto = translated(generation(lines, tmp_path), *IMAGE)
     assert staged(proto) == []
     payload = beam_runner_api_pb2.DockerPayload.FromString(environment(proto).payload)
-    assert payload.container_image == "europe-docker.pkg.dev/lines/linesmith:1"
+    assert payload.container_image == "images.example/linesmith:1"
 
 
 def test_what_was_given_stays(lines, tmp_path):

@@ -138,7 +138,7 @@ def refusals(store: stores.Store, given: str, run: str) -> None:
 def away(store: stores.Store, run: str, local: Path) -> None:
     """The server is killed while records are made, and comes back after 20 seconds."""
     before = storage.list_below(run)
-    gone = threading.Event()
+    gone, over = threading.Event(), threading.Event()
 
     def outage() -> None:
         deadline = time.monotonic() + 120
@@ -148,13 +148,13 @@ def away(store: stores.Store, run: str, local: Path) -> None:
         gone.set()
         time.sleep(AWAY_SECONDS)
         store.start()
+        over.wait()  # the server ends with the thread that started it
 
-    thread = threading.Thread(target=outage)
+    thread = threading.Thread(target=outage, daemon=True)
     thread.start()
     begun = time.monotonic()
     said = command("generate", "--output", run, *RECORDS, "--overwrite", expected=None)
     seconds = time.monotonic() - begun
-    thread.join()
     must(gone.is_set() and seconds > AWAY_SECONDS - 2, f"the server was away while records were made ({seconds:.0f} s)")
     if "error:" in said:
         say(f"the command failed in words: {said[-300:]}")
@@ -164,6 +164,9 @@ def away(store: stores.Store, run: str, local: Path) -> None:
     compare(run, local)
     how = "a re-run gave" if "error:" in said else "it was waited for:"
     say(f"server away for {AWAY_SECONDS} s during generate: {how} the same records")
+    store.stop()
+    over.set()
+    thread.join()
 
 
 def _generating() -> bool:
