@@ -36,7 +36,7 @@ _log = logging.getLogger("linesmith")
 WRITER = ".writer.json"
 INPUTS = ".inputs"  # small files that settings name, fetched
 _NOT_PUBLISHED = re.compile(
-    rf"\.lock|\.tmp/.*|{re.escape(INPUTS)}/.*|(.*/)?\.[^/]*\.(tmp|old|part)(/.*)?|{re.escape(WRITER)}"
+    rf"\.lock|(.*/)?\.tmp/.*|{re.escape(INPUTS)}/.*|(.*/)?\.[^/]*\.(tmp|old|part)(/.*)?|{re.escape(WRITER)}"
 )
 _TEXT = (".json", ".html")  # files of ours that may name the folder
 _LARGEST_TEXT = 256 << 20
@@ -245,10 +245,17 @@ def mirrored(
     Raises:
         DataError: LS203, another process on this machine works on the same run directory; LS213, the store.
     """
+    told = (lambda path: None) if adapt is None else (lambda path: adapt(path, mirror.folder / INPUTS))
+    if not writes:  # in a folder of its own: the one that lasts may hold what is yet to be published
+        with tempfile.TemporaryDirectory() as scratch:
+            mirror = Mirror(address, Path(scratch) / "run", writes=False)
+            mirror.open(wanted, told)
+            yield mirror
+        return
     folder = _place(address)
     with _alone(folder, address):
-        mirror = Mirror(address, folder, writes=writes)
-        mirror.open(wanted, (lambda path: None) if adapt is None else (lambda path: adapt(path, folder / INPUTS)))
+        mirror = Mirror(address, folder)
+        mirror.open(wanted, told)
         try:
             yield mirror
         finally:

@@ -26,8 +26,8 @@ T = TypeVar("T")
 # What each command reads of a run directory; manifests are there for all of them.
 _ROOT = ("model_params.json", "model_history.csv", "tokenizer/")
 _READ: dict[str, tuple[str, ...]] = {
-    "tokenize": _ROOT,
-    "train": (*_ROOT, "training_data/", "model/", "private/", ".next/"),
+    "tokenize": (*_ROOT, "rejects/", "private/rejects/"),  # rejects have no manifest by which left-overs are known
+    "train": (*_ROOT, "training_data/", "rejects/", "model/", "private/", ".next/"),
     "generate": (*_ROOT, "model/"),
     "evaluate": (*_ROOT, "model/", "training_data/", "private/", "synthetic/"),
     "run": (*_ROOT, "training_data/", "rejects/", "model/", "private/", ".next/"),

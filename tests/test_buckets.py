@@ -12,6 +12,7 @@ import pytest
 from model.config import TensorFlowConfig
 from model.errors import DataError, ParameterError
 from model.manifest import read_manifest, write_manifest
+from pipelines import mirror as mirror_module
 from pipelines import remote_run, sharing
 from pipelines.export import adopt, export
 from pipelines.generate import generate
@@ -128,6 +129,36 @@ def test_a_folder_is_thrown_away_where_the_bucket_has_changed_since(store):
     with mirrored(RUN, everything) as mirror:
         assert (mirror.folder / "model" / "weights").read_text() == "of another machine"
         assert not (mirror.folder / "synthetic").exists()
+
+
+def test_a_command_that_only_reads_leaves_unpublished_work_alone(store):
+    store.before = _refusing("model")
+    with pytest.raises(DataError, match="LS213"), mirrored(RUN, everything) as mirror:
+        write(mirror.folder, "model", weights="w")
+    store.before = lambda mode, address: None
+    with mirrored(RUN, everything, writes=False) as reader:
+        assert not (reader.folder / "model").exists()
+    with mirrored(RUN, everything) as mirror:
+        assert (mirror.folder / "model" / "weights").read_text() == "w"
+    assert published(store) == ["model/manifest.json", "model/weights"]
+
+
+@pytest.mark.parametrize(
+    ("name", "kept"),
+    [
+        ("model/weights", True),
+        (".next/model/weights", True),
+        ("synthetic/country=CR/part-0.txt", True),
+        (".lock", False),
+        (".tmp/x", False),
+        (".next/.tmp/train.tokens", False),
+        ("model/.weights.12.tmp", False),
+        (".model.old/weights", False),
+        (".inputs/1/rules.yaml", False),
+    ],
+)
+def test_what_is_a_stage_s_own_business_is_not_published(name, kept):
+    assert (mirror_module._NOT_PUBLISHED.fullmatch(name) is None) == kept
 
 
 def _refusing(word: str):
