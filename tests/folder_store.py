@@ -56,8 +56,7 @@ class FolderStore:
         return open(self.path(address), "wb")
 
 
-@pytest.fixture
-def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FolderStore:
+def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FolderStore:
     """A store that `storage` takes for any bucket; folders of mirrors lie in the test's own place."""
     found = FolderStore(tmp_path / "store")
     monkeypatch.setattr(storage, "_new_client", lambda address, options: found)

@@ -17,13 +17,17 @@ from pipelines import remote_run, sharing
 from pipelines.export import adopt, export
 from pipelines.generate import generate
 from pipelines.mirror import Mirror, mirrored
-from tests.folder_store import FolderStore
+from tests.folder_store import FolderStore, install
 from tests.tiny_model import tiny_run
 from transforms import storage
 from transforms.store_errors import failure_of, patiently
 
 RUN = "s3://lines/run"
-pytest_plugins = ("tests.folder_store",)
+
+
+@pytest.fixture
+def store(tmp_path, monkeypatch) -> FolderStore:
+    return install(tmp_path, monkeypatch)
 
 
 def write(root: Path, stage: str, **files: str) -> None:
