@@ -245,17 +245,16 @@ def mirrored(
     Raises:
         DataError: LS203, another process on this machine works on the same run directory; LS213, the store.
     """
-    told = (lambda path: None) if adapt is None else (lambda path: adapt(path, mirror.folder / INPUTS))
     if not writes:  # in a folder of its own: the one that lasts may hold what is yet to be published
         with tempfile.TemporaryDirectory() as scratch:
             mirror = Mirror(address, Path(scratch) / "run", writes=False)
-            mirror.open(wanted, told)
+            mirror.open(wanted, _adapter(adapt, mirror))
             yield mirror
         return
     folder = _place(address)
     with _alone(folder, address):
         mirror = Mirror(address, folder)
-        mirror.open(wanted, told)
+        mirror.open(wanted, _adapter(adapt, mirror))
         try:
             yield mirror
         finally:
@@ -268,6 +267,10 @@ def mirrored(
                     code=error.code,
                 ) from None
             mirror.close()
+
+
+def _adapter(adapt: Callable[[Path, Path], None] | None, mirror: Mirror) -> Callable[[Path], None]:
+    return (lambda path: None) if adapt is None else (lambda path: adapt(path, mirror.folder / INPUTS))
 
 
 def _place(address: str) -> Path:
