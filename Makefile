@@ -4,7 +4,8 @@ VENV := .venv
 PY := $(VENV)/bin/python
 STAMP := $(VENV)/.installed
 
-.PHONY: setup demo test lint types unit test-fast test-slow test-wheel test-kill test-generate bench-memory bench-train bench-generate bench-seeds lock clean
+.PHONY: setup demo test lint types unit test-fast test-slow test-wheel test-kill test-generate test-buckets test-dataflow \
+	bench-memory bench-train bench-generate bench-seeds lock clean
 
 setup: $(STAMP)
 
@@ -44,6 +45,22 @@ test-kill: setup ## Ten kill -9 of a plain and of a private training; about ten 
 
 test-generate: setup ## The same bytes for other workers, blocks, threads and after a kill -9; about five minutes.
 	$(PY) -m tests.same_bytes
+
+STORES := tests/servers/.bin/versitygw tests/servers/.bin/fake-gcs-server
+
+tests/servers/.bin/versitygw: tests/servers/s3/go.mod tests/servers/s3/go.sum
+	@command -v go >/dev/null || { echo "the stores are built with Go 1.26 or newer"; exit 2; }
+	cd tests/servers/s3 && go build -o ../.bin/versitygw github.com/versity/versitygw/cmd/versitygw
+
+tests/servers/.bin/fake-gcs-server: tests/servers/gcs/go.mod tests/servers/gcs/go.sum
+	@command -v go >/dev/null || { echo "the stores are built with Go 1.26 or newer"; exit 2; }
+	cd tests/servers/gcs && go build -o ../.bin/fake-gcs-server github.com/fsouza/fake-gcs-server
+
+test-buckets: setup $(STORES) ## The whole workflow in a bucket of a real S3 server and of one of Google's API; about four minutes.
+	$(PY) -m tests.servers.workflow s3 gcs
+
+test-dataflow: setup ## The sdist that Dataflow's workers would install, in a clean environment, runs a worker's DoFns.
+	bash tests/dataflow_worker.sh
 
 bench-memory: setup ## Anonymous memory of training from 10^5 to 10^7 records; about ten minutes.
 	$(PY) benchmarks/memory.py

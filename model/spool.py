@@ -170,6 +170,11 @@ class Spool:
         """Records that units have set aside, by unit number and range of positions in it."""
         return StagedRecords(tuple((str(self._staged_path(unit)), first, last) for unit, first, last in parts))
 
+    @contextlib.contextmanager
+    def staged_here(self, parts: Iterable[tuple[int, int, int]]) -> Iterator[StagedRecords]:
+        """The same, for a block that reads them; a spool elsewhere copies them for so long."""
+        yield self.staged(parts)
+
     def _staged_path(self, number: int) -> Path:
         return self._staged / f"unit-{number:05d}.avro"
 

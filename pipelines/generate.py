@@ -36,8 +36,10 @@ from model.work_units import UnitResult, WorkUnit
 from model.writers import parquet_schema
 from pipelines.generated import Outcome, publish, settle
 from pipelines.generation_display import GenerationProgress
+from pipelines.remote_run import in_buckets_too
 from pipelines.report import StageReport, measured
 from pipelines.seeding import is_paired, plan_seeds
+from pipelines.sharing import refuse_distant, shards_spool, units_spool
 
 if TYPE_CHECKING:
     from apache_beam.options.pipeline_options import PipelineOptions
@@ -78,6 +80,7 @@ class GenerationPlan:
         return self.units[-1].end
 
 
+@in_buckets_too("generate")
 def generate(config: TensorFlowConfig, beam_args: Sequence[str] = ()) -> StageReport:
     """Generate records with the model in `config.checkpoint_dir`.
 
@@ -105,7 +108,10 @@ def generate_locked(config: TensorFlowConfig, beam_args: Sequence[str] = ()) -> 
     preflight.check(config, "generate")
     with measured("generate") as report:
         options = pipeline_options(beam_args)
+        starts = run_directory(config).temporary / "seeds" if is_paired(config) else None
+        refuse_distant(options, {"the store of start strings": starts})
         plan = plan_generation(config, options)
+        refuse_distant(options, {"the hashes of not_in_training_set": plan.validator and plan.validator.training_set})
         sampler = functools.partial(
             open_sampler,
             str(plan.run.root.absolute()),
@@ -202,8 +208,9 @@ def _assembled(plan: GenerationPlan, outcome: Outcome, options: PipelineOptions)
 
     plans = plan_shards([(unit.number, unit.records) for unit in outcome.units], plan.spool.num_shards or 1)
     results = Path(plan.spool.directory) / "shards.json"
-    with beam.Pipeline(options=options) as pipeline:
-        _ = pipeline | "Shards" >> beam.Create(plans, reshuffle=False) | AssembleShards(plan.spool, results)
+    with shards_spool(plan.spool, options) as spool, beam.Pipeline(options=options) as pipeline:
+        place = f"{spool.directory}/{results.name}"
+        _ = pipeline | "Shards" >> beam.Create(plans, reshuffle=False) | AssembleShards(spool, place)
     failure = plan.spool.failure()
     if failure is not None:
         raise failure
@@ -222,11 +229,12 @@ def _run_units(
 
     from transforms.generate_records import GenerateRecords, RecordGenerator
 
-    generator = RecordGenerator(sampler, settings, plan.judge, plan.validator, plan.spool)
     with (
         GenerationProgress(plan.spool.progress, sum(unit.end - unit.start for unit in units)),
+        units_spool(plan.spool, options, str(plan.run.root), sampler) as (spool, opener),
         beam.Pipeline(options=options) as pipeline,
     ):
+        generator = RecordGenerator(opener, settings, plan.judge, plan.validator, spool)
         _ = pipeline | "Units" >> beam.Create(list(units)) | "Records" >> GenerateRecords(generator)
     failure = plan.spool.failure()
     if failure is not None:

@@ -4,6 +4,7 @@ The default, and what `--runner DirectRunner` means here, is the in-process runn
 to download a binary (Prism), which hangs behind a proxy that never answers.
 """
 
+from runners.dataflow import check_places, worker_place
 from runners.options import check_beam_args, pipeline_options, runner_name
 
-__all__ = ["check_beam_args", "pipeline_options", "runner_name"]
+__all__ = ["check_beam_args", "check_places", "pipeline_options", "runner_name", "worker_place"]
