@@ -5,7 +5,7 @@ PY := $(VENV)/bin/python
 STAMP := $(VENV)/.installed
 
 .PHONY: setup demo test lint types unit test-fast test-slow test-wheel test-kill test-flink test-faults flink-up flink-down \
-	bench-memory bench-train bench-generate bench-scale lock clean
+	test-generate test-buckets test-dataflow bench-memory bench-train bench-generate bench-seeds bench-scale lock clean
 
 setup: $(STAMP)
 
@@ -58,6 +58,25 @@ test-slow: setup ## The same with 27,000 lines.
 test-faults: setup ## TaskManagers, drivers and the cluster killed, a disk filled: the table of docs/reliability.md.
 	$(PY) -m tests.flink_faults
 
+test-generate: setup ## The same bytes for other workers, blocks, threads and after a kill -9; about five minutes.
+	$(PY) -m tests.same_bytes
+
+STORES := tests/servers/.bin/versitygw tests/servers/.bin/fake-gcs-server
+
+tests/servers/.bin/versitygw: tests/servers/s3/go.mod tests/servers/s3/go.sum
+	@command -v go >/dev/null || { echo "the stores are built with Go 1.26 or newer"; exit 2; }
+	cd tests/servers/s3 && go build -o ../.bin/versitygw github.com/versity/versitygw/cmd/versitygw
+
+tests/servers/.bin/fake-gcs-server: tests/servers/gcs/go.mod tests/servers/gcs/go.sum
+	@command -v go >/dev/null || { echo "the stores are built with Go 1.26 or newer"; exit 2; }
+	cd tests/servers/gcs && go build -o ../.bin/fake-gcs-server github.com/fsouza/fake-gcs-server
+
+test-buckets: setup $(STORES) ## The whole workflow in a bucket of a real S3 server and of one of Google's API; about four minutes.
+	$(PY) -m tests.servers.workflow s3 gcs
+
+test-dataflow: setup ## The sdist that Dataflow's workers would install, in a clean environment, runs a worker's DoFns.
+	bash tests/dataflow_worker.sh
+
 bench-memory: setup ## Anonymous memory of training from 10^5 to 10^7 records; about ten minutes.
 	$(PY) benchmarks/memory.py
 
@@ -69,6 +88,9 @@ bench-generate: setup ## Generation beside the naive loop, the peers and the mat
 
 bench-scale: setup ## Time and memory from 10^4 to 10^7 lines, on this machine's runners and on Flink; up to 40 minutes.
 	$(PY) -m benchmarks.scale
+
+bench-seeds: setup ## A hundred thousand and a million start strings: time, memory, pairing; about ten minutes.
+	$(PY) -m benchmarks.seeds
 
 lock: setup ## Resolve again. Hashes, no addresses.
 	$(VENV)/bin/uv pip compile --python 3.11 --no-header --no-annotate --generate-hashes --quiet \

@@ -1,6 +1,6 @@
 """Our generation: tokens and characters a second of one process, beside the machine's float32 matmul rate, in one run.
 
-    .venv/bin/python benchmarks/generate_profile.py RUN [--records-a-slot 20] [--output results.json]
+    python -m benchmarks.generate_profile RUN [--records-a-slot 20] [--output results.json]
 
 RUN is a run directory with a trained model. Printed for blocks of 64 to 4,096 rows and both precisions: tokens a second, of
 the matmul bound, characters a second, slot occupancy (ramp-down included). Then the naive loop, one token at a time for one
@@ -12,8 +12,10 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import statistics
 import time
 from collections import deque
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -21,10 +23,10 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import numpy as np
 import tensorflow as tf
-from machine import flops_a_token, matmul_rate, seconds_a_call
 from rich.console import Console
 from rich.table import Table
 
+from benchmarks.machine import flops_a_token, matmul_rate, rounds
 from model.sampling import DrawSettings, Sampler, SampleRequest, SamplerOptions
 
 BLOCKS = (64, 256, 1024, 2048, 4096)
@@ -101,9 +103,14 @@ def phases(sampler: Sampler, rows: int) -> dict[str, float]:
         ),
     }
     return {
-        name: 1000 * seconds_a_call(lambda call=call: np.sum(tf.nest.flatten(call())[0][0]), 1.0)
+        name: 1000 * statistics.median(seconds for (seconds,) in rounds([_fetched(call)], 1.0))
         for name, call in parts.items()
     }
+
+
+def _fetched(call: Callable[[], Any]) -> Callable[[], object]:
+    """The call, waited for: a number of its result is fetched."""
+    return lambda: np.sum(tf.nest.flatten(call())[0][0])
 
 
 def main() -> None:

@@ -1,46 +1,129 @@
-"""Time and memory of preparing start strings, and of reading all of them back by unit: `python benchmarks/seeds.py 1000000`."""
+"""Many start strings from one file, one record each: time, memory and pairing of whole runs of `linesmith generate`.
+
+    python -m benchmarks.seeds [100000 1000000] [--workers 2]
+
+A small model learns records of a number and a code. Then it completes as many numbers as are asked for, each given in a file of
+start strings, in worker processes. The anonymous resident memory of the command and all its processes is sampled meanwhile;
+what was written is read back, and every record must begin with the start string of its own number, none missing, none twice.
+Prints a table and writes benchmarks/results/seeds.json.
+"""
 
 from __future__ import annotations
 
-import resource
+import argparse
+import json
+import random
+import subprocess
 import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import Any
 
-from model.seed_files import read_seeds
-from model.seed_store import finish_store, plan_seeded_units, write_seeds
-from model.start_strings import iter_encoded
-from model.tokenizers import CharTokenizer
-from model.tokenizers.fields import FieldFormat
+import psutil
+import pyarrow.parquet as pq
+from rich.console import Console
+from rich.table import Table
+
+from benchmarks.memory import anonymous_bytes
+from benchmarks.records import CHECKOUT
+
+RESULTS = Path(__file__).parent / "results" / "seeds.json"
+LEARNT = 5_000
+SMALL = ["--rnn-units", "32", "--rnn-layers", "1", "--embedding-dim", "16", "--epochs", "3", "--batch-size", "64"]
 
 
-def peak() -> float:
-    """Largest resident size so far, in MiB."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+def learn(scratch: Path) -> Path:
+    """A run directory with a model of lines such as `0000042,HRN7`."""
+    lines, out, draw = scratch / "lines.csv", scratch / "run", random.Random(0)
+    lines.write_text("".join(f"{draw.randrange(10**7):07d},HRN{draw.randrange(1000)}\n" for _ in range(LEARNT)))
+    data = ["--input", str(lines), "--output", str(out), "--field-delimiter", ",", "--vocab-size", "0"]
+    for stage in (["tokenize"], ["train", *SMALL]):
+        _linesmith([stage[0], *data, *stage[1:]])
+    return out
 
 
-def main(count: int) -> None:
-    tokenizer = CharTokenizer(range(32, 127), FieldFormat(",", False))
-    with tempfile.TemporaryDirectory() as scratch:
-        file, store = Path(scratch) / "seeds.txt", Path(scratch) / "store"
-        with open(file, "w") as out:
-            out.writelines(f"{number},HRN{number % 997},\n" for number in range(count))
-        before, began = peak(), time.perf_counter()
-        written = write_seeds(store, 0, iter_encoded(read_seeds(str(file)), tokenizer, "--start-strings-file"))
-        finish_store(store, [written])
-        prepared = time.perf_counter() - began
-        began = time.perf_counter()
-        read = sum(
-            len(unit.start_of(i).ids)
-            for unit in plan_seeded_units(str(store), written, 1, 8192)
-            for i in range(unit.start, unit.end)
+def _linesmith(words: list[str]) -> subprocess.CompletedProcess:
+    return subprocess.run([sys.executable, "-m", "linesmith", *words], cwd=CHECKOUT, check=True, capture_output=True)
+
+
+def complete(run: Path, scratch: Path, count: int, workers: int) -> dict[str, Any]:
+    """Generate a record for each of `count` start strings; what it took."""
+    seeds = scratch / "seeds.txt"
+    with open(seeds, "w") as out:
+        out.writelines(f"{number:07d},\n" for number in range(count))
+    words = [
+        "generate",
+        "--output",
+        str(run),
+        "--start-strings-file",
+        str(seeds),
+        "--output-format",
+        "parquet",
+        "--overwrite",
+    ]
+    if workers > 1:
+        words += ["--direct_num_workers", str(workers)]
+    began, samples = time.monotonic(), []
+    with open(scratch / "generate.log", "w") as log:
+        running = subprocess.Popen([sys.executable, "-m", "linesmith", *words], cwd=CHECKOUT, stdout=log, stderr=log)
+        process = psutil.Process(running.pid)
+        while running.poll() is None:
+            samples.append(anonymous_bytes(process))
+            time.sleep(0.25)
+    seconds = time.monotonic() - began
+    if running.returncode:
+        raise RuntimeError(
+            f"generate ended with {running.returncode}: {(scratch / 'generate.log').read_text()[-2000:]}"
         )
-        print(
-            f"{written:,} start strings ({read:,} ids): prepared in {prepared:.1f} s, read back in "
-            f"{time.perf_counter() - began:.1f} s, memory {before:.0f} MiB before and {peak():.0f} MiB at most"
+    told = json.loads((run / "synthetic" / "manifest.json").read_text())["counts"]
+    return {
+        "seeds": count,
+        "workers": workers,
+        "seconds": seconds,
+        "peak_bytes": max(samples),
+        "valid_rate": told["valid_rate"],
+        "attempts": told["attempts"],
+        "wrong": wrong_pairs(run, count),
+    }
+
+
+def wrong_pairs(run: Path, count: int) -> int:
+    """Records that are not where they belong, or are missing."""
+    expected = wrong = 0
+    for part in sorted((run / "synthetic").glob("*.parquet")):
+        table = pq.read_table(part)
+        number, start, first = (
+            table[column].to_pylist() for column in ("seed_id", "start_string", table.column_names[0])
         )
+        for one, text, value in zip(number, start, first, strict=True):
+            wrong += one != expected or text != f"{expected:07d}," or str(value).zfill(7) != text[:-1]
+            expected += 1
+    return wrong + abs(count - expected)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("counts", type=int, nargs="*", default=[10**5, 10**6])
+    parser.add_argument("--workers", type=int, default=2)
+    given = parser.parse_args()
+    with tempfile.TemporaryDirectory() as directory:
+        scratch = Path(directory)
+        run = learn(scratch)
+        rows = [complete(run, scratch, count, given.workers) for count in given.counts]
+    table = Table("start strings", "workers", "seconds", "peak MB, anonymous", "valid rate", "wrong pairs")
+    for row in rows:
+        table.add_row(
+            f"{row['seeds']:,}", str(row["workers"]), f"{row['seconds']:.0f}", f"{row['peak_bytes'] / 1e6:.0f}",
+            f"{row['valid_rate']:.4f}", str(row["wrong"]),
+        )  # fmt: skip
+    console = Console()
+    console.print(table)
+    RESULTS.parent.mkdir(exist_ok=True)
+    RESULTS.write_text(json.dumps(rows, indent=2) + "\n")
+    if any(row["wrong"] for row in rows):
+        sys.exit(1)
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]))
+    main()

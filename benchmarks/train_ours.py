@@ -28,8 +28,9 @@ from model.training import Trainer, build_model
 
 SAMPLES = 2_000
 ROW = 64  # tokens of a private row
-# Private training has the peer's own defaults where they mean the same: records expected a step, noise multiplier.
-PRIVATE = {"dp": True, "dp_batch_size": 64, "dp_noise_multiplier": 1.5, "seq_length": ROW}
+# Private training has the peer's own defaults where they mean the same: records expected a step, noise multiplier. A draw of
+# more than that is still one physical batch.
+PRIVATE = {"dp": True, "dp_batch_size": 64, "dp_noise_multiplier": 1.5, "seq_length": ROW, "batch_size": 256}
 # Private training has a smaller network by default. This is the plain one's; `private-defaults` leaves it to the product.
 NETWORK = {name: TensorFlowConfig.model_fields[name].default for name in ARCHITECTURE}
 EPOCHS = 100_000  # more than the clock lets begin
@@ -99,13 +100,12 @@ def main() -> None:
         checkpoint_dir=work,
         vocab_size=0,
         holdout_fraction=0.0,
-        batch_size=int(batch),
         matmul_precision=precision,
         max_training_time_seconds=int(seconds),
         early_stopping=False,
         epochs=EPOCHS,
         overwrite=True,
-        **(PRIVATE if private else {}),
+        **(PRIVATE if private else {"batch_size": int(batch)}),
         **(NETWORK if kind == "private" else {}),
     )
     clock = StepClock(PrivateTrainer if private else Trainer)

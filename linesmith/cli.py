@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import errno
 import logging
 import sys
@@ -12,6 +13,7 @@ from typing import Annotated
 import typer
 
 from linesmith import console
+from linesmith.buckets import at_hand, with_small_files
 from linesmith.options import Given, command, our_flags
 from linesmith.settings import resolve
 from linesmith.summary import show_report
@@ -38,39 +40,44 @@ app = typer.Typer(
 
 
 def _run(given: Given) -> int:
-    config, beam_args = _prepare(given)
-    from pipelines import workflow
+    with at_hand(given) as (local, here):
+        config, beam_args = _prepare(local)
+        from pipelines import workflow
 
-    reports = workflow.run(config, beam_args, on_stage=_show)
-    return max(report.exit_code for report in reports)
+        reports = workflow.run(config, beam_args, on_stage=here.then(_show))
+        return max(report.exit_code for report in reports)
 
 
 def _tokenize(given: Given) -> int:
-    config, beam_args = _prepare(given)
-    from pipelines.tokenize import tokenize
+    with at_hand(given) as (local, here):
+        config, beam_args = _prepare(local)
+        from pipelines.tokenize import tokenize
 
-    return _show(tokenize(config, beam_args))
+        return here.then(_show)(tokenize(config, beam_args))
 
 
 def _train(given: Given) -> int:
-    config, beam_args = _prepare(given)
-    from pipelines.train import train
+    with at_hand(given) as (local, here):
+        config, beam_args = _prepare(local)
+        from pipelines.train import train
 
-    return _show(train(config, beam_args))
+        return here.then(_show)(train(config, beam_args))
 
 
 def _generate(given: Given) -> int:
-    config, beam_args = _prepare(given)
-    from pipelines.generate import generate
+    with at_hand(given) as (local, here):
+        config, beam_args = _prepare(local)
+        from pipelines.generate import generate
 
-    return _show(generate(config, beam_args))
+        return here.then(_show)(generate(config, beam_args))
 
 
 def _plan(given: Given) -> int:
+    check_beam(given.beam_args)
     from linesmith.plan import show_plan
 
-    check_beam(given.beam_args)
-    show_plan(console.results(), resolve(given), given.beam_args)
+    with at_hand(given) as (local, _):
+        show_plan(console.results(), resolve(local), given.beam_args)
     return EXIT_DONE
 
 
@@ -86,12 +93,12 @@ def _show(report: StageReport) -> int:
 
 
 def _prepare(given: Given) -> tuple[TensorFlowConfig, tuple[str, ...]]:
-    """Check everything that is cheap to check, then load what is not."""
+    """Check everything that is cheap to check, then load what is not. The run directory is local."""
     from linesmith.plan import input_files
     from model import preflight
     from model.run_dir import refuse_complete, run_directory
 
-    config = resolve(given)
+    config = with_small_files(resolve(given))
     run = run_directory(config)
     preflight.check(config, given.command)  # type: ignore[arg-type]
     check_beam(given.beam_args)
@@ -231,7 +238,16 @@ def _evaluate(
         overwrite=overwrite,
         beam_args=tuple(ctx.args),
     )
-    return run_evaluation(said, _load_libraries, _show)
+    given = Given(
+        "files" if said.real or said.holdout or said.synthetic else "evaluate", {}, config, False, tuple(ctx.args)
+    )
+    with at_hand(dataclasses.replace(given, settings={} if output is None else {"checkpoint_dir": output})) as (
+        at,
+        here,
+    ):
+        place = at.settings.get("checkpoint_dir")
+        local = dataclasses.replace(said, output=place, config_file=at.config_file)
+        return run_evaluation(local, _load_libraries, here.then(_show))
 
 
 @app.command("compare")
@@ -241,9 +257,11 @@ def _compare(
     debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks and the libraries' logs.")] = False,
 ) -> int:
     """Put the reports of two runs side by side."""
+    from linesmith.buckets import output_at_hand
     from linesmith.compare import show_comparison
 
-    return show_comparison(console.results(), run_a, run_b)
+    with output_at_hand(run_a, "compare") as (one, _), output_at_hand(run_b, "compare") as (other, _):
+        return show_comparison(console.results(), (run_a, str(one)), (run_b, str(other)))
 
 
 def _version(wanted: bool) -> None:

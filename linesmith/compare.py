@@ -13,15 +13,18 @@ from model.files import read_json
 from model.manifest import check_format_version
 
 
-def show_comparison(console: Console, first: str, second: str) -> int:
+def show_comparison(console: Console, first: tuple[str, str], second: tuple[str, str]) -> int:
     """Scores, verdicts, components, fields and leak tests of two reports; returns the exit code.
+
+    Args:
+        first, second: what the user calls each run, and where it lies on this machine.
 
     Raises:
         DataError: one of the directories holds no report.
     """
-    reports = [read_report(place) for place in (first, second)]
+    reports = [read_report(place) for _, place in (first, second)]
     for title, rows in _parts(reports):
-        table = Table("", _name(first), _name(second), "difference", title=title, title_justify="left")
+        table = Table("", _name(first[0]), _name(second[0]), "difference", title=title, title_justify="left")
         for name, one, other in rows:
             table.add_row(name, _shown(one), _shown(other), _difference(one, other))
         console.print(table)

@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 
 import tensorflow as tf
 
-from model.lstm import States, backward, forward, over_all_steps, project
+from model.lstm import States, backward, forward, over_all_steps, project, transposed
 
 Tensor = Any
 HALVES = 2
@@ -150,7 +150,7 @@ def _backward(variables: Sequence[Tensor], masks: Sequence, kept: list, delta: T
     """δ of each LSTM, from that of the logits."""
     above, deltas = variables[-2], []
     for (kernel, recurrent, _), mask, states in reversed(list(zip(cells_of(variables), masks, kept, strict=True))):
-        dhs = project(delta, tf.transpose(tf.cast(above, kind)), tf.zeros([], kind))
+        dhs = project(delta, transposed(tf.cast(above, kind)), tf.zeros([], kind))
         delta = backward(dhs if mask is None else dhs * tf.cast(mask, kind), tf.cast(recurrent, kind), states)
         deltas.append(delta)
         above = kernel
@@ -211,7 +211,7 @@ def _projected(x: Tensor, kernel: Tensor, bias: Tensor, kind: tf.DType) -> Calla
 
 
 def _embedding_gradient(embedding: Tensor, kernel: Tensor, trace: Trace, kind: tf.DType) -> Tensor:
-    dx = project(trace.deltas[0], tf.transpose(tf.cast(kernel, kind)), tf.zeros([], kind))
+    dx = project(trace.deltas[0], transposed(tf.cast(kernel, kind)), tf.zeros([], kind))
     flat = tf.reshape(tf.cast(dx, embedding.dtype), [-1, embedding.shape[1]])
     return tf.math.unsorted_segment_sum(flat, tf.reshape(trace.tokens, [-1]), embedding.shape[0])
 

@@ -7,17 +7,21 @@ validator in `model.validation.Judge`, which has already looked at encoding, len
 from __future__ import annotations
 
 import csv
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from model.gen_text import split_fields
 from model.partitions import MAX_VALUE_BYTES, encode_value
+from model.pattern_machine import compile_pattern
 from model.record_layout import RecordLayout
+from model.record_schema import Limits
+from model.regex import parse
 from model.rules import Broken, CompiledRules, RuleSet
 from model.training_set import TrainingSet
-from model.validation import Validator, Verdict, ask
+from model.validation import BatchValidator, Validator, Verdict, ask_all
 from model.validator_host import ValidatorHost
-from model.validators import ValidatorSource
+from model.validators import GivenValidator, ValidatorSource
 
 
 @dataclass(frozen=True)
@@ -27,6 +31,7 @@ class CheckSource:
     Attributes:
         layout: columns and types of the output.
         typed: check that each field is a value of its type.
+        limits: what the schema says of each field beside its type; empty: nothing.
         rules: in the order in which they are applied.
         validator: of the user, or None.
         timeout: most seconds a record may take the validator; 0: no limit, and no process of its own.
@@ -36,8 +41,9 @@ class CheckSource:
 
     layout: RecordLayout = field(default_factory=RecordLayout)
     typed: bool = False
+    limits: tuple[Limits, ...] = ()
     rules: tuple[RuleSet, ...] = ()
-    validator: ValidatorSource | None = None
+    validator: ValidatorSource | GivenValidator | None = None
     timeout: float = 0.0
     partition_by: str | None = None
     training_set: str | None = None
@@ -73,13 +79,15 @@ class CheckSource:
         return Checks(self, rules, self._validator())
 
     def _validator(self) -> Validator | None:
-        if self.validator is None or self.timeout == 0:
-            return None if self.validator is None else self.validator.load()
+        if self.validator is None:
+            return None
+        if self.timeout == 0 or isinstance(self.validator, GivenValidator):
+            return self.validator.load()
         return ValidatorHost(self.validator, self.timeout)
 
 
-class Checks:
-    """The checks of a record, ready to judge. Called with a text it gives a verdict."""
+class Checks(BatchValidator):
+    """The checks of a record, ready to judge."""
 
     def __init__(self, source: CheckSource, rules: list[CompiledRules], validator: Validator | None) -> None:
         layout = source.layout
@@ -91,13 +99,28 @@ class Checks:
                 for place, (name, kind) in enumerate(zip(layout.columns, layout.types, strict=True))
                 if kind.kind != "string"
             ]
+        self._limited = [
+            (place, name, _within(limits, kind.nullable))
+            for place, (name, kind, limits) in enumerate(
+                zip(layout.columns or (), layout.types or (), source.limits, strict=False)
+            )
+            if source.typed and limits != Limits()
+        ]
         by = source.partition_by
         self._partition = None if by is None else layout.names.index(by)
         self._by = by
         self._rules = rules
         self._validator = validator
 
-    def __call__(self, text: str) -> Verdict:
+    def many(self, texts: Sequence[str]) -> list[Verdict]:
+        """Verdicts in order; the user's validator is asked once about all that the other checks let through."""
+        verdicts = [self._fault(text) for text in texts]
+        asked = [text for text, verdict in zip(texts, verdicts, strict=True) if verdict is None]
+        rest = iter([Verdict(True)] * len(asked) if self._validator is None else ask_all(self._validator, asked))
+        return [next(rest) if verdict is None else verdict for verdict in verdicts]
+
+    def _fault(self, text: str) -> Verdict | None:
+        """What is wrong with a record before the user's validator is asked; None: nothing."""
         try:
             fields = self._fields(text)
         except csv.Error:
@@ -110,18 +133,40 @@ class Checks:
                 rules(text, fields)
         except Broken as broken:
             return Verdict(False, broken.reason, broken.explain)
-        return Verdict(True) if self._validator is None else ask(self._validator, text)
+        return None
 
     def _fields(self, text: str) -> list[str]:
         layout = self._layout
         return [text] if layout.delimiter is None else split_fields(text, layout.delimiter, layout.quoted)
 
     def _schema(self, fields: list[str]) -> Verdict | None:
-        for place, reason, parse in self._typed:
+        values: dict[int, Any] = {}
+        for place, reason, read in self._typed:
             try:
-                parse(fields[place])
+                values[place] = read(fields[place])
             except ValueError as error:
                 return Verdict(False, reason, str(error))
+        for place, name, fault in self._limited:
+            found = fault(fields[place], values.get(place))
+            if found is not None:
+                return Verdict(False, f"schema:{name}:{found}", "outside what the schema allows")
         if self._partition is not None and len(encode_value(fields[self._partition])) > MAX_VALUE_BYTES:
             return Verdict(False, f"schema:{self._by}:partition", "too long for the name of a directory")
         return None
+
+
+def _within(limits: Limits, nullable: bool) -> Callable[[str, Any], str | None]:
+    """What names the limit that a field's text or value breaks, 'pattern' or 'range'; None: neither."""
+    machine = None if limits.pattern is None else compile_pattern(parse(limits.pattern))
+    least, most = limits.minimum, limits.maximum
+
+    def fault(text: str, value: Any) -> str | None:
+        if nullable and text == "":
+            return None
+        if machine is not None and not machine.accepts_text(text.encode()):
+            return "pattern"
+        if value is not None and ((least is not None and value < least) or (most is not None and value > most)):
+            return "range"
+        return None
+
+    return fault

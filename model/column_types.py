@@ -74,6 +74,11 @@ class ColumnType:
         return _PARSERS[self.kind](self, text)
 
     @property
+    def is_number(self) -> bool:
+        """Its values can be compared with a number."""
+        return self.kind in ("int", "long", "float", "double", "decimal")
+
+    @property
     def avro(self) -> Any:
         """The type in an Avro schema."""
         plain: Any = self.kind

@@ -4,14 +4,16 @@ A weight matrix that meets `a` [T, d] and whose output has loss gradient `δ` [T
 `aᵀδ`, and with a bias `[a, 1]ᵀδ`. Its squared norm is the sum of `(aaᵀ + 1) ∘ δδᵀ`, two T×T Gram matrices a record,
 exactly (ghost norms: Li et al. 2022, arXiv 2110.05679; book-keeping: Bu et al. 2023, arXiv 2210.00038). An LSTM is one such
 matrix: `a` is its input beside its *previous* state, zero before the first step, `δ` the gradient of its gates'
-pre-activations.
+pre-activations. Its `aaᵀ` is then the input's Gram matrix and the states', one step later; and the states' serves the layer
+above, too, whose input they are.
 
 Everything is float32 or wider: sums of T² signed terms cancel, and lower precision does not survive that.
 """
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
 
 import tensorflow as tf
 
@@ -20,82 +22,125 @@ Tensor = Any
 CANCELLATION = 1e-3  # a Gram sum below this share of its terms' absolute sum has lost too many digits
 
 
-def affine_norms(a: Tensor, delta: Tensor) -> Tensor:
-    """Squared gradient norm of a weight matrix and its bias, for each record.
+class Affine(NamedTuple):
+    """A weight matrix and its bias, by what they meet in some records.
 
-    Args:
-        a: what the matrix was multiplied with, [B, T, d].
+    Attributes:
+        inputs: what the matrix, or its upper part, is multiplied with, [B, T, d].
+        states: what its lower part is multiplied with one step later, [B, T, u]; None where there is none.
         delta: loss gradient of the product, 0 at padding, [B, T, k].
+    """
+
+    inputs: Tensor
+    states: Tensor | None
+    delta: Tensor
+
+
+def affine_norms(layers: Sequence[Affine]) -> Tensor:
+    """Squared norm of the gradient of all of some weight matrices and biases, for each record.
 
     Returns:
         [B], at least 0; not finite where the record's own numbers are not. Relative error below 1e-3.
     """
-    size = a.shape[2] * delta.shape[2]
-    # Directly where a record's gradient is no larger than its own activations: fewer operations, nothing cancels, and the
-    # B gradients take no more memory than what was kept for the backward pass.
-    return tf.cond(
-        size <= tf.shape(a)[1] * (a.shape[2] + delta.shape[2]),
-        lambda: direct_norms(a, delta),
-        lambda: _gram_norms(a, delta),
-    )
+    steps = tf.shape(layers[0].delta)[1]
+    widths = {id(x): x.shape[2] for layer in layers for x in layer if x is not None}
+    gradients = sum(_rows(layer) * layer.delta.shape[2] for layer in layers)
+    # Directly where a record's gradients take fewer operations than its Gram matrices; nothing cancels there.
+    return tf.cond(gradients <= steps * sum(widths.values()), lambda: direct_norms(layers), lambda: _gram_norms(layers))
 
 
-def direct_norms(a: Tensor, delta: Tensor) -> Tensor:
-    """`affine_norms` by forming each record's gradient."""
-    kernel = tf.matmul(a, delta, transpose_a=True)
-    bias = tf.reduce_sum(delta, axis=1)
-    return tf.reduce_sum(kernel * kernel, axis=[1, 2]) + tf.reduce_sum(bias * bias, axis=1)
+def direct_norms(layers: Sequence[Affine]) -> Tensor:
+    """`affine_norms` by forming each record's gradients."""
+    norms = []
+    for inputs, states, delta in layers:
+        parts = [tf.reduce_sum(delta, axis=1, keepdims=True), tf.matmul(inputs, delta, transpose_a=True)]
+        if states is not None:
+            parts.append(tf.matmul(states[:, :-1], delta[:, 1:], transpose_a=True))
+        norms += [tf.reduce_sum(part * part, axis=[1, 2]) for part in parts]
+    return tf.add_n(norms)
 
 
-def _gram_norms(a: Tensor, delta: Tensor) -> Tensor:
-    """`affine_norms` by Gram matrices; records whose sum cancels are done directly, one at a time."""
-    terms = (tf.matmul(a, a, transpose_b=True) + 1) * tf.matmul(delta, delta, transpose_b=True)
-    norms = tf.reduce_sum(terms, axis=[1, 2])
-    cancelled = norms < CANCELLATION * tf.reduce_sum(tf.abs(terms), axis=[1, 2])
+def _rows(layer: Affine) -> int:
+    return layer.inputs.shape[2] + (0 if layer.states is None else layer.states.shape[2])
+
+
+def _gram_norms(layers: Sequence[Affine]) -> Tensor:
+    """`affine_norms` by Gram matrices; records in which a sum cancels are done directly, one at a time."""
+    gram = once(lambda x: tf.matmul(x, x, transpose_b=True))
+    found = [
+        _gram_sums(gram(layer.inputs), None if layer.states is None else gram(layer.states), gram(layer.delta))
+        for layer in layers
+    ]
+    norms = tf.add_n([total for total, _ in found])
+    cancelled = tf.reduce_any([total < CANCELLATION * absolute for total, absolute in found], axis=0)
 
     def repaired() -> Tensor:
         which = tf.where(cancelled)
-        exact = tf.map_fn(
-            lambda i: direct_norms(a[i : i + 1], delta[i : i + 1])[0], which[:, 0], fn_output_signature=a.dtype
-        )
-        return tf.tensor_scatter_nd_update(norms, which, exact)
+
+        def exact(i: Tensor) -> Tensor:
+            return direct_norms([Affine(*(None if x is None else x[i : i + 1] for x in layer)) for layer in layers])[0]
+
+        return tf.tensor_scatter_nd_update(norms, which, tf.map_fn(exact, which[:, 0], fn_output_signature=norms.dtype))
 
     norms = tf.cond(tf.reduce_any(cancelled), repaired, lambda: norms)
     return tf.where(norms < 0, tf.zeros_like(norms), norms)
 
 
-def embedding_norms(tokens: Tensor, gradient: Tensor, vocab_size: int) -> Tensor:
+@tf.function(jit_compile=True)
+def _gram_sums(inputs: Tensor, states: Tensor | None, delta: Tensor) -> tuple[Tensor, Tensor]:
+    """Sum and absolute sum of the terms, [B] each, in one pass over Gram matrices [B, T, T]."""
+    if states is not None:
+        inputs += tf.pad(states[:, :-1, :-1], [[0, 0], [1, 0], [1, 0]])
+    terms = (inputs + 1) * delta
+    return tf.reduce_sum(terms, axis=[1, 2]), tf.reduce_sum(tf.abs(terms), axis=[1, 2])
+
+
+def once(function: Callable[[Tensor], Tensor]) -> Callable[[Tensor], Tensor]:
+    """The function, computed once a tensor however often it is asked."""
+    known: dict[int, Tensor] = {}
+
+    def ask(tensor: Tensor) -> Tensor:
+        if id(tensor) not in known:
+            known[id(tensor)] = function(tensor)
+        return known[id(tensor)]
+
+    return ask
+
+
+def embedding_norms(tokens: Tensor, delta: Tensor, back: Tensor) -> Tensor:
     """Squared gradient norm of the embedding table, for each record.
 
     A token that occurs several times in a record has one row in the table, so its gradients are added before they are
-    squared: what an equal-token mask on the gradients' Gram matrix gives, with nothing to cancel.
+    squared: what an equal-token mask on the gradients' Gram matrix gives, with nothing to cancel. They are added before
+    they are projected, too: a record has far fewer different tokens than tokens.
 
     Args:
         tokens: ids, [B, T].
-        gradient: loss gradient of the looked-up vectors, 0 at padding, [B, T, d].
-        vocab_size: rows of the table.
+        delta: loss gradient of what the looked-up vectors are projected to, 0 at padding, [B, T, k].
+        back: the projection, transposed, [k, d].
 
     Returns:
         [B]; not finite where the record's gradient is not.
     """
-    count, steps = tf.shape(tokens)[0], tf.shape(tokens)[1]
-    # Within its record a token is known by itself, or, in a large vocabulary, by where it first occurs.
-    few = vocab_size <= 2 * steps
-    names = tf.cond(few, lambda: tokens, lambda: first_occurrences(tokens))
-    width = tf.where(few, vocab_size, steps)
-    segments = names + width * tf.range(count)[:, None]
-    flat = tf.reshape(gradient, [-1, gradient.shape[2]])
-    rows = tf.math.unsorted_segment_sum(flat, tf.reshape(segments, [-1]), count * width)
+    names = token_names(tokens)
+    count, width = tf.shape(tokens)[0], (tf.reduce_max(names) // 8 + 1) * 8  # few shapes
+    segments = tf.reshape(names + width * tf.range(count)[:, None], [-1])
+    sums = tf.math.unsorted_segment_sum(tf.reshape(delta, [-1, delta.shape[2]]), segments, count * width)
+    rows = tf.matmul(sums, back)
     return tf.reduce_sum(tf.reshape(tf.reduce_sum(rows * rows, axis=1), [count, width]), axis=1)
 
 
-def first_occurrences(tokens: Tensor) -> Tensor:
-    """For each token of a record, the first step at which it occurs there, [B, T].
+@tf.function(jit_compile=True)
+def token_names(tokens: Tensor) -> Tensor:
+    """Numbers a record's different tokens from 0, in the order in which they first occur, [B, T].
 
     Example:
-        >>> first_occurrences([[7, 3, 7, 3, 5]]).numpy().tolist()
-        [[0, 1, 0, 1, 4]]
+        >>> token_names(tf.constant([[7, 3, 7, 9, 3]])).numpy().tolist()
+        [[0, 1, 0, 2, 1]]
     """
-    tokens = tf.convert_to_tensor(tokens)
-    equal = tf.equal(tokens[:, :, None], tokens[:, None, :])
-    return tf.argmax(tf.cast(equal, tf.int8), axis=2, output_type=tf.int32)
+    steps = tf.shape(tokens)[1]
+    at = tf.range(steps)
+    equal = tokens[:, :, None] == tokens[:, None, :]
+    first = tf.reduce_min(tf.where(equal, at, steps), axis=2)
+    new = first == at
+    return tf.reduce_sum(tf.cast(new[:, None, :] & (at < first[:, :, None]), tf.int32), axis=2)

@@ -17,12 +17,14 @@ from typing import Any, NamedTuple
 
 import tensorflow as tf
 
-from model.backpropagation import Trace, in_halves, looks_up, pass_through
-from model.dp_norms import affine_norms, embedding_norms
-from model.lstm import project
+from model.backpropagation import in_halves, looks_up, pass_through
+from model.dp_norms import Affine, affine_norms, embedding_norms, once
+from model.lstm import over_all_steps, project, transposed
 
 Tensor = Any
 
+CACHED = 1_600  # tokens whose norms are taken at a time: δ of a layer of 256 units is then 6.5 MB
+FEW = 128  # tokens of a vocabulary up to which a product with one-hot vectors is the faster sum by token
 MARGIN = 1e-3  # clipped to (1 - MARGIN) of the norm that is claimed: rounding of norm and sum stays below it
 
 
@@ -43,14 +45,19 @@ class ClippedSum(NamedTuple):
 
 
 class _Operands(NamedTuple):
-    """What norms and gradients are made of, batch first, float32: both must be made of the same numbers.
+    """What norms and gradients are made of, time first, in the products' type.
 
-    `layers` holds (a, δ) of each LSTM and of the dense layer: inputs beside previous states, and the gradient of what
-    they are multiplied into. `embedding` is the gradient of the looked-up vectors.
+    Values are exact in float32, which norms and sums are computed in: both are made of the same numbers.
+
+    Attributes:
+        inputs: what each LSTM's kernel, then the dense layer's, is multiplied with, [T, B, d].
+        hidden: hidden states of each LSTM, [T, B, units].
+        deltas: gradient of each LSTM's gates before activation, then of the logits, [T, B, k].
     """
 
-    layers: list[tuple[Tensor, Tensor]]
-    embedding: Tensor
+    inputs: list[Tensor]
+    hidden: list[Tensor]
+    deltas: list[Tensor]
 
 
 def clipped_sum(
@@ -99,11 +106,11 @@ def _clipped_half(
     seq_length: int,
     kind: tf.DType,
 ) -> ClippedSum:
-    scale = tf.constant(1 / seq_length, variables[0].dtype)
-    operands = _operands(variables, pass_through(variables, rows, masks, kind, scale), kind)
-    tokens = tf.transpose(rows["inputs"])
-    squared = tf.add_n([affine_norms(a, delta) for a, delta in operands.layers])
-    squared += embedding_norms(tokens, operands.embedding, variables[0].shape[0])
+    trace = pass_through(variables, rows, masks, kind, tf.constant(1 / seq_length, variables[0].dtype))
+    # The first layer's own input is the embedding as it is, not its rounded product.
+    first = tf.gather(variables[0], rows["inputs"])
+    operands = _Operands([first, *trace.inputs], trace.hidden, [*trace.deltas, trace.logits_delta])
+    squared = _squared_norms(variables, rows["inputs"], operands)
     finite = tf.math.is_finite(squared)
     norms = tf.sqrt(squared)
     bound = tf.cast(clip, norms.dtype)
@@ -113,68 +120,85 @@ def _clipped_half(
     operands = tf.cond(tf.reduce_all(finite), lambda: operands, lambda: _without(operands, finite))
     real = tf.reduce_any(rows["weights"] > 0, axis=0)
     return ClippedSum(
-        gradients=_summed(variables, operands, tokens, factors),
+        gradients=_summed(variables, rows["inputs"], operands, factors),
         whole=tf.reduce_sum(tf.cast(real & finite & (norms <= bound), tf.int32)),
         broken=tf.reduce_sum(tf.cast(real & ~finite, tf.int32)),
         norms=norms,
     )
 
 
-def _operands(variables: Sequence[Tensor], trace: Trace, kind: tf.DType) -> _Operands:
-    wide = variables[0].dtype
+def _squared_norms(variables: Sequence[Tensor], tokens: Tensor, operands: _Operands) -> Tensor:
+    """Squared gradient norm of each record, [B]; a few records at a time, whose numbers then stay in the cache."""
+    table, back = variables[0], tf.transpose(variables[1])
+    steps, count = tf.shape(tokens)[0], tf.shape(tokens)[1]
+    size = tf.maximum(1, CACHED // steps)
 
-    def ready(tensor: Tensor) -> Tensor:
-        return tf.cast(tf.transpose(tensor, [1, 0, 2]), wide)
+    def some(start: Tensor) -> Tensor:
+        rows = tf.range(start, tf.minimum(start + size, count))
+        where = rows[:, None] + count * tf.range(steps)
+        # Whole vectors are fetched: faster than a slice and a transpose.
+        batch_first = once(lambda x: tf.cast(tf.gather(tf.reshape(x, [-1, x.shape[2]]), where), table.dtype))
+        ids = tf.gather(tf.reshape(tokens, [-1]), where)
+        embedded = tf.gather(table, ids)
+        layers = [
+            Affine(embedded if number == 0 else batch_first(x), batch_first(hs), batch_first(delta))
+            for number, (x, hs, delta) in enumerate(
+                zip(operands.inputs, operands.hidden, operands.deltas, strict=False)
+            )
+        ]
+        dense = Affine(batch_first(operands.inputs[-1]), None, batch_first(operands.deltas[-1]))
+        return affine_norms([*layers, dense]) + embedding_norms(ids, layers[0].delta, back)
 
-    # The first layer's own input is the embedding as it is, not its rounded product.
-    below = [tf.gather(variables[0], tf.transpose(trace.tokens)), *map(ready, trace.inputs)]
-    layers = []
-    for x, hs, delta in zip(below, trace.hidden, trace.deltas, strict=False):
-        previous = tf.pad(ready(hs[:-1]), [[0, 0], [1, 0], [0, 0]])
-        layers.append((tf.concat([x, previous], axis=2), ready(delta)))
-    layers.append((below[-1], tf.transpose(trace.logits_delta, [1, 0, 2])))
-    dx = project(trace.deltas[0], tf.transpose(tf.cast(variables[1], kind)), tf.zeros([], kind))
-    return _Operands(layers, ready(dx))
+    parts = tf.TensorArray(table.dtype, (count + size - 1) // size, infer_shape=False, element_shape=[None])
+    _, parts = tf.while_loop(
+        lambda i, _: i * size < count,
+        lambda i, parts: (i + 1, parts.write(i, some(i * size))),
+        (tf.constant(0), parts),
+        parallel_iterations=1,
+    )
+    return parts.concat()
 
 
 def _without(operands: _Operands, finite: Tensor) -> _Operands:
     """The operands with zeros in the place of broken records."""
-
-    def clean(tensor: Tensor) -> Tensor:
-        return tf.where(finite[:, None, None], tensor, tf.zeros_like(tensor))
-
-    return _Operands([(clean(a), clean(delta)) for a, delta in operands.layers], clean(operands.embedding))
+    return tf.nest.map_structure(lambda x: tf.where(finite[None, :, None], x, tf.zeros_like(x)), operands)
 
 
-def _summed(variables: Sequence[Tensor], operands: _Operands, tokens: Tensor, factors: Tensor) -> list[Tensor]:
+def _summed(variables: Sequence[Tensor], tokens: Tensor, operands: _Operands, factors: Tensor) -> list[Tensor]:
     """The summed gradient of every variable: one matmul a weight, over all records and steps."""
-    scale = factors[:, None, None]
-    table = variables[0]
-    scaled = tf.reshape(operands.embedding * scale, [-1, table.shape[1]])
-    gradients = [tf.math.unsorted_segment_sum(scaled, tf.reshape(tokens, [-1]), table.shape[0])]
+    table, kernel = variables[:2]
+    wide = once(lambda x: tf.cast(x, table.dtype))
+    # Scaling the narrower operand is scaling δ: (f·a)ᵀδ = aᵀ(f·δ).
+    scaled = once(lambda x: wide(x) * factors[None, :, None])
+    deltas = [wide(delta) for delta in operands.deltas]
     # The factor of each record at each of its steps: as a row, it sums δ over both in one product.
-    row = tf.reshape(tf.ones_like(tokens, scale.dtype) * factors[:, None], [1, -1])
-    for a, delta in operands.layers:
-        inputs = variables[len(gradients)].shape[0]
-        if len(gradients) == 1 and looks_up(table):
-            gradients += _first_layer(table, tokens, a[:, :, inputs:], delta, scale)
-            continue
-        # Scaling the narrower operand is scaling δ: (f·a)ᵀδ = aᵀ(f·δ).
-        flat = tf.reshape(delta, [-1, delta.shape[2]])
-        weight = tf.matmul(tf.reshape(a * scale, [-1, a.shape[2]]), flat, transpose_a=True)
-        # An LSTM's rows are its kernel's, then its recurrent kernel's; a dense layer's are all its kernel's.
-        gradients += [weight] if a.shape[2] == inputs else [weight[:inputs], weight[inputs:]]
-        gradients.append(tf.matmul(row, flat)[0])
-    return gradients
+    row = tf.reshape(tf.ones_like(tokens, table.dtype) * factors, [1, -1])
+    if looks_up(table):
+        sums = _by_token(tokens, deltas[0], factors, table.shape[0])
+        # A row that is not finite belongs to broken records alone, whose δ is zero here; and 0 · NaN is not 0.
+        whole = tf.where(tf.math.is_finite(table), table, tf.zeros_like(table))
+        gradients = [tf.matmul(sums, kernel, transpose_b=True), tf.matmul(whole, sums, transpose_a=True)]
+    else:
+        dx = project(deltas[0], transposed(kernel), tf.zeros([], table.dtype))
+        gradients = [
+            _by_token(tokens, dx, factors, table.shape[0]),
+            over_all_steps(scaled(operands.inputs[0]), deltas[0]),
+        ]
+    for number, (hs, delta) in enumerate(zip(operands.hidden, deltas, strict=False)):
+        if number > 0:
+            gradients.append(over_all_steps(scaled(operands.inputs[number]), delta))
+        # The state before the first step is zero, so that step adds nothing to the recurrent weights' gradient.
+        gradients += [over_all_steps(scaled(hs)[:-1], delta[1:]), _weighted_sum(row, delta)]
+    return [*gradients, over_all_steps(scaled(operands.inputs[-1]), deltas[-1]), _weighted_sum(row, deltas[-1])]
 
 
-def _first_layer(table: Tensor, tokens: Tensor, previous: Tensor, delta: Tensor, scale: Tensor) -> list[Tensor]:
-    """Kernel, recurrent kernel and bias of the first LSTM: its input is a row of the table, so δ is summed by token id, and
-    meets the table once instead of at every step."""
-    a = tf.concat([tf.one_hot(tokens, table.shape[0], dtype=delta.dtype), previous], axis=2) * scale
-    flat = tf.reshape(delta, [-1, delta.shape[2]])
-    weight = tf.matmul(tf.reshape(a, [-1, a.shape[2]]), flat, transpose_a=True)
-    by_token, inner = weight[: table.shape[0]], weight[table.shape[0] :]
-    # A row that is not finite belongs to broken records alone, whose δ is zero here; and 0 · NaN is not 0.
-    table = tf.where(tf.math.is_finite(table), table, tf.zeros_like(table))
-    return [tf.matmul(table, by_token, transpose_a=True), inner, tf.reduce_sum(by_token, axis=0)]
+def _by_token(tokens: Tensor, x: Tensor, factors: Tensor, vocab_size: int) -> Tensor:
+    """Sums over records and steps, by token id, of f·x, [vocab, k]."""
+    scale = factors[None, :, None]
+    if vocab_size <= FEW:
+        return over_all_steps(tf.one_hot(tokens, vocab_size, dtype=x.dtype) * scale, x)
+    return tf.math.unsorted_segment_sum(tf.reshape(x * scale, [-1, x.shape[2]]), tf.reshape(tokens, [-1]), vocab_size)
+
+
+def _weighted_sum(row: Tensor, delta: Tensor) -> Tensor:
+    return tf.matmul(row, tf.reshape(delta, [-1, delta.shape[2]]))[0]

@@ -16,105 +16,38 @@ from __future__ import annotations
 import time
 from bisect import bisect_right, insort
 from collections import Counter, deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from model.config import TensorFlowConfig
 from model.errors import GenerationError
 from model.ledger import Ledger, Outcome, UnitSettings
-from model.sampling import DrawSettings, Sample, Sampler, SampleRequest, SamplerOptions
-from model.schema_fields import schema_text
+from model.sampling_types import DrawSettings, Sample, SampleRequest
 from model.thinning import LEFT_OUT, survives
-from model.validation import Verdict
+from model.validation import Judge, Verdict
+from model.work_units import UnitResult, WorkUnit
 
 # With fewer requests than this waiting, rows of the sampler are about to stand idle.
 _LOW_WATER = 256
 # Units are opened until so many requests wait, twice the largest block, but never with more indices than that at work.
 _ENOUGH = 8192
 _MOST_INDICES = 1 << 16
-_PROGRESS_EVERY = 512  # attempts
+_PROGRESS_EVERY = 1.0  # seconds
 
 
 class SampleSource(Protocol):
     """What generation needs of `model.sampling.Sampler`."""
 
-    def stream(self, requests: deque[SampleRequest], settings: DrawSettings) -> Iterator[Sample]: ...
-
-
-@dataclass(frozen=True)
-class StartString:
-    """How a record begins: text, and its ids without the leading `<n>`."""
-
-    text: str = ""
-    ids: tuple[int, ...] = ()
-
-
-@dataclass(frozen=True)
-class WorkUnit:
-    """Indices `start` … `end` − 1 of a run, small enough for one worker and one shard.
-
-    Attributes:
-        number: position of the unit in the run.
-        start, end: its range of indices.
-        starts: nothing (records begin freely), one start string for all, or exactly one for each index.
-    """
-
-    number: int
-    start: int
-    end: int
-    starts: tuple[StartString, ...] = ()
-
-    def start_of(self, index: int) -> StartString:
-        """The start string of an index."""
-        if not self.starts:
-            return StartString()
-        return self.starts[0] if len(self.starts) == 1 else self.starts[index - self.start]
-
-
-@dataclass(frozen=True)
-class UnitResult:
-    """What became of a unit.
-
-    Attributes:
-        unit: the unit.
-        valid: the records, by index.
-        invalid: the first `keep_invalid` invalid outcomes, by (index, attempt).
-        missing: the indices without a record.
-        reasons: all invalid outcomes, by reason.
-        stopped: None, 'rate' (hopeless) or 'max_invalid' (the ceiling was crossed).
-        seconds: wall time; the only part that is not reproducible.
-        survival: sum of ∏ Zₜ over the attempts that gave a record, thinned ones included.
-    """
-
-    unit: WorkUnit
-    valid: list[Outcome]
-    invalid: list[Outcome]
-    missing: list[int]
-    reasons: Counter[str]
-    stopped: str | None
-    seconds: float
-    survival: float = 0.0
-
-    @property
-    def invalid_count(self) -> int:
-        return sum(self.reasons.values())
-
-    @property
-    def attempts(self) -> int:
-        return len(self.valid) + self.invalid_count
-
-    @property
-    def characters(self) -> int:
-        """Characters of the valid records."""
-        return sum(len(outcome.text) for outcome in self.valid)
+    def batches(self, requests: deque[SampleRequest], settings: DrawSettings) -> Iterator[list[Sample]]:
+        """Samples as they finish, some at a time, until the queue, to which the consumer may append, is empty."""
+        ...
 
 
 def generate_unit(
     sampler: SampleSource,
     unit: WorkUnit,
     settings: UnitSettings,
-    judge: Callable[[Sample], Verdict],
+    judge: Judge,
     clock: Callable[[], float] = time.perf_counter,
 ) -> UnitResult:
     """`generate_units` for a single unit."""
@@ -125,7 +58,7 @@ def generate_units(
     sampler: SampleSource,
     units: Iterable[WorkUnit],
     settings: UnitSettings,
-    judge: Callable[[Sample], Verdict],
+    judge: Judge,
     clock: Callable[[], float] = time.perf_counter,
     progress: Callable[[int, int], None] | None = None,
 ) -> Iterator[UnitResult]:
@@ -141,34 +74,35 @@ def generate_units(
         settings: what decides about attempts.
         judge: decides about samples.
         clock: for tests. A unit's seconds are those since the former result.
-        progress: told now and then how many records and attempts there have been so far.
+        progress: told about once a second how many records and attempts there have been so far.
 
     Raises:
         GenerationError: the sampler left requests unanswered.
     """
     desk = _Desk(iter(units), settings)
-    began = clock()
-    stream: Iterator[Sample] = iter(())
+    began = told = clock()
+    batches: Iterator[list[Sample]] = iter(())
     try:
         desk.open_units()
-        stream = sampler.stream(desk.queue, settings.draw)
+        batches = sampler.batches(desk.queue, settings.draw)
         while True:
             for done in desk.closed():
                 yield _result(done, clock() - began)
                 began = clock()
             if not desk.open:
                 return
-            sample = next(stream, None)
-            if sample is None:
+            batch = next(batches, None)
+            if batch is None:
                 unsettled = min(desk.open.values(), key=lambda one: one.unit.start).unit
                 raise GenerationError(
                     f"The sampler ended before records {unsettled.start} to {unsettled.end - 1} were settled."
                 )
-            desk.take(sample, judge)
-            if progress is not None and desk.attempts % _PROGRESS_EVERY == 0:
+            desk.take(batch, judge)
+            if progress is not None and clock() - told >= _PROGRESS_EVERY:
                 progress(desk.records, desk.attempts)
+                told = clock()
     finally:
-        close = getattr(stream, "close", None)
+        close = getattr(batches, "close", None)
         if close is not None:
             close()
 
@@ -209,14 +143,23 @@ class _Desk:
             self.open[unit.start] = one
             insort(self._starts, unit.start)
 
-    def take(self, sample: Sample, judge: Callable[[Sample], Verdict]) -> None:
-        """Judge a sample and enter it in the books of its unit."""
-        asked = sample.request
-        at = bisect_right(self._starts, asked.index) - 1
+    def take(self, samples: Sequence[Sample], judge: Judge) -> None:
+        """Judge samples, all at once, and enter them in the books of their units."""
+        wanted = [sample for sample in samples if self._unit_of(sample) is not None]
+        for sample, verdict in zip(wanted, judge.many(wanted), strict=True):
+            self._enter(sample, verdict)
+
+    def _unit_of(self, sample: Sample) -> _Open | None:
+        """The open unit that a sample is for; None where it was sampled ahead for one that has been settled meanwhile."""
+        index = sample.request.index
+        at = bisect_right(self._starts, index) - 1
         one = self.open.get(self._starts[at]) if at >= 0 else None
-        if one is None or asked.index >= one.unit.end:
-            return  # sampled ahead for a unit that has been settled meanwhile
-        verdict = judge(sample)
+        return None if one is None or index >= one.unit.end else one
+
+    def _enter(self, sample: Sample, verdict: Verdict) -> None:
+        asked, one = sample.request, self._unit_of(sample)
+        if one is None:
+            return
         self.attempts += 1
         self.records += verdict.reason is None
         if self._settings.exact and verdict.reason is None and not survives(sample, self._settings.seed):
@@ -303,67 +246,3 @@ class _Requests:
 
     def _request(self, index: int, attempt: int) -> SampleRequest:
         return SampleRequest(index, attempt, self._unit.start_of(index).ids)
-
-
-def unit_settings(config: TensorFlowConfig, max_invalid: int | None, keep_invalid: int | None = 10_000) -> UnitSettings:
-    """The rules about attempts in a configuration; where a run's own limits apply, they are given."""
-    return UnitSettings(
-        seed=config.seed,
-        temperature=config.gen_temp,
-        gen_chars=config.gen_chars,
-        max_attempts=config.max_attempts,
-        min_valid_rate=config.min_valid_rate,
-        max_invalid=max_invalid,
-        keep_invalid=keep_invalid,
-        top_k=config.gen_top_k,
-        top_p=config.gen_top_p,
-        exact=config.exact_distribution,
-    )
-
-
-def sampler_options(config: TensorFlowConfig, field_count: int | None = None) -> SamplerOptions:
-    """How the sampler of a configuration is set up; files are read here, so that workers need none.
-
-    Args:
-        config: the settings.
-        field_count: number of fields of every record, where the configuration and not the model knows it.
-
-    Raises:
-        ParameterError: the schema file cannot be read.
-    """
-    schema = None if config.schema_file is None else schema_text(config.schema_file)
-    return SamplerOptions(config.matmul_precision, config.field_aware, schema, field_count)
-
-
-def open_sampler(
-    run_dir: str,
-    checkpoint: str | None = None,
-    options: SamplerOptions | None = None,
-    threads: int | None = None,
-) -> SampleSource:
-    """Load the model of a run directory; imports TensorFlow.
-
-    Raises:
-        DataError, ParameterError: as `Sampler`.
-    """
-    return Sampler(run_dir, checkpoint=checkpoint, threads=threads, options=options)
-
-
-def plan_units(
-    count: int, unit_size: int, starts: tuple[StartString, ...] = (), paired: bool = False
-) -> list[WorkUnit]:
-    """Cut a run of `count` records into units; with `paired`, `starts` holds one start string for each index.
-
-    Example:
-        >>> [(unit.start, unit.end) for unit in plan_units(5, 2)]
-        [(0, 2), (2, 4), (4, 5)]
-    """
-    return [
-        WorkUnit(
-            number,
-            start,
-            min(start + unit_size, count),
-            starts[start : start + unit_size] if paired else starts,
-        )
-        for number, start in enumerate(range(0, count, unit_size))
-    ]

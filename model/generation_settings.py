@@ -66,7 +66,11 @@ class GenerationSettings(BaseModel):
     )
     max_attempts: int = setting("generate", 1000, "Attempts for one record before it counts as missing.", ge=1)
     min_valid_rate: float = setting(
-        "generate", 0.001, "End the run when, after 10,000 attempts, a smaller share than this is valid.", ge=0, le=1
+        "generate",
+        0.001,
+        "End the run when of a unit's last 10,000 attempts a smaller share than this was valid.",
+        ge=0,
+        le=1,
     )
     output_format: list[Literal["text", "jsonl", "avro", "parquet"]] = setting(
         "generate", ["text"], "Formats to write: text, jsonl, avro, parquet; several are allowed.", min_length=1

@@ -66,9 +66,10 @@ def token_automaton(tokenizer: Tokenizer, info: ModelInfo, options: SamplerOptio
         return None
     types: list[Machine | None] = [None] * count
     if options.schema is not None:
+        from model.record_schema import parse_schema
         from model.schema_fields import field_machines
 
-        types = field_machines(options.schema, count)
+        types = field_machines(parse_schema(options.schema), count)
     return compile_automaton(tokenizer, types, info.field_tokens)
 
 

@@ -6,13 +6,13 @@ index 0, then index 1, and so on: the ceiling on invalid records, and which inva
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, deque
 from dataclasses import dataclass
 
 from model.sampling_types import DrawSettings
 
-# Attempts of a unit before its rate is judged.
-RATE_PATIENCE = 10_000
+# The rate is that of a unit's last so many attempts, and is judged once there have been so many.
+RATE_WINDOW = 10_000
 THINNED = "thinned"  # valid, but left out by `model.thinning`
 
 
@@ -25,7 +25,8 @@ class UnitSettings:
         temperature: sampling temperature; 0: the likeliest token.
         gen_chars: a record is cut after so many characters; 0: never.
         max_attempts: attempts at one index before it counts as missing.
-        min_valid_rate: a unit stops when, after 10,000 attempts, a smaller share is valid.
+        min_valid_rate: a unit stops when of its last 10,000 attempts a smaller share was valid, while most of its indices have no
+            record yet.
         max_invalid: a unit stops at the first invalid record beyond so many, in index order; None: never.
         keep_invalid: how many invalid outcomes are kept, the first by index; None: all.
         top_k, top_p: as in `DrawSettings`.
@@ -84,6 +85,7 @@ class Ledger:
         self._ceiling = _Ceiling(start, end, settings.max_invalid)
         keep = settings.keep_invalid
         self._keep = _Ceiling(start, end, None if keep is None else keep - 1)
+        self._rate = _Rate(settings.min_valid_rate)
         self._hopeless = False
         self.survival = 0.0  # sum of ∏ Zₜ over the attempts that gave a record, thinned ones included
 
@@ -177,8 +179,9 @@ class Ledger:
             self._count_under_ceiling(index, outcome.reason)
             if outcome.attempt + 1 < self._settings.max_attempts and not self._beyond(index):
                 self._next.append(index)
-        valid_share = len(self._accepted) / self._attempts
-        self._hopeless = self._attempts >= RATE_PATIENCE and valid_share < self._settings.min_valid_rate
+        self._rate.add(outcome.reason is None)
+        # A few indices that keep failing, such as impossible start strings, make no run hopeless: `max_attempts` bounds them.
+        self._hopeless = self._rate.is_low and 2 * len(self._accepted) < len(self._range)
 
     def _keep_invalid(self, outcome: Outcome) -> None:
         before = self._keep.last
@@ -197,6 +200,36 @@ class Ledger:
             self._reasons_at.setdefault(index, []).append(reason)
         for dropped in range(self._ceiling.last + 1, before + 1):
             self._reasons_at.pop(dropped, None)
+
+
+class _Rate:
+    """The share of valid ones among the last `RATE_WINDOW` attempts.
+
+    Example:
+        >>> rate = _Rate(least=0.001)
+        >>> for number in range(RATE_WINDOW + 10):
+        ...     rate.add(number < 10)
+        >>> rate.is_low  # ten of the last 10,000, and one more is too many
+        True
+    """
+
+    def __init__(self, least: float) -> None:
+        self._least = least
+        self._attempts = 0
+        self._valid: deque[int] = deque()  # numbers of the valid attempts in the window
+
+    @property
+    def is_low(self) -> bool:
+        """Too few are valid; never before the window is full."""
+        return self._attempts >= RATE_WINDOW and len(self._valid) < self._least * RATE_WINDOW
+
+    def add(self, valid: bool) -> None:
+        """Count an attempt."""
+        if valid:
+            self._valid.append(self._attempts)
+        self._attempts += 1
+        while self._valid and self._valid[0] < self._attempts - RATE_WINDOW:
+            self._valid.popleft()
 
 
 class _Ceiling:

@@ -11,13 +11,13 @@ import contextlib
 import itertools
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 from model.errors import GenerationError, ParameterError
-from model.generation import SampleSource, UnitResult, WorkUnit, generate_units
+from model.generation import SampleSource, generate_units
 from model.ledger import UnitSettings
-from model.validation import Judge, Validator
-from model.validators import ValidatorSource
+from model.validation import Judge, Loadable
+from model.work_units import UnitResult, WorkUnit
 
 _LARGEST_GROUP = 32  # units that a worker takes at once
 
@@ -29,17 +29,19 @@ class Engine:
     Attributes:
         open_sampler: loads the model, given the number of threads TensorFlow may use; None: as it likes.
         settings: what decides about attempts.
-        validator: a function, where to find one, or None.
+        judge: decides about samples; its validator is set where it judges.
+        validator: where what else judges records comes from, or None.
     """
 
     open_sampler: Callable[[int | None], SampleSource]
     settings: UnitSettings
-    validator: Validator | ValidatorSource | None = None
+    judge: Judge = field(default_factory=Judge)
+    validator: Loadable | None = None
 
     def start(self, threads: int | None = None) -> Callable[[Iterable[WorkUnit]], Iterator[UnitResult]]:
         """Load model and validator; returns what generates units, their results in order."""
-        validator = self.validator.load() if isinstance(self.validator, ValidatorSource) else self.validator
-        sampler, judge = self.open_sampler(threads), Judge(validator)
+        validator = None if self.validator is None else self.validator.load()
+        sampler, judge = self.open_sampler(threads), replace(self.judge, validator=validator)
         return lambda units: in_order(lambda taken: generate_units(sampler, taken, self.settings, judge), units)
 
 

@@ -20,8 +20,10 @@ from typing import Any
 from model.avro import avro_name, avro_record
 from model.column_types import STRING, ColumnType
 from model.errors import ParameterError
+from model.regex import parse
 
 SCHEMA_FILE = "record.avsc"
+OPTION = "--schema-file (schema_file)"
 _LOGICAL = {
     "date": ("int", ColumnType("date")),
     "timestamp-millis": ("long", ColumnType("timestamp", unit="ms")),
@@ -34,6 +36,20 @@ _MAX_PRECISION = 38  # of Arrow's decimal128, of Parquet and of Iceberg
 
 
 @dataclass(frozen=True)
+class Limits:
+    """What a schema says of a field's values beside its type, in words of ours that Avro lets pass.
+
+    Attributes:
+        pattern: a regular expression for the whole text, or None.
+        minimum, maximum: of a number; None leaves one open.
+    """
+
+    pattern: str | None = None
+    minimum: int | float | None = None
+    maximum: int | float | None = None
+
+
+@dataclass(frozen=True)
 class RecordSchema:
     """Columns with their types, in the order of the fields.
 
@@ -41,45 +57,93 @@ class RecordSchema:
         names: of the columns.
         types: one a column.
         declared: the Avro record as it was given; None for an inferred schema.
+        limits: one a column; empty for an inferred schema.
     """
 
     names: tuple[str, ...]
     types: tuple[ColumnType, ...]
     declared: str | None = None
+    limits: tuple[Limits, ...] = ()
 
 
-def read_schema(path: str | Path, option: str = "--schema-file (schema_file)") -> RecordSchema:
-    """An Avro schema file: one record of fields of the kinds in `model.column_types`, or of a union of one with null.
+def schema_text(path: str | Path, option: str = OPTION) -> str:
+    """The text of a schema file, read once: workers need not see the file.
 
     Raises:
-        ParameterError: LS111, it cannot be read, is no schema, or has a type that a field of a record cannot have.
+        ParameterError: LS111, it cannot be read.
     """
     try:
-        declared = json.loads(Path(path).read_text("utf-8-sig"))
+        return Path(path).read_text("utf-8-sig")
     except OSError as error:
-        raise _bad(option, path, f"it cannot be read ({error.strerror})") from None
-    except ValueError:
-        raise _bad(option, path, "it is not JSON") from None
+        raise _bad(f"{option} '{path}'", f"it cannot be read ({error.strerror})") from None
+    except UnicodeDecodeError:
+        raise _bad(f"{option} '{path}'", "it is not UTF-8 text") from None
+
+
+def read_schema(path: str | Path, option: str = OPTION) -> RecordSchema:
+    """`parse_schema` of a file.
+
+    Raises:
+        ParameterError: LS111, it cannot be read, or as `parse_schema`.
+    """
+    return parse_schema(schema_text(path, option), f"{option} '{path}'")
+
+
+def parse_schema(text: str, source: str = OPTION) -> RecordSchema:
+    """An Avro schema: one record of fields of the kinds in `model.column_types`, or of a union of one with null.
+
+    Args:
+        text: JSON.
+        source: what an error is about: the option, and its value where that is known.
+
+    Raises:
+        ParameterError: LS111, it is no schema, or has a type or a limit that a field of a record cannot have.
+    """
     import fastavro
 
     try:
+        declared = json.loads(text)
+    except ValueError:
+        raise _bad(source, "it is not JSON") from None
+    try:
         fastavro.parse_schema(declared)
     except Exception as error:
-        raise _bad(option, path, f"it is no Avro schema ({type(error).__name__})") from None
+        raise _bad(source, f"it is no Avro schema ({type(error).__name__})") from None
     if not isinstance(declared, dict) or declared.get("type") != "record" or not declared.get("fields"):
-        raise _bad(option, path, "it does not describe a record with fields")
+        raise _bad(source, "it does not describe a record with fields")
     names: list[str] = []
     types: list[ColumnType] = []
+    limits: list[Limits] = []
     for field in declared["fields"]:
         try:
             types.append(_type_of(field["type"]))
+            limits.append(_limits_of(field, types[-1]))
         except ValueError as error:
-            raise _bad(option, path, f"field '{field['name']}' {error}") from None
+            raise _bad(source, f"field '{field['name']}' {error}") from None
         name = field["name"]
         # What `write_schema` had to rename has its own name in `doc`.
         own = field.get("doc")
         names.append(own if isinstance(own, str) and avro_name(own, len(names)) == name else name)
-    return RecordSchema(tuple(names), tuple(types), json.dumps(declared, ensure_ascii=False))
+    return RecordSchema(tuple(names), tuple(types), json.dumps(declared, ensure_ascii=False), tuple(limits))
+
+
+def _limits_of(field: dict[str, Any], kind: ColumnType) -> Limits:
+    pattern, least, most = field.get("pattern"), field.get("minimum"), field.get("maximum")
+    if pattern is not None:
+        if not isinstance(pattern, str):
+            raise ValueError("has a pattern that is no text")
+        try:
+            parse(pattern)
+        except ValueError as error:
+            raise ValueError(f"has a pattern that cannot be used: {error}") from None
+    for bound in (least, most):
+        if bound is not None and (isinstance(bound, bool) or not isinstance(bound, int | float)):
+            raise ValueError("has a minimum or maximum that is no number")
+        if bound is not None and not kind.is_number:
+            raise ValueError(f"has a minimum or maximum, but is of type {kind.kind}")
+    if least is not None and most is not None and least > most:
+        raise ValueError(f"has a minimum of {least} above its maximum of {most}: no number fits")
+    return Limits(pattern, least, most)
 
 
 def _type_of(declared: Any) -> ColumnType:
@@ -157,7 +221,5 @@ def write_schema(path: str | Path, schema: RecordSchema) -> None:
     write_json(path, avro_record(schema.names, schema.types))
 
 
-def _bad(option: str, path: str | Path, found: str) -> ParameterError:
-    return ParameterError(
-        f"LS111: {option} '{path}': {found}. Give an Avro schema (.avsc) of one record.", code="LS111"
-    )
+def _bad(source: str, found: str) -> ParameterError:
+    return ParameterError(f"LS111: {source}: {found}. Give an Avro schema (.avsc) of one record.", code="LS111")

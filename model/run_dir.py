@@ -95,8 +95,8 @@ def run_directory(config: TensorFlowConfig) -> RunDirectory:
         raise ParameterError("LS103: --output (checkpoint_dir) is not set; give the directory of the run.")
     if "://" in config.checkpoint_dir:
         raise ParameterError(
-            f"LS103: --output '{config.checkpoint_dir}' is not a local path; this version keeps the run directory on a "
-            "local or mounted file system. Give a path, and copy the results to the bucket."
+            f"LS103: --output '{config.checkpoint_dir}' is not a local path, which this needs. Give a path; or "
+            "s3://BUCKET/… or gs://BUCKET/… to a command or a stage's function, which work on a copy."
         )
     return RunDirectory(Path(config.checkpoint_dir), config.dp)
 

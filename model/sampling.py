@@ -82,8 +82,13 @@ class Sampler:
         self.steps_run = self.steps_busy = 0
 
     def stream(self, requests: deque[SampleRequest], settings: DrawSettings) -> Iterator[Sample]:
-        """Sample every request, in whatever order they finish. The consumer may append further requests while it iterates;
-        the stream ends when the queue is empty and no row is at work.
+        """`batches`, sample by sample."""
+        for batch in self.batches(requests, settings):
+            yield from batch
+
+    def batches(self, requests: deque[SampleRequest], settings: DrawSettings) -> Iterator[list[Sample]]:
+        """Sample every request, in whatever order they finish; yields what each graph call finished, if anything. The consumer
+        may append further requests while it iterates; it ends when the queue is empty and no row is at work.
 
         One graph call runs in a thread of its own while the texts of the former one are decoded and consumed.
 
@@ -104,7 +109,7 @@ class Sampler:
                 rows = self._rows_for(work.busy + work.waiting + len(requests))
                 if emitted is not None and work.resizes_to(rows):
                     # Rare, and what rows carry must be known first: nothing runs meanwhile.
-                    yield from self._samples(work, emitted, settings)
+                    yield self._samples(work, emitted, settings)
                     emitted = None
                     continue
                 if work.busy or work.waiting or requests:
@@ -112,7 +117,7 @@ class Sampler:
                     prefixed |= self._fill(work, requests, settings)
                     running = thread.submit(work.advance, _rule(settings, prefixed), limits)
                 if emitted is not None:
-                    yield from self._samples(work, emitted, settings)
+                    yield self._samples(work, emitted, settings)
                 emitted = None if running is None else running.result()
                 if emitted is None and not requests:
                     return

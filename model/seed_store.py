@@ -22,7 +22,7 @@ from typing import overload
 import numpy as np
 
 from model.files import atomic_path, read_json, write_json
-from model.generation import StartString, WorkUnit
+from model.work_units import StartString, WorkUnit
 
 _INDEX = np.dtype([("begin", "<u8"), ("text", "<u4"), ("ids", "<u4")])
 _PART = 4096

@@ -31,8 +31,8 @@ import fastavro
 from model import errors
 from model.cpu import environment
 from model.files import atomic_path, read_json, sha256_file, write_bytes, write_json
-from model.generation import UnitResult
 from model.record_layout import Record, RecordLayout
+from model.work_units import UnitResult
 from model.writers import shard_name, write_avro, write_invalid, write_shard
 
 ICEBERG = "iceberg"
@@ -169,6 +169,11 @@ class Spool:
     def staged(self, parts: Iterable[tuple[int, int, int]]) -> StagedRecords:
         """Records that units have set aside, by unit number and range of positions in it."""
         return StagedRecords(tuple((str(self._staged_path(unit)), first, last) for unit, first, last in parts))
+
+    @contextlib.contextmanager
+    def staged_here(self, parts: Iterable[tuple[int, int, int]]) -> Iterator[StagedRecords]:
+        """The same, for a block that reads them; a spool elsewhere copies them for so long."""
+        yield self.staged(parts)
 
     def _staged_path(self, number: int) -> Path:
         return self._staged / f"unit-{number:05d}.avro"

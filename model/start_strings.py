@@ -11,10 +11,10 @@ from pathlib import Path
 
 from model.config import TensorFlowConfig
 from model.errors import ParameterError, TokenizerError
-from model.generation import StartString
 from model.records import split_breaks
 from model.seed_files import OPTION, bad_start, find_seed_files, read_seeds
 from model.tokenizers.base import FIELD_BREAK, Tokenizer
+from model.work_units import StartString
 
 ONE = "--start-string (start_string)"
 

@@ -18,7 +18,8 @@ Reasons, in the order in which they are looked for:
 from __future__ import annotations
 
 import csv
-from collections.abc import Callable
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
@@ -38,6 +39,18 @@ class Loadable(Protocol):
     def load(self) -> Validator:
         """The validator; runs or imports what it needs."""
         ...
+
+
+class BatchValidator(ABC):
+    """A validator of ours that judges many texts at a time, where that is cheaper than one by one."""
+
+    @abstractmethod
+    def many(self, texts: Sequence[str]) -> list[Verdict]:
+        """Verdicts in order, each the same as if its text were judged alone."""
+
+    def __call__(self, text: str) -> Verdict:
+        """The verdict about one record."""
+        return self.many([text])[0]
 
 
 _ERRORS = {
@@ -89,6 +102,21 @@ class Judge:
     quoted: bool = False
 
     def __call__(self, sample: Sample) -> Verdict:
+        return self.many([sample])[0]
+
+    def many(self, samples: Sequence[Sample]) -> list[Verdict]:
+        """Verdicts in order. The validator is asked once about all that are of the right shape."""
+        verdicts = [self._fault(sample) for sample in samples]
+        asked = [sample.text for sample, verdict in zip(samples, verdicts, strict=True) if verdict is None]
+        if self.validator is None:
+            # A count that was checked is a judgement; without any check nothing judged the record.
+            rest = iter([Verdict(None if self.field_count is None else True)] * len(asked))
+        else:
+            rest = iter(ask_all(self.validator, asked))
+        return [next(rest) if verdict is None else verdict for verdict in verdicts]
+
+    def _fault(self, sample: Sample) -> Verdict | None:
+        """What is wrong with a sample before a validator is asked; None: nothing."""
         if sample.error is not None:
             return Verdict(False, sample.error, _ERRORS.get(sample.error, "the sampled ids are no text"))
         if sample.finish_reason == "length":
@@ -99,10 +127,7 @@ class Judge:
             found = count_fields(sample.text, self.delimiter, self.quoted)
             if found != self.field_count:
                 return Verdict(False, "field_count", f"{found} fields instead of {self.field_count}")
-        if self.validator is not None:
-            return ask(self.validator, sample.text)
-        # A count that was checked is a judgement; without any check nothing judged the record.
-        return Verdict(None if self.field_count is None else True)
+        return None
 
 
 def count_fields(text: str, delimiter: str, quoted: bool) -> int:
@@ -111,6 +136,13 @@ def count_fields(text: str, delimiter: str, quoted: bool) -> int:
         return len(split_fields(text, delimiter, quoted))
     except csv.Error:
         return 0
+
+
+def ask_all(validator: Validator, texts: Sequence[str]) -> list[Verdict]:
+    """What a validator says about records, in order: at once where it can, else one by one."""
+    if isinstance(validator, BatchValidator):
+        return validator.many(texts)
+    return [ask(validator, text) for text in texts]
 
 
 def ask(validator: Validator, text: str) -> Verdict:

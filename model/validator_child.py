@@ -6,6 +6,8 @@ import json
 import os
 import struct
 import sys
+import threading
+import time
 from typing import Any
 
 _HEAD = struct.Struct("<I")
@@ -21,6 +23,7 @@ def main(arguments: list[str]) -> None:
     from model.validation import ask
     from model.validators import ValidatorSource
 
+    threading.Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()
     inward, outward = os.fdopen(int(arguments[0]), "rb"), int(arguments[1])
     try:
         validator = ValidatorSource(**_receive(inward)).load()
@@ -32,6 +35,13 @@ def main(arguments: list[str]) -> None:
         for text in _receive(inward):
             verdict = ask(validator, text)
             _send(outward, None if verdict.valid else [verdict.valid, verdict.reason, verdict.explain])
+
+
+def _end_with(parent: int) -> None:
+    """A validator that hangs reads no pipe, and would outlive a worker that was killed."""
+    while os.getppid() == parent:
+        time.sleep(1.0)
+    os._exit(0)
 
 
 def _receive(pipe: Any) -> Any:

@@ -4,6 +4,8 @@ The parent sends a batch of texts; the child answers record by record, so that e
 answer does not come in time is invalid with the reason `timeout`; the child is ended and a fresh one judges the rest. A child
 that ends by itself makes its record invalid with the reason `validator`.
 
+A validator that loses many records in a row works for none of them, and would keep a run busy for days: it ends the run.
+
 A time limit depends on the machine: a validator that is near it gives other records on a busier one. It is meant for
 validators that never end.
 """
@@ -22,12 +24,13 @@ from collections.abc import Sequence
 from dataclasses import asdict
 
 from model.errors import ParameterError
-from model.validation import Verdict
+from model.validation import BatchValidator, Verdict
 from model.validators import ValidatorSource
 
 _HEAD = struct.Struct("<I")
 _START_SECONDS = 120.0  # importing what a validator needs may take a while, whatever its limit a record is
 _BATCH = 256
+LOST_IN_A_ROW = 20  # records that hung or ended the process, with none judged between them
 
 
 _hosts: weakref.WeakSet[ValidatorHost] = weakref.WeakSet()
@@ -39,7 +42,7 @@ def close_hosts() -> None:
         host.close()
 
 
-class ValidatorHost:
+class ValidatorHost(BatchValidator):
     """Judges texts in a child process; started at the first question, restarted when it has to be.
 
     Args:
@@ -51,6 +54,7 @@ class ValidatorHost:
         self._source = source
         self._timeout = timeout
         self._child: _Child | None = None
+        self._lost = 0  # records in a row
         _hosts.add(self)
 
     def start(self) -> None:
@@ -61,19 +65,11 @@ class ValidatorHost:
         """
         self._started()
 
-    def __call__(self, text: str) -> Verdict:
-        """The verdict about one record.
-
-        Raises:
-            ParameterError: LS107, the validator cannot be loaded.
-        """
-        return self.ask([text])[0]
-
-    def ask(self, texts: Sequence[str]) -> list[Verdict]:
+    def many(self, texts: Sequence[str]) -> list[Verdict]:
         """Verdicts, in order. A batch costs one round trip; the time limit is that of a record all the same.
 
         Raises:
-            ParameterError: LS107, the validator cannot be loaded.
+            ParameterError: LS107, the validator cannot be loaded, or lost `LOST_IN_A_ROW` records in a row.
         """
         verdicts: list[Verdict] = []
         while len(verdicts) < len(texts):
@@ -94,13 +90,26 @@ class ValidatorHost:
             child.send(list(texts))
             for _ in texts:
                 verdicts.append(_verdict(child.receive(self._timeout)))
+                self._lost = 0
         except TimeoutError:
-            verdicts.append(Verdict(False, "timeout", f"the validator took longer than {self._timeout:g} s"))
-            self.close()
+            verdicts.append(
+                self._lose(Verdict(False, "timeout", f"the validator took longer than {self._timeout:g} s"))
+            )
         except (EOFError, OSError):
-            verdicts.append(Verdict(False, "validator", "the validator ended its process"))
-            self.close()
+            verdicts.append(self._lose(Verdict(False, "validator", "the validator ended its process")))
         return verdicts
+
+    def _lose(self, verdict: Verdict) -> Verdict:
+        """The verdict about a record that cost its process."""
+        self.close()
+        self._lost += 1
+        if self._lost >= LOST_IN_A_ROW:
+            raise ParameterError(
+                f"LS107: --line-validator (line_validator) '{self._source.option}': {verdict.explain}, for {self._lost} records "
+                "in a row. Mend it, or give it more time (--validator-timeout).",
+                code="LS107",
+            )
+        return verdict
 
     def _started(self) -> _Child:
         if self._child is None:

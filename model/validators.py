@@ -7,6 +7,7 @@ the workers.
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import importlib
 import sys
@@ -19,6 +20,22 @@ from model.validation import Validator
 
 
 @dataclass(frozen=True)
+class GivenValidator:
+    """A function that a caller in Python has given, run where it is: in the process that judges."""
+
+    function: Validator
+
+    @property
+    def identity(self) -> dict[str, str | None]:
+        """There is no digest of a function."""
+        return {"option": getattr(self.function, "__qualname__", type(self.function).__name__), "sha256": None}
+
+    def load(self) -> Validator:
+        """The function."""
+        return self.function
+
+
+@dataclass(frozen=True)
 class ValidatorSource:
     """A validator that can travel to a worker.
 
@@ -27,12 +44,14 @@ class ValidatorSource:
         place: the module's import name or the file's path.
         function: the function's name, dots for attributes.
         source: the file's text; None for a module.
+        packed: a caller's function by value (base64 of cloudpickle's bytes), for a process of its own; it is never stored.
     """
 
     option: str
     place: str
     function: str
     source: str | None = None
+    packed: str | None = None
 
     @property
     def identity(self) -> dict[str, str | None]:
@@ -46,6 +65,8 @@ class ValidatorSource:
         Raises:
             ParameterError: it does not import, there is no such function, or it cannot be called.
         """
+        if self.packed is not None:
+            return _unpack(self)
         found: object = _run(self) if self.source is not None else _import(self)
         for name in self.function.split("."):
             try:
@@ -85,6 +106,40 @@ def validator_source(option: str) -> ValidatorSource:
     except OSError as error:
         raise _bad(option, f"'{place}' cannot be read ({error.strerror})", "Give the path of a Python file.") from None
     return ValidatorSource(option, place, function, source)
+
+
+def packed_source(function: Validator) -> ValidatorSource:
+    """A caller's function on its way to a process of its own.
+
+    Raises:
+        ParameterError: LS107, it holds something that cannot be sent.
+    """
+    import cloudpickle
+
+    name = getattr(function, "__qualname__", type(function).__name__)
+    try:
+        packed = base64.b64encode(cloudpickle.dumps(function)).decode("ascii")
+    except Exception as error:  # whatever a closure holds decides what is raised
+        raise _bad(
+            name,
+            f"it cannot be sent to a process of its own ({type(error).__name__})",
+            "Take out what does not pickle, such as an open file, or leave validator_timeout out.",
+        ) from None
+    return ValidatorSource(name, getattr(function, "__module__", None) or "", name, packed=packed)
+
+
+def _unpack(spec: ValidatorSource) -> Validator:
+    import cloudpickle
+
+    try:
+        function: Validator = cloudpickle.loads(base64.b64decode(spec.packed or ""))
+    except Exception as error:
+        raise _bad(
+            spec.option,
+            f"it does not load in a process of its own ({type(error).__name__}: {error})",
+            "Leave validator_timeout out, or mend what it needs.",
+        ) from None
+    return function
 
 
 def _import(spec: ValidatorSource) -> types.ModuleType:

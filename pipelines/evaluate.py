@@ -23,7 +23,10 @@ from model.manifest import FORMAT_VERSION, versions, write_manifest
 from model.run_dir import RunDirectory, locked, refuse_complete, run_directory
 from pipelines.evaluation_context import not_covered, run_context
 from pipelines.evaluation_sets import Reading, Sets, find_sets, run_sets
+from pipelines.remote_run import in_buckets_too, local_run, reported, use_options
 from pipelines.report import StageReport, measured
+from pipelines.sharing import refuse_distant
+from transforms.storage import is_remote
 
 if TYPE_CHECKING:
     from apache_beam.options.pipeline_options import PipelineOptions
@@ -77,6 +80,7 @@ def missing_libraries() -> list[str]:
     ]
 
 
+@in_buckets_too("evaluate")
 def evaluate_run(
     config: TensorFlowConfig, beam_args: Sequence[str] = (), settings: EvaluationSettings | None = None
 ) -> StageReport:
@@ -127,13 +131,16 @@ def evaluate_files(
         DataError: a file cannot be used, or a report is there already.
     """
     settings = settings or EvaluationSettings()
-    place = RunDirectory(Path(output))
-    with locked(place):
-        refuse_complete(place.root / "report", "report", settings.overwrite)
-        with measured("evaluate") as report:
-            sets = find_sets(paths, reading, place.temporary / "fetched")
-            _evaluate(sets, place.root / "report", place.temporary / "evaluate", beam_args, settings, {}, report)
-    return report
+    if any(is_remote(path) for given in paths.values() for path in given):
+        use_options(beam_args)
+    with local_run(output, "files", beam_args) as (root, mirror):
+        place = RunDirectory(Path(root))
+        with locked(place):
+            refuse_complete(place.root / "report", "report", settings.overwrite)
+            with measured("evaluate") as report:
+                sets = find_sets(paths, reading, place.temporary / "fetched")
+                _evaluate(sets, place.root / "report", place.temporary / "evaluate", beam_args, settings, {}, report)
+        return reported(report, mirror)
 
 
 def _evaluate(
@@ -153,6 +160,7 @@ def _evaluate(
     for name, files in sets.files.items():
         for file in files:
             check_paths(options, {f"--{name}": file})
+    refuse_distant(options, {"--output: its folder for counts": scratch})
     shutil.rmtree(scratch, ignore_errors=True)
     new = scratch / "report"
     new.mkdir(parents=True)

@@ -15,6 +15,7 @@ from model.input_plan import plan_units
 from model.manifest import read_manifest
 from model.records import RecordFormat, Splitter
 from model.run_dir import RunDirectory
+from transforms.storage import is_bucket, join
 
 if TYPE_CHECKING:
     from transforms.read_sets import SetUnit
@@ -65,7 +66,7 @@ def find_sets(paths: dict[str, Sequence[str]], reading: Reading, scratch: Path) 
     """
     sets = Sets()
     for name, given in paths.items():
-        files = [file for path in given for file in _files(path)]
+        files = [file for path in given for file in _files(path, f"--{_OPTIONS[name]}")]
         kinds = {_kind(file) for file in files}
         if len(kinds) != 1:
             raise DataError(
@@ -80,7 +81,9 @@ def find_sets(paths: dict[str, Sequence[str]], reading: Reading, scratch: Path) 
 _OPTIONS = {"training": "real", "holdout": "holdout", "synthetic": "synthetic"}
 
 
-def _files(path: str) -> list[str]:
+def _files(path: str, option: str) -> list[str]:
+    if is_bucket(path):
+        return _objects(path, option)
     if os.path.isdir(path):
         found = sorted(
             str(p) for p in Path(path).iterdir() if p.is_file() and p.name[0] not in "._" and p.suffix != ".json"
@@ -94,6 +97,19 @@ def _files(path: str) -> list[str]:
     if not found:
         raise DataError(f"LS205: '{path}' does not exist; give an existing path or a glob in quotes.", code="LS205")
     return found
+
+
+def _objects(address: str, option: str) -> list[str]:
+    """Objects that an address or a glob names, or those right in the directory that it is."""
+    from transforms.find_inputs import match_objects
+
+    found = [item.path for item in match_objects(address, option)]
+    if not found:
+        inside = [item.path for item in match_objects(join(address, "*"), option)]
+        found = [p for p in inside if p.rpartition("/")[2][0] not in "._" and not p.endswith(".json")]
+    if not found:
+        raise DataError(f"LS205: {option} '{address}' matches no object; give an address that exists.", code="LS205")
+    return sorted(found)
 
 
 def _kind(file: str) -> str:
@@ -138,7 +154,10 @@ def _parts(kind: str, file: str) -> int:
         return 1
     from pyarrow import parquet
 
-    return int(parquet.ParquetFile(file).num_row_groups)
+    from transforms.find_inputs import open_stored
+
+    with open_stored(file) as stored:
+        return int(parquet.ParquetFile(stored).num_row_groups)
 
 
 def _line_units(name: str, kind: str, files: list[str], reading: Reading, scratch: Path) -> list[SetUnit]:

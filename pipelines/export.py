@@ -12,6 +12,7 @@ from model.archive import unpack_archive, write_archive
 from model.errors import DataError, ParameterError
 from model.run_dir import RunDirectory, locked
 from model.trained_model import read_model_info
+from pipelines.remote_run import local_run, use_options
 from pipelines.report import StageReport, measured
 
 
@@ -19,7 +20,7 @@ def export(run_dir: str, target: str, overwrite: bool = False) -> StageReport:
     """Pack the model of a run directory: tokenizer, weights, parameters and privacy statement.
 
     Args:
-        run_dir: holds a trained model.
+        run_dir: holds a trained model; a local path or a bucket address.
         target: a local path or a bucket address.
         overwrite: replace what stands there.
 
@@ -28,11 +29,12 @@ def export(run_dir: str, target: str, overwrite: bool = False) -> StageReport:
         ParameterError: LS210, the target cannot be written.
     """
     with measured("export") as report:
-        read_model_info(run_dir)  # before the lock, which would create the directory
-        _refuse_place(run_dir, target)
-        with locked(RunDirectory(Path(run_dir))), tempfile.TemporaryDirectory() as scratch:
+        with local_run(run_dir, "export") as (root, _), tempfile.TemporaryDirectory() as scratch:
+            read_model_info(root)  # before the lock, which would create the directory
+            _refuse_place(root, target)
             packed = Path(scratch) / "model.tar.gz"
-            manifest = write_archive(run_dir, packed)
+            with locked(RunDirectory(Path(root))):
+                manifest = write_archive(root, packed)
             report.counts = {"files": len(manifest["members"]), "bytes": packed.stat().st_size}
             _place(packed, target, overwrite)
         report.outputs = {"archive": target}
@@ -81,25 +83,14 @@ def _place(packed: Path, target: str, overwrite: bool) -> None:
 
 
 def _upload(packed: Path, target: str, overwrite: bool) -> None:
-    from apache_beam.io.filesystem import BeamIOError, CompressionTypes
-    from apache_beam.io.filesystems import FileSystems
+    from transforms import storage
 
-    try:
-        if FileSystems.exists(target) and not overwrite:
-            raise DataError(f"LS204: '{target}' exists already; pass --overwrite to replace it.", code="LS204")
-        with (
-            open(packed, "rb") as content,
-            FileSystems.create(target, compression_type=CompressionTypes.UNCOMPRESSED) as out,
-        ):
-            shutil.copyfileobj(content, out, 1 << 20)
-    except (BeamIOError, OSError, ValueError) as error:
-        if isinstance(error, DataError):
-            raise
-        raise ParameterError(
-            f"LS210: '{target}' cannot be written ({type(error).__name__}); check the address, its permissions, and that the "
-            "extra for its store is installed, for example 'linesmith[gcp]' or 'linesmith[aws]'.",
-            code="LS210",
-        ) from None
+    storage.check_address(target, "TARGET")
+    use_options()
+    storage.check_reachable(target)
+    if storage.find(target) is not None and not overwrite:
+        raise DataError(f"LS204: '{target}' exists already; pass --overwrite to replace it.", code="LS204")
+    storage.put(packed, target)
 
 
 @contextmanager
@@ -108,21 +99,12 @@ def _local(archive: str) -> Iterator[Path]:
     if "://" not in archive:
         yield Path(archive)
         return
-    from apache_beam.io.filesystem import BeamIOError, CompressionTypes
-    from apache_beam.io.filesystems import FileSystems
+    from transforms import storage
 
+    storage.check_address(archive, "--model (model_archive)")
+    use_options()
+    storage.check_reachable(archive)
     with tempfile.TemporaryDirectory() as scratch:
         copy = Path(scratch) / "model.tar.gz"
-        try:
-            with (
-                FileSystems.open(archive, compression_type=CompressionTypes.UNCOMPRESSED) as content,
-                open(copy, "wb") as out,
-            ):
-                shutil.copyfileobj(content, out, 1 << 20)
-        except (BeamIOError, OSError, ValueError) as error:
-            raise ParameterError(
-                f"LS210: --model (model_archive) '{archive}' cannot be read ({type(error).__name__}); check the address and "
-                "its permissions.",
-                code="LS210",
-            ) from None
+        storage.fetch(archive, copy)
         yield copy

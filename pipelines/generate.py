@@ -22,20 +22,24 @@ from model.checks import CheckSource
 from model.config import TensorFlowConfig
 from model.config_io import config_from_model_dir
 from model.errors import DataError
-from model.generation import SampleSource, UnitResult, WorkUnit, open_sampler, sampler_options, unit_settings
+from model.generation import SampleSource
+from model.generation_setup import open_sampler, sampler_options, unit_settings
 from model.iceberg import TableTarget, check_table, table_target
 from model.ledger import UnitSettings
+from model.output_plan import plan_output
 from model.run_dir import RunDirectory, locked, refuse_complete, run_directory
 from model.spool import Shard, Spool
 from model.trained_model import ModelInfo, load_weights, read_model_info
 from model.validation import Judge
 from model.validator_host import close_hosts
+from model.work_units import UnitResult, WorkUnit
 from model.writers import parquet_schema
 from pipelines.generated import Outcome, publish, settle
 from pipelines.generation_display import GenerationProgress
-from pipelines.output_plan import plan_output
+from pipelines.remote_run import in_buckets_too
 from pipelines.report import StageReport, measured
 from pipelines.seeding import is_paired, plan_seeds
+from pipelines.sharing import refuse_distant, shards_spool, units_spool
 
 if TYPE_CHECKING:
     from apache_beam.options.pipeline_options import PipelineOptions
@@ -76,6 +80,7 @@ class GenerationPlan:
         return self.units[-1].end
 
 
+@in_buckets_too("generate")
 def generate(config: TensorFlowConfig, beam_args: Sequence[str] = ()) -> StageReport:
     """Generate records with the model in `config.checkpoint_dir`.
 
@@ -103,8 +108,11 @@ def generate_locked(config: TensorFlowConfig, beam_args: Sequence[str] = ()) -> 
     preflight.check(config, "generate")
     with measured("generate") as report:
         options = pipeline_options(beam_args)
+        starts = run_directory(config).temporary / "seeds" if is_paired(config) else None
+        refuse_distant(options, {"the store of start strings": starts})
         check_paths(options, {"--output": run_directory(config).root})
         plan = plan_generation(config, options)
+        refuse_distant(options, {"the hashes of not_in_training_set": plan.validator and plan.validator.training_set})
         idle = idle_workers(options, "generate", len(plan.units)) if plan.requested else None
         plan.notices.extend([] if idle is None else [idle])
         sampler = functools.partial(
@@ -134,7 +142,7 @@ def plan_generation(config: TensorFlowConfig, options: PipelineOptions) -> Gener
     model = _model(run, config.checkpoint)
     trained = config_from_model_dir(run.root)
     refuse_complete(run.synthetic, "set of synthetic records", config.overwrite)
-    output = plan_output(config, run, model, trained, is_paired(config))
+    output = plan_output(config, run, model, trained, is_paired(config), lambda: run.temporary)
     layout = output.layout
     table = None
     if config.iceberg_table is not None:
@@ -204,8 +212,9 @@ def _assembled(plan: GenerationPlan, outcome: Outcome, options: PipelineOptions)
 
     plans = plan_shards([(unit.number, unit.records) for unit in outcome.units], plan.spool.num_shards or 1)
     results = Path(plan.spool.directory) / "shards.json"
-    with beam.Pipeline(options=options) as pipeline:
-        _ = pipeline | "Shards" >> beam.Create(plans, reshuffle=False) | AssembleShards(plan.spool, results)
+    with shards_spool(plan.spool, options) as spool, beam.Pipeline(options=options) as pipeline:
+        place = f"{spool.directory}/{results.name}"
+        _ = pipeline | "Shards" >> beam.Create(plans, reshuffle=False) | AssembleShards(spool, place)
     failure = plan.spool.failure()
     if failure is not None:
         raise failure
@@ -225,12 +234,13 @@ def _run_units(
     from transforms.failures import our_errors
     from transforms.generate_records import GenerateRecords, RecordGenerator
 
-    generator = RecordGenerator(sampler, settings, plan.judge, plan.validator, plan.spool)
     with (
         GenerationProgress(plan.spool.progress, sum(unit.end - unit.start for unit in units)),
+        units_spool(plan.spool, options, str(plan.run.root), sampler) as (spool, opener),
         our_errors(),
         beam.Pipeline(options=options) as pipeline,
     ):
+        generator = RecordGenerator(opener, settings, plan.judge, plan.validator, spool)
         _ = pipeline | "Units" >> beam.Create(list(units)) | "Records" >> GenerateRecords(generator)
     failure = plan.spool.failure()
     if failure is not None:

@@ -15,14 +15,14 @@ from typing import TYPE_CHECKING, Any
 from model.cpu import matmul_precision
 from model.errors import EXIT_SHORTFALL, GenerationError
 from model.files import replace_directory
-from model.generation import WorkUnit
 from model.iceberg import TableCommit
 from model.ledger import UnitSettings
 from model.manifest import write_manifest
+from model.output_plan import described_columns
 from model.spool import ICEBERG, Shard, Spool, UnitSummary, describe
+from model.work_units import WorkUnit
 from model.writers import keep_first_invalid
 from pipelines.lake_table import commit_run
-from pipelines.output_plan import described_columns
 from pipelines.report import StageReport
 
 if TYPE_CHECKING:

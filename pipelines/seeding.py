@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Any
 from model.config import TensorFlowConfig
 from model.errors import ParameterError
 from model.files import sha256_file
-from model.generation import WorkUnit, plan_units
 from model.run_dir import RunDirectory
 from model.seed_store import finish_store, forget_stores, plan_seeded_units, write_seeds
 from model.start_strings import ONE, encode_starts, given_starts, iter_encoded, no_start_strings
 from model.tokenizers import tokenizer_from_model_dir
+from model.work_units import WorkUnit, plan_units
 
 if TYPE_CHECKING:
     from apache_beam.options.pipeline_options import PipelineOptions

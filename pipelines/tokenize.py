@@ -28,7 +28,9 @@ from model.privacy_checks import key_field_number
 from model.records import SPLITS, RecordFormat, Splitter
 from model.run_dir import RunDirectory, locked, refuse_complete, run_directory, workspace
 from pipelines.fitting import fit
+from pipelines.remote_run import in_buckets_too
 from pipelines.report import StageReport, measured
+from pipelines.sharing import refuse_distant
 
 if TYPE_CHECKING:
     from apache_beam.options.pipeline_options import PipelineOptions
@@ -42,6 +44,7 @@ _log = logging.getLogger("linesmith")
 STATISTICS = "statistics.json"
 
 
+@in_buckets_too("tokenize")
 def tokenize(config: TensorFlowConfig, beam_args: Sequence[str] = ()) -> StageReport:
     """Read the input, fit a tokenizer, and write training data, rejects and statistics to the run directory.
 
@@ -73,6 +76,9 @@ def tokenize_locked(config: TensorFlowConfig, beam_args: Sequence[str] = ()) -> 
         for name in ("data", "rejects", "tokenizer"):
             (scratch / name).mkdir(parents=True)
         try:
+            refuse_distant(
+                options, {"--output: its folder for training data, which tf.Transform's temp_dir is in": scratch}
+            )
             _Stage(config, space, scratch, options, report).run()
         finally:
             shutil.rmtree(scratch, ignore_errors=True)

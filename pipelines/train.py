@@ -22,6 +22,7 @@ from model.manifest import read_manifest
 from model.privacy_checks import check_training_data
 from model.run_dir import RunDirectory, locked, promote, refuse_complete, run_directory, workspace
 from pipelines import train_private
+from pipelines.remote_run import in_buckets_too
 from pipelines.report import StageReport, measured
 from pipelines.train_result import finish
 
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
 _log = logging.getLogger("linesmith")
 
 
+@in_buckets_too("train")
 def train(config: TensorFlowConfig, beam_args: Sequence[str] = ()) -> StageReport:
     """Train on the training data that lie in the run directory.
 

@@ -164,8 +164,7 @@ def _epochs_told(history: Path) -> Iterator[None]:
 def on_worker(beam_args: Sequence[str]) -> PipelineOptions | None:
     """Options for training on a worker, or None where it belongs into this process.
 
-    `--train_on worker` or `driver` says so; by default a job that runs on other machines, or on a cluster here, takes
-    training along.
+    `--train_on worker` or `driver` says so; by default a Flink cluster trains.
     """
     from runners import pipeline_options, runner_name
     from runners.own_options import OwnOptions
@@ -178,7 +177,7 @@ def on_worker(beam_args: Sequence[str]) -> PipelineOptions | None:
         from apache_beam.options.pipeline_options import PortableOptions
 
         loopback = options.view_as(PortableOptions).environment_type == "LOOPBACK"
-        wanted = "worker" if runner_name(options) in ("FlinkRunner", "DataflowRunner") and not loopback else "driver"
+        wanted = "worker" if runner_name(options) == "FlinkRunner" and not loopback else "driver"
     if wanted == "driver":
         return None
     # One worker, with all the cores that its machine has.

@@ -13,6 +13,7 @@ from model.config_io import config_from_model_dir
 from model.errors import DataError, LinesmithError
 from model.manifest import read_manifest
 from model.run_dir import RunDirectory, locked, refuse_complete, run_directory, workspace
+from pipelines.remote_run import in_buckets_too
 from pipelines.report import StageReport
 
 if TYPE_CHECKING:
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 _log = logging.getLogger("linesmith")
 
 
+@in_buckets_too("run")
 def run(
     config: TensorFlowConfig, beam_args: Sequence[str] = (), on_stage: Callable[[StageReport], Any] | None = None
 ) -> list[StageReport]:
@@ -71,6 +73,7 @@ def _evaluate(config: TensorFlowConfig, beam_args: Sequence[str], generated: Sta
     return StageReport("evaluate", notices=[f"evaluate is left out: {why}"])
 
 
+@in_buckets_too("run")
 def train(
     config: TensorFlowConfig,
     tokenizer_trainer: CharTokenizerTrainer | SentencePieceTokenizerTrainer | None = None,

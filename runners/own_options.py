@@ -28,7 +28,7 @@ class OwnOptions(PipelineOptions):
             "--train_on",
             choices=("driver", "worker"),
             default=None,
-            help="where training runs: in this process, or on a worker; by default on a worker of Flink or Dataflow",
+            help="where training runs: in this process, or on a worker; by default on a worker of a Flink cluster",
         )
         parser.add_argument(
             "--train_accelerator",

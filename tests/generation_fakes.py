@@ -51,15 +51,17 @@ class FakeSampler:
     shuffle: int = 0
     answered: int = 0
 
-    def stream(self, requests: deque[SampleRequest], settings: DrawSettings) -> Iterator[Sample]:
+    def batches(self, requests: deque[SampleRequest], settings: DrawSettings) -> Iterator[list[Sample]]:
         order = random.Random(self.shuffle)
         working: list[SampleRequest] = []
         while requests or working:
             while requests and len(working) < self.rows:
                 working.append(requests.popleft())
-            done = working.pop(order.randrange(len(working)) if self.shuffle else 0)
-            self.answered += 1
-            yield self.answer(settings.seed, done)
+            # As many as a call of the network may finish: one, or any number where the order is shuffled.
+            count = order.randrange(1, len(working) + 1) if self.shuffle else 1
+            done = [working.pop(order.randrange(len(working)) if self.shuffle else 0) for _ in range(count)]
+            self.answered += count
+            yield [self.answer(settings.seed, request) for request in done]
 
 
 @dataclass

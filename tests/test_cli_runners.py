@@ -70,7 +70,7 @@ def test_flink_on_a_cluster_keeps_what_was_given(monkeypatch, tmp_path):
 
 
 def test_dataflow_ships_the_setup_file():
-    words = ["--runner", "DataflowRunner", "--project", "p", "--region", "r", "--temp_location", "gs://b/t"]
+    words = ["--runner", "DataflowRunner", "--project", "p", "--region", "r", "--temp_location", "gs://lines/t"]
     assert pipeline_options(words).view_as(SetupOptions).setup_file.endswith("setup.py")
 
 

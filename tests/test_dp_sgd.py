@@ -7,7 +7,7 @@ import pytest
 import tensorflow as tf
 
 from model import backpropagation, dp_sgd
-from model.dp_norms import affine_norms, direct_norms, embedding_norms
+from model.dp_norms import Affine, affine_norms, direct_norms, embedding_norms
 from model.dp_sgd import MARGIN, clipped_sum
 from model.language_model import LanguageModel, token_losses
 from tests.dp_oracle import distance, network, norm, padded, record_gradient
@@ -68,21 +68,41 @@ def test_a_gram_that_cancels_is_done_directly():
     a = np.repeat(random.normal(size=(1, 1, width)), steps, axis=1) + 1e-4 * random.normal(size=(1, steps, width))
     delta = random.normal(size=(1, 1, width)) * np.tile([1.0, -1.0], steps // 2)[None, :, None]
     wide = [np.concatenate([x, random.normal(size=x.shape)]) for x in (a, delta)]
-    exact = direct_norms(*wide).numpy()
-    found = affine_norms(*(tf.constant(x, tf.float32) for x in wide)).numpy()
+    exact = direct_norms([Affine(wide[0], None, wide[1])]).numpy()
+    narrow = [tf.constant(x, tf.float32) for x in wide]
+    found = affine_norms([Affine(narrow[0], None, narrow[1])]).numpy()
     np.testing.assert_allclose(found, exact, rtol=1e-3)
     assert exact[0] < 1e-6 * exact[1]  # what a Gram sum in float32 could not have told from 0
 
 
-def test_repeated_tokens_add_up_in_any_vocabulary():
+def test_repeated_tokens_add_up():
     random = np.random.default_rng(1)
-    tokens = random.integers(0, 5, (4, 9))
-    gradient = random.normal(size=(4, 9, 3))
+    tokens = random.integers(0, 5, (4, 9)) * 10_000
+    gradient, kernel = random.normal(size=(4, 9, 8)), random.normal(size=(8, 3))
+    dx = gradient @ kernel
     mask = tokens[:, :, None] == tokens[:, None, :]
-    wanted = np.sum(mask * np.einsum("btd,bsd->bts", gradient, gradient), axis=(1, 2))
-    for vocab in (5, 50_000):
-        found = embedding_norms(tf.constant(tokens, tf.int32), tf.constant(gradient), vocab)
-        np.testing.assert_allclose(found, wanted, rtol=1e-12)
+    wanted = np.sum(mask * np.einsum("btd,bsd->bts", dx, dx), axis=(1, 2))
+    found = embedding_norms(tf.constant(tokens, tf.int32), tf.constant(gradient), tf.constant(kernel))
+    np.testing.assert_allclose(found, wanted, rtol=1e-12)
+
+
+def test_sums_by_token_agree_however_they_are_made(monkeypatch):
+    for vocab in (7, 20):  # looked up in a table of projected vectors, and not: an embedding is 6 wide
+        variables, rows = network(vocab=vocab), padded(RECORDS, SEQ)
+        found = []
+        for few in (0, 100):
+            monkeypatch.setattr(dp_sgd, "FEW", few)
+            found.append(clipped_sum(variables, rows, [None, None], clip=tf.constant(CLIP, tf.float64), seq_length=SEQ))
+        assert distance(found[0].gradients, found[1].gradients) < 1e-12
+
+
+def test_records_are_done_in_groups_of_any_size(monkeypatch):
+    variables, rows = network(units=16), padded(RECORDS, SEQ, extra_rows=2)
+    whole = clipped_sum(variables, rows, [None, None], clip=tf.constant(CLIP, tf.float64), seq_length=SEQ)
+    monkeypatch.setattr(dp_sgd, "CACHED", 3 * SEQ)  # the last group of a half of 8 is smaller
+    parts = clipped_sum(variables, rows, [None, None], clip=tf.constant(CLIP, tf.float64), seq_length=SEQ)
+    np.testing.assert_allclose(parts.norms, whole.norms, rtol=1e-12)
+    assert distance(parts.gradients, whole.gradients) < 1e-12
 
 
 # -- neighbours
@@ -186,7 +206,7 @@ def _window_unit(variables, rows, masks, clip):
 def _unclipped_layer(variables, rows, masks, clip):
     """The embedding is left out of the norm."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(dp_sgd, "embedding_norms", lambda tokens, gradient, vocab: tf.zeros(tokens.shape[0]))
+        patch.setattr(dp_sgd, "embedding_norms", lambda tokens, delta, back: tf.zeros(tf.shape(tokens)[0]))
         return _healthy(variables, rows, masks, clip)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections import Counter
 
 import pytest
@@ -9,10 +10,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from model.errors import GenerationError
-from model.generation import StartString, UnitResult, WorkUnit, generate_unit, generate_units, plan_units
+from model.generation import generate_unit, generate_units
 from model.ledger import UnitSettings
 from model.sampling import Sample, SampleRequest
 from model.validation import Judge
+from model.work_units import StartString, UnitResult, WorkUnit, plan_units
 from tests.generation_fakes import FakeSampler, three_fields, uniform
 
 JUDGE = Judge(field_count=3, delimiter=",")
@@ -86,6 +88,24 @@ def test_the_rate_rule_counts_in_canonical_order(bad_share: float) -> None:
         assert len(results[0].valid) == 3000
 
 
+def test_the_rate_is_that_of_the_last_attempts() -> None:
+    def answer(seed: int, request: SampleRequest) -> Sample:
+        good = request.index < 900 and request.attempt == 0  # of 3,000: enough for any rate over all attempts so far
+        return Sample(request, "a,b,c" if good else "a", "newline")
+
+    result = generate_unit(FakeSampler(answer, rows=64), WorkUnit(0, 0, 3000), UnitSettings(min_valid_rate=0.01), JUDGE)
+    assert (result.stopped, len(result.valid)) == ("rate", 900)
+    assert 10_000 < result.attempts < 10_000 + 1000  # the last valid ones have just left the window
+
+
+def test_a_few_impossible_records_are_a_shortfall_and_end_no_run() -> None:
+    def answer(seed: int, request: SampleRequest) -> Sample:
+        return Sample(request, "a" if request.index % 100 == 7 else "a,b,c", "newline")
+
+    result = generate_unit(FakeSampler(answer, rows=64), WorkUnit(0, 0, 3000), UnitSettings(), JUDGE)
+    assert (result.stopped, len(result.missing), result.attempts) == (None, 30, 2970 + 30 * 1000)
+
+
 def test_a_rate_of_zero_never_stops_before_the_attempts_are_used_up() -> None:
     rules = UnitSettings(min_valid_rate=0.0, max_attempts=30)
     result = generate_unit(FakeSampler(lambda s, r: three_fields(s, r, 1.0)), WorkUnit(0, 0, 500), rules, JUDGE)
@@ -133,8 +153,8 @@ def test_failing_indices_are_tried_ahead_but_not_much() -> None:
 
 def test_a_sampler_that_stops_early_is_an_error_not_a_shortfall() -> None:
     class Lazy(FakeSampler):
-        def stream(self, requests, settings):
-            yield three_fields(0, requests.popleft(), 0.0)
+        def batches(self, requests, settings):
+            yield [three_fields(0, requests.popleft(), 0.0)]
 
     with pytest.raises(GenerationError, match="records 0 to 4"):
         generate_unit(Lazy(), WorkUnit(0, 0, 5), UnitSettings(), JUDGE)
@@ -144,9 +164,9 @@ def test_the_stream_is_closed_when_a_unit_stops() -> None:
     closed = []
 
     class Watched(FakeSampler):
-        def stream(self, requests, settings):
+        def batches(self, requests, settings):
             try:
-                yield from super().stream(requests, settings)
+                yield from super().batches(requests, settings)
             finally:
                 closed.append(True)
 
@@ -195,8 +215,10 @@ def test_an_empty_unit_among_others_has_its_result() -> None:
 
 def test_progress_is_told_now_and_then() -> None:
     told: list[tuple[int, int]] = []
-    unit = WorkUnit(0, 0, 2000)
-    list(generate_units(FakeSampler(), [unit], UnitSettings(), JUDGE, progress=lambda *n: told.append(n)))
-    assert [attempts for _, attempts in told] == list(range(512, 512 * (len(told) + 1), 512))
-    assert len(told) >= 4
+    seconds = itertools.count(step=0.01)
+    clock = lambda: next(seconds)  # noqa: E731
+    list(generate_units(FakeSampler(), [WorkUnit(0, 0, 2000)], UnitSettings(), JUDGE, clock, lambda *n: told.append(n)))
+    attempts = [attempts for _, attempts in told]
+    # Each turn looks at the clock once, and twice when it tells.
+    assert attempts == sorted(attempts) and 20 < len(told) < 40
     assert all(0 < records < attempts for records, attempts in told)

@@ -13,11 +13,12 @@ import pytest
 
 from model.errors import ParameterError
 from model.gen_text import split_fields
-from model.generation import WorkUnit, generate_unit
+from model.generation import generate_unit
 from model.grammar import TokenAutomaton, compile_automaton, token_automaton
 from model.ledger import UnitSettings
 from model.machines import field_text, well_formed
 from model.pattern_machine import compile_pattern
+from model.record_schema import parse_schema
 from model.regex import parse
 from model.sampling import DrawSettings, Sampler, SampleRequest, SamplerOptions
 from model.schema_fields import field_machines
@@ -26,6 +27,7 @@ from model.tokenizers.characters import CharTokenizer
 from model.tokenizers.fields import FieldFormat
 from model.trained_model import read_model_info, write_model_info
 from model.validation import Judge
+from model.work_units import WorkUnit
 from tests.tiny_model import tiny_run
 
 
@@ -141,32 +143,58 @@ GOOD = ["abc", "250", "12.5", "ab7", "2024-02-29", "anything"]
 )
 def test_a_schema_decides_what_a_field_holds(field, good, bad):
     tokenizer = ByteTokenizer(FieldFormat(field_delimiter="|"))
-    automaton = compile_automaton(tokenizer, field_machines(json.dumps(SCHEMA), 6))
+    automaton = compile_automaton(tokenizer, field_machines(parse_schema(json.dumps(SCHEMA)), 6))
     for texts, right in ((good, True), (bad, False)):
         for text in texts:
             record = "|".join([*GOOD[:field], text, *GOOD[field + 1 :]])
             assert _accepts(automaton, tokenizer.encode_to_ids(record)) == right, text
 
 
+B = {"name": "b", "type": "int"}
+
+
 @pytest.mark.parametrize(
-    ("schema", "message"),
+    ("fields", "message"),
     [
-        ("[]", "it describes no record"),
-        ('{"fields": []}', "it has 0 fields, but the model's records have 2"),
-        ('{"fields": [{"name": "a", "type": "map"}, {"name": "b", "type": "int"}]}', "field 'a': the type 'map'"),
-        (
-            '{"fields": [{"name": "a", "type": "string", "pattern": "^a"}, {"name": "b", "type": "int"}]}',
-            "field 'a': the pat",
-        ),
-        (
-            '{"fields": [{"name": "a", "type": "int", "minimum": 3, "maximum": 2}, {"name": "b", "type": "int"}]}',
-            "no number",
-        ),
+        ([], "does not describe a record"),
+        ([{"name": "a", "type": "int"}], "it has 1 fields, but the model's records have 2"),
+        ([{"name": "a", "type": {"type": "map", "values": "int"}}, B], "field 'a' is of a type that is not supported"),
+        ([{"name": "a", "type": "string", "pattern": "^a"}, B], "field 'a' has a pattern that cannot be used: the pat"),
+        ([{"name": "a", "type": "int", "minimum": 3, "maximum": 2}, B], "field 'a' has a minimum of 3 above"),
+        ([{"name": "a", "type": "int", "minimum": "3"}, B], "a minimum or maximum that is no number"),
+        ([{"name": "a", "type": "string", "maximum": 3}, B], "a minimum or maximum, but is of type string"),
     ],
 )
-def test_a_schema_that_cannot_be_used_is_named(schema, message):
+def test_a_schema_that_cannot_be_used_is_named(fields, message):
+    schema = json.dumps({"type": "record", "name": "R", "fields": fields})
     with pytest.raises(ParameterError, match=f"LS111.*{message}"):
-        field_machines(schema, 2)
+        field_machines(parse_schema(schema), 2)
+
+
+@pytest.mark.parametrize(
+    ("field", "texts"),
+    [
+        ({"type": "int"}, ["0", "-7", "2147483647"]),
+        ({"type": "long", "minimum": -2.5, "maximum": 7.5}, ["-2", "7"]),
+        ({"type": "double"}, ["1.5", "-2e3", "+4"]),
+        ({"type": "double", "minimum": 0}, ["0.25", "17"]),
+        ({"type": {"type": "bytes", "logicalType": "decimal", "precision": 4, "scale": 2}}, ["99.99", "-0.5"]),
+        (
+            {"type": {"type": "long", "logicalType": "timestamp-millis"}},
+            ["2016-10-31 12:34:56.789Z", "2016-10-31T12:34"],
+        ),
+        ({"type": {"type": "long", "logicalType": "local-timestamp-micros"}}, ["2016-10-31 12:34:56.789123"]),
+        ({"type": ["null", "boolean"]}, ["", "true", "FALSE"]),
+        ({"type": "string", "pattern": "[ab]+"}, ["ab"]),
+    ],
+)
+def test_what_a_mask_lets_through_the_type_can_read(field, texts):
+    """One reader of schemas serves both; here the two uses of what it read are compared."""
+    schema = parse_schema(json.dumps({"type": "record", "name": "R", "fields": [{"name": "a", **field}]}))
+    (machine,), (kind,) = field_machines(schema, 1), schema.types
+    for text in texts:
+        assert machine.accepts_text(text.encode()), text
+        kind.parse(text)
 
 
 def _with_fields(directory, field_tokens, count=3):

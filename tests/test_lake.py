@@ -15,6 +15,7 @@ import pytest
 
 import pipelines.generate as stage
 import pipelines.generated as generated
+from model import validator_host
 from model.config import TensorFlowConfig
 from model.config_io import config_from_model_dir
 from model.errors import DataError, LinesmithError, ParameterError
@@ -200,6 +201,53 @@ def test_bad_lake_settings_are_told_before_any_work(run: Path, changes: dict, fo
     assert not (run / "synthetic").exists()
 
 
+@pytest.mark.parametrize(
+    ("fields", "found"),
+    [
+        (FIELDS[:2], "it has 2 fields, the model's records 3"),
+        ([*FIELDS, {"name": "more", "type": "string"}], "it has 4 fields, the model's records 3"),
+        ([*FIELDS[:2], {"name": "amount", "type": {"type": "array", "items": "int"}}], "field 'amount' is of a type"),
+        ([FIELDS[1], FIELDS[0], FIELDS[2]], "its fields stand in another order than the columns"),
+    ],
+)
+def test_a_schema_that_does_not_fit_the_records_is_refused_before_sampling(
+    run: Path, fields: list[dict], found: str
+) -> None:
+    (run.parent / "ride.avsc").write_text(json.dumps({**SCHEMA, "fields": fields}))
+    fake_run(run, columns=["id", "attempt", "amount"])
+    with pytest.raises(ParameterError, match=rf"LS111: --schema-file.*{found}"):
+        stage.generate(settings(run))
+    assert not (run / "synthetic").exists()
+
+
+def test_limits_of_a_schema_hold_without_masks(run: Path) -> None:
+    fields = [{**FIELDS[0], "maximum": 30}, {**FIELDS[1], "type": "string", "pattern": "[0-2]"}, FIELDS[2]]
+    (run.parent / "ride.avsc").write_text(json.dumps({**SCHEMA, "fields": fields}))
+    report = stage.generate(settings(run, max_attempts=9))
+    told = json.loads((run / "synthetic" / "manifest.json").read_text())["counts"]["invalid_by_reason"]
+    assert report.exit_code == 4, "no record above 30 can be had"
+    assert told["schema:id:range"] > 19 and told["schema:attempt:pattern"] > 0
+    assert all(row["id"] <= 30 and row["attempt"] in {0, 1, 2} for row in text(run))
+
+
+def test_a_validator_that_always_hangs_ends_the_run(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(validator_host, "LOST_IN_A_ROW", 3)
+    (run.parent / "v.py").write_text("def f(line):\n    while True:\n        pass\n")
+    with pytest.raises(ParameterError, match=r"LS107.*took longer than 0.1 s, for 3 records in a row"):
+        stage.generate(settings(run, line_validator=f"{run.parent / 'v.py'}:f", validator_timeout=0.1))
+    assert not (run / "synthetic").exists()
+
+
+@pytest.mark.parametrize("body", ["return False", "raise ValueError('never')"])
+def test_a_validator_that_turns_everything_down_is_a_shortfall(run: Path, body: str) -> None:
+    (run.parent / "v.py").write_text(f"def f(line):\n    {body}\n")
+    report = stage.generate(settings(run, line_validator=f"{run.parent / 'v.py'}:f", max_attempts=3))
+    told = json.loads((run / "synthetic" / "manifest.json").read_text())
+    assert (report.exit_code, told["complete"], told["counts"]["records"]) == (4, False, 0)
+    assert told["counts"]["invalid_by_reason"]["validator"] > 50
+    assert "50 of 50 records are missing" in report.notices[0]
+
+
 def test_rules_are_added_after_training(run: Path) -> None:
     stage.generate(settings(run, validation_rules=[{"field": "amount", "range": [0, 500_000]}]))
     assert max(row["amount"] for row in text(run)) <= 500_000
@@ -270,7 +318,11 @@ def test_ten_thousand_seeds(run: Path, tmp_path: Path) -> None:
         ("s.txt.gz", "nonsense", None, "cannot be read"),
         ("s.txt", "1,\n", "a", "has lines and no column"),
         ("s.csv", "a\n", None, "is empty"),
+        ("s.csv", "", None, "is empty"),
+        ("s.txt", "", None, "is empty"),
+        ("s.jsonl", "", None, "is empty"),
         ("s.txt", "1,\n2\n", None, "start string 2 does not end with the field delimiter"),
+        ("s.txt", "1,\n2,\n\u2603,\n", None, r"start string 3 cannot be encoded: .*U\+2603"),
     ],
 )
 def test_a_bad_file_of_start_strings_is_named(

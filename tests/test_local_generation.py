@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import itertools
+import json
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from model import local_generation
+from model import local_model
 from model.config import TensorFlowConfig
 from model.config_io import config_from_model_dir
 from model.errors import (
     DataError,
     GenerationError,
+    LinesmithError,
     ParameterError,
     ShortfallError,
     TooManyInvalidError,
@@ -27,7 +29,7 @@ from tests.generation_fakes import fake_run
 
 @pytest.fixture
 def config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> TensorFlowConfig:
-    monkeypatch.setattr(local_generation, "open_sampler", generation_fakes.open_fake)
+    monkeypatch.setattr(local_model, "open_sampler", generation_fakes.open_fake)
     return config_from_model_dir(fake_run(tmp_path / "run"))
 
 
@@ -77,7 +79,7 @@ def test_worker_processes_give_the_same_records_and_take_closures(config: Tensor
 
 
 def test_errors_of_a_worker_keep_their_type(config: TensorFlowConfig, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(local_generation, "open_sampler", generation_fakes.open_broken)
+    monkeypatch.setattr(local_model, "open_sampler", generation_fakes.open_broken)
     with pytest.raises(DataError, match="LS206: the weights are damaged"):
         list(generate_text(config, num_lines=2 * CHUNK, parallelism=2))
 
@@ -226,3 +228,67 @@ def test_start_strings_are_needed(config: TensorFlowConfig) -> None:
     with pytest.raises(ParameterError, match="seed_list is missing"):
         SeedingGenerator(config)
     assert SeedingGenerator(config.replace(start_string=["1,"])).settings.start_string == ["1,"]
+
+
+@pytest.mark.parametrize("parallelism", [1, pytest.param(2, marks=pytest.mark.slow)])
+def test_rules_and_schema_judge_before_the_validator(
+    config: TensorFlowConfig, tmp_path: Path, parallelism: int
+) -> None:
+    amount = {"type": "bytes", "logicalType": "decimal", "precision": 9, "scale": 2}
+    fields = [
+        {"name": "id", "type": "int", "maximum": 1000},
+        {"name": "attempt", "type": "long"},
+        {"name": "amount", "type": amount},
+    ]
+    (tmp_path / "s.avsc").write_text(json.dumps({"type": "record", "name": "R", "fields": fields}))
+    checked = config.replace(
+        schema_file=str(tmp_path / "s.avsc"), validation_rules=[{"field": "amount", "range": [0, 800_000]}]
+    )
+    lines = 2 * CHUNK if parallelism > 1 else 40
+    records = list(generate_text(checked, None, lambda text: not text.endswith("7"), None, lines, parallelism))
+    good = [record for record in records if record.valid]
+    said = {record.explain for record in records if record.valid is False}
+    assert len(good) == lines
+    assert all(record.text.count(",") == 2 and record.text[-1] != "7" for record in good)
+    assert max(int(record.text.split(",")[2]) for record in good) <= 800_000
+    assert {"4 fields instead of 3", "the validator returned False"} <= said
+    # Without a validator the rules alone make a judgement.
+    assert {record.valid for record in generate_text(checked, num_lines=20, parallelism=1)} == {True, False}
+
+
+def test_wrong_rules_and_schemas_are_told_at_the_call(config: TensorFlowConfig, tmp_path: Path) -> None:
+    (tmp_path / "s.avsc").write_text('{"type": "record", "name": "R", "fields": [{"name": "a", "type": "int"}]}')
+    for changes, code in (
+        ({"validation_rules": [{"field": "nowhere", "type": "integer"}]}, "LS113"),
+        ({"rules": str(tmp_path / "none.yaml")}, "LS113"),
+        ({"schema_file": str(tmp_path / "none.avsc")}, "LS111"),
+        ({"schema_file": str(tmp_path / "s.avsc")}, "LS111"),
+        ({"validation_rules": [{"not_in_training_set": True}]}, "LS201"),
+    ):
+        with pytest.raises(LinesmithError, match=code):
+            generate_text(config.replace(**changes), num_lines=1)
+
+
+def test_a_function_that_hangs_is_ended_where_a_limit_is_given(config: TensorFlowConfig) -> None:
+    def hangs(line: str) -> bool:
+        while line.startswith("7,0,"):
+            pass
+        return True
+
+    records = list(generate_text(config, None, hangs, num_lines=20, parallelism=1, validator_timeout=1.0))
+    assert sum(bool(record.valid) for record in records) == 20
+    assert [r.text[:4] for r in records if "took longer" in (r.explain or "")] == ["7,0,"]
+
+
+def test_a_function_without_a_limit_runs_here(config: TensorFlowConfig) -> None:
+    seen: list[str] = []
+    records = list(generate_text(config, None, seen.append, num_lines=5, parallelism=1))
+    assert {record.text for record in records if record.valid} <= set(seen)
+
+
+def test_a_function_that_cannot_travel_needs_no_limit(config: TensorFlowConfig, tmp_path: Path) -> None:
+    with (
+        open(tmp_path / "log", "w") as log,
+        pytest.raises(ParameterError, match=r"LS107.*process of its own.*validator_timeout"),
+    ):
+        generate_text(config, None, lambda text: bool(log.write(text)), num_lines=5, validator_timeout=5)

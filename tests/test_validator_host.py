@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import os
+import subprocess
+import sys
 import time
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from model import validator_host
 from model.errors import ParameterError
-from model.validation import Verdict, ask
+from model.sampling import Sample, SampleRequest
+from model.validation import Judge, Verdict, ask
 from model.validator_host import ValidatorHost, close_hosts
 from model.validators import validator_source
 
@@ -43,7 +49,7 @@ def host(tmp_path: Path) -> Iterator[ValidatorHost]:
 def test_verdicts_are_those_of_the_function_itself(host: ValidatorHost) -> None:
     texts = ["a", "bad", "raise", "é\u2028\n\0", "x" * 100_000] * 120
     function = host._source.load()
-    assert host.ask(texts) == [ask(function, text) for text in texts]
+    assert host.many(texts) == [ask(function, text) for text in texts]
     assert host("a") == Verdict(True)
 
 
@@ -51,7 +57,7 @@ def test_verdicts_are_those_of_the_function_itself(host: ValidatorHost) -> None:
 def test_one_record_is_lost_and_the_rest_are_judged(host: ValidatorHost, text: str, reason: str) -> None:
     host("a")
     began = time.monotonic()
-    assert [verdict.reason for verdict in host.ask(["a", text, "bad", "a"])] == [None, reason, "validator", None]
+    assert [verdict.reason for verdict in host.many(["a", text, "bad", "a"])] == [None, reason, "validator", None]
     assert time.monotonic() - began < 20
 
 
@@ -80,3 +86,61 @@ def test_no_process_is_left(tmp_path: Path, how: str) -> None:
     gc.collect()
     with pytest.raises(ProcessLookupError):
         os.kill(child, 0)
+
+
+def test_a_batch_goes_out_and_comes_back_at_once(host: ValidatorHost, monkeypatch: pytest.MonkeyPatch) -> None:
+    host("a")
+    assert host._child is not None
+    sent: list[int] = []
+    send = host._child.send
+    monkeypatch.setattr(host._child, "send", lambda texts: (sent.append(len(texts)), send(texts))[1])
+    judge, texts = Judge(host, 1, ","), ["a", "a,b", "bad", ""] * 100
+    samples = [Sample(SampleRequest(n, 0), text, "newline") for n, text in enumerate(texts)]
+    verdicts = judge.many(samples)
+    assert sent == [200], "those of a wrong shape are not asked about"
+    assert verdicts == [judge(sample) for sample in samples]
+    assert Counter(v.reason for v in verdicts) == {None: 100, "field_count": 100, "validator": 100, "empty": 100}
+
+
+def test_the_right_record_of_a_batch_is_lost(host: ValidatorHost) -> None:
+    texts = [str(n) for n in range(600)]
+    texts[250], texts[300], texts[599] = "spin", "exit", "sleep"
+    reasons = {n: verdict.reason for n, verdict in enumerate(host.many(texts)) if verdict.reason is not None}
+    assert reasons == {250: "timeout", 300: "validator", 599: "timeout"}
+
+
+def test_a_validator_that_hangs_does_not_outlive_its_parent(tmp_path: Path) -> None:
+    (tmp_path / "v.py").write_text(CODE + f"open({str(tmp_path / 'pid')!r}, 'w').write(str(os.getpid()))\n")
+    parent = f"""
+import threading, time
+from model.validator_host import ValidatorHost
+from model.validators import validator_source
+host = ValidatorHost(validator_source({str(tmp_path / "v.py") + ":judge"!r}), 600.0)
+host.start()
+threading.Thread(target=lambda: host("spin"), daemon=True).start()
+time.sleep(600)
+"""
+    running = subprocess.Popen([sys.executable, "-c", parent])
+    deadline = time.monotonic() + 60
+    while not (tmp_path / "pid").exists() or not (tmp_path / "pid").read_text():
+        assert time.monotonic() < deadline and running.poll() is None
+        time.sleep(0.1)
+    time.sleep(0.5)
+    running.kill()
+    running.wait()
+    child = int((tmp_path / "pid").read_text())
+    while Path(f"/proc/{child}").exists() and "State:\tZ" not in Path(f"/proc/{child}/status").read_text():
+        assert time.monotonic() < deadline, "it still runs"
+        time.sleep(0.2)
+
+
+@pytest.mark.parametrize(("text", "found"), [("spin", "took longer than 0.2 s"), ("exit", "ended its process")])
+def test_one_that_loses_every_record_ends_the_run(
+    tmp_path: Path, text: str, found: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(validator_host, "LOST_IN_A_ROW", 3)
+    (tmp_path / "v.py").write_text(CODE)
+    with contextlib.closing(ValidatorHost(validator_source(f"{tmp_path / 'v.py'}:judge"), 0.2)) as host:
+        host.many([text] * 2 + ["a"] + [text] * 2)  # one that is judged begins the count anew
+        with pytest.raises(ParameterError, match=rf"^LS107: --line-validator.*{found}, for 3 records in a row"):
+            host(text)

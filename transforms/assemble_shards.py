@@ -10,6 +10,7 @@ import apache_beam as beam
 
 from model.errors import DataError, LinesmithError
 from model.spool import Shard, Spool
+from transforms.distant_spool import DistantSpool
 
 
 @dataclass(frozen=True)
@@ -54,8 +55,8 @@ class AssembleShards(beam.PTransform):
     Guarantee: files depend on the plans and the staged records only; a shard that is written twice is the same file.
     """
 
-    spool: Spool
-    results: Path
+    spool: Spool | DistantSpool
+    results: str | Path
 
     def __post_init__(self) -> None:
         super().__init__()
@@ -71,10 +72,11 @@ class AssembleShards(beam.PTransform):
         )
 
 
-def assemble(plan: ShardPlan, spool: Spool) -> Iterable[Shard]:
+def assemble(plan: ShardPlan, spool: Spool | DistantSpool) -> Iterable[Shard]:
     """Write one shard in every format; errors the user can mend are noted in the spool."""
     try:
-        return spool.write_shards(plan.number, spool.num_shards or 1, spool.staged(plan.parts))
+        with spool.staged_here(plan.parts) as records:
+            return spool.write_shards(plan.number, spool.num_shards or 1, records)
     except LinesmithError as error:
         spool.note_failure(error)
     except OSError as error:

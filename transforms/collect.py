@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 from dataclasses import asdict, is_dataclass
 from pathlib import Path
 from typing import Any
@@ -10,12 +11,13 @@ import apache_beam as beam
 
 from model.errors import DataError
 from model.files import read_json, write_json
+from transforms import storage
 
 
 class CollectJson(beam.PTransform):
     """Writes all elements, dataclasses or plain JSON, as one list, in no particular order. For hundreds, not millions."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: str | Path) -> None:
         super().__init__()
         self._path = str(path)
 
@@ -27,7 +29,12 @@ def _write(elements: list[Any], path: str) -> None:
     plain = [
         asdict(element) if is_dataclass(element) and not isinstance(element, type) else element for element in elements
     ]
-    write_json(path, plain)
+    if storage.is_bucket(path):
+        with tempfile.TemporaryDirectory() as folder:
+            write_json(Path(folder) / "collected.json", plain)
+            storage.put(Path(folder) / "collected.json", path)
+    else:
+        write_json(path, plain)
 
 
 def read_collected(path: Path) -> list[Any]:

@@ -19,6 +19,8 @@ from model.config import TensorFlowConfig
 from model.errors import DataError, ParameterError
 from model.files import sha256_file
 from model.input_files import UNPACK_ERRORS, InputFile, cut_off, inspect, unpack
+from transforms.storage import check_address, check_reachable, is_bucket, open_object
+from transforms.store_errors import patiently
 
 _WILD = ("*", "?", "[")
 _TIMEOUT_SECONDS = 60
@@ -29,6 +31,8 @@ _CHECKED_BYTES = 64 << 20
 
 def open_stored(path: str) -> IO[bytes]:
     """The stored bytes of a file, seekable, wherever it lies."""
+    if is_bucket(path):
+        return open_object(path)
     stream: IO[bytes] = FileSystems.open(path, compression_type=CompressionTypes.UNCOMPRESSED)
     return stream
 
@@ -68,7 +72,7 @@ def input_digests(config: TensorFlowConfig) -> dict[str, str]:
         if listed is None:
             digests[name] = f"address:{name}"
         elif "://" in listed.path:
-            digests[name] = f"store:{FileSystems.checksum(listed.path)}:{listed.size_in_bytes}"
+            digests[name] = f"store:{_checksum(listed.path)}:{listed.size_in_bytes}"
         else:
             digests[name] = f"sha256:{sha256_file(listed.path)}"
     return digests
@@ -108,21 +112,39 @@ def _match(given: str) -> list[FileMetadata]:
             return [_readable(given)]
     wild = any(character in given for character in _WILD)
     try:
-        if "://" in given:
+        if is_bucket(given):
+            matched = match_objects(given, "--input")
+        elif "://" in given:
             matched = list(FileSystems.match([given])[0].metadata_list)
         else:
             names = glob.glob(given, recursive=True) if wild else []
             matched = [_readable(name) for name in names if not os.path.isdir(name)]
     except (BeamIOError, ValueError) as error:
         raise DataError(
-            f"LS205: --input '{given}' cannot be listed ({type(error).__name__}); check the address, its permissions and "
-            "that the extra for its store is installed, for example 'linesmith[gcp]' or 'linesmith[aws]'.",
+            f"LS205: --input '{given}' cannot be listed ({type(error).__name__}); check the address and its permissions.",
             code="LS205",
         ) from None
     if not matched:
         found = "matches no file" if wild else "does not exist"
         raise DataError(f"LS205: --input '{given}' {found}; give an existing path or a glob in quotes.", code="LS205")
     return matched
+
+
+def match_objects(given: str, option: str) -> list[FileMetadata]:
+    """The objects of a bucket that an address or a glob names.
+
+    Raises:
+        ParameterError: LS106, LS213, the address cannot be reached with what is installed.
+        DataError: LS213, the store says no or cannot be reached.
+    """
+    check_address(given, option)
+    check_reachable(given)
+    found = patiently(lambda: list(FileSystems.match([given])[0].metadata_list), given, "listed")
+    return [item for item in found if not item.path.endswith("/")]
+
+
+def _checksum(path: str) -> str:
+    return str(patiently(lambda: FileSystems.checksum(path), path, "read"))
 
 
 def _readable(path: str) -> FileMetadata:

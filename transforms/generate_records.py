@@ -12,10 +12,12 @@ from apache_beam.metrics import Metrics
 from apache_beam.ml.inference.base import ModelHandler, RunInference
 
 from model.errors import LinesmithError
-from model.generation import SampleSource, WorkUnit, generate_units
+from model.generation import SampleSource, generate_units
 from model.ledger import UnitSettings
 from model.spool import Spool, UnitSummary
 from model.validation import Judge, Loadable
+from model.work_units import WorkUnit
+from transforms.distant_spool import DistantSpool
 
 METRICS_NAMESPACE = "linesmith.generate"
 # Units that a worker generates side by side: enough that few rows stand idle where one unit ends and none begins.
@@ -58,7 +60,7 @@ class RecordGenerator(ModelHandler[WorkUnit, UnitSummary, LoadedModel]):
         settings: UnitSettings,
         judge: Judge,
         validator: Loadable | None,
-        spool: Spool,
+        spool: Spool | DistantSpool,
     ) -> None:
         super().__init__()
         self._open_sampler = open_sampler

@@ -115,15 +115,9 @@ def match_seed_files(given: str) -> list[str]:
 
     if "://" not in given:
         return find_seed_files(given)
-    from apache_beam.io.filesystem import BeamIOError
-    from apache_beam.io.filesystems import FileSystems
+    from transforms.find_inputs import match_objects
 
-    try:
-        found = sorted(item.path for item in FileSystems.match([given])[0].metadata_list)
-    except (BeamIOError, ValueError) as error:
-        raise bad_start(
-            f"{OPTION} '{given}'", f"it cannot be listed ({type(error).__name__})", "Check address and permissions."
-        ) from None
+    found = sorted(item.path for item in match_objects(given, OPTION))
     if not found:
         raise bad_start(f"{OPTION} '{given}'", "it matches no file", "Give an address that exists.")
     return found

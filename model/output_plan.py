@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ from model.record_schema import SCHEMA_FILE, RecordSchema, read_schema
 from model.rules import RuleSet, rule_set
 from model.run_dir import RunDirectory
 from model.trained_model import ModelInfo
-from model.validators import ValidatorSource, validator_source
+from model.validators import GivenValidator, ValidatorSource, validator_source
 
 
 @dataclass(frozen=True)
@@ -37,7 +38,13 @@ class OutputPlan:
 
 
 def plan_output(
-    config: TensorFlowConfig, run: RunDirectory, model: ModelInfo, trained: TensorFlowConfig, paired: bool
+    config: TensorFlowConfig,
+    run: RunDirectory,
+    model: ModelInfo,
+    trained: TensorFlowConfig,
+    paired: bool,
+    scratch: Callable[[], Path],
+    given: ValidatorSource | GivenValidator | None = None,
 ) -> OutputPlan:
     """Decide; nothing is read but the run directory, a schema, rules and a validator.
 
@@ -45,6 +52,8 @@ def plan_output(
         config: the settings of the run.
         model, trained: what the model was made with.
         paired: each record has a start string of its own.
+        scratch: gives a directory for files that must last as long as the run.
+        given: a validator; None: that of the settings, which is tried here once.
 
     Raises:
         ParameterError: LS107 to LS113, LS309: a setting does not go with the model, or with another.
@@ -73,8 +82,9 @@ def plan_output(
     checks = CheckSource(
         layout=layout,
         typed=schema is not None,
+        limits=() if schema is None else schema.limits,
         rules=rules,
-        validator=_validator(config, layout),
+        validator=_validator(config, layout) if given is None else given,
         timeout=config.validator_timeout,
         partition_by=config.partition_by,
     )
@@ -82,7 +92,7 @@ def plan_output(
         one.compile(layout.columns)  # said now, not by a worker
     if not any(one.wants_training_set for one in rules):
         return OutputPlan(layout, field_count, checks)
-    return _with_training_set(OutputPlan(layout, field_count, checks), trained, run)
+    return _with_training_set(OutputPlan(layout, field_count, checks), trained, run, scratch)
 
 
 def _schema(
@@ -148,7 +158,9 @@ def _validator(config: TensorFlowConfig, layout: RecordLayout) -> ValidatorSourc
     return source
 
 
-def _with_training_set(plan: OutputPlan, trained: TensorFlowConfig, run: RunDirectory) -> OutputPlan:
+def _with_training_set(
+    plan: OutputPlan, trained: TensorFlowConfig, run: RunDirectory, scratch: Callable[[], Path]
+) -> OutputPlan:
     from dataclasses import replace
 
     from model.training_set import write_training_set
@@ -159,7 +171,7 @@ def _with_training_set(plan: OutputPlan, trained: TensorFlowConfig, run: RunDire
             "the privacy statement would not hold. Leave the rule out; a private model needs no such filter.",
             code="LS309",
         )
-    path = run.temporary / "training_set.npy"
+    path = scratch() / "training_set.npy"
     count = write_training_set(path, run.training_data)
     notice = (
         f"The rule not_in_training_set compares with {count:,} learnt records. It makes copies rarer, not the data safe: what is "
