@@ -116,12 +116,12 @@ def show(console: Console, reports: dict[str, dict[str, Any]]) -> None:
         leak = "–" if worst is None else f"{worst['gap']:+.2%}" + (" LEAK" if any(t["leak"] for t in gaps) else "")
         values = [_figure(parts.get(key, {}).get("score")) for key in _COMPONENTS]
         scores = body["scores"]
-        table.add_row(
-            name, _figure(scores["closeness"]["value"]), *values, _figure(scores["privacy"]["value"]), leak
-        )
+        table.add_row(name, _figure(scores["closeness"]["value"]), *values, _figure(scores["privacy"]["value"]), leak)
     first = next(iter(reports.values()))
     parts = {one["name"]: one for one in first["closeness"]["components"]}
-    table.add_row("unseen real", "1.000", *(_figure(parts.get(key, {}).get("reachable")) for key in _COMPONENTS), "", "")
+    table.add_row(
+        "unseen real", "1.000", *(_figure(parts.get(key, {}).get("reachable")) for key in _COMPONENTS), "", ""
+    )
     console.print(table)
     fields = Table("distance of a field", *[one["name"] for one in first["closeness"]["fields"]])
     for name, body in reports.items():

@@ -11,26 +11,24 @@ LIMITS = (
 
 
 def verdict(body: dict[str, Any]) -> dict[str, Any]:
-    """lower_bound, refuted and verdict of an audit's content."""
-    bounds = [part["bound"]["epsilon"] for part in (body["text"], body["gradients"]) if part is not None]
-    claim = body["claim"]
-    largest = max(bounds)
+    """refuted and verdict of an audit's content."""
+    claim, text = body["claim"], body["text"]
+    proved = text["bound"]["epsilon"]
     if claim is None:
         words = (
-            f"There is no claim. Canaries prove that no epsilon below {largest:.2f} holds for this way of training (95% confidence)."
-            if largest > 0
+            f"There is no claim. Canaries prove that no epsilon below {proved:.2f} holds for such training (95% confidence)."
+            if proved
             else "There is no claim, and these canaries proved nothing against one."
         )
-        return {"lower_bound": largest, "refuted": False, "verdict": words}
+        return {"refuted": False, "verdict": words}
     inside = [part for part in (body["gradients"], body["neighbours"]) if part is not None]
-    refuted = any(part["refuted"] for part in inside) or body["text"]["bound"]["epsilon"] > float(claim["epsilon"])
+    refuted = proved > float(claim["epsilon"]) or any(part["refuted"] for part in inside)
     words = (
         f"The claim is REFUTED: epsilon {float(claim['epsilon']):.2f} is claimed, and is not what this training gives."
         if refuted
-        else f"The claim stands: epsilon at least {largest:.2f} is proved (95% confidence), at most {float(claim['epsilon']):.2f} "
-        "is claimed; the truth lies between."
+        else f"The claim of epsilon {float(claim['epsilon']):.2f} was not refuted (95% confidence each)."
     )
-    return {"lower_bound": largest, "refuted": refuted, "verdict": words}
+    return {"refuted": refuted, "verdict": words}
 
 
 def findings(body: dict[str, Any]) -> list[str]:
@@ -39,14 +37,18 @@ def findings(body: dict[str, Any]) -> list[str]:
     gradients, near = body["gradients"], body["neighbours"]
     if gradients is not None:
         said.append(
-            f"{gradients['canaries']:,} canary gradients over {gradients['steps']:,} steps: {_bound(gradients['bound'])}, of a claim of "
-            f"{gradients['epsilon']:.2f}."
+            f"{gradients['canaries']:,} canary gradients over {gradients['steps']:,} steps: {_bound(gradients['bound'])}, where "
+            f"{gradients['epsilon']:.2f} is claimed."
         )
         if gradients["draws"]:
-            said.append(f"Units are not drawn as the claim assumes: {', '.join(gradients['draws'])} (one false alarm in 1,000).")
+            said.append(
+                f"Units are not drawn as the claim assumes: {', '.join(gradients['draws'])} (one false alarm in 1,000)."
+            )
     if near is not None:
         over = "more than" if near["moved"] > near["clip"] else "within"
-        said.append(f"One record moved a step's sum by {near['moved']:.4f}, {over} the clipping norm {near['clip']:.4g}.")
+        said.append(
+            f"One record moved a step's sum by {near['moved']:.4f}, {over} the clipping norm {near['clip']:.4g}."
+        )
         if near["released_moved"] > near["released_allowed"]:
             said.append("A validation record moved what is shown after an epoch, which nothing charges.")
     said.append(LIMITS)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 
 import numpy as np
@@ -50,7 +51,7 @@ def test_known_values():
 @given(st.integers(1, 60), st.floats(0.001, 0.2), st.sampled_from([0.0, 1e-5, 1e-2]))
 def test_more_right_guesses_prove_more_and_delta_less(m, level, delta):
     bounds = [epsilon_bound(m, m, right, delta, level) for right in range(m + 1)]
-    assert all(one <= other + 1e-9 for one, other in zip(bounds, bounds[1:], strict=False))
+    assert all(one <= other + 1e-9 for one, other in itertools.pairwise(bounds))
     assert epsilon_bound(m, m, m, delta, level) <= epsilon_bound(m, m, m, 0.0, level) + 1e-9
     for right in (m // 2, m):
         if bounds[right] > 0:

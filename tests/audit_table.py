@@ -1,0 +1,119 @@
+"""`make test-audit`: the audit on twenty seeds of the correct trainer and on every planted bug; which look flags which.
+
+    python -m tests.audit_table [--seeds 20]
+
+Ends with 1 where the lower bound exceeds the claim in more than three of the twenty seeds, where a look other than the text
+audit calls the correct trainer wrong, or where a bug is not found. A few minutes.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from model.quiet import quiet_libraries
+
+NEEDED = 17  # of twenty seeds
+EPSILON = 2.0
+
+
+def setting(**changes):
+    """A small private configuration."""
+    from model.config import TensorFlowConfig
+
+    small = {
+        "dp": True, "dp_target_epsilon": EPSILON, "dp_delta": 1e-5, "rnn_units": 16, "embedding_dim": 64, "rnn_layers": 1,
+        "epochs": 8, "dp_batch_size": 128, "batch_size": 128, "seq_length": 12,
+    }  # fmt: skip
+    return TensorFlowConfig(**{**small, **changes})
+
+
+def records(count: int) -> list[str]:
+    from linesmith.demo import airport_lines
+
+    return airport_lines(count)
+
+
+def look_inside(trainer, seed: int, canaries: int = 1000):
+    """Both looks at a trainer, on bytes of real records."""
+    from model.audit_gradient import audit_gradients
+    from model.audit_neighbour import audit_neighbours
+    from model.private_validation import memory_store
+
+    store = memory_store([[2 + byte for byte in line.encode()] for line in records(200)])
+    gradients = audit_gradients(setting(seed=seed), store, 258, canaries=canaries, seed=seed, trainer=trainer)
+    return gradients, audit_neighbours(setting(rnn_layers=2), 258, trainer=trainer)
+
+
+def look_at_text(seed: int, **changes):
+    """The text audit of tokenize and train, on real records."""
+    from pipelines.audit import AuditSettings, run_audit
+
+    config = setting(field_delimiter="|", seq_length=80, **{"dp_batch_size": None, "epochs": 4, **changes})
+    with tempfile.TemporaryDirectory() as place:
+        settings = AuditSettings(records=600, canaries=400, gradients=100, seed=seed, reference=False)
+        return run_audit(config, records(600), Path(place), settings)["text"]
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--seeds", type=int, default=20)
+    asked = parser.parse_args()
+    quiet_libraries()
+    from model.private_training import PrivateTrainer
+    from tests.planted_bugs import BUGS
+
+    console, failed = Console(width=130), []
+    began, below = time.monotonic(), 0
+    for seed in range(asked.seeds):
+        gradients, near = look_inside(PrivateTrainer, seed)
+        below += gradients.bound.epsilon <= gradients.epsilon
+        if near.refuted:
+            failed.append(f"seed {seed}: one record moved the sum by {near.moved} of {near.clip}")
+        console.print(
+            f"seed {seed}: at least {gradients.bound.epsilon:.2f} of a claimed {gradients.epsilon:.2f}, draws "
+            f"{', '.join(gradients.draws) or 'as claimed'}, one record moves {near.moved:.4f} of {near.clip:g}"
+        )
+    console.print(f"the lower bound is below the claim in {below} of {asked.seeds} seeds (goal {NEEDED} of 20)")
+    if below < NEEDED / 20 * asked.seeds:
+        failed.append("the lower bound exceeds the claim too often")
+    table = Table("planted bug", "canary gradients", "draws", "neighbours", "text canaries", "flagged")
+    for bug in BUGS:
+        if bug.settings:
+            text = look_at_text(0, **dict(bug.settings))
+            found, row = (
+                text["bound"]["epsilon"] > EPSILON,
+                ["", "", "", f"{text['bound']['epsilon']:.2f} > {EPSILON:g}"],
+            )
+        else:
+            gradients, near = look_inside(bug.trainer, 0)
+            found = gradients.refuted or near.refuted
+            row = [
+                f"{gradients.bound.epsilon:.2f}" + (" > " if gradients.bound.epsilon > gradients.epsilon else " of ")
+                + f"{gradients.epsilon:.2f}",
+                ", ".join(gradients.draws) or "–",
+                f"{near.moved:.3g} of {near.clip:g}" + (" +shown" if near.released_moved > near.released_allowed else ""),
+                "",
+            ]  # fmt: skip
+        table.add_row(bug.name, *row, "yes" if found else "NO")
+        if not found:
+            failed.append(f"not found: {bug.name}")
+    text = look_at_text(1)
+    table.add_row("none", "", "", "", f"{text['bound']['epsilon']:.2f} of {EPSILON:g}", "no")
+    if text["bound"]["epsilon"] > EPSILON:
+        failed.append("the text audit refutes the correct path")
+    console.print(table)
+    console.print(f"{time.monotonic() - began:.0f} s")
+    for why in failed:
+        console.print(f"FAILED: {why}")
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
