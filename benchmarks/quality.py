@@ -186,9 +186,8 @@ def trials(
     train, holdout = split(place, lines)
     base = {"input_data_path": str(train), "field_delimiter": delimiter, "holdout_fraction": 0.0, "gen_lines": _MADE}
     reports = {}
-    for name, changes in TRIALS.items():
-        if only is not None and name not in only:
-            continue
+    for name in only or TRIALS:
+        changes = TRIALS[name]
         try:
             found = ours(place / name, {**base, "max_training_time_seconds": seconds, **changes})
         except RuntimeError as error:

@@ -166,7 +166,7 @@ def _audited(
         train,
         # A unit without a record is what users can be; the accounting of a unit is the same.
         replace(plan, units=len(planted), unit="user", records_per_unit=1),
-        users=planted,  # type: ignore[arg-type]
+        users=planted,
         directory=place / "checkpoints",
         resume_directory=place / "private",
         history_path=place / "history.csv",

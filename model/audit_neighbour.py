@@ -66,7 +66,7 @@ def audit_neighbours(
         rnn_units=_UNITS, embedding_dim=_UNITS, dropout_rate=0.0, dp_unsafe_fixed_key=_KEY, batch_size=_WIDE
     )
     records = _adversaries(vocab_size, min(config.seq_length, 32))
-    bases = ([], [records[-1]] * 8, records[:6])
+    bases: list[list[list[int]]] = [[], [records[-1]] * 8, records[:6]]
     with tempfile.TemporaryDirectory() as place:
         one = _trainer(trainer, config, vocab_size, records, Path(place))
         moved = _largest_move(one, records, bases)
