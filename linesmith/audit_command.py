@@ -33,7 +33,7 @@ def make_command(load: Callable[[], None], show: Callable[..., int]) -> Callable
     def audit(
         output: Output = None,
         config: Config = None,
-        records: Records = 1000,
+        records: Records = 600,
         canaries: Texts = 400,
         gradients: Gradients = 1000,
         seed: Seed = 0,

@@ -19,7 +19,7 @@ from model.tokenizers.base import Tokenizer
 from model.trained_model import load_weights, read_model_info
 from model.training import Trainer, build_model
 
-REFERENCE_EPOCHS = 10
+REFERENCE_EPOCHS = 6
 _ROWS = 256
 Floats = npt.NDArray[np.float64]
 

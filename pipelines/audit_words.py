@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 LIMITS = (
-    "An audit proves too much, never enough: what it does not find may still be there. It was made on few records and a small "
-    "network of the same settings, and says nothing about the one model that lies here."
+    "What an audit does not find may still be there. It was made on few records and a small network of the same settings, and "
+    "says nothing about the one model that lies here."
 )
 
 

@@ -146,7 +146,7 @@ def test_the_audits_settings_are_the_runs_but_small():
         max_training_time_seconds=5, header=True, dp_batch_size=5000, field_delimiter=",",
     )  # fmt: skip
     small = small_config(trained, Path("scratch") / "run", AuditSettings(seed=9))
-    assert (small.rnn_units, small.epochs, small.privacy_ledger, small.header) == (64, 10, None, False)
+    assert (small.rnn_units, small.epochs, small.privacy_ledger, small.header) == (64, 6, None, False)
     assert (small.dp_target_epsilon, small.field_delimiter, small.dp_batch_size, small.seed) == (3, ",", None, 9)
 
 
