@@ -26,7 +26,7 @@ def verdict(body: dict[str, Any]) -> dict[str, Any]:
     words = (
         f"The claim is REFUTED: epsilon {float(claim['epsilon']):.2f} is claimed, and is not what this training gives."
         if refuted
-        else f"The claim of epsilon {float(claim['epsilon']):.2f} was not refuted (95% confidence each)."
+        else f"The claim of epsilon {float(claim['epsilon']):.2f} was not refuted."
     )
     return {"refuted": refuted, "verdict": words}
 

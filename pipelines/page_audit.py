@@ -18,26 +18,26 @@ def audit_section(context: dict[str, Any]) -> list[Child]:
         h("p", h("strong", audit["verdict"]), class_=f"word {kind}"),
         h("ul", [h("li", text) for text in findings(audit)]),
     ]
-    head = ["canaries", "looked at", "guesses right", "epsilon proved (95%)", "epsilon claimed"]
+    head = ["canaries", "proved", "claimed", "guesses right", "canaries looked at"]
     rows = [_bounds("text", audit["text"]["canaries"], audit["text"]["bound"], audit["claim"])]
     if audit["gradients"] is not None:
         inside = audit["gradients"]
         rows.append(_bounds("gradients", inside["canaries"], inside["bound"], inside))
-    content.append(table("Lower bounds on epsilon, from one training each", head, rows, (1, 2, 3, 4)))
+    content.append(table("Epsilon, proved at 95%", head, rows, (1, 2, 3, 4)))
     attacks = [
-        [one["name"], number(one["membership"]["auc"]), _hits(one["membership"]), number(one["exposure"]["mean"], 2),
-         number(one["exposure"]["largest"], 1)]
+        [one["name"], number(one["membership"]["auc"]), number(one["exposure"]["mean"], 2),
+         number(one["exposure"]["largest"], 1), _hits(one["membership"])]
         for one in audit["text"]["attacks"]
     ]  # fmt: skip
-    head = ["told by", "AUC", "found at 1% false alarms", "exposure, mean bits", "largest"]
-    content.append(table("Text canaries: included ones told from excluded ones", head, attacks, (1, 2, 3, 4)))
+    head = ["told by", "AUC", "exposure, bits", "largest", "found at 1% false alarms"]
+    content.append(table("Text canaries told apart", head, attacks, (1, 2, 3, 4)))
     return content
 
 
 def _bounds(name: str, canaries: int, bound: dict[str, Any], claim: dict[str, Any] | None) -> list[Child]:
     right = f"{bound['right']:,} of {bound['guesses']:,}"
     claimed = None if claim is None else float(claim["epsilon"])
-    return [name, f"{canaries:,}", right, number(bound["epsilon"], 2), number(claimed, 2)]
+    return [name, number(bound["epsilon"], 2), number(claimed, 2), right, f"{canaries:,}"]
 
 
 def _hits(found: dict[str, Any]) -> str:

@@ -1,6 +1,6 @@
 """`make test-audit`: the audit on twenty seeds of the correct trainer and on every planted bug; which look flags which.
 
-    python -m tests.audit_table [--seeds 20]
+    python -m tests.audit_table [--seeds 20] [--first 0] [--no-bugs]
 
 Ends with 1 where the lower bound exceeds the claim in more than three of the twenty seeds, where a look other than the text
 audit calls the correct trainer wrong, or where a bug is not found. A few minutes.
@@ -61,17 +61,12 @@ def look_at_text(seed: int, **changes):
         return run_audit(config, records(600), Path(place), settings)["text"]
 
 
-def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--seeds", type=int, default=20)
-    asked = parser.parse_args()
-    quiet_libraries()
+def seeds(console, first: int, count: int) -> list[str]:
+    """The correct trainer; what failed."""
     from model.private_training import PrivateTrainer
-    from tests.planted_bugs import BUGS
 
-    console, failed = Console(width=130), []
-    began, below = time.monotonic(), 0
-    for seed in range(asked.seeds):
+    failed, below = [], 0
+    for seed in range(first, first + count):
         gradients, near = look_inside(PrivateTrainer, seed)
         below += gradients.bound.epsilon <= gradients.epsilon
         if near.refuted:
@@ -80,35 +75,52 @@ def main() -> int:
             f"seed {seed}: at least {gradients.bound.epsilon:.2f} of a claimed {gradients.epsilon:.2f}, draws "
             f"{', '.join(gradients.draws) or 'as claimed'}, one record moves {near.moved:.4f} of {near.clip:g}"
         )
-    console.print(f"the lower bound is below the claim in {below} of {asked.seeds} seeds (goal {NEEDED} of 20)")
-    if below < NEEDED / 20 * asked.seeds:
-        failed.append("the lower bound exceeds the claim too often")
+    console.print(f"the lower bound is below the claim in {below} of {count} seeds (goal {NEEDED} of 20)")
+    return [*failed, *(["the lower bound exceeds the claim too often"] if below < NEEDED / 20 * count else [])]
+
+
+def bugs(console) -> list[str]:
+    """Every planted bug; which were not found."""
+    from tests.planted_bugs import BUGS
+
+    failed = []
     table = Table("planted bug", "canary gradients", "draws", "neighbours", "text canaries", "flagged")
     for bug in BUGS:
         if bug.settings:
-            text = look_at_text(0, **dict(bug.settings))
-            found, row = (
-                text["bound"]["epsilon"] > EPSILON,
-                ["", "", "", f"{text['bound']['epsilon']:.2f} > {EPSILON:g}"],
-            )
+            proved = look_at_text(0, **dict(bug.settings))["bound"]["epsilon"]
+            found, row = proved > EPSILON, ["", "", "", _beside(proved, EPSILON)]
         else:
             gradients, near = look_inside(bug.trainer, 0)
             found = gradients.refuted or near.refuted
+            shown = ", and what is shown" if near.released_moved > near.released_allowed else ""
             row = [
-                f"{gradients.bound.epsilon:.2f}" + (" > " if gradients.bound.epsilon > gradients.epsilon else " of ")
-                + f"{gradients.epsilon:.2f}",
-                ", ".join(gradients.draws) or "–",
-                f"{near.moved:.3g} of {near.clip:g}" + (" +shown" if near.released_moved > near.released_allowed else ""),
+                _beside(gradients.bound.epsilon, gradients.epsilon),
+                ", ".join(gradients.draws) or "as claimed",
+                _beside(near.moved, near.clip, 4) + shown,
                 "",
-            ]  # fmt: skip
+            ]
         table.add_row(bug.name, *row, "yes" if found else "NO")
-        if not found:
-            failed.append(f"not found: {bug.name}")
-    text = look_at_text(1)
-    table.add_row("none", "", "", "", f"{text['bound']['epsilon']:.2f} of {EPSILON:g}", "no")
-    if text["bound"]["epsilon"] > EPSILON:
-        failed.append("the text audit refutes the correct path")
+        failed += [] if found else [f"not found: {bug.name}"]
+    proved = look_at_text(1)["bound"]["epsilon"]
+    table.add_row("none", "", "", "", _beside(proved, EPSILON), "NO, WRONGLY" if proved > EPSILON else "no")
     console.print(table)
+    return [*failed, *(["the text audit refutes the correct path"] if proved > EPSILON else [])]
+
+
+def _beside(found: float, claimed: float, digits: int = 2) -> str:
+    return f"{found:.{digits}f} {'>' if found > claimed else 'of'} {claimed:g}"
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--seeds", type=int, default=20, help="how many; 0: only the planted bugs")
+    parser.add_argument("--first", type=int, default=0, help="of the seeds")
+    parser.add_argument("--no-bugs", action="store_true", help="only the seeds")
+    asked = parser.parse_args()
+    quiet_libraries()
+    console, began = Console(width=140), time.monotonic()
+    failed = seeds(console, asked.first, asked.seeds) if asked.seeds else []
+    failed += [] if asked.no_bugs else bugs(console)
     console.print(f"{time.monotonic() - began:.0f} s")
     for why in failed:
         console.print(f"FAILED: {why}")
