@@ -8,7 +8,7 @@ from typing import Any
 from pipelines import page_plots as plots
 from pipelines import page_sections as sections
 from pipelines.page_audit import audit_section
-from pipelines.page_parts import Child, Element, figure, h, number, page, percent, section, table
+from pipelines.page_parts import Child, Element, figure, h, number, page, percent, section, stale_note, table
 
 _CLASS = {"close": "good", "no leak found": "good", "near": "fair", "unclear": "fair", "far": "bad", "leak": "bad"}
 _WORDS = {

@@ -35,10 +35,21 @@ def mark_stale(root: Path) -> list[Path]:
         if (place / REPORT).is_file():
             (place / MANIFEST).unlink(missing_ok=True)  # incomplete from now on: evaluate may replace it unasked
             body = read_json(place / REPORT, "the report")
-            body["stale"] = True
-            _write(place, body)
+            if not body.get("stale"):
+                body["stale"] = True
+                _say_so(place / PAGE)
+                write_json(place / REPORT, body)
             marked.append(place)
     return marked
+
+
+def _say_so(page: Path) -> None:
+    """Put the sentence on top of a page as it stands: where records are generated nothing may be there that draws one."""
+    from pipelines.page_parts import markup, stale_note
+
+    if page.is_file():
+        html = page.read_text("utf-8")
+        write_bytes(page, html.replace("<header>", "<header>" + markup(stale_note()), 1).encode("utf-8"))
 
 
 def _write(place: Path, body: dict[str, Any]) -> None:

@@ -187,8 +187,11 @@ def test_an_audit_and_new_records_change_a_report_that_is_there(tmp_path, evalua
     page = (place / "index.html").read_text("utf-8")
     assert 'id="audit"' in page and "exposure" in page and "80 of 100" in page
     assert "No audit was made" not in page
-    assert mark_stale(tmp_path) == [place]
-    assert "of earlier records" in (place / "index.html").read_text("utf-8")
+    for _ in range(2):  # saying it once is enough
+        assert mark_stale(tmp_path) == [place]
+        assert (place / "index.html").read_text("utf-8").count("of earlier records") == 1
+    assert update_page(RunDirectory(tmp_path), audit_body())
+    assert (place / "index.html").read_text("utf-8").count("of earlier records") == 1
     assert json.loads((place / "report.json").read_text())["stale"] is True
     assert not (place / "manifest.json").exists()
     assert mark_stale(tmp_path / "elsewhere") == [] and not update_page(
