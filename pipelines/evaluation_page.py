@@ -63,10 +63,7 @@ def _banner(body: dict[str, Any]) -> Element:
     text = "This page contains raw data: records, values and counts of the real sets. Do not pass it on with the synthetic ones."
     said = [h("p", h("strong", text), private, class_="banner", role="note")]
     if body.get("stale"):
-        old = (
-            "This report is of earlier records: others were generated here since. Run linesmith evaluate for a new one."
-        )
-        said.insert(0, h("p", h("strong", old), class_="banner", role="note"))
+        said.insert(0, stale_note())
     return h("div", said)
 
 
