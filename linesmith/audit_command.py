@@ -44,8 +44,9 @@ def make_command(load: Callable[[], None], show: Callable[..., int]) -> Callable
         """Plant canaries into the way a run was trained, and say what epsilon they prove beside the one that is claimed."""
         from linesmith.settings import resolve
         from pipelines import audit as stage
+        from pipelines.audit_settings import AuditSettings
 
-        settings = stage.AuditSettings(
+        settings = AuditSettings(
             records=records,
             canaries=canaries,
             gradients=gradients,

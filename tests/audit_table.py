@@ -58,12 +58,13 @@ def look_at_neighbours(trainer):
 
 def look_at_text(seed: int, **changes):
     """The text audit of tokenize and train, on real records."""
-    from pipelines.audit import AuditSettings, run_audit
+    from pipelines.audit_looks import audit_texts
+    from pipelines.audit_settings import AuditSettings
 
     config = setting(field_delimiter="|", seq_length=80, **{"dp_batch_size": None, "epochs": 4, **changes})
     with tempfile.TemporaryDirectory() as place:
         settings = AuditSettings(records=600, canaries=400, gradients=100, seed=seed, reference=False)
-        return run_audit(config, records(600), Path(place), settings)["text"]
+        return audit_texts(config, records(600), Path(place) / "run", settings)
 
 
 def seeds(console, first: int, count: int) -> list[str]:

@@ -19,7 +19,8 @@ from model.errors import ParameterError
 from model.gen_text import split_fields
 from model.poisson import poisson_sample
 from model.private_training import PrivateTrainer
-from pipelines.audit import AuditSettings, audit_texts, small_config
+from pipelines.audit_looks import audit_texts, small_config
+from pipelines.audit_settings import AuditSettings
 from pipelines.audit_words import findings
 from pipelines.evaluation_update import mark_stale, update_page
 from tests import planted_bugs
