@@ -40,7 +40,7 @@ test-fast: setup ## Only the tests that take no more than a few seconds.
 test-wheel: setup ## The bare wheel, in a clean environment outside the checkout, generates.
 	bash tests/wheel_generates.sh
 
-test-audit: setup ## The privacy audit on 20 seeds of the right trainer and on planted bugs; about ten minutes.
+test-audit: setup ## The privacy audit on 20 seeds of the right trainer and on planted bugs; about five minutes.
 	$(PY) -m tests.audit_table
 
 test-kill: setup ## Ten kill -9 of a plain and of a private training; about ten minutes.
