@@ -4,8 +4,9 @@ VENV := .venv
 PY := $(VENV)/bin/python
 STAMP := $(VENV)/.installed
 
-.PHONY: setup demo test lint types unit test-fast test-slow test-wheel test-kill test-flink test-faults flink-up flink-down \
-	test-generate test-buckets test-dataflow bench-memory bench-train bench-generate bench-seeds bench-scale lock clean
+.PHONY: setup demo test lint types unit test-fast test-slow test-wheel test-audit test-kill test-flink test-faults \
+	flink-up flink-down test-generate test-buckets test-dataflow bench-memory bench-train bench-quality bench-generate \
+	bench-seeds bench-scale lock clean
 
 setup: $(STAMP)
 
@@ -39,6 +40,9 @@ test-fast: setup ## Only the tests that take no more than a few seconds.
 
 test-wheel: setup ## The bare wheel, in a clean environment outside the checkout, generates.
 	bash tests/wheel_generates.sh
+
+test-audit: setup ## The privacy audit on 20 seeds of the right trainer and on planted bugs; about five minutes.
+	$(PY) -m tests.audit_table
 
 test-kill: setup ## Ten kill -9 of a plain and of a private training; about ten minutes.
 	$(PY) tests/kill_and_resume.py
@@ -82,6 +86,9 @@ bench-memory: setup ## Anonymous memory of training from 10^5 to 10^7 records; a
 
 bench-train: setup ## Training beside stock Keras, the published peers and the machine's matmul rate; up to 40 minutes.
 	$(PY) -m benchmarks.train
+
+bench-quality: setup ## A report each for a model without privacy, with epsilon 8 and with epsilon 2; about 20 minutes.
+	$(PY) -m benchmarks.quality models
 
 bench-generate: setup ## Generation beside the naive loop, the peers and the matmul rate; up to 40 minutes.
 	$(PY) -m benchmarks.generate

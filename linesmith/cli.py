@@ -13,6 +13,7 @@ from typing import Annotated
 import typer
 
 from linesmith import console
+from linesmith.audit_command import make_command
 from linesmith.buckets import at_hand, with_small_files
 from linesmith.options import Given, command, our_flags
 from linesmith.settings import resolve
@@ -248,6 +249,9 @@ def _evaluate(
         place = at.settings.get("checkpoint_dir")
         local = dataclasses.replace(said, output=place, config_file=at.config_file)
         return run_evaluation(local, _load_libraries, here.then(_show))
+
+
+app.command("audit")(make_command(_load_libraries, _show))
 
 
 @app.command("compare")

@@ -59,6 +59,9 @@ def _parts(reports: list[dict[str, Any]]) -> list[tuple[str, list[Row]]]:
         verdict.append((f"{key}, in words", one["verdict"][key], other["verdict"][key]))
     claims = [(report["context"].get("privacy") or {}).get("epsilon", "no claim") for report in reports]
     verdict.append(("epsilon", *claims))
+    if any(report.get("stale") for report in reports):
+        told = ["of earlier records" if report.get("stale") else "of the records beside it" for report in reports]
+        verdict.append(("the report is", told[0], told[1]))
     components = [{row["name"]: row["score"] for row in report["closeness"]["components"]} for report in reports]
     fields = [
         {row["name"]: row["distance"]["synthetic"] for row in report["closeness"]["fields"]} for report in reports

@@ -142,10 +142,11 @@ def public_store(path: str | Path, tokenizer: Tokenizer) -> TokenStore:
             "one a line, or another --dp-validation.",
             code="LS301",
         )
-    return _store_of(records, sum(len(line) + 1 for line in lines if line))
+    return memory_store(records, sum(len(line) + 1 for line in lines if line))
 
 
-def _store_of(records: Sequence[Sequence[int]], chars: int) -> TokenStore:
+def memory_store(records: Sequence[Sequence[int]], chars: int = 0) -> TokenStore:
+    """A store of records given as ids without the surrounding `<n>`, at least one, in this order."""
     whole = [np.array([NEWLINE_ID, *ids, NEWLINE_ID], np.uint32) for ids in records]
     lengths = np.array([len(ids) for ids in whole], np.int64)
     return TokenStore(np.concatenate(whole), np.cumsum(lengths) - lengths, lengths, chars)

@@ -7,7 +7,8 @@ from typing import Any
 
 from pipelines import page_plots as plots
 from pipelines import page_sections as sections
-from pipelines.page_parts import Child, Element, figure, h, number, page, percent, section, table
+from pipelines.page_audit import audit_section
+from pipelines.page_parts import Child, Element, figure, h, number, page, percent, section, stale_note, table
 
 _CLASS = {"close": "good", "no leak found": "good", "near": "fair", "unclear": "fair", "far": "bad", "leak": "bad"}
 _WORDS = {
@@ -32,7 +33,7 @@ def render(body: dict[str, Any]) -> str:
         ("relations", "Relations and text", sections.relations_section(body)),
         ("validity", "Validity", sections.validity_section(body)),
         ("leaks", "Copies and leaks", sections.leaks_section(body)),
-        ("audit", "Audit", _audit(context)),
+        ("audit", "Audit", audit_section(context)),
         ("samples", "Sample records", _samples(body)),
         ("not-covered", "What was not covered", [h("ul", [h("li", text) for text in body["not_covered"]])]),
         ("provenance", "Provenance", _provenance(body)),
@@ -60,7 +61,10 @@ def _banner(body: dict[str, Any]) -> Element:
     private = " The model is private, this page is not: it lies among the files that must never leave." if body["context"].get(
         "private") else ""  # fmt: skip
     text = "This page contains raw data: records, values and counts of the real sets. Do not pass it on with the synthetic ones."
-    return h("p", h("strong", text), private, class_="banner", role="note")
+    said = [h("p", h("strong", text), private, class_="banner", role="note")]
+    if body.get("stale"):
+        said.insert(0, stale_note())
+    return h("div", said)
 
 
 def _verdict(body: dict[str, Any]) -> list[Child]:
@@ -109,16 +113,6 @@ def _training(context: dict[str, Any]) -> list[Child]:
               f", for {claim['unit']}, {claim['adjacency']}. {claim.get('meaning') or ''}")
         )  # fmt: skip
     return content
-
-
-def _audit(context: dict[str, Any]) -> list[Child]:
-    """Figures of an audit where one was made: its own top-level numbers and words."""
-    audit = context.get("audit")
-    if not isinstance(audit, dict):
-        return []
-    rows = [[key.replace("_", " "), number(v) if isinstance(v, int | float) else str(v)] for key, v in audit.items()
-            if isinstance(v, int | float | str)]  # fmt: skip
-    return [table("Audit", ["what", "value"], rows)] if rows else []
 
 
 def _samples(body: dict[str, Any]) -> list[Child]:

@@ -34,6 +34,7 @@ from model.validation import Judge
 from model.validator_host import close_hosts
 from model.work_units import UnitResult, WorkUnit
 from model.writers import parquet_schema
+from pipelines.evaluation_update import mark_stale
 from pipelines.generated import Outcome, publish, settle
 from pipelines.generation_display import GenerationProgress
 from pipelines.remote_run import in_buckets_too
@@ -124,6 +125,8 @@ def generate_locked(config: TensorFlowConfig, beam_args: Sequence[str] = ()) -> 
         )
         try:
             outcome = run_plan(plan, options, sampler)
+            if mark_stale(plan.run.root):  # before the records change: no kill leaves a report that passes for theirs
+                report.notices.append("the report here was of the records before; linesmith evaluate makes a new one")
             publish(plan, outcome, runner_name(options), report)
         finally:
             close_hosts()

@@ -102,10 +102,19 @@ def percent(value: float | None, digits: int = 2) -> str:
 def page(title: str, body: Sequence[Child]) -> str:
     """The whole page, with everything in it: it asks no server for anything."""
     template = string.Template(resources.files("pipelines").joinpath("page.html").read_text("utf-8"))
-    inner = "".join(
-        ElementTree.tostring(part, encoding="unicode", method="html") for part in body if isinstance(part, Element)
-    )
+    inner = "".join(markup(part) for part in body if isinstance(part, Element))
     return template.substitute(title=_escaped(title), body=inner)
+
+
+def markup(element: Element) -> str:
+    """An element as HTML."""
+    return ElementTree.tostring(element, encoding="unicode", method="html")
+
+
+def stale_note() -> Element:
+    """What stands on top of a report beside which other records have been written."""
+    told = "This report is of earlier records: others were generated here since. Run linesmith evaluate for a new one."
+    return h("p", h("strong", told), class_="banner", role="note")
 
 
 def _escaped(text: str) -> str:

@@ -16,6 +16,7 @@ from model.config import TensorFlowConfig
 from pipelines.evaluate import report_directory
 from pipelines.evaluation_page import render
 from pipelines.page_parts import h, page
+from tests.audit_body import audit_body
 from tests.evaluation_sets import NAMES, people
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
@@ -134,14 +135,25 @@ def test_a_record_cannot_become_markup(report):
 
 
 def test_an_audit_has_its_place(report):
-    body = json.loads((report / "out" / "report" / "report.json").read_text())
-    assert 'id="audit"' not in render(body)
-    body["context"] = {"audit": {"lower_bound": 1.25, "canaries": 400}, "history": [{"epoch": 0.0, "epsilon": 2.0}]}
-    html = render(body)
-    assert 'id="audit"' in html and "1.250" in html and "epsilon spent 2.000" in html
+    content = json.loads((report / "out" / "report" / "report.json").read_text())
+    assert 'id="audit"' not in render(content)
+    content["context"] = {"audit": audit_body(), "history": [{"epoch": 0.0, "epsilon": 2.0}]}
+    html = render(content)
+    assert 'id="audit"' in html and "1.25" in html and "80 of 100" in html and "epsilon spent 2.000" in html
 
 
-@pytest.mark.skipif(CHROMIUM is None, reason="no Chromium is installed")
+def test_a_stale_report_says_so(report, tmp_path, capsys):
+    content = json.loads((report / "out" / "report" / "report.json").read_text())
+    assert "of earlier records" not in render(content)
+    old = {**content, "stale": True}
+    assert "of earlier records" in render(old)
+    (tmp_path / "report").mkdir()
+    (tmp_path / "report" / "report.json").write_text(json.dumps(old))
+    assert run_command_line(["compare", str(report / "out"), str(tmp_path)]) == 0
+    assert "of earlier records" in " ".join(capsys.readouterr().out.split())
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="no Chromium here: apt-get install chromium, as .ci/run does where it may")
 @pytest.mark.parametrize("width", [1280, 390])
 def test_the_page_opens_without_error_or_request(report, tmp_path, width):
     """Every host resolves to nowhere and all network events are logged: a request would leave a trace in one or the other."""
