@@ -4,8 +4,9 @@ VENV := .venv
 PY := $(VENV)/bin/python
 STAMP := $(VENV)/.installed
 
-.PHONY: setup demo test lint types unit test-fast test-slow test-wheel test-audit test-kill test-generate test-buckets test-dataflow \
-	bench-memory bench-train bench-quality bench-generate bench-seeds lock clean
+.PHONY: setup demo test lint types unit test-fast test-slow test-wheel test-audit test-kill test-flink test-faults \
+	flink-up flink-down test-generate test-buckets test-dataflow bench-memory bench-train bench-quality bench-generate \
+	bench-seeds bench-scale lock clean
 
 setup: $(STAMP)
 
@@ -46,6 +47,21 @@ test-audit: setup ## The privacy audit on 20 seeds of the right trainer and on p
 test-kill: setup ## Ten kill -9 of a plain and of a private training; about ten minutes.
 	$(PY) tests/kill_and_resume.py
 
+flink-up: setup ## A Flink cluster on this machine: one JobManager, two TaskManagers, Beam's job server. Needs Java and Maven.
+	$(PY) -m runners.flink_cluster up
+
+flink-down: ## Stop it, in part started or not.
+	@test ! -x $(PY) || $(PY) -m runners.flink_cluster down
+
+test-flink: setup ## Every stage on a real Flink cluster, a TaskManager killed on the way; about three minutes.
+	$(PY) -m tests.flink_workflow
+
+test-slow: setup ## The same with 27,000 lines.
+	$(PY) -m tests.flink_workflow --lines 27000 --records 60000
+
+test-faults: setup ## TaskManagers, drivers and the cluster killed, a disk filled: the table of docs/reliability.md.
+	$(PY) -m tests.flink_faults
+
 test-generate: setup ## The same bytes for other workers, blocks, threads and after a kill -9; about five minutes.
 	$(PY) -m tests.same_bytes
 
@@ -76,6 +92,9 @@ bench-quality: setup ## A report each for a model without privacy, with epsilon 
 
 bench-generate: setup ## Generation beside the naive loop, the peers and the matmul rate; up to 40 minutes.
 	$(PY) -m benchmarks.generate
+
+bench-scale: setup ## Time and memory from 10^4 to 10^7 lines, on this machine's runners and on Flink; up to 40 minutes.
+	$(PY) -m benchmarks.scale
 
 bench-seeds: setup ## A hundred thousand and a million start strings: time, memory, pairing; about ten minutes.
 	$(PY) -m benchmarks.seeds

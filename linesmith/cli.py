@@ -59,10 +59,10 @@ def _tokenize(given: Given) -> int:
 
 def _train(given: Given) -> int:
     with at_hand(given) as (local, here):
-        config, _ = _prepare(local)
+        config, beam_args = _prepare(local)
         from pipelines.train import train
 
-        return here.then(_show)(train(config))
+        return here.then(_show)(train(config, beam_args))
 
 
 def _generate(given: Given) -> int:

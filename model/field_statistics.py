@@ -98,7 +98,10 @@ class OneField:
     def _add_numbers(self, values: pa.Array) -> None:
         if not len(values):
             return
-        numbers = np.array(values.to_pylist(), dtype=np.float64)
+        try:
+            numbers = values.cast(pa.float64()).to_numpy(zero_copy_only=False)
+        except pa.ArrowInvalid:  # a leading plus, or more than a float can hold
+            numbers = np.array(values.to_pylist(), dtype=np.float64)
         finite = numbers[np.isfinite(numbers)]
         if finite.size:
             self.least, self.most = min(self.least, float(finite.min())), max(self.most, float(finite.max()))
@@ -187,8 +190,14 @@ class FieldStatistics:
         first = np.cumsum(lengths) - lengths
         column = delimiters - np.repeat(delimiters[first], lengths)
         text = (ids >= self._reserved) & (column < MAX_FIELDS)
-        for key in np.unique(column[text] * self._vocab_size + ids[text]):
-            self._seen[key // self._vocab_size][key % self._vocab_size] = True
+        if not text.any():
+            return
+        # Marked in a table instead of sorted: a batch has a hundred thousand tokens, and few that differ.
+        marked = np.zeros((int(column[text].max()) + 1, self._vocab_size), np.bool_)
+        marked[column[text], ids[text]] = True
+        for number, row in enumerate(marked):
+            self._field(number)
+            self._seen[number] |= row
 
     def empty(self) -> FieldStatistics:
         """Statistics of no records, for the same tokenizer."""

@@ -7,7 +7,22 @@ from dataclasses import dataclass
 
 from model.input_files import InputFile
 
-UNIT_BYTES = 16 << 20
+_LEAST_BYTES, _MOST_BYTES = (
+    4 << 20,
+    16 << 20,
+)  # below, opening and verifying a unit's shards costs more than balance gains
+_PIECES = 64  # enough that workers end at about the same time
+_MOST_UNITS = 50_000  # each writes up to three shards: more files than this are slow to list everywhere
+
+
+def bytes_a_unit(total: int) -> int:
+    """Bytes of a unit of work, by the size of the whole input alone: not by workers, on which nothing may depend.
+
+    Example:
+        >>> [bytes_a_unit(n) >> 20 for n in (1 << 20, 1 << 28, 1 << 40, 1 << 46)]
+        [4, 4, 20, 1342]
+    """
+    return max(min(max(total // _PIECES, _LEAST_BYTES), _MOST_BYTES), total // _MOST_UNITS)
 
 
 @dataclass(frozen=True)
@@ -41,19 +56,21 @@ class Unit:
     ranges: tuple[FileRange, ...]
 
 
-def plan_units(files: Iterable[InputFile], unit_bytes: int = UNIT_BYTES) -> list[Unit]:
-    """Units of about `unit_bytes`, in order of (file name, byte offset).
+def plan_units(files: Iterable[InputFile], unit_bytes: int | None = None) -> list[Unit]:
+    """Units of about `unit_bytes`, by default `bytes_a_unit` of the input, in order of (file name, byte offset).
 
     Large splittable files are cut, small files are put together, packed files and those in UTF-16 or UTF-32 stay whole.
     """
+    files = list(files)
+    limit = bytes_a_unit(sum(file.size for file in files)) if unit_bytes is None else unit_bytes
     units: list[Unit] = []
     waiting: list[FileRange] = []
     size = 0
     for file in files:
-        for piece in _cut(file, unit_bytes):
+        for piece in _cut(file, limit):
             waiting.append(piece)
             size += file.size if piece.end is None else piece.end - piece.start
-            if size >= unit_bytes:
+            if size >= limit:
                 units.append(Unit(len(units), tuple(waiting)))
                 waiting, size = [], 0
     if waiting:

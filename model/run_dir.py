@@ -19,6 +19,7 @@ from model.config_io import PARAMS_FILE
 from model.errors import DataError, ParameterError
 from model.files import replace_directory
 from model.history import HISTORY_FILE
+from model.lease import wait_until_free
 from model.manifest import MANIFEST, read_manifest
 
 _NEXT = ".next"
@@ -131,7 +132,7 @@ def locked(run: RunDirectory) -> Iterator[None]:
 
     Raises:
         ParameterError: it cannot be created or written.
-        DataError: another process holds it.
+        DataError: another process holds it, or a worker on another machine trains in it.
     """
     try:
         run.root.mkdir(parents=True, exist_ok=True)
@@ -147,6 +148,7 @@ def locked(run: RunDirectory) -> Iterator[None]:
             raise DataError(
                 f"LS203: another process is writing to the run directory '{run.root}'; wait for it or choose another --output."
             ) from None
+        wait_until_free(run.root)  # a worker of a former command may still be training here
         shutil.rmtree(run.temporary, ignore_errors=True)
         yield
 

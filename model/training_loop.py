@@ -11,6 +11,7 @@ from __future__ import annotations
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -82,11 +83,12 @@ class Progress:
 
 @dataclass(frozen=True)
 class Hooks:
-    """Calls from the loop to whoever runs it; all optional."""
+    """Calls from the loop to whoever runs it; all optional. Files are written inside `writing`, which may forbid it."""
 
     on_step: Callable[[Progress], None] = lambda _: None
     on_epoch: Callable[[EpochState, bool], None] = lambda _state, _is_best: None
     stop_requested: Callable[[], bool] = lambda: False
+    writing: Callable[[], AbstractContextManager[Any]] = nullcontext
 
 
 class TrainingLoop(ABC):
@@ -232,12 +234,14 @@ class TrainingLoop(ABC):
         if is_best:
             state.best_epoch, self._best = entry.epoch, self.weights()
         if self.config.save_all_checkpoints:
-            save_arrays(self.directory / epoch_file(entry.epoch), self.weights(), {"epoch": entry.epoch})
+            with self.hooks.writing():
+                save_arrays(self.directory / epoch_file(entry.epoch), self.weights(), {"epoch": entry.epoch})
         state.epoch, state.step, state.sums = state.epoch + 1, 0, [0.0, 0.0, 0.0]
         if state.stopped is None:
             state.stopped = self.reason_to_stop()
         self._save()
-        self._write_results()
+        with self.hooks.writing():
+            self._write_results()
         self.hooks.on_epoch(entry, is_best)
 
     # -- the clock
@@ -270,7 +274,8 @@ class TrainingLoop(ABC):
         arrays = {f"{i:04d}/{variable.path}": variable.numpy() for i, variable in enumerate(self.variables())}
         best = {_OF_BEST + path: array for path, array in self._best.items()}
         state = {"identity": self.identity, "state": asdict(self.state)}
-        save_checkpoint(self.resume_directory, {**arrays, **best}, state)
+        with self.hooks.writing():
+            save_checkpoint(self.resume_directory, {**arrays, **best}, state)
 
     def _write_results(self) -> None:
         """The best weights and the history table, as the newest checkpoint has them; absent before there are any."""

@@ -153,9 +153,13 @@ def _evaluate(
     report: StageReport,
 ) -> None:
     from pipelines.evaluation_page import render
-    from runners import pipeline_options, runner_name
+    from runners import check_paths, pipeline_options, runner_name
 
     options = pipeline_options(beam_args)
+    check_paths(options, {"--output": place})
+    for name, files in sets.files.items():
+        for file in files:
+            check_paths(options, {f"--{name}": file})
     refuse_distant(options, {"--output: its folder for counts": scratch})
     shutil.rmtree(scratch, ignore_errors=True)
     new = scratch / "report"

@@ -8,8 +8,8 @@ stopped, and renames the whole to RUN/synthetic and RUN/invalid, manifest includ
 from __future__ import annotations
 
 import functools
-import os
 import shutil
+import uuid
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
@@ -104,21 +104,24 @@ def generate(config: TensorFlowConfig, beam_args: Sequence[str] = ()) -> StageRe
 
 def generate_locked(config: TensorFlowConfig, beam_args: Sequence[str] = ()) -> StageReport:
     """`generate` for a caller that holds the lock of the run directory."""
-    from runners import pipeline_options, runner_name
+    from runners import check_paths, idle_workers, pipeline_options, runner_name, threads_per_worker
 
     preflight.check(config, "generate")
     with measured("generate") as report:
         options = pipeline_options(beam_args)
         starts = run_directory(config).temporary / "seeds" if is_paired(config) else None
         refuse_distant(options, {"the store of start strings": starts})
+        check_paths(options, {"--output": run_directory(config).root})
         plan = plan_generation(config, options)
         refuse_distant(options, {"the hashes of not_in_training_set": plan.validator and plan.validator.training_set})
+        idle = idle_workers(options, "generate", len(plan.units)) if plan.requested else None
+        plan.notices.extend([] if idle is None else [idle])
         sampler = functools.partial(
             open_sampler,
             str(plan.run.root.absolute()),
             config.checkpoint,
             sampler_options(config, plan.judge.field_count),
-            _threads(options),
+            threads_per_worker(options),
         )
         try:
             outcome = run_plan(plan, options, sampler)
@@ -150,7 +153,8 @@ def plan_generation(config: TensorFlowConfig, options: PipelineOptions) -> Gener
         check_table(table, parquet_schema(layout, micros=True), config.partition_by)
     seeds = plan_seeds(config, run, output.field_count, options)
     spool = Spool(
-        str(run.temporary.absolute() / "generate"),
+        # A name of its own: workers of a former command that still run must not write among these records.
+        str(run.temporary.absolute() / f"generate-{uuid.uuid4().hex[:12]}"),
         tuple(config.output_format),
         layout,
         len(seeds.units),
@@ -230,11 +234,13 @@ def _run_units(
 ) -> None:
     import apache_beam as beam
 
+    from transforms.failures import our_errors
     from transforms.generate_records import GenerateRecords, RecordGenerator
 
     with (
         GenerationProgress(plan.spool.progress, sum(unit.end - unit.start for unit in units)),
         units_spool(plan.spool, options, str(plan.run.root), sampler) as (spool, opener),
+        our_errors(),
         beam.Pipeline(options=options) as pipeline,
     ):
         generator = RecordGenerator(opener, settings, plan.judge, plan.validator, spool)
@@ -250,14 +256,3 @@ def _model(run: RunDirectory, checkpoint: str | None) -> ModelInfo:
     if checkpoint is None:
         return model
     return replace(model, weights_digest=digest_arrays(load_weights(run.root, checkpoint)))
-
-
-def _threads(options: PipelineOptions) -> int | None:
-    """TensorFlow's threads in each worker; None leaves the choice to it, where one process has the machine."""
-    from apache_beam.options.pipeline_options import DirectOptions
-
-    direct = options.view_as(DirectOptions)
-    if direct.direct_running_mode != "multi_processing":
-        return None
-    cores = os.cpu_count() or 1
-    return max(1, cores // (direct.direct_num_workers or cores))

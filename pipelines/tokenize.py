@@ -12,6 +12,7 @@ import json
 import logging
 import os
 import shutil
+import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -62,17 +63,19 @@ def tokenize(config: TensorFlowConfig, beam_args: Sequence[str] = ()) -> StageRe
 
 def tokenize_locked(config: TensorFlowConfig, beam_args: Sequence[str] = ()) -> StageReport:
     """`tokenize` for a caller that holds the run directory's lock."""
-    from runners import pipeline_options
+    from runners import check_paths, pipeline_options
 
     space = workspace(config)
     refuse_complete(space.training_data, "set of training data", config.overwrite)
     with measured("tokenize") as report:
-        scratch = space.temporary / "tokenize"
+        options = pipeline_options(beam_args)
+        check_paths(options, {"--output": space.root})
+        # A name of its own: workers of a former command that still run must not write among these files.
+        scratch = space.temporary.absolute() / f"tokenize-{uuid.uuid4().hex[:12]}"
         shutil.rmtree(scratch, ignore_errors=True)
         for name in ("data", "rejects", "tokenizer"):
             (scratch / name).mkdir(parents=True)
         try:
-            options = pipeline_options(beam_args)
             refuse_distant(
                 options, {"--output: its folder for training data, which tf.Transform's temp_dir is in": scratch}
             )
@@ -125,6 +128,7 @@ class _Stage:
     report: StageReport
 
     def run(self) -> None:
+        from runners import check_paths, idle_workers
         from transforms.encode_records import EncodeSettings
         from transforms.find_inputs import find_inputs, input_digests
         from transforms.read_records import ReadSettings, take_first
@@ -135,9 +139,14 @@ class _Stage:
         settings = ReadSettings(
             RecordFormat.of(config), Splitter(config.holdout_fraction, config.validation_split), config.header
         )
+        for file in files:
+            check_paths(self.options, {"--input": file.path})
         units = plan_units(files)
         if config.max_lines:
             units = take_first(units, settings, config.max_lines)
+        idle = idle_workers(self.options, "tokenize", len(units))
+        if idle is not None:
+            self.report.notices.append(idle)
         counts, tokenizer = fit(config, units, settings, self.options, self.scratch, self.report.notices)
         tokenizer.save(self.scratch / "tokenizer")
         _log.info("tokenize: %d records; encoding", sum(count.accepted for count in counts))

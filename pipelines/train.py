@@ -6,8 +6,9 @@ import logging
 import shutil
 import signal
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +17,7 @@ from model.config import MOOT, TensorFlowConfig
 from model.config_io import save_params
 from model.cpu import matmul_precision
 from model.errors import DataError, InterruptedRunError
+from model.lease import leased
 from model.manifest import read_manifest
 from model.privacy_checks import check_training_data
 from model.run_dir import RunDirectory, locked, promote, refuse_complete, run_directory, workspace
@@ -32,10 +34,14 @@ _log = logging.getLogger("linesmith")
 
 
 @in_buckets_too("train")
-def train(config: TensorFlowConfig) -> StageReport:
+def train(config: TensorFlowConfig, beam_args: Sequence[str] = ()) -> StageReport:
     """Train on the training data that lie in the run directory.
 
     Resumes an unfinished training of equal settings and data.
+
+    Args:
+        config: the settings; `checkpoint_dir` is the run directory.
+        beam_args: Beam pipeline options; where they name a cluster, one of its workers trains.
 
     Raises:
         DataError: no training data, damaged ones, a complete model without `overwrite`, or an unfinished training of other
@@ -46,26 +52,41 @@ def train(config: TensorFlowConfig) -> StageReport:
     run = run_directory(config)
     with locked(run):
         refuse_complete(run.model, "model", config.overwrite)
-        return train_locked(config)
+        return train_anywhere(config, beam_args)
+
+
+def train_anywhere(config: TensorFlowConfig, beam_args: Sequence[str] = ()) -> StageReport:
+    """`train_locked` here, or on a worker where the arguments say so. The run directory's lock is held."""
+    if beam_args:
+        from pipelines.train_on_worker import on_worker, train_on_worker
+
+        options = on_worker(beam_args)
+        if options is not None:
+            return train_on_worker(config, options)
+    return train_locked(config)
 
 
 def train_locked(config: TensorFlowConfig) -> StageReport:
-    """`train` for a caller that holds the run directory's lock."""
+    """`train` for a caller that holds the run directory's lock, in this process or in the one that submitted this work.
+
+    The lease keeps out a second trainer on another machine, which no lock of this one can.
+    """
     space = workspace(config)
-    with measured("train") as report:
+    with measured("train") as report, leased(run_directory(config).root) as lease:
         data = _training_data(space)
         check_training_data(config, data.get("settings", {}))
         identity = _identity(config, data)
         _drop_other_training(config, space, identity)
         save_params(config, space.root)
-        trainer = _trainer(config, space, data, identity, report)
+        trainer = _trainer(config, space, data, identity, report, space.temporary / f"train-{lease.number}")
         with _interruptible() as stop_requested, _display(config, space, stop_requested) as hooks:
-            trainer.hooks = hooks
+            trainer.hooks = replace(hooks, writing=lease.writing)
             state = trainer.fit()
-        finish(config, space, trainer, data, report)
-        if state.stopped is None:
-            raise _interrupted(config, state)
-        promote(config)
+        with lease.writing():
+            finish(config, space, trainer, data, report)
+            if state.stopped is None:
+                raise _interrupted(config, state)
+            promote(config)
     return report
 
 
@@ -105,9 +126,14 @@ def _drop_other_training(config: TensorFlowConfig, space: RunDirectory, identity
 
 
 def _trainer(
-    config: TensorFlowConfig, space: RunDirectory, data: dict[str, Any], identity: dict[str, Any], report: StageReport
+    config: TensorFlowConfig,
+    space: RunDirectory,
+    data: dict[str, Any],
+    identity: dict[str, Any],
+    report: StageReport,
+    scratch: Path,
 ) -> TrainingLoop:
-    """Everything in memory and ready to fit."""
+    """Everything in memory and ready to fit. Token stores are built in `scratch`, which no other attempt uses."""
     from model import replicas
     from model.tokenizers import load_tokenizer
     from model.trained_model import CHECKPOINTS
@@ -126,10 +152,10 @@ def _trainer(
     places = {"directory": space.model / CHECKPOINTS, "history_path": space.history, "identity": identity}
     if config.dp:
         return train_private.private_trainer(
-            config, network, tokenizer, lambda side: _store(space, data, side, vocab), space, report, **places
+            config, network, tokenizer, lambda side: _store(space, scratch, data, side, vocab), space, report, **places
         )
-    train_store = _store(space, data, "train", vocab)
-    validation = _store(space, data, "validation", vocab)
+    train_store = _store(space, scratch, data, "train", vocab)
+    validation = _store(space, scratch, data, "validation", vocab)
     if config.validation_split and len(validation) == 0:
         report.notices.append("no record fell on the validation side; the training loss picks the best epoch")
     if strategy is not None:
@@ -138,12 +164,12 @@ def _trainer(
         return Trainer(config, network, train_store, validation, strategy=strategy, **places)
 
 
-def _store(space: RunDirectory, data: dict[str, Any], split: str, vocab_size: int) -> TokenStore:
+def _store(space: RunDirectory, scratch: Path, data: dict[str, Any], split: str, vocab_size: int) -> TokenStore:
     from model.token_store import build_token_store
 
     return build_token_store(
         sorted(space.training_data.glob(f"{split}-*.tfrecord.gz")),
-        space.temporary / f"{split}.tokens",
+        scratch / f"{split}.tokens",
         vocab_size=vocab_size,
         expected=data["counts"]["splits"][split]["records"],
     )

@@ -102,7 +102,7 @@ def train(
 def _learn(config: TensorFlowConfig, beam_args: Sequence[str], tell: Callable[[StageReport], Any]) -> list[StageReport]:
     """Tokenize and train, or say why not. The lock is held."""
     from pipelines.tokenize import is_current, tokenize_locked
-    from pipelines.train import train_locked
+    from pipelines.train import train_anywhere
 
     space = workspace(config)
     _refuse_other_settings(config, space)
@@ -122,7 +122,7 @@ def _learn(config: TensorFlowConfig, beam_args: Sequence[str], tell: Callable[[S
     if space.has_model():
         reports.append(_skipped("train", space.model, "the model is complete, of equal settings and data"))
     else:
-        reports.append(train_locked(config))
+        reports.append(train_anywhere(config, beam_args))
     tell(reports[-1])
     return reports
 

@@ -6,5 +6,17 @@ to download a binary (Prism), which hangs behind a proxy that never answers.
 
 from runners.dataflow import check_places, worker_place
 from runners.options import check_beam_args, pipeline_options, runner_name
+from runners.paths import check_paths
+from runners.workers import idle_workers, threads_per_worker, worker_count
 
-__all__ = ["check_beam_args", "check_places", "pipeline_options", "runner_name", "worker_place"]
+__all__ = [
+    "check_beam_args",
+    "check_paths",
+    "check_places",
+    "idle_workers",
+    "pipeline_options",
+    "runner_name",
+    "threads_per_worker",
+    "worker_count",
+    "worker_place",
+]

@@ -23,7 +23,7 @@ def pipeline_options(beam_args: Sequence[str] = ()) -> PipelineOptions:
     """
     from apache_beam.options.pipeline_options import PipelineOptions, StandardOptions
 
-    from runners import dataflow, direct, flink
+    from runners import dataflow, direct, flink, own_options  # noqa: F401  (Beam's parser finds what is imported)
 
     check_beam_args(beam_args)
     options = PipelineOptions(list(beam_args))
@@ -87,6 +87,8 @@ class _RaisingParser(argparse.ArgumentParser):
 def _beam_parser() -> argparse.ArgumentParser:
     """A parser that knows the options of every runner that is installed."""
     from apache_beam.options.pipeline_options import PipelineOptions, _BeamArgumentParser
+
+    from runners import own_options  # noqa: F401  (the parser finds what is imported)
 
     class Parser(_RaisingParser, _BeamArgumentParser):
         pass

@@ -8,7 +8,8 @@ import pytest
 from apache_beam.options.pipeline_options import DirectOptions, FlinkRunnerOptions, PortableOptions, SetupOptions
 
 from model.errors import ParameterError
-from runners import check_beam_args, pipeline_options, runner_name
+from runners import check_beam_args, flink, pipeline_options, runner_name
+from runners.flink_rest import ClusterFacts
 
 
 @pytest.mark.parametrize(
@@ -48,21 +49,23 @@ def test_flink_on_this_machine_is_complete():
     assert options.view_as(FlinkRunnerOptions).parallelism >= 1
 
 
-def test_flink_on_a_cluster_keeps_what_was_given():
+def test_flink_on_a_cluster_keeps_what_was_given(monkeypatch, tmp_path):
+    monkeypatch.setattr(flink, "ask", lambda master: ClusterFacts(master, "1.19.3", 4, 8))
+    (tmp_path / "server.jar").touch()
     words = [
         "--runner",
         "flink",
         "--flink_master",
         "host:8081",
         "--flink_job_server_jar",
-        "server.jar",
+        str(tmp_path / "server.jar"),
         "--parallelism",
         "8",
     ]
     words += ["--environment_type", "EXTERNAL", "--sdk_worker_parallelism", "2"]
     options = pipeline_options(words)
-    flink, portable = options.view_as(FlinkRunnerOptions), options.view_as(PortableOptions)
-    assert (flink.flink_job_server_jar, flink.parallelism) == ("server.jar", 8)
+    given, portable = options.view_as(FlinkRunnerOptions), options.view_as(PortableOptions)
+    assert (given.flink_job_server_jar, given.parallelism) == (str(tmp_path / "server.jar"), 8)
     assert (portable.environment_type, portable.sdk_worker_parallelism) == ("EXTERNAL", "2")
 
 

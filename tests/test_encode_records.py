@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+
 import numpy as np
 import pyarrow as pa
 import pytest
@@ -10,7 +12,7 @@ from model.errors import DataError
 from model.field_statistics import FieldStatistics
 from model.tokenizers import CharTokenizer
 from model.tokenizers.fields import FieldFormat
-from transforms.encode_records import MergeStatisticsFn, verify_ids
+from transforms.encode_records import EncodeSettings, MergeStatisticsFn, _EncodeFn, verify_ids
 from transforms.failures import our_errors
 from transforms.read_records import SCHEMA
 from transforms.shards import Shard, SplitCount, read_back
@@ -122,3 +124,22 @@ def test_a_workers_error_is_shown_as_ours():
         raise DataError("LS205: b [while running 'A/B']", code="LS205")
     with pytest.raises(RuntimeError, match="LS2 or so"), our_errors():
         raise RuntimeError("no LS2 or so")
+
+
+def test_a_full_disk_is_told_without_its_error(monkeypatch):
+    """What TensorFlow's writer and the system say of one alike; any other error stays what it is."""
+    settings = EncodeSettings(None, "tokenizer", "graph", "/run/data", "rejects")
+    for full in (
+        OSError(errno.ENOSPC, "No space left on device"),
+        RuntimeError("x.tfrecord.gz; No space left on device"),
+    ):
+        monkeypatch.setattr(_EncodeFn, "_process", lambda self, unit, error=full: _raise(error))
+        with pytest.raises(DataError, match=r"LS209.*'/run/data'"):
+            list(_EncodeFn(settings).process(None))
+    monkeypatch.setattr(_EncodeFn, "_process", lambda self, unit: _raise(OSError(errno.EIO, "the disk is broken")))
+    with pytest.raises(OSError, match="broken"):
+        list(_EncodeFn(settings).process(None))
+
+
+def _raise(error):
+    raise error

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -109,6 +110,16 @@ def test_structure_of_a_record(model):
     ]  # third: no marker
     assert tokenizer.encode_to_ids("a, ")[-2:] == [DELIMITER_ID, 3]  # a start string that ends a field begins the next
     assert fields.reserved_tokens == ["<n>", "<d>", "<col0>", "<col1>"]
+
+
+@DERANDOMISED
+@given(st.lists(st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\n"), max_size=9), max_size=5))
+def test_the_structure_of_an_array_of_ids_is_that_of_a_list(texts):
+    tokenizer = characters(FieldFormat(",", column_pattern="<col{}>", markers=2), "".join(texts) + "a")
+    ids = [number for text in [*texts, "a"] for number in tokenizer.encode_to_ids(text)]
+    assert tokenizer.structure_of(np.array(ids, np.int64)) == tokenizer.structure_of(ids)
+    with pytest.raises(IndexError):
+        tokenizer.structure_of(np.array([tokenizer.total_vocab_size], np.int64))
 
 
 def test_quoted_delimiters_do_not_separate():

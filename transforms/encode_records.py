@@ -7,6 +7,7 @@ written is proved before it is believed: every record's ids give back its text, 
 from __future__ import annotations
 
 import contextlib
+import errno
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -28,6 +29,8 @@ from transforms.shards import RejectFile, Shard, SplitCount, reject_name, shard_
 if TYPE_CHECKING:
     from model.tokenizers.loading import AnyTokenizer
     from transforms.transform_graph import SavedGraph
+
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 @dataclass
@@ -119,6 +122,19 @@ class _EncodeFn(beam.DoFn):
         self._tokenizer = load_tokenizer(self._settings.tokenizer)
 
     def process(self, unit: Unit) -> Iterator[Any]:
+        try:
+            yield from self._process(unit)
+        except Exception as error:
+            # TensorFlow's writer has errors of its own kind, which carry the system's words.
+            if (isinstance(error, OSError) and error.errno in _FULL) or "No space left" in str(error):
+                raise DataError(
+                    f"LS209: --output: '{self._settings.data}' cannot be written: the disk is full or its quota used up; make "
+                    "room and run the same command again, or choose another --output.",
+                    code="LS209",
+                ) from None
+            raise
+
+    def _process(self, unit: Unit) -> Iterator[Any]:
         result = UnitResult(unit.index, splits={name: SplitCount() for name in SPLITS})
         statistics = FieldStatistics(self._tokenizer.total_vocab_size, self._tokenizer.fields.reserved)
         with contextlib.ExitStack() as stack:
@@ -165,13 +181,16 @@ def verify_ids(
     Raises:
         DataError: they do not. The input changed between the passes over it, or we are wrong; no text is shown.
     """
+    from model.tokenizers.characters import CharTokenizer
+
     expected = "".join(f"\n{text}\n" for text in batch["text"].to_pylist())
+    own = ids if isinstance(tokenizer, CharTokenizer) else ids.tolist()
     try:
         same = (
             len(lengths) == batch.num_rows
             and int(lengths.sum()) == len(ids)
             and (not len(ids) or int(ids.min()) >= 0)
-            and tokenizer.structure_of(ids.tolist()) == expected
+            and tokenizer.structure_of(own) == expected
         )
     except (LinesmithError, IndexError, UnicodeDecodeError):
         same = False

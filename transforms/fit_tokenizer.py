@@ -16,6 +16,7 @@ from model.files import read_json
 from model.input_plan import Unit
 from transforms.collect import CollectJson, read_collected
 from transforms.count_words import CountWords
+from transforms.failures import our_errors
 from transforms.read_records import RangeCount, ReadRecords, ReadSettings
 
 if TYPE_CHECKING:
@@ -31,7 +32,7 @@ def count_ranges(
     units: Iterable[Unit], settings: ReadSettings, options: PipelineOptions, scratch: Path
 ) -> list[RangeCount]:
     """What is in each range of the input, and nothing else."""
-    with beam.Pipeline(options=options) as pipeline:
+    with our_errors(), beam.Pipeline(options=options) as pipeline:
         read = pipeline | "Read" >> ReadRecords(units, settings)
         _ = read.counts | "Counts" >> CollectJson(scratch / _COUNTS)
     return _counts(scratch)
@@ -45,7 +46,7 @@ def fit_characters(
 
     from transforms.transform_graph import adapter_config, characters_graph, to_arrow
 
-    with beam.Pipeline(options=options) as pipeline, tft_beam.Context(temp_dir=str(scratch / "tft")):
+    with our_errors(), beam.Pipeline(options=options) as pipeline, tft_beam.Context(temp_dir=str(scratch / "tft")):
         read = pipeline | "Read" >> ReadRecords(units, settings)
         texts = read.batches | "Text" >> beam.Map(to_arrow)
         transform = (texts, adapter_config()) | tft_beam.AnalyzeDataset(characters_graph(markers))
@@ -63,7 +64,7 @@ def count_presence(
     from transforms.count_characters import CountPresence
 
     path = scratch / "presence.json"
-    with beam.Pipeline(options=options) as pipeline:
+    with our_errors(), beam.Pipeline(options=options) as pipeline:
         read = pipeline | "Read" >> ReadRecords(units, settings)
         _ = read.batches | "Presence" >> CountPresence(key, path)
         _ = read.counts | "Counts" >> CollectJson(scratch / _COUNTS)
@@ -77,7 +78,7 @@ def count_words(
     units: Iterable[Unit], settings: ReadSettings, options: PipelineOptions, scratch: Path, cap: int
 ) -> tuple[list[RangeCount], int, list[tuple[str, int]]]:
     """Counts by range, the lowest level of the counted lines (0: all were), and words by descending count."""
-    with beam.Pipeline(options=options) as pipeline:
+    with our_errors(), beam.Pipeline(options=options) as pipeline:
         read = pipeline | "Read" >> ReadRecords(units, settings)
         _ = read.batches | "Words" >> CountWords(cap, scratch / _WORDS)
         _ = read.counts | "Counts" >> CollectJson(scratch / _COUNTS)
@@ -92,7 +93,7 @@ def save_graph(graph: Preprocessing, options: PipelineOptions, scratch: Path, da
 
     from transforms.transform_graph import adapter_config
 
-    with beam.Pipeline(options=options) as pipeline, tft_beam.Context(temp_dir=str(scratch / "tft")):
+    with our_errors(), beam.Pipeline(options=options) as pipeline, tft_beam.Context(temp_dir=str(scratch / "tft")):
         nothing = pipeline | "Nothing" >> beam.Create([])
         transform = (nothing, adapter_config()) | tft_beam.AnalyzeDataset(graph)
         _ = transform | tft_beam.WriteTransformFn(str(scratch / "graph"))

@@ -6,6 +6,9 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
+import numpy.typing as npt
+
 from model.errors import TokenizerError
 from model.files import read_json, write_json
 from model.tokenizers.base import Tokenizer
@@ -35,6 +38,8 @@ class CharTokenizer(Tokenizer):
         characters = [chr(point) for point in self._code_points]
         self._text = (*fields.reserved_text(), *characters)
         self._structure = (*fields.structure_text(), *characters)
+        # The same as numbers, for arrays of ids; -1 stands for nothing.
+        self._structure_points = np.array([ord(text) if text else -1 for text in self._structure], "<i4")
         self._ids = {character: fields.reserved + number for number, character in enumerate(characters)}
 
     @property
@@ -68,8 +73,11 @@ class CharTokenizer(Tokenizer):
                 f"an id is outside 0 … {len(self._text) - 1}, the range of the tokenizer", code="range"
             ) from None
 
-    def structure_of(self, ids: Sequence[int]) -> str:
-        """Text of many records' ids with newlines for `<n>` and `<d>`: what encoding is verified against."""
+    def structure_of(self, ids: Sequence[int] | npt.NDArray[np.int64]) -> str:
+        """Text of many records' ids, none negative, with newlines for `<n>` and `<d>`: what encoding is verified against."""
+        if isinstance(ids, np.ndarray):
+            points = self._structure_points[ids]
+            return points[points >= 0].tobytes().decode("utf-32-le")
         return "".join(map(self._structure.__getitem__, ids))
 
     def save(self, directory: str | Path) -> None:
