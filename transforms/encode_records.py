@@ -181,16 +181,13 @@ def verify_ids(
     Raises:
         DataError: they do not. The input changed between the passes over it, or we are wrong; no text is shown.
     """
-    from model.tokenizers.characters import CharTokenizer
-
     expected = "".join(f"\n{text}\n" for text in batch["text"].to_pylist())
-    own = ids if isinstance(tokenizer, CharTokenizer) else ids.tolist()
     try:
         same = (
             len(lengths) == batch.num_rows
             and int(lengths.sum()) == len(ids)
             and (not len(ids) or int(ids.min()) >= 0)
-            and tokenizer.structure_of(own) == expected
+            and _structure(tokenizer, ids) == expected
         )
     except (LinesmithError, IndexError, UnicodeDecodeError):
         same = False
@@ -200,3 +197,11 @@ def verify_ids(
             "again on a copy that nobody writes to.",
             code="LS209",
         )
+
+
+def _structure(tokenizer: AnyTokenizer, ids: npt.NDArray[np.int64]) -> str:
+    from model.tokenizers.characters import CharTokenizer
+
+    if isinstance(tokenizer, CharTokenizer):
+        return tokenizer.structure_of(ids)
+    return tokenizer.structure_of(ids.tolist())
