@@ -3,8 +3,9 @@
 A lock of the operating system ends with its process or its connection; a cluster that starts a stage again cannot tell a
 worker that died from one that only cannot be reached. So the trainer renews a small file, and a second attempt takes it over
 only when it has stood still for a whole term by the second one's own clock (clocks of machines are never compared). Each
-taking gives a higher number, the fence: whoever wakes up late finds another's number and may not write any more. Number and
-writes are checked under a lock of the file system, so that no write falls between the check and a take-over.
+taking has an owner's name of its own, the fence: whoever wakes up late finds another's name, or none, and may not write any
+more. Name and writes are checked under a lock of the file system, so that no write falls between the check and a take-over.
+A lease that is given back leaves no file.
 """
 
 from __future__ import annotations
@@ -34,12 +35,11 @@ class Claim:
     """What the file says.
 
     Attributes:
-        number: the fence; grows with each taking.
-        owner: unique to the taking.
+        number: 1, and one more for each take-over from an owner that was lost.
+        owner: the fence, unique to the taking.
         host: machine of the owner.
         pid: its process.
         renewed: how often it was renewed; its growth is what tells that the owner lives.
-        released: the owner is done.
     """
 
     number: int
@@ -47,7 +47,6 @@ class Claim:
     host: str
     pid: int
     renewed: int = 0
-    released: bool = False
 
 
 class Lease:
@@ -68,6 +67,11 @@ class Lease:
     @property
     def number(self) -> int:
         return self._claim.number
+
+    @property
+    def name(self) -> str:
+        """What no other taking is called: fit for a scratch directory."""
+        return self._claim.owner
 
     @contextlib.contextmanager
     def writing(self) -> Iterator[None]:
@@ -93,7 +97,7 @@ class Lease:
         with _guarded(self._root):
             found = _read(self._root)
             if found is not None and found.owner == self._claim.owner:
-                write_json(self._root / LEASE, asdict(replace(found, released=True)))
+                (self._root / LEASE).unlink()
 
     def _renew(self) -> None:
         while not self._stop.wait(TERM_SECONDS / _RENEWALS_A_TERM):
@@ -131,14 +135,14 @@ def leased(root: Path, term: float = TERM_SECONDS, patience: float = TERM_SECOND
 def wait_until_free(
     root: Path, term: float = TERM_SECONDS, patience: float = 0.0, clock: Callable[[], float] = time.monotonic
 ) -> None:
-    """Return when nobody holds the lease: it was released, its process on this machine is gone, or it stood still for a term.
+    """Return when nobody holds the lease: there is none, its process on this machine is gone, or it stood still for a term.
 
     Raises:
         DataError: it is renewed for longer than `patience`.
     """
     begun = clock()
     seen, since = _read(root), begun
-    while seen is not None and not seen.released and not _is_dead(seen):
+    while seen is not None and not _is_dead(seen):
         if clock() - since >= term:
             return
         if clock() - begun > patience and since > begun:  # it was renewed while we looked

@@ -78,7 +78,7 @@ def train_locked(config: TensorFlowConfig) -> StageReport:
         identity = _identity(config, data)
         _drop_other_training(config, space, identity)
         save_params(config, space.root)
-        trainer = _trainer(config, space, data, identity, report, space.temporary / f"train-{lease.number}")
+        trainer = _trainer(config, space, data, identity, report, space.temporary / f"train-{lease.name}")
         with _interruptible() as stop_requested, _display(config, space, stop_requested) as hooks:
             trainer.hooks = replace(hooks, writing=lease.writing)
             state = trainer.fit()

@@ -60,6 +60,7 @@ def stages(monkeypatch, tmp_path):
         module = types.ModuleType(f"pipelines.{name}")
         setattr(module, name, fake.stage(name))
         setattr(module, f"{name}_locked", fake.stage(name))
+        module.train_anywhere = fake.stage(name)
         module.is_current = lambda config: False
         monkeypatch.setitem(sys.modules, f"pipelines.{name}", module)
     monkeypatch.setattr("pipelines.evaluate.evaluate_run_locked", lambda *_: StageReport("evaluate"))

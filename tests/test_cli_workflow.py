@@ -60,6 +60,7 @@ def house(monkeypatch):
         module = types.ModuleType(f"pipelines.{name}")
         setattr(module, f"{name}_locked", getattr(fake, f"{name}_locked"))
         module.is_current = fake.is_current
+        module.train_anywhere = lambda config, beam_args: sys.modules["pipelines.train"].train_locked(config)
         monkeypatch.setitem(sys.modules, f"pipelines.{name}", module)
     monkeypatch.setattr("pipelines.evaluate.evaluate_run_locked", fake.evaluate_run_locked)
     monkeypatch.setattr("pipelines.evaluate.missing_libraries", list)
