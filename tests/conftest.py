@@ -9,8 +9,8 @@ import pytest
 
 @pytest.fixture(autouse=True)
 def _own_logging():
-    """The command line owns its process and sets our logger; a test must give it back."""
+    """The command line owns its process and sets loggers; what an earlier test left of that is taken back."""
     log = logging.getLogger("linesmith")
-    before = (log.handlers, log.level, log.propagate)
-    yield
-    log.handlers, log.level, log.propagate = before
+    log.handlers, log.level, log.propagate, log.disabled = [], logging.NOTSET, True, False
+    logging.getLogger().setLevel(logging.WARNING)
+    logging.disable(logging.NOTSET)
