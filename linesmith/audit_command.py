@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from linesmith.options import Given
+from model.errors import ParameterError
 
 Output = Annotated[str | None, typer.Option("--output", help="The run directory; its training data are needed.")]
 Config = Annotated[str | None, typer.Option("--config", help="Settings of the run in a file.")]
@@ -46,6 +47,12 @@ def make_command(load: Callable[[], None], show: Callable[..., int]) -> Callable
         from pipelines import audit as stage
         from pipelines.audit_settings import AuditSettings
 
+        if output is not None and "://" in output:
+            raise ParameterError(
+                f"LS117: --output '{output}' is an address, and audit works on a local run directory; copy the run, its "
+                "training data included, and give the copy.",
+                code="LS117",
+            )
         settings = AuditSettings(
             records=records,
             canaries=canaries,

@@ -50,7 +50,8 @@ class _Operands(NamedTuple):
     Values are exact in float32, which norms and sums are computed in: both are made of the same numbers.
 
     Attributes:
-        inputs: what each LSTM's kernel, then the dense layer's, is multiplied with, [T, B, d].
+        inputs: what the kernels above the first LSTM's, the dense layer's last, are multiplied with, [T, B, units]. The first
+            one's is the embedding as it is in float32, looked up where it is needed.
         hidden: hidden states of each LSTM, [T, B, units].
         deltas: gradient of each LSTM's gates before activation, then of the logits, [T, B, k].
     """
@@ -107,9 +108,7 @@ def _clipped_half(
     kind: tf.DType,
 ) -> ClippedSum:
     trace = pass_through(variables, rows, masks, kind, tf.constant(1 / seq_length, variables[0].dtype))
-    # The first layer's own input is the embedding as it is, not its rounded product.
-    first = tf.gather(variables[0], rows["inputs"])
-    operands = _Operands([first, *trace.inputs], trace.hidden, [*trace.deltas, trace.logits_delta])
+    operands = _Operands(trace.inputs, trace.hidden, [*trace.deltas, trace.logits_delta])
     squared = _squared_norms(variables, rows["inputs"], operands)
     finite = tf.math.is_finite(squared)
     norms = tf.sqrt(squared)
@@ -139,15 +138,10 @@ def _squared_norms(variables: Sequence[Tensor], tokens: Tensor, operands: _Opera
         # Whole vectors are fetched: faster than a slice and a transpose.
         batch_first = once(lambda x: tf.cast(tf.gather(tf.reshape(x, [-1, x.shape[2]]), where), table.dtype))
         ids = tf.gather(tf.reshape(tokens, [-1]), where)
-        embedded = tf.gather(table, ids)
-        layers = [
-            Affine(embedded if number == 0 else batch_first(x), batch_first(hs), batch_first(delta))
-            for number, (x, hs, delta) in enumerate(
-                zip(operands.inputs, operands.hidden, operands.deltas, strict=False)
-            )
-        ]
-        dense = Affine(batch_first(operands.inputs[-1]), None, batch_first(operands.deltas[-1]))
-        return affine_norms([*layers, dense]) + embedding_norms(ids, layers[0].delta, back)
+        inputs = [tf.gather(table, ids), *map(batch_first, operands.inputs)]
+        states = [*map(batch_first, operands.hidden), None]  # the dense layer has none
+        layers = list(map(Affine, inputs, states, map(batch_first, operands.deltas)))
+        return affine_norms(layers) + embedding_norms(ids, layers[0].delta, back)
 
     parts = tf.TensorArray(table.dtype, (count + size - 1) // size, infer_shape=False, element_shape=[None])
     _, parts = tf.while_loop(
@@ -173,20 +167,20 @@ def _summed(variables: Sequence[Tensor], tokens: Tensor, operands: _Operands, fa
     deltas = [wide(delta) for delta in operands.deltas]
     # The factor of each record at each of its steps: as a row, it sums δ over both in one product.
     row = tf.reshape(tf.ones_like(tokens, table.dtype) * factors, [1, -1])
+    # A row that is not finite belongs to broken records alone, whose δ is zero here; and 0 · NaN is not 0.
+    whole = tf.where(tf.math.is_finite(table), table, tf.zeros_like(table))
     if looks_up(table):
         sums = _by_token(tokens, deltas[0], factors, table.shape[0])
-        # A row that is not finite belongs to broken records alone, whose δ is zero here; and 0 · NaN is not 0.
-        whole = tf.where(tf.math.is_finite(table), table, tf.zeros_like(table))
         gradients = [tf.matmul(sums, kernel, transpose_b=True), tf.matmul(whole, sums, transpose_a=True)]
     else:
         dx = project(deltas[0], transposed(kernel), tf.zeros([], table.dtype))
         gradients = [
             _by_token(tokens, dx, factors, table.shape[0]),
-            over_all_steps(scaled(operands.inputs[0]), deltas[0]),
+            over_all_steps(scaled(tf.gather(whole, tokens)), deltas[0]),
         ]
     for number, (hs, delta) in enumerate(zip(operands.hidden, deltas, strict=False)):
         if number > 0:
-            gradients.append(over_all_steps(scaled(operands.inputs[number]), delta))
+            gradients.append(over_all_steps(scaled(operands.inputs[number - 1]), delta))
         # The state before the first step is zero, so that step adds nothing to the recurrent weights' gradient.
         gradients += [over_all_steps(scaled(hs)[:-1], delta[1:]), _weighted_sum(row, delta)]
     return [*gradients, over_all_steps(scaled(operands.inputs[-1]), deltas[-1]), _weighted_sum(row, deltas[-1])]

@@ -29,6 +29,7 @@ from typing import Any
 
 from model.errors import DataError
 from model.files import write_json
+from model.lease import LEASE
 from model.manifest import MANIFEST
 from transforms import storage
 
@@ -36,7 +37,7 @@ _log = logging.getLogger("linesmith")
 WRITER = ".writer.json"
 INPUTS = ".inputs"  # small files that settings name, fetched
 _NOT_PUBLISHED = re.compile(
-    rf"\.lock|(.*/)?\.tmp/.*|{re.escape(INPUTS)}/.*|(.*/)?\.[^/]*\.(tmp|old|part)(/.*)?|{re.escape(WRITER)}"
+    rf"\.lock|{re.escape(LEASE)}(\.lock)?|(.*/)?\.tmp/.*|{re.escape(INPUTS)}/.*|(.*/)?\.[^/]*\.(tmp|old|part)(/.*)?|{re.escape(WRITER)}"
 )
 _TEXT = (".json", ".html")  # files of ours that may name the folder
 _LARGEST_TEXT = 256 << 20

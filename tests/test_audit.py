@@ -164,6 +164,8 @@ def test_the_command_refuses_what_cannot_work(tmp_path, capsys):
     assert "LS117" in capsys.readouterr().err
     assert run_command_line(["audit", "--output", str(tmp_path)]) == 2
     assert "LS201" in capsys.readouterr().err
+    assert run_command_line(["audit", "--output", "s3://lines/run"]) == 2
+    assert "LS117: --output 's3://lines/run'" in capsys.readouterr().err
 
 
 # -- words and page

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gzip
-import logging
 import shutil
 import subprocess
 import sys
@@ -34,14 +33,10 @@ LINES = "".join(f"{number % 10},{('red', 'green', 'blue')[number % 3]},{number}\
 
 
 @pytest.fixture(autouse=True)
-def _own_logging(monkeypatch):
-    """The command line owns its process; a test must give the logger back."""
+def _kept_loud(monkeypatch):
+    """The command line owns its process; what it would set for good is left out."""
     monkeypatch.setattr(console, "quiet_libraries", lambda: None)
     monkeypatch.setattr(cli, "_load_libraries", lambda: None)
-    log = logging.getLogger("linesmith")
-    before = (log.handlers, log.level, log.propagate)
-    yield
-    log.handlers, log.level, log.propagate = before
 
 
 def line(*words: object) -> int:

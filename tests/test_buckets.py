@@ -154,6 +154,8 @@ def test_a_command_that_only_reads_leaves_unpublished_work_alone(store):
         (".next/model/weights", True),
         ("synthetic/country=CR/part-0.txt", True),
         (".lock", False),
+        (".lease.json", False),
+        (".lease.json.lock", False),
         (".tmp/x", False),
         (".next/.tmp/train.tokens", False),
         ("model/.weights.12.tmp", False),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import logging
 import sys
 import types
 from pathlib import Path
@@ -69,13 +68,9 @@ def stages(monkeypatch, tmp_path):
 
 
 @pytest.fixture(autouse=True)
-def _own_logging(monkeypatch):
-    """The command line owns its process; a test must give the logger back."""
+def _kept_loud(monkeypatch):
+    """The command line owns its process; what it would set for good is left out."""
     monkeypatch.setattr(console, "quiet_libraries", lambda: None)
-    log = logging.getLogger("linesmith")
-    before = (log.handlers, log.level, log.propagate)
-    yield
-    log.handlers, log.level, log.propagate = before
 
 
 def trained(directory: Path, **settings) -> Path:

@@ -22,6 +22,7 @@ from model.work_units import plan_units
 from pipelines.generate import generate
 from pipelines.tokenize import tokenize
 from runners import check_places, dataflow, pipeline_options, worker_place
+from tests.dataflow_job import WORDS
 from tests.tiny_model import tiny_run
 from transforms.assemble_shards import AssembleShards, plan_shards
 from transforms.collect import CollectJson
@@ -32,17 +33,6 @@ from transforms.generate_records import GenerateRecords, RecordGenerator
 from transforms.prepare_seeds import PrepareSeeds, SeedFile, SeedSettings
 from transforms.read_records import ReadRecords, ReadSettings
 from transforms.read_sets import LINES, SetUnit
-
-WORDS = [
-    "--runner",
-    "DataflowRunner",
-    "--project",
-    "lines",
-    "--region",
-    "europe-west1",
-    "--temp_location",
-    "gs://lines/tmp",
-]
 
 IMAGE = ["--sdk_container_image", "images.example/linesmith:1"]
 

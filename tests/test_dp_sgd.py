@@ -145,8 +145,9 @@ def test_one_record_moves_the_sum_by_at_most_the_clipping_norm():
     assert 0.99 * CLIP < largest_move() <= CLIP
 
 
-def test_a_record_that_is_not_finite_contributes_nothing_and_is_counted():
-    variables = network(units=6, dtype=tf.float32)
+@pytest.mark.parametrize("vocab", [7, 20])  # looked up in a table of projected vectors, and not
+def test_a_record_that_is_not_finite_contributes_nothing_and_is_counted(vocab):
+    variables = network(vocab=vocab, units=6, dtype=tf.float32)
     for poison in (np.nan, np.inf, 1e30):
         table = variables[0].numpy()
         table[4] = poison
