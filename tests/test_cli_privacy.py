@@ -13,7 +13,7 @@ from model.manifest import write_manifest
 from model.privacy_ledger import SPENT_FILE, composed_epsilon, read_ledger, record_in_ledger
 from model.privacy_plan import plan_privacy
 from model.privacy_statement import shown_epsilon
-from tests.test_cli import _own_logging, line, stages  # noqa: F401  (fixtures)
+from tests.test_cli import _kept_loud, line, stages  # noqa: F401  (fixtures)
 
 LINES = 4_000
 
