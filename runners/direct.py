@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from model.errors import ParameterError
+from runners.fork_server import shared
 
 if TYPE_CHECKING:
     from apache_beam.options.pipeline_options import PipelineOptions
@@ -48,6 +49,7 @@ def complete(options: PipelineOptions) -> None:
         worker.default_sdk_harness_log_level = "ERROR"
     setup.beam_plugins = [*(setup.beam_plugins or []), *WORKER_PLUGINS]
     options.view_as(StandardOptions).runner = PROCESSES
+    shared()  # it imports what workers need while this process prepares
 
 
 def _take_workers(direct: PipelineOptions, own: PipelineOptions) -> None:
