@@ -26,10 +26,11 @@ from benchmarks.parts import RESULTS, Part, disturbed, earlier, mark, median_rat
 from benchmarks.records import Records, records, write_lines
 from model.config import TensorFlowConfig
 from model.quiet import quiet_libraries, quiet_on_import
+from model.sampling_block import LANE_ROWS
 
 PLACE = RESULTS / "generate"
 MODELS = PLACE / "models"  # kept, so that one part can be run again
-ROUNDS = 20  # records a slot, so that the end, when slots stand empty, weighs as little as it does in a long run
+ROUNDS = 40  # records a slot, so that the end, when slots stand empty, weighs as little as it does in a long run
 Results = dict[str, dict[str, Any]]
 
 
@@ -39,8 +40,8 @@ def parts(data: Records, seconds: int, count: int) -> list[Part]:
     heldout = str(write_lines(MODELS / "heldout.txt", data.heldout))
     ours, gretel, mostly = (str(MODELS / name) for name in ("ours", "gretel", "mostlyai"))
     learn = (train, heldout)
-    slots = slots_of_a_block()
-    many, all_cores = str(ROUNDS * slots), str(len(os.sched_getaffinity(0)))
+    cores = len(os.sched_getaffinity(0))
+    many, all_cores = str(ROUNDS * LANE_ROWS * cores), str(cores)
 
     def sampled(name: str, processes: str, cores: str, number: str = many) -> Part:
         return Part(name, "generate_ours.py", (ours, number, processes, cores))
@@ -57,7 +58,7 @@ def parts(data: Records, seconds: int, count: int) -> list[Part]:
         sampled("ours", "1", "all"),
         sampled("ours-same-count", "1", "all", str(count)),
         sampled("ours-one-core", "1", "one"),
-        sampled("ours-two-processes", "2", "one", str(2 * ROUNDS * slots)),
+        sampled("ours-two-processes", "2", "one", str(2 * int(many))),
         Part("naive", "generate_naive.py", (ours, str(count))),
         Part("train-gretel", "inside/gretel_train.py", (*learn, gretel, str(seconds)), GRETEL),
         Part("gretel", "inside/gretel_generate.py", (gretel, str(count), "1", "64"), GRETEL),
@@ -67,13 +68,6 @@ def parts(data: Records, seconds: int, count: int) -> list[Part]:
         mostlyai("128"),
         mostlyai("512"),
     ]
-
-
-def slots_of_a_block() -> int:
-    """Of our sampler's largest block."""
-    from benchmarks.ours_sampling import SLOTS
-
-    return SLOTS
 
 
 def ratios(found: Results) -> dict[str, float | None]:

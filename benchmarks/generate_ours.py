@@ -26,14 +26,15 @@ def sample(work: str, first: int, count: int, core: int | None) -> dict[str, Any
     """Body of a process."""
     if core is not None:
         os.sched_setaffinity(0, {core})
-    from benchmarks.ours_sampling import SLOTS, Engine
+    from benchmarks.ours_sampling import Engine
 
-    engine = Engine(Path(work), threads=None if core is None else 1)
-    engine.run(0, min(count, 2 * SLOTS), seed=1)
+    engine = Engine(Path(work), threads=len(os.sched_getaffinity(0)))
+    slots = engine.sampler.slots
+    engine.run(0, min(count, 2 * slots), seed=1)
     _start.wait(_PATIENCE)
     began = time.perf_counter()
     found = engine.run(first, count)
-    return {**asdict(found), "vocab": engine.vocab, "slots": SLOTS, "began": began}
+    return {**asdict(found), "vocab": engine.vocab, "slots": slots, "began": began}
 
 
 def _share_start(start: Any) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections import deque
 from dataclasses import dataclass
@@ -10,8 +11,6 @@ from typing import Any
 
 from model.sampling import Sampler
 from model.sampling_types import DrawSettings, SampleRequest, SamplerOptions
-
-SLOTS = 4_096  # of the block, whatever the memory would choose: figures of two machines are then of one thing
 
 
 @dataclass(frozen=True)
@@ -24,7 +23,7 @@ class Work:
         tokens: drawn for them, newlines included.
         places: slots × steps that the network was run for; some drew nothing that was kept.
         seconds: in all.
-        graph_seconds: of those, inside the network.
+        graph_seconds: of those, inside the network; the mean over what runs side by side.
     """
 
     records: int
@@ -40,21 +39,22 @@ class Engine:
 
     Args:
         run_dir: a run directory.
-        threads: TensorFlow's; None: its own choice.
+        threads: cores that it may use.
     """
 
-    def __init__(self, run_dir: Path, threads: int | None = None) -> None:
-        options = SamplerOptions(field_aware=False, block=SLOTS)
-        self.sampler = Sampler(run_dir, threads=threads, options=options)
+    def __init__(self, run_dir: Path, threads: int) -> None:
+        self.sampler = Sampler(run_dir, threads=threads, options=SamplerOptions(field_aware=False))
         self.vocab = self.sampler.info.vocab_size
         self._graph_seconds = 0.0
+        turn = threading.Lock()
         network: Any = self.sampler._network
         run = network.run
 
         def timed(*arguments: Any) -> Any:
             start = time.perf_counter()
             result = run(*arguments)
-            self._graph_seconds += time.perf_counter() - start
+            with turn:
+                self._graph_seconds += time.perf_counter() - start
             return result
 
         network.run = timed
@@ -73,5 +73,5 @@ class Engine:
             tokens=sampler.steps_busy - tokens,
             places=sampler.steps_run - places,
             seconds=seconds,
-            graph_seconds=self._graph_seconds,
+            graph_seconds=self._graph_seconds / sampler.lanes,
         )

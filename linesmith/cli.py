@@ -69,8 +69,9 @@ def _generate(given: Given) -> int:
     with at_hand(given) as (local, here):
         config, beam_args = _prepare(local)
         from pipelines.generate import generate
+        from runners import with_all_cores
 
-        return here.then(_show)(generate(config, beam_args))
+        return here.then(_show)(generate(config, with_all_cores(beam_args)))
 
 
 def _plan(given: Given) -> int:

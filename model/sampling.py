@@ -33,10 +33,13 @@ class Sampler:
     Args:
         run_dir: a run directory, wherever it lies now.
         checkpoint: an epoch's number, 'best' or 'last'; None takes the model's default.
-        threads: TensorFlow's threads in this process; only the first load can set it.
+        threads: cores that sampling may use, in a process that does nothing else with TensorFlow; None leaves TensorFlow's
+            threads as they are.
         options: precision, masks, block.
 
     Attributes:
+        lanes: blocks at work side by side.
+        slots: most records that are sampled side by side.
         steps_run, steps_busy: rows × steps computed so far, and those that served a record.
 
     Raises:
@@ -62,11 +65,7 @@ class Sampler:
         weights = load_weights(run_dir, checkpoint)
         self.automaton = token_automaton(self.tokenizer, self.info, options)
         self.precision = matmul_precision(options.precision)
-        import tensorflow as tf
-
-        if threads is not None:
-            with contextlib.suppress(RuntimeError):  # already running: the process keeps what it has
-                tf.config.threading.set_intra_op_parallelism_threads(threads)
+        self.lanes = 1 if threads is None else _lanes_for(threads)
         from model.sampling_network import SamplingNetwork
 
         self._network: SamplingNetwork = SamplingNetwork(
@@ -78,8 +77,13 @@ class Sampler:
             characters_begun(self.tokenizer),
         )
         self._decoder = BlockDecoder(self.tokenizer)
-        self._most = largest_block(self._network.units, self.info) if options.block is None else options.block
+        chosen = options.block
+        self._most = largest_block(self._network.units, self.info, self.lanes) if chosen is None else chosen
         self.steps_run = self.steps_busy = 0
+
+    @property
+    def slots(self) -> int:
+        return self.lanes * self._most
 
     def stream(self, requests: deque[SampleRequest], settings: DrawSettings) -> Iterator[Sample]:
         """`batches`, sample by sample."""
@@ -90,7 +94,7 @@ class Sampler:
         """Sample every request, in whatever order they finish; yields what each graph call finished, if anything. The consumer
         may append further requests while it iterates; it ends when the queue is empty and no row is at work.
 
-        One graph call runs in a thread of its own while the texts of the former one are decoded and consumed.
+        Each lane's graph call runs in a thread of its own while texts of former ones are decoded and consumed.
 
         Args:
             requests: the queue; consumed from the left.
@@ -99,28 +103,35 @@ class Sampler:
         Raises:
             ParameterError: a start string that the masks rule out, whatever follows it.
         """
-        limits = (settings.temperature, settings.gen_chars, settings.top_k, settings.top_p)
-        work = Work(self._network, self._rows_for(len(requests)), settings.seed)
+        lanes = [_Lane(Work(self._network, self._rows_for(len(requests)), settings.seed)) for _ in range(self.lanes)]
         prefixed = False  # once true, it stays: each kind of rule is a graph of its own
-        emitted: Emitted | None = None
-        with ThreadPoolExecutor(1, "linesmith-graph") as thread:
+        running: deque[_Lane] = deque()
+        with ThreadPoolExecutor(len(lanes), "linesmith-graph") as threads:
+
+            def start(lane: _Lane) -> None:
+                nonlocal prefixed
+                if lane.work.busy or lane.work.waiting or requests:
+                    prefixed |= self._fill(lane.work, requests, settings)
+                    lane.start(threads, settings, prefixed)
+                    running.append(lane)
+
             while True:
-                running: Future | None = None
-                rows = self._rows_for(work.busy + work.waiting + len(requests))
-                if emitted is not None and work.resizes_to(rows):
-                    # Rare, and what rows carry must be known first: nothing runs meanwhile.
-                    yield self._samples(work, emitted, settings)
-                    emitted = None
-                    continue
-                if work.busy or work.waiting or requests:
-                    work.resize(rows)
-                    prefixed |= self._fill(work, requests, settings)
-                    running = thread.submit(work.advance, _rule(settings, prefixed), limits)
-                if emitted is not None:
-                    yield self._samples(work, emitted, settings)
-                emitted = None if running is None else running.result()
-                if emitted is None and not requests:
+                for lane in lanes:
+                    if lane not in running:
+                        start(lane)
+                if not running:
                     return
+                lane = running.popleft()
+                emitted = lane.result()
+                rows = self._rows_for(lane.work.busy + lane.work.waiting + len(requests))
+                if lane.work.resizes_to(rows):
+                    # Rare, and what rows carry must be known first: this lane does not run meanwhile.
+                    samples = self._samples(lane.work, emitted, settings)
+                    lane.work.resize(rows)
+                    yield samples
+                else:
+                    start(lane)
+                    yield self._samples(lane.work, emitted, settings)
 
     def _rows_for(self, records: int) -> int:
         return block_for(records, self._most)
@@ -128,7 +139,8 @@ class Sampler:
     def _fill(self, work: Work, requests: deque[SampleRequest], settings: DrawSettings) -> bool:
         """Move requests to the block's table; returns whether any has a start string."""
         cap = self.info.length_cap_tokens if settings.gen_chars == 0 else _TOKENS_A_CHAR * settings.gen_chars
-        taken = [requests.popleft() for _ in range(min(work.room, len(requests)))]
+        share = -(-len(requests) // self.lanes)  # what one lane hoards, another cannot have when it runs dry
+        taken = [requests.popleft() for _ in range(min(work.room, share))]
         prefixes = {request.prefix for request in taken if request.prefix}
         for prefix in prefixes:
             self._check(prefix)
@@ -170,6 +182,36 @@ class Sampler:
         if error is None and len(text) > gen_chars:
             return Sample(sample.request, text[:gen_chars], "gen_chars", None, sample.survival)
         return sample
+
+
+class _Lane:
+    """A block at work beside others, each in a thread of its own."""
+
+    def __init__(self, work: Work) -> None:
+        self.work = work
+        self._call: Future[Emitted] = Future()
+
+    def start(self, threads: ThreadPoolExecutor, settings: DrawSettings, prefixed: bool) -> None:
+        limits = (settings.temperature, settings.gen_chars, settings.top_k, settings.top_p)
+        self._call = threads.submit(self.work.advance, _rule(settings, prefixed), limits)
+
+    def result(self) -> Emitted:
+        """What the last call drew, once it has returned."""
+        return self._call.result()
+
+
+def _lanes_for(threads: int) -> int:
+    """Blocks to sample side by side. Loops over elements run on one core whatever there is, so one block cannot keep two busy:
+    each core gets a block of its own, and TensorFlow no others (measured: a fifth more text).
+
+    Where TensorFlow runs already its threads are what they are, and every product takes them all: one block.
+    """
+    import tensorflow as tf
+
+    with contextlib.suppress(RuntimeError):
+        tf.config.threading.set_intra_op_parallelism_threads(1)
+        return max(1, threads)
+    return 1
 
 
 def _rule(settings: DrawSettings, prefixed: bool) -> Rule:

@@ -23,6 +23,7 @@ from model.uniforms import stream_keys
 # Rows of a block: few sizes, since each is traced and compiled once, in half a second.
 BLOCKS = (16, 64, 256, 1024, 2048, 4096)
 _DEFAULT_ROWS = 2048  # measured: more rows gain little and end later
+LANE_ROWS = 1024  # where each core has a block: larger ones leave its cache
 _MEMORY_SHARE = 0.1
 
 
@@ -37,10 +38,11 @@ def block_for(records: int, most: int) -> int:
     return next((size for size in fit if size >= records), fit[-1])
 
 
-def largest_block(units: int, info: ModelInfo) -> int:
-    """The rows that one process should sample side by side: as many as help, fewer where memory is short."""
+def largest_block(units: int, info: ModelInfo, lanes: int = 1) -> int:
+    """The rows of each of a process's blocks: as many as help, fewer where memory is short."""
     floats = units * (4 * 4 + 4 * info.rnn_layers) + 8 * info.vocab_size + 2 * info.length_cap_tokens
-    fit = [rows for rows in BLOCKS if rows <= _DEFAULT_ROWS and 4 * floats * rows <= _MEMORY_SHARE * _free_memory()]
+    most, memory = _DEFAULT_ROWS if lanes == 1 else LANE_ROWS, _MEMORY_SHARE * _free_memory() / lanes
+    fit = [rows for rows in BLOCKS if rows <= most and 4 * floats * rows <= memory]
     return fit[-1] if fit else BLOCKS[0]
 
 

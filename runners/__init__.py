@@ -5,6 +5,7 @@ to download a binary (Prism), which hangs behind a proxy that never answers.
 """
 
 from runners.dataflow import check_places, worker_place
+from runners.direct import with_all_cores
 from runners.options import check_beam_args, pipeline_options, runner_name
 from runners.paths import check_paths
 from runners.workers import idle_workers, threads_per_worker, worker_count
@@ -17,6 +18,7 @@ __all__ = [
     "pipeline_options",
     "runner_name",
     "threads_per_worker",
+    "with_all_cores",
     "worker_count",
     "worker_place",
 ]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -50,6 +51,27 @@ def complete(options: PipelineOptions) -> None:
     setup.beam_plugins = [*(setup.beam_plugins or []), *WORKER_PLUGINS]
     options.view_as(StandardOptions).runner = PROCESSES
     shared()  # it imports what workers need while this process prepares
+
+
+def with_all_cores(beam_args: Sequence[str]) -> tuple[str, ...]:
+    """Arguments for a process that samples and then ends: where it is the only worker, each core may have a thread of its own.
+
+    In a process that goes on, TensorFlow's threads are not ours to settle: training wants them otherwise.
+    """
+    import loky
+    from apache_beam.options.pipeline_options import DirectOptions, PipelineOptions, StandardOptions
+
+    from runners.own_options import OwnOptions
+
+    options = PipelineOptions(list(beam_args))
+    own, direct = options.view_as(OwnOptions), options.view_as(DirectOptions)
+    elsewhere = options.view_as(StandardOptions).runner not in (None, *NAMES)
+    processes = (
+        own.workers not in (None, 1) or direct.direct_running_mode != "in_memory" or direct.direct_num_workers != 1
+    )
+    if elsewhere or processes or own.threads_per_worker is not None:
+        return tuple(beam_args)
+    return (*beam_args, f"--threads_per_worker={loky.cpu_count()}")
 
 
 def _take_workers(direct: PipelineOptions, own: PipelineOptions) -> None:

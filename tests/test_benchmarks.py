@@ -116,7 +116,6 @@ def test_a_part_of_ours_that_fails_ends_the_benchmark(tmp_path):
 
 def test_every_part_has_a_name_of_its_own_and_a_script(tmp_path, monkeypatch):
     monkeypatch.setattr(generate, "MODELS", tmp_path / "models")
-    monkeypatch.setattr(generate, "slots_of_a_block", lambda: 16)
     data = records.Records("test", lines(90), lines(10), 3, ", ")
     every = [*train.parts(data, 1, tmp_path), *generate.parts(data, 1, 10)]
     for some in (train.parts(data, 1, tmp_path), generate.parts(data, 1, 10)):

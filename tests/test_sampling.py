@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections import Counter, deque
 
 import numpy as np
@@ -95,6 +97,29 @@ def test_text_is_the_same_for_every_block(run, precision):
         whole = found if whole is None else whole
         assert found == whole
         assert sampler.steps_busy / sampler.steps_run > (0.9 if block == 16 else 0.2)
+
+
+def test_blocks_side_by_side_give_the_same_text_and_share_the_work(run):
+    requests = _requests(600)
+    found = []
+    for lanes in (1, 2, 3):
+        sampler = Sampler(run[0], options=SamplerOptions(precision="float32", block=64))
+        sampler.lanes = lanes  # asked for with `threads` in a process where TensorFlow does not run yet
+        answered = list(sampler.stream(deque(requests), DrawSettings(seed=3)))
+        assert len(answered) == 600
+        assert sampler.slots == 64 * lanes
+        assert sampler.steps_busy / sampler.steps_run > 0.7
+        found.append({(s.request.index, s.request.attempt): (s.text, s.finish_reason, s.survival) for s in answered})
+    assert found[0] == found[1] == found[2]
+
+
+def test_a_process_of_its_own_has_a_block_for_each_core(run):
+    code = (
+        "import sys; from model.sampling import Sampler; import tensorflow as tf; sampler = Sampler(sys.argv[1], threads=2); "
+        "print(sampler.lanes, tf.config.threading.get_intra_op_parallelism_threads())"
+    )
+    done = subprocess.run([sys.executable, "-c", code, str(run[0])], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["2", "1"]
 
 
 def test_rows_are_bit_identical_for_every_block_size_and_precision(run):
