@@ -7,7 +7,7 @@ from typing import Any
 CHARACTERS: dict[str, Any] = {"vocab_size": 0}
 TRIALS: dict[str, dict[str, Any]] = {
     "base": CHARACTERS,
-    "pieces": {},
+    "pieces": {"vocab_size": 20_000},
     "pieces-500": {"vocab_size": 500},
     "batch-32": {**CHARACTERS, "batch_size": 32},
     "batch-128": {**CHARACTERS, "batch_size": 128},

@@ -103,7 +103,13 @@ class TensorFlowConfig(GenerationSettings, PrivacySettings):
     holdout_fraction: float = setting(
         "tokenize", 0.05, "Share of the records that no stage but evaluation sees; 0: none.", ge=0, lt=0.8
     )
-    vocab_size: int = setting("tokenize", 20000, "Size of the SentencePiece vocabulary; 0: characters.", ge=0)
+    vocab_size: int = setting(
+        "tokenize",
+        20000,
+        "Size of the SentencePiece vocabulary; 0: characters. Where it is not given and there is a field delimiter: 0, since "
+        "pieces make of each number of a table a word that occurs once or twice.",
+        ge=0,
+    )
     sentencepiece_type: Literal["bpe", "unigram"] = setting("tokenize", "bpe", "Kind of SentencePiece model.")
     character_coverage: float = setting(
         "tokenize",
@@ -139,7 +145,8 @@ class TensorFlowConfig(GenerationSettings, PrivacySettings):
     learning_rate_schedule: Literal["auto", "linear", "constant"] = setting(
         "train",
         "auto",
-        "linear: falls to 0 over the planned epochs; auto: over the time limit as well, where there is one.",
+        "linear: falls to 0 over the planned epochs; auto: over the time limit as well, where there is one, and without privacy "
+        "it is halved by each epoch that does not improve the metric.",
     )
     max_training_time_seconds: int | None = setting("train", None, "Stop training after so many seconds.", ge=0)
     save_all_checkpoints: bool = setting("train", False, "Keep every epoch's weights, not only the best and last.")
@@ -159,6 +166,8 @@ class TensorFlowConfig(GenerationSettings, PrivacySettings):
             for name, field in fields().items():
                 if name not in self.model_fields_set and private_default(field) is not None:
                     self.__dict__[name] = private_default(field)
+        elif self.field_delimiter is not None and "vocab_size" not in self.model_fields_set:
+            self.__dict__["vocab_size"] = 0
 
     @field_validator(
         "input_data_path",

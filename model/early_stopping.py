@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 
 from model.history import EpochState
 
@@ -27,12 +28,27 @@ def stale(values: list[float | None], metric: str, min_delta: float) -> int:
         >>> stale([2.0, 1.5, 1.4999, 1.6], "val_loss", 0.001)
         2
     """
+    waited = 0
+    for improved in _improvements(values, metric, min_delta):
+        waited = 0 if improved else waited + 1
+    return waited
+
+
+def setbacks(values: list[float | None], metric: str, min_delta: float) -> int:
+    """Epochs, of all, in which the metric did not improve by at least `min_delta`.
+
+    Example:
+        >>> setbacks([2.0, 1.5, 1.4999, 1.2, 1.6], "val_loss", 0.001)
+        2
+    """
+    return sum(not improved for improved in _improvements(values, metric, min_delta))
+
+
+def _improvements(values: list[float | None], metric: str, min_delta: float) -> Iterator[bool]:
     sign = 1.0 if metric.endswith("accuracy") else -1.0
-    best, waited = -math.inf, 0
+    best = -math.inf
     for value in values:
         gain = sign * value if value is not None else -math.inf
-        if gain > best + min_delta or best == -math.inf:
-            best, waited = gain, 0
-        else:
-            waited += 1
-    return waited
+        improved = gain > best + min_delta or best == -math.inf
+        best = gain if improved else best
+        yield improved

@@ -23,8 +23,9 @@ class GenerationSettings(BaseModel):
     field_aware: bool = setting(
         "generate",
         True,
-        "Let the model write only what a record's shape allows: the number of fields, quotes, and in each field the "
-        "characters seen there in training (in private training only what the configuration says).",
+        "Let the model write only what a record's shape allows: the number of fields, quotes, in each field the characters "
+        "seen there in training, and numbers within the limits seen there (in private training only what the configuration "
+        "says).",
     )
     exact_distribution: bool = setting(
         "generate",

@@ -1,8 +1,9 @@
 """Field-aware decoding: an automaton over tokens that says what may follow, so that every record has the right shape.
 
 Guaranteed for a record that ends by itself: the exact number of fields, no delimiter inside a field but in quotes, column
-markers where they belong, whole UTF-8 sequences, in each field only the tokens seen there in training (not in private
-training, whose masks come from public configuration alone), and, with a schema, a text of the field's type.
+markers where they belong, whole UTF-8 sequences, in each field only the tokens seen there in training, numbers within the
+limits seen there (neither in private training, whose masks come from public configuration alone), and, with a schema, a text of
+the field's type.
 
 Masking is not rejection sampling: text comes out with probability ∏ p / ∏ Zₜ instead of ∏ p / P(valid), with Zₜ the share of
 the probability that the mask leaves at step t. The mean of ∏ Zₜ is the rate at which the unmasked model would give valid
@@ -18,7 +19,8 @@ import numpy as np
 import numpy.typing as npt
 
 from model.errors import ParameterError
-from model.machines import DEAD, Machine, both, field_text, well_formed
+from model.field_numbers import number_machine
+from model.machines import DEAD, Machine, both, field_text, leaning, well_formed
 from model.sampling_types import SamplerOptions
 from model.tokenizers.base import DELIMITER_ID, NEWLINE_ID, Tokenizer
 from model.tokenizers.byte_tokenizer import ByteTokenizer
@@ -65,16 +67,22 @@ def token_automaton(tokenizer: Tokenizer, info: ModelInfo, options: SamplerOptio
     if tokenizer.field_delimiter is None or count is None:
         return None
     types: list[Machine | None] = [None] * count
+    learnt: list[Machine | None] = [None] * count
     if options.schema is not None:
         from model.record_schema import parse_schema
         from model.schema_fields import field_machines
 
         types = field_machines(parse_schema(options.schema), count)
-    return compile_automaton(tokenizer, types, info.field_tokens)
+    elif info.field_numbers is not None and len(info.field_numbers) == count:
+        learnt = [None if limits is None else number_machine(limits) for limits in info.field_numbers]
+    return compile_automaton(tokenizer, types, info.field_tokens, learnt)
 
 
 def compile_automaton(
-    tokenizer: Tokenizer, types: Sequence[Machine | None], field_tokens: Sequence[Sequence[int]] | None = None
+    tokenizer: Tokenizer,
+    types: Sequence[Machine | None],
+    field_tokens: Sequence[Sequence[int]] | None = None,
+    learnt: Sequence[Machine | None] | None = None,
 ) -> TokenAutomaton:
     """The automaton of records with so many fields.
 
@@ -82,13 +90,14 @@ def compile_automaton(
         tokenizer: with a field delimiter.
         types: what each field may hold; None: any text.
         field_tokens: ids that may be drawn in each field; None: all.
+        learnt: texts that may be drawn in each field; a start string may hold others, and then anything follows. None: all.
 
     Raises:
         ParameterError: no record can be written: a field's type needs tokens that do not exist, or the tables are too large.
     """
     contents = token_bytes(tokenizer)
     fields = _format(tokenizer)
-    machines = _machines(tokenizer, types)
+    machines = _machines(tokenizer, types, learnt or [None] * len(types))
     starts, total = [], 0
     for number, machine in enumerate(machines):
         starts.append(total)
@@ -113,6 +122,8 @@ def compile_automaton(
         to = walked[id(machine)]
         moves[here] = np.where(to == DEAD, total, first + to)
         allowed[here] = to != DEAD
+        if machine.strayed is not None:
+            allowed[here] &= ~machine.strayed[to] | machine.strayed[:, None]
         if field_tokens is not None and number < len(field_tokens):
             seen = np.zeros(len(contents), np.bool_)
             seen[list(field_tokens[number])] = True
@@ -170,19 +181,20 @@ def _pruned(moves: Moves, allowed: npt.NDArray[np.bool_]) -> Moves:
     return np.where(allowed & lives, moves, ~moves).astype(np.int32)
 
 
-def _machines(tokenizer: Tokenizer, types: Sequence[Machine | None]) -> list[Machine]:
+def _machines(tokenizer: Tokenizer, types: Sequence[Machine | None], learnt: Sequence[Machine | None]) -> list[Machine]:
     """The texts of each field; equal ones are the same object."""
     delimiter = tokenizer.field_delimiter or ""
     inner, last = (field_text(delimiter, tokenizer.quoted, end) for end in (False, True))
     if not isinstance(tokenizer, CharTokenizer):  # bytes may be drawn one by one
         inner, last = both(inner, well_formed()), both(last, well_formed())
-    known: dict[tuple[int, bool], Machine] = {}
+    known: dict[tuple[int, int, bool], Machine] = {}
     machines = []
-    for number, kind in enumerate(types):
-        key = id(kind), number + 1 == len(types)
+    for number, (kind, lean) in enumerate(zip(types, learnt, strict=True)):
+        key = id(kind), id(lean), number + 1 == len(types)
         if key not in known:
-            plain = last if key[1] else inner
-            known[key] = plain if kind is None else both(plain, kind)
+            plain = last if key[2] else inner
+            machine = plain if kind is None else both(plain, kind)
+            known[key] = machine if lean is None else leaning(machine, lean)
         machines.append(known[key])
     return machines
 

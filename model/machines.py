@@ -24,6 +24,7 @@ class Machine:
     Attributes:
         moves: [states, 256] int32, the next state for each byte, or DEAD.
         accepts: [states] bool, the text so far is a whole one.
+        strayed: [states] bool, only a start string that was given leads here; None: nothing does.
 
     Example:
         >>> machine = well_formed()
@@ -33,6 +34,7 @@ class Machine:
 
     moves: Row
     accepts: npt.NDArray[np.bool_]
+    strayed: npt.NDArray[np.bool_] | None = None
 
     def accepts_text(self, text: bytes) -> bool:
         """Whether the text is in the language."""
@@ -90,6 +92,31 @@ def both(one: Machine, other: Machine) -> Machine:
         return bool(one.accepts[pair[0]] and other.accepts[pair[1]])
 
     return explore((0, 0), row_of, accepts)
+
+
+def leaning(one: Machine, other: Machine) -> Machine:
+    """The automaton of one language, in which a text is held to another as long as it has not left it.
+
+    States from which the other is out of reach are `strayed`: they take what the first takes.
+
+    Example:
+        >>> machine = leaning(field_text(",", quoted=False, last=True), field_text("b", quoted=False, last=True))
+        >>> state = machine.moves[0, ord("a")], machine.moves[0, ord("b")]
+        >>> [bool(machine.strayed[number]) for number in state]
+        [False, True]
+    """
+
+    def row_of(pair: Any) -> list[Hashable]:
+        here = one.moves[pair[0]].tolist()
+        there = [DEAD] * 256 if pair[1] == DEAD else other.moves[pair[1]].tolist()
+        return [None if after[0] == DEAD else after for after in zip(here, there, strict=True)]
+
+    def accepts(pair: Any) -> bool:
+        return bool(one.accepts[pair[0]] and (pair[1] == DEAD or other.accepts[pair[1]]))
+
+    machine = explore((0, 0), row_of, accepts)
+    strayed = explore((0, 0), row_of, lambda pair: pair[1] == DEAD)  # type: ignore[index]
+    return Machine(machine.moves, machine.accepts, strayed.accepts)
 
 
 def well_formed() -> Machine:

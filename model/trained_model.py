@@ -35,6 +35,7 @@ class ModelInfo:
         stopped: why training ended; None while it is unfinished.
         field_tokens: ids seen in each field in training, where the number of fields is constant; None where that is not
             known, as in private training.
+        field_numbers: limits of the numbers of each field (`model.field_numbers`), None where it holds others; None as above.
     """
 
     vocab_size: int
@@ -51,6 +52,7 @@ class ModelInfo:
     last_epoch: int | None
     stopped: str | None
     field_tokens: list[list[int]] | None = None
+    field_numbers: list[dict[str, Any] | None] | None = None
 
 
 def write_model_info(model_dir: str | Path, info: ModelInfo) -> None:

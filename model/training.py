@@ -16,7 +16,7 @@ from model.backpropagation import HALVES, summed_gradients, token_sums
 from model.config import TensorFlowConfig
 from model.cpu import matmul_precision
 from model.dropout import dropout_mask
-from model.early_stopping import better, stale
+from model.early_stopping import better, setbacks, stale
 from model.history import EpochState
 from model.language_model import LanguageModel, token_losses
 from model.lstm import on_gpu
@@ -114,6 +114,14 @@ class Trainer(TrainingLoop):
 
     def diverged(self) -> bool:
         return not math.isfinite(self.state.sums[0])
+
+    def slowdown(self) -> float:
+        """Halved by each epoch that brought nothing: patience must not run out while the rate is still too high to settle."""
+        config = self.config
+        if config.learning_rate_schedule != "auto":
+            return 1.0
+        values = [entry.metric(self._metric) for entry in self.state.history]
+        return 0.5 ** setbacks(values, self._metric, config.early_stopping_min_delta)
 
     def progress(self, steps: int) -> Progress:
         loss, right, tokens = self.state.sums

@@ -178,6 +178,10 @@ class TrainingLoop(ABC):
         """How much of training is done, 0 to 1; `steps` is those of the epoch."""
         return (self.state.epoch + self.state.step / steps) / self.config.epochs
 
+    def slowdown(self) -> float:
+        """What the schedule's learning rate is multiplied by, 0 to 1, for what the epochs so far have shown."""
+        return 1.0
+
     def variables(self) -> list[Any]:
         """Everything a checkpoint holds."""
         return [*self.model.variables, *self.optimizer.variables]
@@ -262,7 +266,7 @@ class TrainingLoop(ABC):
         limit = config.max_training_time_seconds
         if config.learning_rate_schedule == "auto" and limit:
             done = max(done, self.state.elapsed / limit)
-        return config.learning_rate * max(1.0 - done, 0.001)
+        return config.learning_rate * self.slowdown() * max(1.0 - done, 0.001)
 
     # -- saving and resuming
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, cast
 from model.avro import distinct
 from model.config import TensorFlowConfig
 from model.errors import DataError
+from model.field_numbers import number_limits
 from model.files import read_json, sha256_tree
 from model.history import EpochState
 from model.manifest import write_manifest
@@ -160,6 +161,7 @@ def _record_shape(config: TensorFlowConfig, statistics: dict[str, Any]) -> dict[
         "length_cap_tokens": longest + longest // 4 + 8,
         "field_count": int(next(iter(field_counts))) if constant else None,
         "field_tokens": [field["tokens"] for field in statistics["fields"]] if constant else None,
+        "field_numbers": [number_limits(field) for field in statistics["fields"]] if constant else None,
         "columns": columns,
     }
 

@@ -210,6 +210,15 @@ def test_the_old_names_are_all_known():
     assert set(OLD_NAMES) <= set(fields())
 
 
+def test_tables_are_learnt_by_character_unless_a_vocabulary_is_asked_for():
+    table = TensorFlowConfig(field_delimiter=",")
+    assert (TensorFlowConfig().vocab_size, table.vocab_size) == (20_000, 0)
+    assert TensorFlowConfig(field_delimiter=",", vocab_size=20_000).vocab_size == 20_000
+    assert TensorFlowConfig(**table.as_dict()).vocab_size == 0
+    assert TensorFlowConfig().replace(field_delimiter=",").vocab_size == 0
+    assert not TensorFlowConfig(field_delimiter=",", dp=True, dp_target_epsilon=8.0).wants_learnt_pieces
+
+
 def test_old_dp_learning_rate_without_model_type():
     assert from_settings({"dp": True, "dp_learning_rate": 0.5}).learning_rate == 0.5
 

@@ -5,13 +5,18 @@ from __future__ import annotations
 import itertools
 import json
 import random
+import re
 from collections import Counter, deque
 from dataclasses import replace
+from decimal import Decimal
 
 import numpy as np
+import pyarrow as pa
 import pytest
 
 from model.errors import ParameterError
+from model.field_numbers import number_limits, number_machine
+from model.field_statistics import OneField
 from model.gen_text import split_fields
 from model.generation import generate_unit
 from model.grammar import TokenAutomaton, compile_automaton, token_automaton
@@ -113,6 +118,52 @@ def test_a_state_without_a_way_out_is_never_entered():
     assert automaton.moves[0, a] >= 0 > automaton.moves[0, b]
     with pytest.raises(ParameterError, match="LS115: no record can be written"):
         compile_automaton(tokenizer, [compile_pattern(parse("c")), None])
+
+
+def test_numbers_stay_within_the_limits_of_their_field_but_a_start_string_may_leave_them():
+    tokenizer = CharTokenizer([ord(c) for c in "0123456789.-x"], FieldFormat(","))
+    limits = {"least": "-2", "most": "12", "scale": 1, "empty": False}
+    automaton = compile_automaton(tokenizer, [None, None], None, [number_machine(limits), None])
+    for text in ("".join(chars) for length in range(5) for chars in itertools.product("019.-", repeat=length)):
+        spelt = re.fullmatch(r"-?(0|[1-9][0-9]*)(\.[0-9])?", text) is not None and text not in ("-0", "-0.0")
+        right = spelt and -2 <= Decimal(text) <= 12
+        assert _accepts(automaton, tokenizer.encode_to_ids(text + ",x")) == right, text
+    strayed = tokenizer.encode_to_ids("37")
+    assert automaton.follows(strayed)
+    assert automaton.follows(tokenizer.encode_to_ids("x.x,1"))
+    state = _state_after(automaton, strayed)
+    assert (automaton.moves[state, tokenizer.encode_to_ids("x7.,")] >= 0).all()  # held to nothing any more
+
+
+def _state_after(automaton: TokenAutomaton, ids: list[int]) -> int:
+    state = 0
+    for number in ids:
+        move = int(automaton.moves[state, number])
+        state = ~move if move < 0 else move
+    return state
+
+
+@pytest.mark.parametrize(
+    ("values", "limits"),
+    [
+        (["1", "7", "252"], {"least": "0", "most": "260", "scale": 0, "empty": False}),
+        (["3", "3"], {"least": "3", "most": "3", "scale": 0, "empty": False}),
+        (["-0.5", "", "12"], {"least": "-1", "most": "12", "scale": 1, "empty": True}),
+        (["30.2815", "30.2999"], {"least": "30.281", "most": "30.300", "scale": 4, "empty": False}),
+        (["1", "007"], None),
+        (["1", "+7"], None),
+        (["1e5", "2.5"], None),
+        (["1", "one"], None),
+        (["", ""], None),
+    ],
+)
+def test_limits_of_numbers_are_those_of_the_data_rounded_outwards(values, limits):
+    field = OneField()
+    field.add(pa.array(values))
+    found = number_limits(field.as_dict())
+    assert found == limits
+    if found is not None:
+        assert all(number_machine(found).accepts_text(value.encode()) for value in values)
 
 
 SCHEMA = {

@@ -174,6 +174,15 @@ def test_patience_counts_epochs_without_improvement(tmp_path):
     assert len(state.history) == 3
 
 
+@pytest.mark.parametrize(("schedule", "factor"), [("auto", 0.25), ("linear", 1.0)])
+def test_each_epoch_that_brings_nothing_halves_the_rate(tmp_path, schedule, factor):
+    trainer = _trainer(tmp_path, learning_rate_schedule=schedule, epochs=10)
+    losses = [2.0, 2.1, 1.5, 1.4999]  # the last improves by less than what counts
+    trainer.state.history = [EpochState(epoch=i, loss=1.0, val_loss=loss) for i, loss in enumerate(losses)]
+    assert trainer.slowdown() == factor
+    assert trainer._learning_rate(steps=5) == pytest.approx(trainer.config.learning_rate * factor)
+
+
 def test_a_loss_that_is_no_number_ends_training_and_keeps_the_best(tmp_path):
     trainer = _trainer(tmp_path, epochs=4)
     poisoned = Hooks(on_epoch=lambda state, best: trainer.model.logits.bias.assign([np.nan] * VOCAB))
