@@ -30,7 +30,6 @@ from model.run_dir import RunDirectory, locked, refuse_complete, run_directory, 
 from pipelines.fitting import fit
 from pipelines.remote_run import in_buckets_too
 from pipelines.report import StageReport, measured
-from pipelines.sharing import refuse_distant
 
 if TYPE_CHECKING:
     from apache_beam.options.pipeline_options import PipelineOptions
@@ -63,22 +62,23 @@ def tokenize(config: TensorFlowConfig, beam_args: Sequence[str] = ()) -> StageRe
 
 def tokenize_locked(config: TensorFlowConfig, beam_args: Sequence[str] = ()) -> StageReport:
     """`tokenize` for a caller that holds the run directory's lock."""
-    from runners import check_paths, pipeline_options
+    from runners import check_places, pipeline_options
 
     space = workspace(config)
     refuse_complete(space.training_data, "set of training data", config.overwrite)
     with measured("tokenize") as report:
         options = pipeline_options(beam_args)
-        check_paths(options, {"--output": space.root})
         # A name of its own: workers of a former command that still run must not write among these files.
         scratch = space.temporary.absolute() / f"tokenize-{uuid.uuid4().hex[:12]}"
+        check_places(
+            options,
+            {"--output": space.root},
+            {"--output: its folder for training data, which tf.Transform's temp_dir is in": scratch},
+        )
         shutil.rmtree(scratch, ignore_errors=True)
         for name in ("data", "rejects", "tokenizer"):
             (scratch / name).mkdir(parents=True)
         try:
-            refuse_distant(
-                options, {"--output: its folder for training data, which tf.Transform's temp_dir is in": scratch}
-            )
             _Stage(config, space, scratch, options, report).run()
         finally:
             shutil.rmtree(scratch, ignore_errors=True)
@@ -128,7 +128,7 @@ class _Stage:
     report: StageReport
 
     def run(self) -> None:
-        from runners import check_paths, idle_workers
+        from runners import check_places, idle_workers
         from transforms.encode_records import EncodeSettings
         from transforms.find_inputs import find_inputs, input_digests
         from transforms.read_records import ReadSettings, take_first
@@ -140,7 +140,7 @@ class _Stage:
             RecordFormat.of(config), Splitter(config.holdout_fraction, config.validation_split), config.header
         )
         for file in files:
-            check_paths(self.options, {"--input": file.path})
+            check_places(self.options, {"--input": file.path})
         units = plan_units(files)
         if config.max_lines:
             units = take_first(units, settings, config.max_lines)
