@@ -266,7 +266,7 @@ class PrivateTrainer(TrainingLoop):
 
     @property
     def _charged_path(self) -> Path:
-        return self.resume_directory / CHARGED_FILE
+        return self.files.resume_directory / CHARGED_FILE
 
     def _resume(self) -> None:
         """Take up an earlier start, and charge what it did after its last checkpoint.
@@ -275,7 +275,7 @@ class PrivateTrainer(TrainingLoop):
             DataError: the checkpoint is another run's, or what was charged cannot be known.
         """
         super()._resume()
-        if has_checkpoint(self.resume_directory):
+        if has_checkpoint(self.files.resume_directory):
             if not self._charged_path.is_file():
                 raise DataError(
                     f"LS206: '{self._charged_path}', the count of charged steps of an unfinished private training, is missing: "
