@@ -94,7 +94,7 @@ def private_trainer(
         resume_directory=resume_directory(space),
         **places,
     )
-    _state(config, plan, space, trainer.charged_on_disk(), None)
+    _state(config, plan, space, trainer.charges.on_disk(), None)
     return trainer
 
 
