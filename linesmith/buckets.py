@@ -78,14 +78,16 @@ def _with_settings_file(given: Given) -> Iterator[Given]:
         return
     _load(given.beam_args)
     from pipelines.remote_run import use_options
-    from transforms import storage
+    from transforms.storage import fetch
+    from transforms.store_addresses import check_address
+    from transforms.store_clients import check_reachable
 
-    storage.check_address(given.config_file, "--config")
+    check_address(given.config_file, "--config")
     use_options(given.beam_args)
-    storage.check_reachable(given.config_file)
+    check_reachable(given.config_file)
     with tempfile.TemporaryDirectory() as scratch:
         copy = Path(scratch) / Path(given.config_file).name
-        storage.fetch(given.config_file, copy)
+        fetch(given.config_file, copy)
         yield dataclasses.replace(given, config_file=str(copy))
 
 

@@ -25,7 +25,7 @@ from pipelines.evaluation_context import not_covered, run_context
 from pipelines.evaluation_sets import Reading, Sets, find_sets, run_sets
 from pipelines.remote_run import in_buckets_too, local_run, reported, use_options
 from pipelines.report import StageReport, measured
-from transforms.storage import is_remote
+from transforms.store_addresses import is_remote
 
 if TYPE_CHECKING:
     from apache_beam.options.pipeline_options import PipelineOptions

@@ -32,6 +32,7 @@ from model.files import write_json
 from model.lease import LEASE
 from model.manifest import MANIFEST
 from transforms import storage
+from transforms.store_addresses import join
 
 _log = logging.getLogger("linesmith")
 WRITER = ".writer.json"
@@ -108,7 +109,7 @@ class Mirror:
         storage.side_by_side(lambda name: self._fetch(name, adapt), missing)
         self._save()
         if self.writes:
-            storage.put(self._journal, storage.join(self.address, WRITER), json.dumps({"writer": self.token}).encode())
+            storage.put(self._journal, join(self.address, WRITER), json.dumps({"writer": self.token}).encode())
 
     def publish(self) -> None:
         """Write what has changed in the folder to the bucket, manifests last.
@@ -131,7 +132,7 @@ class Mirror:
         """Remove the folder, when all is published."""
         with contextlib.suppress(DataError):
             if self.writes and self._writer() == self.token:
-                storage.delete([storage.join(self.address, WRITER)])
+                storage.delete([join(self.address, WRITER)])
         shutil.rmtree(self.folder, ignore_errors=True)
         self._journal.unlink(missing_ok=True)
 
@@ -144,7 +145,7 @@ class Mirror:
 
     def _fetch(self, name: str, adapt: Callable[[Path], None]) -> None:
         path = self.folder / name
-        storage.fetch(storage.join(self.address, name), path)
+        storage.fetch(join(self.address, name), path)
         if path.name == "model_params.json":
             adapt(path)
         with self._turn:
@@ -184,14 +185,14 @@ class Mirror:
         content = None
         if path.suffix in _TEXT and path.stat().st_size <= _LARGEST_TEXT:
             content = self.told(path.read_text("utf-8")).encode("utf-8")
-        stored = storage.put(path, storage.join(self.address, name), content)
+        stored = storage.put(path, join(self.address, name), content)
         with self._turn:
             self.known[name] = Known(stored.stamp, before)
 
     def _delete(self, names: Iterable[str]) -> None:
         names = set(names)
         if names:
-            storage.delete(storage.join(self.address, name) for name in names)
+            storage.delete(join(self.address, name) for name in names)
         for name in names:
             self.known.pop(name, None)
 
@@ -216,7 +217,7 @@ class Mirror:
         write_json(self._journal, {"address": self.address, "known": known, "pending": sorted(self._pending)})
 
     def _writer(self) -> str | None:
-        content = storage.read_bytes(storage.join(self.address, WRITER))
+        content = storage.read_bytes(join(self.address, WRITER))
         try:
             return None if content is None else str(json.loads(content)["writer"])
         except (ValueError, KeyError, TypeError):

@@ -19,7 +19,7 @@ from pipelines.generate import generate
 from pipelines.mirror import Mirror, mirrored
 from tests.folder_store import FolderStore, install
 from tests.tiny_model import tiny_run
-from transforms import storage
+from transforms import storage, store_addresses
 from transforms.store_errors import failure_of, patiently
 
 RUN = "s3://lines/run"
@@ -291,14 +291,14 @@ def test_what_needs_a_lock_or_a_path_is_refused(store, settings, code):
 )
 def test_an_address_that_cannot_be_is_refused(address, said):
     with pytest.raises(ParameterError, match=said):
-        storage.check_address(address, "--output")
+        store_addresses.check_address(address, "--output")
 
 
 @pytest.mark.parametrize(("address", "extra"), [("s3://b/x", "aws"), ("gs://b/x", "gcp")])
 def test_a_missing_extra_is_named(monkeypatch, address, extra):
-    monkeypatch.setattr(storage, "_installed", lambda package: False)
+    monkeypatch.setattr(store_addresses, "_installed", lambda package: False)
     with pytest.raises(ParameterError, match=rf"LS106: --output.*pip install 'linesmith\[{extra}\]'"):
-        storage.check_address(address, "--output")
+        store_addresses.check_address(address, "--output")
 
 
 class Answer(Exception):
