@@ -18,7 +18,8 @@ from typing import Any, TypeVar
 from model.config import TensorFlowConfig
 from model.errors import LinesmithError, ParameterError
 from model.files import write_json
-from pipelines.mirror import INPUTS, Mirror, mirrored
+from pipelines.mirror import Mirror, mirrored
+from pipelines.published_names import INPUTS
 from pipelines.report import StageReport
 from transforms import storage, store_clients
 from transforms.store_addresses import check_address, is_remote
