@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from linesmith.libraries import check_beam
 from linesmith.options import Given
 from model.config import TensorFlowConfig
 from model.config_io import read_settings
@@ -101,7 +102,6 @@ def _output(settings: Mapping[str, Any], config_file: str | None) -> str | None:
 
 def _load(beam_args: Sequence[str]) -> None:
     """Beam, its start-up chatter held back, and a check of its options before any is used."""
-    from linesmith.cli import check_beam
     from model.quiet import quiet_import
 
     with quiet_import():
