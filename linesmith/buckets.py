@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from linesmith.libraries import check_beam
 from linesmith.options import Given
 from model.config import TensorFlowConfig
 from model.config_io import read_settings
@@ -78,14 +79,16 @@ def _with_settings_file(given: Given) -> Iterator[Given]:
         return
     _load(given.beam_args)
     from pipelines.remote_run import use_options
-    from transforms import storage
+    from transforms.storage import fetch
+    from transforms.store_addresses import check_address
+    from transforms.store_clients import check_reachable
 
-    storage.check_address(given.config_file, "--config")
+    check_address(given.config_file, "--config")
     use_options(given.beam_args)
-    storage.check_reachable(given.config_file)
+    check_reachable(given.config_file)
     with tempfile.TemporaryDirectory() as scratch:
         copy = Path(scratch) / Path(given.config_file).name
-        storage.fetch(given.config_file, copy)
+        fetch(given.config_file, copy)
         yield dataclasses.replace(given, config_file=str(copy))
 
 
@@ -99,7 +102,6 @@ def _output(settings: Mapping[str, Any], config_file: str | None) -> str | None:
 
 def _load(beam_args: Sequence[str]) -> None:
     """Beam, its start-up chatter held back, and a check of its options before any is used."""
-    from linesmith.cli import check_beam
     from model.quiet import quiet_import
 
     with quiet_import():

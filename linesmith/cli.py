@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import errno
-import logging
 import sys
 from collections.abc import Callable, Sequence
 from importlib import metadata
@@ -15,15 +13,15 @@ import typer
 from linesmith import console
 from linesmith.audit_command import make_command
 from linesmith.buckets import at_hand, with_small_files
-from linesmith.options import Given, command, our_flags
+from linesmith.failures import explain
+from linesmith.libraries import check_beam, load_libraries
+from linesmith.options import Given, command
 from linesmith.settings import resolve
 from linesmith.summary import show_report
 from model.config import TensorFlowConfig
-from model.errors import EXIT_DONE, EXIT_INTERRUPTED, EXIT_OUR_FAULT, EXIT_USER, LinesmithError, ParameterError
+from model.errors import EXIT_DONE, EXIT_INTERRUPTED, EXIT_OUR_FAULT, ParameterError
 from pipelines.report import StageReport
 
-_log = logging.getLogger("linesmith")
-_ENVIRONMENT_ERRNOS = {errno.ENOSPC, errno.EACCES, errno.EPERM, errno.EROFS, errno.EDQUOT, errno.ENAMETOOLONG}
 _BEAM_HINT = (
     "Every setting may also stand in a --config file. Beam pipeline options follow as they are, for example --runner "
     "FlinkRunner --flink_master host:8081; an option that neither Linesmith nor Beam knows is refused."
@@ -109,30 +107,8 @@ def _prepare(given: Given) -> tuple[TensorFlowConfig, tuple[str, ...]]:
     place = {"run": run.synthetic, "train": run.model, "generate": run.synthetic}.get(given.command)
     if place is not None:
         refuse_complete(place, {"train": "model"}.get(given.command, "run"), config.overwrite)
-    _load_libraries()
+    load_libraries()
     return config, given.beam_args
-
-
-def check_beam(beam_args: Sequence[str]) -> None:
-    """Refuse unknown options; loads Beam only where there is something to check."""
-    if beam_args:
-        from model.quiet import quiet_import
-
-        with quiet_import():
-            from runners import check_beam_args
-        check_beam_args(beam_args, our_flags())
-
-
-def _load_libraries() -> None:
-    """Load the slow ones once, their start-up chatter held back (with --debug it is shown)."""
-    from model.quiet import quiet_import
-
-    if _log.isEnabledFor(logging.DEBUG):
-        return
-    _log.info("loading TensorFlow and Beam …")
-    with quiet_import():
-        import apache_beam  # noqa: F401
-        import tensorflow  # noqa: F401
 
 
 _COMMANDS: dict[str, tuple[Callable[[Given], int], str]] = {
@@ -190,7 +166,7 @@ def _demo(
     from linesmith.demo import DemoPlan, run_demo
 
     plan = DemoPlan(output=output, overwrite=overwrite, seconds=seconds, lines=lines, num_lines=num_lines)
-    return run_demo(console.results(), plan, load=_load_libraries)
+    return run_demo(console.results(), plan, load=load_libraries)
 
 
 @app.command("evaluate", epilog=_BEAM_HINT, context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
@@ -249,10 +225,10 @@ def _evaluate(
     ):
         place = at.settings.get("checkpoint_dir")
         local = dataclasses.replace(said, output=place, config_file=at.config_file)
-        return run_evaluation(local, _load_libraries, here.then(_show))
+        return run_evaluation(local, load_libraries, here.then(_show))
 
 
-app.command("audit")(make_command(_load_libraries, _show))
+app.command("audit")(make_command(load_libraries, _show))
 
 
 @app.command("compare")
@@ -301,38 +277,6 @@ def run_command_line(args: Sequence[str]) -> int:
         message, code = explain(failure)
         console.error(message)
         return code
-
-
-def explain(failure: BaseException) -> tuple[str, int]:
-    """A sentence and an exit code. The text of an error that is not ours is left out: it may quote a record."""
-    for error in _chain(failure):
-        if isinstance(error, LinesmithError):
-            return " ".join(str(error).split()), error.exit_code
-    usage = getattr(failure, "format_message", None)
-    if callable(usage):
-        return f"{' '.join(str(usage()).split())} See linesmith --help.", int(getattr(failure, "exit_code", EXIT_USER))
-    if isinstance(failure, OSError) and failure.errno in _ENVIRONMENT_ERRNOS:
-        return (
-            f"{failure.strerror}: '{failure.filename}'; free or change that place and run the same command again.",
-            EXIT_USER,
-        )
-    if isinstance(failure, MemoryError):
-        return "out of memory; a smaller --batch-size, --rnn-units or --vocab-size needs less.", EXIT_USER
-    return (
-        f"{type(failure).__name__}: this is a fault of Linesmith, not of your input. Run the same command with --debug for the "
-        "traceback, which may quote records, and report it.",
-        EXIT_OUR_FAULT,
-    )
-
-
-def _chain(failure: BaseException) -> list[BaseException]:
-    """The error and what caused it: Beam wraps what its workers raise."""
-    chain: list[BaseException] = []
-    current: BaseException | None = failure
-    while current is not None and current not in chain:
-        chain.append(current)
-        current = current.__cause__ or (None if current.__suppress_context__ else current.__context__)
-    return chain
 
 
 def main() -> None:

@@ -14,7 +14,7 @@ from model.config import TensorFlowConfig
 from model.privacy_checks import warnings_of
 from model.privacy_ledger import composed_epsilon, read_ledger
 from model.privacy_plan import PrivacyPlan
-from model.privacy_statement import shown_epsilon
+from model.privacy_text import shown_epsilon
 from model.privacy_words import UNITS
 from model.records import VALIDATION_SHARE
 

@@ -8,6 +8,7 @@ import json
 import os
 import re
 import shutil
+import uuid
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -17,10 +18,13 @@ from model.errors import DataError
 
 @contextlib.contextmanager
 def atomic_path(path: str | Path) -> Iterator[Path]:
-    """Yields a temporary name beside `path`; on success it is flushed to disk and renamed, otherwise removed."""
+    """Yields a temporary name beside `path`; on success it is flushed to disk and renamed, otherwise removed.
+
+    No other writer has that name: the number of a process would not do, since containers that share a disk count alike.
+    """
     final = Path(path)
     final.parent.mkdir(parents=True, exist_ok=True)
-    temporary = final.with_name(f".{final.name}.{os.getpid()}.tmp")
+    temporary = final.with_name(f".{final.name}.{uuid.uuid4().hex}.tmp")
     try:
         yield temporary
         with open(temporary, "rb") as written:
@@ -33,7 +37,8 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
 def remove_unfinished(directory: str | Path) -> None:
     """Delete the temporary names that writers which were killed have left in a directory that nobody else writes to."""
     for path in Path(directory).glob(".*.tmp"):
-        if re.fullmatch(r"\..+\.\d+\.tmp", path.name) and path.is_file():
+        # Digits: the number of a process, in the names of earlier versions.
+        if re.fullmatch(r"\..+\.([0-9a-f]{32}|\d+)\.tmp", path.name) and path.is_file():
             path.unlink()
 
 

@@ -3,31 +3,25 @@
 A step draws its sample, sums the clipped gradients of its records over as many physical batches as they take, adds noise
 once, divides by the plan's expected batch size and hands the result to the optimizer. Samples, dropout and noise come from
 one secret key; nothing else that a step computes leaves it.
-
-Charging. A step is written down as charged before its sample is drawn, a noised evaluation before it is made. A resumed
-training has a fresh key: what followed its last checkpoint is drawn anew and charged again, so the figure never falls and no
-release is ever made twice with different noise. Only with the unsafe fixed key are they the same releases over again, and
-charged once.
+What is charged, and when, is in `model.charges`.
 """
 
 from __future__ import annotations
 
 import math
-from pathlib import Path
 from typing import Any
 
 import keras
 import numpy as np
 import tensorflow as tf
 
+from model.charges import Charges
 from model.checkpoints import has_checkpoint
 from model.config import TensorFlowConfig
 from model.dp_noise import noise_seeds, noised_sum, standard_normal
 from model.dp_sgd import ClippedSum, clipped_sum
 from model.dropout import dropout_mask
 from model.early_stopping import better, stale
-from model.errors import DataError
-from model.files import read_json, write_json
 from model.history import EpochState
 from model.language_model import LanguageModel
 from model.poisson import physical_batches, poisson_sample
@@ -40,8 +34,6 @@ from model.token_store import TokenStore
 from model.training import products_type
 from model.training_loop import Progress, TrainingLoop
 from model.users import UserIndex
-
-CHARGED_FILE = "charged-steps.json"
 
 
 class PrivateTrainer(TrainingLoop):
@@ -85,7 +77,7 @@ class PrivateTrainer(TrainingLoop):
         super().__init__(config, model, train, kinds[plan.optimizer](config.learning_rate), metric=metric, **places)
         self.plan = plan
         fixed = config.dp_unsafe_fixed_key
-        self._repeatable = fixed is not None
+        self.charges = Charges(self.files.resume_directory, plan, repeatable=fixed is not None)
         self._key = SecretKey.fresh() if fixed is None else SecretKey.unsafe(fixed)
         self.clip = keras.Variable(plan.l2_norm_clip, dtype="float32", trainable=False, name="clip")
         self._clipped = tf.function(
@@ -113,7 +105,7 @@ class PrivateTrainer(TrainingLoop):
         return self.plan.steps_per_epoch
 
     def reason_to_halt(self) -> str | None:
-        if self._next_charge() > self.plan.planned_steps:
+        if self.charges.spent(self.state):
             return "budget"
         return super().reason_to_halt()
 
@@ -122,7 +114,7 @@ class PrivateTrainer(TrainingLoop):
             return "diverged"
         if self.state.epoch >= self.config.epochs:
             return "epochs"
-        if self._next_charge() > self.plan.planned_steps:
+        if self.charges.spent(self.state):
             return "budget"
         config = self.config
         if self.metric is None or not config.early_stopping:
@@ -139,9 +131,7 @@ class PrivateTrainer(TrainingLoop):
         return self.metric is None or better(entry, best, self.metric)
 
     def share_done(self, steps: int) -> float:
-        state = self.state
-        done = state.total_steps if self._repeatable else state.charged_steps
-        return done / max(1, self.plan.planned_steps)
+        return self.charges.share_done(self.state)
 
     def measure(self) -> EpochState:
         """Epsilon spent so far, delta, and a validation loss that is public or charged; nothing else of the records."""
@@ -149,7 +139,7 @@ class PrivateTrainer(TrainingLoop):
         loss = accuracy = source = None
         if self._public is not None:
             (loss, accuracy), source = self._public.measure(), "public file"
-        elif self._noised is not None and self._charge_evaluation():
+        elif self._noised is not None and self.charges.charge_evaluation(state):
             loss, source = self._noised.measure(state.epoch), "noised"
         return EpochState(
             epoch=state.epoch,
@@ -172,7 +162,7 @@ class PrivateTrainer(TrainingLoop):
 
     def run_step(self, index: int) -> None:
         """Charge, draw, clip, noise, apply. `index` names nothing: a step is known by its number since the beginning."""
-        self._charge()
+        self.charges.charge_step(self.state)
         step, plan = self.state.total_steps, self.plan
         drawn = poisson_sample(self._units, plan.sample_rate, self._key.seed("sample", step))
         ranks = drawn if self.users is None else self.users.records_of(drawn)
@@ -223,51 +213,6 @@ class PrivateTrainer(TrainingLoop):
         factor = math.exp(-adaptive.learning_rate * (share - adaptive.target_quantile))
         self.clip.assign(self.clip.value * factor)
 
-    # -- what has been charged
-
-    def _next_charge(self) -> int:
-        """Charged steps once the next one is run."""
-        state = self.state
-        return max(state.charged_steps, state.total_steps + 1) if self._repeatable else state.charged_steps + 1
-
-    def _charge(self) -> None:
-        """Write the next step down as charged, on disk, before anything of it is drawn.
-
-        Raises:
-            DataError: the plan does not permit it.
-        """
-        charged = self._next_charge()
-        if charged > self.plan.planned_steps:
-            raise DataError(
-                f"LS302: step {charged} would pass the planned {self.plan.planned_steps}; nothing was drawn."
-            )
-        self._write_charges(charged, self.state.charged_evaluations)
-
-    def _charge_evaluation(self) -> bool:
-        """Write the next noised evaluation down as charged; False where the plan permits no more."""
-        state = self.state
-        again = state.charged_evaluations
-        charged = max(again, state.epoch + 1) if self._repeatable else again + 1
-        if charged > self.plan.planned_evaluations:
-            return False
-        self._write_charges(state.charged_steps, charged)
-        return True
-
-    def _write_charges(self, steps: int, evaluations: int) -> None:
-        write_json(self._charged_path, {"charged_steps": steps, "charged_evaluations": evaluations})
-        self.state.charged_steps, self.state.charged_evaluations = steps, evaluations
-
-    def charged_on_disk(self) -> tuple[int, int]:
-        """Steps and noised evaluations that earlier starts of this training were charged."""
-        if not self._charged_path.is_file():
-            return 0, 0
-        stored = read_json(self._charged_path, "the count of charged steps of an unfinished private training")
-        return int(stored["charged_steps"]), int(stored.get("charged_evaluations", 0))
-
-    @property
-    def _charged_path(self) -> Path:
-        return self.resume_directory / CHARGED_FILE
-
     def _resume(self) -> None:
         """Take up an earlier start, and charge what it did after its last checkpoint.
 
@@ -275,18 +220,11 @@ class PrivateTrainer(TrainingLoop):
             DataError: the checkpoint is another run's, or what was charged cannot be known.
         """
         super()._resume()
-        if has_checkpoint(self.resume_directory):
-            if not self._charged_path.is_file():
-                raise DataError(
-                    f"LS206: '{self._charged_path}', the count of charged steps of an unfinished private training, is missing: "
-                    "what was spent cannot be known. Restore it, or begin anew with --overwrite."
-                )
-            state, (steps, evaluations) = self.state, self.charged_on_disk()
-            state.charged_steps = max(state.charged_steps, steps)
-            state.charged_evaluations = max(state.charged_evaluations, evaluations)
+        if has_checkpoint(self.files.resume_directory):
+            self.charges.resume(self.state)
         else:
             # From here on there is a checkpoint, so that no step is charged to a training that is then forgotten.
-            self._write_charges(*self.charged_on_disk())
+            self.charges.begin(self.state)
             self._save()
 
 

@@ -1,10 +1,4 @@
-"""The loop that every training shares: epochs of steps, a clock, checkpoints, history, exact resume.
-
-The state that a checkpoint holds (weights, the best ones, optimizer, dropout's counters, position inside the epoch, running
-sums, history) is the whole state of training, and one rename puts all of it in place. The best weights and the history table
-are files of their own as well; they are written after the checkpoint, from what it holds, and again when training is
-resumed. So a run that was killed at any moment and started again ends with the weights and files of an unbroken one.
-"""
+"""The loop that every training shares: epochs of steps, a clock, when to save. What is saved is `model.training_state`'s."""
 
 from __future__ import annotations
 
@@ -12,61 +6,23 @@ import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from model.checkpoints import LAST, load_checkpoint, save_arrays, save_checkpoint
+from model.checkpoints import LAST
 from model.config import TensorFlowConfig
-from model.errors import DataError, TooFewRecordsError
-from model.files import remove_unfinished
-from model.history import EpochState, write_history
+from model.errors import TooFewRecordsError
+from model.history import EpochState
 from model.language_model import LanguageModel
 from model.token_store import TokenStore
+from model.training_state import BEST, TrainingFiles, TrainingState, epoch_file
 
 CHECKPOINT_SECONDS = 300.0  # within a long epoch, so that a killed run loses minutes, not hours
-BEST = "best.npz"
-EPOCH_FILES = "epoch-*.npz"
-_OF_BEST = "best/"  # begins the names of the best weights in a checkpoint
 
-__all__ = ["BEST", "EPOCH_FILES", "LAST", "Hooks", "Progress", "TrainingLoop", "TrainingState", "epoch_file"]
-
-
-@dataclass
-class TrainingState:
-    """Where training stands. Everything here goes into each checkpoint.
-
-    Attributes:
-        epoch: the epoch that is running or comes next, from 0.
-        step: steps of it that are done.
-        total_steps: steps since the beginning.
-        sums: loss, right predictions and tokens of the running epoch; unused in private training.
-        charged_steps: steps that privacy was spent on, those included that a crash took back; 0 without privacy.
-        charged_evaluations: likewise, noised evaluations.
-        left_out: records of private training whose gradient was not finite, once for each step; not to be released.
-        elapsed: seconds of training, earlier starts of the same run included.
-        history: one entry for each finished epoch.
-        best_epoch: the one that the metric prefers; None before the first.
-        stopped: why training ended: 'epochs', 'patience', 'time', 'budget' or 'diverged'; None while it goes on.
-    """
-
-    epoch: int = 0
-    step: int = 0
-    total_steps: int = 0
-    sums: list[float] = field(default_factory=lambda: [0.0, 0.0, 0.0])
-    charged_steps: int = 0
-    charged_evaluations: int = 0
-    left_out: int = 0
-    elapsed: float = 0.0
-    history: list[EpochState] = field(default_factory=list)
-    best_epoch: int | None = None
-    stopped: str | None = None
-
-    @classmethod
-    def from_json(cls, stored: dict[str, Any]) -> TrainingState:
-        return cls(**{**stored, "history": [EpochState(**entry) for entry in stored["history"]]})
+__all__ = ["BEST", "LAST", "Hooks", "Progress", "TrainingLoop", "TrainingState", "epoch_file"]
 
 
 @dataclass(frozen=True)
@@ -129,8 +85,7 @@ class TrainingLoop(ABC):
                 "--no-validation-split and --holdout-fraction 0."
             )
         self.config, self.model, self.train, self.optimizer, self.metric = config, model, train, optimizer, metric
-        self.directory, self.history_path, self.identity = directory, history_path, identity
-        self.resume_directory = directory if resume_directory is None else resume_directory
+        self.files = TrainingFiles(directory, resume_directory or directory, history_path, identity)
         self.hooks = hooks if hooks is not None else Hooks()
         self.clock = clock
         self.validation: TokenStore | None = None
@@ -239,7 +194,7 @@ class TrainingLoop(ABC):
             state.best_epoch, self._best = entry.epoch, self.weights()
         if self.config.save_all_checkpoints:
             with self.hooks.writing():
-                save_arrays(self.directory / epoch_file(entry.epoch), self.weights(), {"epoch": entry.epoch})
+                self.files.save_epoch(entry.epoch, self.weights())
         state.epoch, state.step, state.sums = state.epoch + 1, 0, [0.0, 0.0, 0.0]
         if state.stopped is None:
             state.stopped = self.reason_to_stop()
@@ -275,23 +230,11 @@ class TrainingLoop(ABC):
         return {variable.path: variable.numpy() for variable in self.model.trainable_variables}
 
     def _save(self) -> None:
-        arrays = {f"{i:04d}/{variable.path}": variable.numpy() for i, variable in enumerate(self.variables())}
-        best = {_OF_BEST + path: array for path, array in self._best.items()}
-        state = {"identity": self.identity, "state": asdict(self.state)}
         with self.hooks.writing():
-            save_checkpoint(self.resume_directory, {**arrays, **best}, state)
+            self.files.save(self.state, self.variables(), self._best)
 
     def _write_results(self) -> None:
-        """The best weights and the history table, as the newest checkpoint has them; absent before there are any."""
-        state = self.state
-        if state.best_epoch is not None:
-            save_arrays(self.directory / BEST, self._best, {"epoch": state.best_epoch})
-        else:
-            (self.directory / BEST).unlink(missing_ok=True)
-        if state.history:
-            write_history(self.history_path, state.history, state.best_epoch)
-        else:
-            self.history_path.unlink(missing_ok=True)
+        self.files.write_results(self.state, self._best)
 
     def _resume(self) -> None:
         """Take up the state of an earlier start of the same run, and put right what it left half done.
@@ -299,31 +242,8 @@ class TrainingLoop(ABC):
         Raises:
             DataError: the checkpoint belongs to other settings or other data; the message names the difference.
         """
-        found = load_checkpoint(self.resume_directory)
+        found = self.files.load(self.variables())
         if found is not None:
-            self._take_up(*found)
-        for directory in {self.directory, self.resume_directory, self.history_path.parent}:
-            remove_unfinished(directory)
-        for path in self.directory.glob(EPOCH_FILES):
-            if path.name >= epoch_file(self.state.epoch):  # of an epoch that is going to be run again
-                path.unlink()
+            self.state, self._best = found
+        self.files.clear_up(self.state)
         self._write_results()
-
-    def _take_up(self, arrays: dict[str, np.ndarray], stored: dict[str, Any]) -> None:
-        for name, value in self.identity.items():
-            found = stored.get("identity", {}).get(name)
-            if found != value:
-                raise DataError(
-                    f"LS204: the unfinished training in '{self.resume_directory.parent}' has {name} {found!r}, "
-                    f"this run {value!r}; use the same value to resume it, or pass --overwrite to begin anew."
-                )
-        self._best = {name.removeprefix(_OF_BEST): a for name, a in arrays.items() if name.startswith(_OF_BEST)}
-        current = [array for name, array in arrays.items() if not name.startswith(_OF_BEST)]
-        for variable, array in zip(self.variables(), current, strict=True):
-            variable.assign(array)
-        self.state = TrainingState.from_json(stored["state"])
-
-
-def epoch_file(epoch: int) -> str:
-    """Name of the checkpoint of an epoch."""
-    return f"epoch-{epoch:04d}.npz"

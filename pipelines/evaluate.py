@@ -25,8 +25,7 @@ from pipelines.evaluation_context import not_covered, run_context
 from pipelines.evaluation_sets import Reading, Sets, find_sets, run_sets
 from pipelines.remote_run import in_buckets_too, local_run, reported, use_options
 from pipelines.report import StageReport, measured
-from pipelines.sharing import refuse_distant
-from transforms.storage import is_remote
+from transforms.store_addresses import is_remote
 
 if TYPE_CHECKING:
     from apache_beam.options.pipeline_options import PipelineOptions
@@ -153,14 +152,13 @@ def _evaluate(
     report: StageReport,
 ) -> None:
     from pipelines.evaluation_page import render
-    from runners import check_paths, pipeline_options, runner_name
+    from runners import check_places, pipeline_options, runner_name
 
     options = pipeline_options(beam_args)
-    check_paths(options, {"--output": place})
+    check_places(options, {"--output": place}, {"--output: its folder for counts": scratch})
     for name, files in sets.files.items():
         for file in files:
-            check_paths(options, {f"--{name}": file})
-    refuse_distant(options, {"--output: its folder for counts": scratch})
+            check_places(options, {f"--{name}": file})
     shutil.rmtree(scratch, ignore_errors=True)
     new = scratch / "report"
     new.mkdir(parents=True)

@@ -15,7 +15,7 @@ from model.input_plan import plan_units
 from model.manifest import read_manifest
 from model.records import RecordFormat, Splitter
 from model.run_dir import RunDirectory
-from transforms.storage import is_bucket, join
+from transforms.store_addresses import is_bucket, join
 
 if TYPE_CHECKING:
     from transforms.read_sets import SetUnit

@@ -84,10 +84,12 @@ def _place(packed: Path, target: str, overwrite: bool) -> None:
 
 def _upload(packed: Path, target: str, overwrite: bool) -> None:
     from transforms import storage
+    from transforms.store_addresses import check_address
+    from transforms.store_clients import check_reachable
 
-    storage.check_address(target, "TARGET")
+    check_address(target, "TARGET")
     use_options()
-    storage.check_reachable(target)
+    check_reachable(target)
     if storage.find(target) is not None and not overwrite:
         raise DataError(f"LS204: '{target}' exists already; pass --overwrite to replace it.", code="LS204")
     storage.put(packed, target)
@@ -100,10 +102,12 @@ def _local(archive: str) -> Iterator[Path]:
         yield Path(archive)
         return
     from transforms import storage
+    from transforms.store_addresses import check_address
+    from transforms.store_clients import check_reachable
 
-    storage.check_address(archive, "--model (model_archive)")
+    check_address(archive, "--model (model_archive)")
     use_options()
-    storage.check_reachable(archive)
+    check_reachable(archive)
     with tempfile.TemporaryDirectory() as scratch:
         copy = Path(scratch) / "model.tar.gz"
         storage.fetch(archive, copy)

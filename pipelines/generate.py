@@ -40,7 +40,7 @@ from pipelines.generation_display import GenerationProgress
 from pipelines.remote_run import in_buckets_too
 from pipelines.report import StageReport, measured
 from pipelines.seeding import is_paired, plan_seeds
-from pipelines.sharing import refuse_distant, shards_spool, units_spool
+from pipelines.sharing import shards_spool, units_spool
 
 if TYPE_CHECKING:
     from apache_beam.options.pipeline_options import PipelineOptions
@@ -104,16 +104,16 @@ def generate(config: TensorFlowConfig, beam_args: Sequence[str] = ()) -> StageRe
 
 def generate_locked(config: TensorFlowConfig, beam_args: Sequence[str] = ()) -> StageReport:
     """`generate` for a caller that holds the lock of the run directory."""
-    from runners import check_paths, idle_workers, pipeline_options, runner_name, threads_per_worker
+    from runners import check_places, idle_workers, pipeline_options, runner_name, threads_per_worker
 
     preflight.check(config, "generate")
     with measured("generate") as report:
         options = pipeline_options(beam_args)
         starts = run_directory(config).temporary / "seeds" if is_paired(config) else None
-        refuse_distant(options, {"the store of start strings": starts})
-        check_paths(options, {"--output": run_directory(config).root})
+        check_places(options, {"--output": run_directory(config).root}, {"the store of start strings": starts})
         plan = plan_generation(config, options)
-        refuse_distant(options, {"the hashes of not_in_training_set": plan.validator and plan.validator.training_set})
+        learnt = None if plan.validator is None else plan.validator.training_set
+        check_places(options, {}, {"the hashes of not_in_training_set": learnt})
         idle = idle_workers(options, "generate", len(plan.units)) if plan.requested else None
         plan.notices.extend([] if idle is None else [idle])
         sampler = functools.partial(

@@ -12,12 +12,8 @@ publish: an object `.writer.json` says who that is.
 from __future__ import annotations
 
 import contextlib
-import fcntl
-import hashlib
 import json
 import logging
-import os
-import re
 import shutil
 import tempfile
 import threading
@@ -29,19 +25,15 @@ from typing import Any
 
 from model.errors import DataError
 from model.files import write_json
-from model.lease import LEASE
 from model.manifest import MANIFEST
+from pipelines.mirror_folder import alone, folder_of
+from pipelines.published_names import INPUTS, WRITER, group_of, groups_of, is_published, is_safe, manifest_of, rank
 from transforms import storage
+from transforms.store_addresses import join
 
 _log = logging.getLogger("linesmith")
-WRITER = ".writer.json"
-INPUTS = ".inputs"  # small files that settings name, fetched
-_NOT_PUBLISHED = re.compile(
-    rf"\.lock|{re.escape(LEASE)}(\.lock)?|(.*/)?\.tmp/.*|{re.escape(INPUTS)}/.*|(.*/)?\.[^/]*\.(tmp|old|part)(/.*)?|{re.escape(WRITER)}"
-)
 _TEXT = (".json", ".html")  # files of ours that may name the folder
 _LARGEST_TEXT = 256 << 20
-_ORDER = ("training_data", "rejects", "model", "invalid", "synthetic", "report")  # of manifests, as stages follow
 
 
 @dataclass
@@ -87,11 +79,7 @@ class Mirror:
         Raises:
             DataError: LS213.
         """
-        there = {
-            name: stored
-            for name, stored in storage.list_below(self.address).items()
-            if not _NOT_PUBLISHED.fullmatch(name)
-        }
+        there = {name: stored for name, stored in storage.list_below(self.address).items() if is_published(name)}
         resumed = self._resumable(there)
         if resumed is None:
             shutil.rmtree(self.folder, ignore_errors=True)
@@ -103,12 +91,12 @@ class Mirror:
         missing = [
             name
             for name, known in self.known.items()
-            if known.local is None and (wanted(name) or Path(name).name == MANIFEST) and _safe(name)
+            if known.local is None and (wanted(name) or Path(name).name == MANIFEST) and is_safe(name)
         ]
         storage.side_by_side(lambda name: self._fetch(name, adapt), missing)
         self._save()
         if self.writes:
-            storage.put(self._journal, storage.join(self.address, WRITER), json.dumps({"writer": self.token}).encode())
+            storage.put(self._journal, join(self.address, WRITER), json.dumps({"writer": self.token}).encode())
 
     def publish(self) -> None:
         """Write what has changed in the folder to the bucket, manifests last.
@@ -120,8 +108,8 @@ class Mirror:
         if not changed and not gone:
             return
         self._refuse_second_writer()
-        groups = _groups([*changed, *gone, *self.known])
-        self._pending = changed | gone | {_manifest(group) for group in groups}
+        groups = groups_of([*changed, *gone, *self.known])
+        self._pending = changed | gone | {manifest_of(group) for group in groups}
         self._save()  # whatever ends this, the next command knows what may have been done
         self._publish(changed, gone)
         self._pending = set()
@@ -131,7 +119,7 @@ class Mirror:
         """Remove the folder, when all is published."""
         with contextlib.suppress(DataError):
             if self.writes and self._writer() == self.token:
-                storage.delete([storage.join(self.address, WRITER)])
+                storage.delete([join(self.address, WRITER)])
         shutil.rmtree(self.folder, ignore_errors=True)
         self._journal.unlink(missing_ok=True)
 
@@ -144,7 +132,7 @@ class Mirror:
 
     def _fetch(self, name: str, adapt: Callable[[Path], None]) -> None:
         path = self.folder / name
-        storage.fetch(storage.join(self.address, name), path)
+        storage.fetch(join(self.address, name), path)
         if path.name == "model_params.json":
             adapt(path)
         with self._turn:
@@ -153,29 +141,29 @@ class Mirror:
     def _changes(self) -> tuple[set[str], set[str]]:
         """Names to write and names to delete."""
         local = {path.relative_to(self.folder).as_posix(): path for path in self.folder.rglob("*") if path.is_file()}
-        local = {name: path for name, path in local.items() if not _NOT_PUBLISHED.fullmatch(name)}
+        local = {name: path for name, path in local.items() if is_published(name)}
         changed = {
             name for name, path in local.items() if name not in self.known or self.known[name].local != _signature(path)
         }
         gone = {name for name, known in self.known.items() if known.local is not None and name not in local}
-        groups = _groups([*local, *self.known])
-        rewritten = {group for group in groups if _manifest(group) in changed | gone}
-        gone |= {name for name in self.known if name not in local and _group(name, groups) in rewritten}
+        groups = groups_of([*local, *self.known])
+        rewritten = {group for group in groups if manifest_of(group) in changed | gone}
+        gone |= {name for name in self.known if name not in local and group_of(name, groups) in rewritten}
         return changed, gone
 
     def _publish(self, changed: set[str], gone: set[str]) -> None:
-        groups = _groups([*changed, *self.known])
-        touched = {_group(name, groups) for name in changed | gone}
+        groups = groups_of([*changed, *self.known])
+        touched = {group_of(name, groups) for name in changed | gone}
         if any(name.startswith(("tokenizer/", ".next/tokenizer/")) for name in changed | gone):
             touched |= {group for group in groups if group.split("/")[-1] in ("model", "training_data")}
-        stale = {_manifest(group) for group in touched if group is not None} & set(self.known)
+        stale = {manifest_of(group) for group in touched if group is not None} & set(self.known)
         self._delete(stale)
         manifests = {name for name in changed if Path(name).name == MANIFEST}
         # A manifest that was deleted although its own text is unchanged comes back.
         manifests |= {name for name in stale - gone if (self.folder / name).is_file()}
         storage.side_by_side(self._put, sorted(changed - manifests))
         self._delete(gone - stale)
-        for name in sorted(manifests, key=_rank):
+        for name in sorted(manifests, key=rank):
             self._put(name)
 
     def _put(self, name: str) -> None:
@@ -184,14 +172,14 @@ class Mirror:
         content = None
         if path.suffix in _TEXT and path.stat().st_size <= _LARGEST_TEXT:
             content = self.told(path.read_text("utf-8")).encode("utf-8")
-        stored = storage.put(path, storage.join(self.address, name), content)
+        stored = storage.put(path, join(self.address, name), content)
         with self._turn:
             self.known[name] = Known(stored.stamp, before)
 
     def _delete(self, names: Iterable[str]) -> None:
         names = set(names)
         if names:
-            storage.delete(storage.join(self.address, name) for name in names)
+            storage.delete(join(self.address, name) for name in names)
         for name in names:
             self.known.pop(name, None)
 
@@ -216,7 +204,7 @@ class Mirror:
         write_json(self._journal, {"address": self.address, "known": known, "pending": sorted(self._pending)})
 
     def _writer(self) -> str | None:
-        content = storage.read_bytes(storage.join(self.address, WRITER))
+        content = storage.read_bytes(join(self.address, WRITER))
         try:
             return None if content is None else str(json.loads(content)["writer"])
         except (ValueError, KeyError, TypeError):
@@ -252,8 +240,8 @@ def mirrored(
             mirror.open(wanted, _adapter(adapt, mirror))
             yield mirror
         return
-    folder = _place(address)
-    with _alone(folder, address):
+    folder = folder_of(address)
+    with alone(folder, address):
         mirror = Mirror(address, folder)
         mirror.open(wanted, _adapter(adapt, mirror))
         try:
@@ -274,69 +262,6 @@ def _adapter(adapt: Callable[[Path, Path], None] | None, mirror: Mirror) -> Call
     return (lambda path: None) if adapt is None else (lambda path: adapt(path, mirror.folder / INPUTS))
 
 
-def _place(address: str) -> Path:
-    """The folder of an address; nobody else can read it. TMPDIR says where such folders lie."""
-    root = Path(tempfile.gettempdir()) / f"linesmith-{os.getuid()}"
-    root.mkdir(mode=0o700, parents=True, exist_ok=True)
-    found = root.lstat()
-    if found.st_uid != os.getuid() or found.st_mode & 0o077 or root.is_symlink():
-        raise DataError(
-            f"LS213: '{root}', where a run directory in a bucket is worked on, belongs to somebody else or can be read by "
-            "others; remove it, or set TMPDIR to a place of your own.",
-            code="LS213",
-        )
-    return root / hashlib.sha256(address.rstrip("/").encode()).hexdigest()[:16]
-
-
-@contextlib.contextmanager
-def _alone(folder: Path, address: str) -> Iterator[None]:
-    with open(folder.with_name(f"{folder.name}.lock"), "w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            raise DataError(
-                f"LS203: another process on this machine is writing to the run directory '{address}'; wait for it or choose "
-                "another --output.",
-                code="LS203",
-            ) from None
-        yield
-
-
-def _safe(name: str) -> bool:
-    """No name may lead out of the folder."""
-    return not name.startswith("/") and not any(part in ("", ".", "..") for part in name.split("/"))
-
-
 def _signature(path: Path) -> list[int]:
     found = path.stat()
     return [found.st_size, found.st_mtime_ns, found.st_ino]
-
-
-def _groups(names: Iterable[str]) -> set[str]:
-    """Directories that have a manifest."""
-    return {name.rpartition("/")[0] for name in names if name.rpartition("/")[2] == MANIFEST}
-
-
-def _group(name: str, groups: set[str]) -> str | None:
-    """The innermost directory with a manifest that a file lies in; None where there is none.
-
-    Example:
-        >>> _group("model/checkpoints/best", {"model"}), _group("tokenizer/x", {"model"})
-        ('model', None)
-    """
-    directory = name.rpartition("/")[0]
-    while directory:
-        if directory in groups:
-            return directory
-        directory = directory.rpartition("/")[0]
-    return None
-
-
-def _manifest(group: str) -> str:
-    return f"{group}/{MANIFEST}"
-
-
-def _rank(name: str) -> tuple[int, str]:
-    """The order in which manifests are written: what comes later in a run, later."""
-    stage = name.split("/")[-2]
-    return (_ORDER.index(stage) if stage in _ORDER else len(_ORDER), name)

@@ -18,9 +18,11 @@ from typing import Any, TypeVar
 from model.config import TensorFlowConfig
 from model.errors import LinesmithError, ParameterError
 from model.files import write_json
-from pipelines.mirror import INPUTS, Mirror, mirrored
+from pipelines.mirror import Mirror, mirrored
+from pipelines.published_names import INPUTS
 from pipelines.report import StageReport
-from transforms import storage
+from transforms import storage, store_clients
+from transforms.store_addresses import check_address, is_remote
 
 T = TypeVar("T")
 # What each command reads of a run directory; manifests are there for all of them.
@@ -60,12 +62,12 @@ def local_run(address: str, stage: str, beam_args: Sequence[str] = ()) -> Iterat
         ParameterError: LS106, LS213, the address cannot be reached.
         DataError: LS203, LS213.
     """
-    if not storage.is_remote(address):
+    if not is_remote(address):
         yield address, None
         return
-    storage.check_address(address, "--output")
+    check_address(address, "--output")
     use_options(beam_args)
-    storage.check_reachable(address)
+    store_clients.check_reachable(address)
     read = _READ[stage]
     made = mirrored(address.rstrip("/"), lambda name: name.startswith(read), _adapt, writes=stage not in _READ_ONLY)
     with made as mirror, _told(mirror):
@@ -90,7 +92,7 @@ def localised(settings: Mapping[str, Any], place: Path) -> dict[str, Any]:
     """
     found = dict(settings)
     ledger = found.get("privacy_ledger")
-    if ledger is not None and storage.is_remote(str(ledger)):
+    if ledger is not None and is_remote(str(ledger)):
         raise ParameterError(
             f"LS306: --privacy-ledger '{ledger}' is in a bucket, which has no lock, so that two trainings could each forget "
             "what the other spent; give a path on a local or mounted file system.",
@@ -98,9 +100,9 @@ def localised(settings: Mapping[str, Any], place: Path) -> dict[str, Any]:
         )
     for name in _SMALL_FILES:
         given = found.get(name)
-        if isinstance(given, str) and storage.is_remote(given):
+        if isinstance(given, str) and is_remote(given):
             option = "--" + name.replace("_", "-")
-            storage.check_address(given, option)
+            check_address(given, option)
             digest = hashlib.sha256(given.encode()).hexdigest()[:16]
             copy = place / digest / Path(given).name
             storage.fetch(given, copy)
@@ -136,7 +138,7 @@ def local_config(
         ParameterError, DataError: as `local_run` and `localised`.
     """
     places = [config.checkpoint_dir, config.privacy_ledger, *(getattr(config, name) for name in _SMALL_FILES)]
-    if config.checkpoint_dir is None or not any(storage.is_remote(str(place)) for place in places):
+    if config.checkpoint_dir is None or not any(is_remote(str(place)) for place in places):
         yield config, None
         return
     use_options(beam_args)

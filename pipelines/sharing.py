@@ -7,29 +7,16 @@ from __future__ import annotations
 
 import contextlib
 import functools
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from model.generation import SampleSource
 from model.spool import Spool
-from runners import check_places, worker_place
+from runners import worker_place
 from transforms.distant_spool import DistantModel, DistantSpool, distant
 
 if TYPE_CHECKING:
     from apache_beam.options.pipeline_options import PipelineOptions
-
-
-def refuse_distant(options: PipelineOptions, places: Mapping[str, object]) -> None:
-    """Refuse what workers on other machines would have to see, before anything is submitted.
-
-    Args:
-        places: paths by what they are; None is left out.
-
-    Raises:
-        ParameterError: LS405, the runner is such a one, and a path is of this machine.
-    """
-    if worker_place(options) is not None:
-        check_places({what: str(place) for what, place in places.items() if place is not None})
 
 
 @contextlib.contextmanager

@@ -28,7 +28,8 @@ from pipelines.train_result import finish
 
 if TYPE_CHECKING:
     from model.token_store import TokenStore
-    from model.training_loop import TrainingLoop, TrainingState
+    from model.training_loop import TrainingLoop
+    from model.training_state import TrainingState
 
 _log = logging.getLogger("linesmith")
 

@@ -42,7 +42,7 @@ def train_on_worker(config: TensorFlowConfig, options: PipelineOptions) -> Stage
         DataError: whatever the training raised, or its report is not in the run directory.
         InterruptedRunError: the worker was asked to stop before training ended.
     """
-    from runners import check_paths
+    from runners import check_places
     from transforms.failures import our_errors
 
     if config.epoch_callback is not None:
@@ -51,7 +51,7 @@ def train_on_worker(config: TensorFlowConfig, options: PipelineOptions) -> Stage
             "--train_on driver."
         )
     root = run_directory(config).root.absolute()
-    check_paths(options, {"--output": root})
+    check_places(options, {"--output": root})
     result = root / ".tmp" / "train.json"
     result.parent.mkdir(parents=True, exist_ok=True)
     result.unlink(missing_ok=True)

@@ -18,7 +18,8 @@ from model.files import read_json, write_json
 from model.privacy_checks import key_field_number, warnings_of
 from model.privacy_ledger import SPENT_FILE, composed_epsilon, read_ledger, record_in_ledger
 from model.privacy_plan import PrivacyPlan, plan_privacy
-from model.privacy_statement import shown_epsilon, write_privacy
+from model.privacy_statement import write_privacy
+from model.privacy_text import shown_epsilon
 from model.run_dir import RunDirectory, run_directory
 from pipelines.report import StageReport
 
@@ -94,7 +95,7 @@ def private_trainer(
         resume_directory=resume_directory(space),
         **places,
     )
-    _state(config, plan, space, trainer.charged_on_disk(), None)
+    _state(config, plan, space, trainer.charges.on_disk(), None)
     return trainer
 
 

@@ -38,7 +38,7 @@ def finish(
     """
     from model.checkpoints import PREVIOUS
     from model.trained_model import CHECKPOINTS
-    from model.training_loop import EPOCH_FILES
+    from model.training_state import EPOCH_FILES
 
     state = trainer.state
     best = state.history[state.best_epoch] if state.best_epoch is not None else None

@@ -4,15 +4,14 @@ The default, and what `--runner DirectRunner` means here, is the in-process runn
 to download a binary (Prism), which hangs behind a proxy that never answers.
 """
 
-from runners.dataflow import check_places, worker_place
+from runners.dataflow import worker_place
 from runners.direct import with_all_cores
 from runners.options import check_beam_args, pipeline_options, runner_name
-from runners.paths import check_paths
+from runners.places import check_places
 from runners.workers import idle_workers, threads_per_worker, worker_count
 
 __all__ = [
     "check_beam_args",
-    "check_paths",
     "check_places",
     "idle_workers",
     "pipeline_options",

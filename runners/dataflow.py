@@ -82,11 +82,11 @@ def worker_place(options: PipelineOptions) -> str | None:
     return str(options.view_as(GoogleCloudOptions).temp_location)
 
 
-def check_places(places: Mapping[str, str]) -> None:
-    """Refuse a local path that workers on other machines would have to see.
+def check_opened(places: Mapping[str, str]) -> None:
+    """Refuse a local path that workers, which share no file system with this machine, would open.
 
     Args:
-        places: what must be seen, by the option or the thing it is.
+        places: what they open, by the option or the thing it is.
 
     Raises:
         ParameterError: LS405.

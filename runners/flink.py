@@ -15,12 +15,14 @@ import os
 import re
 import shutil
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from model.errors import ParameterError
 from runners.direct import WORKER_PLUGINS
 from runners.flink_rest import ClusterFacts, ask, is_this_machine
+from runners.mounts import is_mounted
 from runners.versions import DRIVER_DIRECTORY, DRIVER_VERSIONS, versions
 
 if TYPE_CHECKING:
@@ -93,6 +95,39 @@ def describe(options: PipelineOptions) -> str:
         "workers kept for ms": portable.environment_cache_millis,
     }
     return ", ".join(f"{name} {value}" for name, value in shown.items())
+
+
+def check_named(options: PipelineOptions, paths: Mapping[str, str]) -> None:
+    """Refuse a path on a disk of this machine where the workers run on others.
+
+    Args:
+        options: complete options.
+        paths: by the option that named each.
+
+    Raises:
+        ParameterError: LS405.
+    """
+    from apache_beam.options.pipeline_options import FlinkRunnerOptions
+
+    from runners.own_options import OwnOptions
+
+    master = options.view_as(FlinkRunnerOptions).flink_master
+    if options.view_as(OwnOptions).workers_share_files or master in LOCAL_MASTERS or is_this_machine(master):
+        return
+    for option, path in paths.items():
+        if "://" in path:
+            continue
+        if not Path(path).is_absolute():
+            raise ParameterError(
+                f"LS405: {option} '{path}' is a relative path, which means another place on the workers at --flink_master "
+                f"{master}; give it in full."
+            )
+        if not is_mounted(Path(path)):
+            raise ParameterError(
+                f"LS405: {option} '{path}' is on a disk of this machine, and the workers at --flink_master {master} run on "
+                "others. Give a bucket address or a path on a file system that all of them mount at the same place; if it is "
+                "one that does not look like it, add --workers_share_files."
+            )
 
 
 def _check_versions(options: PipelineOptions, facts: ClusterFacts | None) -> None:

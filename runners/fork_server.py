@@ -27,6 +27,7 @@ from pathlib import Path
 
 # What workers use. They are imported, and nothing of them is run: threads and channels do not live through a fork.
 PRELOAD = (
+    "model.quiet_worker",  # first: it holds back what the others write while they load
     "apache_beam.runners.worker.sdk_worker_main",
     "tensorflow",
     "tensorflow_transform.beam",
@@ -188,10 +189,6 @@ def _become(wanted: dict[str, object]) -> None:
 
 
 def main() -> None:
-    from model.quiet import quiet_libraries, quiet_on_import
-
-    quiet_libraries()
-    quiet_on_import("tensorflow")
     server = _Server()
     for name in PRELOAD:
         importlib.import_module(name)

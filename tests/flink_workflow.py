@@ -22,7 +22,8 @@ from pipelines.evaluate import EvaluationSettings, evaluate_run
 from pipelines.generate import generate
 from pipelines.tokenize import tokenize
 from pipelines.train import train
-from runners.flink_cluster import Cluster, ClusterError
+from runners.flink_cluster import Cluster
+from runners.flink_software import ClusterError
 from tests.flink_harness import (
     ROOT,
     config_of,

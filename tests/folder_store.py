@@ -1,4 +1,4 @@
-"""A store for unit tests: Beam's client of S3, as far as `transforms.storage` uses it, over a folder. Real servers:
+"""A store for unit tests: Beam's client of S3, as far as ours use it, over a folder. Real servers:
 `make test-buckets`."""
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from transforms import storage
+from transforms import store_clients
 
 
 class FolderStore:
@@ -57,11 +57,11 @@ class FolderStore:
 
 
 def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FolderStore:
-    """A store that `storage` takes for any bucket; folders of mirrors lie in the test's own place."""
+    """A store that is taken for any bucket; folders of mirrors lie in the test's own place."""
     found = FolderStore(tmp_path / "store")
-    monkeypatch.setattr(storage, "_new_client", lambda address, options: found)
-    monkeypatch.setattr(storage, "_idle", {})
-    monkeypatch.setattr(storage, "check_reachable", lambda address: None)
+    monkeypatch.setattr(store_clients, "_new_client", lambda address, options: found)
+    monkeypatch.setattr(store_clients, "_idle", {})
+    monkeypatch.setattr(store_clients, "check_reachable", lambda address: None)
     monkeypatch.setattr("transforms.store_errors._WAITS", ())
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     return found

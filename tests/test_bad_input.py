@@ -36,7 +36,7 @@ LINES = "".join(f"{number % 10},{('red', 'green', 'blue')[number % 3]},{number}\
 def _kept_loud(monkeypatch):
     """The command line owns its process; what it would set for good is left out."""
     monkeypatch.setattr(console, "quiet_libraries", lambda: None)
-    monkeypatch.setattr(cli, "_load_libraries", lambda: None)
+    monkeypatch.setattr(cli, "load_libraries", lambda: None)
 
 
 def line(*words: object) -> int:

@@ -12,14 +12,14 @@ import pytest
 from model.config import TensorFlowConfig
 from model.errors import DataError, ParameterError
 from model.manifest import read_manifest, write_manifest
-from pipelines import mirror as mirror_module
 from pipelines import remote_run, sharing
 from pipelines.export import adopt, export
 from pipelines.generate import generate
 from pipelines.mirror import Mirror, mirrored
+from pipelines.published_names import is_published
 from tests.folder_store import FolderStore, install
 from tests.tiny_model import tiny_run
-from transforms import storage
+from transforms import storage, store_addresses
 from transforms.store_errors import failure_of, patiently
 
 RUN = "s3://lines/run"
@@ -164,7 +164,7 @@ def test_a_command_that_only_reads_leaves_unpublished_work_alone(store):
     ],
 )
 def test_what_is_a_stage_s_own_business_is_not_published(name, kept):
-    assert (mirror_module._NOT_PUBLISHED.fullmatch(name) is None) == kept
+    assert is_published(name) == kept
 
 
 def _refusing(word: str):
@@ -291,14 +291,14 @@ def test_what_needs_a_lock_or_a_path_is_refused(store, settings, code):
 )
 def test_an_address_that_cannot_be_is_refused(address, said):
     with pytest.raises(ParameterError, match=said):
-        storage.check_address(address, "--output")
+        store_addresses.check_address(address, "--output")
 
 
 @pytest.mark.parametrize(("address", "extra"), [("s3://b/x", "aws"), ("gs://b/x", "gcp")])
 def test_a_missing_extra_is_named(monkeypatch, address, extra):
-    monkeypatch.setattr(storage, "_installed", lambda package: False)
+    monkeypatch.setattr(store_addresses, "_installed", lambda package: False)
     with pytest.raises(ParameterError, match=rf"LS106: --output.*pip install 'linesmith\[{extra}\]'"):
-        storage.check_address(address, "--output")
+        store_addresses.check_address(address, "--output")
 
 
 class Answer(Exception):

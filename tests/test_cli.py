@@ -63,7 +63,7 @@ def stages(monkeypatch, tmp_path):
         module.is_current = lambda config: False
         monkeypatch.setitem(sys.modules, f"pipelines.{name}", module)
     monkeypatch.setattr("pipelines.evaluate.evaluate_run_locked", lambda *_: StageReport("evaluate"))
-    monkeypatch.setattr(cli, "_load_libraries", lambda: None)
+    monkeypatch.setattr(cli, "load_libraries", lambda: None)
     return fake
 
 
@@ -280,7 +280,7 @@ def test_a_missing_input_is_refused_before_anything_heavy_is_loaded(stages, tmp_
     def load():
         raise AssertionError
 
-    monkeypatch.setattr(cli, "_load_libraries", load)
+    monkeypatch.setattr(cli, "load_libraries", load)
     assert line("run", "--input", "missing.csv", "--output", tmp_path / "out") == 2
     assert "missing.csv" in capsys.readouterr().err
 

@@ -12,7 +12,7 @@ from model.config import TensorFlowConfig
 from model.manifest import write_manifest
 from model.privacy_ledger import SPENT_FILE, composed_epsilon, read_ledger, record_in_ledger
 from model.privacy_plan import plan_privacy
-from model.privacy_statement import shown_epsilon
+from model.privacy_text import shown_epsilon
 from tests.test_cli import _kept_loud, line, stages  # noqa: F401  (fixtures)
 
 LINES = 4_000

@@ -197,9 +197,14 @@ def test_only_dataflow_needs_a_place_for_its_workers():
     assert worker_place(pipeline_options(WORDS)) == "gs://lines/tmp"
     assert worker_place(pipeline_options([])) is None
     assert worker_place(PipelineOptions()) is None
-    check_places({"--input": "gs://lines/x"})
-    with pytest.raises(ParameterError, match=r"LS405: --input '/x'"):
-        check_places({"--input": "/x"})
+
+
+def test_what_workers_open_must_be_in_a_bucket():
+    options = pipeline_options(WORDS)
+    check_places(options, {"--output": "/run"}, {"--input": "gs://lines/x", "another": None})
+    with pytest.raises(ParameterError, match=r"LS405: --input '/x'.*DataflowRunner cannot see"):
+        check_places(options, {}, {"--input": "/x"})
+    check_places(pipeline_options(), {}, {"--input": "/x"})
 
 
 def test_stages_that_need_a_shared_file_system_are_refused(tmp_path, lines):

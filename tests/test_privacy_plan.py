@@ -20,7 +20,8 @@ from model.privacy_checks import (
     warnings_of,
 )
 from model.privacy_plan import expected_batch_size, plan_privacy
-from model.privacy_statement import not_covered, shown_epsilon, statement, statement_text, write_privacy
+from model.privacy_statement import not_covered, statement, write_privacy
+from model.privacy_text import shown_epsilon, statement_text
 from model.settings import private_default
 
 N = 2_000

@@ -11,12 +11,13 @@ import pytest
 import tensorflow as tf
 
 from model import private_training
+from model.charges import CHARGED_FILE
 from model.checkpoints import digest_arrays
 from model.config import TensorFlowConfig
 from model.errors import DataError
 from model.poisson import physical_batches, poisson_sample
 from model.privacy_plan import AdaptiveClip, PrivacyPlan
-from model.private_training import CHARGED_FILE, PrivateTrainer
+from model.private_training import PrivateTrainer
 from model.secret_key import SecretKey
 from model.training import LAST, Hooks, build_model
 from tests.dp_oracle import distance, norm

@@ -12,14 +12,16 @@ import pytest
 import tensorflow as tf
 
 from model.accounting import GaussianEvent, epsilon
+from model.charges import CHARGED_FILE
 from model.config import TensorFlowConfig
 from model.errors import ParameterError
 from model.language_model import LanguageModel, token_losses
 from model.privacy_checks import check_settings
 from model.privacy_ledger import composed_epsilon, record_in_ledger
 from model.privacy_plan import NoisedLoss, plan_privacy
-from model.privacy_statement import statement, statement_text
-from model.private_training import CHARGED_FILE, PrivateTrainer
+from model.privacy_statement import statement
+from model.privacy_text import statement_text
+from model.private_training import PrivateTrainer
 from model.private_validation import NoisedValidation, PublicValidation, public_store
 from model.secret_key import SecretKey
 from model.tokenizers.byte_tokenizer import ByteTokenizer

@@ -14,7 +14,7 @@ from apache_beam.options.pipeline_options import FlinkRunnerOptions, PortableOpt
 
 from model.errors import ParameterError
 from runners import (
-    check_paths,
+    check_places,
     direct,
     flink,
     flink_worker,
@@ -24,7 +24,7 @@ from runners import (
     worker_count,
 )
 from runners.flink_rest import ClusterFacts
-from runners.paths import is_mounted
+from runners.mounts import is_mounted
 from runners.versions import DRIVER_VERSIONS, differences, versions
 from transforms.failures import our_errors
 
@@ -39,7 +39,6 @@ def cluster(monkeypatch):
     def make(version="1.19.0", here=True):
         monkeypatch.setattr(flink, "ask", lambda master: ClusterFacts(master, version, 2, 4))
         monkeypatch.setattr(flink, "is_this_machine", lambda master: here)
-        monkeypatch.setattr("runners.flink_rest.is_this_machine", lambda master: here)
         return [*_ENDPOINT, "--flink_master", "jobmanager:8081"]
 
     return make
@@ -131,13 +130,13 @@ def test_a_cluster_that_starts_no_job_again_is_told(service, caplog, strategy, r
 def test_paths_of_this_machine_are_refused_where_workers_are_elsewhere(cluster, tmp_path):
     options = pipeline_options(cluster(here=False))
     with pytest.raises(ParameterError, match="LS405: --output"):
-        check_paths(options, {"--input": "s3://bucket/lines", "--output": tmp_path})
+        check_places(options, {"--input": "s3://bucket/lines", "--output": tmp_path})
     with pytest.raises(ParameterError, match="LS405: --output 'out' is a relative path"):
-        check_paths(options, {"--output": "out"})
-    check_paths(options, {"--output": "gs://bucket/run", "--other": None})
-    check_paths(pipeline_options([*cluster(here=False), "--workers_share_files"]), {"--output": tmp_path})
-    check_paths(pipeline_options(cluster(here=True)), {"--output": tmp_path})
-    check_paths(pipeline_options(), {"--output": tmp_path})
+        check_places(options, {"--output": "out"})
+    check_places(options, {"--output": "gs://bucket/run", "--other": None})
+    check_places(pipeline_options([*cluster(here=False), "--workers_share_files"]), {"--output": tmp_path})
+    check_places(pipeline_options(cluster(here=True)), {"--output": tmp_path})
+    check_places(pipeline_options(), {"--output": tmp_path})
 
 
 def test_the_longest_mount_decides(tmp_path):

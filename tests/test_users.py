@@ -16,7 +16,8 @@ from model.config import TensorFlowConfig
 from model.errors import DataError, ParameterError
 from model.privacy_checks import check_settings, check_training_data, key_field_number
 from model.privacy_plan import plan_privacy
-from model.privacy_statement import statement, statement_text
+from model.privacy_statement import statement
+from model.privacy_text import statement_text
 from model.private_training import PrivateTrainer
 from model.records import Splitter, digest_of, user_of
 from model.token_store import build_token_store

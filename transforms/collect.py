@@ -12,6 +12,7 @@ import apache_beam as beam
 from model.errors import DataError
 from model.files import read_json, write_json
 from transforms import storage
+from transforms.store_addresses import is_bucket
 
 
 class CollectJson(beam.PTransform):
@@ -29,7 +30,7 @@ def _write(elements: list[Any], path: str) -> None:
     plain = [
         asdict(element) if is_dataclass(element) and not isinstance(element, type) else element for element in elements
     ]
-    if storage.is_bucket(path):
+    if is_bucket(path):
         with tempfile.TemporaryDirectory() as folder:
             write_json(Path(folder) / "collected.json", plain)
             storage.put(Path(folder) / "collected.json", path)

@@ -24,6 +24,7 @@ from model.record_layout import Record
 from model.spool import Shard, Spool, StagedRecords, UnitSummary
 from model.work_units import UnitResult
 from transforms import storage
+from transforms.store_addresses import join
 
 _LOOK_SECONDS = 10.0  # how long a look at the marks of other workers is good for
 _MODEL = ("model_params.json", "model/", "tokenizer/")
@@ -49,7 +50,7 @@ class DistantSpool:
         """As `Spool.must_skip`; what others have marked is seen after some seconds."""
         now = time.monotonic()
         if self._looked is None or now - self._looked[0] > _LOOK_SECONDS:
-            names = storage.list_below(storage.join(self._address, "units"))
+            names = storage.list_below(join(self._address, "units"))
             self._looked = (now, [name for name in names if name.startswith(("failure", "stopped-"))])
         marks = self._looked[1]
         return "failure.json" in marks or any(
@@ -58,7 +59,7 @@ class DistantSpool:
 
     def summary(self, number: int) -> UnitSummary | None:
         """As `Spool.summary`."""
-        content = storage.read_bytes(storage.join(self._address, "units", f"unit-{number:05d}.json"))
+        content = storage.read_bytes(join(self._address, "units", f"unit-{number:05d}.json"))
         if content is None:
             return None
         with self._here() as here:
@@ -85,7 +86,7 @@ class DistantSpool:
         wanted = list(parts)
         with self._here() as here:
             for name in {f"staged/unit-{unit:05d}.avro" for unit, _, _ in wanted}:
-                storage.fetch(storage.join(self._address, name), Path(here.directory) / name)
+                storage.fetch(join(self._address, name), Path(here.directory) / name)
             yield here.staged(wanted)
 
     def note_failure(self, error: LinesmithError) -> None:
@@ -108,7 +109,7 @@ class DistantSpool:
         files = {path.relative_to(folder).as_posix(): path for path in folder.rglob("*") if path.is_file()}
         last = sorted(name for name in files if name.startswith("units/"))
         for name in [*sorted(files.keys() - set(last)), *last]:
-            storage.put(files[name], storage.join(self._address, name))
+            storage.put(files[name], join(self._address, name))
 
 
 @contextlib.contextmanager
@@ -123,29 +124,29 @@ def distant(spool: Spool, place: str, run_dir: str | None = None) -> Iterator[tu
     Returns:
         What the workers write to, and the address of the model's copy.
     """
-    address = storage.join(place, f"linesmith-{uuid.uuid4().hex}")
+    address = join(place, f"linesmith-{uuid.uuid4().hex}")
     try:
         if run_dir is not None:
-            _put_model(Path(run_dir), storage.join(address, "run"))
+            _put_model(Path(run_dir), join(address, "run"))
         for path in Path(spool.directory).glob("staged/*"):
-            storage.put(path, storage.join(address, "staged", path.name))
-        yield DistantSpool(spool, address), storage.join(address, "run")
+            storage.put(path, join(address, "staged", path.name))
+        yield DistantSpool(spool, address), join(address, "run")
         here = Path(spool.directory)
         names = [name for name in storage.list_below(address) if not name.startswith(("run/", "staged/"))]
         names += [
             name for name in storage.list_below(address) if name.startswith("staged/") and not (here / name).exists()
         ]
-        storage.side_by_side(lambda name: storage.fetch(storage.join(address, name), here / name), names)
+        storage.side_by_side(lambda name: storage.fetch(join(address, name), here / name), names)
     finally:
         with contextlib.suppress(LinesmithError):  # a left-over in a temporary place is no reason to fail
-            storage.delete(storage.join(address, name) for name in storage.list_below(address))
+            storage.delete(join(address, name) for name in storage.list_below(address))
 
 
 def _put_model(root: Path, address: str) -> None:
     for path in sorted(root.rglob("*")):
         name = path.relative_to(root).as_posix()
         if path.is_file() and name.startswith(_MODEL) and "tensorboard/" not in name:
-            storage.put(path, storage.join(address, name))
+            storage.put(path, join(address, name))
 
 
 class DistantModel:
@@ -159,7 +160,7 @@ class DistantModel:
         folder = Path(tempfile.mkdtemp())
         try:
             names = list(storage.list_below(self._address))
-            storage.side_by_side(lambda name: storage.fetch(storage.join(self._address, name), folder / name), names)
+            storage.side_by_side(lambda name: storage.fetch(join(self._address, name), folder / name), names)
             return open_sampler(str(folder), *self._options)
         finally:
             shutil.rmtree(folder, ignore_errors=True)

@@ -19,8 +19,10 @@ from model.config import TensorFlowConfig
 from model.errors import DataError, ParameterError
 from model.files import sha256_file
 from model.input_files import UNPACK_ERRORS, InputFile, cut_off, inspect, unpack
-from transforms.storage import check_address, check_reachable, is_bucket, open_object
+from transforms.store_addresses import check_address, is_bucket
+from transforms.store_clients import check_reachable
 from transforms.store_errors import patiently
+from transforms.store_reader import open_object
 
 _WILD = ("*", "?", "[")
 _TIMEOUT_SECONDS = 60

@@ -1,0 +1,88 @@
+"""The privacy statement for a person to read, and how an epsilon is shown anywhere."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+
+def shown_epsilon(value: float | str) -> str:
+    """Four significant digits, rounded up: what is shown is never less than what is claimed.
+
+    Example:
+        >>> shown_epsilon(7.99412), shown_epsilon(455.0), shown_epsilon(0.0), shown_epsilon("infinite")
+        ('7.995', '455', '0', 'infinite')
+    """
+    if isinstance(value, str) or not math.isfinite(value):
+        return "infinite"
+    if value <= 0:
+        return "0"
+    unit = 10.0 ** (math.floor(math.log10(value)) - 3)
+    return f"{math.ceil(value / unit - 1e-9) * unit:.4g}"
+
+
+def statement_text(facts: dict[str, Any]) -> str:
+    """A statement for a person to read, one paragraph an idea; `facts` as `privacy_statement.statement` gives them."""
+    accountant, spent, mechanism = facts["accountant"], facts["spent_so_far"], facts["mechanism"]
+    unit = "user" if "users" in facts else "record"
+    lines = [
+        "What this model promises about the records it was trained on",
+        "",
+        f"Differential privacy with epsilon {shown_epsilon(facts['epsilon'])} and delta {facts['delta']:g}. {facts['meaning']}",
+        "",
+        f"Unit: {facts['unit']}.",
+        f"Adjacency: {facts['adjacency']}.",
+        f"Sampler: {facts['sampler']}. sample_rate {facts['sample_rate']:.6g}, expected batch "
+        f"{facts['expected_batch_size']:g} of {facts[unit + 's']} {unit}s (this number is treated as public).",
+        f"Mechanism: {mechanism['what']}; noise multiplier {mechanism['noise_multiplier']:g}, clipping norm "
+        f"{mechanism['l2_norm_clip']:g}{_adaptive_words(mechanism['adaptive_clip'])}.",
+        f"Accountant: {accountant['name']} ({accountant['library']}); second opinion "
+        f"{accountant['second_opinion']['name']}: epsilon {shown_epsilon(accountant['second_opinion']['epsilon'])}.",
+        f"Steps: {facts['planned_steps']} planned, which is what epsilon above is for. Spent so far (no claim): "
+        f"{spent['steps']} steps, epsilon {shown_epsilon(spent['epsilon'])}.",
+        f"Vocabulary: {facts['vocabulary']['mode']}, {facts['vocabulary']['what']}.",
+        f"Validation: {facts['validation']['what']}.",
+        *_earlier_words(facts["earlier_trainings"]),
+        f"If one {unit} is changed instead of added or removed: epsilon {shown_epsilon(facts['replace_one']['epsilon'])}, delta "
+        f"{facts['replace_one']['delta']:.3g}.",
+        *(
+            f"For {row[unit + 's']} {unit}s together{_such_as(row, unit)}: epsilon "
+            f"{shown_epsilon(row['epsilon'])}, delta {row['delta']:.3g}."
+            for row in facts["group_privacy"]
+        ),
+        f"Split: {facts['split']}.",
+        f"Draws: {facts['generator']}.",
+        *(
+            ["UNSAFE: draws came from a fixed key; whoever knows it can undo them."]
+            if facts["unsafe_fixed_key"]
+            else []
+        ),
+        "",
+        "Not covered:",
+        *(f"- {name}: {why}." for name, why in facts["not_covered"].items()),
+        "",
+        f"Keep to yourself: {', '.join(facts['not_releasable'])}.",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _earlier_words(earlier: dict[str, Any]) -> list[str]:
+    if not earlier["count"]:
+        return []
+    return [
+        f"BEFORE THIS ONE, {earlier['count']} trainings were begun in the same run directory. If they were on the same records, "
+        f"what all of them gave away is bounded by epsilon {shown_epsilon(earlier['epsilon_with_this'])}, not by the one above."
+    ]
+
+
+def _such_as(row: dict[str, Any], unit: str) -> str:
+    return f", such as a text that occurs {row['records']} times" if unit == "record" else ""
+
+
+def _adaptive_words(clip: dict[str, float] | None) -> str:
+    if clip is None:
+        return ""
+    return (
+        f" at the start, then moved to the {clip['target_quantile']:g} quantile through a count with noise "
+        f"{clip['count_noise']:g}, which is charged"
+    )
