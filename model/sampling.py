@@ -204,10 +204,12 @@ def _lanes_for(threads: int) -> int:
     """Blocks to sample side by side. Loops over elements run on one core whatever there is, so one block cannot keep two busy:
     each core gets a block of its own, and TensorFlow no others (measured: a fifth more text).
 
-    Where TensorFlow runs already its threads are what they are, and every product takes them all: one block.
+    Where TensorFlow runs already its threads are what they are, and every product takes them all: one block. So on a GPU.
     """
     import tensorflow as tf
 
+    if tf.config.list_physical_devices("GPU"):
+        return 1
     with contextlib.suppress(RuntimeError):
         tf.config.threading.set_intra_op_parallelism_threads(1)
         return max(1, threads)
