@@ -12,6 +12,7 @@ import logging
 import os
 import sys
 import tempfile
+import threading
 import warnings
 from collections.abc import Iterator, Sequence
 from importlib.abc import MetaPathFinder
@@ -31,6 +32,20 @@ def quiet_libraries() -> None:
     logging.getLogger().setLevel(logging.ERROR)
     for name in NOISY_LOGGERS:
         logging.getLogger(name).setLevel(logging.ERROR)
+    _quiet_broken_calls()
+
+
+def _quiet_broken_calls() -> None:
+    """No traceback of a thread of Beam's whose connection to a job server broke: the main thread meets the same, and tells it."""
+    shown = threading.excepthook
+    if shown.__module__ == __name__:
+        return
+
+    def show(broken: threading.ExceptHookArgs) -> None:
+        if not broken.exc_type.__module__.startswith("grpc"):
+            shown(broken)
+
+    threading.excepthook = show
 
 
 @contextlib.contextmanager

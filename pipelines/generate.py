@@ -131,7 +131,8 @@ def generate_locked(config: TensorFlowConfig, beam_args: Sequence[str] = ()) -> 
         finally:
             close_hosts()
             for leftover in plan.run.temporary.iterdir():
-                shutil.rmtree(leftover) if leftover.is_dir() else leftover.unlink()
+                # Workers of a former command that was killed may still write below their own name there.
+                shutil.rmtree(leftover, ignore_errors=True) if leftover.is_dir() else leftover.unlink(missing_ok=True)
     return report
 
 

@@ -75,6 +75,7 @@ def seeds(console, first: int, count: int) -> list[str]:
     for seed in range(first, first + count):
         gradients = look_at_gradients(PrivateTrainer, seed)
         below += gradients.bound.epsilon <= gradients.epsilon
+        failed += [f"the draws of the right trainer are called wrong with seed {seed}"] if gradients.draws else []
         found = _beside(gradients.bound.epsilon, gradients.epsilon)
         console.print(f"seed {seed}: {found}, draws {', '.join(gradients.draws) or 'as claimed'}", highlight=False)
     console.print(f"the lower bound is below the claim in {below} of {count} seeds (goal {NEEDED} of 20)")

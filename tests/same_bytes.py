@@ -53,8 +53,6 @@ def generate_once(run: Path, asked: dict[str, Any]) -> None:
 
     plain_options, plain_describe = stage.sampler_options, spool.describe
     stage.sampler_options = lambda *given: replace(plain_options(*given), block=asked.get("block"))
-    if "threads" in asked:
-        stage._threads = lambda options: asked["threads"]
     written = 0
 
     def describe(*given: Any) -> Any:
@@ -73,10 +71,16 @@ def generate_once(run: Path, asked: dict[str, Any]) -> None:
         seed=asked.get("seed", 0),
         overwrite=True,
     )
-    workers = asked.get("workers", 1)
-    report = stage.generate(config, [f"--direct_num_workers={workers}"] if workers > 1 else [])
+    flags = {"workers": "--direct_num_workers", "threads": "--threads_per_worker"}
+    report = stage.generate(config, [f"{flag}={asked[name]}" for name, flag in flags.items() if name in asked])
     if report.exit_code:
         raise SystemExit(f"generate ended with {report.exit_code}: {report.notices}")
+    if "threads" in asked:
+        import tensorflow as tf
+
+        had = tf.config.threading.get_intra_op_parallelism_threads()
+        if had != asked["threads"]:
+            raise SystemExit(f"TensorFlow had {had} threads instead of {asked['threads']}")
 
 
 def shards(run: Path, asked: dict[str, Any]) -> dict[str, str]:

@@ -12,6 +12,7 @@ import grpc
 import pytest
 from apache_beam.options.pipeline_options import FlinkRunnerOptions, PortableOptions, SetupOptions
 
+from model import quiet
 from model.errors import ParameterError
 from runners import (
     check_places,
@@ -207,3 +208,16 @@ def test_a_job_server_that_goes_away_is_told():
         call = channel.unary_unary("/none/Call")
         with pytest.raises(ParameterError, match="LS407"), our_errors():
             call(b"", timeout=20)
+
+
+def test_a_thread_whose_connection_broke_leaves_no_traceback_and_another_does(monkeypatch, capsys):
+    monkeypatch.setattr(threading, "excepthook", threading.__excepthook__)
+    quiet._quiet_broken_calls()
+    with grpc.insecure_channel("localhost:1") as channel:
+        call = channel.unary_unary("/none/Call")
+        for target in (lambda: call(b"", timeout=20), lambda: 1 / 0):
+            thread = threading.Thread(target=target)
+            thread.start()
+            thread.join()
+    said = capsys.readouterr().err
+    assert said.count("Traceback") == 1 and "ZeroDivisionError" in said

@@ -38,6 +38,7 @@ DIFFER = (
     *("manifest.json", "model_params.json", "model_history.csv", "events.out"),
     *("/last.npz", "report.json", "index.html", "report/"),
 )
+LOCKS = (".lock", ".lease.json.lock")  # empty, and of this machine: no bucket has them
 
 
 def main() -> None:
@@ -194,13 +195,13 @@ def away(store: stores.Store, run: str, local: Path) -> None:
 def _generating() -> bool:
     """Whether a unit's work lies in the folder of a run in a bucket."""
     root = Path(tempfile.gettempdir()) / f"linesmith-{os.getuid()}"
-    return any(root.glob("*/.tmp/generate/units"))
+    return any(root.glob("*/.tmp/generate-*/units"))
 
 
 def compare(run: str, local: Path, below: tuple[str, ...] = ("",)) -> None:
     """Every file of a run in a bucket, and of a local run: the same names and bytes, but for what tells time and place."""
     remote = storage.list_below(run)
-    here = {p.relative_to(local).as_posix(): p for p in local.rglob("*") if p.is_file() and p.name != ".lock"}
+    here = {p.relative_to(local).as_posix(): p for p in local.rglob("*") if p.is_file() and p.name not in LOCKS}
     other = {name for name in remote.keys() ^ here.keys() if "events.out" not in name}
     must(not other, f"the same files: {sorted(other)}")
     compared = [n for n in remote if n.startswith(below) and not any(word in n for word in DIFFER)]
