@@ -20,5 +20,7 @@ TRIALS: dict[str, dict[str, Any]] = {
     "dropout-0.1": {**CHARACTERS, "dropout_rate": 0.1},
     "dropout-0.4": {**CHARACTERS, "dropout_rate": 0.4},
     "markers": {**CHARACTERS, "column_pattern": "<col{}>"},
+    "linear-rate": {**CHARACTERS, "learning_rate_schedule": "linear"},
+    "linear-dropout-0.4": {**CHARACTERS, "learning_rate_schedule": "linear", "dropout_rate": 0.4},
     "constant-rate": {**CHARACTERS, "learning_rate_schedule": "constant"},
 }
