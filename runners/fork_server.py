@@ -34,6 +34,7 @@ PRELOAD = (
     "transforms.encode_records",
     "transforms.generate_records",
 )
+_PATIENCE = 2.0  # seconds for a server that is at its loop to end
 
 
 class ForkServer:
@@ -76,7 +77,11 @@ class ForkServer:
         """End it, and every worker that still runs."""
         if self._process.stdin is not None:
             self._process.stdin.close()
-        self._process.wait()
+        try:
+            self._process.wait(_PATIENCE)
+        except subprocess.TimeoutExpired:  # it still imports, and has no workers
+            self._process.kill()
+            self._process.wait()
 
     def _listen(self) -> None:
         for line in self._process.stdout or ():
@@ -128,7 +133,6 @@ class _Server:
         os.set_blocking(woken, False)
         signal.set_wakeup_fd(wake, warn_on_full_buffer=False)
         signal.signal(signal.SIGCHLD, lambda *_: None)
-        signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the driver's to handle; it closes our input
         with selectors.DefaultSelector() as selector:
             selector.register(0, selectors.EVENT_READ)
             selector.register(woken, selectors.EVENT_READ)
@@ -189,6 +193,7 @@ def _become(wanted: dict[str, object]) -> None:
 
 
 def main() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the driver's to handle; it closes our input
     server = _Server()
     for name in PRELOAD:
         importlib.import_module(name)

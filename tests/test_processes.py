@@ -67,6 +67,12 @@ def test_whoever_waits_for_a_worker_hears_of_a_killed_server() -> None:
     server.close()
 
 
+def test_a_server_that_is_not_needed_after_all_keeps_nobody_waiting() -> None:
+    server = ForkServer()
+    server.close()
+    assert server._process.returncode == -signal.SIGKILL  # it was still importing: that was not waited for
+
+
 _DRIVER = """
 import sys, time
 from runners.fork_server import ForkServer
