@@ -15,11 +15,12 @@ from model.machines import Machine
 from model.pattern_machine import compile_pattern
 from model.patterns import Pattern, any_of, decimals, integers, literal
 
-_LONGEST = 17  # digits before and after the point
+_LONGEST = 15  # digits that the statistics, which are floats, hold exactly
 
 
 def number_limits(field: dict[str, Any]) -> dict[str, Any] | None:
-    """The limits of a field's numbers as plain JSON; None where not every value is a number as programs spell them, or empty.
+    """The limits of a field's numbers as plain JSON; None where not every value is a number as programs spell them, or empty, and
+    where they have more digits than can be trusted.
 
     Args:
         field: statistics of the field, as `model.field_statistics` leaves them.
@@ -33,7 +34,7 @@ def number_limits(field: dict[str, Any]) -> dict[str, Any] | None:
     numbers = kinds.get("integer", 0) + kinds.get("decimal", 0)
     spelt = shapes.get("whole", 0) + shapes.get("decimal", 0)
     others = set(kinds) - {"integer", "decimal", "empty"}
-    if not numbers or others or spelt != numbers or max(field["scale"], field["whole_digits"]) > _LONGEST:
+    if not numbers or others or spelt != numbers or field["scale"] + field["whole_digits"] > _LONGEST:
         return None
     least, most = Decimal(repr(field["min"])), Decimal(repr(field["max"]))
     step = Decimal(10) ** ((most - least).adjusted() - 1) if most > least else Decimal(1)

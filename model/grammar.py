@@ -97,7 +97,7 @@ def compile_automaton(
     """
     contents = token_bytes(tokenizer)
     fields = _format(tokenizer)
-    machines = _machines(tokenizer, types, learnt or [None] * len(types))
+    machines = _machines(tokenizer, types, [None] * len(types) if learnt is None else learnt)
     starts, total = [], 0
     for number, machine in enumerate(machines):
         starts.append(total)

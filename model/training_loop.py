@@ -85,7 +85,8 @@ class TrainingLoop(ABC):
                 "--no-validation-split and --holdout-fraction 0."
             )
         self.config, self.model, self.train, self.optimizer, self.metric = config, model, train, optimizer, metric
-        self.files = TrainingFiles(directory, resume_directory or directory, history_path, identity)
+        resume = directory if resume_directory is None else resume_directory
+        self.files = TrainingFiles(directory, resume, history_path, identity)
         self.hooks = hooks if hooks is not None else Hooks()
         self.clock = clock
         self.validation: TokenStore | None = None

@@ -151,6 +151,7 @@ def _state_after(automaton: TokenAutomaton, ids: list[int]) -> int:
         (["-0.5", "", "12"], {"least": "-1", "most": "12", "scale": 1, "empty": True}),
         (["30.2815", "30.2999"], {"least": "30.281", "most": "30.300", "scale": 4, "empty": False}),
         (["1", "007"], None),
+        (["10000000000000001", "10000000000000003"], None),  # neither is a float
         (["1", "+7"], None),
         (["1e5", "2.5"], None),
         (["1", "one"], None),
