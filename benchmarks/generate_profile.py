@@ -2,9 +2,9 @@
 
     python -m benchmarks.generate_profile RUN [--records-a-slot 20] [--output results.json]
 
-RUN is a run directory with a trained model. Printed for blocks of 64 to 4,096 rows and both precisions: tokens a second, of
-the matmul bound, characters a second, slot occupancy (ramp-down included). Then the naive loop, one token at a time for one
-record, and how the time of a step falls into products, gates, draw and the rest.
+RUN is a run directory with a trained model. Printed for blocks of 64 to 4,096 rows and each precision that the processor is
+fast in: tokens a second, of the matmul bound, characters a second, slot occupancy (ramp-down included). Then the naive loop, one
+token at a time for one record, and how the time of a step falls into products, gates, draw and the rest.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.machine import flops_a_token, matmul_rate, rounds
+from model.cpu import matmul_precision, sampling_precision
 from model.sampling import DrawSettings, Sampler, SampleRequest, SamplerOptions
 
 BLOCKS = (64, 256, 1024, 2048, 4096)
@@ -74,16 +75,16 @@ def naive_rate(sampler: Sampler, seconds: float = 5.0) -> float:
 def phases(sampler: Sampler, rows: int) -> dict[str, float]:
     """Milliseconds of the parts of a step for a block, each run by itself; a call's own cost, 0.2 ms or so, is in each."""
     network = sampler._network
-    block = network.idle_block(rows)
-    product = block[7].dtype
-    wide = tf.zeros([rows, network.units * 2], product)
-    first, second = network._kernels[0], network._kernels[-1]
     hidden = tf.zeros([rows, network.units])
-    pre = tf.zeros([rows, 4 * network.units], product)
+    first, last = network._products[0], network._products[-1]
+    operand = first.operand(hidden)
+    wide = operand if len(network._products) == 1 else tf.concat([operand, operand], axis=1)
+    multiplied = [tf.function(first.times)(operand), tf.function(last.times)(wide)]
     zero, fresh = tf.zeros([rows], tf.int32), tf.zeros([rows], tf.bool)
 
     def gates() -> Any:
-        return network._first_gates(pre, zero, fresh, hidden), network._gates(pre, network._biases[-1], fresh, hidden)
+        below = network._gates(first, multiplied[0], zero, fresh, hidden, operand)
+        return below, network._gates(last, multiplied[1], network._biases[-1], fresh, hidden, None)
 
     from model.sampling_network import Rule
 
@@ -92,8 +93,8 @@ def phases(sampler: Sampler, rows: int) -> dict[str, float]:
     parts = {
         "products": tf.function(
             lambda: (
-                tf.matmul(wide[:, : network.units], first),
-                tf.matmul(wide[:, : second.shape[0]], second),
+                first.times(operand),
+                last.times(wide),
                 tf.matmul(hidden, network._logits_kernel),
             )
         ),
@@ -124,7 +125,7 @@ def main() -> None:
     info = sampler.info
     before = matmul_rate()
     results: dict[str, Any] = {"blocks": {}}
-    for precision in ("bfloat16", "float32"):
+    for precision in dict.fromkeys((sampling_precision("auto"), matmul_precision("auto"), "float32")):
         for block in asked.blocks:
             results["blocks"][f"{precision}, {block}"] = sample_rate(asked.run, precision, block, asked.records_a_slot)
     results["naive_tokens_per_second"] = naive_rate(sampler)

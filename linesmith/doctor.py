@@ -103,12 +103,13 @@ def _extra(name: str, module: str) -> Check:
 def _cpus() -> Check:
     count = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     flags = cpu_flags()
-    fast = [name for name in ("avx2", "avx512f", "avx512_bf16", "amx_bf16") if name in flags]
+    fast = [name for name in ("avx2", "avx512f", "avx_vnni", "avx512_vnni", "avx512_bf16", "amx_bf16") if name in flags]
     found = f"{count} usable; {', '.join(fast) or 'no vector extension known here'}"
     if flags and "avx" not in flags:
         return Check("CPU", "fail", found, "TensorFlow needs AVX; use a newer machine or machine type")
-    bfloat16 = "bfloat16 in hardware" if {"avx512_bf16", "amx_bf16"} & flags else "no bfloat16 in hardware"
-    return Check("CPU", "ok", f"{found}; {bfloat16}")
+    products = {"bfloat16": {"avx512_bf16", "amx_bf16"}, "int8": {"avx_vnni", "avx512_vnni"}}
+    there = [name for name, instructions in products.items() if instructions & flags]
+    return Check("CPU", "ok", f"{found}; products in hardware: {', '.join(['float32', *there])}")
 
 
 def cpu_flags(cpuinfo: Path = Path("/proc/cpuinfo")) -> set[str]:

@@ -62,11 +62,12 @@ class TensorFlowConfig(GenerationSettings, PrivacySettings):
     seed: int = setting("run", 0, "Seed of everything random. Same seed and data: same bytes.", ge=0, le=2**63 - 1)
 
     report: bool = setting("run", True, "End a run with an evaluation of its records and one page about them.")
-    matmul_precision: Literal["auto", "float32", "bfloat16"] = setting(
+    matmul_precision: Literal["auto", "float32", "bfloat16", "int8"] = setting(
         "run",
         "auto",
-        "Precision of matrix products in training and generation; sums and states are float32 in any case. auto: bfloat16 "
-        "where the processor has instructions for it.",
+        "Precision of matrix products; cell states and the last layer are float32 in any case. auto: what the processor has "
+        "instructions for, bfloat16 in training, int8 or else bfloat16 in generation, otherwise float32. int8 is for "
+        "generation; training takes it as auto.",
     )
     devices: int | None = setting(
         "run",

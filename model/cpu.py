@@ -13,6 +13,7 @@ _FEATURES = (
     "avx2",
     "fma",
     "avx512f",
+    "avx_vnni",
     "avx512_vnni",
     "avx512_bf16",
     "amx_tile",
@@ -39,20 +40,45 @@ def cpu_features(cpuinfo: str) -> str:
 
 
 def matmul_precision(asked: str, features: str | None = None) -> str:
-    """The precision of matrix products, 'float32' or 'bfloat16', that a `matmul_precision` setting means here.
+    """The precision of matrix products in training, 'float32' or 'bfloat16', that a `matmul_precision` setting means here.
 
     Args:
-        asked: 'auto', 'float32' or 'bfloat16'.
+        asked: 'auto', 'float32', 'bfloat16' or 'int8'; the last is for sampling and means 'auto' here.
         features: from `cpu_features`; None: this machine's.
 
     Example:
-        >>> matmul_precision("auto", "avx512f avx512_bf16"), matmul_precision("auto", "avx2")
+        >>> matmul_precision("auto", "avx512f avx512_bf16"), matmul_precision("int8", "avx2")
         ('bfloat16', 'float32')
     """
-    if asked != "auto":
+    if asked not in ("auto", "int8"):
         return asked
     found = set((environment()["cpu"] if features is None else features).split())
     return "bfloat16" if found & {"avx512_bf16", "amx_bf16"} else "float32"
+
+
+def sampling_precision(asked: str, features: str | None = None) -> str:
+    """The precision of matrix products in generation: 'int8' where 'auto' finds instructions for it.
+
+    What integers round away moves the distribution of a token by 0.0007 in the mean (docs/sampling.md), and they are three
+    times as fast as float32.
+
+    Args:
+        asked: as for `matmul_precision`.
+        features: from `cpu_features`; None: this machine's.
+
+    Example:
+        >>> sampling_precision("auto", "avx512f avx512_vnni"), sampling_precision("auto", "avx2")
+        ('int8', 'float32')
+    """
+    if asked == "int8" or (asked == "auto" and has_integer_products(features)):
+        return "int8"
+    return matmul_precision(asked, features)
+
+
+def has_integer_products(features: str | None = None) -> bool:
+    """Whether the processor multiplies 8-bit integers and sums them in 32 bits (VNNI)."""
+    found = set((environment()["cpu"] if features is None else features).split())
+    return bool(found & {"avx512_vnni", "avx_vnni"})
 
 
 @lru_cache(maxsize=1)

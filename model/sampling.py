@@ -9,7 +9,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from model.cpu import matmul_precision
+from model.cpu import sampling_precision
 from model.decoding import BlockDecoder, characters_begun
 from model.errors import DataError, ParameterError
 from model.grammar import token_automaton
@@ -64,7 +64,7 @@ class Sampler:
             )
         weights = load_weights(run_dir, checkpoint)
         self.automaton = token_automaton(self.tokenizer, self.info, options)
-        self.precision = matmul_precision(options.precision)
+        self.precision = sampling_precision(options.precision)
         self.lanes = 1 if threads is None else _lanes_for(threads)
         from model.sampling_network import SamplingNetwork
 

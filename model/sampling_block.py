@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from model.request_table import AHEAD, idle_requests, table_of
 from model.sampling_types import SampleRequest
 from model.trained_model import ModelInfo
 from model.uniforms import stream_keys
@@ -25,6 +26,7 @@ BLOCKS = (16, 64, 256, 1024, 2048, 4096)
 _DEFAULT_ROWS = 2048  # measured: more rows gain little and end later
 LANE_ROWS = 1024  # where each core has a block: larger ones leave its cache
 _MEMORY_SHARE = 0.1
+_FEWEST_STEPS, _MOST_STEPS = 16, 64  # of one graph call
 
 
 def block_for(records: int, most: int) -> int:
@@ -94,11 +96,12 @@ class Work:
         self._seed = seed
         self._rows = rows
         self._block = network.idle_block(rows)
-        self._table: deque[npt.NDArray[np.int64]] = deque()
+        self._table = idle_requests(0)
         self._prefixes = _Prefixes()
         self._asked: dict[int, SampleRequest] = {}
         self._number = 0
         self._carry = np.zeros((rows, 0), np.int32)  # right-aligned
+        self._records = self._tokens = 0  # that ended
         self.busy = 0  # rows at work after the last call
 
     @property
@@ -109,7 +112,7 @@ class Work:
     @property
     def room(self) -> int:
         """How many more requests the table has place for."""
-        return 2 * self._rows - len(self._table)
+        return AHEAD * self._rows - len(self._table)
 
     def add(self, requests: Sequence[SampleRequest], cap: int) -> None:
         """Put requests into the table.
@@ -130,22 +133,24 @@ class Work:
             self._prefixes.drop(self._asked)
             addresses[:] = [self._prefixes.put(n, r.prefix) for n, r in zip(numbers.tolist(), requests, strict=True)]
         self._asked.update(zip(numbers.tolist(), requests, strict=True))
-        self._table.extend(np.stack([keys, numbers, addresses, lengths, lengths + cap], axis=1))
+        more = np.stack([keys, numbers, addresses, lengths, lengths + cap], axis=1)
+        self._table = np.concatenate([self._table, more])
         self._number += len(requests)
 
     def advance(self, rule: Any, limits: tuple[float, int, int, float]) -> Any:
         """One graph call. Returns what was drawn, for `collect`, which may run beside the next call."""
-        from model.sampling_network import idle_table
-
-        table = idle_table(self._rows)
-        if self._table:
-            table[: len(self._table)] = np.stack(self._table)
+        table = table_of(self._table, self._rows)
         prefixes = (self._prefixes.ids(), self._prefixes.base)
-        self._block, taken, emitted = self._network.run(self._block, table, prefixes, rule, limits)
-        for _ in range(min(taken, len(self._table))):
-            self._table.popleft()
+        self._block, taken, emitted = self._network.run(self._block, table, prefixes, rule, limits, self._steps())
+        self._table = self._table[taken:]
         self.busy = self._rows - int(np.count_nonzero(self._block[1].numpy()))
         return emitted
+
+    def _steps(self) -> int:
+        """Steps of the next call. Long calls cost the host less; one that outlasts the table would leave rows idle."""
+        mean = self._tokens / self._records if self._records else 1.0
+        lasts = int(len(self._table) * mean / self._rows)
+        return min(_MOST_STEPS, max(_FEWEST_STEPS, lasts - lasts % _FEWEST_STEPS))
 
     def collect(self, emitted: Any) -> Ended:
         """The records that ended in a call; the others are carried on. Calls are collected in their order."""
@@ -171,6 +176,7 @@ class Work:
         out[np.repeat(first, lengths) + offset] = window[np.repeat(row, lengths), np.repeat(starts, lengths) + offset]
         self._carry_on(window, steps[-1], (owners[-1] >= 0) & ~ended[-1])
         kept = np.ones(len(row), np.float32) if survivals is None else survivals[k, row]
+        self._records, self._tokens = self._records + len(row), self._tokens + int(lengths.sum())
         requests = [self._asked.pop(number) for number in owners[k, row].tolist()]
         return Ended(requests, out, spans, whole, kept, int(np.count_nonzero(at_work)))
 
@@ -182,7 +188,7 @@ class Work:
 
     def resizes_to(self, rows: int) -> bool:
         """Whether `resize` would do anything: not before what is at work fits."""
-        return rows != self._rows and self.busy <= rows and self.waiting <= 2 * rows
+        return rows != self._rows and self.busy <= rows and self.waiting <= AHEAD * rows
 
     def resize(self, rows: int) -> None:
         """Move the rows at work to a block of another size. Everything must have been collected."""

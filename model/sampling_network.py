@@ -17,18 +17,16 @@ import numpy.typing as npt
 import tensorflow as tf
 
 from model.errors import DataError
+from model.products import Product, product_of
+from model.request_table import KEY, LENGTH, LIMIT, NUMBER, OFFSET, idle_requests
 from model.sampling_draw import LANE, draw, truncate, uniform, weigh
 
-STEPS = 16  # of one graph call
 ENDED = 1 << 30  # set in an emitted token that ends its record
-# Columns of a request in the table: key of its stream, its number, the address of its prefix, how long it is, limit in tokens.
-KEY, NUMBER, OFFSET, LENGTH, LIMIT = range(5)
-COLUMNS = 5
 Tensor = Any
 
 
 class Emitted(NamedTuple):
-    """What a call leaves, step by step, [STEPS, R] each.
+    """What a call leaves, step by step, [steps, R] each.
 
     Attributes:
         tokens: the token of each row, with `ENDED` set where it ends the record.
@@ -72,7 +70,7 @@ class SamplingNetwork:
         weights: trained variables by path, as training saved them.
         layers: LSTM layers.
         forbidden: ids that are never drawn.
-        precision: of the recurrence's products, 'float32' or 'bfloat16'; state, gates, sums and logits are float32.
+        precision: of the recurrence's products, 'float32', 'bfloat16' or 'int8'; cell state, gates and logits are float32.
         moves: the masks' automaton, [S, vocab] int32: the next state for each state and token, or ~ of it where the token
             may not be drawn (but a start string may hold it). State 0 begins a record. None: no masks.
         chars: characters that each token begins, [vocab]; needed for limits in characters.
@@ -89,9 +87,8 @@ class SamplingNetwork:
     ) -> None:
         self.layers = layers
         self.masked = moves is not None
-        self._product = tf.bfloat16 if precision == "bfloat16" else tf.float32
         try:
-            self._prepare({path.split("/", 1)[-1]: array for path, array in weights.items()}, forbidden)
+            self._prepare({path.split("/", 1)[-1]: array for path, array in weights.items()}, forbidden, precision)
         except (KeyError, ValueError) as error:
             raise DataError(f"LS206: the model's weights do not fit its description ({error}); train again.") from None
         width = self._logits_bias.shape[0]
@@ -104,20 +101,21 @@ class SamplingNetwork:
         )
         self._graphs: dict[tuple[int, Rule], Any] = {}
 
-    def _prepare(self, weights: dict[str, np.ndarray], forbidden: Sequence[int]) -> None:
+    def _prepare(self, weights: dict[str, np.ndarray], forbidden: Sequence[int], precision: str) -> None:
         u = weights["lstm_0/recurrent_kernel"].shape[0]
         pad_rows = ((0, up(u) - u), (0, 0))
         self.units = up(u)
         table = weights["embedding/embeddings"] @ weights["lstm_0/kernel"] + weights["lstm_0/bias"]
         self._table = tf.constant(_pad_units(table, u))
         # Layer 0 sees only its own state; the others their input and their state, in one product.
-        self._kernels, self._biases = [], []
+        self._products: list[Product] = []
+        self._biases = []
         for i in range(self.layers):
             recurrent = np.pad(_pad_units(weights[f"lstm_{i}/recurrent_kernel"], u), pad_rows)
             if i > 0:
                 below = np.pad(_pad_units(weights[f"lstm_{i}/kernel"], u), pad_rows)
                 recurrent = np.concatenate([below, recurrent])
-            self._kernels.append(tf.cast(tf.constant(recurrent), self._product))
+            self._products.append(product_of(recurrent, precision))
             self._biases.append(tf.constant(_pad_units(weights[f"lstm_{i}/bias"], u)))
         kernel, bias = weights["logits/kernel"], weights["logits/bias"]
         vocab = bias.shape[0]
@@ -130,8 +128,9 @@ class SamplingNetwork:
     def idle_block(self, rows: int) -> list[Tensor]:
         """The state of a block in which no row is at work. A list of tensors whose first axis is the row."""
         zero = tf.zeros([rows], tf.int32)
-        slots = tf.constant(np.tile(_idle_request(), (rows, 1)))
-        state = [tf.zeros([rows, self.units], kind) for _ in range(self.layers) for kind in (self._product, tf.float32)]
+        slots = tf.constant(idle_requests(rows))
+        kinds = [kind for product in self._products for kind in (product.kind, tf.float32)]
+        state = [tf.zeros([rows, self.units], kind) for kind in kinds]
         done = tf.ones([rows], tf.bool)
         return [slots, done, zero, zero, zero, zero, tf.ones([rows]), *state]
 
@@ -142,15 +141,17 @@ class SamplingNetwork:
         prefixes: tuple[npt.NDArray[np.int32], int],
         rule: Rule,
         limits: tuple[float, int, int, float],
+        steps: int,
     ) -> tuple[list[Tensor], int, Emitted]:
-        """Run `STEPS` steps.
+        """Run some steps.
 
         Args:
             block: from `idle_block` or the former call.
-            table: requests, [2R + 1, COLUMNS], idle ones (`idle_table`) behind the real ones.
+            table: requests, [AHEAD · R + 1, COLUMNS], from `table_of`.
             prefixes: ids of the start strings of all unfinished records, end to end, at least one; and the address of the first.
             rule: how tokens are drawn.
             limits: temperature, most characters of a record, top_k, top_p.
+            steps: how many, at least one.
 
         Returns:
             The new block, how many requests of the table were taken, and what was drawn.
@@ -162,14 +163,16 @@ class SamplingNetwork:
             tf.constant(prefixes[1], tf.int64),
         ]
         graph = self._graphs.setdefault((block[0].shape[0], rule), tf.function(self._steps))
-        after, taken, emitted = graph(block, tf.constant(table), tf.constant(prefixes[0]), numbers, rule)
+        after, taken, emitted = graph(
+            block, tf.constant(table), tf.constant(prefixes[0]), numbers, rule, tf.constant(steps)
+        )
         arrays = [part.numpy() for part in emitted]
         return after, int(taken), Emitted(*arrays, *([] if self.masked else [None]))
 
-    def _steps(self, block, table, prefixes, numbers, rule):  # type: ignore[no-untyped-def]
+    def _steps(self, block, table, prefixes, numbers, rule, steps):  # type: ignore[no-untyped-def]
         rows = block[0].shape[0]
         kinds = [tf.int32, tf.int32, tf.int32, *([tf.float32] if self.masked else [])]
-        arrays = [tf.TensorArray(kind, STEPS, element_shape=[rows]) for kind in kinds]
+        arrays = [tf.TensorArray(kind, steps, element_shape=[rows]) for kind in kinds]
 
         def body(k, taken, block, arrays):  # type: ignore[no-untyped-def]
             taken, block, fresh = self._refill(taken, block, table)
@@ -178,7 +181,7 @@ class SamplingNetwork:
 
         zero = tf.constant(0)
         _, taken, block, arrays = tf.while_loop(
-            lambda k, *_: k < STEPS, body, (zero, zero, block, arrays), parallel_iterations=1
+            lambda k, *_: k < steps, body, (zero, zero, block, arrays), parallel_iterations=1
         )
         return block, taken, [array.stack() for array in arrays]
 
@@ -228,31 +231,37 @@ class SamplingNetwork:
     def _network(self, state: list[Tensor], token: Tensor, fresh: Tensor) -> tuple[list[Tensor], Tensor]:
         """New state and logits; rows that are fresh begin from a zero state."""
         new: list[Tensor] = []
-        product = tf.matmul(state[0], self._kernels[0])
-        wide, below, c = _fused(self._first_gates)(product, token, fresh, state[1])
-        new += [below, c]
-        for i in range(1, self.layers):
-            product = tf.matmul(_fused(self._join)(below, state[2 * i], fresh), self._kernels[i])
-            wide, below, c = _fused(self._gates)(product, self._biases[i], fresh, state[2 * i + 1])
-            new += [below, c]
-        return new, tf.matmul(wide, self._logits_kernel)
+        out = state[0]
+        for i, product in enumerate(self._products):
+            h_above = state[2 * i + 2] if i + 1 < self.layers else None
+            source = token if i == 0 else self._biases[i]
+            out, h, c = _fused(self._gates)(product, product.times(out), source, fresh, state[2 * i + 1], h_above)
+            new += [h, c]
+        return new, tf.matmul(out, self._logits_kernel)
 
-    def _first_gates(self, product: Tensor, token: Tensor, fresh: Tensor, c: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        pre = tf.where(fresh[:, None], 0.0, tf.cast(product, tf.float32)) + tf.gather(self._table, token)
-        return self._cell(pre, fresh, c)
+    def _gates(self, product, multiplied, source, fresh, c, h_above):  # type: ignore[no-untyped-def]
+        """What the layer above multiplies, or the last layer's h as float32; h as products take it; c.
 
-    def _gates(self, product: Tensor, bias: Tensor, fresh: Tensor, c: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        return self._cell(tf.cast(product, tf.float32) + bias, fresh, c)
-
-    def _cell(self, pre: Tensor, fresh: Tensor, c: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """h as float32 and as products take it, and c."""
+        Args:
+            product: the layer's.
+            multiplied: what it gave.
+            source: tokens in the first layer, biases in others.
+            fresh: rows that begin from a zero state.
+            c: the cell state before.
+            h_above: the former h of the layer above; None in the last layer.
+        """
+        pre, again = product.value(multiplied), fresh[:, None]
+        if source.dtype == tf.int32:
+            pre = tf.where(again, 0.0, pre) + tf.gather(self._table, source)
+        else:
+            pre += source
         gate_i, gate_f, gate_c, gate_o = tf.split(pre, 4, axis=1)
-        c = tf.sigmoid(gate_f) * tf.where(fresh[:, None], 0.0, c) + tf.sigmoid(gate_i) * tf.tanh(gate_c)
-        h = tf.sigmoid(gate_o) * tf.tanh(c)
-        return h, tf.cast(h, self._product), c
-
-    def _join(self, below: Tensor, h: Tensor, fresh: Tensor) -> Tensor:
-        return tf.concat([below, tf.where(fresh[:, None], tf.zeros([], self._product), h)], axis=1)
+        c = _sigmoid(gate_f) * tf.where(again, 0.0, c) + _sigmoid(gate_i) * tf.tanh(gate_c)
+        wide = _sigmoid(gate_o) * tf.tanh(c)
+        h = product.operand(wide)
+        if h_above is None:
+            return wide, h, c
+        return tf.concat([h, tf.where(again, product.zero, h_above)], axis=1), h, c
 
     def _draw(self, logits, scale, keys, step, place, rule, truncation):  # type: ignore[no-untyped-def]
         """The token drawn in each row, and the share of the probability that the masks left (None without masks)."""
@@ -270,16 +279,10 @@ class SamplingNetwork:
         return draw(weights, uniform(keys, step)), share
 
 
+def _sigmoid(x: Tensor) -> Tensor:
+    return 0.5 * tf.tanh(0.5 * x) + 0.5
+
+
 def _fused(function: Any) -> Any:
     """The function compiled by XLA into one loop over its elements. Anew for each graph: each has sizes of its own."""
     return tf.function(function, jit_compile=True)
-
-
-def _idle_request() -> npt.NDArray[np.int64]:
-    """A request that is none: its record never ends, and it is not at work."""
-    return np.array([0, -1, 0, 0, np.iinfo(np.int64).max], np.int64)
-
-
-def idle_table(rows: int) -> npt.NDArray[np.int64]:
-    """An empty table of requests for a block."""
-    return np.tile(_idle_request(), (2 * rows + 1, 1))

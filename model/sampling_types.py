@@ -58,7 +58,7 @@ class SamplerOptions:
     """How a sampler is set up.
 
     Attributes:
-        precision: 'auto', 'float32' or 'bfloat16' for the matrix products of the recurrence.
+        precision: 'auto', 'float32', 'bfloat16' or 'int8' for the matrix products of the recurrence.
         field_aware: mask what no record of the training data's shape contains.
         schema: an Avro schema as JSON text whose types the fields must have, or None.
         field_count: number of fields of every record, where the configuration and not the model knows it.

@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from model.cpu import matmul_precision
+from model.cpu import sampling_precision
 from model.errors import EXIT_SHORTFALL, GenerationError
 from model.files import replace_directory
 from model.iceberg import TableCommit
@@ -193,7 +193,7 @@ def _manifest(plan: GenerationPlan, outcome: Outcome, runner: str, committed: Ta
         "counts": {**_counts(outcome), "invalid_by_reason": dict(sorted(outcome.reasons.items()))},
         "seconds_sampling": round(sum(unit.seconds for unit in outcome.units), 3),
         "seed": plan.config.seed,
-        "precision": matmul_precision(plan.config.matmul_precision),
+        "precision": sampling_precision(plan.config.matmul_precision),
         "model": {
             "weights_digest": model.weights_digest,
             "tokenizer_digest": model.tokenizer_digest,

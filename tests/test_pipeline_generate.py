@@ -13,7 +13,7 @@ import pipelines.generate as stage
 from model import spool
 from model.config import TensorFlowConfig
 from model.config_io import config_from_model_dir
-from model.cpu import matmul_precision
+from model.cpu import sampling_precision
 from model.errors import DataError, ParameterError
 from model.files import sha256_file
 from tests import generation_fakes
@@ -69,7 +69,7 @@ def test_the_manifest_tells_all(run: Path) -> None:
     told = manifest(run)
     assert told["complete"] is True
     assert (told["stage"], told["seed"], told["precision"], told["runner"]) == (
-        "generate", 5, matmul_precision("auto"), "FnApiRunner"
+        "generate", 5, sampling_precision("auto"), "FnApiRunner"
     )  # fmt: skip
     assert told["counts"]["invalid"] == sum(told["counts"]["invalid_by_reason"].values()) == len(invalid(run))
     assert set(told["counts"]["invalid_by_reason"]) == {"length", "empty", "utf8", "field_count"}

@@ -11,9 +11,10 @@ import pytest
 import tensorflow as tf
 
 from model.errors import DataError, ParameterError
+from model.request_table import AHEAD, KEY, NUMBER, idle_requests
 from model.sampling import DrawSettings, Sampler, SampleRequest, SamplerOptions
 from model.sampling_draw import chunk_of, draw, truncate, uniform, weigh
-from model.sampling_network import KEY, NUMBER, Rule, SamplingNetwork, idle_table
+from model.sampling_network import Rule, SamplingNetwork
 from model.uniforms import stream_keys, uniforms
 from tests.tiny_model import ALPHABET, tiny_run
 
@@ -82,7 +83,7 @@ def test_text_does_not_depend_on_block_order_or_company(sampler):
     assert len({text for text, _ in together.values()}) > 200
 
 
-@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+@pytest.mark.parametrize("precision", ["float32", "bfloat16", "int8"])
 def test_text_is_the_same_for_every_block(run, precision):
     """Bit by bit: one token that differs would change a record. Blocks end smaller than they began, down to 16 rows."""
     requests = _requests(600)
@@ -138,15 +139,15 @@ def test_rows_are_bit_identical_for_every_block_size_and_precision(run):
     }
     weights = {f"m/{path}": array.astype(np.float32) for path, array in weights.items()}
     rule = Rule(greedy=False, truncated=False, counts_chars=False, prefixed=False)
-    for precision in ("float32", "bfloat16"):
+    for precision in ("float32", "bfloat16", "int8"):
         network = SamplingNetwork(weights, 2, [], precision)
         whole: list[np.ndarray] = []
         for rows in (4096, 16, 64, 256, 1024, 2048):
-            table = idle_table(rows)
+            table = idle_requests(AHEAD * rows + 1)
             table[:, KEY] = np.arange(len(table)) * 12345
             table[:, NUMBER] = np.arange(len(table))
             block, _, emitted = network.run(
-                network.idle_block(rows), table, (np.zeros(1, np.int32), 0), rule, (1.0, 0, 0, 1.0)
+                network.idle_block(rows), table, (np.zeros(1, np.int32), 0), rule, (1.0, 0, 0, 1.0), 16
             )
             first = emitted.owners < rows  # later requests go to rows as they come free
             parts = [np.where(first, emitted.tokens, -1).T, *[part.numpy() for part in block[7:]]]
@@ -158,25 +159,35 @@ def test_rows_are_bit_identical_for_every_block_size_and_precision(run):
                 np.testing.assert_array_equal(part[same], of_whole[:rows][same])
 
 
-def test_equals_the_naive_loop_in_bfloat16(run):
+@pytest.mark.parametrize("precision", ["bfloat16", "int8"])
+def test_equals_the_naive_loop_in_lower_precision(run, precision):
     """An oracle of its own, in NumPy with the same roundings, one record and one token at a time."""
-    sampler = Sampler(run[0], options=SamplerOptions(precision="bfloat16"))
-    found = _texts(sampler, _requests(20))
+    found = _texts(Sampler(run[0], options=SamplerOptions(precision=precision)), _requests(800))
+    sampler = Sampler(run[0], options=SamplerOptions(precision="float32"))
     weights = {v.path.split("/", 1)[1]: v.numpy() for v in run[1].trainable_variables}
+    multiply = _in_bfloat16 if precision == "bfloat16" else _in_integers
     agree = sum(
-        found[r.index, r.attempt] == _rounded_loop(weights, sampler.tokenizer, r, seed=3, cap=40) for r in _requests(20)
+        found[r.index, r.attempt] == _rounded_loop(weights, sampler.tokenizer, r, multiply, seed=3, cap=40)
+        for r in _requests(20)
     )
     assert agree >= 19  # a sum in another order may round the other way once
-    assert found != _texts(
-        Sampler(run[0], options=SamplerOptions(precision="float32")), _requests(40)
-    )  # roundings are there
+    assert found != _texts(sampler, _requests(800))  # roundings are there
 
 
-def _rounded(array: np.ndarray) -> np.ndarray:
-    return tf.cast(tf.cast(array, tf.bfloat16), tf.float32).numpy()
+def _in_bfloat16(hidden: np.ndarray, kernel: np.ndarray) -> np.ndarray:
+    def rounded(array):
+        return tf.cast(tf.cast(array, tf.bfloat16), tf.float32).numpy()
+
+    return rounded(rounded(hidden) @ rounded(kernel))
 
 
-def _rounded_loop(weights, tokenizer, request, seed: int, cap: int) -> tuple[str, str]:
+def _in_integers(hidden: np.ndarray, kernel: np.ndarray) -> np.ndarray:
+    scale = np.abs(kernel).max(axis=0) / np.float32(127)
+    sums = np.rint(hidden * np.float32(127)).astype(np.int64) @ np.rint(kernel / scale).astype(np.int64)
+    return sums.astype(np.float32) * (scale / np.float32(127))
+
+
+def _rounded_loop(weights, tokenizer, request, multiply, seed: int, cap: int) -> tuple[str, str]:
     def sigmoid(x):
         return 1 / (1 + np.exp(-x))
 
@@ -187,13 +198,12 @@ def _rounded_loop(weights, tokenizer, request, seed: int, cap: int) -> tuple[str
     while len(ids) < cap:
         below = None
         for i in range(2):
-            kernel = _rounded(weights[f"lstm_{i}/recurrent_kernel"])
+            kernel = weights[f"lstm_{i}/recurrent_kernel"]
             if below is None:
-                pre = _rounded(_rounded(h[i]) @ kernel) + table[ids[-1] if ids else 0]
+                pre = multiply(h[i], kernel) + table[ids[-1] if ids else 0]
             else:
-                both = np.concatenate([_rounded(below), _rounded(h[i])])
-                kernel = np.concatenate([_rounded(weights[f"lstm_{i}/kernel"]), kernel])
-                pre = _rounded(both @ kernel) + weights[f"lstm_{i}/bias"]
+                kernel = np.concatenate([weights[f"lstm_{i}/kernel"], kernel])
+                pre = multiply(np.concatenate([below, h[i]]), kernel) + weights[f"lstm_{i}/bias"]
             gate_i, gate_f, gate_c, gate_o = np.split(pre, 4)
             c[i] = sigmoid(gate_f) * c[i] + sigmoid(gate_i) * np.tanh(gate_c)
             below = h[i] = sigmoid(gate_o) * np.tanh(c[i])
@@ -359,9 +369,11 @@ def test_forbidden_tokens_do_not_appear(run):
     counts = {}
     for forbidden in ([], [5, 6]):
         network = SamplingNetwork(weights, 2, forbidden)
-        table = idle_table(64)
+        table = idle_requests(AHEAD * 64 + 1)
         table[:, KEY] = np.arange(len(table)) * 999
-        _, _, emitted = network.run(network.idle_block(64), table, (np.zeros(1, np.int32), 0), rule, (1.0, 0, 0, 1.0))
+        _, _, emitted = network.run(
+            network.idle_block(64), table, (np.zeros(1, np.int32), 0), rule, (1.0, 0, 0, 1.0), 16
+        )
         counts[len(forbidden)] = Counter((emitted.tokens & 0xFFFF).ravel().tolist())
         assert max(counts[len(forbidden)]) < vocab
     assert counts[0][5] + counts[0][6] > 0
