@@ -12,7 +12,6 @@ import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -22,7 +21,6 @@ from model.poisson import physical_batches
 from model.privacy_plan import PrivacyPlan, plan_privacy
 from model.private_training import PrivateTrainer
 from model.private_validation import memory_store
-from model.rows import Batch
 from model.token_store import TokenStore
 from model.training import build_model
 
@@ -134,7 +132,7 @@ def _sum(trainer: PrivateTrainer, records: list[list[int]]) -> list[np.ndarray]:
     seeds = tf.zeros([len(trainer.model.lstms), 2], tf.int64)
     everybody = np.arange(len(records))
     for batch in physical_batches(store, everybody, batch_size=_WIDE, seq_length=trainer.plan.seq_length):
-        part = trainer._clipped(_tensors(batch), seeds)
+        part = trainer._clipped(batch.tensors(), seeds)
         total = [one + np.asarray(more, np.float64) for one, more in zip(total, part.gradients, strict=True)]
     return total
 
@@ -160,7 +158,3 @@ def _released(
 
 def _distance(one: list[np.ndarray], other: list[np.ndarray]) -> float:
     return float(np.sqrt(sum(((a - b) ** 2).sum() for a, b in zip(one, other, strict=True))))
-
-
-def _tensors(batch: Batch) -> dict[str, Any]:
-    return {name: tf.constant(array) for name, array in batch.as_dict().items()}

@@ -75,7 +75,7 @@ def losses(network: LanguageModel, tokenizer: Tokenizer, texts: Sequence[str], s
         for start in range(0, len(order), _ROWS):
             part = order[start : start + _ROWS]
             (batch,) = physical_batches(store, part, batch_size=_ROWS, seq_length=seq_length)
-            rows = {name: tf.constant(array) for name, array in batch.as_dict().items()}
+            rows = batch.tensors()
             found[np.array(known)[part]] = measure(rows).numpy()[: len(part)] * tokens[part]
     return found
 

@@ -28,7 +28,6 @@ from model.poisson import physical_batches, poisson_sample
 from model.prefetch import prefetched
 from model.privacy_plan import AdaptiveClip, PrivacyPlan
 from model.private_validation import NoisedValidation, PublicValidation
-from model.rows import Batch
 from model.secret_key import SecretKey
 from model.token_store import TokenStore
 from model.training import products_type
@@ -169,7 +168,7 @@ class PrivateTrainer(TrainingLoop):
         parts = physical_batches(self.train, ranks, batch_size=self.config.batch_size, seq_length=plan.seq_length)
         sums = [tf.zeros(variable.shape, variable.dtype) for variable in self.model.trainable_variables]
         whole = 0
-        for number, batch in enumerate(prefetched(map(_tensors, parts))):
+        for number, batch in enumerate(prefetched(batch.tensors() for batch in parts)):
             part = self._clipped(batch, self._dropout_seeds(step, number))
             sums = [total + more for total, more in zip(sums, part.gradients, strict=True)]
             whole += int(part.whole)
@@ -231,11 +230,3 @@ class PrivateTrainer(TrainingLoop):
 def _metric(config: TensorFlowConfig, public: bool) -> str:
     """val_loss, or val_accuracy where it was asked for and is measured; training's own loss never is."""
     return "val_accuracy" if public and config.best_model_metric == "val_accuracy" else "val_loss"
-
-
-def _tensors(batch: Batch) -> dict[str, Any]:
-    return {
-        "inputs": tf.constant(batch.inputs),
-        "targets": tf.constant(batch.targets),
-        "weights": tf.constant(batch.weights),
-    }

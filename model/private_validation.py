@@ -22,7 +22,6 @@ from model.errors import ParameterError
 from model.language_model import LanguageModel, token_losses
 from model.poisson import physical_batches
 from model.privacy_plan import NoisedLoss
-from model.rows import Batch
 from model.secret_key import SecretKey
 from model.token_store import TokenStore
 from model.tokenizers.base import NEWLINE_ID, Tokenizer
@@ -78,7 +77,7 @@ class NoisedValidation:
             (batch,) = physical_batches(
                 self._store, ranks[part], batch_size=self._batch_size, seq_length=self._seq_length
             )
-            losses = self._losses(_tensors(batch)).numpy()[: len(part)].astype(np.float64)
+            losses = self._losses(batch.tensors()).numpy()[: len(part)].astype(np.float64)
             # What is no number counts as the worst there is.
             most = self._plan.loss_clip * (1 - MARGIN)  # rounding of losses and sum stays below what is claimed
             clipped = np.where(np.isfinite(losses), np.clip(losses, 0, most), most)
@@ -114,7 +113,7 @@ class PublicValidation:
         batches = physical_batches(self._store, everything, batch_size=self._batch_size, seq_length=self._seq_length)
         totals = np.zeros(3)
         for batch in batches:
-            totals += [float(part) for part in self._sums(_tensors(batch))]
+            totals += [float(part) for part in self._sums(batch.tensors())]
         return totals[0] / totals[2], totals[1] / totals[2]
 
 
@@ -150,7 +149,3 @@ def memory_store(records: Sequence[Sequence[int]], chars: int = 0) -> TokenStore
     whole = [np.array([NEWLINE_ID, *ids, NEWLINE_ID], np.uint32) for ids in records]
     lengths = np.array([len(ids) for ids in whole], np.int64)
     return TokenStore(np.concatenate(whole), np.cumsum(lengths) - lengths, lengths, chars)
-
-
-def _tensors(batch: Batch) -> dict[str, Any]:
-    return {name: tf.constant(array) for name, array in batch.as_dict().items()}

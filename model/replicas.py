@@ -77,7 +77,7 @@ class ReplicatedStep:
 
     def share(self, batch: Batch) -> tuple[Any, Any]:
         """A batch as this step takes it: the rows by replica, and the number of tokens."""
-        parts = [_tensors(part) for part in split_rows(batch, self._strategy.num_replicas_in_sync)]
+        parts = [part.tensors() for part in split_rows(batch, self._strategy.num_replicas_in_sync)]
         rows = self._strategy.experimental_distribute_values_from_function(
             lambda context: parts[context.replica_id_in_sync_group]
         )
@@ -102,7 +102,3 @@ def split_rows(batch: Batch, replicas: int) -> list[Batch]:
         return np.ascontiguousarray(np.pad(rows, ((0, 0), (0, missing)))[:, replica::replicas])
 
     return [Batch(part(batch.inputs, i), part(batch.targets, i), part(batch.weights, i)) for i in range(replicas)]
-
-
-def _tensors(batch: Batch) -> dict[str, Any]:
-    return {name: tf.constant(array) for name, array in batch.as_dict().items()}

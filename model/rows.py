@@ -34,8 +34,12 @@ class Batch:
     targets: npt.NDArray[np.int32]
     weights: npt.NDArray[np.float32]
 
-    def as_dict(self) -> dict[str, np.ndarray]:
-        return {"inputs": self.inputs, "targets": self.targets, "weights": self.weights}
+    def tensors(self) -> dict[str, Any]:
+        """Everything by name, as TensorFlow has it."""
+        import tensorflow as tf
+
+        arrays = {"inputs": self.inputs, "targets": self.targets, "weights": self.weights}
+        return {name: tf.constant(array) for name, array in arrays.items()}
 
 
 class EpochBatches(Sequence[npt.NDArray[np.int64]]):

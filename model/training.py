@@ -85,7 +85,7 @@ class Trainer(TrainingLoop):
         self.kind = products_type(config)
         self._supply: Iterator[Any] = iter(())
         if strategy is None:
-            self._share: Callable[[rows.Batch], Any] = _tensors
+            self._share: Callable[[rows.Batch], Any] = rows.Batch.tensors
             self._train_step: Callable[[Any], Any] = tf.function(self._step, reduce_retracing=True)
         else:
             replicated = ReplicatedStep(strategy, self._gradients, self.optimizer, model.trainable_variables)
@@ -184,7 +184,7 @@ class Trainer(TrainingLoop):
         totals = np.zeros(3)
         batch_size = max(self.config.batch_size, 256)
         batches = rows.in_order_batches(store, batch_size=batch_size, seq_length=self.config.seq_length)
-        for batch in prefetched(_tensors(rows.materialise(store, ranks)) for ranks in batches):
+        for batch in prefetched(rows.materialise(store, ranks).tensors() for ranks in batches):
             totals += [float(part) for part in self._eval_step(batch)]
         return totals[0] / totals[2], totals[1] / totals[2]
 
@@ -202,7 +202,3 @@ class Trainer(TrainingLoop):
         if config.early_stopping and waited >= max(1, config.early_stopping_patience):
             return "patience"
         return "epochs" if self.state.epoch >= config.epochs else None
-
-
-def _tensors(batch: rows.Batch) -> dict[str, Any]:
-    return {name: tf.constant(array) for name, array in batch.as_dict().items()}

@@ -57,7 +57,7 @@ def test_a_batch_has_the_loss_of_its_records_one_by_one():
     batches = rows.EpochBatches(store, batch_size=7, seq_length=20, seed=1, epoch=0)
     for total, parts in ((together, batches), (alone, [[rank] for rank in range(len(store))])):
         for batch in parts:
-            tensors = {name: tf.constant(array) for name, array in rows.materialise(store, batch).as_dict().items()}
+            tensors = rows.materialise(store, batch).tensors()
             total += [float(part) for part in token_losses(model, tensors)]
     np.testing.assert_allclose(together, alone, rtol=1e-5)
     assert together[2] == store.tokens
