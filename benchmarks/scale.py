@@ -179,6 +179,9 @@ class Plan:
                     cluster.down()
 
     def _stages(self, place: Place) -> None:
+        if place.flink and self.given.lines:
+            # The first job of a cluster loads classes and starts Python's workers: not what a size is compared by.
+            self._keep("tokenize-first", place, self.given.lines[0], self._tokenizing(self.given.lines[0]))
         for size in self.given.lines:
             if place.name == "direct-2" or size <= ON_FLINK[0]:
                 self._keep("tokenize", place, size, self._tokenizing(size))
