@@ -18,6 +18,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from linesmith.summary import human_bytes
+from model.cpu import matmul_precision, sampling_precision
 from model.errors import EXIT_DONE, EXIT_USER
 
 Verdict = Literal["ok", "warn", "fail"]
@@ -107,9 +108,9 @@ def _cpus() -> Check:
     found = f"{count} usable; {', '.join(fast) or 'no vector extension known here'}"
     if flags and "avx" not in flags:
         return Check("CPU", "fail", found, "TensorFlow needs AVX; use a newer machine or machine type")
-    products = {"bfloat16": {"avx512_bf16", "amx_bf16"}, "int8": {"avx_vnni", "avx512_vnni"}}
-    there = [name for name, instructions in products.items() if instructions & flags]
-    return Check("CPU", "ok", f"{found}; products in hardware: {', '.join(['float32', *there])}")
+    features = " ".join(flags)
+    training, generation = matmul_precision("auto", features), sampling_precision("auto", features)
+    return Check("CPU", "ok", f"{found}; matrix products in {training} for training, {generation} for generation")
 
 
 def cpu_flags(cpuinfo: Path = Path("/proc/cpuinfo")) -> set[str]:
