@@ -236,6 +236,5 @@ class _Prefixes:
         self.base = base
 
     def ids(self) -> npt.NDArray[np.int32]:
-        """All ids that are kept, padded to a power of two, since sizes are traced."""
-        size = 1 << max(len(self._ids) - 1, 0).bit_length()
-        return np.pad(np.array(self._ids, np.int32), (0, size - len(self._ids)))
+        """All ids that are kept, at least one: rows without a start string look at the first."""
+        return np.array(self._ids or [0], np.int32)

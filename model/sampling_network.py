@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -162,14 +163,24 @@ class SamplingNetwork:
             *[tf.constant(number, kind) for number, kind in zip(others, (tf.int32, tf.int32, tf.float32), strict=True)],
             tf.constant(prefixes[1], tf.int64),
         ]
-        graph = self._graphs.setdefault((block[0].shape[0], rule), tf.function(self._steps))
-        after, taken, emitted = graph(
-            block, tf.constant(table), tf.constant(prefixes[0]), numbers, rule, tf.constant(steps)
-        )
+        given = (block, tf.constant(table), tf.constant(prefixes[0]), numbers, tf.constant(steps))
+        after, taken, emitted = self._graph(given, rule)(*given)
         arrays = [part.numpy() for part in emitted]
         return after, int(taken), Emitted(*arrays, *([] if self.masked else [None]))
 
-    def _steps(self, block, table, prefixes, numbers, rule, steps):  # type: ignore[no-untyped-def]
+    def _graph(self, given: tuple[Any, ...], rule: Rule) -> Any:
+        """The steps of such a block as a graph. It takes any number of start strings' ids: whatever else is traced again has to
+        be compiled again, for seconds, and never leaves memory."""
+        block = given[0]
+        key = (block[0].shape[0], rule)
+        if key not in self._graphs:
+            specs = tf.nest.map_structure(lambda part: tf.TensorSpec(part.shape, part.dtype), list(given))
+            specs[2] = tf.TensorSpec([None], tf.int32)
+            # Lanes may ask at once; all must get the same one.
+            self._graphs.setdefault(key, tf.function(partial(self._steps, rule), input_signature=specs))
+        return self._graphs[key]
+
+    def _steps(self, rule, block, table, prefixes, numbers, steps):  # type: ignore[no-untyped-def]
         rows = block[0].shape[0]
         kinds = [tf.int32, tf.int32, tf.int32, *([tf.float32] if self.masked else [])]
         arrays = [tf.TensorArray(kind, steps, element_shape=[rows]) for kind in kinds]

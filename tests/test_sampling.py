@@ -252,6 +252,17 @@ def test_long_start_strings_are_taken_whole_whatever_the_call_they_begin_in(samp
     assert found[100, 0] == alone[100, 0]
 
 
+def test_start_strings_of_any_number_and_length_use_one_graph(run):
+    """Each graph that is traced anew keeps its compiled code for ever: a long run's memory would grow."""
+    sampler = Sampler(run[0], options=SamplerOptions(block=16))
+    alphabet = sampler.tokenizer.encode_to_ids("abc12abc12")
+    for count, length in [(1, 1), (16, 2), (60, 5), (60, 40)]:
+        prefix = tuple(alphabet[n % 10] for n in range(length))
+        requests = [SampleRequest(n, 0, (*prefix, alphabet[n % 10])) for n in range(count)]
+        assert len(_texts(sampler, requests)) == count
+    assert [graph.experimental_get_tracing_count() for graph in sampler._network._graphs.values()] == [1]
+
+
 def test_seed_attempt_and_index_change_the_text(sampler):
     one = _texts(sampler, [SampleRequest(0, 0), SampleRequest(1, 0), SampleRequest(0, 1)])
     assert len({text for text, _ in one.values()}) == 3
