@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from model.evaluation.gaps import Unit, _compare, measure_safety
+from model.evaluation.learners import usefulness
 from pipelines.evaluate import EvaluationSettings, describe
 from tests.evaluation_sets import gather_plainly, noise, people, shuffled_columns
 
@@ -57,6 +58,29 @@ def test_shuffled_columns_are_close_in_fields_and_far_in_association():
         "Usefulness",
     )
     assert body["verdict"]["privacy"] == "no leak found"
+
+
+def _with_a_digit_too_many(records: list[str], one_in: int) -> list[str]:
+    rows = [record.split("\n") for record in records]
+    for row in rows[::one_in]:
+        row[1] = "9" + row[1].removeprefix("-").rjust(7, "9")
+    return ["\n".join(row) for row in rows]
+
+
+def _usefulness_of_latitude(synthetic: list[str]) -> dict:
+    found = usefulness(gather_plainly({"training": TRAINING, "holdout": HOLDOUT, "synthetic": synthetic}), target="lat")
+    assert found is not None
+    return found["score"]
+
+
+def test_a_handful_of_absurd_numbers_does_not_decide_how_useful_a_set_is():
+    """Numbers a thousand times too large in one record of 400; where they are half of all records, they do decide."""
+    good, few = people(2000, 3), _with_a_digit_too_many(people(2000, 3), 400)
+    plain, outliers = _usefulness_of_latitude(good), _usefulness_of_latitude(few)
+    assert plain["training"] > 0.8 and plain["synthetic"] > 0.8
+    assert outliers["synthetic"] > plain["synthetic"] - 0.05
+    assert _usefulness_of_latitude(_with_a_digit_too_many(good, 1))["synthetic"] < 0
+    assert _usefulness_of_latitude(shuffled_columns(good, 4))["synthetic"] < 0.1
 
 
 def test_noise_is_far():
