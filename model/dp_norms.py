@@ -123,11 +123,11 @@ def embedding_norms(tokens: Tensor, delta: Tensor, back: Tensor) -> Tensor:
         [B]; not finite where the record's gradient is not.
     """
     names = token_names(tokens)
-    count, width = tf.shape(tokens)[0], (tf.reduce_max(names) // 8 + 1) * 8  # few shapes
-    segments = tf.reshape(names + width * tf.range(count)[:, None], [-1])
-    sums = tf.math.unsorted_segment_sum(tf.reshape(delta, [-1, delta.shape[2]]), segments, count * width)
-    rows = tf.matmul(sums, back)
-    return tf.reduce_sum(tf.reshape(tf.reduce_sum(rows * rows, axis=1), [count, width]), axis=1)
+    width = (tf.reduce_max(names) // 8 + 1) * 8  # few shapes
+    # As a product, which takes all cores; a segment sum takes one.
+    sums = tf.matmul(tf.one_hot(names, width, dtype=delta.dtype), delta, transpose_a=True)
+    rows = tf.matmul(tf.reshape(sums, [-1, delta.shape[2]]), back)
+    return tf.reduce_sum(tf.reshape(rows * rows, [tf.shape(tokens)[0], width * back.shape[1]]), axis=1)
 
 
 @tf.function(jit_compile=True)
