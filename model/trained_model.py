@@ -89,7 +89,7 @@ def load_weights(run_dir: str | Path, checkpoint: str | None = None) -> dict[str
         checkpoint: an epoch's number, 'best' or 'last'; None takes the model's default, whose digest is checked.
 
     Raises:
-        DataError: the file is missing, damaged, or not the one that the model describes.
+        DataError: the file is missing, damaged, not the one that the model describes, or holds numbers that are not finite.
         ParameterError: that epoch's weights were not kept.
     """
     info = read_model_info(run_dir)
@@ -113,6 +113,9 @@ def load_weights(run_dir: str | Path, checkpoint: str | None = None) -> dict[str
             f"LS206: model file '{path}' is not the one that '{MODEL_FILE}' describes (digests differ); "
             "restore the run directory or train again with --overwrite."
         )
+    if not all(np.isfinite(array).all() for array in arrays.values()):
+        # Rounded to integers, a NaN would become 0 without a word.
+        raise DataError(f"LS206: model file '{path}' holds weights that are not finite numbers; train again.")
     return arrays
 
 

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from model.checkpoints import load_arrays, save_arrays
 from model.errors import DataError, ParameterError
 from model.request_table import AHEAD, KEY, NUMBER, idle_requests
 from model.sampling import DrawSettings, Sampler, SampleRequest, SamplerOptions
@@ -417,3 +418,15 @@ def test_damage_is_named(tmp_path):
     (tmp_path / "model" / "model.json").unlink()
     with pytest.raises(DataError, match="holds no model"):
         Sampler(tmp_path)
+
+
+def test_weights_that_are_no_numbers_are_refused(tmp_path):
+    """An epoch kept with --save-all-checkpoints has no digest of its own."""
+    tiny_run(tmp_path)
+    kept = tmp_path / "model" / "checkpoints"
+    arrays, state = load_arrays(kept / "best.npz")
+    bias = next(name for name in arrays if name.endswith("logits/bias"))
+    arrays[bias] = np.full_like(arrays[bias], np.nan)
+    save_arrays(kept / "epoch-0002.npz", arrays, state)
+    with pytest.raises(DataError, match=r"epoch-0002.npz' holds weights that are not finite"):
+        Sampler(tmp_path, checkpoint="2")
