@@ -9,7 +9,7 @@ import os
 import re
 import shutil
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -74,10 +74,16 @@ def sha256_file(path: str | Path) -> str:
         return hashlib.file_digest(content, "sha256").hexdigest()
 
 
-def sha256_tree(directory: str | Path) -> dict[str, str]:
-    """SHA-256 of every file below a directory, by its relative name, in sorted order."""
-    root = Path(directory)
-    return {str(p.relative_to(root)): sha256_file(p) for p in sorted(root.rglob("*")) if p.is_file()}
+def sha256_tree(directory: str | Path, known: Mapping[str, str] | None = None) -> dict[str, str]:
+    """SHA-256 of every file below a directory, by its relative name, in sorted order.
+
+    Args:
+        directory: the root.
+        known: digests that whoever wrote the files took already; those are not read.
+    """
+    root, known = Path(directory), {} if known is None else known
+    files = {str(path.relative_to(root)): path for path in sorted(root.rglob("*")) if path.is_file()}
+    return {name: known[name] if name in known else sha256_file(path) for name, path in files.items()}
 
 
 def replace_directory(new: str | Path, final: str | Path) -> None:

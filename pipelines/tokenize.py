@@ -167,7 +167,11 @@ class _Stage:
         with our_errors(), beam.Pipeline(options=self.options) as pipeline:
             _ = pipeline | EncodeRecords(units, settings, results, self.scratch / "data" / STATISTICS)
         return [
-            UnitResult(one["index"], splits={name: SplitCount(**count) for name, count in one["splits"].items()})
+            UnitResult(
+                one["index"],
+                splits={name: SplitCount(**count) for name, count in one["splits"].items()},
+                digests=one["digests"],
+            )
             for one in read_collected(results)
         ]
 

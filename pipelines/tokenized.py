@@ -80,6 +80,11 @@ class Tokenized:
                 inputs[file.name]["sha256"] = sha256_file(file.path)
         return inputs
 
+    @property
+    def file_digests(self) -> dict[str, str]:
+        """Of every file of a unit, by the name that its worker gave it."""
+        return {name: digest for result in self.results for name, digest in result.digests.items()}
+
     def digest(self, user_field: int | None) -> str:
         """Of the records, by split, as the tokenizer sees them, and of what makes a user; not of shards or their order."""
         content = {"tokenizer": self.tokenizer.digest, "splits": self.totals["splits"]}
@@ -133,9 +138,10 @@ def publish(
 
     data, rejects = scratch / "data", scratch / "rejects"
     inputs, totals = done.inputs(), done.totals
-    for name in SPLITS:
-        _name_shards(data, f"{name}-*.tfrecord.gz", f"{name}-{{}}.tfrecord.gz")
-    _name_shards(rejects, "part-*.jsonl", "part-{}.jsonl")
+    patterns = [(data, f"{name}-*.tfrecord.gz", f"{name}-{{}}.tfrecord.gz") for name in SPLITS]
+    patterns.append((rejects, "part-*.jsonl", "part-{}.jsonl"))
+    taken = done.file_digests
+    digests = {new: taken[old] for pattern in patterns for new, old in _name_shards(*pattern).items()}
     columns = config.columns or _header(done.counts, report)
     statistics = read_json(data / STATISTICS, "the statistics")
     head = {name: totals[name] for name in ("lines", "accepted", "rejected", "splits")}
@@ -153,8 +159,8 @@ def publish(
         "counts": {**totals, "vocab_size": done.tokenizer.total_vocab_size},
         "outputs": {
             "tokenizer": sha256_tree(scratch / "tokenizer"),
-            "training_data": sha256_tree(data),
-            "rejects": sha256_tree(rejects),
+            "training_data": sha256_tree(data, digests),
+            "rejects": sha256_tree(rejects, digests),
         },
         "notices": report.notices,
     }
@@ -190,8 +196,10 @@ def _fill_report(report: StageReport, done: Tokenized, space: RunDirectory) -> N
     }
 
 
-def _name_shards(directory: Path, pattern: str, name: str) -> None:
-    """Number the files SSSSS-of-NNNNN, in the order of the units that wrote them."""
-    found = sorted(directory.glob(pattern))
-    for number, path in enumerate(found):
-        os.replace(path, directory / name.format(f"{number:05d}-of-{len(found):05d}"))
+def _name_shards(directory: Path, pattern: str, name: str) -> dict[str, str]:
+    """Number the files SSSSS-of-NNNNN, in the order of the units that wrote them. Returns each one's former name."""
+    paths = sorted(directory.glob(pattern))
+    found = {name.format(f"{number:05d}-of-{len(paths):05d}"): path.name for number, path in enumerate(paths)}
+    for new, old in found.items():
+        os.replace(directory / old, directory / new)
+    return found

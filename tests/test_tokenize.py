@@ -135,6 +135,7 @@ def test_what_is_counted(run):
     on_disk = sha256_tree(run.data)
     assert on_disk.pop("manifest.json")
     assert listed == on_disk
+    assert run.manifest["outputs"]["rejects"] == sha256_tree(run.root / "rejects") != {}
 
 
 def test_rejects_name_the_line(run):

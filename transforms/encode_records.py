@@ -20,7 +20,7 @@ import pyarrow as pa
 
 from model.errors import DataError, LinesmithError
 from model.field_statistics import FieldStatistics
-from model.files import write_json
+from model.files import sha256_file, write_json
 from model.input_plan import Unit
 from model.records import HOLDOUT, SPLITS
 from transforms.read_records import RangeCount, RangeReader, ReadSettings
@@ -35,11 +35,12 @@ _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 @dataclass
 class UnitResult:
-    """What became of a unit: its counts by range and by split."""
+    """What became of a unit: its counts by range and by split, and the SHA-256 of each file that it wrote, by name."""
 
     index: int
     ranges: list[RangeCount] = field(default_factory=list)
     splits: dict[str, SplitCount] = field(default_factory=dict)
+    digests: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -139,11 +140,10 @@ class _EncodeFn(beam.DoFn):
         statistics = FieldStatistics(self._tokenizer.total_vocab_size, self._tokenizer.fields.reserved)
         with contextlib.ExitStack() as stack:
             users = self._settings.read.records.user_field is not None
-            shards = [
-                stack.enter_context(Shard(Path(self._settings.data) / shard_name(name, unit.index), users))
-                for name in SPLITS
-            ]
-            rejects = stack.enter_context(RejectFile(Path(self._settings.rejects) / reject_name(unit.index)))
+            files = [Path(self._settings.data) / shard_name(name, unit.index) for name in SPLITS]
+            shards = [stack.enter_context(Shard(file, users)) for file in files]
+            files.append(Path(self._settings.rejects) / reject_name(unit.index))
+            rejects = stack.enter_context(RejectFile(files[-1]))
             for source in unit.ranges:
                 reader = RangeReader(source, self._settings.read, rejects.write)
                 for batch in reader.batches():
@@ -151,6 +151,8 @@ class _EncodeFn(beam.DoFn):
                 result.ranges.append(reader.count)
         for shard, count in zip(shards, result.splits.values(), strict=True):
             shard.verify(count)
+        # Here and not on the driver, which would read alone what all workers wrote.
+        result.digests = {file.name: sha256_file(file) for file in files if file.exists()}
         yield result
         yield beam.pvalue.TaggedOutput("statistics", statistics)
 
