@@ -28,6 +28,8 @@ CHECKOUT = Path(__file__).resolve().parent.parent
 RESULTS = CHECKOUT / "benchmarks" / "results" / "scale.json"
 LINES, RECORDS = (10**4, 10**5, 10**6, 10**7), (10**4, 10**5, 10**6)
 ON_FLINK = 10**6, 10**5  # most lines and records there
+# A cluster starts a worker when it has work: below this, one of two, whose start-up then looks like work at the next size.
+ALL_AT_WORK = 10**5, 10**4
 _TRAIN_SECONDS = 40
 _LIMIT_SECONDS = 900
 
@@ -86,7 +88,9 @@ def measure(stage: str, place: Place, size: int, settings: dict[str, object]) ->
     return Measured(stage, place.name, size, found["seconds"], found["peak_bytes_a_worker"])
 
 
-def marginal_rate(runs: list[Measured], stage: str, place: str, largest: int | None = None) -> float | None:
+def marginal_rate(
+    runs: list[Measured], stage: str, place: str, largest: int | None = None, smallest: int = 0
+) -> float | None:
     """Lines or records a second between the smallest and the largest size, or None where there is one size only.
 
     Example:
@@ -94,7 +98,12 @@ def marginal_rate(runs: list[Measured], stage: str, place: str, largest: int | N
         50.0
     """
     own = sorted(
-        (run for run in runs if (run.stage, run.place) == (stage, place) and (largest is None or run.size <= largest)),
+        (
+            run
+            for run in runs
+            if (run.stage, run.place) == (stage, place)
+            and smallest <= run.size <= (run.size if largest is None else largest)
+        ),
         key=lambda run: run.size,
     )
     if len(own) < 2 or own[-1].seconds <= own[0].seconds:
@@ -125,16 +134,19 @@ def exponent(runs: list[Measured], stage: str, place: str) -> float | None:
 def ratios(runs: list[Measured]) -> dict[str, float | None]:
     """The figures that the goals are about; None where a part was not run.
 
-    `flink_vs_direct` is time on Flink over time on the direct runner, two workers each, at sizes that both ran.
+    `flink_vs_direct` is time on Flink over time on the direct runner, two workers each, at sizes that both ran and at which all
+    workers have work.
     """
 
     def over(above: float | None, below: float | None) -> float | None:
         return None if above is None or below is None else above / below
 
     found: dict[str, float | None] = {}
-    for stage, most in zip(("tokenize", "generate"), ON_FLINK, strict=True):
+    for stage, most, least in zip(("tokenize", "generate"), ON_FLINK, ALL_AT_WORK, strict=True):
         two = marginal_rate(runs, stage, "direct-2", most)
-        found[f"{stage}_flink_vs_direct"] = over(two, marginal_rate(runs, stage, "flink-2", most))
+        found[f"{stage}_flink_vs_direct"] = over(
+            *(marginal_rate(runs, stage, place, most, least) for place in ("direct-2", "flink-2"))
+        )
         found[f"{stage}_two_workers_vs_one"] = over(two, marginal_rate(runs, stage, "direct-1-core", most))
         rate = "lines" if stage == "tokenize" else "records"
         found[f"{stage}_{rate}_per_second"] = marginal_rate(runs, stage, "direct-2")
