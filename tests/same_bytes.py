@@ -48,12 +48,13 @@ def generate_once(run: Path, asked: dict[str, Any]) -> None:
 
     quiet_libraries()
     import pipelines.generate as stage
-    from model import spool
+    from model import sampling, spool
     from model.config_io import config_from_model_dir
 
-    plain_options, plain_describe = stage.sampler_options, spool.describe
+    plain_options, plain_describe, plain_lanes = stage.sampler_options, spool.describe, sampling._lanes_for
     stage.sampler_options = lambda *given: replace(plain_options(*given), block=asked.get("block"))
     written = 0
+    lanes: list[int] = []
 
     def describe(*given: Any) -> Any:
         nonlocal written
@@ -62,7 +63,11 @@ def generate_once(run: Path, asked: dict[str, Any]) -> None:
             os.kill(os.getpid(), signal.SIGKILL)
         return plain_describe(*given)
 
-    spool.describe = describe
+    def lanes_for(threads: int) -> int:
+        lanes.append(plain_lanes(threads))
+        return lanes[-1]
+
+    spool.describe, sampling._lanes_for = describe, lanes_for
     config = config_from_model_dir(run).replace(
         gen_lines=asked.get("records", RECORDS),
         unit_size=UNIT,
@@ -75,12 +80,8 @@ def generate_once(run: Path, asked: dict[str, Any]) -> None:
     report = stage.generate(config, [f"{flag}={asked[name]}" for name, flag in flags.items() if name in asked])
     if report.exit_code:
         raise SystemExit(f"generate ended with {report.exit_code}: {report.notices}")
-    if "threads" in asked:
-        import tensorflow as tf
-
-        had = tf.config.threading.get_intra_op_parallelism_threads()
-        if had != asked["threads"]:
-            raise SystemExit(f"TensorFlow had {had} threads instead of {asked['threads']}")
+    if "threads" in asked and lanes != [asked["threads"]]:
+        raise SystemExit(f"blocks side by side were {lanes} instead of one a thread")
 
 
 def shards(run: Path, asked: dict[str, Any]) -> dict[str, str]:
