@@ -8,7 +8,6 @@ from pathlib import Path
 CHECKOUT = Path(__file__).resolve().parent.parent
 FILE = CHECKOUT.parent / "shared" / "data" / "uber_scooter_rides.csv"
 COUNT = 5_000
-DROPOUT = 0.2  # of every tool that trains our network, whatever our default for so few records
 _ONE_IN = 10
 
 

@@ -20,7 +20,6 @@ import numpy as np
 import tensorflow as tf
 
 from benchmarks.ours import ARCHITECTURE
-from benchmarks.records import DROPOUT
 from linesmith import TensorFlowConfig, generate_text, tokenizer_from_model_dir, train
 from model.private_training import PrivateTrainer
 from model.tokenizers.base import NEWLINE_ID
@@ -33,7 +32,7 @@ ROW = 64  # tokens of a private row
 # more than that is still one physical batch.
 PRIVATE = {"dp": True, "dp_batch_size": 64, "dp_noise_multiplier": 1.5, "seq_length": ROW, "batch_size": 256}
 # Private training has a smaller network by default. This is the plain one's; `private-defaults` leaves it to the product.
-NETWORK = {name: TensorFlowConfig.model_fields[name].default for name in ARCHITECTURE} | {"dropout_rate": DROPOUT}
+NETWORK = {name: TensorFlowConfig.model_fields[name].default for name in ARCHITECTURE}
 EPOCHS = 100_000  # more than the clock lets begin
 
 
@@ -106,7 +105,7 @@ def main() -> None:
         early_stopping=False,
         epochs=EPOCHS,
         overwrite=True,
-        **(PRIVATE if private else {"batch_size": int(batch), "dropout_rate": DROPOUT}),
+        **(PRIVATE if private else {"batch_size": int(batch)}),
         **(NETWORK if kind == "private" else {}),
     )
     clock = StepClock(PrivateTrainer if private else Trainer)

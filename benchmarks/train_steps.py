@@ -14,7 +14,6 @@ from statistics import median
 
 from benchmarks.machine import MATMUL_FLOPS, flops_a_token, matmul, rounds
 from benchmarks.ours import Shapes
-from benchmarks.records import DROPOUT
 from linesmith import TensorFlowConfig
 from model.cpu import matmul_precision
 from pipelines.tokenize import tokenize
@@ -25,9 +24,7 @@ SECONDS = 5.0  # for the steps of one shape, more where five rounds take longer
 
 def main() -> None:
     source, work, result = sys.argv[1:]
-    config = TensorFlowConfig(
-        input_data_path=source, checkpoint_dir=work, vocab_size=0, overwrite=True, dropout_rate=DROPOUT
-    )
+    config = TensorFlowConfig(input_data_path=source, checkpoint_dir=work, vocab_size=0, overwrite=True)
     tokenize(config)
     found = []
     for precision in sorted({"float32", matmul_precision("auto")}):

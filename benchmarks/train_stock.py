@@ -19,7 +19,6 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from benchmarks.records import DROPOUT
 from model.config import TensorFlowConfig
 
 _ONE_IN = 5  # records for validation: a fifth, as everywhere
@@ -31,7 +30,7 @@ def network(library: Any, vocab: int) -> Any:
     config, layers = TensorFlowConfig(), library.layers
     chain = [layers.Input(shape=(None,), dtype="int32"), layers.Embedding(vocab, config.embedding_dim)]
     for _ in range(config.rnn_layers):
-        chain += [layers.LSTM(config.rnn_units, return_sequences=True), layers.Dropout(DROPOUT)]
+        chain += [layers.LSTM(config.rnn_units, return_sequences=True), layers.Dropout(config.dropout_rate)]
     return library.Sequential([*chain, layers.Dense(vocab)])
 
 

@@ -140,14 +140,7 @@ class TensorFlowConfig(GenerationSettings, PrivacySettings):
     embedding_dim: int = setting("train", 256, "Width of the token embedding.", with_dp=64, ge=1)
     rnn_units: int = setting("train", 256, "Units of each LSTM layer.", with_dp=128, ge=1)
     rnn_layers: int = setting("train", 2, "LSTM layers.", with_dp=1, ge=1, le=16)
-    dropout_rate: float | None = setting(
-        "train",
-        None,
-        "Dropout after each LSTM layer; by default 0.2, and 0.4 for fewer than 10,000 training records.",
-        with_dp=0.0,
-        ge=0,
-        lt=1,
-    )
+    dropout_rate: float = setting("train", 0.2, "Dropout after each LSTM layer.", with_dp=0.0, ge=0, lt=1)
     rnn_initializer: str = setting("train", "glorot_uniform", "Keras initializer of the recurrent weights.")
     learning_rate: float = setting("train", 0.01, "Adam's learning rate at the start.", with_dp=0.03, gt=0)
     learning_rate_schedule: Literal["auto", "linear", "constant"] = setting(

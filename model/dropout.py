@@ -9,18 +9,6 @@ import tensorflow as tf
 
 Tensor = Any
 
-FEW = 10_000  # training records that are learnt by heart before what they have in common: measured in docs/quality.md
-
-
-def default_rate(records: int) -> float:
-    """The rate of who sets none, by the number of training records; in private training it is 0, whatever their number.
-
-    Example:
-        >>> default_rate(5_000), default_rate(50_000)
-        (0.4, 0.2)
-    """
-    return 0.4 if records < FEW else 0.2
-
 
 def dropout_mask(shape: Sequence[Tensor], rate: float, seed: Tensor, kind: tf.DType = tf.float32) -> Tensor | None:
     """What multiplies a layer's output in dropout: 0 with probability `rate`, otherwise one over the rest.

@@ -183,10 +183,9 @@ class PrivateTrainer(TrainingLoop):
 
     def _clipped_part(self, rows: dict[str, Any], seeds: Any) -> ClippedSum:
         kind = products_type(self.config)
-        rate = 0.0 if self.config.dropout_rate is None else self.config.dropout_rate
         steps, count = tf.unstack(tf.shape(rows["inputs"]))
         masks = [
-            dropout_mask([steps, count, lstm.units], rate, seeds[layer], kind)
+            dropout_mask([steps, count, lstm.units], self.config.dropout_rate, seeds[layer], kind)
             for layer, lstm in enumerate(self.model.lstms)
         ]
         variables = self.model.trainable_variables

@@ -15,7 +15,7 @@ from model import rows
 from model.backpropagation import HALVES, summed_gradients, token_sums
 from model.config import TensorFlowConfig
 from model.cpu import matmul_precision
-from model.dropout import default_rate, dropout_mask
+from model.dropout import dropout_mask
 from model.early_stopping import better, setbacks, stale
 from model.history import EpochState
 from model.language_model import LanguageModel, token_losses
@@ -82,7 +82,6 @@ class Trainer(TrainingLoop):
         self._metric = metric
         super().__init__(config, model, train, keras.optimizers.Adam(config.learning_rate), metric=metric, **places)
         self.validation: TokenStore = validation
-        self.dropout_rate = default_rate(len(train)) if config.dropout_rate is None else config.dropout_rate
         self.kind = products_type(config)
         self._supply: Iterator[Any] = iter(())
         if strategy is None:
@@ -155,7 +154,7 @@ class Trainer(TrainingLoop):
         for layer, lstm in enumerate(self.model.lstms):
             place = ((step * _MOST_REPLICAS + replica) * HALVES + half) * _MOST_LAYERS + layer
             seed = tf.stack([tf.constant(self.config.seed, tf.int64), place])
-            masks.append(dropout_mask([*shape, lstm.units], self.dropout_rate, seed, kind))
+            masks.append(dropout_mask([*shape, lstm.units], self.config.dropout_rate, seed, kind))
         return masks
 
     def _evaluate_step(self, batch: dict[str, Any]) -> tuple[Any, Any, Any]:

@@ -162,10 +162,7 @@ def _trainer(
     if strategy is not None:
         report.notices.append(f"{strategy.num_replicas_in_sync} devices share the rows of each batch")
     with replicas.scope(strategy):
-        trainer = Trainer(config, network, train_store, validation, strategy=strategy, **places)
-    if config.dropout_rate is None:
-        report.notices.append(f"dropout_rate is {trainer.dropout_rate}, by the number of training records")
-    return trainer
+        return Trainer(config, network, train_store, validation, strategy=strategy, **places)
 
 
 def _store(space: RunDirectory, scratch: Path, data: dict[str, Any], split: str, vocab_size: int) -> TokenStore:

@@ -8,7 +8,6 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-import tensorflow as tf
 
 from model.checkpoints import digest_arrays, load_arrays, save_arrays
 from model.config import TensorFlowConfig
@@ -173,19 +172,6 @@ def test_patience_counts_epochs_without_improvement(tmp_path):
     ).fit()
     assert state.stopped == "patience"
     assert len(state.history) == 3
-
-
-def test_few_records_are_dropped_out_of_more(tmp_path):
-    def masks(**changes):
-        trainer = _trainer(tmp_path, **changes)
-        found = tf.function(trainer._masks)(tf.float32, {"inputs": tf.zeros([50, 64], tf.int32)}, 0, tf.constant(64))
-        return trainer.dropout_rate, [None if mask is None else float(np.mean(mask.numpy() == 0)) for mask in found]
-
-    rate, shares = masks()
-    assert rate == 0.4 and shares == pytest.approx([0.4, 0.4], abs=0.01)
-    rate, shares = masks(dropout_rate=0.1)
-    assert rate == 0.1 and shares == pytest.approx([0.1, 0.1], abs=0.01)
-    assert masks(dropout_rate=0.0) == (0.0, [None, None])
 
 
 @pytest.mark.parametrize(("schedule", "factor"), [("auto", 0.25), ("linear", 1.0)])
