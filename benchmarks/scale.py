@@ -89,7 +89,7 @@ def measure(stage: str, place: Place, size: int, settings: dict[str, object]) ->
 
 
 def marginal_rate(
-    runs: list[Measured], stage: str, place: str, largest: int | None = None, smallest: int = 0
+    runs: list[Measured], stage: str, place: str, largest: float = math.inf, smallest: int = 0
 ) -> float | None:
     """Lines or records a second between the smallest and the largest size, or None where there is one size only.
 
@@ -98,12 +98,7 @@ def marginal_rate(
         50.0
     """
     own = sorted(
-        (
-            run
-            for run in runs
-            if (run.stage, run.place) == (stage, place)
-            and smallest <= run.size <= (run.size if largest is None else largest)
-        ),
+        (run for run in runs if (run.stage, run.place) == (stage, place) and smallest <= run.size <= largest),
         key=lambda run: run.size,
     )
     if len(own) < 2 or own[-1].seconds <= own[0].seconds:

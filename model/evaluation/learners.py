@@ -141,7 +141,7 @@ def _predict(schema: Schema, number: int, learn: Table, test: Table) -> float | 
     """Skill on the test rows: share of the error of the best constant guess that is removed; None where it cannot be learnt.
 
     The error of a number is absolute (Koenker and Machado 1999's R¹ at the median): learnt with squares, a handful of numbers
-    with a digit too many would decide the figure. They are charged where they belong: fields, validity, telling apart.
+    with a digit too many would decide the figure. They are charged by their share: in fields, and in telling apart.
     """
     from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
 
