@@ -27,6 +27,7 @@ from scipy.stats import norm
 from model.audit_bound import LowerBound, lower_bound
 from model.config import TensorFlowConfig
 from model.dp_noise import noise_seeds, standard_normal
+from model.graphs import graph
 from model.privacy_plan import PrivacyPlan, plan_privacy
 from model.private_training import PrivateTrainer
 from model.token_store import TokenStore
@@ -213,7 +214,7 @@ def _predicted_noise(twin: Any, coordinates: npt.NDArray[np.int64], steps: int) 
     """What the twin's key makes the noise of each step, in standard deviations, [steps, canaries]."""
     table = twin.model.trainable_variables[0].shape
     tensors = len(twin.model.trainable_variables)
-    drawn = tf.function(lambda seed: tf.gather_nd(standard_normal(table, seed), coordinates))
+    drawn = graph(lambda seed: tf.gather_nd(standard_normal(table, seed), coordinates))
     seeds = [tf.constant(noise_seeds(twin._key, step, tensors)[0], tf.int64) for step in range(steps)]
     return np.array([drawn(seed).numpy() for seed in seeds], np.float64).reshape(steps, len(coordinates))
 

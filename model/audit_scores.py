@@ -8,13 +8,14 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-import tensorflow as tf
 
 from model.config import TensorFlowConfig
 from model.errors import TokenizerError
+from model.graphs import graph
 from model.language_model import LanguageModel
 from model.poisson import physical_batches
 from model.private_validation import memory_store, record_losses
+from model.rows import Batch
 from model.tokenizers.base import Tokenizer
 from model.trained_model import load_weights, read_model_info
 from model.training import Trainer, build_model
@@ -70,7 +71,7 @@ def losses(network: LanguageModel, tokenizer: Tokenizer, texts: Sequence[str], s
     if known:
         store = memory_store([one for one in ids if one is not None])
         tokens = np.minimum(np.asarray(store.lengths) - 1, seq_length)
-        measure = tf.function(lambda rows: record_losses(network, rows), reduce_retracing=True)
+        measure = graph(lambda rows: record_losses(network, rows), input_signature=[Batch.specs()])
         order = np.argsort(-tokens, kind="stable")
         for start in range(0, len(order), _ROWS):
             part = order[start : start + _ROWS]

@@ -17,6 +17,8 @@ from typing import Any, NamedTuple
 
 import tensorflow as tf
 
+from model.graphs import fused
+
 Tensor = Any
 
 CANCELLATION = 1e-3  # a Gram sum below this share of its terms' absolute sum has lost too many digits
@@ -86,7 +88,7 @@ def _gram_norms(layers: Sequence[Affine]) -> Tensor:
     return tf.where(norms < 0, tf.zeros_like(norms), norms)
 
 
-@tf.function(jit_compile=True)
+@fused
 def _gram_sums(inputs: Tensor, states: Tensor | None, delta: Tensor) -> tuple[Tensor, Tensor]:
     """Sum and absolute sum of the terms, [B] each, in one pass over Gram matrices [B, T, T]."""
     if states is not None:
@@ -130,7 +132,7 @@ def embedding_norms(tokens: Tensor, delta: Tensor, back: Tensor) -> Tensor:
     return tf.reduce_sum(tf.reshape(rows * rows, [tf.shape(tokens)[0], width * back.shape[1]]), axis=1)
 
 
-@tf.function(jit_compile=True)
+@fused
 def token_names(tokens: Tensor) -> Tensor:
     """Numbers a record's different tokens from 0, in the order in which they first occur, [B, T].
 

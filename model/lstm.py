@@ -18,6 +18,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from model.graphs import fused
+
 Tensor = Any
 
 
@@ -37,7 +39,7 @@ class States(NamedTuple):
 
 # The element-wise part of a step is one kernel each way. XLA compiles it once for each number of rows, not of steps; the
 # products stay outside, where TensorFlow's are faster than XLA's.
-@tf.function(jit_compile=True)
+@fused
 def _forward_step(z: Tensor, product: Tensor, c: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """Hidden state and activated gates, in the products' type, and the next cell state."""
     units = c.shape[-1]
@@ -49,7 +51,7 @@ def _forward_step(z: Tensor, product: Tensor, c: Tensor) -> tuple[Tensor, Tensor
     return tf.cast(o * tf.tanh(c), z.dtype), tf.cast(gates, z.dtype), c
 
 
-@tf.function(jit_compile=True)
+@fused
 def _backward_step(
     dh: Tensor, product: Tensor, dc: Tensor, gates: Tensor, c_before: Tensor, c: Tensor
 ) -> tuple[Tensor, Tensor]:

@@ -22,12 +22,14 @@ from model.dp_noise import noise_seeds, noised_sum, standard_normal
 from model.dp_sgd import ClippedSum, clipped_sum
 from model.dropout import dropout_mask
 from model.early_stopping import better, stale
+from model.graphs import graph
 from model.history import EpochState
 from model.language_model import LanguageModel
 from model.poisson import physical_batches, poisson_sample
 from model.prefetch import prefetched
 from model.privacy_plan import AdaptiveClip, PrivacyPlan
 from model.private_validation import NoisedValidation, PublicValidation
+from model.rows import Batch
 from model.secret_key import SecretKey
 from model.token_store import TokenStore
 from model.training import products_type
@@ -79,18 +81,9 @@ class PrivateTrainer(TrainingLoop):
         self.charges = Charges(self.files.resume_directory, plan, repeatable=fixed is not None)
         self._key = SecretKey.fresh() if fixed is None else SecretKey.unsafe(fixed)
         self.clip = keras.Variable(plan.l2_norm_clip, dtype="float32", trainable=False, name="clip")
-        self._clipped = tf.function(
-            self._clipped_part,
-            input_signature=[
-                {
-                    "inputs": tf.TensorSpec([None, None], tf.int32),
-                    "targets": tf.TensorSpec([None, None], tf.int32),
-                    "weights": tf.TensorSpec([None, None], tf.float32),
-                },
-                tf.TensorSpec([len(model.lstms), 2], tf.int64),
-            ],
-        )
-        self._update = tf.function(self._noise_and_apply)
+        seeds = tf.TensorSpec([len(model.lstms), 2], tf.int64)
+        self._clipped = graph(self._clipped_part, input_signature=[Batch.specs(), seeds])
+        self._update = graph(self._noise_and_apply)
         shape = {"batch_size": config.batch_size, "seq_length": plan.seq_length}
         self._public = None if public is None else PublicValidation(model, public, **shape)
         self._noised: NoisedValidation | None = None

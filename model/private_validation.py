@@ -19,9 +19,11 @@ import tensorflow as tf
 from model.dp_noise import standard_normal
 from model.dp_sgd import MARGIN
 from model.errors import ParameterError
+from model.graphs import graph
 from model.language_model import LanguageModel, token_losses
 from model.poisson import physical_batches
 from model.privacy_plan import NoisedLoss
+from model.rows import Batch
 from model.secret_key import SecretKey
 from model.token_store import TokenStore
 from model.tokenizers.base import NEWLINE_ID, Tokenizer
@@ -54,7 +56,7 @@ class NoisedValidation:
     ) -> None:
         self._store, self._plan, self._key, self._users = store, plan, key, users
         self._batch_size, self._seq_length = batch_size, seq_length
-        self._losses = tf.function(lambda rows: record_losses(model, rows), reduce_retracing=True)
+        self._losses = graph(lambda rows: record_losses(model, rows), input_signature=[Batch.specs()])
 
     def measure(self, evaluation: int) -> float:
         """The noised mean loss in nats a token. May be below 0 or above L: it is not rounded to what is plausible.
@@ -105,7 +107,7 @@ class PublicValidation:
 
     def __init__(self, model: LanguageModel, store: TokenStore, *, batch_size: int, seq_length: int) -> None:
         self._store, self._batch_size, self._seq_length = store, batch_size, seq_length
-        self._sums = tf.function(lambda rows: token_losses(model, rows), reduce_retracing=True)
+        self._sums = graph(lambda rows: token_losses(model, rows), input_signature=[Batch.specs()])
 
     def measure(self) -> tuple[float, float]:
         """Loss in nats a token and accuracy, over all tokens."""

@@ -41,6 +41,14 @@ class Batch:
         arrays = {"inputs": self.inputs, "targets": self.targets, "weights": self.weights}
         return {name: tf.constant(array) for name, array in arrays.items()}
 
+    @staticmethod
+    def specs() -> dict[str, Any]:
+        """What `tensors` gives for any batch: a graph that is made for it is made once, whatever the shapes."""
+        import tensorflow as tf
+
+        kinds = {"inputs": tf.int32, "targets": tf.int32, "weights": tf.float32}
+        return {name: tf.TensorSpec([None, None], kind) for name, kind in kinds.items()}
+
 
 class EpochBatches(Sequence[npt.NDArray[np.int64]]):
     """The batches of an epoch, each the ranks of its records; a pure function of the arguments.

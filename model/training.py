@@ -17,6 +17,7 @@ from model.config import TensorFlowConfig
 from model.cpu import matmul_precision
 from model.dropout import dropout_mask
 from model.early_stopping import better, setbacks, stale
+from model.graphs import graph
 from model.history import EpochState
 from model.language_model import LanguageModel, token_losses
 from model.lstm import on_gpu
@@ -86,11 +87,11 @@ class Trainer(TrainingLoop):
         self._supply: Iterator[Any] = iter(())
         if strategy is None:
             self._share: Callable[[rows.Batch], Any] = rows.Batch.tensors
-            self._train_step: Callable[[Any], Any] = tf.function(self._step, reduce_retracing=True)
+            self._train_step: Callable[[Any], Any] = graph(self._step, input_signature=[rows.Batch.specs()])
         else:
             replicated = ReplicatedStep(strategy, self._gradients, self.optimizer, model.trainable_variables)
             self._share, self._train_step = replicated.share, replicated
-        self._eval_step = tf.function(self._evaluate_step, reduce_retracing=True)
+        self._eval_step = graph(self._evaluate_step, input_signature=[rows.Batch.specs()])
 
     # -- steps
 
