@@ -22,11 +22,12 @@ def check_beam(beam_args: Sequence[str]) -> None:
 
 def load_libraries() -> None:
     """Load both; not with --debug, so that the stage which needs them loads them, and their chatter is shown."""
+    from model.lean_import import import_without
     from model.quiet import quiet_import
 
     if _log.isEnabledFor(logging.DEBUG):
         return
     _log.info("loading TensorFlow and Beam …")
-    with quiet_import():
+    with quiet_import(), import_without("matplotlib", "sklearn"):
         import apache_beam  # noqa: F401
         import tensorflow  # noqa: F401
