@@ -28,6 +28,6 @@ def load_libraries() -> None:
     if _log.isEnabledFor(logging.DEBUG):
         return
     _log.info("loading TensorFlow and Beam …")
-    with quiet_import(), import_without("matplotlib", "sklearn"):
+    with quiet_import(), import_without("matplotlib", "pymongo", "sklearn"):
         import apache_beam  # noqa: F401
         import tensorflow  # noqa: F401

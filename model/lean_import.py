@@ -1,7 +1,7 @@
 """Libraries that others would load for no other reason than that they are installed.
 
-Keras loads scikit-learn and matplotlib where it finds them, for wrappers and galleries that nothing here uses: three of the
-twelve seconds in which TensorFlow and Beam are loaded.
+Keras loads scikit-learn and matplotlib where it finds them, for wrappers and galleries that nothing here uses, and Beam
+pymongo: three of the twelve seconds in which TensorFlow and Beam are loaded.
 """
 
 from __future__ import annotations

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import importlib
 import subprocess
 import sys
 from pathlib import Path
@@ -112,6 +113,17 @@ def modules_loaded_by(statement: str) -> set[str]:
 def test_the_front_door_opens_without_anything_heavy():
     statement = "import linesmith, linesmith.cli, pipelines.workflow; linesmith.TensorFlowConfig, linesmith.GenText"
     assert modules_loaded_by(statement).isdisjoint({*HEAVY, "apache_beam", "numpy", "airportsdata", "google.protobuf"})
+
+
+def test_a_package_is_absent_only_while_the_block_imports(monkeypatch):
+    from model.lean_import import import_without
+
+    monkeypatch.delitem(sys.modules, "wave", raising=False)
+    before = list(sys.meta_path)
+    with import_without("wave", "shelve"), pytest.raises(ImportError, match="wave"):
+        importlib.import_module("wave")
+    assert sys.meta_path == before
+    assert importlib.import_module("wave").open
 
 
 def test_workers_import_the_transforms_without_tensorflow():
