@@ -18,7 +18,7 @@ import tensorflow as tf
 
 from model.config import TensorFlowConfig
 from model.poisson import physical_batches
-from model.privacy_plan import PrivacyPlan, plan_privacy
+from model.privacy_plan import PrivacyPlan, expected_batch_size, plan_privacy
 from model.private_training import PrivateTrainer
 from model.private_validation import memory_store
 from model.token_store import TokenStore
@@ -26,6 +26,7 @@ from model.training import build_model
 
 _SCALES = (0.05, 0.6, 8.0)  # of the weights
 _WIDE, _UNITS = 16, 8
+_USUAL = 10_000  # records of a file
 _KEY = "1"  # both sides of a comparison draw alike; nothing of it is released
 
 
@@ -81,8 +82,10 @@ def _adversaries(vocab_size: int, longest: int) -> list[list[int]]:
 
 
 def _plan(config: TensorFlowConfig, records: int) -> PrivacyPlan:
-    """The plan of a usual file: of its figures only norm, divisor and validation matter here."""
-    return replace(plan_privacy(config, 10_000), units=records, unit="record", records_per_unit=1)
+    """The plan of a usual file: of its figures only norm, divisor and validation matter here, so no noise is searched for."""
+    batch = expected_batch_size(config, _USUAL)
+    noised = config.replace(dp_noise_multiplier=1.0, dp_target_epsilon=None, dp_max_epsilon=None, dp_batch_size=batch)
+    return replace(plan_privacy(noised, _USUAL), units=records, unit="record", records_per_unit=1)
 
 
 def _trainer(
@@ -117,7 +120,7 @@ def _largest_move(trainer: PrivateTrainer, records: list[list[int]], bases: Sequ
         for base in bases:
             before = _sum(trainer, base)
             for record in records:
-                for neighbour in ([record, *base], [*base, record]):
+                for neighbour in ([record, *base], [*base, record])[: 1 + bool(base)]:  # alone, first is last
                     worst = max(worst, _distance(before, _sum(trainer, neighbour)))
     return worst
 
