@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from importlib.util import find_spec
 from pathlib import Path
@@ -21,7 +22,7 @@ from model.errors import EXIT_QUALITY, DataError, ParameterError
 from model.files import replace_directory, write_json
 from model.manifest import FORMAT_VERSION, read_manifest, versions, write_manifest
 from model.run_dir import RunDirectory, locked, refuse_complete, run_directory
-from pipelines.audit_looks import audit_texts, look_inside
+from pipelines.audit_looks import attack_texts, look_inside, plant_texts
 from pipelines.audit_settings import AuditSettings
 from pipelines.audit_words import findings, verdict
 from pipelines.evaluation_update import PAGE, update_page
@@ -88,10 +89,13 @@ def run_audit(
         lines: real records.
         scratch: an empty directory to work in.
     """
-    text = audit_texts(trained, lines, scratch / "run", settings)
-    gradients = neighbours = None
-    if trained.dp:
-        gradients, neighbours = look_inside(trained, lines, scratch / "run", settings)
+    place = scratch / "run"
+    canaries = plant_texts(trained, lines, place, settings)
+    # Side by side, in the thread that may be interrupted and in another: neither keeps all cores busy by itself.
+    with ThreadPoolExecutor(max_workers=1) as beside:
+        inside = beside.submit(look_inside, trained, lines, place, settings) if trained.dp else None
+        text = attack_texts(trained, lines, canaries, place, settings)
+    gradients, neighbours = (None, None) if inside is None else inside.result()
     body: dict[str, Any] = {
         "format_version": FORMAT_VERSION,
         "audit_version": AUDIT_VERSION,

@@ -11,6 +11,7 @@ from model.run_dir import RunDirectory
 from pipelines.audit_settings import MOST_UNITS, AuditSettings
 
 if TYPE_CHECKING:
+    from model.audit_canaries import Canaries
     from model.audit_gradient import GradientAudit
     from model.audit_neighbour import NeighbourAudit
 
@@ -53,13 +54,14 @@ def audit_texts(
     trained: TensorFlowConfig, lines: Sequence[str], place: Path, settings: AuditSettings
 ) -> dict[str, Any]:
     """Plant text canaries into tokenize and train, and attack what comes out."""
-    from model.audit_bound import exposures, lower_bound, membership
+    return attack_texts(trained, lines, plant_texts(trained, lines, place, settings), place, settings)
+
+
+def plant_texts(trained: TensorFlowConfig, lines: Sequence[str], place: Path, settings: AuditSettings) -> Canaries:
+    """Make text canaries, and tokenize real records and the included ones."""
     from model.audit_canaries import make_canaries
-    from model.audit_scores import losses, reference_network, trained_network, vocabulary_scores
-    from model.files import read_json
     from model.privacy_checks import key_field_number
-    from model.tokenizers import load_tokenizer
-    from pipelines import workflow
+    from pipelines.tokenize import tokenize
 
     config = small_config(trained, place, settings)
     canaries = make_canaries(
@@ -73,7 +75,22 @@ def audit_texts(
     )
     planted = [text for text, there in zip(canaries.texts, canaries.included, strict=True) if there]
     (place.parent / "lines.txt").write_text("".join(f"{line}\n" for line in [*lines, *planted]), encoding="utf-8")
-    workflow.train(config)
+    tokenize(config)
+    return canaries
+
+
+def attack_texts(
+    trained: TensorFlowConfig, lines: Sequence[str], canaries: Canaries, place: Path, settings: AuditSettings
+) -> dict[str, Any]:
+    """Train on what `plant_texts` tokenized, and look for the canaries in what comes out."""
+    from model.audit_bound import exposures, lower_bound, membership
+    from model.audit_scores import losses, reference_network, trained_network, vocabulary_scores
+    from model.files import read_json
+    from model.tokenizers import load_tokenizer
+    from pipelines.train import train
+
+    config = small_config(trained, place, settings)
+    train(config)
     run = RunDirectory(place, config.dp)
     tokenizer = load_tokenizer(run.tokenizer)
     network = trained_network(run.root, config)
