@@ -37,7 +37,7 @@ def at_hand(given: Given) -> Iterator[tuple[Given, AtHand | _Local]]:
         ParameterError, DataError: the address cannot be reached, or the store says no.
     """
     with contextlib.ExitStack() as stack:
-        given = stack.enter_context(_with_settings_file(given))
+        given = stack.enter_context(settings_at_hand(given))
         output = _output(given.settings, given.config_file)
         if output is None or "://" not in output:
             yield given, _Local()
@@ -73,7 +73,12 @@ def with_small_files(config: TensorFlowConfig) -> TensorFlowConfig:
 
 
 @contextlib.contextmanager
-def _with_settings_file(given: Given) -> Iterator[Given]:
+def settings_at_hand(given: Given) -> Iterator[Given]:
+    """A command with its settings file on this machine.
+
+    Raises:
+        ParameterError, DataError: as `at_hand`.
+    """
     if given.config_file is None or "://" not in given.config_file:
         yield given
         return
