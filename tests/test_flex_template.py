@@ -11,7 +11,7 @@ from pathlib import Path
 
 import apache_beam as beam
 import pytest
-from apache_beam.options.pipeline_options import PipelineOptions
+from apache_beam.options.pipeline_options import GoogleCloudOptions, PipelineOptions
 from apache_beam.portability.api import beam_runner_api_pb2
 from apache_beam.runners.dataflow.internal import apiclient
 
@@ -84,6 +84,8 @@ def test_the_launcher_writes_a_job_file_and_does_not_wait(tmp_path, monkeypatch)
         return stage(self, place, name, *rest, **named)
 
     monkeypatch.setattr(apiclient.DataflowApplicationClient, "stage_file", stage_file)
+    # Asks the bucket, and looks for credentials for minutes although --no_auth says that there are none.
+    monkeypatch.setattr(GoogleCloudOptions, "_warn_if_soft_delete_policy_enabled", lambda *_: None)
     assert launch([*PLAIN, "--no_auth", f"--template_location={tmp_path / 'job_object'}"]) == 0
     job = json.loads((tmp_path / "job_object").read_text("utf-8"))
     (pool,) = job["environment"]["workerPools"]
@@ -277,6 +279,7 @@ store_clients.check_reachable = lambda address: None
 """
 
 
+@pytest.mark.slow
 def test_the_step_generates_in_a_bucket_as_the_command_does_here(store, tmp_path, monkeypatch):
     """The whole way: the template's parameters, the pipeline, the child process, the bucket."""
     (tmp_path / "child").mkdir()
