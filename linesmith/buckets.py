@@ -7,30 +7,38 @@ import dataclasses
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 from linesmith.libraries import check_beam
 from linesmith.options import Given
 from model.config import TensorFlowConfig
 from model.config_io import read_settings
 
-if TYPE_CHECKING:
-    from pipelines.remote_run import AtHand
-
 _FILES = ("rules", "schema_file", "dp_public_vocabulary", "dp_public_validation", "privacy_ledger")
 
 
-class _Local:
-    """What `AtHand` is where nothing lies in a bucket: no library is loaded for it."""
+class RunAtHand(Protocol):
+    """What a command does with a run directory that may stand for one in a bucket."""
 
-    mirror = None
+    def check(self, config: TensorFlowConfig) -> None:
+        """Refuse settings that cannot be kept there."""
+
+    def then(self, show: Any) -> Any:
+        """Shows a stage's report when what it made is where it belongs."""
+
+
+class _Local:
+    """What `pipelines.remote_run.AtHand` is where nothing lies in a bucket: no library is loaded for it."""
+
+    def check(self, config: TensorFlowConfig) -> None:
+        pass
 
     def then(self, show: Any) -> Any:
         return show
 
 
 @contextlib.contextmanager
-def at_hand(given: Given) -> Iterator[tuple[Given, AtHand | _Local]]:
+def at_hand(given: Given) -> Iterator[tuple[Given, RunAtHand]]:
     """A command with its run directory and its settings file on this machine; those of a bucket are copied.
 
     Raises:

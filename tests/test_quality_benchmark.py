@@ -56,4 +56,6 @@ def test_the_table_shows_what_a_report_holds(capsys):
     }
     quality.show(Console(width=180), {"one": body})
     shown = capsys.readouterr().out
-    assert all(text in shown for text in ("0.500", "0.750", "0.875", "0.250", "0.125", "+3.00% LEAK", "0.625 (0.562–0.688)"))
+    assert all(
+        text in shown for text in ("0.500", "0.750", "0.875", "0.250", "0.125", "+3.00% LEAK", "0.625 (0.562–0.688)")
+    )
