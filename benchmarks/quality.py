@@ -108,19 +108,23 @@ def judge(place: Path, train: Path, holdout: Path, delimiter: str) -> dict[str, 
 
 def show(console: Console, reports: dict[str, dict[str, Any]]) -> None:
     """Scores, components, fields and leak tests of several reports, and the same for unseen real records."""
-    table = Table("", "closeness", *_COMPONENTS, "privacy", "largest gap")
+    table = Table("", "closeness", *_COMPONENTS, "privacy", "largest gap", "seen from unseen by loss")
     for name, body in reports.items():
         parts = {one["name"]: one for one in body["closeness"]["components"]}
         gaps = [test for test in body["safety"]["tests"] if test["units"]]
         worst = max(gaps, key=lambda test: test["gap"] or 0, default=None)
         leak = "–" if worst is None else f"{worst['gap']:+.2%}" + (" LEAK" if any(t["leak"] for t in gaps) else "")
+        memory = body["context"].get("memory")
+        told = "–" if memory is None else f"{memory['auc']:.3f} ({memory['auc_low']:.3f}–{memory['auc_high']:.3f})"
         values = [_figure(parts.get(key, {}).get("score")) for key in _COMPONENTS]
         scores = body["scores"]
-        table.add_row(name, _figure(scores["closeness"]["value"]), *values, _figure(scores["privacy"]["value"]), leak)
+        table.add_row(
+            name, _figure(scores["closeness"]["value"]), *values, _figure(scores["privacy"]["value"]), leak, told
+        )
     first = next(iter(reports.values()))
     parts = {one["name"]: one for one in first["closeness"]["components"]}
     table.add_row(
-        "unseen real", "1.000", *(_figure(parts.get(key, {}).get("reachable")) for key in _COMPONENTS), "", ""
+        "unseen real", "1.000", *(_figure(parts.get(key, {}).get("reachable")) for key in _COMPONENTS), "", "", "0.500"
     )
     console.print(table)
     fields = Table("distance of a field", *[one["name"] for one in first["closeness"]["fields"]])
@@ -135,8 +139,13 @@ def _figure(value: float | None) -> str:
 
 
 def models(console: Console, data: Path, place: Path) -> dict[str, dict[str, Any]]:
-    """Without privacy, epsilon 8 and epsilon 2: the whole file, defaults, each with the report that ends a run."""
+    """Without privacy, epsilon 8 and epsilon 2: the whole file, defaults, each with the report that ends a run.
+
+    How many fields a record has is public, and said: a private model may not learn it from the records.
+    """
     reports = {}
+    with open(data, encoding="utf-8") as lines:
+        columns = [part for number in range(next(lines).count(", ") + 1) for part in ("--columns", f"field_{number}")]
     for name, said in (
         ("no privacy", []),
         ("epsilon 8", ["--dp", "--dp-target-epsilon", "8"]),
@@ -147,7 +156,7 @@ def models(console: Console, data: Path, place: Path) -> dict[str, dict[str, Any
         if not report.is_file():
             console.print(f"{name} …")
             command = [sys.executable, "-m", "linesmith", "run", "--input", str(data), "--output", str(output)]
-            command += ["--field-delimiter", ", ", "--num-lines", "20000", *said]
+            command += ["--field-delimiter", ", ", "--num-lines", "20000", *columns, *said]
             output.mkdir(parents=True, exist_ok=True)
             with open(place / f"{output.name}.log", "w") as log:
                 subprocess.run(command, stdout=log, stderr=log, check=True, cwd=CHECKOUT)
@@ -215,7 +224,7 @@ def arguments() -> argparse.Namespace:
 
 
 def main() -> None:
-    asked, console = arguments(), Console(width=150)
+    asked, console = arguments(), Console(width=180)
     data = asked.data.resolve()
     seconds = asked.seconds or (330 if asked.what == "peers" else 75)
     place = asked.results.resolve() / (asked.what + ("-airports" if asked.airports else ""))

@@ -7,37 +7,45 @@ import dataclasses
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 from linesmith.libraries import check_beam
 from linesmith.options import Given
 from model.config import TensorFlowConfig
 from model.config_io import read_settings
 
-if TYPE_CHECKING:
-    from pipelines.remote_run import AtHand
-
 _FILES = ("rules", "schema_file", "dp_public_vocabulary", "dp_public_validation", "privacy_ledger")
 
 
-class _Local:
-    """What `AtHand` is where nothing lies in a bucket: no library is loaded for it."""
+class RunAtHand(Protocol):
+    """What a command does with a run directory that may stand for one in a bucket."""
 
-    mirror = None
+    def check(self, config: TensorFlowConfig) -> None:
+        """Refuse settings that cannot be kept there."""
+
+    def then(self, show: Any) -> Any:
+        """Shows a stage's report when what it made is where it belongs."""
+
+
+class _Local:
+    """What `pipelines.remote_run.AtHand` is where nothing lies in a bucket: no library is loaded for it."""
+
+    def check(self, config: TensorFlowConfig) -> None:
+        pass
 
     def then(self, show: Any) -> Any:
         return show
 
 
 @contextlib.contextmanager
-def at_hand(given: Given) -> Iterator[tuple[Given, AtHand | _Local]]:
+def at_hand(given: Given) -> Iterator[tuple[Given, RunAtHand]]:
     """A command with its run directory and its settings file on this machine; those of a bucket are copied.
 
     Raises:
         ParameterError, DataError: the address cannot be reached, or the store says no.
     """
     with contextlib.ExitStack() as stack:
-        given = stack.enter_context(_with_settings_file(given))
+        given = stack.enter_context(settings_at_hand(given))
         output = _output(given.settings, given.config_file)
         if output is None or "://" not in output:
             yield given, _Local()
@@ -73,7 +81,12 @@ def with_small_files(config: TensorFlowConfig) -> TensorFlowConfig:
 
 
 @contextlib.contextmanager
-def _with_settings_file(given: Given) -> Iterator[Given]:
+def settings_at_hand(given: Given) -> Iterator[Given]:
+    """A command with its settings file on this machine.
+
+    Raises:
+        ParameterError, DataError: as `at_hand`.
+    """
     if given.config_file is None or "://" not in given.config_file:
         yield given
         return

@@ -12,7 +12,7 @@ import typer
 
 from linesmith import console
 from linesmith.audit_command import make_command
-from linesmith.buckets import at_hand, with_small_files
+from linesmith.buckets import RunAtHand, at_hand, with_small_files
 from linesmith.failures import explain
 from linesmith.libraries import check_beam, load_libraries
 from linesmith.options import Given, command
@@ -40,7 +40,7 @@ app = typer.Typer(
 
 def _run(given: Given) -> int:
     with at_hand(given) as (local, here):
-        config, beam_args = _prepare(local)
+        config, beam_args = _prepare(local, here)
         from pipelines import workflow
 
         reports = workflow.run(config, beam_args, on_stage=here.then(_show))
@@ -49,7 +49,7 @@ def _run(given: Given) -> int:
 
 def _tokenize(given: Given) -> int:
     with at_hand(given) as (local, here):
-        config, beam_args = _prepare(local)
+        config, beam_args = _prepare(local, here)
         from pipelines.tokenize import tokenize
 
         return here.then(_show)(tokenize(config, beam_args))
@@ -57,7 +57,7 @@ def _tokenize(given: Given) -> int:
 
 def _train(given: Given) -> int:
     with at_hand(given) as (local, here):
-        config, beam_args = _prepare(local)
+        config, beam_args = _prepare(local, here)
         from pipelines.train import train
 
         return here.then(_show)(train(config, beam_args))
@@ -65,7 +65,7 @@ def _train(given: Given) -> int:
 
 def _generate(given: Given) -> int:
     with at_hand(given) as (local, here):
-        config, beam_args = _prepare(local)
+        config, beam_args = _prepare(local, here)
         from pipelines.generate import generate
         from runners import with_all_cores
 
@@ -92,13 +92,14 @@ def _show(report: StageReport) -> int:
     return report.exit_code
 
 
-def _prepare(given: Given) -> tuple[TensorFlowConfig, tuple[str, ...]]:
+def _prepare(given: Given, here: RunAtHand) -> tuple[TensorFlowConfig, tuple[str, ...]]:
     """Check everything that is cheap to check, then load what is not. The run directory is local."""
     from linesmith.plan import input_files
     from model import preflight
     from model.run_dir import refuse_complete, run_directory
 
     config = with_small_files(resolve(given))
+    here.check(config)
     run = run_directory(config)
     preflight.check(config, given.command)  # type: ignore[arg-type]
     check_beam(given.beam_args)

@@ -62,6 +62,10 @@ def _parts(reports: list[dict[str, Any]]) -> list[tuple[str, list[Row]]]:
     if any(report.get("stale") for report in reports):
         told = ["of earlier records" if report.get("stale") else "of the records beside it" for report in reports]
         verdict.append(("the report is", told[0], told[1]))
+    memories = [report["context"].get("memory") or {} for report in reports]
+    if any(memories):
+        title = "the model's loss tells a seen record from an unseen one (0.5 is chance)"
+        verdict.append((title, memories[0].get("auc"), memories[1].get("auc")))
     components = [{row["name"]: row["score"] for row in report["closeness"]["components"]} for report in reports]
     fields = [
         {row["name"]: row["distance"]["synthetic"] for row in report["closeness"]["fields"]} for report in reports

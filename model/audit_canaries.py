@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from model.gen_text import split_fields
+from model.gen_text import quoted_field, split_fields
 
 LETTERS = string.ascii_letters + string.digits
 SUFFIX = 12  # letters: 71 bits
@@ -80,13 +80,9 @@ def _planted(record: str, suffix: str, delimiter: str | None, quoted: bool, key_
         return record[: len(record) // 2] + suffix
     fields = split_fields(record, delimiter, quoted)
     if quoted:
-        fields = [_quoted(field, delimiter) for field in fields]
+        fields = [quoted_field(field, delimiter) for field in fields]
         fields[-1] = ""  # its first half may open a quote
     fields[-1] = fields[-1][: len(fields[-1]) // 2] + suffix
     if key_field is not None and key_field < len(fields):
         fields[key_field] = suffix
     return delimiter.join(fields)
-
-
-def _quoted(field: str, delimiter: str) -> str:
-    return f'"{field.replace(chr(34), chr(34) * 2)}"' if delimiter in field or '"' in field else field

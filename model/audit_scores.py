@@ -65,20 +65,28 @@ def reference_network(
 
 def losses(network: LanguageModel, tokenizer: Tokenizer, texts: Sequence[str], seq_length: int) -> Floats:
     """Nats of each text, its end included and cut at `seq_length`; infinite where the vocabulary cannot write it."""
+    found, tokens = token_losses(network, tokenizer, texts, seq_length)
+    return found * tokens
+
+
+def token_losses(
+    network: LanguageModel, tokenizer: Tokenizer, texts: Sequence[str], seq_length: int
+) -> tuple[Floats, npt.NDArray[np.int64]]:
+    """Nats a token of each text, infinite where the vocabulary cannot write it, and how many tokens it was."""
     ids = [_encoded(tokenizer, text) for text in texts]
     known = [number for number, one in enumerate(ids) if one is not None]
-    found = np.full(len(texts), np.inf)
+    found, counts = np.full(len(texts), np.inf), np.ones(len(texts), np.int64)
     if known:
         store = memory_store([one for one in ids if one is not None])
-        tokens = np.minimum(np.asarray(store.lengths) - 1, seq_length)
+        counts[known] = tokens = np.minimum(np.asarray(store.lengths) - 1, seq_length)
         measure = graph(lambda rows: record_losses(network, rows), input_signature=[Batch.specs()])
         order = np.argsort(-tokens, kind="stable")
         for start in range(0, len(order), _ROWS):
             part = order[start : start + _ROWS]
             (batch,) = physical_batches(store, part, batch_size=_ROWS, seq_length=seq_length)
             rows = batch.tensors()
-            found[np.array(known)[part]] = measure(rows).numpy()[: len(part)] * tokens[part]
-    return found
+            found[np.array(known)[part]] = measure(rows).numpy()[: len(part)]
+    return found, counts
 
 
 def vocabulary_scores(tokenizer: Tokenizer, marks: Sequence[str]) -> Floats:

@@ -93,7 +93,9 @@ class TensorFlowConfig(GenerationSettings, PrivacySettings):
         "tokenize", False, "Delimiters inside double quotes do not separate fields. Needs a one-character delimiter."
     )
     header: bool = setting("tokenize", False, "The first line of every file names the columns and is not a record.")
-    columns: list[str] | None = setting("tokenize", None, "Names of the fields, in order, for typed output.")
+    columns: list[str] | None = setting(
+        "tokenize", None, "Names of the fields, in order; generated records have as many."
+    )
     encoding: str = setting("tokenize", "utf-8", "Text encoding of the input, for example latin-1 or utf-16.")
     max_lines: int = setting("tokenize", 0, "Use only the first so many accepted records; 0: all.", ge=0)
     max_line_len: int = setting("tokenize", 2048, "Longest accepted record, in characters.", ge=1)

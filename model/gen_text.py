@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 
@@ -46,7 +47,24 @@ def split_fields(text: str, delimiter: str, quoted: bool = False) -> list[str]:
     Example:
         >>> split_fields('a,"b,c"', ",", quoted=True)
         ['a', 'b,c']
+        >>> split_fields("", ",", quoted=True)
+        ['']
     """
     if not quoted:
         return text.split(delimiter)
-    return next(csv.reader([text], delimiter=delimiter), [""])
+    return next(csv.reader([text], delimiter=delimiter), None) or [""]  # the csv module gives an empty line no field
+
+
+def join_fields(fields: Iterable[str], delimiter: str, quoted: bool = False) -> str:
+    """The record of some fields: what `split_fields` undoes. With `quoted`, quotes stand where they are needed.
+
+    Example:
+        >>> join_fields(["a", "b,c"], ",", quoted=True)
+        'a,"b,c"'
+    """
+    return delimiter.join(quoted_field(field, delimiter) if quoted else field for field in fields)
+
+
+def quoted_field(field: str, delimiter: str) -> str:
+    """A field in double quotes, its own doubled, if it holds a delimiter or a quote."""
+    return f'"{field.replace(chr(34), chr(34) * 2)}"' if delimiter in field or '"' in field else field

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.util import find_spec
 from pathlib import Path
@@ -22,6 +22,7 @@ from model.files import read_json, replace_directory, write_bytes, write_json
 from model.manifest import FORMAT_VERSION, versions, write_manifest
 from model.run_dir import RunDirectory, locked, refuse_complete, run_directory
 from pipelines.evaluation_context import not_covered, run_context
+from pipelines.evaluation_memory import memory_of
 from pipelines.evaluation_sets import Reading, Sets, find_sets, run_sets
 from pipelines.remote_run import in_buckets_too, local_run, reported, use_options
 from pipelines.report import StageReport, measured
@@ -109,7 +110,11 @@ def evaluate_run_locked(
     with measured("evaluate") as report:
         sets = run_sets(config, run)
         scratch = run.temporary / "evaluate"
-        _evaluate(sets, place, scratch, beam_args, settings, run_context(config, run), report)
+
+        def context(evidence: Evidence) -> dict[str, Any]:
+            return {**run_context(config, run), "memory": memory_of(config, run, evidence)}
+
+        _evaluate(sets, place, scratch, beam_args, settings, context, report)
     return report
 
 
@@ -138,7 +143,9 @@ def evaluate_files(
             refuse_complete(place.root / "report", "report", settings.overwrite)
             with measured("evaluate") as report:
                 sets = find_sets(paths, reading, place.temporary / "fetched")
-                _evaluate(sets, place.root / "report", place.temporary / "evaluate", beam_args, settings, {}, report)
+                _evaluate(
+                    sets, place.root / "report", place.temporary / "evaluate", beam_args, settings, lambda _: {}, report
+                )
         return reported(report, mirror)
 
 
@@ -148,7 +155,7 @@ def _evaluate(
     scratch: Path,
     beam_args: Sequence[str],
     settings: EvaluationSettings,
-    context: dict[str, Any],
+    describe_run: Callable[[Evidence], dict[str, Any]],
     report: StageReport,
 ) -> None:
     from pipelines.evaluation_page import render
@@ -165,7 +172,7 @@ def _evaluate(
     try:
         evidence = gather(sets, options, scratch, settings)
         body = describe(evidence, settings)
-        body["context"] = context
+        body["context"] = context = describe_run(evidence)
         body["provenance"] = {"files": sets.files, "runner": runner_name(options), "versions": versions()}
         body["not_covered"] = not_covered(body, context)
         write_json(new / REPORT, body)

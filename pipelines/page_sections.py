@@ -163,6 +163,7 @@ def leaks_section(body: dict[str, Any]) -> list[Child]:
             f"{repeated['training']['texts']:,} such texts in the sample reappear.",
         ),
     ]
+    content += _memory(body["context"].get("memory"))
     content += _runs(safety["longest_runs"])
     kinds = [[k["name"], f"{k['units']:,}", percent(k["share"]["training"]), percent(k["share"]["holdout"]),
               f"{k['low']:+.2%} to {k['high']:+.2%}"] for k in safety["identifier_kinds"] if k["units"]]  # fmt: skip
@@ -183,6 +184,25 @@ def leaks_section(body: dict[str, Any]) -> list[Child]:
             table("Examples: once in training, and in the output", ["kind", "text", "times"], examples, (2,))
         )
     return content
+
+
+def _memory(memory: dict[str, Any] | None) -> list[Child]:
+    """What the model, not its output, knows of single records."""
+    if memory is None:
+        return []
+    bits, seen, unseen = memory["bits"], memory["units"]["training"], memory["units"]["holdout"]
+    word = (
+        "It has kept something of single records: guard the model more closely than its output."
+        if memory["kept"]
+        else "That is no more than chance gives."
+    )
+    told = (
+        f"The model itself: a record that it learnt from costs it {bits['training']:.4f} bits a token, one that it never saw "
+        f"{bits['holdout']:.4f}, over {seen:,} and {unseen:,} of them. The gap lies between {memory['low']:+.4f} "
+        f"and {memory['high']:+.4f}; a record it saw costs less than one it did not in {memory['auc']:.1%} of pairs "
+        f"({memory['auc_low']:.1%} to {memory['auc_high']:.1%}, where 50% is chance). {word}"
+    )
+    return [h("p", told)]
 
 
 def _runs(runs: dict[str, Any]) -> list[Child]:

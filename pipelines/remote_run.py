@@ -214,6 +214,15 @@ class AtHand:
     output: str | None
     mirror: Mirror | None = None
 
+    def check(self, config: TensorFlowConfig) -> None:
+        """Refuse settings that need a run directory which stays on this machine.
+
+        Raises:
+            ParameterError: LS114, a table whose catalog would lie in it.
+        """
+        if self.mirror is not None:
+            _refuse_table(config)
+
     def then(self, show: Callable[[StageReport], int]) -> Callable[[StageReport], int]:
         """Shows a stage's report when what it made is published."""
 

@@ -1,7 +1,11 @@
 # Workers of Dataflow with everything installed: the locked versions, and this checkout. Build it in the root of a checkout:
 #   docker build -f runners/dataflow.Dockerfile -t IMAGE .
 # The same image can run the command that submits the job: docker run --entrypoint linesmith IMAGE generate …
+# It is the image of the Flex Template, too: launcher and worker have the same versions of everything.
 ARG BEAM=2.70.0
+ARG LAUNCHER=20230622_RC00
+FROM gcr.io/dataflow-templates-base/python311-template-launcher-base:${LAUNCHER} AS launcher
+
 FROM apache/beam_python3.11_sdk:${BEAM}
 
 WORKDIR /opt/linesmith
@@ -16,6 +20,11 @@ COPY model model
 COPY runners runners
 RUN uv pip install --system --no-cache --no-deps --no-build-isolation . \
  && python -c "import linesmith, apache_beam, tensorflow"
+
+# Google's launcher starts this file, where the image is a template's; a worker knows neither.
+COPY --from=launcher /opt/google/dataflow/python_template_launcher /opt/google/dataflow/python_template_launcher
+RUN mkdir /template && echo 'from linesmith.flex_template import main; main()' > /template/main.py
+ENV FLEX_TEMPLATE_PYTHON_PY_FILE=/template/main.py
 
 # Nothing is installed when a worker starts, and the SDK runs in this environment rather than in one of its own.
 ENV RUN_PYTHON_SDK_IN_DEFAULT_ENVIRONMENT=1 TF_CPP_MIN_LOG_LEVEL=3

@@ -43,13 +43,8 @@ def complete(options: PipelineOptions) -> None:
     if missing:
         raise ParameterError(f"LS403: --runner DataflowRunner needs {', '.join(missing)}; add what is missing.")
     for name in ("temp_location", "staging_location"):
-        place = getattr(cloud, name)
-        if place is not None and re.match(r"gs://[a-z0-9][a-z0-9._-]{2,221}(/|$)", place) is None:
-            raise ParameterError(
-                f"LS405: --{name} '{place}' is not in Google Cloud Storage, where Dataflow's workers look for it; give "
-                "gs://BUCKET/….",
-                code="LS405",
-            )
+        if getattr(cloud, name) is not None:
+            check_bucket(f"--{name}", getattr(cloud, name))
     _workers(options)
     _software(options)
     for name, value in resolved(options).items():
@@ -80,6 +75,20 @@ def worker_place(options: PipelineOptions) -> str | None:
     if options.view_as(StandardOptions).runner not in NAMES:
         return None
     return str(options.view_as(GoogleCloudOptions).temp_location)
+
+
+def check_bucket(option: str, place: str) -> None:
+    """Refuse a place that is none in the store of Dataflow's workers.
+
+    Raises:
+        ParameterError: LS405.
+    """
+    if re.match(r"gs://[a-z0-9][a-z0-9._-]{2,221}(/|$)", place) is None:
+        raise ParameterError(
+            f"LS405: {option} '{place}' is not in Google Cloud Storage, where Dataflow's workers look for it; give "
+            "gs://BUCKET/….",
+            code="LS405",
+        )
 
 
 def check_opened(places: Mapping[str, str]) -> None:

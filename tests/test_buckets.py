@@ -5,10 +5,12 @@ from __future__ import annotations
 import dataclasses
 import errno
 import json
+import shutil
 from pathlib import Path
 
 import pytest
 
+from linesmith.cli import run_command_line
 from model.config import TensorFlowConfig
 from model.errors import DataError, ParameterError
 from model.manifest import read_manifest, write_manifest
@@ -278,6 +280,15 @@ def test_what_needs_a_lock_or_a_path_is_refused(store, settings, code):
         remote_run.local_config(TensorFlowConfig(checkpoint_dir=RUN, **settings), "generate"),
     ):
         pass
+
+
+def test_the_command_line_refuses_a_table_that_would_go_with_the_copy(store, tmp_path, capsys):
+    tiny_run(tmp_path / "run")
+    with mirrored(RUN, everything) as mirror:
+        shutil.copytree(tmp_path / "run", mirror.folder, dirs_exist_ok=True)
+        write_manifest(mirror.folder / "model", "train", {"complete": True})
+    assert run_command_line(["generate", "--output", RUN, "--num-lines", "5", "--iceberg-table", "lake.rides"]) == 2
+    assert "LS114" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

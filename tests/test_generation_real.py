@@ -79,3 +79,18 @@ def test_bad_weights_and_an_unknown_checkpoint_are_the_users(run: Path) -> None:
     finally:
         weights.write_bytes(content)
     assert lines(run) == before
+
+
+@pytest.mark.parametrize("output", ["text", "jsonl"])
+def test_named_columns_say_how_many_fields_every_record_has(run: Path, output: str) -> None:
+    """As a private model's user needs it: such a model may not learn the number from the records."""
+    wanted = settings(run, columns=["a", "b", "c"], line_validator=None, output_format=[output])
+    generate(wanted.replace(columns=None, output_format=["text"]))
+    assert {line.count(", ") for line in lines(run)} != {2}
+    generate(wanted)
+    found = [line.count(", ") for line in lines(run)] if output == "text" else [
+        len(json.loads(line)) - 1 for p in sorted((run / "synthetic").glob("*.jsonl")) for line in p.read_text().splitlines()
+    ]  # fmt: skip
+    assert found == [2] * 60
+    reasons = json.loads((run / "synthetic" / "manifest.json").read_text())["counts"]["invalid_by_reason"]
+    assert not reasons.get("field_count"), "masks keep to the number: none is sampled in vain"

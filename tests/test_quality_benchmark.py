@@ -52,7 +52,10 @@ def test_the_table_shows_what_a_report_holds(capsys):
             "fields": [{"name": "age", "distance": pair}],
         },
         "safety": {"tests": [{"units": 5, "gap": 0.03, "leak": True}, {"units": 0, "gap": None, "leak": False}]},
+        "context": {"memory": {"auc": 0.625, "auc_low": 0.5625, "auc_high": 0.6875}},
     }
-    quality.show(Console(width=160), {"one": body})
+    quality.show(Console(width=180), {"one": body})
     shown = capsys.readouterr().out
-    assert all(text in shown for text in ("0.500", "0.750", "0.875", "0.250", "0.125", "+3.00% LEAK"))
+    assert all(
+        text in shown for text in ("0.500", "0.750", "0.875", "0.250", "0.125", "+3.00% LEAK", "0.625 (0.562–0.688)")
+    )

@@ -96,11 +96,21 @@ def _compare(
     name: str, units: dict[str, list[Unit]], confidence: float
 ) -> tuple[dict[str, Any], dict[str, list[Unit]]]:
     """Units that occur once in the real sets together, as many of one side as of the other."""
-    once = {side: [unit for unit in units[side] if unit.training + unit.holdout == 1] for side in units}
-    size = min(len(once["training"]), len(once["holdout"]))
+    once = _once(units)
+    size = min(map(len, once.values()))
     once = {side: found[:size] for side, found in once.items()}
     hits = {side: sum(unit.synthetic > 0 for unit in found) for side, found in once.items()}
     return _gap(name, size, hits, confidence), once
+
+
+def _once(units: dict[str, list[Unit]]) -> dict[str, list[Unit]]:
+    """Units that occur once in the real sets together."""
+    return {side: [unit for unit in some if unit.training + unit.holdout == 1] for side, some in units.items()}
+
+
+def unique_records(evidence: Evidence) -> dict[str, list[Unit]]:
+    """Sampled records of `training` and of `holdout` that occur once in the real sets together, by rising hash."""
+    return _once(_records(evidence))
 
 
 def _gap(name: str, size: int, hits: dict[str, int], confidence: float) -> dict[str, Any]:
