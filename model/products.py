@@ -22,6 +22,7 @@ from model.cpu import has_integer_products
 
 Tensor = Any
 Matrix = npt.NDArray[np.float32]
+ALL = slice(None)
 _ZERO = 128  # what stands for 0 in an operand of integers
 _STEPS = 127  # of them up to 1, either way
 _EXACT = 1 << 24  # whole numbers up to here are float32's
@@ -47,8 +48,8 @@ class FloatProduct:
         """[R, k] times the kernel, [R, n]."""
         return tf.matmul(operand, self._kernel)
 
-    def value(self, product: Tensor) -> Tensor:
-        """What `times` gave, as float32."""
+    def value(self, product: Tensor, columns: slice = ALL) -> Tensor:
+        """What `times` gave, as float32; or of that, some columns."""
         return tf.cast(product, tf.float32)
 
 
@@ -97,9 +98,9 @@ class IntegerProduct:
         )
         return tf.bitcast(whole, tf.int32)
 
-    def value(self, product: Tensor) -> Tensor:
-        """What `times` gave, as float32."""
-        return tf.cast(product, tf.float32) * self._scale
+    def value(self, product: Tensor, columns: slice = ALL) -> Tensor:
+        """What `times` gave, as float32; or of that, some columns."""
+        return tf.cast(product, tf.float32) * self._scale[columns]
 
 
 Product = FloatProduct | IntegerProduct

@@ -65,7 +65,8 @@ class Sampler:
         weights = load_weights(run_dir, checkpoint)
         self.automaton = token_automaton(self.tokenizer, self.info, options)
         self.precision = sampling_precision(options.precision)
-        self.lanes = 1 if threads is None else _lanes_for(threads)
+        lanes = None if threads is None else _lanes_for(threads)
+        self.lanes = 1 if lanes is None else lanes
         from model.sampling_network import SamplingNetwork
 
         self._network: SamplingNetwork = SamplingNetwork(
@@ -78,7 +79,7 @@ class Sampler:
         )
         self._decoder = BlockDecoder(self.tokenizer)
         chosen = options.block
-        self._most = largest_block(self._network.units, self.info, self.lanes) if chosen is None else chosen
+        self._most = largest_block(self._network.units, self.info, lanes) if chosen is None else chosen
         self.steps_run = self.steps_busy = 0
 
     @property
@@ -200,20 +201,21 @@ class _Lane:
         return self._call.result()
 
 
-def _lanes_for(threads: int) -> int:
+def _lanes_for(threads: int) -> int | None:
     """Blocks to sample side by side. Loops over elements run on one core whatever there is, so one block cannot keep two busy:
     each core gets a block of its own, and TensorFlow no others (measured: a fifth more text).
 
-    Where TensorFlow runs already its threads are what they are, and every product takes them all: one block. So on a GPU.
+    Where TensorFlow runs already its threads are what they are, and every product takes them all: None, one block for all. So
+    on a GPU.
     """
     import tensorflow as tf
 
     if tf.config.list_physical_devices("GPU"):
-        return 1
+        return None
     with contextlib.suppress(RuntimeError):
         tf.config.threading.set_intra_op_parallelism_threads(1)
         return max(1, threads)
-    return 1
+    return None
 
 
 def _rule(settings: DrawSettings, prefixed: bool) -> Rule:

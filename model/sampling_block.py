@@ -22,9 +22,9 @@ from model.trained_model import ModelInfo
 from model.uniforms import stream_keys
 
 # Rows of a block: few sizes, since each is traced and compiled once, in half a second.
-BLOCKS = (16, 64, 256, 1024, 2048, 4096)
+BLOCKS = (16, 64, 256, 512, 1024, 2048, 4096)
 _DEFAULT_ROWS = 2048  # measured: more rows gain little and end later
-LANE_ROWS = 1024  # where each core has a block: larger ones leave its cache
+LANE_ROWS = 512  # where each core has a block: what products leave for the gates is then in the core's own cache
 _MEMORY_SHARE = 0.1
 _FEWEST_STEPS, _MOST_STEPS = 16, 64  # of one graph call
 
@@ -40,10 +40,16 @@ def block_for(records: int, most: int) -> int:
     return next((size for size in fit if size >= records), fit[-1])
 
 
-def largest_block(units: int, info: ModelInfo, lanes: int = 1) -> int:
-    """The rows of each of a process's blocks: as many as help, fewer where memory is short."""
+def largest_block(units: int, info: ModelInfo, lanes: int | None = None) -> int:
+    """The rows of each of a process's blocks: as many as help, fewer where memory is short.
+
+    Args:
+        units: of a layer.
+        lanes: blocks, one for each core; None: one for all cores.
+    """
     floats = units * (4 * 4 + 4 * info.rnn_layers) + 8 * info.vocab_size + 2 * info.length_cap_tokens
-    most, memory = _DEFAULT_ROWS if lanes == 1 else LANE_ROWS, _MEMORY_SHARE * _free_memory() / lanes
+    most = _DEFAULT_ROWS if lanes is None else LANE_ROWS
+    memory = _MEMORY_SHARE * _free_memory() / (1 if lanes is None else lanes)
     fit = [rows for rows in BLOCKS if rows <= most and 4 * floats * rows <= memory]
     return fit[-1] if fit else BLOCKS[0]
 

@@ -18,6 +18,7 @@ import numpy.typing as npt
 import tensorflow as tf
 
 from model.errors import DataError
+from model.graphs import fused, graph
 from model.products import Product, product_of
 from model.request_table import KEY, LENGTH, LIMIT, NUMBER, OFFSET, idle_requests
 from model.sampling_draw import LANE, draw, truncate, uniform, weigh
@@ -107,7 +108,8 @@ class SamplingNetwork:
         pad_rows = ((0, up(u) - u), (0, 0))
         self.units = up(u)
         table = weights["embedding/embeddings"] @ weights["lstm_0/kernel"] + weights["lstm_0/bias"]
-        self._table = tf.constant(_pad_units(table, u))
+        # A table for each gate: the look-up is then part of the loop over the gate's elements, not a loop of its own.
+        self._tables = tf.split(tf.constant(_pad_units(table, u)), 4, axis=1)
         # Layer 0 sees only its own state; the others their input and their state, in one product.
         self._products: list[Product] = []
         self._biases = []
@@ -117,7 +119,7 @@ class SamplingNetwork:
                 below = np.pad(_pad_units(weights[f"lstm_{i}/kernel"], u), pad_rows)
                 recurrent = np.concatenate([below, recurrent])
             self._products.append(product_of(recurrent, precision))
-            self._biases.append(tf.constant(_pad_units(weights[f"lstm_{i}/bias"], u)))
+            self._biases.append(tf.split(tf.constant(_pad_units(weights[f"lstm_{i}/bias"], u)), 4))
         kernel, bias = weights["logits/kernel"], weights["logits/bias"]
         vocab = bias.shape[0]
         bias = np.pad(bias, (0, up(vocab) - vocab), constant_values=-np.inf)
@@ -177,7 +179,7 @@ class SamplingNetwork:
             specs = tf.nest.map_structure(lambda part: tf.TensorSpec(part.shape, part.dtype), list(given))
             specs[2] = tf.TensorSpec([None], tf.int32)
             # Lanes may ask at once; all must get the same one.
-            self._graphs.setdefault(key, tf.function(partial(self._steps, rule), input_signature=specs))
+            self._graphs.setdefault(key, graph(partial(self._steps, rule), input_signature=specs))
         return self._graphs[key]
 
     def _steps(self, rule, block, table, prefixes, numbers, steps):  # type: ignore[no-untyped-def]
@@ -214,7 +216,7 @@ class SamplingNetwork:
         state, logits = self._network(state, token, fresh)
         scale, most_chars, top_k, top_p, base = numbers
         truncation = (top_k, top_p) if rule.truncated else None
-        drawn, share = _fused(self._draw)(logits, scale, slots[:, KEY], step, place, rule, truncation)
+        drawn, share = fused(self._draw)(logits, scale, slots[:, KEY], step, place, rule, truncation)
         token, forced = self._force(drawn, slots, step, prefixes, base) if rule.prefixed else (drawn, None)
         if share is not None:
             survival *= share if forced is None else tf.where(forced, 1.0, share)
@@ -245,28 +247,31 @@ class SamplingNetwork:
         out = state[0]
         for i, product in enumerate(self._products):
             h_above = state[2 * i + 2] if i + 1 < self.layers else None
-            source = token if i == 0 else self._biases[i]
-            out, h, c = _fused(self._gates)(product, product.times(out), source, fresh, state[2 * i + 1], h_above)
+            gates = fused(partial(self._gates, i))
+            out, h, c = gates(product.times(out), token, fresh, state[2 * i + 1], h_above)
             new += [h, c]
         return new, tf.matmul(out, self._logits_kernel)
 
-    def _gates(self, product, multiplied, source, fresh, c, h_above):  # type: ignore[no-untyped-def]
+    def _gates(self, layer, multiplied, token, fresh, c, h_above):  # type: ignore[no-untyped-def]
         """What the layer above multiplies, or the last layer's h as float32; h as products take it; c.
 
         Args:
-            product: the layer's.
-            multiplied: what it gave.
-            source: tokens in the first layer, biases in others.
+            layer: its number.
+            multiplied: what its product gave.
+            token: of each row.
             fresh: rows that begin from a zero state.
             c: the cell state before.
             h_above: the former h of the layer above; None in the last layer.
         """
-        pre, again = product.value(multiplied), fresh[:, None]
-        if source.dtype == tf.int32:
-            pre = tf.where(again, 0.0, pre) + tf.gather(self._table, source)
-        else:
-            pre += source
-        gate_i, gate_f, gate_c, gate_o = tf.split(pre, 4, axis=1)
+        product, again = self._products[layer], fresh[:, None]
+        gates = []
+        for number, part in enumerate(tf.split(multiplied, 4, axis=1)):
+            value = product.value(part, slice(number * self.units, (number + 1) * self.units))
+            if layer == 0:
+                gates.append(tf.where(again, 0.0, value) + tf.gather(self._tables[number], token))
+            else:
+                gates.append(value + self._biases[layer][number])
+        gate_i, gate_f, gate_c, gate_o = gates
         c = _sigmoid(gate_f) * tf.where(again, 0.0, c) + _sigmoid(gate_i) * tf.tanh(gate_c)
         wide = _sigmoid(gate_o) * tf.tanh(c)
         h = product.operand(wide)
@@ -292,8 +297,3 @@ class SamplingNetwork:
 
 def _sigmoid(x: Tensor) -> Tensor:
     return 0.5 * tf.tanh(0.5 * x) + 0.5
-
-
-def _fused(function: Any) -> Any:
-    """The function compiled by XLA into one loop over its elements. Anew for each graph: each has sizes of its own."""
-    return tf.function(function, jit_compile=True)
