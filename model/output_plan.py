@@ -67,10 +67,9 @@ def plan_output(
         columns: list[str] | None = list(schema.names)
     else:
         columns = None if delimiter is None else columns_of(config.columns, model.columns, field_count)
+    # A record of another count has no place in typed output, nor where its fields were named.
     if delimiter is not None and columns is not None and (typed or schema is not None or config.columns is not None):
-        field_count = len(
-            columns
-        )  # a record of another count has no place in typed output, nor where fields were named
+        field_count = len(columns)
     layout = RecordLayout(
         columns=None if columns is None else tuple(columns),
         delimiter=delimiter,

@@ -49,7 +49,7 @@ def not_covered(body: dict[str, Any], context: dict[str, Any]) -> list[str]:
         said.append("There was no holdout: no figure has its best reachable beside it, and privacy was not judged.")
     if "audit" not in context:
         said.append("No audit was made: no canaries were planted, and no lower bound on epsilon was measured.")
-    if context and context.get("memory") is None:
+    if context.get("memory", {}) is None:  # an older report does not say
         said.append(
             "Whether the model finds records it learnt from easier than others was not measured: too few of either."
         )

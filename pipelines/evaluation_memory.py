@@ -26,11 +26,11 @@ def memory_of(config: TensorFlowConfig, run: RunDirectory, evidence: Evidence) -
     from model.evaluation.memory import measure_memory
     from model.tokenizers import load_tokenizer
 
-    tokenizer = load_tokenizer(run.tokenizer)
+    tokenizer, network = load_tokenizer(run.tokenizer), trained_network(run.root, config)
 
     def losses(texts: Sequence[str]) -> Any:
         lines = [_line(text, config) for text in texts]
-        return token_losses(trained_network(run.root, config), tokenizer, lines, config.seq_length)[0]
+        return token_losses(network, tokenizer, lines, config.seq_length)[0]
 
     return measure_memory(evidence, losses)
 
