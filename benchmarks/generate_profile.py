@@ -2,7 +2,7 @@
 
     python -m benchmarks.generate_profile RUN [--records-a-slot 20] [--output results.json]
 
-RUN is a run directory with a trained model. Printed for blocks of 64 to 4,096 rows and each precision that the processor is
+RUN is a run directory with a trained model. Printed for blocks of 64 to 2,048 rows and each precision that the processor is
 fast in: tokens a second, of the matmul bound, characters a second, slot occupancy (ramp-down included). Then the naive loop, one
 token at a time for one record, and how the time of a step falls into products, gates, draw and the rest.
 """
@@ -16,6 +16,7 @@ import statistics
 import time
 from collections import deque
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -28,9 +29,13 @@ from rich.table import Table
 
 from benchmarks.machine import flops_a_token, matmul_rate, rounds
 from model.cpu import matmul_precision, sampling_precision
+from model.graphs import fused, graph
+from model.request_table import idle_requests, table_of
 from model.sampling import DrawSettings, Sampler, SampleRequest, SamplerOptions
+from model.sampling_block import LANE_ROWS
+from model.sampling_rows import Limits, Marks, Rule
 
-BLOCKS = (64, 256, 1024, 2048, 4096)
+BLOCKS = (64, 256, 512, 1024, 2048)
 
 
 def sample_rate(run: str, precision: str, block: int, records_a_slot: int) -> dict[str, float]:
@@ -56,14 +61,20 @@ def sample_rate(run: str, precision: str, block: int, records_a_slot: int) -> di
 def naive_rate(sampler: Sampler, seconds: float = 5.0) -> float:
     """Tokens a second of the obvious loop: one record, one step a graph call, the state kept."""
     network = sampler._network
-    step = tf.function(network._network)
-    state = network.idle_block(16)[7:]
+
+    @tf.function
+    def step(state: list[Any], token: Any) -> Any:
+        above = state[2] if network.layers > 1 else None
+        first = network._gates(0, network._products[0].times(state[0]), token, fresh, state[1], above)
+        return network._layers_above(first, state, token, fresh)
+
+    state = network.idle_block(16)[len(Marks._fields) :]
     token, fresh, done = tf.zeros([16], tf.int32), tf.zeros([16], tf.bool), 0
     random = np.random.default_rng(0)
-    step(state, token, fresh)
+    step(state, token)
     end = time.perf_counter() + seconds
     while time.perf_counter() < end:
-        state, logits = step(state, token, fresh)
+        state, logits = step(state, token)
         row = logits.numpy()[0] + network._logits_bias.numpy()
         running = np.cumsum(np.exp(row - row.max()))
         drawn = int(np.searchsorted(running, random.random() * running[-1], side="right"))
@@ -73,45 +84,45 @@ def naive_rate(sampler: Sampler, seconds: float = 5.0) -> float:
 
 
 def phases(sampler: Sampler, rows: int) -> dict[str, float]:
-    """Milliseconds of the parts of a step for a block, each run by itself; a call's own cost, 0.2 ms or so, is in each."""
+    """Milliseconds of the parts of a step for a block, each in a loop by itself, as it runs in one."""
     network = sampler._network
-    hidden = tf.zeros([rows, network.units])
-    first, last = network._products[0], network._products[-1]
-    operand = first.operand(hidden)
-    wide = operand if len(network._products) == 1 else tf.concat([operand, operand], axis=1)
-    multiplied = [tf.function(first.times)(operand), tf.function(last.times)(wide)]
-    zero, fresh = tf.zeros([rows], tf.int32), tf.zeros([rows], tf.bool)
-
-    def gates() -> Any:
-        below = network._gates(first, multiplied[0], zero, fresh, hidden, operand)
-        return below, network._gates(last, multiplied[1], network._biases[-1], fresh, hidden, None)
-
-    from model.sampling_network import Rule
-
+    block = network.idle_block(rows)
+    marks, state = Marks(*block[: len(Marks._fields)]), block[len(Marks._fields) :]
+    first, hidden = network._products[0], tf.random.uniform([rows, network.units], -1, 1)
+    wide = tf.concat([first.operand(hidden)] * min(2, network.layers), axis=1)
+    multiplied = network._products[0].times(first.operand(hidden))
+    table = tf.constant(table_of(idle_requests(0), rows))
     rule = Rule(greedy=False, truncated=False, counts_chars=False, prefixed=False)
-    logits, keys = tf.random.normal([rows, network._logits_bias.shape[0]]), tf.zeros([rows], tf.int64)
-    parts = {
-        "products": tf.function(
-            lambda: (
-                first.times(operand),
-                last.times(wide),
-                tf.matmul(hidden, network._logits_kernel),
-            )
+    limits = Limits(tf.constant(1.0), tf.constant(0), tf.constant(0), tf.constant(1.0))
+    logits = tf.matmul(hidden, network._logits_kernel)
+    above = state[2] if network.layers > 1 else None
+    zero = tf.constant(0)
+    parts: dict[str, tuple[Callable[..., Any], tuple[Any, ...]]] = {
+        "first product": (first.times, (first.operand(hidden),)),
+        "last product": (network._products[-1].times, (wide,)),
+        "logits": (lambda h: tf.matmul(h, network._logits_kernel), (hidden,)),
+        "requests and first gates": (fused(network._begin), (zero, marks, table, multiplied, state[1], above)),
+        "last gates": (
+            fused(partial(network._gates, network.layers - 1)),
+            (multiplied, marks.token, marks.done, state[1], None),
         ),
-        "gates": tf.function(gates, jit_compile=True),
-        "draw": tf.function(
-            lambda: network._draw(logits, tf.constant(1.0), keys, zero, zero, rule, None), jit_compile=True
-        ),
+        "draw and end": (fused(partial(network._finish, rule, limits)), (logits, marks)),
     }
-    return {
-        name: 1000 * statistics.median(seconds for (seconds,) in rounds([_fetched(call)], 1.0))
-        for name, call in parts.items()
-    }
+    return {name: _milliseconds(*part) for name, part in parts.items()}
 
 
-def _fetched(call: Callable[[], Any]) -> Callable[[], object]:
-    """The call, waited for: a number of its result is fetched."""
-    return lambda: np.sum(tf.nest.flatten(call())[0][0])
+def _milliseconds(call: Callable[..., Any], operands: tuple[Any, ...], steps: int = 64) -> float:
+    """Of one call among many in a graph, the median of a second."""
+
+    def many(*operands: Any) -> Any:
+        def body(k: Any, *_: Any) -> Any:  # what each turn gives is kept until the next, lest it be left out
+            return k + 1, *tf.nest.flatten(call(*operands))
+
+        return tf.while_loop(lambda k, *_: k < steps, body, (tf.constant(1), *tf.nest.flatten(call(*operands))))
+
+    loop = graph(many)
+    taken = rounds([lambda: int(loop(*operands)[0])], 1.0)
+    return 1000 / steps * statistics.median(seconds for (seconds,) in taken)
 
 
 def main() -> None:
@@ -137,7 +148,7 @@ def main() -> None:
     )
     results["matmul_flops"] = {"before": before, "after": after}
     results["bound_tokens_per_second"] = bound
-    results["phases_ms"] = {f"{rows}": phases(sampler, rows) for rows in (1024, 2048)}
+    results["phases_ms"] = {f"{rows}": phases(sampler, rows) for rows in (LANE_ROWS, 2048)}
     table = Table("block", "tokens/s", "of the bound", "characters/s", "records/s", "occupancy")
     for name, one in results["blocks"].items():
         one["of_bound"] = one["tokens_per_second"] / bound

@@ -9,6 +9,7 @@ AHEAD = 4  # requests of a table for each row of its block
 # Columns: key of its stream, its number, the address of its prefix, how long it is, limit in tokens.
 KEY, NUMBER, OFFSET, LENGTH, LIMIT = range(5)
 COLUMNS = 5
+ENDED = 1 << 30  # set in a token that ends its record, in what a graph call leaves
 Table = npt.NDArray[np.int64]
 
 

@@ -20,7 +20,8 @@ from model.tokenizers.base import Tokenizer
 from model.trained_model import load_weights, read_model_info
 
 if TYPE_CHECKING:
-    from model.sampling_network import Emitted, Rule, SamplingNetwork
+    from model.sampling_network import Emitted, SamplingNetwork
+    from model.sampling_rows import Rule
 
 __all__ = ["DrawSettings", "Sample", "SampleRequest", "Sampler", "SamplerOptions"]
 
@@ -219,7 +220,7 @@ def _lanes_for(threads: int) -> int | None:
 
 
 def _rule(settings: DrawSettings, prefixed: bool) -> Rule:
-    from model.sampling_network import Rule
+    from model.sampling_rows import Rule
 
     return Rule(
         greedy=settings.temperature == 0,

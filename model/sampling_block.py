@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from model.request_table import AHEAD, idle_requests, table_of
+from model.request_table import AHEAD, ENDED, idle_requests, table_of
 from model.sampling_types import SampleRequest
 from model.trained_model import ModelInfo
 from model.uniforms import stream_keys
@@ -160,8 +160,6 @@ class Work:
 
     def collect(self, emitted: Any) -> Ended:
         """The records that ended in a call; the others are carried on. Calls are collected in their order."""
-        from model.sampling_network import ENDED
-
         tokens, steps, owners, survivals = emitted
         count = len(tokens)
         at_work = owners >= 0

@@ -9,7 +9,6 @@ row a token. Products are TensorFlow's; what is done to each element is fused by
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -20,10 +19,9 @@ import tensorflow as tf
 from model.errors import DataError
 from model.graphs import fused, graph
 from model.products import Product, product_of
-from model.request_table import KEY, LENGTH, LIMIT, NUMBER, OFFSET, idle_requests
-from model.sampling_draw import LANE, draw, truncate, uniform, weigh
+from model.sampling_draw import LANE
+from model.sampling_rows import Limits, Marks, Rule, TokenDraw, force, idle_marks, refill
 
-ENDED = 1 << 30  # set in an emitted token that ends its record
 Tensor = Any
 
 
@@ -43,24 +41,18 @@ class Emitted(NamedTuple):
     survivals: npt.NDArray[np.float32] | None
 
 
-@dataclass(frozen=True)
-class Rule:
-    """How tokens are drawn in a call; each kind of rule is a graph of its own, the numbers are not."""
-
-    greedy: bool
-    truncated: bool
-    counts_chars: bool
-    prefixed: bool
-
-
 def up(width: int) -> int:
     """The next multiple of 16."""
     return -(-width // LANE) * LANE
 
 
-def _pad_units(matrix: np.ndarray, units: int) -> np.ndarray:
-    """Pad the four gates of a [.., 4u] array, each on its own, to a multiple of 16 units."""
-    gates = matrix.reshape(*matrix.shape[:-1], 4, units)
+# Of what sigmoid is taken of: half is enough (`_sigmoid_of_twice`), and halving a float is exact.
+_HALVES = np.array([0.5, 0.5, 1.0, 0.5], np.float32)[:, None]
+
+
+def _gate_columns(matrix: np.ndarray, units: int) -> np.ndarray:
+    """The four gates of a [.., 4u] array, each padded to a multiple of 16 units, the three sigmoids' halved."""
+    gates = matrix.reshape(*matrix.shape[:-1], 4, units) * _HALVES
     widths = [(0, 0)] * (gates.ndim - 1) + [(0, up(units) - units)]
     return np.pad(gates, widths).reshape(*matrix.shape[:-1], 4 * up(units))
 
@@ -96,11 +88,9 @@ class SamplingNetwork:
         width = self._logits_bias.shape[0]
         if moves is not None:
             # A padding token has no weight in any case.
-            padded = np.pad(moves, ((0, 0), (0, width - moves.shape[1])), constant_values=-1)
-            self._moves = tf.constant(padded)
-        self._chars = tf.constant(
-            np.zeros(width, np.int32) if chars is None else np.pad(chars, (0, width - len(chars)))
-        )
+            moves = np.pad(moves, ((0, 0), (0, width - moves.shape[1])), constant_values=-1)
+        chars = np.zeros(width, np.int32) if chars is None else np.pad(chars, (0, width - len(chars)))
+        self._draw = TokenDraw(self._logits_bias, None if moves is None else tf.constant(moves), tf.constant(chars))
         self._graphs: dict[tuple[int, Rule], Any] = {}
 
     def _prepare(self, weights: dict[str, np.ndarray], forbidden: Sequence[int], precision: str) -> None:
@@ -109,17 +99,17 @@ class SamplingNetwork:
         self.units = up(u)
         table = weights["embedding/embeddings"] @ weights["lstm_0/kernel"] + weights["lstm_0/bias"]
         # A table for each gate: the look-up is then part of the loop over the gate's elements, not a loop of its own.
-        self._tables = tf.split(tf.constant(_pad_units(table, u)), 4, axis=1)
+        self._tables = tf.split(tf.constant(_gate_columns(table, u)), 4, axis=1)
         # Layer 0 sees only its own state; the others their input and their state, in one product.
         self._products: list[Product] = []
         self._biases = []
         for i in range(self.layers):
-            recurrent = np.pad(_pad_units(weights[f"lstm_{i}/recurrent_kernel"], u), pad_rows)
+            recurrent = np.pad(_gate_columns(weights[f"lstm_{i}/recurrent_kernel"], u), pad_rows)
             if i > 0:
-                below = np.pad(_pad_units(weights[f"lstm_{i}/kernel"], u), pad_rows)
+                below = np.pad(_gate_columns(weights[f"lstm_{i}/kernel"], u), pad_rows)
                 recurrent = np.concatenate([below, recurrent])
             self._products.append(product_of(recurrent, precision))
-            self._biases.append(tf.split(tf.constant(_pad_units(weights[f"lstm_{i}/bias"], u)), 4))
+            self._biases.append(tf.split(tf.constant(_gate_columns(weights[f"lstm_{i}/bias"], u)), 4))
         kernel, bias = weights["logits/kernel"], weights["logits/bias"]
         vocab = bias.shape[0]
         bias = np.pad(bias, (0, up(vocab) - vocab), constant_values=-np.inf)
@@ -130,12 +120,8 @@ class SamplingNetwork:
 
     def idle_block(self, rows: int) -> list[Tensor]:
         """The state of a block in which no row is at work. A list of tensors whose first axis is the row."""
-        zero = tf.zeros([rows], tf.int32)
-        slots = tf.constant(idle_requests(rows))
         kinds = [kind for product in self._products for kind in (product.kind, tf.float32)]
-        state = [tf.zeros([rows, self.units], kind) for kind in kinds]
-        done = tf.ones([rows], tf.bool)
-        return [slots, done, zero, zero, zero, zero, tf.ones([rows]), *state]
+        return [*idle_marks(rows), *[tf.zeros([rows, self.units], kind) for kind in kinds]]
 
     def run(
         self,
@@ -159,16 +145,18 @@ class SamplingNetwork:
         Returns:
             The new block, how many requests of the table were taken, and what was drawn.
         """
-        temperature, *others = limits
-        numbers = [
+        temperature, most_chars, top_k, top_p = limits
+        numbers = Limits(
             tf.constant(1.0 if rule.greedy else 1.0 / temperature, tf.float32),
-            *[tf.constant(number, kind) for number, kind in zip(others, (tf.int32, tf.int32, tf.float32), strict=True)],
-            tf.constant(prefixes[1], tf.int64),
-        ]
-        given = (block, tf.constant(table), tf.constant(prefixes[0]), numbers, tf.constant(steps))
+            tf.constant(most_chars),
+            tf.constant(top_k),
+            tf.constant(top_p, tf.float32),
+        )
+        starts = (tf.constant(prefixes[0]), tf.constant(prefixes[1], tf.int64))
+        given = (block, tf.constant(table), starts, numbers, tf.constant(steps))
         after, taken, emitted = self._graph(given, rule)(*given)
-        arrays = [part.numpy() for part in emitted]
-        return after, int(taken), Emitted(*arrays, *([] if self.masked else [None]))
+        tokens, positions, owners, *bits = np.moveaxis(emitted.numpy(), 1, 0)
+        return after, int(taken), Emitted(tokens, positions, owners, bits[0].view(np.float32) if bits else None)
 
     def _graph(self, given: tuple[Any, ...], rule: Rule) -> Any:
         """The steps of such a block as a graph. It takes any number of start strings' ids: whatever else is traced again has to
@@ -177,80 +165,58 @@ class SamplingNetwork:
         key = (block[0].shape[0], rule)
         if key not in self._graphs:
             specs = tf.nest.map_structure(lambda part: tf.TensorSpec(part.shape, part.dtype), list(given))
-            specs[2] = tf.TensorSpec([None], tf.int32)
+            specs[2] = (tf.TensorSpec([None], tf.int32), specs[2][1])
             # Lanes may ask at once; all must get the same one.
             self._graphs.setdefault(key, graph(partial(self._steps, rule), input_signature=specs))
         return self._graphs[key]
 
-    def _steps(self, rule, block, table, prefixes, numbers, steps):  # type: ignore[no-untyped-def]
-        rows = block[0].shape[0]
-        kinds = [tf.int32, tf.int32, tf.int32, *([tf.float32] if self.masked else [])]
-        arrays = [tf.TensorArray(kind, steps, element_shape=[rows]) for kind in kinds]
+    def _steps(self, rule, block, table, starts, limits, steps):  # type: ignore[no-untyped-def]
+        lines = 4 if self.masked else 3
+        array = tf.TensorArray(tf.int32, steps, element_shape=[lines, block[0].shape[0]])
 
-        def body(k, taken, block, arrays):  # type: ignore[no-untyped-def]
-            taken, block, fresh = self._refill(taken, block, table)
-            block, emitted = self._step(block, fresh, prefixes, numbers, rule)
-            return k + 1, taken, block, [array.write(k, part) for array, part in zip(arrays, emitted, strict=True)]
+        def body(k, taken, block, array):  # type: ignore[no-untyped-def]
+            taken, block, emitted = self._step(rule, limits, table, starts, taken, block)
+            return k + 1, taken, block, array.write(k, emitted)
 
         zero = tf.constant(0)
-        _, taken, block, arrays = tf.while_loop(
-            lambda k, *_: k < steps, body, (zero, zero, block, arrays), parallel_iterations=1
+        _, taken, block, array = tf.while_loop(
+            lambda k, *_: k < steps, body, (zero, zero, block, array), parallel_iterations=1
         )
-        return block, taken, [array.stack() for array in arrays]
+        return block, taken, array.stack()
 
-    def _refill(self, taken: Tensor, block: list[Tensor], table: Tensor) -> tuple[Tensor, list[Tensor], Tensor]:
-        """Give each row that is done the next request. Idle ones are behind the real ones, so there is always one."""
-        slots, done = block[:2]
-        last = table.shape[0] - 1
-        rank = tf.cumsum(tf.cast(done, tf.int32))
-        at = tf.clip_by_value(taken + rank - 1, 0, last)
-        slots = tf.where(done[:, None], tf.gather(table, at), slots)
-        return tf.minimum(taken + rank[-1], last), [slots, *block[1:]], done
+    def _step(self, rule, limits, table, starts, taken, block):  # type: ignore[no-untyped-def]
+        """The requests taken and the block after a step, and what it emits. Between two products there is one kernel; only
+        start strings are looked up outside, since what XLA compiles cannot grow with them."""
+        size = len(Marks._fields)
+        marks, state = Marks(*block[:size]), block[size:]
+        multiplied = self._products[0].times(state[0])
+        taken, marks, first = fused(self._begin)(taken, marks, table, multiplied, state[1], _above(state, 0))
+        state, logits = self._layers_above(first, state, marks.token, marks.done)
+        if rule.prefixed:
+            drawn, share = fused(partial(self._draw.draw, rule, limits))(logits, marks)
+            token, forced = force(drawn, marks, *starts)
+            marks, emitted = fused(partial(self._draw.end, rule, limits))(marks, token, forced, share)
+        else:
+            marks, emitted = fused(partial(self._finish, rule, limits))(logits, marks)
+        return taken, [*marks, *state], emitted
 
-    def _step(
-        self, block: list[Tensor], fresh: Tensor, prefixes: Tensor, numbers: list[Tensor], rule: Rule
-    ) -> tuple[list[Tensor], list[Tensor]]:
-        slots, _, token, step, place, chars, survival, *state = block
-        token, step, place, chars = (tf.where(fresh, 0, part) for part in (token, step, place, chars))
-        survival = tf.where(fresh, 1.0, survival)
-        state, logits = self._network(state, token, fresh)
-        scale, most_chars, top_k, top_p, base = numbers
-        truncation = (top_k, top_p) if rule.truncated else None
-        drawn, share = fused(self._draw)(logits, scale, slots[:, KEY], step, place, rule, truncation)
-        token, forced = self._force(drawn, slots, step, prefixes, base) if rule.prefixed else (drawn, None)
-        if share is not None:
-            survival *= share if forced is None else tf.where(forced, 1.0, share)
-            move = tf.gather_nd(self._moves, tf.stack([place, token], axis=1))
-            place = tf.where(move < 0, ~move, move)
-        ended = (token == 0) | (tf.cast(step, tf.int64) + 1 >= slots[:, LIMIT])
-        if rule.counts_chars:
-            chars += tf.gather(self._chars, token)
-            ended |= chars > most_chars
-        owner = tf.cast(slots[:, NUMBER], tf.int32)
-        emitted = [tf.where(ended, token + ENDED, token), step, owner, *([survival] if self.masked else [])]
-        done = ended | (owner < 0)
-        return [slots, done, token, step + 1, place, chars, survival, *state], emitted
+    def _begin(self, taken, marks, table, multiplied, c, h_above):  # type: ignore[no-untyped-def]
+        """Rows that are done take requests; then the first layer's gates, which begin from a zero state there."""
+        taken, marks = refill(taken, marks, table)
+        return taken, marks, self._gates(0, multiplied, marks.token, marks.done, c, h_above)
 
-    def _force(
-        self, drawn: Tensor, slots: Tensor, step: Tensor, prefixes: Tensor, base: Tensor
-    ) -> tuple[Tensor, Tensor]:
-        """The start string's token where there is one, and where that is."""
-        position = tf.cast(step, tf.int64)
-        forced = position < slots[:, LENGTH]
-        return tf.where(
-            forced, tf.gather(prefixes, tf.where(forced, slots[:, OFFSET] + position - base, 0)), drawn
-        ), forced
-
-    def _network(self, state: list[Tensor], token: Tensor, fresh: Tensor) -> tuple[list[Tensor], Tensor]:
-        """New state and logits; rows that are fresh begin from a zero state."""
-        new: list[Tensor] = []
-        out = state[0]
-        for i, product in enumerate(self._products):
-            h_above = state[2 * i + 2] if i + 1 < self.layers else None
-            gates = fused(partial(self._gates, i))
-            out, h, c = gates(product.times(out), token, fresh, state[2 * i + 1], h_above)
-            new += [h, c]
+    def _layers_above(self, first, state, token, fresh):  # type: ignore[no-untyped-def]
+        """New state and logits, from what the first layer's gates gave."""
+        out, *new = first
+        for layer in range(1, self.layers):
+            gates, multiplied = fused(partial(self._gates, layer)), self._products[layer].times(out)
+            out, *more = gates(multiplied, token, fresh, state[2 * layer + 1], _above(state, layer))
+            new += more
         return new, tf.matmul(out, self._logits_kernel)
+
+    def _finish(self, rule, limits, logits, marks):  # type: ignore[no-untyped-def]
+        token, share = self._draw.draw(rule, limits, logits, marks)
+        return self._draw.end(rule, limits, marks, token, None, share)
 
     def _gates(self, layer, multiplied, token, fresh, c, h_above):  # type: ignore[no-untyped-def]
         """What the layer above multiplies, or the last layer's h as float32; h as products take it; c.
@@ -272,28 +238,18 @@ class SamplingNetwork:
             else:
                 gates.append(value + self._biases[layer][number])
         gate_i, gate_f, gate_c, gate_o = gates
-        c = _sigmoid(gate_f) * tf.where(again, 0.0, c) + _sigmoid(gate_i) * tf.tanh(gate_c)
-        wide = _sigmoid(gate_o) * tf.tanh(c)
+        c = _sigmoid_of_twice(gate_f) * tf.where(again, 0.0, c) + _sigmoid_of_twice(gate_i) * tf.tanh(gate_c)
+        wide = _sigmoid_of_twice(gate_o) * tf.tanh(c)
         h = product.operand(wide)
         if h_above is None:
             return wide, h, c
         return tf.concat([h, tf.where(again, product.zero, h_above)], axis=1), h, c
 
-    def _draw(self, logits, scale, keys, step, place, rule, truncation):  # type: ignore[no-untyped-def]
-        """The token drawn in each row, and the share of the probability that the masks left (None without masks)."""
-        logits += self._logits_bias
-        allowed = tf.gather(self._moves, place) >= 0 if self.masked else None
-        if rule.greedy:
-            likeliest = tf.argmax(logits, axis=1, output_type=tf.int32)
-            if allowed is None:
-                return likeliest, None
-            best = tf.argmax(tf.where(allowed, logits, -float("inf")), axis=1, output_type=tf.int32)
-            return best, tf.cast(best == likeliest, tf.float32)
-        weights, share = weigh(logits * scale, allowed)
-        if truncation is not None:
-            weights = truncate(weights, *truncation)
-        return draw(weights, uniform(keys, step)), share
+
+def _above(state: list[Tensor], layer: int) -> Tensor | None:
+    """The former h of the layer above; None above the last."""
+    return state[2 * layer + 2] if 2 * layer + 2 < len(state) else None
 
 
-def _sigmoid(x: Tensor) -> Tensor:
-    return 0.5 * tf.tanh(0.5 * x) + 0.5
+def _sigmoid_of_twice(x: Tensor) -> Tensor:
+    return 0.5 * tf.tanh(x) + 0.5

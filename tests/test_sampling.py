@@ -15,7 +15,8 @@ from model.errors import DataError, ParameterError
 from model.request_table import AHEAD, KEY, NUMBER, idle_requests
 from model.sampling import DrawSettings, Sampler, SampleRequest, SamplerOptions
 from model.sampling_draw import chunk_of, draw, truncate, uniform, weigh
-from model.sampling_network import Rule, SamplingNetwork
+from model.sampling_network import SamplingNetwork
+from model.sampling_rows import Rule
 from model.uniforms import stream_keys, uniforms
 from tests.tiny_model import ALPHABET, tiny_run
 
