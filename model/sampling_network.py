@@ -148,8 +148,8 @@ class SamplingNetwork:
         temperature, most_chars, top_k, top_p = limits
         numbers = Limits(
             tf.constant(1.0 if rule.greedy else 1.0 / temperature, tf.float32),
-            tf.constant(most_chars),
-            tf.constant(top_k),
+            tf.constant(most_chars, tf.int32),
+            tf.constant(top_k, tf.int32),
             tf.constant(top_p, tf.float32),
         )
         starts = (tf.constant(prefixes[0]), tf.constant(prefixes[1], tf.int64))
