@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from model import preflight
-from model.config import MOOT, TensorFlowConfig
+from model.config import MOOT, TensorFlowConfig, fields
 from model.config_io import save_params
 from model.cpu import matmul_precision
 from model.errors import DataError, InterruptedRunError
@@ -32,6 +32,9 @@ if TYPE_CHECKING:
     from model.training_state import TrainingState
 
 _log = logging.getLogger("linesmith")
+# What records are. The names of columns may be told to training alone, and a vocabulary is only counted by now.
+_BINDING = ("field_delimiter", "field_delimiter_token", "column_pattern", "quoted")
+_OF_RECORDS = (*_BINDING, "columns", "vocab_size")
 
 
 @in_buckets_too("train")
@@ -76,6 +79,7 @@ def train_locked(config: TensorFlowConfig) -> StageReport:
     with measured("train") as report, leased(run_directory(config).root) as lease:
         data = _training_data(space)
         check_training_data(config, data.get("settings", {}))
+        config = _as_tokenized(config, space, data.get("settings", {}))
         identity = _identity(config, data)
         _drop_other_training(config, space, identity)
         save_params(config, space.root)
@@ -103,6 +107,30 @@ def _training_data(space: RunDirectory) -> dict[str, Any]:
             f"LS201: '{space.training_data}' holds no complete training data; run tokenize with the same --output first."
         )
     return manifest
+
+
+def _as_tokenized(config: TensorFlowConfig, space: RunDirectory, before: dict[str, Any]) -> TensorFlowConfig:
+    """The settings with what records are as tokenize was told: it need not be said twice, and the model depends on it.
+
+    A setting that has its default counts as not given.
+
+    Raises:
+        DataError: one was given that tokenize was told otherwise.
+    """
+    told: dict[str, Any] = {}
+    for name in _OF_RECORDS:
+        now, default = getattr(config, name), fields()[name].default
+        if name not in before or now == before[name]:
+            continue
+        if now == default:
+            told[name] = before[name]
+        elif name in _BINDING:
+            raise DataError(
+                f"LS204: --{name.replace('_', '-')} ({name}) is {now!r}, but the training data in '{space.training_data}' were "
+                f"made with {before[name]!r}. Leave it out, or tokenize again with it.",
+                code="LS204",
+            )
+    return config.model_copy(update=told) if told else config
 
 
 def _identity(config: TensorFlowConfig, data: dict[str, Any]) -> dict[str, Any]:

@@ -12,6 +12,7 @@ import pytest
 
 from model import training
 from model.config import TensorFlowConfig
+from model.config_io import config_from_model_dir
 from model.errors import DataError, InterruptedRunError
 from model.manifest import read_manifest
 from model.run_dir import RunDirectory
@@ -66,6 +67,20 @@ def test_what_training_leaves(run):
     assert texts["best"] == texts[str(info.best_epoch)]
     with pytest.raises(DataError, match="already holds a complete model"):
         train(_config(run))
+
+
+def test_what_records_are_need_not_be_said_again(run):
+    """Without the delimiter a model would not know how many fields its records have, and generation would have no masks."""
+    train(_config(run, field_delimiter=None))
+    info = read_model_info(run)
+    assert info.field_count == 3
+    stored = config_from_model_dir(run)
+    assert (stored.field_delimiter, stored.vocab_size) == (",", 0)
+
+
+def test_a_delimiter_that_tokenize_was_not_told_is_refused(run):
+    with pytest.raises(DataError, match=r"LS204: --field-delimiter .* is ';', but .* made with ','"):
+        train(_config(run, field_delimiter=";"))
 
 
 def test_one_ctrl_c_leaves_a_usable_model_and_a_resume_ends_like_an_unbroken_run(run, tokenized, tmp_path):
