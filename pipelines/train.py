@@ -19,7 +19,7 @@ from model.cpu import matmul_precision
 from model.errors import DataError, InterruptedRunError
 from model.lease import leased
 from model.manifest import read_manifest
-from model.privacy_checks import check_training_data
+from model.privacy_checks import check_settings, check_training_data
 from model.run_dir import RunDirectory, locked, promote, refuse_complete, run_directory, workspace
 from pipelines import train_private
 from pipelines.remote_run import in_buckets_too
@@ -116,6 +116,7 @@ def _as_tokenized(config: TensorFlowConfig, space: RunDirectory, before: dict[st
 
     Raises:
         DataError: one was given that tokenize was told otherwise.
+        ParameterError: LS301, LS305: they contradict a private claim.
     """
     told: dict[str, Any] = {}
     for name in _OF_RECORDS:
@@ -130,7 +131,9 @@ def _as_tokenized(config: TensorFlowConfig, space: RunDirectory, before: dict[st
                 f"made with {before[name]!r}. Leave it out, or tokenize again with it.",
                 code="LS204",
             )
-    return config.model_copy(update=told) if told else config
+    config = config.model_copy(update=told)
+    check_settings(config)
+    return config
 
 
 def _identity(config: TensorFlowConfig, data: dict[str, Any]) -> dict[str, Any]:
