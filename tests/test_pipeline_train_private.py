@@ -228,3 +228,20 @@ def test_overwriting_forgets_nothing_that_was_spent(tokenized, tmp_path, monkeyp
     facts, notices = told(overwrite=True, rnn_units=6)
     assert facts["earlier_trainings"]["count"] == 2
     assert len(read_ledger(run / "private" / "spent.json", "spent.json")) == 3
+
+
+def test_public_columns_said_to_tokenize_reach_a_private_model(tmp_path):
+    """How many fields a record has is known from the configuration alone, and need not be said twice."""
+    (tmp_path / "in.txt").write_text("".join(f"{i % 7},{'ab' * (i % 5)},{i}\n" for i in range(60)))
+    tokenize(_config(tmp_path, field_delimiter=",", columns=["one", "two", "three"]))
+    train(_config(tmp_path, epochs=1))
+    info = read_model_info(tmp_path / "run")
+    assert (info.field_count, info.columns) == (3, ["one", "two", "three"])
+
+
+def test_a_private_model_of_records_without_columns_knows_no_number_of_fields(tmp_path):
+    (tmp_path / "in.txt").write_text("".join(f"{i % 7},{'ab' * (i % 5)},{i}\n" for i in range(60)))
+    tokenize(_config(tmp_path, field_delimiter=","))
+    train(_config(tmp_path, epochs=1))
+    info = read_model_info(tmp_path / "run")
+    assert (info.field_count, info.columns) == (None, None)
