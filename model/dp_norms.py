@@ -7,17 +7,19 @@ matrix: `a` is its input beside its *previous* state, zero before the first step
 pre-activations. Its `aaᵀ` is then the input's Gram matrix and the states', one step later; and the states' serves the layer
 above, too, whose input they are.
 
-Everything is float32 or wider: sums of T² signed terms cancel, and lower precision does not survive that.
+Every sum is float32 or wider: sums of T² signed terms cancel, and lower precision does not survive that. Numbers that are
+bfloat16s already may be passed as such: their Gram matrices are float32, and as exact, and come in half the time.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import tensorflow as tf
 
 from model.graphs import fused
+from model.weighted_sums import once
 
 Tensor = Any
 
@@ -54,10 +56,11 @@ def affine_norms(layers: Sequence[Affine]) -> Tensor:
 def direct_norms(layers: Sequence[Affine]) -> Tensor:
     """`affine_norms` by forming each record's gradients."""
     norms = []
-    for inputs, states, delta in layers:
+    for layer in layers:
+        inputs, delta = _wide(layer.inputs), _wide(layer.delta)
         parts = [tf.reduce_sum(delta, axis=1, keepdims=True), tf.matmul(inputs, delta, transpose_a=True)]
-        if states is not None:
-            parts.append(tf.matmul(states[:, :-1], delta[:, 1:], transpose_a=True))
+        if layer.states is not None:
+            parts.append(tf.matmul(_wide(layer.states)[:, :-1], delta[:, 1:], transpose_a=True))
         norms += [tf.reduce_sum(part * part, axis=[1, 2]) for part in parts]
     return tf.add_n(norms)
 
@@ -68,13 +71,8 @@ def _rows(layer: Affine) -> int:
 
 def _gram_norms(layers: Sequence[Affine]) -> Tensor:
     """`affine_norms` by Gram matrices; records in which a sum cancels are done directly, one at a time."""
-    gram = once(lambda x: tf.matmul(x, x, transpose_b=True))
-    found = [
-        _gram_sums(gram(layer.inputs), None if layer.states is None else gram(layer.states), gram(layer.delta))
-        for layer in layers
-    ]
-    norms = tf.add_n([total for total, _ in found])
-    cancelled = tf.reduce_any([total < CANCELLATION * absolute for total, absolute in found], axis=0)
+    short = layers[0].delta.dtype == tf.bfloat16
+    norms, cancelled = _short_gram_sums(layers) if short else _gram_sums(layers)
 
     def repaired() -> Tensor:
         which = tf.where(cancelled)
@@ -88,25 +86,31 @@ def _gram_norms(layers: Sequence[Affine]) -> Tensor:
     return tf.where(norms < 0, tf.zeros_like(norms), norms)
 
 
+def _gram_sums(layers: Sequence[Affine]) -> tuple[Tensor, Tensor]:
+    """The sum of all terms, [B], and whether those of one layer cancel."""
+    gram = once(lambda x: tf.matmul(x, x, transpose_b=True))
+    return _added([_terms(*(None if x is None else gram(x) for x in layer)) for layer in layers])
+
+
 @fused
-def _gram_sums(inputs: Tensor, states: Tensor | None, delta: Tensor) -> tuple[Tensor, Tensor]:
-    """Sum and absolute sum of the terms, [B] each, in one pass over Gram matrices [B, T, T]."""
+def _short_gram_sums(layers: Sequence[Affine]) -> tuple[Tensor, Tensor]:
+    """As `_gram_sums`, for bfloat16 numbers: TensorFlow's own kernels would round the Gram matrices to bfloat16."""
+    gram = once(lambda x: tf.matmul(x, x, transpose_b=True, output_type=tf.float32))
+    return _added([_terms(*(None if x is None else gram(x) for x in layer)) for layer in layers])
+
+
+@fused
+def _terms(inputs: Tensor, states: Tensor | None, delta: Tensor) -> tuple[Tensor, Tensor]:
+    """Sum and absolute sum of a layer's terms, [B] each, in one pass over Gram matrices [B, T, T]."""
     if states is not None:
         inputs += tf.pad(states[:, :-1, :-1], [[0, 0], [1, 0], [1, 0]])
     terms = (inputs + 1) * delta
     return tf.reduce_sum(terms, axis=[1, 2]), tf.reduce_sum(tf.abs(terms), axis=[1, 2])
 
 
-def once(function: Callable[[Tensor], Tensor]) -> Callable[[Tensor], Tensor]:
-    """The function, computed once a tensor however often it is asked."""
-    known: dict[int, Tensor] = {}
-
-    def ask(tensor: Tensor) -> Tensor:
-        if id(tensor) not in known:
-            known[id(tensor)] = function(tensor)
-        return known[id(tensor)]
-
-    return ask
+def _added(found: Sequence[tuple[Tensor, Tensor]]) -> tuple[Tensor, Tensor]:
+    cancelled = tf.reduce_any([total < CANCELLATION * absolute for total, absolute in found], axis=0)
+    return tf.add_n([total for total, _ in found]), cancelled
 
 
 def embedding_norms(tokens: Tensor, delta: Tensor, back: Tensor) -> Tensor:
@@ -124,6 +128,7 @@ def embedding_norms(tokens: Tensor, delta: Tensor, back: Tensor) -> Tensor:
     Returns:
         [B]; not finite where the record's gradient is not.
     """
+    delta = _wide(delta)
     names = token_names(tokens)
     width = (tf.reduce_max(names) // 8 + 1) * 8  # few shapes
     # As a product, which takes all cores; a segment sum takes one.
@@ -146,3 +151,7 @@ def token_names(tokens: Tensor) -> Tensor:
     first = tf.reduce_min(tf.where(equal, at, steps), axis=2)
     new = first == at
     return tf.reduce_sum(tf.cast(new[:, None, :] & (at < first[:, :, None]), tf.int32), axis=2)
+
+
+def _wide(x: Tensor) -> Tensor:
+    return tf.cast(x, tf.float32) if x.dtype == tf.bfloat16 else x

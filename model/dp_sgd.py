@@ -18,13 +18,13 @@ from typing import Any, NamedTuple
 import tensorflow as tf
 
 from model.backpropagation import in_halves, looks_up, pass_through
-from model.dp_norms import Affine, affine_norms, embedding_norms, once
-from model.lstm import over_all_steps, project, transposed
+from model.dp_norms import Affine, affine_norms, embedding_norms
+from model.lstm import project, transposed
+from model.weighted_sums import exact_factors, once, weighted_sums
 
 Tensor = Any
 
 CACHED = 1_600  # tokens whose norms are taken at a time: δ of a layer of 256 units is then 6.5 MB
-FEW = 128  # tokens of a vocabulary up to which a product with one-hot vectors is the faster sum by token
 MARGIN = 1e-3  # clipped to (1 - MARGIN) of the norm that is claimed: rounding of norm and sum stays below it
 
 
@@ -47,15 +47,16 @@ class ClippedSum(NamedTuple):
 class _Operands(NamedTuple):
     """What norms and gradients are made of, time first, in the products' type.
 
-    Values are exact in float32, which norms and sums are computed in: both are made of the same numbers.
+    Norms and sums are computed in float32 or as exactly, and of the same numbers.
 
     Attributes:
-        inputs: what the kernels above the first LSTM's, the dense layer's last, are multiplied with, [T, B, units]. The first
-            one's is the embedding as it is in float32, looked up where it is needed.
+        table: embedding, [vocab, d]; what the first LSTM's kernel is multiplied with is looked up in it where it is needed.
+        inputs: what the kernels above that one, the dense layer's last, are multiplied with, [T, B, units].
         hidden: hidden states of each LSTM, [T, B, units].
         deltas: gradient of each LSTM's gates before activation, then of the logits, [T, B, k].
     """
 
+    table: Tensor
     inputs: list[Tensor]
     hidden: list[Tensor]
     deltas: list[Tensor]
@@ -80,7 +81,8 @@ def clipped_sum(
         masks: for each LSTM what multiplies its output, [T, B, units]; None for no dropout.
         clip: C, the norm that is claimed.
         seq_length: public divisor of a record's loss.
-        kind: type of the products of the forward and backward pass; None: the variables'. Norms and sums are float32.
+        kind: type of the products of the forward and backward pass, and of what norms and sums are made of; None: the
+            variables'. Norms and sums themselves are float32.
 
     Returns:
         The sum and its counts. Padding changes neither.
@@ -108,13 +110,15 @@ def _clipped_half(
     kind: tf.DType,
 ) -> ClippedSum:
     trace = pass_through(variables, rows, masks, kind, tf.constant(1 / seq_length, variables[0].dtype))
-    operands = _Operands(trace.inputs, trace.hidden, [*trace.deltas, trace.logits_delta])
+    deltas = [*trace.deltas, tf.cast(trace.logits_delta, kind)]
+    operands = _Operands(tf.cast(variables[0], kind), trace.inputs, trace.hidden, deltas)
     squared = _squared_norms(variables, rows["inputs"], operands)
     finite = tf.math.is_finite(squared)
     norms = tf.sqrt(squared)
     bound = tf.cast(clip, norms.dtype)
     factors = tf.minimum(tf.ones_like(norms), tf.math.divide_no_nan(bound * (1 - MARGIN), norms))
     factors = tf.where(finite, tf.where(norms > 0, factors, tf.ones_like(norms)), tf.zeros_like(norms))
+    factors = exact_factors(factors, kind)
     # 0 · NaN is not 0: where a record is broken, its numbers are replaced before they meet a matmul.
     operands = tf.cond(tf.reduce_all(finite), lambda: operands, lambda: _without(operands, finite))
     real = tf.reduce_any(rows["weights"] > 0, axis=0)
@@ -128,7 +132,7 @@ def _clipped_half(
 
 def _squared_norms(variables: Sequence[Tensor], tokens: Tensor, operands: _Operands) -> Tensor:
     """Squared gradient norm of each record, [B]; a few records at a time, whose numbers then stay in the cache."""
-    table, back = variables[0], tf.transpose(variables[1])
+    back = tf.transpose(variables[1])
     steps, count = tf.shape(tokens)[0], tf.shape(tokens)[1]
     size = tf.maximum(1, CACHED // steps)
 
@@ -136,14 +140,14 @@ def _squared_norms(variables: Sequence[Tensor], tokens: Tensor, operands: _Opera
         rows = tf.range(start, tf.minimum(start + size, count))
         where = rows[:, None] + count * tf.range(steps)
         # Whole vectors are fetched: faster than a slice and a transpose.
-        batch_first = once(lambda x: tf.cast(tf.gather(tf.reshape(x, [-1, x.shape[2]]), where), table.dtype))
+        batch_first = once(lambda x: tf.gather(tf.reshape(x, [-1, x.shape[2]]), where))
         ids = tf.gather(tf.reshape(tokens, [-1]), where)
-        inputs = [tf.gather(table, ids), *map(batch_first, operands.inputs)]
+        inputs = [tf.gather(operands.table, ids), *map(batch_first, operands.inputs)]
         states = [*map(batch_first, operands.hidden), None]  # the dense layer has none
         layers = list(map(Affine, inputs, states, map(batch_first, operands.deltas)))
         return affine_norms(layers) + embedding_norms(ids, layers[0].delta, back)
 
-    parts = tf.TensorArray(table.dtype, (count + size - 1) // size, infer_shape=False, element_shape=[None])
+    parts = tf.TensorArray(back.dtype, (count + size - 1) // size, infer_shape=False, element_shape=[None])
     _, parts = tf.while_loop(
         lambda i, _: i * size < count,
         lambda i, parts: (i + 1, parts.write(i, some(i * size))),
@@ -155,44 +159,37 @@ def _squared_norms(variables: Sequence[Tensor], tokens: Tensor, operands: _Opera
 
 def _without(operands: _Operands, finite: Tensor) -> _Operands:
     """The operands with zeros in the place of broken records."""
-    return tf.nest.map_structure(lambda x: tf.where(finite[None, :, None], x, tf.zeros_like(x)), operands)
+    inputs, hidden, deltas = tf.nest.map_structure(
+        lambda x: tf.where(finite[None, :, None], x, tf.zeros_like(x)),
+        (operands.inputs, operands.hidden, operands.deltas),
+    )
+    return _Operands(operands.table, inputs, hidden, deltas)
 
 
 def _summed(variables: Sequence[Tensor], tokens: Tensor, operands: _Operands, factors: Tensor) -> list[Tensor]:
     """The summed gradient of every variable: one matmul a weight, over all records and steps."""
-    table, kernel = variables[:2]
-    wide = once(lambda x: tf.cast(x, table.dtype))
-    # Scaling the narrower operand is scaling δ: (f·a)ᵀδ = aᵀ(f·δ).
-    scaled = once(lambda x: wide(x) * factors[None, :, None])
-    deltas = [wide(delta) for delta in operands.deltas]
-    # The factor of each record at each of its steps: as a row, it sums δ over both in one product.
-    row = tf.reshape(tf.ones_like(tokens, table.dtype) * factors, [1, -1])
+    kernel = variables[1]
     # A row that is not finite belongs to broken records alone, whose δ is zero here; and 0 · NaN is not 0.
-    whole = tf.where(tf.math.is_finite(table), table, tf.zeros_like(table))
+    table = tf.where(tf.math.is_finite(operands.table), operands.table, tf.zeros_like(operands.table))
+    sums = weighted_sums(factors, table.dtype)
+    first = operands.deltas[0]
+    vocab_size = table.shape[0]
     if looks_up(table):
-        sums = _by_token(tokens, deltas[0], factors, table.shape[0])
-        gradients = [tf.matmul(sums, kernel, transpose_b=True), tf.matmul(whole, sums, transpose_a=True)]
-    else:
-        dx = project(deltas[0], transposed(kernel), tf.zeros([], table.dtype))
+        of_delta = sums.by_token(tokens, first, vocab_size)
         gradients = [
-            _by_token(tokens, dx, factors, table.shape[0]),
-            over_all_steps(scaled(tf.gather(whole, tokens)), deltas[0]),
+            tf.matmul(of_delta, kernel, transpose_b=True),
+            tf.matmul(tf.cast(table, kernel.dtype), of_delta, transpose_a=True),
         ]
-    for number, (hs, delta) in enumerate(zip(operands.hidden, deltas, strict=False)):
+        inputs = []
+    else:
+        dx = project(tf.cast(first, kernel.dtype), transposed(kernel), tf.zeros([], kernel.dtype))
+        gradients = [sums.by_token(tokens, dx, vocab_size)]
+        inputs = [tf.gather(table, tokens)]
+    for number, (hs, delta) in enumerate(zip(operands.hidden, operands.deltas, strict=False)):
         if number > 0:
-            gradients.append(over_all_steps(scaled(operands.inputs[number - 1]), delta))
+            inputs = [operands.inputs[number - 1]]
         # The state before the first step is zero, so that step adds nothing to the recurrent weights' gradient.
-        gradients += [over_all_steps(scaled(hs)[:-1], delta[1:]), _weighted_sum(row, delta)]
-    return [*gradients, over_all_steps(scaled(operands.inputs[-1]), deltas[-1]), _weighted_sum(row, deltas[-1])]
-
-
-def _by_token(tokens: Tensor, x: Tensor, factors: Tensor, vocab_size: int) -> Tensor:
-    """Sums over records and steps, by token id, of f·x, [vocab, k]."""
-    scale = factors[None, :, None]
-    if vocab_size <= FEW:
-        return over_all_steps(tf.one_hot(tokens, vocab_size, dtype=x.dtype) * scale, x)
-    return tf.math.unsorted_segment_sum(tf.reshape(x * scale, [-1, x.shape[2]]), tf.reshape(tokens, [-1]), vocab_size)
-
-
-def _weighted_sum(row: Tensor, delta: Tensor) -> Tensor:
-    return tf.matmul(row, tf.reshape(delta, [-1, delta.shape[2]]))[0]
+        weights, bias = sums.layer(delta, inputs, hs)
+        gradients += [*weights, bias]
+    weights, bias = sums.layer(operands.deltas[-1], [operands.inputs[-1]])
+    return [*gradients, *weights, bias]

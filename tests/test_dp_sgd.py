@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from model import backpropagation, dp_sgd
+from model import backpropagation, dp_sgd, weighted_sums
 from model.dp_norms import Affine, affine_norms, direct_norms, embedding_norms
 from model.dp_sgd import MARGIN, clipped_sum
 from model.language_model import LanguageModel, token_losses
@@ -75,6 +75,56 @@ def test_a_gram_that_cancels_is_done_directly():
     assert exact[0] < 1e-6 * exact[1]  # what a Gram sum in float32 could not have told from 0
 
 
+# Rows of 12 are done by Gram matrices with 64 units, and directly with 2.
+@pytest.mark.parametrize(("units", "vocab"), [(64, 7), (64, 200), (2, 7)])
+def test_bfloat16_operands_are_multiplied_as_exactly_as_float32_ones(units, vocab, monkeypatch):
+    variables = network(vocab=vocab, units=units, width=units + 1, dtype=tf.float32)
+    rows = padded(RECORDS, SEQ, extra_rows=2)
+    masks = _masks(variables, rows)
+    unclipped = clipped_sum(variables, rows, masks, clip=1e9, seq_length=SEQ, kind=tf.bfloat16)
+    clip = float(np.median(unclipped.norms[: len(RECORDS)]))
+    kept, summed = [], dp_sgd._summed
+
+    def spied(variables, tokens, operands, factors):
+        kept.append((tokens.numpy(), operands, factors.numpy(), summed(variables, tokens, operands, factors)))
+        return kept[-1][-1]
+
+    monkeypatch.setattr(dp_sgd, "_summed", spied)
+    found = clipped_sum(variables, rows, masks, clip=clip, seq_length=SEQ, kind=tf.bfloat16)
+    norms, every = [], []
+    for tokens, operands, factors, sums in kept:
+        every += factors.tolist()
+        assert all(x.dtype == tf.bfloat16 for x in tf.nest.flatten(operands))
+        each = [gradients_of(variables, tokens[:, row], operands, row) for row in range(len(factors))]
+        norms += [norm(gradients) for gradients in each]
+        for total, *parts in zip(sums, *each, strict=True):
+            wanted = sum(factor * part for factor, part in zip(factors, parts, strict=True))
+            np.testing.assert_allclose(total, wanted, rtol=1e-5, atol=1e-6)
+        clipped = factors * [norm(gradients) for gradients in each]
+        assert np.all(clipped <= clip)
+        assert np.all((factors == 1) | (clipped > clip * (1 - 1 / 128 - 2 * MARGIN)))
+    assert 0 < sum(factor < 1 for factor in every) < len(RECORDS)
+    np.testing.assert_allclose(found.norms, norms[: len(found.norms)], rtol=1e-4)
+
+
+def gradients_of(variables, tokens, operands, row):
+    """One record's gradients from what they are made of, step by step, in float64."""
+    first_kernel = variables[1].numpy().astype(np.float64)
+    table = operands.table.numpy().astype(np.float64)
+    deltas = [x[:, row].numpy().astype(np.float64) for x in operands.deltas]
+    inputs = [table[tokens], *(x[:, row].numpy().astype(np.float64) for x in operands.inputs)]
+    embedding = np.zeros_like(table)
+    np.add.at(embedding, tokens, deltas[0] @ first_kernel.T)
+    found = [embedding]
+    for number, delta in enumerate(deltas):
+        found.append(inputs[number].T @ delta)
+        if number < len(operands.hidden):
+            states = operands.hidden[number][:, row].numpy().astype(np.float64)
+            found.append(states[:-1].T @ delta[1:])
+        found.append(delta.sum(axis=0))
+    return found
+
+
 def test_repeated_tokens_add_up():
     random = np.random.default_rng(1)
     tokens = random.integers(0, 5, (4, 9)) * 10_000
@@ -91,7 +141,7 @@ def test_sums_by_token_agree_however_they_are_made(monkeypatch):
         variables, rows = network(vocab=vocab), padded(RECORDS, SEQ)
         found = []
         for few in (0, 100):
-            monkeypatch.setattr(dp_sgd, "FEW", few)
+            monkeypatch.setattr(weighted_sums, "FEW", few)
             found.append(clipped_sum(variables, rows, [None, None], clip=tf.constant(CLIP, tf.float64), seq_length=SEQ))
         assert distance(found[0].gradients, found[1].gradients) < 1e-12
 
@@ -123,6 +173,10 @@ def _healthy(variables, rows, masks, clip):
     return clipped_sum(variables, rows, masks, clip=clip, seq_length=SEQ).gradients
 
 
+def _in_bfloat16(variables, rows, masks, clip):
+    return clipped_sum(variables, rows, masks, clip=clip, seq_length=SEQ, kind=tf.bfloat16).gradients
+
+
 BASES = ([], [[1]] * 8, RECORDS)
 ADVERSARIES = ([2] * 40, [1, 2, 3, 4, 5, 6] * 4, [6], [])
 SCALES = (0.05, 0.6, 8.0)  # of the weights: gradients far below the clipping norm, around it, far above
@@ -143,6 +197,10 @@ def largest_move(release=None, clip=CLIP) -> float:
 
 def test_one_record_moves_the_sum_by_at_most_the_clipping_norm():
     assert 0.99 * CLIP < largest_move() <= CLIP
+
+
+def test_nor_does_it_where_products_are_bfloat16():
+    assert 0.98 * CLIP < largest_move(_in_bfloat16) <= CLIP
 
 
 @pytest.mark.parametrize("vocab", [7, 20])  # looked up in a table of projected vectors, and not

@@ -1,0 +1,154 @@
+"""Sums over records of `f·aᵀδ`, f a factor a record: the weight gradients of clipped records, one product a layer.
+
+Two ways. In float32 (or wider) f scales a, and TensorFlow multiplies. Where a and δ hold bfloat16 values, processors multiply
+those many times as fast, and lose nothing by it: a product of two is exact in float32, which they are added up in. Only
+f·a is wider than a bfloat16; with f cut to eight bits it has at most sixteen, and so is the exact sum of two bfloat16s, each
+with a product of its own. XLA compiles them; TensorFlow's own kernels would round their sums to bfloat16.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import tensorflow as tf
+
+from model.graphs import fused
+from model.lstm import over_all_steps
+
+Tensor = Any
+
+FEW = 128  # tokens of a vocabulary up to which a product with one-hot vectors is the faster sum by token
+
+
+def once(function: Callable[[Tensor], Tensor]) -> Callable[[Tensor], Tensor]:
+    """The function, computed once a tensor however often it is asked."""
+    known: dict[int, tuple[Tensor, Tensor]] = {}
+
+    def ask(tensor: Tensor) -> Tensor:
+        if id(tensor) not in known:
+            known[id(tensor)] = tensor, function(tensor)  # kept, or its id could become another's
+        return known[id(tensor)][1]
+
+    return ask
+
+
+def exact_factors(factors: Tensor, kind: tf.DType) -> Tensor:
+    """Factors in [0, 1], made smaller by less than 1/128 where sums of `kind` need them to be short; 1 stays 1.
+
+    Example:
+        >>> exact_factors(tf.constant([1.0, 0.3]), tf.bfloat16).numpy().tolist()
+        [1.0, 0.298828125]
+    """
+    if kind != tf.bfloat16:
+        return factors
+    upper = tf.bitwise.bitwise_and(
+        tf.bitcast(tf.cast(factors, tf.float32), tf.uint32), tf.constant(0xFFFF0000, tf.uint32)
+    )
+    return tf.bitcast(upper, tf.float32)
+
+
+def weighted_sums(factors: Tensor, kind: tf.DType) -> FloatSums | ShortSums:
+    """What sums a layer's gradients over records and steps.
+
+    Args:
+        factors: one a record, from `exact_factors`, [B].
+        kind: type of the operands.
+    """
+    return ShortSums(factors) if kind == tf.bfloat16 else FloatSums(factors)
+
+
+class FloatSums:
+    """Sums in the type of the factors, which is the operands'."""
+
+    def __init__(self, factors: Tensor) -> None:
+        self._factors = factors
+        self._scaled = once(lambda x: x * factors[None, :, None])
+
+    def layer(
+        self, delta: Tensor, inputs: Sequence[Tensor], states: Tensor | None = None
+    ) -> tuple[list[Tensor], Tensor]:
+        """Sums of `f·aᵀδ` for one layer.
+
+        Args:
+            delta: loss gradient of what the layer's weights give, [T, B, k].
+            inputs: what its weights meet, [T, B, d] each.
+            states: what more they meet, one step later; nothing at the first step.
+
+        Returns:
+            One sum for each of the inputs and then the states, [d, k]; and that of f·δ, [k].
+        """
+        # Scaling the narrower operand is scaling δ: (f·a)ᵀδ = aᵀ(f·δ).
+        found = [over_all_steps(self._scaled(x), delta) for x in inputs]
+        if states is not None:
+            found.append(over_all_steps(self._scaled(states)[:-1], delta[1:]))
+        # The factor of each record at each of its steps: as a row, it sums δ over both in one product.
+        row = tf.reshape(tf.ones(tf.shape(delta)[:2], delta.dtype) * self._factors, [1, -1])
+        return found, tf.matmul(row, tf.reshape(delta, [-1, delta.shape[2]]))[0]
+
+    def by_token(self, tokens: Tensor, x: Tensor, vocab_size: int) -> Tensor:
+        """Sums of f·x by token id, [vocab_size, k], for tokens [T, B] and x [T, B, k]."""
+        scale = self._factors[None, :, None]
+        if vocab_size <= FEW:
+            return over_all_steps(tf.one_hot(tokens, vocab_size, dtype=x.dtype) * scale, x)
+        return tf.math.unsorted_segment_sum(
+            tf.reshape(x * scale, [-1, x.shape[2]]), tf.reshape(tokens, [-1]), vocab_size
+        )
+
+
+class ShortSums:
+    """`FloatSums` of bfloat16 operands, in float32 and as exact; the factors have eight bits."""
+
+    def __init__(self, factors: Tensor) -> None:
+        self._factors = factors
+        self._float = FloatSums(factors)
+
+    def layer(
+        self, delta: Tensor, inputs: Sequence[Tensor], states: Tensor | None = None
+    ) -> tuple[list[Tensor], Tensor]:
+        """As `FloatSums.layer`."""
+        # Here and not in XLA, which would be many times as slow.
+        before = [] if states is None else [tf.pad(states[:-1], [[1, 0], [0, 0], [0, 0]])]
+        return _short_layer([_columns(x) for x in [*inputs, *before]], _flat(delta), self._each_step(delta))
+
+    def by_token(self, tokens: Tensor, x: Tensor, vocab_size: int) -> Tensor:
+        """As `FloatSums.by_token`; x may be float32."""
+        if x.dtype != tf.bfloat16 or vocab_size > FEW:
+            return self._float.by_token(tokens, tf.cast(x, tf.float32), vocab_size)
+        return _short_by_token(tf.reshape(tokens, [-1]), _flat(x), self._each_step(x), tf.range(vocab_size))
+
+    def _each_step(self, delta: Tensor) -> Tensor:
+        return tf.reshape(tf.ones(tf.shape(delta)[:2]) * self._factors, [-1])
+
+
+@fused
+def _short_layer(columns: Sequence[Tensor], delta: Tensor, factors: Tensor) -> tuple[list[Tensor], Tensor]:
+    """Sums of `f·aᵀδ` for several a as columns [d, T·B], and of f·δ."""
+    upper, lower = zip(*(_two_parts(x, factors) for x in columns), strict=True)
+    rows = tf.concat([*upper, *lower, tf.cast(factors, tf.bfloat16)[None]], axis=0)
+    found = tf.matmul(rows, delta, output_type=tf.float32)
+    widths = [x.shape[0] for x in columns]
+    *parts, row = tf.split(found, [*widths, *widths, 1], axis=0)
+    return [one + other for one, other in zip(parts[: len(widths)], parts[len(widths) :], strict=True)], row[0]
+
+
+@fused
+def _short_by_token(tokens: Tensor, x: Tensor, factors: Tensor, vocabulary: Tensor) -> Tensor:
+    marks = tf.where(tokens[None] == vocabulary[:, None], factors, 0.0)
+    return tf.matmul(tf.cast(marks, tf.bfloat16), x, output_type=tf.float32)
+
+
+def _two_parts(x: Tensor, factors: Tensor) -> tuple[Tensor, Tensor]:
+    """Two bfloat16s whose sum is `factors·x`."""
+    product = tf.cast(x, tf.float32) * factors
+    # Cut by its bits: XLA may leave out a conversion to bfloat16 and back.
+    upper = exact_factors(product, tf.bfloat16)
+    return tf.cast(upper, tf.bfloat16), tf.cast(product - upper, tf.bfloat16)
+
+
+def _columns(x: Tensor) -> Tensor:
+    return tf.transpose(_flat(x))
+
+
+def _flat(x: Tensor) -> Tensor:
+    return tf.reshape(x, [-1, x.shape[2]])
