@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 from collections.abc import Mapping
 from typing import Any
 
@@ -12,6 +13,8 @@ from model.errors import DataError, ParameterError
 _LIBRARIES = ("dp_accounting", "tensorflow_privacy", "tensorflow_probability")
 # Settings of tokenize that the claim depends on.
 _CLAIMED = ("dp_vocabulary", "dp_public_vocabulary", "dp_vocabulary_noise", "max_lines", "privacy_key_field")
+# They make oneDNN multiply float32 numbers as narrower ones: norms would no longer be those of what is summed.
+_NARROWING = ("ONEDNN_DEFAULT_FPMATH_MODE", "DNNL_DEFAULT_FPMATH_MODE", "TF_SET_ONEDNN_FPMATH_MODE")
 WIDE_CLIP = 1.0  # a clipping norm above this clips nothing
 LOW_NOISE = 0.3  # a noise multiplier below this gives an epsilon in the dozens within an epoch or two
 
@@ -21,7 +24,7 @@ def check_settings(config: TensorFlowConfig) -> None:
 
     Raises:
         ParameterError: LS301 settings that contradict each other, LS305 a vocabulary that has not been chosen, LS306 a
-            ledger without a name for the data.
+            ledger without a name for the data, LS310 an environment in which norms would not be exact.
     """
     if config.privacy_ledger is not None and config.dataset_name is None:
         raise _error(
@@ -62,6 +65,18 @@ def check_settings(config: TensorFlowConfig) -> None:
         )
     _check_users(config)
     _check_validation(config)
+    _check_products()
+
+
+def _check_products() -> None:
+    for name in _NARROWING:
+        value = os.environ.get(name, "")
+        if value.upper() not in ("", "STRICT"):
+            raise _error(
+                "LS310",
+                f"{name}={value} is set: with --dp, float32 products have to be float32's, or a record's norm is not what it is "
+                "clipped by. Unset it; bfloat16 is used where it is exact (--matmul-precision).",
+            )
 
 
 def _check_users(config: TensorFlowConfig) -> None:

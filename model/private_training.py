@@ -67,6 +67,8 @@ class PrivateTrainer(TrainingLoop):
         public: TokenStore | None = None,
         **places: Any,
     ) -> None:
+        # On a GPU, float32 products have ten bits unless this is said, and norms need all of them.
+        tf.config.experimental.enable_tensor_float_32_execution(False)
         self.users, self._units = users, len(train) if users is None else len(users)
         if plan.units != self._units or (plan.unit == "user") != (users is not None):
             raise ValueError(

@@ -152,6 +152,18 @@ def test_just_allowed():
     assert plan_privacy(config_of(dp_delta=0.99 / N, dp_batch_size=N), N).sample_rate == 1.0
 
 
+@pytest.mark.parametrize("name", ["ONEDNN_DEFAULT_FPMATH_MODE", "TF_SET_ONEDNN_FPMATH_MODE"])
+def test_products_that_are_less_than_float32_are_refused(name, monkeypatch):
+    for harmless in ("", "STRICT"):
+        monkeypatch.setenv(name, harmless)
+        check_settings(config_of())
+    monkeypatch.setenv(name, "BF16")
+    check_settings(TensorFlowConfig())
+    with pytest.raises(ParameterError, match=f"LS310: {name}=BF16 is set") as caught:
+        check_settings(config_of())
+    assert caught.value.code == "LS310"
+
+
 def test_replicas_and_libraries(monkeypatch):
     check_replicas(config_of(), 1)
     check_replicas(TensorFlowConfig(), 4)

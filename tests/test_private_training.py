@@ -87,6 +87,12 @@ def _weights(trainer) -> list[np.ndarray]:
     return list(trainer.weights().values())
 
 
+def test_float32_products_are_not_shortened_on_a_gpu(tmp_path):
+    tf.config.experimental.enable_tensor_float_32_execution(True)
+    _trainer(tmp_path)
+    assert not tf.config.experimental.tensor_float_32_execution_enabled()
+
+
 @pytest.fixture(scope="module")
 def unbroken(tmp_path_factory):
     directory = tmp_path_factory.mktemp("unbroken")
