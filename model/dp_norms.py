@@ -18,8 +18,7 @@ from typing import Any, NamedTuple
 
 import tensorflow as tf
 
-from model.graphs import fused
-from model.weighted_sums import once
+from model.graphs import fused, once
 
 Tensor = Any
 

@@ -20,8 +20,9 @@ import tensorflow as tf
 
 from model.backpropagation import in_halves, looks_up, pass_through
 from model.dp_norms import Affine, affine_norms, embedding_norms
+from model.graphs import once
 from model.lstm import project, transposed
-from model.weighted_sums import exact_factors, once, weighted_sums
+from model.weighted_sums import exact_factors, weighted_sums
 
 Tensor = Any
 

@@ -25,3 +25,15 @@ def graph(function: Callable[..., Any], **settings: Any) -> Any:
 def fused(function: Callable[..., Any]) -> Any:
     """The function as one kernel, compiled by XLA once for each shape."""
     return graph(function, jit_compile=True)
+
+
+def once(function: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    """The function, computed once a tensor however often a graph asks for it."""
+    known: dict[int, tuple[Any, Any]] = {}
+
+    def ask(tensor: Any) -> Any:
+        if id(tensor) not in known:
+            known[id(tensor)] = tensor, function(tensor)  # kept, or its id could become another's
+        return known[id(tensor)][1]
+
+    return ask

@@ -2,35 +2,23 @@
 
 Two ways. In float32 (or wider) f scales a, and TensorFlow multiplies. Where a and δ hold bfloat16 values, processors multiply
 those many times as fast, and lose nothing by it: a product of two is exact in float32, which they are added up in. Only
-f·a is wider than a bfloat16; with f cut to eight bits it has at most sixteen, and so is the exact sum of two bfloat16s, each
+f·a is wider than a bfloat16; with f cut to eight bits it has at most sixteen, and is the exact sum of two bfloat16s, each
 with a product of its own. XLA compiles them; TensorFlow's own kernels would round their sums to bfloat16.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import tensorflow as tf
 
-from model.graphs import fused
+from model.graphs import fused, once
 from model.lstm import over_all_steps
 
 Tensor = Any
 
 FEW = 128  # tokens of a vocabulary up to which a product with one-hot vectors is the faster sum by token
-
-
-def once(function: Callable[[Tensor], Tensor]) -> Callable[[Tensor], Tensor]:
-    """The function, computed once a tensor however often it is asked."""
-    known: dict[int, tuple[Tensor, Tensor]] = {}
-
-    def ask(tensor: Tensor) -> Tensor:
-        if id(tensor) not in known:
-            known[id(tensor)] = tensor, function(tensor)  # kept, or its id could become another's
-        return known[id(tensor)][1]
-
-    return ask
 
 
 def exact_factors(factors: Tensor, kind: tf.DType) -> Tensor:
@@ -82,18 +70,15 @@ class FloatSums:
         found = [over_all_steps(self._scaled(x), delta) for x in inputs]
         if states is not None:
             found.append(over_all_steps(self._scaled(states)[:-1], delta[1:]))
-        # The factor of each record at each of its steps: as a row, it sums δ over both in one product.
-        row = tf.reshape(tf.ones(tf.shape(delta)[:2], delta.dtype) * self._factors, [1, -1])
-        return found, tf.matmul(row, tf.reshape(delta, [-1, delta.shape[2]]))[0]
+        # As a row, the factors of all steps sum δ over records and steps in one product.
+        return found, tf.matmul(_each_step(self._factors, delta)[None], _flat(delta))[0]
 
     def by_token(self, tokens: Tensor, x: Tensor, vocab_size: int) -> Tensor:
         """Sums of f·x by token id, [vocab_size, k], for tokens [T, B] and x [T, B, k]."""
         scale = self._factors[None, :, None]
         if vocab_size <= FEW:
             return over_all_steps(tf.one_hot(tokens, vocab_size, dtype=x.dtype) * scale, x)
-        return tf.math.unsorted_segment_sum(
-            tf.reshape(x * scale, [-1, x.shape[2]]), tf.reshape(tokens, [-1]), vocab_size
-        )
+        return tf.math.unsorted_segment_sum(_flat(x * scale), tf.reshape(tokens, [-1]), vocab_size)
 
 
 class ShortSums:
@@ -109,16 +94,13 @@ class ShortSums:
         """As `FloatSums.layer`."""
         # Here and not in XLA, which would be many times as slow.
         before = [] if states is None else [tf.pad(states[:-1], [[1, 0], [0, 0], [0, 0]])]
-        return _short_layer([_columns(x) for x in [*inputs, *before]], _flat(delta), self._each_step(delta))
+        return _short_layer([_columns(x) for x in [*inputs, *before]], _flat(delta), _each_step(self._factors, delta))
 
     def by_token(self, tokens: Tensor, x: Tensor, vocab_size: int) -> Tensor:
         """As `FloatSums.by_token`; x may be float32."""
         if x.dtype != tf.bfloat16 or vocab_size > FEW:
             return self._float.by_token(tokens, tf.cast(x, tf.float32), vocab_size)
-        return _short_by_token(tf.reshape(tokens, [-1]), _flat(x), self._each_step(x), tf.range(vocab_size))
-
-    def _each_step(self, delta: Tensor) -> Tensor:
-        return tf.reshape(tf.ones(tf.shape(delta)[:2]) * self._factors, [-1])
+        return _short_by_token(tf.reshape(tokens, [-1]), _flat(x), _each_step(self._factors, x), tf.range(vocab_size))
 
 
 @fused
@@ -144,6 +126,11 @@ def _two_parts(x: Tensor, factors: Tensor) -> tuple[Tensor, Tensor]:
     # Cut by its bits: XLA may leave out a conversion to bfloat16 and back.
     upper = exact_factors(product, tf.bfloat16)
     return tf.cast(upper, tf.bfloat16), tf.cast(product - upper, tf.bfloat16)
+
+
+def _each_step(factors: Tensor, x: Tensor) -> Tensor:
+    """The factor of each record at each step of x [T, B, k], [T·B]."""
+    return tf.reshape(tf.ones(tf.shape(x)[:2], factors.dtype) * factors, [-1])
 
 
 def _columns(x: Tensor) -> Tensor:

@@ -152,7 +152,9 @@ def test_just_allowed():
     assert plan_privacy(config_of(dp_delta=0.99 / N, dp_batch_size=N), N).sample_rate == 1.0
 
 
-@pytest.mark.parametrize("name", ["ONEDNN_DEFAULT_FPMATH_MODE", "TF_SET_ONEDNN_FPMATH_MODE"])
+@pytest.mark.parametrize(
+    "name", [f"{start}_FPMATH_MODE" for start in ("ONEDNN_DEFAULT", "DNNL_DEFAULT", "TF_SET_ONEDNN")]
+)
 def test_products_that_are_less_than_float32_are_refused(name, monkeypatch):
     for harmless in ("", "STRICT"):
         monkeypatch.setenv(name, harmless)

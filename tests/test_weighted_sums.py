@@ -58,12 +58,23 @@ def test_sums_of_a_layer_are_exact(rows):
 
 
 def test_a_sum_that_cancels_is_not_rounded():
-    """One record is another one's opposite but for its last bit: bfloat16 results, or rounded f·a, would lose the rest."""
+    """One record is another one's opposite but for its last bits."""
     inputs = tf.ones([1, 2, 1], tf.bfloat16)
     delta = tf.constant([[[256.0], [-255.0]]], tf.bfloat16)
     factors = tf.constant([1 / 128 + 1, 1.0]) / 2
     (found,), _ = ws.weighted_sums(factors, tf.bfloat16).layer(delta, [inputs])
     assert found.numpy().tolist() == [[1.5]]
+
+
+def test_a_scaled_number_that_cancels_is_not_rounded():
+    """As bfloat16s, the scaled numbers of two records are opposites; the lower part tells them apart."""
+    inputs = tf.constant([[[1 + 1 / 128], [1 + 1 / 64]]], tf.bfloat16)
+    delta = tf.constant([[[2.0**15], [-(2.0**15)]]], tf.bfloat16)
+    factors = tf.constant([(1 + 1 / 128) / 2, 1 / 2])
+    scaled = tf.cast(inputs, tf.float32) * factors[None, :, None]
+    assert float(tf.reduce_sum(tf.cast(tf.cast(scaled, tf.bfloat16), tf.float32) * tf.cast(delta, tf.float32))) == 0
+    (found,), _ = ws.weighted_sums(factors, tf.bfloat16).layer(delta, [inputs])
+    assert found.numpy().tolist() == [[1.0]]
 
 
 @pytest.mark.parametrize("vocab", [7, 300])
