@@ -14,15 +14,17 @@ not finite contributes exactly zero; so do rows of padding.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
 import tensorflow as tf
 
 from model.backpropagation import in_halves, looks_up, pass_through
+from model.dp_clipping import clip_factors
 from model.dp_norms import Affine, affine_norms, embedding_norms
 from model.graphs import once
 from model.lstm import project, transposed
-from model.weighted_sums import exact_factors, weighted_sums
+from model.weighted_sums import weighted_sums
 
 Tensor = Any
 
@@ -53,12 +55,14 @@ class _Operands(NamedTuple):
 
     Attributes:
         table: embedding, [vocab, d]; what the first LSTM's kernel is multiplied with is looked up in it where it is needed.
+        kernel: the first LSTM's, [d, 4 units], which δ goes back through to the embedding.
         inputs: what the kernels above that one, the dense layer's last, are multiplied with, [T, B, units].
         hidden: hidden states of each LSTM, [T, B, units].
         deltas: gradient of each LSTM's gates before activation, then of the logits, [T, B, k].
     """
 
     table: Tensor
+    kernel: Tensor
     inputs: list[Tensor]
     hidden: list[Tensor]
     deltas: list[Tensor]
@@ -113,28 +117,25 @@ def _clipped_half(
 ) -> ClippedSum:
     trace = pass_through(variables, rows, masks, kind, tf.constant(1 / seq_length, variables[0].dtype))
     deltas = [*trace.deltas, tf.cast(trace.logits_delta, kind)]
-    operands = _Operands(tf.cast(variables[0], kind), trace.inputs, trace.hidden, deltas)
-    squared = _squared_norms(variables, rows["inputs"], operands)
-    finite = tf.math.is_finite(squared)
-    norms = tf.sqrt(squared)
-    bound = tf.cast(clip, norms.dtype)
-    factors = tf.minimum(tf.ones_like(norms), tf.math.divide_no_nan(bound * (1 - MARGIN), norms))
-    factors = tf.where(finite, tf.where(norms > 0, factors, tf.ones_like(norms)), tf.zeros_like(norms))
-    factors = exact_factors(factors, kind)
+    table, kernel = (tf.cast(variable, kind) for variable in variables[:2])
+    operands = _Operands(table, kernel, trace.inputs, trace.hidden, deltas)
+    bound = tf.cast(clip, variables[0].dtype)
+    squared, factors = _norms_and_factors(rows["inputs"], operands, bound * (1 - MARGIN))
+    finite, norms = tf.math.is_finite(squared), tf.sqrt(squared)
     # 0 · NaN is not 0: where a record is broken, its numbers are replaced before they meet a matmul.
     operands = tf.cond(tf.reduce_all(finite), lambda: operands, lambda: _without(operands, finite))
     real = tf.reduce_any(rows["weights"] > 0, axis=0)
     return ClippedSum(
-        gradients=_summed(variables, rows["inputs"], operands, factors),
+        gradients=_summed(rows["inputs"], operands, factors),
         whole=tf.reduce_sum(tf.cast(real & finite & (norms <= bound), tf.int32)),
         broken=tf.reduce_sum(tf.cast(real & ~finite, tf.int32)),
         norms=norms,
     )
 
 
-def _squared_norms(variables: Sequence[Tensor], tokens: Tensor, operands: _Operands) -> Tensor:
-    """Squared gradient norm of each record, [B]; a few records at a time, whose numbers then stay in the cache."""
-    back = tf.transpose(variables[1])
+def _norms_and_factors(tokens: Tensor, operands: _Operands, limit: Tensor) -> tuple[Tensor, Tensor]:
+    """Squared gradient norm and clip factor of each record, [B]; a few at a time, whose numbers then stay in the cache."""
+    back = tf.transpose(operands.kernel)
     steps, count = tf.shape(tokens)[0], tf.shape(tokens)[1]
     size = tf.maximum(1, CACHED // steps)
 
@@ -147,16 +148,19 @@ def _squared_norms(variables: Sequence[Tensor], tokens: Tensor, operands: _Opera
         inputs = [tf.gather(operands.table, ids), *map(batch_first, operands.inputs)]
         states = [*map(batch_first, operands.hidden), None]  # the dense layer has none
         layers = list(map(Affine, inputs, states, map(batch_first, operands.deltas)))
-        return affine_norms(layers) + embedding_norms(ids, layers[0].delta, back)
+        layers[0] = layers[0]._replace(looked_up=looks_up(operands.table))
+        of_table = embedding_norms(ids, layers[0].delta, back)
+        clipped = partial(clip_factors, others=of_table, limit=limit, kind=operands.table.dtype)
+        return tf.stack(affine_norms(layers, clipped), axis=1)
 
-    parts = tf.TensorArray(back.dtype, (count + size - 1) // size, infer_shape=False, element_shape=[None])
+    parts = tf.TensorArray(limit.dtype, (count + size - 1) // size, infer_shape=False, element_shape=[None, 2])
     _, parts = tf.while_loop(
         lambda i, _: i * size < count,
         lambda i, parts: (i + 1, parts.write(i, some(i * size))),
         (tf.constant(0), parts),
         parallel_iterations=1,
     )
-    return parts.concat()
+    return tf.unstack(parts.concat(), axis=1)
 
 
 def _without(operands: _Operands, finite: Tensor) -> _Operands:
@@ -165,12 +169,12 @@ def _without(operands: _Operands, finite: Tensor) -> _Operands:
         lambda x: tf.where(finite[None, :, None], x, tf.zeros_like(x)),
         (operands.inputs, operands.hidden, operands.deltas),
     )
-    return _Operands(operands.table, inputs, hidden, deltas)
+    return operands._replace(inputs=inputs, hidden=hidden, deltas=deltas)
 
 
-def _summed(variables: Sequence[Tensor], tokens: Tensor, operands: _Operands, factors: Tensor) -> list[Tensor]:
+def _summed(tokens: Tensor, operands: _Operands, factors: Tensor) -> list[Tensor]:
     """The summed gradient of every variable: one matmul a weight, over all records and steps."""
-    kernel = variables[1]
+    kernel = tf.cast(operands.kernel, factors.dtype)
     # A row that is not finite belongs to broken records alone, whose δ is zero here; and 0 · NaN is not 0.
     table = tf.where(tf.math.is_finite(operands.table), operands.table, tf.zeros_like(operands.table))
     sums = weighted_sums(factors, table.dtype)

@@ -2,8 +2,8 @@
 
 Two ways. In float32 (or wider) f scales a, and TensorFlow multiplies. Where a and δ hold bfloat16 values, processors multiply
 those many times as fast, and lose nothing by it: a product of two is exact in float32, which they are added up in. Only
-f·a is wider than a bfloat16; with f cut to eight bits it has at most sixteen, and is the exact sum of two bfloat16s, each
-with a product of its own. XLA compiles them; TensorFlow's own kernels would round their sums to bfloat16.
+f·a is wider than a bfloat16; it is cut to one, and that is what the norms of clipped records are taken of, too
+(`model.dp_clipping`). XLA compiles these sums; TensorFlow's own kernels would round them to bfloat16.
 """
 
 from __future__ import annotations
@@ -21,26 +21,35 @@ Tensor = Any
 FEW = 128  # tokens of a vocabulary up to which a product with one-hot vectors is the faster sum by token
 
 
-def exact_factors(factors: Tensor, kind: tf.DType) -> Tensor:
-    """Factors in [0, 1], made smaller by less than 1/128 where sums of `kind` need them to be short; 1 stays 1.
+def cut(x: Tensor) -> Tensor:
+    """Float32 numbers toward zero to a bfloat16's eight bits, as float32.
+
+    By their bits: where numbers are converted to bfloat16 and back, XLA may leave out both.
 
     Example:
-        >>> exact_factors(tf.constant([1.0, 0.3]), tf.bfloat16).numpy().tolist()
-        [1.0, 0.298828125]
+        >>> cut(tf.constant([1.0, 0.3, -0.3])).numpy().tolist()
+        [1.0, 0.298828125, -0.298828125]
     """
-    if kind != tf.bfloat16:
-        return factors
-    upper = tf.bitwise.bitwise_and(
-        tf.bitcast(tf.cast(factors, tf.float32), tf.uint32), tf.constant(0xFFFF0000, tf.uint32)
-    )
-    return tf.bitcast(upper, tf.float32)
+    return tf.bitcast(tf.bitwise.bitwise_and(tf.bitcast(x, tf.uint32), tf.constant(0xFFFF0000, tf.uint32)), tf.float32)
+
+
+def scaled(x: Tensor, factors: Tensor) -> Tensor:
+    """What a sum of x times factors is made of, in the type of x; never farther from zero than their product.
+
+    Args:
+        x: operands.
+        factors: in [0, 1], of a shape that broadcasts; where x is bfloat16, from `cut`.
+    """
+    if x.dtype != tf.bfloat16:
+        return x * factors
+    return tf.cast(cut(tf.cast(x, tf.float32) * factors), tf.bfloat16)
 
 
 def weighted_sums(factors: Tensor, kind: tf.DType) -> FloatSums | ShortSums:
     """What sums a layer's gradients over records and steps.
 
     Args:
-        factors: one a record, from `exact_factors`, [B].
+        factors: one a record, [B]; where `kind` is bfloat16, from `cut`.
         kind: type of the operands.
     """
     return ShortSums(factors) if kind == tf.bfloat16 else FloatSums(factors)
@@ -51,12 +60,12 @@ class FloatSums:
 
     def __init__(self, factors: Tensor) -> None:
         self._factors = factors
-        self._scaled = once(lambda x: x * factors[None, :, None])
+        self._scaled = once(lambda x: scaled(x, factors[None, :, None]))
 
     def layer(
         self, delta: Tensor, inputs: Sequence[Tensor], states: Tensor | None = None
     ) -> tuple[list[Tensor], Tensor]:
-        """Sums of `f·aᵀδ` for one layer.
+        """Sums of `(f·a)ᵀδ` for one layer.
 
         Args:
             delta: loss gradient of what the layer's weights give, [T, B, k].
@@ -82,7 +91,7 @@ class FloatSums:
 
 
 class ShortSums:
-    """`FloatSums` of bfloat16 operands, in float32 and as exact; the factors have eight bits."""
+    """`FloatSums` of bfloat16 operands, in float32; of `scaled` ones, and otherwise as exact."""
 
     def __init__(self, factors: Tensor) -> None:
         self._factors = factors
@@ -97,7 +106,7 @@ class ShortSums:
         return _short_layer([_columns(x) for x in [*inputs, *before]], _flat(delta), _each_step(self._factors, delta))
 
     def by_token(self, tokens: Tensor, x: Tensor, vocab_size: int) -> Tensor:
-        """As `FloatSums.by_token`; x may be float32."""
+        """As `FloatSums.by_token`, of f·x that are not cut; x may be float32."""
         if x.dtype != tf.bfloat16 or vocab_size > FEW:
             return self._float.by_token(tokens, tf.cast(x, tf.float32), vocab_size)
         return _short_by_token(tf.reshape(tokens, [-1]), _flat(x), _each_step(self._factors, x), tf.range(vocab_size))
@@ -105,27 +114,17 @@ class ShortSums:
 
 @fused
 def _short_layer(columns: Sequence[Tensor], delta: Tensor, factors: Tensor) -> tuple[list[Tensor], Tensor]:
-    """Sums of `f·aᵀδ` for several a as columns [d, T·B], and of f·δ."""
-    upper, lower = zip(*(_two_parts(x, factors) for x in columns), strict=True)
-    rows = tf.concat([*upper, *lower, tf.cast(factors, tf.bfloat16)[None]], axis=0)
+    """Sums of `(f·a)ᵀδ` for several a as columns [d, T·B], and of f·δ."""
+    rows = tf.concat([*(scaled(x, factors) for x in columns), tf.cast(factors, tf.bfloat16)[None]], axis=0)
     found = tf.matmul(rows, delta, output_type=tf.float32)
-    widths = [x.shape[0] for x in columns]
-    *parts, row = tf.split(found, [*widths, *widths, 1], axis=0)
-    return [one + other for one, other in zip(parts[: len(widths)], parts[len(widths) :], strict=True)], row[0]
+    *parts, row = tf.split(found, [*(x.shape[0] for x in columns), 1], axis=0)
+    return parts, row[0]
 
 
 @fused
 def _short_by_token(tokens: Tensor, x: Tensor, factors: Tensor, vocabulary: Tensor) -> Tensor:
     marks = tf.where(tokens[None] == vocabulary[:, None], factors, 0.0)
     return tf.matmul(tf.cast(marks, tf.bfloat16), x, output_type=tf.float32)
-
-
-def _two_parts(x: Tensor, factors: Tensor) -> tuple[Tensor, Tensor]:
-    """Two bfloat16s whose sum is `factors·x`."""
-    product = tf.cast(x, tf.float32) * factors
-    # Cut by its bits: XLA may leave out a conversion to bfloat16 and back.
-    upper = exact_factors(product, tf.bfloat16)
-    return tf.cast(upper, tf.bfloat16), tf.cast(product - upper, tf.bfloat16)
 
 
 def _each_step(factors: Tensor, x: Tensor) -> Tensor:

@@ -76,8 +76,8 @@ def test_a_gram_that_cancels_is_done_directly():
 
 
 # Rows of 12 are done by Gram matrices with 64 units, and directly with 2.
-@pytest.mark.parametrize(("units", "vocab"), [(64, 7), (64, 200), (2, 7)])
-def test_bfloat16_operands_are_multiplied_as_exactly_as_float32_ones(units, vocab, monkeypatch):
+@pytest.mark.parametrize(("units", "vocab"), [(64, 7), (64, 200), (2, 7), (2, 200)])
+def test_norms_and_sums_are_of_the_same_operands_in_bfloat16(units, vocab, monkeypatch):
     variables = network(vocab=vocab, units=units, width=units + 1, dtype=tf.float32)
     rows = padded(RECORDS, SEQ, extra_rows=2)
     masks = _masks(variables, rows)
@@ -85,8 +85,8 @@ def test_bfloat16_operands_are_multiplied_as_exactly_as_float32_ones(units, voca
     clip = float(np.median(unclipped.norms[: len(RECORDS)]))
     kept, summed = [], dp_sgd._summed
 
-    def spied(variables, tokens, operands, factors):
-        kept.append((tokens.numpy(), operands, factors.numpy(), summed(variables, tokens, operands, factors)))
+    def spied(tokens, operands, factors):
+        kept.append((tokens.numpy(), operands, factors.numpy(), summed(tokens, operands, factors)))
         return kept[-1][-1]
 
     monkeypatch.setattr(dp_sgd, "_summed", spied)
@@ -95,33 +95,36 @@ def test_bfloat16_operands_are_multiplied_as_exactly_as_float32_ones(units, voca
     for tokens, operands, factors, sums in kept:
         every += factors.tolist()
         assert all(x.dtype == tf.bfloat16 for x in tf.nest.flatten(operands))
-        each = [gradients_of(variables, tokens[:, row], operands, row) for row in range(len(factors))]
-        norms += [norm(gradients) for gradients in each]
-        for total, *parts in zip(sums, *each, strict=True):
-            wanted = sum(factor * part for factor, part in zip(factors, parts, strict=True))
-            np.testing.assert_allclose(total, wanted, rtol=1e-5, atol=1e-6)
-        clipped = factors * [norm(gradients) for gradients in each]
-        assert np.all(clipped <= clip)
-        assert np.all((factors == 1) | (clipped > clip * (1 - 1 / 128 - 2 * MARGIN)))
+        norms += [norm(gradients_of(tokens[:, row], operands, row)) for row in range(len(factors))]
+        clipped = [gradients_of(tokens[:, row], operands, row, factor) for row, factor in enumerate(factors)]
+        for total, *parts in zip(sums, *clipped, strict=True):
+            np.testing.assert_allclose(total, sum(parts), rtol=1e-5, atol=1e-6)
+        lengths = np.array([norm(gradients) for gradients in clipped])
+        assert np.all(lengths <= clip)
+        assert np.all((factors == 1) | (lengths > clip * (1 - 2 / 128 - 2 * MARGIN)))
     assert 0 < sum(factor < 1 for factor in every) < len(RECORDS)
     np.testing.assert_allclose(found.norms, norms[: len(found.norms)], rtol=1e-4)
 
 
-def gradients_of(variables, tokens, operands, row):
-    """One record's gradients from what they are made of, step by step, in float64."""
-    first_kernel = variables[1].numpy().astype(np.float64)
-    table = operands.table.numpy().astype(np.float64)
+def gradients_of(tokens, operands, row, factor=1.0):
+    """One record's gradients from what they are made of, scaled as sums scale them, step by step, in float64."""
+    kernel, table = (x.numpy().astype(np.float64) for x in (operands.kernel, operands.table))
     deltas = [x[:, row].numpy().astype(np.float64) for x in operands.deltas]
-    inputs = [table[tokens], *(x[:, row].numpy().astype(np.float64) for x in operands.inputs)]
+
+    def rounded(x):
+        return weighted_sums.scaled(x, tf.constant(factor, tf.float32)).numpy().astype(np.float64)
+
+    inputs = [factor * table[tokens], *(rounded(x[:, row]) for x in operands.inputs)]
+    if not backpropagation.looks_up(table):
+        inputs[0] = rounded(tf.gather(operands.table, tokens))
     embedding = np.zeros_like(table)
-    np.add.at(embedding, tokens, deltas[0] @ first_kernel.T)
+    np.add.at(embedding, tokens, factor * deltas[0] @ kernel.T)
     found = [embedding]
     for number, delta in enumerate(deltas):
         found.append(inputs[number].T @ delta)
         if number < len(operands.hidden):
-            states = operands.hidden[number][:, row].numpy().astype(np.float64)
-            found.append(states[:-1].T @ delta[1:])
-        found.append(delta.sum(axis=0))
+            found.append(rounded(operands.hidden[number][:, row])[:-1].T @ delta[1:])
+        found.append(factor * delta.sum(axis=0))
     return found
 
 
