@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 
+from model.backpropagation import HALVES
 from model.config import TensorFlowConfig
 from model.poisson import physical_batches
 from model.privacy_plan import PrivacyPlan, expected_batch_size, plan_privacy
@@ -132,7 +133,7 @@ def _sum(trainer: PrivateTrainer, records: list[list[int]]) -> list[np.ndarray]:
     if not records:
         return total
     store = memory_store(records)
-    seeds = tf.zeros([len(trainer.model.lstms), 2], tf.int64)
+    seeds = tf.zeros([HALVES, len(trainer.model.lstms), 2], tf.int64)
     everybody = np.arange(len(records))
     for batch in physical_batches(store, everybody, batch_size=_WIDE, seq_length=trainer.plan.seq_length):
         part = trainer._clipped(batch.tensors(), seeds)

@@ -13,7 +13,7 @@ not finite contributes exactly zero; so do rows of padding.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -71,7 +71,7 @@ class _Operands(NamedTuple):
 def clipped_sum(
     variables: Sequence[Tensor],
     rows: dict[str, Tensor],
-    masks: Sequence[Tensor | None],
+    masks_of: Callable[[int, Tensor], Sequence[Tensor | None]],
     *,
     clip: Tensor,
     seq_length: int,
@@ -84,7 +84,8 @@ def clipped_sum(
             layer: `LanguageModel.trainable_variables`.
         rows: inputs, targets [T, B] int32 and weights [T, B], 1 at a token to predict and 0 at padding; one record a
             row, from its first token on. A row without weight is padding.
-        masks: for each LSTM what multiplies its output, [T, B, units]; None for no dropout.
+        masks_of: from the number of a half and how many rows it has, what multiplies the output of each LSTM there,
+            [T, rows, units]; None for no dropout.
         clip: C, the norm that is claimed.
         seq_length: public divisor of a record's loss.
         kind: type of the products of the forward and backward pass, and of what norms and sums are made of; None: the
@@ -95,10 +96,12 @@ def clipped_sum(
     """
     variables = [tf.convert_to_tensor(variable) for variable in variables]
     kind = variables[0].dtype if kind is None else kind
-    first, second = (
-        _clipped_half(variables, dict(zip(rows, part, strict=False)), part[len(rows) :], clip, seq_length, kind)
-        for part in in_halves([*rows.values(), *masks])
-    )
+    found = []
+    for number, part in enumerate(in_halves(list(rows.values()))):
+        half = dict(zip(rows, part, strict=True))
+        masks = masks_of(number, tf.shape(half["inputs"])[1])
+        found.append(_clipped_half(variables, half, masks, clip, seq_length, kind))
+    first, second = found
     return ClippedSum(
         gradients=[one + other for one, other in zip(first.gradients, second.gradients, strict=True)],
         whole=first.whole + second.whole,

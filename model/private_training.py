@@ -15,6 +15,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from model.backpropagation import HALVES
 from model.charges import Charges
 from model.checkpoints import has_checkpoint
 from model.config import TensorFlowConfig
@@ -83,7 +84,7 @@ class PrivateTrainer(TrainingLoop):
         self.charges = Charges(self.files.resume_directory, plan, repeatable=fixed is not None)
         self._key = SecretKey.fresh() if fixed is None else SecretKey.unsafe(fixed)
         self.clip = keras.Variable(plan.l2_norm_clip, dtype="float32", trainable=False, name="clip")
-        seeds = tf.TensorSpec([len(model.lstms), 2], tf.int64)
+        seeds = tf.TensorSpec([HALVES, len(model.lstms), 2], tf.int64)
         self._clipped = graph(self._clipped_part, input_signature=[Batch.specs(), seeds])
         self._update = graph(self._noise_and_apply)
         shape = {"batch_size": config.batch_size, "seq_length": plan.seq_length}
@@ -173,20 +174,24 @@ class PrivateTrainer(TrainingLoop):
             self._adapt(plan.adaptive_clip, whole - len(ranks) / 2, step)
 
     def _dropout_seeds(self, step: int, number: int) -> Any:
-        layers = range(len(self.model.lstms))
-        return tf.constant([self._key.seed("dropout", step, number, layer) for layer in layers], tf.int64)
+        halves, layers = range(HALVES), range(len(self.model.lstms))
+        seeds = [[self._key.seed("dropout", step, number, half, layer) for layer in layers] for half in halves]
+        return tf.constant(seeds, tf.int64)
 
     def _clipped_part(self, rows: dict[str, Any], seeds: Any) -> ClippedSum:
-        kind = products_type(self.config)
-        steps, count = tf.unstack(tf.shape(rows["inputs"]))
-        masks = [
-            dropout_mask([steps, count, lstm.units], self.config.dropout_rate, seeds[layer], kind)
-            for layer, lstm in enumerate(self.model.lstms)
-        ]
+        kind, rate = products_type(self.config), self.config.dropout_rate
+        steps = tf.shape(rows["inputs"])[0]
+
+        def masks_of(half: int, count: Any) -> list[Any]:
+            return [
+                dropout_mask([steps, count, lstm.units], rate, seeds[half, layer], kind)
+                for layer, lstm in enumerate(self.model.lstms)
+            ]
+
         variables = self.model.trainable_variables
         # A unit of k records contributes at most C, each of them at most C/k.
         clip = self.clip.value / self.plan.records_per_unit
-        return clipped_sum(variables, rows, masks, clip=clip, seq_length=self.plan.seq_length, kind=kind)
+        return clipped_sum(variables, rows, masks_of, clip=clip, seq_length=self.plan.seq_length, kind=kind)
 
     def _noise_and_apply(self, sums: list[Any], seeds: Any) -> None:
         noised = noised_sum(sums, clip=self.clip.value, noise_multiplier=self.plan.noise_multiplier, seeds=seeds)

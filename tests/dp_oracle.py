@@ -7,6 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 import tensorflow as tf
 
+from model.backpropagation import in_halves
+
 
 def network(vocab=7, width=6, units=5, layers=2, dtype=tf.float64, scale=0.6, seed=0):
     """Random weights in the order of `LanguageModel.trainable_variables`."""
@@ -27,6 +29,12 @@ def padded(records: Sequence[Sequence[int]], seq_length: int, extra_rows: int = 
         end = len(ids) - 1
         inputs[:end, row], targets[:end, row], weights[:end, row] = ids[:-1], ids[1:], 1
     return {"inputs": tf.constant(inputs), "targets": tf.constant(targets), "weights": tf.constant(weights)}
+
+
+def given(masks):
+    """Masks of whole rows, [T, B, units] or None for each LSTM, as `clipped_sum` asks for them."""
+    halves = in_halves(masks)
+    return lambda half, count: halves[half]
 
 
 def _lstm(x, kernel, recurrent, bias):

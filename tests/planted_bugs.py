@@ -17,6 +17,7 @@ from model.private_training import PrivateTrainer
 from model.private_validation import PublicValidation
 from model.secret_key import SecretKey
 from tests import test_dp_sgd
+from tests.dp_oracle import given
 
 SEQ = test_dp_sgd.SEQ  # the clipping bugs are written for rows of that length
 
@@ -96,7 +97,7 @@ def _clipping(bug: Callable[..., list[Any]], eager: bool = False) -> type[Privat
 
 
 def _no_clipping(variables: Any, rows: Any, masks: Any, clip: float) -> list[Any]:
-    return clipped_sum(variables, rows, masks, clip=1e30, seq_length=SEQ).gradients
+    return clipped_sum(variables, rows, given(masks), clip=1e30, seq_length=SEQ).gradients
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from model import backpropagation, dp_sgd, weighted_sums
 from model.dp_norms import Affine, affine_norms, direct_norms, embedding_norms
 from model.dp_sgd import MARGIN, clipped_sum
 from model.language_model import LanguageModel, token_losses
-from tests.dp_oracle import distance, network, norm, padded, record_gradient
+from tests.dp_oracle import distance, given, network, norm, padded, record_gradient
 
 SEQ = 12
 # Ragged, one token alone, repeated tokens, and one that is cut.
@@ -38,7 +38,7 @@ def test_norms_and_sum_equal_one_record_at_a_time(units, dtype, tolerance):
     wanted = [record_gradient(variables, rows, masks, row, SEQ) for row in range(len(RECORDS))]
     norms = [norm(gradients) for gradients in wanted]
     clip = float(np.median(norms))
-    found = clipped_sum(variables, rows, masks, clip=tf.constant(clip, dtype), seq_length=SEQ)
+    found = clipped_sum(variables, rows, given(masks), clip=tf.constant(clip, dtype), seq_length=SEQ)
     np.testing.assert_allclose(found.norms[: len(RECORDS)], norms, rtol=tolerance)
     assert np.all(found.norms[len(RECORDS) :] == 0)
     factors = [min(1.0, clip * (1 - MARGIN) / value) for value in norms]
@@ -57,7 +57,7 @@ def test_without_clipping_the_sum_is_the_plain_gradient_of_the_model():
         total, _, _ = token_losses(model, rows)
         loss = total / SEQ
     wanted = tape.gradient(loss, model.trainable_variables)
-    found = clipped_sum(model.trainable_variables, rows, [None, None], clip=1e9, seq_length=SEQ).gradients
+    found = clipped_sum(model.trainable_variables, rows, given([None, None]), clip=1e9, seq_length=SEQ).gradients
     for one, other in zip(found, wanted, strict=True):
         np.testing.assert_allclose(one, tf.convert_to_tensor(other), rtol=1e-4, atol=1e-6)
 
@@ -81,7 +81,7 @@ def test_norms_and_sums_are_of_the_same_operands_in_bfloat16(units, vocab, monke
     variables = network(vocab=vocab, units=units, width=units + 1, dtype=tf.float32)
     rows = padded(RECORDS, SEQ, extra_rows=2)
     masks = _masks(variables, rows)
-    unclipped = clipped_sum(variables, rows, masks, clip=1e9, seq_length=SEQ, kind=tf.bfloat16)
+    unclipped = clipped_sum(variables, rows, given(masks), clip=1e9, seq_length=SEQ, kind=tf.bfloat16)
     clip = float(np.median(unclipped.norms[: len(RECORDS)]))
     kept, summed = [], dp_sgd._summed
 
@@ -90,7 +90,7 @@ def test_norms_and_sums_are_of_the_same_operands_in_bfloat16(units, vocab, monke
         return kept[-1][-1]
 
     monkeypatch.setattr(dp_sgd, "_summed", spied)
-    found = clipped_sum(variables, rows, masks, clip=clip, seq_length=SEQ, kind=tf.bfloat16)
+    found = clipped_sum(variables, rows, given(masks), clip=clip, seq_length=SEQ, kind=tf.bfloat16)
     norms, every = [], []
     for tokens, operands, factors, sums in kept:
         every += factors.tolist()
@@ -145,15 +145,17 @@ def test_sums_by_token_agree_however_they_are_made(monkeypatch):
         found = []
         for few in (0, 100):
             monkeypatch.setattr(weighted_sums, "FEW", few)
-            found.append(clipped_sum(variables, rows, [None, None], clip=tf.constant(CLIP, tf.float64), seq_length=SEQ))
+            found.append(
+                clipped_sum(variables, rows, given([None, None]), clip=tf.constant(CLIP, tf.float64), seq_length=SEQ)
+            )
         assert distance(found[0].gradients, found[1].gradients) < 1e-12
 
 
 def test_records_are_done_in_groups_of_any_size(monkeypatch):
     variables, rows = network(units=16), padded(RECORDS, SEQ, extra_rows=2)
-    whole = clipped_sum(variables, rows, [None, None], clip=tf.constant(CLIP, tf.float64), seq_length=SEQ)
+    whole = clipped_sum(variables, rows, given([None, None]), clip=tf.constant(CLIP, tf.float64), seq_length=SEQ)
     monkeypatch.setattr(dp_sgd, "CACHED", 3 * SEQ)  # the last group of a half of 8 is smaller
-    parts = clipped_sum(variables, rows, [None, None], clip=tf.constant(CLIP, tf.float64), seq_length=SEQ)
+    parts = clipped_sum(variables, rows, given([None, None]), clip=tf.constant(CLIP, tf.float64), seq_length=SEQ)
     np.testing.assert_allclose(parts.norms, whole.norms, rtol=1e-12)
     assert distance(parts.gradients, whole.gradients) < 1e-12
 
@@ -173,11 +175,11 @@ def _sum(records, variables, release=None, clip=CLIP):
 
 
 def _healthy(variables, rows, masks, clip):
-    return clipped_sum(variables, rows, masks, clip=clip, seq_length=SEQ).gradients
+    return clipped_sum(variables, rows, given(masks), clip=clip, seq_length=SEQ).gradients
 
 
 def _in_bfloat16(variables, rows, masks, clip):
-    return clipped_sum(variables, rows, masks, clip=clip, seq_length=SEQ, kind=tf.bfloat16).gradients
+    return clipped_sum(variables, rows, given(masks), clip=clip, seq_length=SEQ, kind=tf.bfloat16).gradients
 
 
 BASES = ([], [[1]] * 8, RECORDS)
@@ -210,14 +212,14 @@ def test_nor_does_it_where_products_are_bfloat16():
 @pytest.mark.parametrize("kind", [tf.float32, tf.bfloat16])
 def test_a_record_that_is_not_finite_contributes_nothing_and_is_counted(vocab, kind):
     def release(variables, rows, masks, clip):
-        return clipped_sum(variables, rows, masks, clip=clip, seq_length=SEQ, kind=kind).gradients
+        return clipped_sum(variables, rows, given(masks), clip=clip, seq_length=SEQ, kind=kind).gradients
 
     variables = network(vocab=vocab, units=6, dtype=tf.float32)
     for poison in (np.nan, np.inf, 1e30):
         table = variables[0].numpy()
         table[4] = poison
         poisoned = [tf.constant(table), *variables[1:]]
-        found = clipped_sum(poisoned, padded(RECORDS, SEQ), [None, None], clip=CLIP, seq_length=SEQ, kind=kind)
+        found = clipped_sum(poisoned, padded(RECORDS, SEQ), given([None, None]), clip=CLIP, seq_length=SEQ, kind=kind)
         clean = [record for record in RECORDS if 4 not in record]
         if poison != 1e30:
             assert int(found.broken) == 1
@@ -229,7 +231,7 @@ def test_a_record_that_is_not_finite_contributes_nothing_and_is_counted(vocab, k
 def test_weights_that_are_not_finite_give_zero():
     variables = network(units=6, dtype=tf.float32)
     variables[-2] = tf.fill(variables[-2].shape, np.nan)
-    found = clipped_sum(variables, padded(RECORDS, SEQ, extra_rows=1), [None, None], clip=CLIP, seq_length=SEQ)
+    found = clipped_sum(variables, padded(RECORDS, SEQ, extra_rows=1), given([None, None]), clip=CLIP, seq_length=SEQ)
     assert norm(found.gradients) == 0
     assert int(found.broken) == len(RECORDS)
     assert int(found.whole) == 0
@@ -238,7 +240,7 @@ def test_weights_that_are_not_finite_give_zero():
 def test_padding_alone_gives_zero_and_is_not_counted():
     rows = padded([[1]], SEQ, extra_rows=4)
     rows["weights"] = tf.zeros_like(rows["weights"])
-    found = clipped_sum(network(dtype=tf.float32), rows, [None, None], clip=CLIP, seq_length=SEQ)
+    found = clipped_sum(network(dtype=tf.float32), rows, given([None, None]), clip=CLIP, seq_length=SEQ)
     assert norm(found.gradients) == 0
     assert int(found.whole) == int(found.broken) == 0
 
@@ -249,7 +251,7 @@ def test_padding_alone_gives_zero_and_is_not_counted():
 def _clip_per_batch(variables, rows, masks, clip):
     """The batch's mean gradient clipped once."""
     count = int(tf.reduce_sum(tf.cast(tf.reduce_any(rows["weights"] > 0, 0), tf.int32)))
-    total = clipped_sum(variables, rows, masks, clip=1e30, seq_length=SEQ).gradients
+    total = clipped_sum(variables, rows, given(masks), clip=1e30, seq_length=SEQ).gradients
     factor = min(1.0, clip / max(norm(total) / count, 1e-12))
     return [factor * part for part in total]
 
