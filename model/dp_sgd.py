@@ -5,10 +5,10 @@ parameters follow in closed form (`model.dp_norms`); each record's clip factor m
 gradient of a weight is then one matmul over the batch, as in plain training. No tensor holds a gradient a record.
 
 Guarantee. A record's contribution depends on that record, its dropout mask and the weights only: its loss is the sum over
-its own tokens divided by the public `seq_length`, no operation mixes rows of a batch, and the state before its first
-token is zero. Its norm over all parameters is at most `clip`: norm and sum are made of the same operands, in float32 or as
-exactly (`model.weighted_sums`). So adding or removing a record moves the sum by at most `clip`. A record whose gradient is
-not finite contributes exactly zero; so do rows of padding.
+its own tokens divided by the public `seq_length`, no operation mixes rows of a batch, and the state before its first token
+is zero. Its norm over all parameters is at most `clip`: norm and sum are made of the same operands, in float32 or as
+exactly (`model.dp_clipping`, `model.weighted_sums`). So adding or removing a record moves the sum by at most `clip`. A
+record whose gradient is not finite contributes exactly zero; so do rows of padding.
 """
 
 from __future__ import annotations
