@@ -63,3 +63,18 @@ def test_factors_of_short_long_and_broken_records(kind):
     assert factors[:3].numpy().tolist() == [1, 1, 1]
     assert 0.1 * (1 - 1 / 128) < factors[3] <= np.float32(0.1)
     assert factors[4:].numpy().tolist() == [0, 0]
+
+
+def test_a_record_that_cutting_makes_many_times_too_long_takes_few_rounds():
+    asked = []
+
+    def norms_of(factors=None):
+        if factors is None:
+            return tf.ones(2)
+        asked.append(factors.numpy())
+        return tf.constant([1.0, 100.0**2]) * factors * factors
+
+    _, factors = clip_factors(norms_of, tf.zeros(2), tf.constant(LIMIT), tf.bfloat16)
+    assert LIMIT * (1 - 1 / 128) < factors[0] <= LIMIT
+    assert LIMIT * (1 - 2 / 128) < 100 * factors[1] <= LIMIT
+    assert len(asked) <= 3
