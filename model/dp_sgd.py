@@ -14,21 +14,17 @@ record whose gradient is not finite contributes exactly zero; so do rows of padd
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from functools import partial
 from typing import Any, NamedTuple
 
 import tensorflow as tf
 
 from model.backpropagation import in_halves, looks_up, pass_through
-from model.dp_clipping import clip_factors
-from model.dp_norms import Affine, affine_norms, embedding_norms
-from model.graphs import once
+from model.dp_factors import Operands, norms_and_factors
 from model.lstm import project, transposed
 from model.weighted_sums import weighted_sums
 
 Tensor = Any
 
-CACHED = 1_600  # tokens whose norms are taken at a time: δ of a layer of 256 units is then 6.5 MB
 MARGIN = 1e-3  # clipped to (1 - MARGIN) of the norm that is claimed: rounding of norm and sum stays below it
 
 
@@ -46,26 +42,6 @@ class ClippedSum(NamedTuple):
     whole: Tensor
     broken: Tensor
     norms: Tensor
-
-
-class _Operands(NamedTuple):
-    """What norms and gradients are made of, time first, in the products' type.
-
-    Norms and sums are computed in float32 or as exactly, and of the same numbers.
-
-    Attributes:
-        table: embedding, [vocab, d]; what the first LSTM's kernel is multiplied with is looked up in it where it is needed.
-        kernel: the first LSTM's, [d, 4 units], which δ goes back through to the embedding.
-        inputs: what the kernels above that one, the dense layer's last, are multiplied with, [T, B, units].
-        hidden: hidden states of each LSTM, [T, B, units].
-        deltas: gradient of each LSTM's gates before activation, then of the logits, [T, B, k].
-    """
-
-    table: Tensor
-    kernel: Tensor
-    inputs: list[Tensor]
-    hidden: list[Tensor]
-    deltas: list[Tensor]
 
 
 def clipped_sum(
@@ -121,9 +97,9 @@ def _clipped_half(
     trace = pass_through(variables, rows, masks, kind, tf.constant(1 / seq_length, variables[0].dtype))
     deltas = [*trace.deltas, tf.cast(trace.logits_delta, kind)]
     table, kernel = (tf.cast(variable, kind) for variable in variables[:2])
-    operands = _Operands(table, kernel, trace.inputs, trace.hidden, deltas)
+    operands = Operands(table, kernel, trace.inputs, trace.hidden, deltas)
     bound = tf.cast(clip, variables[0].dtype)
-    squared, factors = _norms_and_factors(rows["inputs"], operands, bound * (1 - MARGIN))
+    squared, factors = norms_and_factors(rows["inputs"], operands, bound * (1 - MARGIN))
     finite, norms = tf.math.is_finite(squared), tf.sqrt(squared)
     # 0 · NaN is not 0: where a record is broken, its numbers are replaced before they meet a matmul.
     operands = tf.cond(tf.reduce_all(finite), lambda: operands, lambda: _without(operands, finite))
@@ -136,37 +112,7 @@ def _clipped_half(
     )
 
 
-def _norms_and_factors(tokens: Tensor, operands: _Operands, limit: Tensor) -> tuple[Tensor, Tensor]:
-    """Squared gradient norm and clip factor of each record, [B]; a few at a time, whose numbers then stay in the cache."""
-    back = tf.transpose(operands.kernel)
-    steps, count = tf.shape(tokens)[0], tf.shape(tokens)[1]
-    size = tf.maximum(1, CACHED // steps)
-
-    def some(start: Tensor) -> Tensor:
-        rows = tf.range(start, tf.minimum(start + size, count))
-        where = rows[:, None] + count * tf.range(steps)
-        # Whole vectors are fetched: faster than a slice and a transpose.
-        batch_first = once(lambda x: tf.gather(tf.reshape(x, [-1, x.shape[2]]), where))
-        ids = tf.gather(tf.reshape(tokens, [-1]), where)
-        inputs = [tf.gather(operands.table, ids), *map(batch_first, operands.inputs)]
-        states = [*map(batch_first, operands.hidden), None]  # the dense layer has none
-        layers = list(map(Affine, inputs, states, map(batch_first, operands.deltas)))
-        layers[0] = layers[0]._replace(looked_up=looks_up(operands.table))
-        of_table = embedding_norms(ids, layers[0].delta, back)
-        clipped = partial(clip_factors, others=of_table, limit=limit, kind=operands.table.dtype)
-        return tf.stack(affine_norms(layers, clipped), axis=1)
-
-    parts = tf.TensorArray(limit.dtype, (count + size - 1) // size, infer_shape=False, element_shape=[None, 2])
-    _, parts = tf.while_loop(
-        lambda i, _: i * size < count,
-        lambda i, parts: (i + 1, parts.write(i, some(i * size))),
-        (tf.constant(0), parts),
-        parallel_iterations=1,
-    )
-    return tf.unstack(parts.concat(), axis=1)
-
-
-def _without(operands: _Operands, finite: Tensor) -> _Operands:
+def _without(operands: Operands, finite: Tensor) -> Operands:
     """The operands with zeros in the place of broken records."""
     inputs, hidden, deltas = tf.nest.map_structure(
         lambda x: tf.where(finite[None, :, None], x, tf.zeros_like(x)),
@@ -175,7 +121,7 @@ def _without(operands: _Operands, finite: Tensor) -> _Operands:
     return operands._replace(inputs=inputs, hidden=hidden, deltas=deltas)
 
 
-def _summed(tokens: Tensor, operands: _Operands, factors: Tensor) -> list[Tensor]:
+def _summed(tokens: Tensor, operands: Operands, factors: Tensor) -> list[Tensor]:
     """The summed gradient of every variable: one matmul a weight, over all records and steps."""
     kernel = tf.cast(operands.kernel, factors.dtype)
     # A row that is not finite belongs to broken records alone, whose δ is zero here; and 0 · NaN is not 0.
