@@ -95,6 +95,7 @@ static void put_right(Tiles *tiles) {
 /* A block of 2 × 2 tiles of left · rightᵀ, over `depth` tiles; added to what the unit holds. */
 static void multiply(const bfloat16 *left, const bfloat16 *right, int left_depth, int right_depth, int depth) {
     const bfloat16 *below = left + (size_t)left_depth * TILE, *beside = right + (size_t)right_depth * TILE;
+    __asm__ volatile("" : : : "memory"); /* compilers do not see that the unit reads what was stored before */
     for (int k = 0; k < depth; k++) {
         _tile_loadd(4, left + (size_t)k * TILE, 64);
         _tile_loadd(6, right + (size_t)k * TILE, 64);

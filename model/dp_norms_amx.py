@@ -58,16 +58,8 @@ def library() -> ctypes.CDLL | None:
         return None
     with tempfile.TemporaryDirectory() as place:
         built = Path(place) / "dp_norms_amx.so"
-        command = [
-            compiler,
-            "-O3",
-            "-shared",
-            "-fPIC",
-            *(f"-m{flag}" for flag in _FLAGS),
-            str(_SOURCE),
-            "-o",
-            str(built),
-        ]
+        flags = ["-O3", "-shared", "-fPIC", *(f"-m{flag}" for flag in _FLAGS)]
+        command = [compiler, *flags, str(_SOURCE), "-o", str(built), "-lm"]
         try:
             subprocess.run(command, check=True, capture_output=True, timeout=60)
             found = ctypes.CDLL(str(built))
