@@ -32,8 +32,8 @@ from model.quiet import quiet_libraries, quiet_on_import
 
 PLACE = RESULTS / "train"
 BATCH = "64"  # of gretel's default, and so of everyone's
-AGAIN = [f"steps-{number}" for number in range(2, 6)]
-SHAPE = ("precision", "time", "batch")
+AGAIN = [f"steps-{number}" for number in range(2, 6)]  # parts that time the shape with goals again
+SHAPE = ("precision", "time", "batch")  # what names one
 Results = dict[str, dict[str, Any]]
 
 

@@ -12,7 +12,8 @@ exact in float32, in which the unit adds. A record for which that is not enough 
 
 enum { LAYERS = 16 }; /* at most */
 
-/* A weight matrix and its bias by what they meet, each [steps, records, width]; see model.dp_norms.Affine. */
+/* A weight matrix and its bias by what they meet, each [steps, records, width]; see model.dp_norms.Affine. The first layer's
+   inputs are rows of the problem's table: of them only the width is used. */
 typedef struct {
     const bfloat16 *inputs, *states, *delta; /* states: NULL where there are none */
     int32_t inputs_width, states_width, delta_width;

@@ -281,7 +281,7 @@ def _window_unit(variables, rows, masks, clip):
 
 
 def _unclipped_layer(variables, rows, masks, clip):
-    """The embedding is left out of the norm."""
+    """The embedding is left out of the norm, which XLA takes: C cannot be patched."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(dp_factors.dp_norms_amx, "available", lambda layers: False)
         patch.setattr(dp_factors, "embedding_norms", lambda tokens, delta, back: tf.zeros(tf.shape(tokens)[0]))
