@@ -175,21 +175,6 @@ def _tensorflow_smoke() -> Iterator[Check]:
         yield Check("GPU", "ok", ", ".join(gpu.name for gpu in gpus))
     else:
         yield Check("GPU", "warn", "none found", "training uses the CPU; small models do well there")
-    if "amx_bf16" in cpu_flags():
-        yield _matrix_unit()
-
-
-def _matrix_unit() -> Check:
-    from model.quiet import quiet_import
-
-    with quiet_import():
-        from model.dp_norms_amx import library
-    if library() is not None:
-        return Check("matrix unit", "ok", "AMX; private training uses it")
-    why = "AMX; private training does without: no C compiler that knows it, or the system withholds it"
-    return Check(
-        "matrix unit", "warn", why, "install a recent gcc or clang as cc: private steps then take an eighth less time"
-    )
 
 
 def _matmul_rate(tf: object, seconds: float = 0.5) -> float:

@@ -1,8 +1,4 @@
-"""Squared gradient norm and clip factor of every record in a batch, from what its gradient is made of.
-
-By XLA, a few records at a time; or, where operands are bfloat16s and the processor has a matrix unit for them, by C that is
-written for it (`model.dp_norms_amx`), which leaves to XLA what takes more than float32.
-"""
+"""Compute the squared gradient norm and the clip factor of every record in a batch, by XLA, a few records at a time."""
 
 from __future__ import annotations
 
@@ -11,7 +7,6 @@ from typing import Any, NamedTuple
 
 import tensorflow as tf
 
-from model import dp_norms_amx
 from model.backpropagation import looks_up
 from model.dp_clipping import clip_factors
 from model.dp_norms import Affine, affine_norms, embedding_norms
@@ -53,35 +48,6 @@ def norms_and_factors(tokens: Tensor, operands: Operands, limit: Tensor) -> tupl
     Returns:
         Both [B], as `model.dp_clipping.clip_factors` gives them.
     """
-    if operands.table.dtype != tf.bfloat16 or not dp_norms_amx.available(layers=len(operands.deltas)):
-        return _in_groups(tokens, operands, limit)
-    found = tf.cond(
-        tf.shape(tokens)[0] <= dp_norms_amx.LONGEST,
-        lambda: _by_amx(tokens, operands, limit),
-        lambda: tf.stack(_in_groups(tokens, operands, limit)),
-    )
-    return tf.unstack(found)
-
-
-def _by_amx(tokens: Tensor, operands: Operands, limit: Tensor) -> Tensor:
-    """Both, [2, B]."""
-    looked_up = looks_up(operands.table)
-    found = dp_norms_amx.clip_factors(tokens, *operands, limit=limit, looks_up=looked_up)
-    left = tf.where(found[1] < 0)[:, 0]
-
-    def repaired() -> Tensor:
-        inputs, hidden, deltas = tf.nest.map_structure(
-            lambda x: tf.gather(x, left, axis=1), (operands.inputs, operands.hidden, operands.deltas)
-        )
-        some = operands._replace(inputs=inputs, hidden=hidden, deltas=deltas)
-        in_groups = tf.stack(_in_groups(tf.gather(tokens, left, axis=1), some, limit), axis=1)
-        return tf.transpose(tf.tensor_scatter_nd_update(tf.transpose(found), left[:, None], in_groups))
-
-    return tf.cond(tf.size(left) > 0, repaired, lambda: found)
-
-
-def _in_groups(tokens: Tensor, operands: Operands, limit: Tensor) -> tuple[Tensor, Tensor]:
-    """`norms_and_factors` by XLA, of a few records at a time, whose numbers then stay in the cache."""
     back = tf.transpose(operands.kernel)
     steps, count = tf.shape(tokens)[0], tf.shape(tokens)[1]
     size = tf.maximum(1, CACHED // steps)

@@ -14,7 +14,6 @@ from rich.console import Console
 
 from linesmith import demo, doctor
 from linesmith.demo_rules import airport, country_codes
-from model import dp_norms_amx
 from model.errors import DataError, ParameterError
 from model.manifest import write_manifest
 from pipelines.report import StageReport
@@ -119,14 +118,6 @@ def test_a_missing_extra_is_a_warning(monkeypatch):
     console = printed()
     assert doctor.show_checks(console, smoke=False) == 0
     assert "warn  extra [lake]: not installed → pip install 'linesmith[lake]'" in console.file.getvalue()
-
-
-@pytest.mark.parametrize(("found", "verdict", "remedy"), [(None, "warn", "as cc"), (object(), "ok", "")])
-def test_whether_private_training_can_use_the_matrix_unit(found, verdict, remedy, monkeypatch):
-    monkeypatch.setattr(dp_norms_amx, "library", lambda: found)
-    check = doctor._matrix_unit()
-    assert (check.name, check.verdict) == ("matrix unit", verdict)
-    assert remedy in check.remedy
 
 
 def test_cpu_flags(tmp_path):

@@ -75,18 +75,9 @@ def test_a_gram_that_cancels_is_done_directly():
     assert exact[0] < 1e-6 * exact[1]  # what a Gram sum in float32 could not have told from 0
 
 
-@pytest.fixture(params=["matrix unit", "XLA"])
-def by(request, monkeypatch):
-    """Norms in both ways in which bfloat16s have them."""
-    if request.param == "XLA":
-        monkeypatch.setattr(dp_factors.dp_norms_amx, "available", lambda layers: False)
-    elif not dp_factors.dp_norms_amx.available(layers=3):
-        pytest.skip("no AMX here, or no C compiler")
-
-
 # Rows of 12 are done by Gram matrices with 64 units, and directly with 2.
 @pytest.mark.parametrize(("units", "vocab"), [(64, 7), (64, 200), (2, 7), (2, 200)])
-def test_norms_and_sums_are_of_the_same_operands_in_bfloat16(by, units, vocab, monkeypatch):
+def test_norms_and_sums_are_of_the_same_operands_in_bfloat16(units, vocab, monkeypatch):
     variables = network(vocab=vocab, units=units, width=units + 1, dtype=tf.float32)
     rows = padded(RECORDS, SEQ, extra_rows=2)
     masks = _masks(variables, rows)
@@ -213,13 +204,13 @@ def test_one_record_moves_the_sum_by_at_most_the_clipping_norm():
     assert 0.99 * CLIP < largest_move() <= CLIP
 
 
-def test_nor_does_it_where_products_are_bfloat16(by):
+def test_nor_does_it_where_products_are_bfloat16():
     assert 0.98 * CLIP < largest_move(_in_bfloat16) <= CLIP
 
 
 @pytest.mark.parametrize("vocab", [7, 20])  # looked up in a table of projected vectors, and not
 @pytest.mark.parametrize("kind", [tf.float32, tf.bfloat16])
-def test_a_record_that_is_not_finite_contributes_nothing_and_is_counted(by, vocab, kind):
+def test_a_record_that_is_not_finite_contributes_nothing_and_is_counted(vocab, kind):
     def release(variables, rows, masks, clip):
         return clipped_sum(variables, rows, given(masks), clip=clip, seq_length=SEQ, kind=kind).gradients
 
@@ -281,9 +272,8 @@ def _window_unit(variables, rows, masks, clip):
 
 
 def _unclipped_layer(variables, rows, masks, clip):
-    """The embedding is left out of the norm, which XLA takes: C cannot be patched."""
+    """The embedding is left out of the norm."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(dp_factors.dp_norms_amx, "available", lambda layers: False)
         patch.setattr(dp_factors, "embedding_norms", lambda tokens, delta, back: tf.zeros(tf.shape(tokens)[0]))
         return _healthy(variables, rows, masks, clip)
 
