@@ -25,9 +25,10 @@ demo: ## The whole job on bundled real data; install, training and the rest are 
 
 test: lint types unit test-wheel ## What CI runs.
 
-lint: setup
+lint: setup ## Style, format, and which room may import which.
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
+	$(VENV)/bin/lint-imports --no-cache
 
 types: setup
 	$(VENV)/bin/mypy
@@ -39,47 +40,47 @@ test-fast: setup ## Only the tests that take no more than a few seconds.
 	$(VENV)/bin/pytest -m "not slow"
 
 test-wheel: setup ## The bare wheel, in a clean environment outside the checkout, generates.
-	bash tests/wheel_generates.sh
+	bash tests/integration/wheel_generates.sh
 
 test-audit: setup ## The privacy audit on 20 seeds of the right trainer and on planted bugs; about five minutes.
-	$(PY) -m tests.audit_table
+	$(PY) -m tests.integration.audit_table
 
 test-kill: setup ## Ten kill -9 of a plain and of a private training; about ten minutes.
-	$(PY) tests/kill_and_resume.py
+	$(PY) tests/integration/kill_and_resume.py
 
 flink-up: setup ## A Flink cluster on this machine: one JobManager, two TaskManagers, Beam's job server. Needs Java and Maven.
-	$(PY) -m runners.flink_cluster up
+	$(PY) -m tools.flink.cluster up
 
 flink-down: ## Stop it, in part started or not.
-	@test ! -x $(PY) || $(PY) -m runners.flink_cluster down
+	@test ! -x $(PY) || $(PY) -m tools.flink.cluster down
 
 test-flink: setup ## Every stage on a real Flink cluster, a TaskManager killed on the way; about three minutes.
-	$(PY) -m tests.flink_workflow
+	$(PY) -m tests.integration.flink_workflow
 
 test-slow: setup ## The same with 27,000 lines.
-	$(PY) -m tests.flink_workflow --lines 27000 --records 60000
+	$(PY) -m tests.integration.flink_workflow --lines 27000 --records 60000
 
 test-faults: setup ## TaskManagers, drivers and the cluster killed, a disk filled: the table of docs/reliability.md.
-	$(PY) -m tests.flink_faults
+	$(PY) -m tests.integration.flink_faults
 
 test-generate: setup ## The same bytes for other workers, blocks, threads and after a kill -9; about five minutes.
-	$(PY) -m tests.same_bytes
+	$(PY) -m tests.integration.same_bytes
 
-STORES := tests/servers/.bin/versitygw tests/servers/.bin/fake-gcs-server
+STORES := tests/integration/servers/.bin/versitygw tests/integration/servers/.bin/fake-gcs-server
 
-tests/servers/.bin/versitygw: tests/servers/s3/go.mod tests/servers/s3/go.sum
+tests/integration/servers/.bin/versitygw: tests/integration/servers/s3/go.mod tests/integration/servers/s3/go.sum
 	@command -v go >/dev/null || { echo "the stores are built with Go 1.26 or newer"; exit 2; }
-	cd tests/servers/s3 && go build -o ../.bin/versitygw github.com/versity/versitygw/cmd/versitygw
+	cd tests/integration/servers/s3 && go build -o ../.bin/versitygw github.com/versity/versitygw/cmd/versitygw
 
-tests/servers/.bin/fake-gcs-server: tests/servers/gcs/go.mod tests/servers/gcs/go.sum
+tests/integration/servers/.bin/fake-gcs-server: tests/integration/servers/gcs/go.mod tests/integration/servers/gcs/go.sum
 	@command -v go >/dev/null || { echo "the stores are built with Go 1.26 or newer"; exit 2; }
-	cd tests/servers/gcs && go build -o ../.bin/fake-gcs-server github.com/fsouza/fake-gcs-server
+	cd tests/integration/servers/gcs && go build -o ../.bin/fake-gcs-server github.com/fsouza/fake-gcs-server
 
 test-buckets: setup $(STORES) ## The whole workflow in a bucket of a real S3 server and of one of Google's API; about four minutes.
-	$(PY) -m tests.servers.workflow s3 gcs
+	$(PY) -m tests.integration.servers.workflow s3 gcs
 
 test-dataflow: setup ## The sdist that Dataflow's workers would install, in a clean environment, runs a worker's DoFns.
-	bash tests/dataflow_worker.sh
+	bash tests/integration/dataflow_worker.sh
 
 bench-memory: setup ## Anonymous memory of training from 10^5 to 10^7 records; about ten minutes.
 	$(PY) benchmarks/memory.py

@@ -24,9 +24,9 @@ from benchmarks.environments import GRETEL, MOSTLYAI
 from benchmarks.machine import flops_a_token, matmul_rate
 from benchmarks.parts import RESULTS, Part, disturbed, earlier, mark, median_rate, run_part, undisturbed
 from benchmarks.records import Records, records, write_lines
-from model.config import TensorFlowConfig
-from model.quiet import quiet_libraries, quiet_on_import
-from model.sampling_block import LANE_ROWS
+from linesmith.core.config.tensorflow_config import TensorFlowConfig
+from linesmith.core.library_logging import quiet_libraries, quiet_on_import
+from linesmith.model.sampling.block import LANE_ROWS
 
 PLACE = RESULTS / "generate"
 MODELS = PLACE / "models"  # kept, so that one part can be run again

@@ -17,9 +17,9 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from model.tokenizers import tokenizer_from_model_dir
-from model.tokenizers.base import NEWLINE_ID
-from model.trained_model import load_weights, read_model_info
+from linesmith.core.artifacts.model_info import load_weights, read_model_info
+from linesmith.model.tokenizers import tokenizer_from_model_dir
+from linesmith.records.fields import NEWLINE_ID
 
 BATCH = 64
 

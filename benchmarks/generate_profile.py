@@ -28,12 +28,12 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.machine import flops_a_token, matmul_rate, rounds
-from model.cpu import matmul_precision, sampling_precision
-from model.graphs import fused, graph
-from model.request_table import idle_requests, table_of
-from model.sampling import DrawSettings, Sampler, SampleRequest, SamplerOptions
-from model.sampling_block import LANE_ROWS
-from model.sampling_rows import Limits, Marks, Rule
+from linesmith.core.hardware import matmul_precision, sampling_precision
+from linesmith.model.sampling.block import LANE_ROWS
+from linesmith.model.sampling.request_table import idle_requests, table_of
+from linesmith.model.sampling.row_state import Limits, Marks, Rule
+from linesmith.model.sampling.sampler import DrawSettings, Sampler, SampleRequest, SamplerOptions
+from linesmith.model.tf_function import fused, graph
 
 BLOCKS = (64, 256, 512, 1024, 2048)
 

@@ -35,7 +35,7 @@ def write_shard(path: Path) -> None:
     """Records of about 56 characters with something to learn: each token follows from the one before it, mostly."""
     import pyarrow as pa
 
-    from transforms.shards import Shard
+    from linesmith.transforms.tfrecord_shards import Shard
 
     random = np.random.default_rng(0)
     with Shard(path) as shard:
@@ -51,10 +51,10 @@ def write_shard(path: Path) -> None:
 
 def child(shard: Path, work: Path, kind: str, records: int, seconds: int) -> None:
     """Build the store, train, and say how long each took."""
-    from model.config import TensorFlowConfig
-    from model.privacy_plan import plan_privacy
-    from model.token_store import build_token_store
-    from model.training import Trainer, build_model
+    from linesmith.core.config.tensorflow_config import TensorFlowConfig
+    from linesmith.model.privacy.plan import plan_privacy
+    from linesmith.model.training.token_store import build_token_store
+    from linesmith.model.training.trainer import Trainer, build_model
 
     start = time.monotonic()
     store = build_token_store([shard] * (records // SHARD), work / "train.tokens", vocab_size=VOCAB, expected=records)
@@ -67,7 +67,7 @@ def child(shard: Path, work: Path, kind: str, records: int, seconds: int) -> Non
     places: dict[str, Any] = {"directory": work / "m", "history_path": work / "h.csv", "identity": {}}
     model = build_model(config, VOCAB)
     if kind == "private":
-        from model.private_training import PrivateTrainer
+        from linesmith.model.privacy.trainer import PrivateTrainer
 
         state = PrivateTrainer(config, model, store, plan_privacy(config, records), **places).fit()
     else:

@@ -9,15 +9,15 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from model.config import TensorFlowConfig
-from model.dp_noise import noise_seeds
-from model.manifest import read_manifest
-from model.privacy_plan import plan_privacy
-from model.private_training import PrivateTrainer
-from model.run_dir import workspace
-from model.token_store import build_token_store
-from model.tokenizers import load_tokenizer
-from model.training import Trainer, build_model
+from linesmith.core.artifacts.manifest import read_manifest
+from linesmith.core.artifacts.run_directory import workspace
+from linesmith.core.config.tensorflow_config import TensorFlowConfig
+from linesmith.model.privacy.noise import noise_seeds
+from linesmith.model.privacy.plan import plan_privacy
+from linesmith.model.privacy.trainer import PrivateTrainer
+from linesmith.model.tokenizers import load_tokenizer
+from linesmith.model.training.token_store import build_token_store
+from linesmith.model.training.trainer import Trainer, build_model
 
 Step = Callable[[], object]
 # `dp` has smaller defaults of its own: a step of one network over a step of another says nothing.

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from model.sampling import Sampler
-from model.sampling_types import DrawSettings, SampleRequest, SamplerOptions
+from linesmith.model.sampling.sample_types import DrawSettings, SampleRequest, SamplerOptions
+from linesmith.model.sampling.sampler import Sampler
 
 
 @dataclass(frozen=True)

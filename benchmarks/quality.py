@@ -35,7 +35,7 @@ _COMPONENTS = ("fields", "association", "relations", "text", "validity", "indist
 def first_lines(airports: bool, file: Path) -> tuple[str, list[str]]:
     """The first 5,000 lines of a file and its delimiter; airports of a public table, or where the file is not there."""
     if airports or not file.is_file():
-        from linesmith.demo import airport_lines
+        from linesmith.cli.commands.demo import airport_lines
 
         return "|", airport_lines(COUNT)
     with open(file, encoding="utf-8") as lines:

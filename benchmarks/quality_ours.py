@@ -14,14 +14,14 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.inside.cpu_clock import seconds_of_work
-from model.config import TensorFlowConfig
-from model.quiet import quiet_libraries
+from linesmith.core.config.tensorflow_config import TensorFlowConfig
+from linesmith.core.library_logging import quiet_libraries
 
 
 def run(settings: dict[str, Any], synthetic: Path) -> dict[str, Any]:
     """Tokenize, train and generate; the records go to one file, the figures come back."""
-    from model import training_loop
-    from pipelines import workflow
+    from linesmith.model.training import loop as training_loop
+    from linesmith.pipelines import workflow
 
     # The loop's clock is an argument with a default: every trainer of this process gets this one.
     training_loop.TrainingLoop.__init__.__kwdefaults__["clock"] = seconds_of_work  # type: ignore[index]

@@ -39,7 +39,7 @@ def records(file: Path | None) -> Records:
     if file is None and FILE.is_file():
         file = FILE
     if file is None:
-        from linesmith.demo import airport_lines
+        from linesmith.cli.commands.demo import airport_lines
 
         return _split("airports", airport_lines(COUNT), "|")
     with open(file, encoding="utf-8") as lines:

@@ -166,7 +166,7 @@ class Plan:
 
     def run(self) -> None:
         """Tokenize on every place, train once, generate on every place."""
-        from runners.flink_cluster import Cluster
+        from tools.flink.cluster import Cluster
 
         cluster = Cluster(CHECKOUT / ".flink")
         everywhere = [one for one in places(cluster.beam_args) if one.name in self.given.only]
@@ -237,7 +237,7 @@ class Plan:
 
     def _lines(self, size: int) -> Path:
         """The airports, over and over, each again with a number of its own."""
-        from linesmith.demo import airport_lines
+        from linesmith.cli.commands.demo import airport_lines
 
         path = self.work / f"lines-{size}.txt"
         if not path.is_file():

@@ -68,15 +68,15 @@ def main() -> None:
     parser.add_argument("stage", choices=("tokenize", "train", "generate"))
     parser.add_argument("--settings", required=True, help="JSON of the settings")
     given, beam_args = parser.parse_known_args()
-    from model.config import TensorFlowConfig
-    from model.quiet import quiet_import
+    from linesmith.core.config.tensorflow_config import TensorFlowConfig
+    from linesmith.core.library_logging import quiet_import
 
     with quiet_import():
         import apache_beam  # noqa: F401
         import tensorflow  # noqa: F401
-    from pipelines.generate import generate
-    from pipelines.tokenize import tokenize
-    from pipelines.train import train
+    from linesmith.pipelines.generate.stage import generate
+    from linesmith.pipelines.tokenize.stage import tokenize
+    from linesmith.pipelines.train.stage import train
 
     stage = {"tokenize": tokenize, "train": train, "generate": generate}[given.stage]
     config = TensorFlowConfig(**json.loads(given.settings))

@@ -26,9 +26,9 @@ from benchmarks.environments import GRETEL, MOSTLYAI
 from benchmarks.machine import flops_a_token, matmul_rate
 from benchmarks.parts import RESULTS, Part, disturbed, earlier, mark, median_rate, run_part, undisturbed
 from benchmarks.records import Records, records, write_lines
-from model.config import TensorFlowConfig
-from model.cpu import matmul_precision
-from model.quiet import quiet_libraries, quiet_on_import
+from linesmith.core.config.tensorflow_config import TensorFlowConfig
+from linesmith.core.hardware import matmul_precision
+from linesmith.core.library_logging import quiet_libraries, quiet_on_import
 
 PLACE = RESULTS / "train"
 BATCH = "64"  # of gretel's default, and so of everyone's

@@ -21,10 +21,10 @@ import tensorflow as tf
 
 from benchmarks.ours import ARCHITECTURE
 from linesmith import TensorFlowConfig, generate_text, tokenizer_from_model_dir, train
-from model.private_training import PrivateTrainer
-from model.tokenizers.base import NEWLINE_ID
-from model.trained_model import load_weights
-from model.training import Trainer, build_model
+from linesmith.core.artifacts.model_info import load_weights
+from linesmith.model.privacy.trainer import PrivateTrainer
+from linesmith.model.training.trainer import Trainer, build_model
+from linesmith.records.fields import NEWLINE_ID
 
 SAMPLES = 2_000
 ROW = 64  # tokens of a private row

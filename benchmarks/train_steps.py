@@ -16,8 +16,8 @@ from statistics import median
 from benchmarks.machine import MATMUL_FLOPS, flops_a_token, matmul, rounds
 from benchmarks.ours import Shapes
 from linesmith import TensorFlowConfig
-from model.cpu import matmul_precision
-from pipelines.tokenize import tokenize
+from linesmith.core.hardware import matmul_precision
+from linesmith.pipelines.tokenize.stage import tokenize
 
 OF_GOALS = (100, 256)  # tokens of a row, rows
 SHAPES = {"all": [(time, batch) for time in (50, 64, 100, 256) for batch in (64, 256)], "goal": [OF_GOALS]}

@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from model.config import TensorFlowConfig
+from linesmith.core.config.tensorflow_config import TensorFlowConfig
 
 _ONE_IN = 5  # records for validation: a fifth, as everywhere
 Rows = tuple[np.ndarray, np.ndarray]

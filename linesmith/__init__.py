@@ -12,16 +12,14 @@ Example:
 from __future__ import annotations
 
 from importlib import import_module, metadata
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from linesmith.rooms import check_rooms
-
 if TYPE_CHECKING:
-    from model.config import TensorFlowConfig
-    from model.config import TensorFlowConfig as LocalConfig
-    from model.config_io import config_from_model_dir
-    from model.errors import (
+    from linesmith.core.artifacts.history import EpochState
+    from linesmith.core.artifacts.params import config_from_model_dir
+    from linesmith.core.config.tensorflow_config import TensorFlowConfig
+    from linesmith.core.config.tensorflow_config import TensorFlowConfig as LocalConfig
+    from linesmith.core.errors import (
         DataError,
         GenerationError,
         InterruptedRunError,
@@ -33,12 +31,11 @@ if TYPE_CHECKING:
         TooManyInvalidError,
         VocabSizeTooSmall,
     )
-    from model.gen_text import GenText
-    from model.history import EpochState
-    from model.local_generation import SeedingGenerator, generate_text
-    from model.tokenizers import CharTokenizerTrainer, SentencePieceTokenizerTrainer, tokenizer_from_model_dir
-    from pipelines.workflow import run, train
-    from pipelines.workflow import train as train_rnn
+    from linesmith.model.generation.python_api import SeedingGenerator, generate_text
+    from linesmith.model.tokenizers import CharTokenizerTrainer, SentencePieceTokenizerTrainer, tokenizer_from_model_dir
+    from linesmith.pipelines.workflow import run, train
+    from linesmith.pipelines.workflow import train as train_rnn
+    from linesmith.records.fields import GenText
 
 _ERRORS = (
     "DataError",
@@ -54,20 +51,20 @@ _ERRORS = (
 )
 # Public name: module that has it, and its name there.
 _HOME = {
-    "TensorFlowConfig": ("model.config", "TensorFlowConfig"),
-    "LocalConfig": ("model.config", "TensorFlowConfig"),
-    "config_from_model_dir": ("model.config_io", "config_from_model_dir"),
-    "train": ("pipelines.workflow", "train"),
-    "train_rnn": ("pipelines.workflow", "train"),
-    "run": ("pipelines.workflow", "run"),
-    "generate_text": ("model.local_generation", "generate_text"),
-    "SeedingGenerator": ("model.local_generation", "SeedingGenerator"),
-    "GenText": ("model.gen_text", "GenText"),
-    "EpochState": ("model.history", "EpochState"),
-    "tokenizer_from_model_dir": ("model.tokenizers", "tokenizer_from_model_dir"),
-    "CharTokenizerTrainer": ("model.tokenizers", "CharTokenizerTrainer"),
-    "SentencePieceTokenizerTrainer": ("model.tokenizers", "SentencePieceTokenizerTrainer"),
-    **{name: ("model.errors", name) for name in _ERRORS},
+    "TensorFlowConfig": ("linesmith.core.config.tensorflow_config", "TensorFlowConfig"),
+    "LocalConfig": ("linesmith.core.config.tensorflow_config", "TensorFlowConfig"),
+    "config_from_model_dir": ("linesmith.core.artifacts.params", "config_from_model_dir"),
+    "train": ("linesmith.pipelines.workflow", "train"),
+    "train_rnn": ("linesmith.pipelines.workflow", "train"),
+    "run": ("linesmith.pipelines.workflow", "run"),
+    "generate_text": ("linesmith.model.generation.python_api", "generate_text"),
+    "SeedingGenerator": ("linesmith.model.generation.python_api", "SeedingGenerator"),
+    "GenText": ("linesmith.records.fields", "GenText"),
+    "EpochState": ("linesmith.core.artifacts.history", "EpochState"),
+    "tokenizer_from_model_dir": ("linesmith.model.tokenizers", "tokenizer_from_model_dir"),
+    "CharTokenizerTrainer": ("linesmith.model.tokenizers", "CharTokenizerTrainer"),
+    "SentencePieceTokenizerTrainer": ("linesmith.model.tokenizers", "SentencePieceTokenizerTrainer"),
+    **{name: ("linesmith.core.errors", name) for name in _ERRORS},
 }
 
 __all__ = [
@@ -96,8 +93,6 @@ __all__ = [
     "train",
     "train_rnn",
 ]
-
-check_rooms(Path(__file__).resolve().parent.parent)
 
 
 def __getattr__(name: str) -> Any:

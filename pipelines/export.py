@@ -8,12 +8,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from model.archive import unpack_archive, write_archive
-from model.errors import DataError, ParameterError
-from model.run_dir import RunDirectory, locked
-from model.trained_model import read_model_info
-from pipelines.remote_run import local_run, use_options
-from pipelines.report import StageReport, measured
+from linesmith.core.artifacts.archive import unpack_archive, write_archive
+from linesmith.core.artifacts.model_info import read_model_info
+from linesmith.core.artifacts.run_directory import RunDirectory, locked
+from linesmith.core.errors import DataError, ParameterError
+from linesmith.pipelines.remote.local_paths import local_run, use_options
+from linesmith.pipelines.stage_report import StageReport, measured
 
 
 def export(run_dir: str, target: str, overwrite: bool = False) -> StageReport:
@@ -83,9 +83,9 @@ def _place(packed: Path, target: str, overwrite: bool) -> None:
 
 
 def _upload(packed: Path, target: str, overwrite: bool) -> None:
-    from transforms import storage
-    from transforms.store_addresses import check_address
-    from transforms.store_clients import check_reachable
+    from linesmith.transforms.storage import objects as storage
+    from linesmith.transforms.storage.addresses import check_address
+    from linesmith.transforms.storage.clients import check_reachable
 
     check_address(target, "TARGET")
     use_options()
@@ -101,9 +101,9 @@ def _local(archive: str) -> Iterator[Path]:
     if "://" not in archive:
         yield Path(archive)
         return
-    from transforms import storage
-    from transforms.store_addresses import check_address
-    from transforms.store_clients import check_reachable
+    from linesmith.transforms.storage import objects as storage
+    from linesmith.transforms.storage.addresses import check_address
+    from linesmith.transforms.storage.clients import check_reachable
 
     check_address(archive, "--model (model_archive)")
     use_options()

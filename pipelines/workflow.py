@@ -7,17 +7,17 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from model import preflight
-from model.config import MOOT, Stage, TensorFlowConfig
-from model.config_io import config_from_model_dir
-from model.errors import DataError, LinesmithError
-from model.manifest import read_manifest
-from model.run_dir import RunDirectory, locked, refuse_complete, run_directory, workspace
-from pipelines.remote_run import in_buckets_too
-from pipelines.report import StageReport
+from linesmith.core.artifacts.manifest import read_manifest
+from linesmith.core.artifacts.params import config_from_model_dir
+from linesmith.core.artifacts.run_directory import RunDirectory, locked, refuse_complete, run_directory, workspace
+from linesmith.core.config import preflight
+from linesmith.core.config.tensorflow_config import MOOT, Stage, TensorFlowConfig
+from linesmith.core.errors import DataError, LinesmithError
+from linesmith.pipelines.remote.local_paths import in_buckets_too
+from linesmith.pipelines.stage_report import StageReport
 
 if TYPE_CHECKING:
-    from model.tokenizers import CharTokenizerTrainer, SentencePieceTokenizerTrainer
+    from linesmith.model.tokenizers import CharTokenizerTrainer, SentencePieceTokenizerTrainer
 
 _log = logging.getLogger("linesmith")
 
@@ -39,7 +39,7 @@ def run(
     Raises:
         LinesmithError: the run directory holds a complete run, one of other settings, or a stage fails.
     """
-    from pipelines.generate import generate_locked
+    from linesmith.pipelines.generate.stage import generate_locked
 
     preflight.check(config, "run")
     tell = on_stage or (lambda report: None)
@@ -57,7 +57,7 @@ def run(
 
 def _evaluate(config: TensorFlowConfig, beam_args: Sequence[str], generated: StageReport) -> StageReport:
     """The report that ends a run. Records that were made are not given up because nothing can be said about them."""
-    from pipelines.evaluate import EvaluationSettings, evaluate_run_locked, missing_libraries
+    from linesmith.pipelines.evaluate.stage import EvaluationSettings, evaluate_run_locked, missing_libraries
 
     missing = missing_libraries()
     if missing:
@@ -101,8 +101,8 @@ def train(
 
 def _learn(config: TensorFlowConfig, beam_args: Sequence[str], tell: Callable[[StageReport], Any]) -> list[StageReport]:
     """Tokenize and train, or say why not. The lock is held."""
-    from pipelines.tokenize import is_current, tokenize_locked
-    from pipelines.train import train_anywhere
+    from linesmith.pipelines.tokenize.stage import is_current, tokenize_locked
+    from linesmith.pipelines.train.stage import train_anywhere
 
     space = workspace(config)
     _refuse_other_settings(config, space)

@@ -4,11 +4,15 @@ The default, and what `--runner DirectRunner` means here, is the in-process runn
 to download a binary (Prism), which hangs behind a proxy that never answers.
 """
 
-from runners.dataflow import worker_place
-from runners.direct import with_all_cores
-from runners.options import check_beam_args, pipeline_options, runner_name
-from runners.places import check_places
-from runners.workers import idle_workers, threads_per_worker, worker_count
+if __name__ != "linesmith.runners":
+    raise ImportError("this package has no name of its own: import linesmith.runners")
+
+
+from linesmith.runners.dataflow import worker_place
+from linesmith.runners.direct import with_all_cores
+from linesmith.runners.options import check_beam_args, pipeline_options, runner_name
+from linesmith.runners.shared_paths import check_places
+from linesmith.runners.workers import idle_workers, threads_per_worker, worker_count
 
 __all__ = [
     "check_beam_args",

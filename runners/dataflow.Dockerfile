@@ -23,7 +23,7 @@ RUN uv pip install --system --no-cache --no-deps --no-build-isolation . \
 
 # Google's launcher starts this file, where the image is a template's; a worker knows neither.
 COPY --from=launcher /opt/google/dataflow/python_template_launcher /opt/google/dataflow/python_template_launcher
-RUN mkdir /template && echo 'from linesmith.flex_template import main; main()' > /template/main.py
+RUN mkdir /template && echo 'from linesmith.flex_template.launcher import main; main()' > /template/main.py
 ENV FLEX_TEMPLATE_PYTHON_PY_FILE=/template/main.py
 
 # Nothing is installed when a worker starts, and the SDK runs in this environment rather than in one of its own.

@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from model.errors import ParameterError
+from linesmith.core.errors import ParameterError
 
 if TYPE_CHECKING:
     from apache_beam.options.pipeline_options import PipelineOptions
@@ -137,7 +137,9 @@ def _software(options: PipelineOptions) -> None:
             setup.sdk_location = "container"
         return
     if setup.setup_file is None:
-        beside = Path(__file__).resolve().parent.parent / "setup.py"
+        import linesmith
+
+        beside = Path(linesmith.__file__).resolve().parent.parent / "setup.py"
         if not beside.is_file():
             raise ParameterError(
                 "LS403: --runner DataflowRunner needs --setup_file, so that the workers get Linesmith: give the path of "

@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from model.errors import ParameterError
-from runners.fork_server import shared
+from linesmith.core.errors import ParameterError
+from linesmith.runners.fork_server import shared
 
 if TYPE_CHECKING:
     from apache_beam.options.pipeline_options import PipelineOptions
@@ -17,9 +17,9 @@ if TYPE_CHECKING:
 _log = logging.getLogger("linesmith")
 NAMES = ("DirectRunner", "FnApiRunner", "SwitchingDirectRunner")
 IN_PROCESS = "FnApiRunner"
-PROCESSES = "runners.processes.ProcessesRunner"
+PROCESSES = "linesmith.runners.processes.ProcessesRunner"
 # Modules that a worker imports when it starts: TensorFlow's threads, and log levels.
-WORKER_PLUGINS = ("runners.worker_start", "model.quiet_worker")
+WORKER_PLUGINS = ("linesmith.runners.worker_threads", "linesmith.runners.worker_logging")
 # What a worker of the hungriest stage holds beside the records it works on: libraries, graph or model, one batch.
 WORKER_BYTES = 1_200_000_000
 
@@ -32,7 +32,7 @@ def complete(options: PipelineOptions) -> None:
     """
     from apache_beam.options.pipeline_options import DirectOptions, SetupOptions, StandardOptions, WorkerOptions
 
-    from runners.own_options import OwnOptions
+    from linesmith.runners.linesmith_options import OwnOptions
 
     options.view_as(StandardOptions).runner = IN_PROCESS
     direct, own = options.view_as(DirectOptions), options.view_as(OwnOptions)
@@ -61,7 +61,7 @@ def with_all_cores(beam_args: Sequence[str]) -> tuple[str, ...]:
     import loky
     from apache_beam.options.pipeline_options import DirectOptions, PipelineOptions, StandardOptions
 
-    from runners.own_options import OwnOptions
+    from linesmith.runners.linesmith_options import OwnOptions
 
     options = PipelineOptions(list(beam_args))
     own, direct = options.view_as(OwnOptions), options.view_as(DirectOptions)

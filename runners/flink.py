@@ -19,11 +19,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from model.errors import ParameterError
-from runners.direct import WORKER_PLUGINS
-from runners.flink_rest import ClusterFacts, ask, is_this_machine
-from runners.mounts import is_mounted
-from runners.versions import DRIVER_DIRECTORY, DRIVER_VERSIONS, versions
+from linesmith.core.errors import ParameterError
+from linesmith.runners.direct import WORKER_PLUGINS
+from linesmith.runners.flink_rest import ClusterFacts, ask, is_this_machine
+from linesmith.runners.mounts import is_mounted
+from linesmith.runners.versions import DRIVER_DIRECTORY, DRIVER_VERSIONS, versions
 
 if TYPE_CHECKING:
     from apache_beam.options.pipeline_options import PipelineOptions
@@ -46,7 +46,7 @@ def complete(options: PipelineOptions) -> None:
     """
     from apache_beam.options.pipeline_options import FlinkRunnerOptions, PortableOptions, SetupOptions, StandardOptions
 
-    from runners.own_options import OwnOptions
+    from linesmith.runners.linesmith_options import OwnOptions
 
     options.view_as(StandardOptions).runner = "FlinkRunner"
     flink, portable = options.view_as(FlinkRunnerOptions), options.view_as(PortableOptions)
@@ -82,7 +82,7 @@ def describe(options: PipelineOptions) -> str:
     """The resolved profile in one line."""
     from apache_beam.options.pipeline_options import FlinkRunnerOptions, PortableOptions
 
-    from runners.own_options import OwnOptions
+    from linesmith.runners.linesmith_options import OwnOptions
 
     flink, portable = options.view_as(FlinkRunnerOptions), options.view_as(PortableOptions)
     shown = {
@@ -109,7 +109,7 @@ def check_named(options: PipelineOptions, paths: Mapping[str, str]) -> None:
     """
     from apache_beam.options.pipeline_options import FlinkRunnerOptions
 
-    from runners.own_options import OwnOptions
+    from linesmith.runners.linesmith_options import OwnOptions
 
     master = options.view_as(FlinkRunnerOptions).flink_master
     if options.view_as(OwnOptions).workers_share_files or master in LOCAL_MASTERS or is_this_machine(master):

@@ -9,7 +9,7 @@ import urllib.error
 import urllib.request
 from dataclasses import dataclass
 
-from model.errors import ParameterError
+from linesmith.core.errors import ParameterError
 
 _SECONDS = 10.0
 

@@ -15,7 +15,7 @@ import os
 import sys
 from collections.abc import Sequence
 
-from runners.versions import DRIVER_DIRECTORY, DRIVER_VERSIONS, differences
+from linesmith.runners.versions import DRIVER_DIRECTORY, DRIVER_VERSIONS, differences
 
 OTHER_VERSIONS = 64  # exit code, which is all that Flink tells of a worker that ends
 
@@ -31,7 +31,9 @@ def main(words: Sequence[str] | None = None) -> int:
     if different:
         print(f"LS404: this worker differs from the machine that submitted: {different}", file=sys.stderr)  # noqa: T201
         return OTHER_VERSIONS
-    with contextlib.suppress(KeyError, OSError):  # elsewhere, only absolute paths are taken (runners.places)
+    with contextlib.suppress(
+        KeyError, OSError
+    ):  # elsewhere, only absolute paths are taken (linesmith.runners.shared_paths)
         os.chdir(os.environ[DRIVER_DIRECTORY])
     os.environ.update(settings_of(given.id, given.provision_endpoint), SEMI_PERSISTENT_DIRECTORY=given.semi_persist_dir)
     from apache_beam.runners.worker import sdk_worker_main

@@ -4,7 +4,7 @@ TensorFlow, tf.Transform and Beam take ten seconds to import, each stage runs se
 anew for every one of them. So a command with `--workers N` starts one process that imports everything and nothing more, while
 the driver prepares, and every worker is a fork of it: it begins at once and shares the memory of the libraries.
 
-    python -m runners.fork_server      started by `ForkServer`, and of no use otherwise
+    python -m linesmith.runners.fork_server      started by `ForkServer`, and of no use otherwise
 
 It reads a line of JSON for each worker, `{"name": …, "directory": …, "environment": {…}}`, and writes `{"name": …, "status": …}`
 when that worker has ended; `status` is an exit code, or minus a signal's number. It ends, and its workers with it, when its
@@ -23,16 +23,17 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Mapping
-from pathlib import Path
+
+from linesmith.core.child_process import python_command, python_environment
 
 # What workers use. They are imported, and nothing of them is run: threads and channels do not live through a fork.
 PRELOAD = (
-    "model.quiet_worker",  # first: it holds back what the others write while they load
+    "linesmith.runners.worker_logging",  # first: it holds back what the others write while they load
     "apache_beam.runners.worker.sdk_worker_main",
     "tensorflow",
     "tensorflow_transform.beam",
-    "transforms.encode_records",
-    "transforms.generate_records",
+    "linesmith.transforms.encode_records",
+    "linesmith.transforms.generate_records",
 )
 _PATIENCE = 2.0  # seconds for a server that is at its loop to end
 
@@ -42,12 +43,12 @@ class ForkServer:
 
     def __init__(self) -> None:
         # One thread of BLAS: its others would not live through the fork.
-        environment = {**os.environ, "OPENBLAS_NUM_THREADS": "1"}
+        environment = python_environment({**os.environ, "OPENBLAS_NUM_THREADS": "1"})
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "runners.fork_server"],
+            python_command("-m", "linesmith.runners.fork_server"),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            env={**environment, "PYTHONPATH": os.pathsep.join([_ROOT, *_python_path(environment)])},
+            env=environment,
         )
         self._ended: dict[str, Callable[[int], None]] = {}
         self._lock = threading.Lock()
@@ -97,7 +98,6 @@ class ForkServer:
             on_end(-signal.SIGKILL)
 
 
-_ROOT = str(Path(__file__).resolve().parent.parent)
 _shared: list[ForkServer] = []
 
 

@@ -8,8 +8,8 @@ import importlib.util
 from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from model.config import fields
-from model.errors import ParameterError
+from linesmith.core.config.tensorflow_config import fields
+from linesmith.core.errors import ParameterError
 
 if TYPE_CHECKING:
     from apache_beam.options.pipeline_options import PipelineOptions
@@ -23,7 +23,11 @@ def pipeline_options(beam_args: Sequence[str] = ()) -> PipelineOptions:
     """
     from apache_beam.options.pipeline_options import PipelineOptions, StandardOptions
 
-    from runners import dataflow, direct, flink, own_options  # noqa: F401  (Beam's parser finds what is imported)
+    from linesmith.runners import (
+        dataflow,
+        direct,
+        flink,
+    )
 
     check_beam_args(beam_args)
     options = PipelineOptions(list(beam_args))
@@ -88,7 +92,7 @@ def _beam_parser() -> argparse.ArgumentParser:
     """A parser that knows the options of every runner that is installed."""
     from apache_beam.options.pipeline_options import PipelineOptions, _BeamArgumentParser
 
-    from runners import own_options  # noqa: F401  (the parser finds what is imported)
+    from linesmith.runners import linesmith_options as own_options  # noqa: F401  (the parser finds what is imported)
 
     class Parser(_RaisingParser, _BeamArgumentParser):
         pass

@@ -20,9 +20,9 @@ from apache_beam.runners.portability.fn_api_runner.worker_handlers import GrpcWo
 from apache_beam.utils.proto_utils import pack_Struct
 from google.protobuf import json_format, text_format
 
-from model.errors import ParameterError
-from runners.fork_server import shared
-from runners.workers import threads_per_worker
+from linesmith.core.errors import ParameterError
+from linesmith.runners.fork_server import shared
+from linesmith.runners.workers import threads_per_worker
 
 if TYPE_CHECKING:
     from apache_beam.pipeline import Pipeline

@@ -26,7 +26,7 @@ def worker_count(options: PipelineOptions) -> int:
 
 def threads_per_worker(options: PipelineOptions) -> int | None:
     """TensorFlow's threads in each worker; None leaves the choice to it, where one process has its machine."""
-    from runners.own_options import OwnOptions
+    from linesmith.runners.linesmith_options import OwnOptions
 
     threads = options.view_as(OwnOptions).threads_per_worker
     return None if threads is None else int(threads)

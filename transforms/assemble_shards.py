@@ -8,9 +8,9 @@ from pathlib import Path
 
 import apache_beam as beam
 
-from model.errors import DataError, LinesmithError
-from model.spool import Shard, Spool
-from transforms.distant_spool import DistantSpool
+from linesmith.core.errors import DataError, LinesmithError
+from linesmith.model.generation.staging import Shard, Spool
+from linesmith.transforms.remote_staging import DistantSpool
 
 
 @dataclass(frozen=True)
@@ -62,7 +62,7 @@ class AssembleShards(beam.PTransform):
         super().__init__()
 
     def expand(self, plans: beam.PCollection[ShardPlan]) -> beam.PCollection:
-        from transforms.collect import CollectJson
+        from linesmith.transforms.collect_json import CollectJson
 
         return (
             plans

@@ -8,8 +8,8 @@ from pathlib import Path
 import apache_beam as beam
 import pyarrow as pa
 
-from model.files import write_json
-from model.tokenizers.words import WordCounts
+from linesmith.core.artifacts.files import write_json
+from linesmith.model.tokenizers.word_counts import WordCounts
 
 
 class CountWordsFn(beam.CombineFn):

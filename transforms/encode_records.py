@@ -18,17 +18,17 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from model.errors import DataError, LinesmithError
-from model.field_statistics import FieldStatistics
-from model.files import sha256_file, write_json
-from model.input_plan import Unit
-from model.records import HOLDOUT, SPLITS
-from transforms.read_records import RangeCount, RangeReader, ReadSettings
-from transforms.shards import RejectFile, Shard, SplitCount, reject_name, shard_name
+from linesmith.core.artifacts.files import sha256_file, write_json
+from linesmith.core.errors import DataError, LinesmithError
+from linesmith.records.input.field_statistics import FieldStatistics
+from linesmith.records.input.input_ranges import Unit
+from linesmith.records.input.record_format import HOLDOUT, SPLITS
+from linesmith.transforms.read_records import RangeCount, RangeReader, ReadSettings
+from linesmith.transforms.tfrecord_shards import RejectFile, Shard, SplitCount, reject_name, shard_name
 
 if TYPE_CHECKING:
-    from model.tokenizers.loading import AnyTokenizer
-    from transforms.transform_graph import SavedGraph
+    from linesmith.model.tokenizers.loading import AnyTokenizer
+    from linesmith.transforms.transform_graph import SavedGraph
 
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
@@ -65,7 +65,7 @@ class EncodeRecords(beam.PTransform):
         self._statistics = str(statistics)
 
     def expand(self, root: beam.pvalue.PBegin) -> Any:
-        from transforms.collect import CollectJson
+        from linesmith.transforms.collect_json import CollectJson
 
         encoded = (
             root
@@ -116,8 +116,8 @@ class _EncodeFn(beam.DoFn):
         self._tokenizer: AnyTokenizer
 
     def setup(self) -> None:
-        from model.tokenizers.loading import load_tokenizer
-        from transforms.transform_graph import SavedGraph
+        from linesmith.model.tokenizers.loading import load_tokenizer
+        from linesmith.transforms.transform_graph import SavedGraph
 
         self._graph = SavedGraph(self._settings.graph)
         self._tokenizer = load_tokenizer(self._settings.tokenizer)
@@ -202,7 +202,7 @@ def verify_ids(
 
 
 def _structure(tokenizer: AnyTokenizer, ids: npt.NDArray[np.int64]) -> str:
-    from model.tokenizers.characters import CharTokenizer
+    from linesmith.model.tokenizers.char_tokenizer import CharTokenizer
 
     if isinstance(tokenizer, CharTokenizer):
         return tokenizer.structure_of(ids)

@@ -15,14 +15,14 @@ from typing import IO
 from apache_beam.io.filesystem import BeamIOError, CompressionTypes, FileMetadata
 from apache_beam.io.filesystems import FileSystems
 
-from model.config import TensorFlowConfig
-from model.errors import DataError, ParameterError
-from model.files import sha256_file
-from model.input_files import UNPACK_ERRORS, InputFile, cut_off, inspect, unpack
-from transforms.store_addresses import check_address, is_bucket
-from transforms.store_clients import check_reachable
-from transforms.store_errors import patiently
-from transforms.store_reader import open_object
+from linesmith.core.artifacts.files import sha256_file
+from linesmith.core.config.tensorflow_config import TensorFlowConfig
+from linesmith.core.errors import DataError, ParameterError
+from linesmith.records.input.input_files import UNPACK_ERRORS, InputFile, cut_off, inspect, unpack
+from linesmith.transforms.storage.addresses import check_address, is_bucket
+from linesmith.transforms.storage.clients import check_reachable
+from linesmith.transforms.storage.reader import open_object
+from linesmith.transforms.storage.retries import patiently
 
 _WILD = ("*", "?", "[")
 _TIMEOUT_SECONDS = 60

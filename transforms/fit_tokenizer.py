@@ -12,17 +12,17 @@ from typing import TYPE_CHECKING, Any
 
 import apache_beam as beam
 
-from model.files import read_json
-from model.input_plan import Unit
-from transforms.collect import CollectJson, read_collected
-from transforms.count_words import CountWords
-from transforms.failures import our_errors
-from transforms.read_records import RangeCount, ReadRecords, ReadSettings
+from linesmith.core.artifacts.files import read_json
+from linesmith.records.input.input_ranges import Unit
+from linesmith.transforms.collect_json import CollectJson, read_collected
+from linesmith.transforms.count_words import CountWords
+from linesmith.transforms.read_records import RangeCount, ReadRecords, ReadSettings
+from linesmith.transforms.worker_errors import our_errors
 
 if TYPE_CHECKING:
     from apache_beam.options.pipeline_options import PipelineOptions
 
-    from transforms.transform_graph import Preprocessing
+    from linesmith.transforms.transform_graph import Preprocessing
 
 _COUNTS = "range_counts.json"
 _WORDS = "words.json"
@@ -44,7 +44,7 @@ def fit_characters(
     """Count characters with tf.Transform and save the graph that encodes with them."""
     import tensorflow_transform.beam as tft_beam
 
-    from transforms.transform_graph import adapter_config, characters_graph, to_arrow
+    from linesmith.transforms.transform_graph import adapter_config, characters_graph, to_arrow
 
     with our_errors(), beam.Pipeline(options=options) as pipeline, tft_beam.Context(temp_dir=str(scratch / "tft")):
         read = pipeline | "Read" >> ReadRecords(units, settings)
@@ -61,7 +61,7 @@ def count_presence(
     units: Iterable[Unit], settings: ReadSettings, options: PipelineOptions, scratch: Path, key: bytes
 ) -> tuple[list[RangeCount], dict[int, int]]:
     """Counts by range, and in how many records each character outside ASCII occurs. The raw counts are deleted."""
-    from transforms.count_characters import CountPresence
+    from linesmith.transforms.count_character_presence import CountPresence
 
     path = scratch / "presence.json"
     with our_errors(), beam.Pipeline(options=options) as pipeline:
@@ -91,7 +91,7 @@ def save_graph(graph: Preprocessing, options: PipelineOptions, scratch: Path, da
     """Save a graph that has nothing to analyse: one over a trained model, or over bytes. No data are read."""
     import tensorflow_transform.beam as tft_beam
 
-    from transforms.transform_graph import adapter_config
+    from linesmith.transforms.transform_graph import adapter_config
 
     with our_errors(), beam.Pipeline(options=options) as pipeline, tft_beam.Context(temp_dir=str(scratch / "tft")):
         nothing = pipeline | "Nothing" >> beam.Create([])

@@ -11,13 +11,13 @@ import apache_beam as beam
 from apache_beam.metrics import Metrics
 from apache_beam.ml.inference.base import ModelHandler, RunInference
 
-from model.errors import LinesmithError
-from model.generation import SampleSource, generate_units
-from model.ledger import UnitSettings
-from model.spool import Spool, UnitSummary
-from model.validation import Judge, Loadable
-from model.work_units import WorkUnit
-from transforms.distant_spool import DistantSpool
+from linesmith.core.errors import LinesmithError
+from linesmith.model.generation.attempts import UnitSettings
+from linesmith.model.generation.staging import Spool, UnitSummary
+from linesmith.model.generation.unit_generator import SampleSource, generate_units
+from linesmith.model.generation.work_units import WorkUnit
+from linesmith.records.validation.record_validator import Judge, Loadable
+from linesmith.transforms.remote_staging import DistantSpool
 
 METRICS_NAMESPACE = "linesmith.generate"
 # Units that a worker generates side by side: enough that few rows stand idle where one unit ends and none begins.

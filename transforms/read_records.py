@@ -12,11 +12,11 @@ import apache_beam as beam
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from model.gen_text import split_fields
-from model.input_files import UNPACK_ERRORS, unpack
-from model.input_plan import FileRange, Unit
-from model.line_scanner import next_line, scan_lines
-from model.records import (
+from linesmith.records.fields import FIELD_BREAK, split_fields
+from linesmith.records.input.input_files import UNPACK_ERRORS, unpack
+from linesmith.records.input.input_ranges import FileRange, Unit
+from linesmith.records.input.line_scanner import next_line, scan_lines
+from linesmith.records.input.record_format import (
     ENCODING,
     NO_USER,
     REJECT_BYTES,
@@ -27,8 +27,7 @@ from model.records import (
     split_breaks,
     user_of,
 )
-from model.tokenizers.base import FIELD_BREAK
-from transforms.find_inputs import open_stored
+from linesmith.transforms.find_inputs import open_stored
 
 _BATCH_LINES = 2000
 _BATCH_CHARS = 1 << 20

@@ -12,9 +12,9 @@ from typing import Any
 
 import pyarrow as pa
 
-from model.quiet import quiet_import
-from model.tokenizers.base import DELIMITER_ID, FIELD_BREAK, NEWLINE_ID
-from model.tokenizers.escape import PAIRS
+from linesmith.core.library_logging import quiet_import
+from linesmith.model.tokenizers.escape import PAIRS
+from linesmith.records.fields import DELIMITER_ID, FIELD_BREAK, NEWLINE_ID
 
 TEXT, IDS = "text", "ids"
 CHARACTERS = "characters"  # name of the vocabulary file

@@ -6,11 +6,11 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from model.tokenizers.byte_tokenizer import ByteTokenizer
-    from model.tokenizers.characters import CharTokenizer
-    from model.tokenizers.loading import load_tokenizer, tokenizer_from_model_dir
-    from model.tokenizers.sentencepieces import SentencePieceTokenizer
-    from model.tokenizers.trainers import CharTokenizerTrainer, SentencePieceTokenizerTrainer
+    from linesmith.model.tokenizers.byte_tokenizer import ByteTokenizer
+    from linesmith.model.tokenizers.char_tokenizer import CharTokenizer
+    from linesmith.model.tokenizers.loading import load_tokenizer, tokenizer_from_model_dir
+    from linesmith.model.tokenizers.sentencepiece_tokenizer import SentencePieceTokenizer
+    from linesmith.model.tokenizers.trainers import CharTokenizerTrainer, SentencePieceTokenizerTrainer
 
 __all__ = [
     "ByteTokenizer",
@@ -21,12 +21,12 @@ __all__ = [
     "load_tokenizer",
     "tokenizer_from_model_dir",
 ]
-# Looked up on first use: `model.records` needs only `base`, which lives in this package.
+# Looked up on first use: `linesmith.records.input.record_format` needs only `base`, which lives in this package.
 _HOME = {
     "ByteTokenizer": "byte_tokenizer",
-    "CharTokenizer": "characters",
+    "CharTokenizer": "char_tokenizer",
     "CharTokenizerTrainer": "trainers",
-    "SentencePieceTokenizer": "sentencepieces",
+    "SentencePieceTokenizer": "sentencepiece_tokenizer",
     "SentencePieceTokenizerTrainer": "trainers",
     "load_tokenizer": "loading",
     "tokenizer_from_model_dir": "loading",
@@ -35,5 +35,5 @@ _HOME = {
 
 def __getattr__(name: str) -> Any:
     if name not in _HOME:
-        raise AttributeError(f"module 'model.tokenizers' has no attribute '{name}'")
-    return getattr(import_module(f"model.tokenizers.{_HOME[name]}"), name)
+        raise AttributeError(f"module 'linesmith.model.tokenizers' has no attribute '{name}'")
+    return getattr(import_module(f"linesmith.model.tokenizers.{_HOME[name]}"), name)

@@ -11,11 +11,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from pathlib import Path
 
-NEWLINE_ID = 0
-DELIMITER_ID = 1
 NEWLINE_TOKEN = "<n>"  # how id 0 is shown
-# Inside, structural delimiters are newlines: a record is one line, so its own text cannot contain one.
-FIELD_BREAK = "\n"
 
 
 class Tokenizer(ABC):

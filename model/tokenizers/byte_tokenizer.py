@@ -8,10 +8,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from model.errors import TokenizerError
-from model.files import read_json, write_json
-from model.tokenizers.base import Tokenizer
-from model.tokenizers.fields import FieldFormat, damaged, digest_of, format_from, load_params, save_params
+from linesmith.core.artifacts.files import read_json, write_json
+from linesmith.core.errors import TokenizerError
+from linesmith.model.tokenizers.base import Tokenizer
+from linesmith.model.tokenizers.field_format import (
+    FieldFormat,
+    damaged,
+    digest_of,
+    format_from,
+    load_params,
+    save_params,
+)
 
 KIND = "bytes"
 VOCABULARY = "vocabulary.json"

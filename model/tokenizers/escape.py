@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from model.errors import TokenizerError
+from linesmith.core.errors import TokenizerError
 
 SPACE_MARK = "\u2581"
 ESCAPE = "\U0010fffd"  # private use, and the last character of its plane: nobody's text

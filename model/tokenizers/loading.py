@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from model.errors import DataError
-from model.tokenizers import byte_tokenizer, characters, sentencepieces
-from model.tokenizers.byte_tokenizer import ByteTokenizer
-from model.tokenizers.characters import CharTokenizer
-from model.tokenizers.fields import PARAMS, damaged, load_params
-from model.tokenizers.sentencepieces import SentencePieceTokenizer
+from linesmith.core.errors import DataError
+from linesmith.model.tokenizers import byte_tokenizer
+from linesmith.model.tokenizers import char_tokenizer as characters
+from linesmith.model.tokenizers import sentencepiece_tokenizer as sentencepieces
+from linesmith.model.tokenizers.byte_tokenizer import ByteTokenizer
+from linesmith.model.tokenizers.char_tokenizer import CharTokenizer
+from linesmith.model.tokenizers.field_format import PARAMS, damaged, load_params
+from linesmith.model.tokenizers.sentencepiece_tokenizer import SentencePieceTokenizer
 
 AnyTokenizer = CharTokenizer | SentencePieceTokenizer | ByteTokenizer
 

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 
 import sentencepiece
 
-from model.errors import DataError, VocabSizeTooSmall
+from linesmith.core.errors import DataError, VocabSizeTooSmall
 
 _THREADS = 4  # fixed: the unigram trainer adds floats per thread, so the number of threads is part of the result
 _MOST_BYTES = 2**30  # the trainer's own ceiling

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from model.config import TensorFlowConfig
+from linesmith.core.config.tensorflow_config import TensorFlowConfig
 
 
 class TokenizerTrainer:

@@ -1,0 +1,62 @@
+"""`EpochState`, what a callback is told, and `model_history.csv`, the same for every epoch of a run."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from linesmith.core.artifacts.files import write_bytes
+
+HISTORY_FILE = "model_history.csv"
+COLUMNS = ("epoch", "loss", "accuracy", "val_loss", "val_accuracy", "epsilon", "delta", "best")
+SOURCE = "val_source"  # a last column, where validation is not that of the raw validation records
+
+
+@dataclass(frozen=True)
+class EpochState:
+    """State of training after an epoch. What was not measured is None, never 0.
+
+    Attributes:
+        epoch: from 0.
+        accuracy, loss: over the training tokens of this epoch; the loss is in nats a token.
+        val_accuracy, val_loss: over the validation tokens.
+        batch: training steps of this epoch that were run.
+        epsilon, delta: privacy spent so far, with differential privacy only.
+        val_source: what val_loss is, with differential privacy only: 'noised' (charged noise is in it) or 'public file'.
+    """
+
+    epoch: int
+    accuracy: float | None = None
+    loss: float | None = None
+    val_accuracy: float | None = None
+    val_loss: float | None = None
+    batch: int | None = None
+    epsilon: float | None = None
+    delta: float | None = None
+    val_source: str | None = None
+
+    def metric(self, name: str) -> float | None:
+        """loss, accuracy, val_loss or val_accuracy."""
+        return {
+            "loss": self.loss,
+            "accuracy": self.accuracy,
+            "val_loss": self.val_loss,
+            "val_accuracy": self.val_accuracy,
+        }[name]
+
+
+def write_history(path: str | Path, states: Sequence[EpochState], best_epoch: int | None) -> None:
+    """Write the history atomically, numbers unrounded; exactly the row of `best_epoch` has best = 1."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    sources = any(state.val_source is not None for state in states)
+    writer.writerow([*COLUMNS, SOURCE] if sources else COLUMNS)
+    for state in states:
+        numbers = [getattr(state, name) for name in COLUMNS[1:-1]]
+        row = [state.epoch, *("" if number is None else repr(number) for number in numbers)]
+        last = [state.val_source or ""] if sources else []
+        writer.writerow([*row, int(state.epoch == best_epoch), *last])
+    write_bytes(path, text.getvalue().encode("utf-8"))

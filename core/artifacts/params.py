@@ -1,0 +1,121 @@
+"""Settings from and to files: YAML or JSON written by hand, `model_params.json` written by us or by the older tool."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from linesmith.core.artifacts.files import write_json
+from linesmith.core.artifacts.manifest import FORMAT_VERSION, check_format_version
+from linesmith.core.config.tensorflow_config import MOOT, TensorFlowConfig, fields
+from linesmith.core.errors import DataError, ParameterError
+
+PARAMS_FILE = "model_params.json"
+_log = logging.getLogger("linesmith")
+
+# Settings of the older tool that no longer choose anything.
+_IGNORED = {
+    "training_data_path": "the training data always lies in the run directory",
+    "model_type": "there is one kind of model",
+}
+_OLD_DP_LEARNING_RATE = 0.001
+
+
+def from_settings(settings: Mapping[str, Any]) -> TensorFlowConfig:
+    """A configuration from a plain mapping, which may be one of the older tool's.
+
+    Files without `model_type` (written before it existed) may hold `dp_learning_rate`; with `dp` it is the learning rate.
+
+    Raises:
+        ParameterError: an unknown name or a bad value.
+    """
+    plain = {str(name): value for name, value in settings.items()}
+    ours = "format_version" in plain
+    if "format_version" in plain:  # one of our own files: it holds nothing to be surprised at
+        check_format_version(plain.pop("format_version"), PARAMS_FILE)
+        plain.pop("model_type", None)
+    if "dp_learning_rate" in plain and "model_type" not in plain:
+        old_rate = plain.pop("dp_learning_rate")
+        if plain.get("dp"):
+            plain["learning_rate"] = _OLD_DP_LEARNING_RATE if old_rate is None else old_rate
+            _log.warning("dp_learning_rate %s is taken as learning_rate, since dp is on", plain["learning_rate"])
+        else:
+            _log.warning("dp_learning_rate is ignored, since dp is off")
+    for name, why in _IGNORED.items():
+        if plain.pop(name, None) is not None and not ours:
+            _log.warning("setting '%s' is ignored: %s", name, why)
+    for name in ("best_model_metric",):  # null meant "default" in old files, as it does here
+        if plain.get(name, 0) is None:
+            del plain[name]
+    config = TensorFlowConfig(**plain)
+    for name, why in MOOT.items():
+        if name in plain and plain[name] != fields()[name].default:
+            _log.warning("setting '%s' has no effect: %s", name, why)
+    return config
+
+
+def read_settings(path: str | Path) -> dict[str, Any]:
+    """The mapping in a YAML or JSON file, unchecked (JSON is YAML). Safe-loaded: a file cannot run code.
+
+    Raises:
+        ParameterError: the file is missing, is not YAML, or holds something other than a mapping.
+    """
+    try:
+        text = Path(path).read_text("utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ParameterError(
+            f"LS102: --config '{path}' cannot be read ({_reason(error)}); give a YAML or JSON file."
+        ) from None
+    try:
+        loaded = json.loads(text) if str(path).endswith(".json") else yaml.safe_load(text)
+    except (yaml.YAMLError, json.JSONDecodeError) as error:
+        place = getattr(error, "problem_mark", None)
+        line = place.line + 1 if place is not None else getattr(error, "lineno", "?")
+        raise ParameterError(
+            f"LS102: --config '{path}' is not valid YAML or JSON at line {line}; mend it there."
+        ) from None
+    if loaded is None:
+        return {}
+    if not isinstance(loaded, dict):
+        raise ParameterError(
+            f"LS102: --config '{path}' holds a {type(loaded).__name__}; it must hold settings, one 'name: value' a line."
+        )
+    return loaded
+
+
+def config_from_model_dir(model_dir: str | Path) -> TensorFlowConfig:
+    """The configuration of the run that lies in a directory, which may have been moved since it was trained.
+
+    Raises:
+        DataError: the directory holds no model, or its parameters are damaged.
+    """
+    path = Path(model_dir) / PARAMS_FILE
+    if not path.is_file():
+        raise DataError(
+            f"LS201: checkpoint_dir '{model_dir}' holds no model: {PARAMS_FILE} is missing. "
+            "Give the run directory of a training (--output), or train one first.",
+        )
+    try:
+        stored = json.loads(path.read_text("utf-8"))
+        if not isinstance(stored, dict):
+            raise ValueError("not a mapping")
+    except (ValueError, UnicodeDecodeError):
+        raise DataError(f"LS201: '{path}' is damaged: it is not a JSON object. Restore it or train again.") from None
+    return from_settings({**stored, "checkpoint_dir": str(model_dir)})
+
+
+def save_params(config: TensorFlowConfig, run_dir: str | Path) -> None:
+    """Write `model_params.json`, every default explicit, atomically."""
+    write_json(
+        Path(run_dir) / PARAMS_FILE,
+        {"format_version": FORMAT_VERSION, "model_type": "TensorFlowConfig", **config.as_dict()},
+    )
+
+
+def _reason(error: Exception) -> str:
+    return getattr(error, "strerror", None) or "it is not UTF-8 text"

@@ -1,0 +1,1 @@
+"""Declare the settings, check their combinations, and record the warnings of a run."""

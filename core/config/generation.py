@@ -1,0 +1,144 @@
+"""The settings of generation."""
+
+from __future__ import annotations
+
+import re
+from typing import Any, Literal
+
+import yaml
+from pydantic import BaseModel
+
+from linesmith.core.config.setting_field import MOOT, setting
+
+
+class GenerationSettings(BaseModel):
+    """How many records, from what beginnings, judged by what, written as what."""
+
+    gen_lines: int = setting("generate", 1000, "Valid records to generate.", ge=0)
+    gen_temp: float = setting("generate", 1.0, "Sampling temperature; 0: always the likeliest token.", ge=0)
+    gen_top_k: int = setting("generate", 0, "Draw from the so many likeliest tokens only; 0: from all.", ge=0)
+    gen_top_p: float = setting(
+        "generate", 1.0, "Draw from the fewest tokens that hold this share of the probability; 1: from all.", gt=0, le=1
+    )
+    field_aware: bool = setting(
+        "generate",
+        True,
+        "Let the model write only what a record's shape allows: the number of fields, quotes, in each field the characters "
+        "seen there in training, and numbers within the limits seen there (in private training only what the configuration "
+        "says).",
+    )
+    exact_distribution: bool = setting(
+        "generate",
+        False,
+        "Keep a record only as often as makes the records those of the model without field_aware; costs attempts.",
+    )
+    gen_chars: int = setting(
+        "generate", 0, "Cut a record after so many characters, its start included; 0: no limit.", ge=0
+    )
+    start_string: str | list[str] | None = setting(
+        "generate", None, "Begin every record with this text; a list gives one valid record each, in order."
+    )
+    start_strings_file: str | None = setting(
+        "generate",
+        None,
+        "Start strings, any number of them: lines, or a column of CSV, JSON Lines, Avro or Parquet; a glob.",
+    )
+    start_strings_field: str | None = setting(
+        "generate", None, "The column of start_strings_file; default start_string, or the only one."
+    )
+    records_per_seed: int = setting("generate", 1, "Valid records for each of several start strings.", ge=1)
+    line_validator: str | None = setting(
+        "generate",
+        None,
+        "Python that judges a record: package.module:function or file.py:function. A file's code is run.",
+    )
+    validator_timeout: float = setting(
+        "generate",
+        10.0,
+        "Most seconds line_validator may take for a record; 0: no limit, and no process of its own.",
+        ge=0,
+    )
+    rules: str | None = setting("generate", None, "A YAML file of rules that every record must keep; no code is run.")
+    validation_rules: list[dict[str, Any]] | None = setting(
+        "generate", None, "The same rules in place: a list in a settings file, YAML text as a flag."
+    )
+    max_invalid: int | None = setting(
+        "generate", None, "Hard ceiling on invalid records; unset: only a hopeless rate ends the run.", ge=0
+    )
+    max_attempts: int = setting("generate", 1000, "Attempts for one record before it counts as missing.", ge=1)
+    min_valid_rate: float = setting(
+        "generate",
+        0.001,
+        "End the run when of a unit's last 10,000 attempts a smaller share than this was valid.",
+        ge=0,
+        le=1,
+    )
+    output_format: list[Literal["text", "jsonl", "avro", "parquet"]] = setting(
+        "generate", ["text"], "Formats to write: text, jsonl, avro, parquet; several are allowed.", min_length=1
+    )
+    schema_file: str | None = setting(
+        "generate",
+        None,
+        "Avro schema (.avsc) of the records: names, types, logical types. What does not fit is invalid.",
+    )
+    output_types: Literal["inferred", "text"] = setting(
+        "generate", "inferred", "Types of typed formats without a schema_file: those of the training data, or all text."
+    )
+    partition_by: str | None = setting(
+        "generate", None, "A column whose values become directories, as in country=CR/part-00000-of-00001.parquet."
+    )
+    num_shards: int | None = setting(
+        "generate", None, "Write so many shards of like size; unset: one a unit of work.", ge=1, le=100_000
+    )
+    iceberg_table: str | None = setting(
+        "generate", None, "Append the records to this Apache Iceberg table, namespace.name, in one commit."
+    )
+    iceberg_catalog: list[str] | None = setting(
+        "generate",
+        None,
+        "The table's catalog: its URI, or key=value properties; unset: an SQLite file in the run directory. Secrets belong "
+        "into PYICEBERG_CATALOG__LINESMITH__* variables.",
+    )
+    model_archive: str | None = setting(
+        "generate", None, "Take the model from an archive that export wrote, into the run directory."
+    )
+    unit_size: int = setting("generate", 8192, "Records in a unit of work and in a shard of the output.", ge=1)
+    checkpoint: str | None = setting(
+        "generate",
+        None,
+        "Epoch whose weights to generate with, a number, 'best' or 'last'; default as save_best_model says.",
+    )
+    predict_batch_size: int = setting(
+        "generate", 64, "Accepted and without effect: " + MOOT["predict_batch_size"] + ".", ge=1
+    )
+    reset_states: bool = setting("generate", True, "Accepted and without effect: " + MOOT["reset_states"] + ".")
+
+    def check_generation(self) -> None:
+        """Refuse settings that contradict each other.
+
+        Raises:
+            ValueError: they do; the message names them.
+        """
+        if self.start_strings_field is not None and self.start_strings_file is None:
+            raise ValueError("start_strings_field needs a start_strings_file")
+        if self.iceberg_catalog is not None and self.iceberg_table is None:
+            raise ValueError("iceberg_catalog needs an iceberg_table")
+        if self.iceberg_table is not None and not re.fullmatch(r"\w+(\.\w+)+", self.iceberg_table):
+            raise ValueError(f"iceberg_table {self.iceberg_table!r} must be a namespace and a name, as in lake.rides")
+
+
+def rules_of_yaml(value: Any) -> Any:
+    """Rules as a flag gives them, YAML text, or several; anything else as it is.
+
+    Raises:
+        ValueError: a text is no YAML.
+    """
+    if isinstance(value, str):
+        try:
+            value = yaml.safe_load(value)
+        except yaml.YAMLError:
+            raise ValueError("is not valid YAML") from None
+        return [value] if isinstance(value, dict) else value
+    if isinstance(value, list) and value and all(isinstance(part, str) for part in value):
+        return [rule for part in value for rule in rules_of_yaml(part)]
+    return value

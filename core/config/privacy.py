@@ -1,0 +1,122 @@
+"""The settings of differential privacy. What affects the claim is here; what only affects speed is not.
+
+`dp: true` alone is enough: epsilon 8 at delta 1e-6, a public vocabulary of bytes, noise found by calibration. Which
+combinations cannot work is said by `linesmith.core.config.privacy_checks`, before anything is read.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import BaseModel
+
+from linesmith.core.config.setting_field import setting
+
+DEFAULT_TARGET = 8.0  # epsilon, where neither noise nor target is set
+Vocabulary = Literal["bytes", "dp_characters", "public_file", "raw"]
+Validation = Literal["budget", "public_file", "noised"]
+
+
+class PrivacySettings(BaseModel):
+    """Differential privacy: one record (one line), or one user, is protected against being added or removed."""
+
+    dp: bool = setting(
+        "train", False, "Train with differential privacy; the unit is one record, or one user with privacy_key_field."
+    )
+    privacy_key_field: str | None = setting(
+        "tokenize",
+        None,
+        "Protect users instead of records: the number (from 0) or the name in columns of the field that says whose record "
+        "it is. Records without it are rejected.",
+        min_length=1,
+    )
+    dp_records_per_user: int = setting(
+        "train",
+        1,
+        "With privacy_key_field: most records of a user that are trained on, each clipped to the norm over this number.",
+        ge=1,
+    )
+    dp_target_epsilon: float | None = setting(
+        "train",
+        None,
+        "Find the noise that keeps the whole run within this epsilon; 8 where neither it nor the noise is set.",
+        gt=0,
+    )
+    dp_max_epsilon: float | None = setting(
+        "train", None, "Ceiling: training ends before the step that would pass it, whatever epochs says.", gt=0
+    )
+    dp_delta: float = setting(
+        "train", 1e-6, "Delta of the claim, in total for everything; must be below 1 over the records.", gt=0, lt=1
+    )
+    dp_noise_multiplier: float | None = setting(
+        "train", None, "Noise over clipping norm, instead of a target. 0: no privacy at all.", ge=0
+    )
+    dp_l2_norm_clip: float = setting(
+        "train",
+        0.1,
+        "Largest gradient norm of one record, whose loss is divided by seq_length; where adaptive clipping begins.",
+        gt=0,
+    )
+    dp_batch_size: int | None = setting(
+        "train",
+        None,
+        "Records expected in a step's Poisson sample (batch_size is only what is computed at once); unset: where the noise "
+        "is given, batch_size if that is given, too, or 64; otherwise what makes about 1,000 steps of the run, at least 256.",
+        ge=1,
+    )
+    dp_optimizer: Literal["adam", "sgd"] = setting("train", "adam", "What is done with the noised gradient.")
+    dp_adaptive_clip: bool = setting(
+        "train", False, "Move the clipping norm to a quantile of the records' gradient norms, at a charged cost."
+    )
+    dp_clip_quantile: float = setting("train", 0.5, "The quantile that adaptive clipping aims at.", gt=0, lt=1)
+    dp_validation: Validation = setting(
+        "train",
+        "budget",
+        "What early stopping and the best epoch go by. budget: nothing, training ends with its steps. public_file: the loss "
+        "on dp_public_validation, free. noised: the loss on the validation records, noised and charged.",
+    )
+    dp_public_validation: str | None = setting(
+        "train", None, "For public_file: a public text, one record a line, in the form of the records."
+    )
+    dp_validation_noise: float | None = setting(
+        "train",
+        None,
+        "For noised: noise of one evaluation over dp_validation_loss_clip; unset: as little as keeps all evaluations within "
+        "what training costs.",
+        gt=0,
+    )
+    dp_validation_loss_clip: float = setting(
+        "train", 4.0, "For noised: most that one record's loss, in nats a token, counts for.", gt=0
+    )
+    dp_vocabulary: Vocabulary | None = setting(
+        "tokenize",
+        None,
+        "bytes: public, costs nothing (the default with dp). dp_characters: and characters outside ASCII that many records "
+        "have, learnt at a charged cost. public_file: and those of dp_public_vocabulary, free. raw: learnt from the data, "
+        "not covered by the claim.",
+    )
+    dp_public_vocabulary: str | None = setting(
+        "tokenize",
+        None,
+        "For public_file: a public text that holds the characters to expect, or a SentencePiece .model.",
+    )
+    dp_vocabulary_noise: float = setting(
+        "tokenize", 8.0, "Noise multiplier of dp_characters: less noise finds rarer characters, at a higher cost.", ge=0
+    )
+    dp_unsafe_fixed_key: str | None = setting(
+        "train",
+        None,
+        "For tests only: draw samples and noise from this key of up to 32 hex digits. Voids the claim for whoever knows it.",
+        pattern="^[0-9a-fA-F]{1,32}$",
+    )
+    privacy_ledger: str | None = setting(
+        "run", None, "A file that adds up what every training on the same data has spent; needs dataset_name."
+    )
+    dataset_name: str | None = setting("run", None, "The data's name in the privacy ledger.", min_length=1)
+
+    @property
+    def target_epsilon(self) -> float | None:
+        """The epsilon that noise is calibrated to; None where the noise is given."""
+        if self.dp_noise_multiplier is not None:
+            return None
+        return DEFAULT_TARGET if self.dp_target_epsilon is None else self.dp_target_epsilon

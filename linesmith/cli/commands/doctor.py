@@ -1,0 +1,188 @@
+"""Is this machine ready? One line a question, with the remedy where the answer is no."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import platform
+import shutil
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+from typing import Literal
+
+from rich.console import Console
+from rich.markup import escape
+
+from linesmith.cli.summary import human_bytes
+from linesmith.core.errors import EXIT_DONE, EXIT_USER
+from linesmith.core.hardware import matmul_precision, sampling_precision
+
+Verdict = Literal["ok", "warn", "fail"]
+_STYLE = {"ok": "green", "warn": "yellow", "fail": "red"}
+_BASE = ("apache-beam", "tensorflow", "keras", "numpy", "sentencepiece", "fastavro", "protobuf", "pydantic")
+# Extra: a package that shows that it is installed.
+_EXTRAS = {
+    "tokenize": "tensorflow_transform",
+    "dp": "dp_accounting",
+    "evaluate": "matplotlib",
+    "lake": "pyiceberg",
+    "gcp": "google.cloud.storage",
+    "aws": "boto3",
+    "demo": "airportsdata",
+}
+_NEEDED_EXTRA = "tokenize"
+_LEAST_MEMORY = 4 * 2**30
+_MATMUL = 1024
+
+
+@dataclass(frozen=True)
+class Check:
+    """One line: what was looked at, how it stands, what was found, and what to do about it."""
+
+    name: str
+    verdict: Verdict
+    found: str
+    remedy: str = ""
+
+
+def show_checks(console: Console, smoke: bool = True) -> int:
+    """Print each check as it is done.
+
+    Returns:
+        0, or 2 where something failed that a run needs.
+    """
+    failed = False
+    for check in checks(smoke):
+        failed |= check.verdict == "fail"
+        line = f"[{_STYLE[check.verdict]}]{check.verdict:4}[/]  {check.name}: {escape(check.found)}"
+        console.print(line + (f" → {escape(check.remedy)}" if check.remedy else ""))
+    return EXIT_USER if failed else EXIT_DONE
+
+
+def checks(smoke: bool = True) -> Iterator[Check]:
+    """All checks, cheap ones first."""
+    yield _python()
+    yield from (_package(name) for name in _BASE)
+    yield from (_extra(name, module) for name, module in _EXTRAS.items())
+    yield _cpus()
+    yield _memory()
+    yield _disk()
+    if smoke:
+        yield _beam_smoke()
+        yield from _tensorflow_smoke()
+
+
+def _python() -> Check:
+    found = f"{platform.python_version()} on {sys.platform} {platform.machine()}"
+    if sys.version_info[:2] == (3, 11):
+        return Check("Python", "ok", found)
+    return Check("Python", "fail", found, "use Python 3.11, the only one on which this stack resolves")
+
+
+def _package(name: str) -> Check:
+    try:
+        return Check(name, "ok", metadata.version(name))
+    except metadata.PackageNotFoundError:
+        return Check(name, "fail", "not installed", "pip install --force-reinstall linesmith")
+
+
+def _extra(name: str, module: str) -> Check:
+    try:
+        there = importlib.util.find_spec(module) is not None
+    except ImportError:
+        there = False
+    if there:
+        return Check(f"extra [{name}]".replace("[", r"\["), "ok", "installed")
+    why = "needed to fit a tokenizer; not to generate" if name == _NEEDED_EXTRA else "not installed"
+    return Check(f"extra [{name}]".replace("[", r"\["), "warn", why, f"pip install 'linesmith[{name}]'")
+
+
+def _cpus() -> Check:
+    count = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    flags = cpu_flags()
+    fast = [name for name in ("avx2", "avx512f", "avx_vnni", "avx512_vnni", "avx512_bf16", "amx_bf16") if name in flags]
+    found = f"{count} usable; {', '.join(fast) or 'no vector extension known here'}"
+    if flags and "avx" not in flags:
+        return Check("CPU", "fail", found, "TensorFlow needs AVX; use a newer machine or machine type")
+    features = " ".join(flags)
+    training, generation = matmul_precision("auto", features), sampling_precision("auto", features)
+    return Check("CPU", "ok", f"{found}; matrix products in {training} for training, {generation} for generation")
+
+
+def cpu_flags(cpuinfo: Path = Path("/proc/cpuinfo")) -> set[str]:
+    """What the CPU says it can; empty where the system does not tell."""
+    try:
+        lines = cpuinfo.read_text("utf-8", "replace").splitlines()
+    except OSError:
+        return set()
+    return next((set(line.partition(":")[2].split()) for line in lines if line.startswith("flags")), set())
+
+
+def _memory() -> Check:
+    size = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    if size < _LEAST_MEMORY:
+        return Check("memory", "warn", human_bytes(size), "TensorFlow and Beam alone take 1–2 GiB; a run may not fit")
+    return Check("memory", "ok", human_bytes(size))
+
+
+def _disk() -> Check:
+    free = shutil.disk_usage(os.getcwd()).free
+    if free < 2**30:
+        return Check("disk", "warn", f"{human_bytes(free)} free here", "put --output on a larger disk")
+    return Check("disk", "ok", f"{human_bytes(free)} free here")
+
+
+def _beam_smoke() -> Check:
+    from linesmith.core.library_logging import quiet_import
+
+    start = time.monotonic()
+    try:
+        with quiet_import():
+            import apache_beam as beam
+
+            from linesmith.runners import pipeline_options, runner_name
+        loaded = time.monotonic()
+        options = pipeline_options()
+        with beam.Pipeline(options=options) as pipeline:
+            pipeline | beam.Create([1, 2, 3]) | beam.Map(lambda number: (number % 2, number)) | beam.CombinePerKey(sum)
+    except Exception as error:  # whatever is wrong with an installation is the answer asked for
+        return Check("runner", "fail", f"{type(error).__name__}: {error}", "pip install --force-reinstall linesmith")
+    seconds = f"loaded in {loaded - start:.1f} s, a small pipeline in {time.monotonic() - loaded:.1f} s"
+    return Check("runner", "ok", f"{runner_name(options)}, in this process; {seconds}")
+
+
+def _tensorflow_smoke() -> Iterator[Check]:
+    from linesmith.core.library_logging import quiet_import
+
+    start = time.monotonic()
+    try:
+        with quiet_import():
+            import tensorflow as tf
+        loaded = time.monotonic()
+        gpus = tf.config.list_physical_devices("GPU")
+        rate = _matmul_rate(tf)
+    except Exception as error:  # as above
+        yield Check(
+            "TensorFlow", "fail", f"{type(error).__name__}: {error}", "pip install --force-reinstall tensorflow"
+        )
+        return
+    yield Check("TensorFlow", "ok", f"loaded in {loaded - start:.1f} s; float32 matmul {rate / 1e9:,.0f} GFLOP/s")
+    if gpus:
+        yield Check("GPU", "ok", ", ".join(gpu.name for gpu in gpus))
+    else:
+        yield Check("GPU", "warn", "none found", "training uses the CPU; small models do well there")
+
+
+def _matmul_rate(tf: object, seconds: float = 0.5) -> float:
+    """Floating-point operations a second of a square float32 matmul."""
+    ones = tf.ones((_MATMUL, _MATMUL))  # type: ignore[attr-defined]
+    tf.linalg.matmul(ones, ones).numpy()  # type: ignore[attr-defined]
+    start, rounds = time.monotonic(), 0
+    while time.monotonic() - start < seconds:
+        tf.linalg.matmul(ones, ones).numpy()  # type: ignore[attr-defined]
+        rounds += 1
+    return float(2 * _MATMUL**3 * rounds / (time.monotonic() - start))

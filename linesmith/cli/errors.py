@@ -1,0 +1,41 @@
+"""What a failed command says, and the exit code it ends with."""
+
+from __future__ import annotations
+
+import errno
+
+from linesmith.core.errors import EXIT_OUR_FAULT, EXIT_USER, LinesmithError
+
+_ENVIRONMENT_ERRNOS = {errno.ENOSPC, errno.EACCES, errno.EPERM, errno.EROFS, errno.EDQUOT, errno.ENAMETOOLONG}
+
+
+def explain(failure: BaseException) -> tuple[str, int]:
+    """A sentence and an exit code. The text of an error that is not ours is left out: it may quote a record."""
+    for error in _chain(failure):
+        if isinstance(error, LinesmithError):
+            return " ".join(str(error).split()), error.exit_code
+    usage = getattr(failure, "format_message", None)
+    if callable(usage):
+        return f"{' '.join(str(usage()).split())} See linesmith --help.", int(getattr(failure, "exit_code", EXIT_USER))
+    if isinstance(failure, OSError) and failure.errno in _ENVIRONMENT_ERRNOS:
+        return (
+            f"{failure.strerror}: '{failure.filename}'; free or change that place and run the same command again.",
+            EXIT_USER,
+        )
+    if isinstance(failure, MemoryError):
+        return "out of memory; a smaller --batch-size, --rnn-units or --vocab-size needs less.", EXIT_USER
+    return (
+        f"{type(failure).__name__}: this is a fault of Linesmith, not of your input. Run the same command with --debug for the "
+        "traceback, which may quote records, and report it.",
+        EXIT_OUR_FAULT,
+    )
+
+
+def _chain(failure: BaseException) -> list[BaseException]:
+    """The error and what caused it: Beam wraps what its workers raise."""
+    chain: list[BaseException] = []
+    current: BaseException | None = failure
+    while current is not None and current not in chain:
+        chain.append(current)
+        current = current.__cause__ or (None if current.__suppress_context__ else current.__context__)
+    return chain

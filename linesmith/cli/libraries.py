@@ -1,0 +1,33 @@
+"""The slow libraries, TensorFlow and Beam: loaded once, when a command needs them, their start-up chatter held back."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+
+from linesmith.cli.options import our_flags
+
+_log = logging.getLogger("linesmith")
+
+
+def check_beam(beam_args: Sequence[str]) -> None:
+    """Refuse unknown options; loads Beam only where there is something to check."""
+    if beam_args:
+        from linesmith.core.library_logging import quiet_import
+
+        with quiet_import():
+            from linesmith.runners import check_beam_args
+        check_beam_args(beam_args, our_flags())
+
+
+def load_libraries() -> None:
+    """Load both; not with --debug, so that the stage which needs them loads them, and their chatter is shown."""
+    from linesmith.cli.import_blocker import import_without
+    from linesmith.core.library_logging import quiet_import
+
+    if _log.isEnabledFor(logging.DEBUG):
+        return
+    _log.info("loading TensorFlow and Beam …")
+    with quiet_import(), import_without("matplotlib", "pymongo", "sklearn"):
+        import apache_beam  # noqa: F401
+        import tensorflow  # noqa: F401

@@ -1,0 +1,167 @@
+"""Generating from Python: `generate_text` and `SeedingGenerator` yield `GenText`, in order, on the CPUs of this machine.
+
+The records of a seed are the same for any parallelism, and the same as those of the `generate` stage for equal settings
+and an equal validator. (The stage also checks the field count; here that is checked only beside rules or a schema.)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+
+from linesmith.core.config.tensorflow_config import TensorFlowConfig
+from linesmith.core.errors import ParameterError
+from linesmith.model.generation.local_model import LocalModel
+from linesmith.model.generation.work_units import StartString, WorkUnit, plan_units
+from linesmith.model.generation.worker_pool import worker_count
+from linesmith.records.fields import GenText
+from linesmith.records.validation.record_validator import Validator
+
+# Records in a unit: small, so that the first ones come soon and workers share even a short run. Fixed, so that an abort by
+# rate falls on the same record for any parallelism.
+CHUNK = 256
+_DEFAULT_MAX_INVALID = 1000
+
+
+def generate_text(
+    config: TensorFlowConfig,
+    start_string: str | Sequence[str] | None = None,
+    line_validator: Validator | str | None = None,
+    max_invalid: int | None = None,
+    num_lines: int | None = None,
+    parallelism: int | float = 0,
+    *,
+    validator_timeout: float | None = None,
+) -> Iterator[GenText]:
+    """Generate records with the model in `config.checkpoint_dir`.
+
+    Args:
+        config: names the run directory and holds the generation settings (seed, gen_temp, gen_chars, max_attempts, …); what
+            belongs to the model is read from the run directory. Its `rules`, `validation_rules` and `schema_file` judge records
+            before the validator does, as in the stage; then the field count is checked as well.
+        start_string: begins every record; a list gives one valid record each, in order, and `num_lines` is ignored. Default:
+            the configuration's.
+        line_validator: called with each record's text. False or an exception: invalid; None, True or anything else: valid.
+            May be a lambda, a closure or an import path. Without one `valid` is None.
+        max_invalid: most invalid records; default the configuration's, else max(1000, number of lines). 0 is a value.
+        num_lines: records that are not invalid; default `config.gen_lines`.
+        parallelism: 0 all CPUs, n so many, 1 none (in this process), −n all but n, a float a share of them.
+        validator_timeout: most seconds the validator may take for a record, in a process of its own; 0: no limit, in this one.
+            Default: the configuration's for an import path, 0 for a function, which may keep notes in this process.
+
+    Returns:
+        An iterator over GenText by index and attempt: invalid ones are among them and do not count. Closing it ends the
+        workers. The model is loaded when the first record is asked for.
+
+    Raises:
+        ParameterError: an argument that cannot work (at the call).
+        DataError: there is no usable model.
+        TooManyInvalidError: after the record that exceeds `max_invalid` (while iterating).
+        ShortfallError: a GenerationError, at the end, when records are missing because their attempts are used up.
+    """
+    model = LocalModel(config, validator_timeout)
+    starts, paired = model.starts(start_string)
+    lines = config.gen_lines if num_lines is None else _whole("num_lines", num_lines)
+    count = len(starts) if paired else lines
+    ceiling = _ceiling(config, max_invalid, count)
+    workers = min(worker_count(parallelism), -(-count // CHUNK))
+    units = iter(plan_units(count, CHUNK, starts, paired))
+    return model.stream(model.engine(line_validator, ceiling), units, workers, ceiling)
+
+
+@dataclass
+class SeedingSettings:
+    """Attributes:
+    start_string: the live list of start strings that have no record yet.
+    """
+
+    start_string: list[str] = field(default_factory=list)
+
+
+class SeedingGenerator(Iterator[GenText]):
+    """One valid record for each start string, in order.
+
+    `settings.start_string` is the live list: a start string leaves it just before its valid record is yielded, so that what
+    is left can be tried again after a break. Start strings appended while iterating are taken up; other changes are refused.
+
+    Args:
+        config, line_validator, max_invalid, parallelism, validator_timeout: as for `generate_text`; `max_invalid` defaults by the
+            first list.
+        seed_list: the start strings; default the configuration's.
+
+    Raises:
+        ParameterError, DataError, TooManyInvalidError, ShortfallError: as `generate_text`.
+    """
+
+    def __init__(
+        self,
+        config: TensorFlowConfig,
+        *,
+        seed_list: Sequence[str] | None = None,
+        line_validator: Validator | str | None = None,
+        max_invalid: int | None = None,
+        parallelism: int | float = 0,
+        validator_timeout: float | None = None,
+    ) -> None:
+        self._model = LocalModel(config, validator_timeout)
+        asked, _ = self._model.requested(seed_list)
+        if asked is None or isinstance(asked, str):
+            raise ParameterError("LS108: seed_list is missing: give a list of start strings.", code="LS108")
+        self._model.starts(asked)  # all errors that can be known are told here
+        self.settings = SeedingSettings(list(asked))  # ours to empty
+        self._units = _LiveUnits(self.settings.start_string, lambda taken: self._model.starts(taken)[0])
+        ceiling = _ceiling(config, max_invalid, len(asked))
+        workers = min(worker_count(parallelism), -(-len(asked) // CHUNK))
+        engine = self._model.engine(line_validator, ceiling)
+        self._stream = self._model.stream(engine, self._units, workers, ceiling, self._settled)
+
+    def __next__(self) -> GenText:
+        return next(self._stream)
+
+    def close(self) -> None:
+        """End the workers."""
+        self._stream.close()
+
+    def _settled(self) -> None:
+        live, ahead = self.settings.start_string, self._units.ahead
+        if not live or live is not self._units.live or live[0] != ahead[0]:
+            raise ParameterError(
+                "LS108: settings.start_string was changed other than by appending while records were being generated; begin a "
+                "new SeedingGenerator with the changed list.",
+                code="LS108",
+            )
+        del live[0], ahead[0]
+
+
+class _LiveUnits(Iterator[WorkUnit]):
+    """Units over a list that may grow. Unlike a generator, it goes on when there is more after it had ended."""
+
+    def __init__(self, live: list[str], encode: Callable[[list[str]], tuple[StartString, ...]]) -> None:
+        self.live = live
+        self.ahead: list[str] = []  # in a unit, and not yet settled
+        self._encode = encode
+        self._number = self._start = 0
+
+    def __next__(self) -> WorkUnit:
+        taken = self.live[len(self.ahead) : len(self.ahead) + CHUNK]
+        if not taken:
+            raise StopIteration
+        unit = WorkUnit(self._number, self._start, self._start + len(taken), self._encode(taken))
+        self.ahead += taken
+        self._number, self._start = self._number + 1, self._start + len(taken)
+        return unit
+
+
+def _ceiling(config: TensorFlowConfig, max_invalid: int | None, count: int) -> int:
+    if max_invalid is not None:
+        return _whole("max_invalid", max_invalid)
+    return max(_DEFAULT_MAX_INVALID, count) if config.max_invalid is None else config.max_invalid
+
+
+def _whole(name: str, value: int) -> int:
+    try:
+        if not isinstance(value, bool) and value >= 0 and int(value) == value:
+            return int(value)
+    except (TypeError, ValueError, OverflowError):
+        pass
+    raise ParameterError(f"LS101: {name} is {value!r}; it must be a whole number of at least 0.", code="LS101")

@@ -1,0 +1,48 @@
+"""Write the sorted hashes of the training records, which the rule `not_in_training_set` looks up.
+
+Made once, before generation, from the hashes that stand in the training data beside the token ids: of the training and the
+validation side, not of the holdout, which no model has seen. Eight bytes per record. Two different texts share a hash with
+probability 2^-64.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from linesmith.core.artifacts.files import atomic_path
+from linesmith.core.errors import DataError
+
+_BATCH = 16_384
+
+
+def write_training_set(path: str | Path, training_data: Path) -> int:
+    """Write the hashes of the records in a directory of training data. Returns how many different ones there are.
+
+    Raises:
+        DataError: LS201, there are no training data, LS205, or they are damaged.
+    """
+    import tensorflow as tf
+
+    files = sorted(file for side in ("train", "validation") for file in training_data.glob(f"{side}-*.tfrecord.gz"))
+    if not files:
+        raise DataError(
+            f"LS201: the rule not_in_training_set needs the training data, and there are none in '{training_data}': generate "
+            "in the run directory of the training, or leave the rule out.",
+            code="LS201",
+        )
+    feature = {"record_hash": tf.io.FixedLenFeature([], tf.int64)}
+    parts: list[np.ndarray] = [np.empty(0, np.int64)]
+    for file in files:
+        try:
+            for batch in tf.data.TFRecordDataset(str(file), "GZIP").batch(_BATCH):
+                parts.append(tf.io.parse_example(batch, feature)["record_hash"].numpy())
+        except tf.errors.OpError:  # its message may quote the record
+            raise DataError(
+                f"LS205: training data '{file}' is damaged. Run tokenize again with --overwrite.", code="LS205"
+            ) from None
+    hashes = np.unique(np.concatenate(parts))
+    with atomic_path(path) as temporary, open(temporary, "wb") as out:
+        np.save(out, hashes, allow_pickle=False)
+    return len(hashes)

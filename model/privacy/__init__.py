@@ -1,0 +1,1 @@
+"""Train with differential privacy: Poisson sampling, clipping, noise, accounting and the statement."""

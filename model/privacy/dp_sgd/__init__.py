@@ -1,0 +1,1 @@
+"""Clip and sum per-record gradients without materializing them."""

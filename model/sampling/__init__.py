@@ -1,0 +1,1 @@
+"""Sample token sequences from a trained network, many rows at a time."""

@@ -1,0 +1,1 @@
+"""Render the evaluation report as one HTML page."""

@@ -1,0 +1,123 @@
+"""Pieces of a page: elements whose text is always escaped, tables, figures, and numbers as a reader wants them."""
+
+from __future__ import annotations
+
+import re
+import string
+from collections.abc import Sequence
+from importlib import resources
+from typing import Any
+from xml.etree import ElementTree
+
+Element = ElementTree.Element
+Child = Element | str | None
+_CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f]")
+_UNMEASURED = "–"
+
+
+def h(tag: str, *children: Child | Sequence[Child], **attributes: str | None) -> Element:
+    """An element. Text is escaped when the page is written, control characters are shown as a box.
+
+    Args:
+        attributes: `class_` is written `class`, an underscore inside a name as a hyphen; None leaves one out.
+
+    Example:
+        >>> ElementTree.tostring(h("p", "a < b", class_="x"), encoding="unicode", method="html")
+        '<p class="x">a &lt; b</p>'
+    """
+    named = {name.rstrip("_").replace("_", "-"): value for name, value in attributes.items() if value is not None}
+    element = ElementTree.Element(tag, named)
+    for child in _flat(children):
+        if isinstance(child, str):
+            text = _CONTROL.sub("\u25a1", child)
+            if len(element):
+                element[-1].tail = (element[-1].tail or "") + text
+            else:
+                element.text = (element.text or "") + text
+        elif child is not None:
+            element.append(child)
+    return element
+
+
+def _flat(children: Any) -> list[Child]:
+    found: list[Child] = []
+    for child in children:
+        found += _flat(child) if isinstance(child, list | tuple) else [child]
+    return found
+
+
+def table(
+    caption: str, head: Sequence[str], rows: Sequence[Sequence[Child]], numeric: Sequence[int] = (), notes: bool = False
+) -> Element:
+    """A table that scrolls by itself where it is too wide.
+
+    Args:
+        numeric: columns whose values are set to the right.
+        notes: the last of five columns is prose, which on a phone goes below the others.
+    """
+    kind = ["n" if number in numeric else None for number in range(len(head))]
+    return h(
+        "div",
+        h(
+            "table",
+            h("caption", caption),
+            h("thead", h("tr", [h("th", text, scope="col", class_=k) for text, k in zip(head, kind, strict=True)])),
+            h("tbody", [h("tr", [h("td", cell, class_=k) for cell, k in zip(row, kind, strict=True)]) for row in rows]),
+            class_="notes" if notes else None,
+        ),
+        class_="scroll",
+        tabindex="0",
+        role="region",
+        aria_label=caption,
+    )
+
+
+def figure(source: str, alt: str, caption: Child | Sequence[Child]) -> Element:
+    """A picture with its text for those who do not see it."""
+    return h("figure", h("img", src=source, alt=alt), h("figcaption", caption))
+
+
+def section(key: str, title: str, *children: Child | Sequence[Child]) -> Element:
+    return h("section", h("h2", title, id=f"{key}-title"), *children, id=key, aria_labelledby=f"{key}-title")
+
+
+def number(value: float | None, digits: int = 3) -> str:
+    """
+    >>> number(0.12345), number(12345), number(None), number(1e-9)
+    ('0.123', '12,345', '–', '1e-09')
+    """
+    if value is None:
+        return _UNMEASURED
+    if isinstance(value, int) or (abs(value) >= 1000 and float(value).is_integer()):
+        return f"{int(value):,}"
+    if value and digits > 2 and abs(value) < 10**-digits:
+        return f"{value:.2g}"
+    return f"{value:.{digits}f}" if abs(value) < 1000 else f"{value:,.0f}"
+
+
+def percent(value: float | None, digits: int = 2) -> str:
+    return _UNMEASURED if value is None else f"{value:.{digits}%}"
+
+
+def page(title: str, body: Sequence[Child]) -> str:
+    """The whole page, with everything in it: it asks no server for anything."""
+    template = string.Template(
+        resources.files("linesmith.pipelines.evaluate.report").joinpath("page.html").read_text("utf-8")
+    )
+    inner = "".join(markup(part) for part in body if isinstance(part, Element))
+    return template.substitute(title=_escaped(title), body=inner)
+
+
+def markup(element: Element) -> str:
+    """An element as HTML."""
+    return ElementTree.tostring(element, encoding="unicode", method="html")
+
+
+def stale_note() -> Element:
+    """What stands on top of a report beside which other records have been written."""
+    told = "This report is of earlier records: others were generated here since. Run linesmith evaluate for a new one."
+    return h("p", h("strong", told), class_="banner", role="note")
+
+
+def _escaped(text: str) -> str:
+    return text.replace("&", "&amp;").replace("<", "&lt;")

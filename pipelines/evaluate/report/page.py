@@ -1,0 +1,160 @@
+"""The report as one page: verdict and reasons first, then what they rest on, then what was not looked at."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from linesmith.pipelines.evaluate.report import plots, sections
+from linesmith.pipelines.evaluate.report.audit_section import audit_section
+from linesmith.pipelines.evaluate.report.elements import (
+    Child,
+    Element,
+    figure,
+    h,
+    number,
+    page,
+    percent,
+    section,
+    stale_note,
+    table,
+)
+
+_CLASS = {"close": "good", "no leak found": "good", "near": "fair", "unclear": "fair", "far": "bad", "leak": "bad"}
+_WORDS = {
+    "close": "Close to the real records",
+    "near": "Near the real records",
+    "far": "Far from the real records",
+    "leak": "Leaks training records",
+    "unclear": "Too few records to say",
+    "no leak found": "No leak found",
+    "not measured": "Not measured",
+}
+
+
+def render(body: dict[str, Any]) -> str:
+    """The page of a report's content (`report.json`)."""
+    context = body["context"]
+    parts: list[tuple[str, str, list[Child]]] = [
+        ("verdict", "Verdict", _verdict(body)),
+        ("training", "Training", _training(context)),
+        ("fields", "Field by field", sections.fields_section(body)),
+        ("association", "Association between fields", sections.association_section(body)),
+        ("relations", "Relations and text", sections.relations_section(body)),
+        ("validity", "Validity", sections.validity_section(body)),
+        ("leaks", "Copies and leaks", sections.leaks_section(body)),
+        ("audit", "Audit", audit_section(context)),
+        ("samples", "Sample records", _samples(body)),
+        ("not-covered", "What was not covered", [h("ul", [h("li", text) for text in body["not_covered"]])]),
+        ("provenance", "Provenance", _provenance(body)),
+    ]
+    shown = [(key, title, content) for key, title, content in parts if content]
+    links = [h("li", h("a", title, href=f"#{key}")) for key, title, _ in shown]
+    return page(
+        "Evaluation of synthetic records",
+        [
+            h("a", "Skip to the verdict", href="#verdict", class_="skip"),
+            h("header", h("h1", "Evaluation of synthetic records"), _sizes(body), _banner(body),
+              h("nav", h("ul", links), aria_label="Sections")),
+            h("main", [section(key, title, content) for key, title, content in shown]),
+            h("footer", h("p", "Written by Linesmith. All figures stand in report.json beside this page.")),
+        ],
+    )  # fmt: skip
+
+
+def _sizes(body: dict[str, Any]) -> Element:
+    told = [f"{size['records']:,} {name}" for name, size in body["sets"].items()]
+    return h("p", "Records: " + ", ".join(told) + ".", class_="soft")
+
+
+def _banner(body: dict[str, Any]) -> Element:
+    private = " The model is private, this page is not: it lies among the files that must never leave." if body["context"].get(
+        "private") else ""  # fmt: skip
+    text = "This page contains raw data: records, values and counts of the real sets. Do not pass it on with the synthetic ones."
+    said = [h("p", h("strong", text), private, class_="banner", role="note")]
+    if body.get("stale"):
+        said.insert(0, stale_note())
+    return h("div", said)
+
+
+def _verdict(body: dict[str, Any]) -> list[Child]:
+    words = body["verdict"]
+    cards = []
+    for key, title in (("closeness", "How close"), ("privacy", "How safe")):
+        score = body["scores"][key]
+        value = "not measured" if score["value"] is None else f"{score['value']:.2f} of 1"
+        cards.append(
+            h("div",
+              h("h3", title),
+              h("p", _WORDS[words[key]], class_=f"word {_CLASS.get(words[key], 'unknown')}"),
+              h("ul", [h("li", reason) for reason in words[f"{key}_reasons"]]),
+              h("p", h("strong", f"Score {value}"), f": {score['how']}.", class_="soft"),
+              class_="card")
+        )  # fmt: skip
+    rows = [
+        [one["name"], number(one["score"], 2), number(one["reachable"], 2), percent(one["ratio"], 0), one["how"]]
+        for one in body["closeness"]["components"]
+    ]
+    head = ["component", "synthetic", "unseen real", "of reachable", "how it is computed"]
+    return [
+        h("div", cards, class_="verdicts"),
+        h("h3", "What closeness is made of"),
+        h("p", "Every figure stands beside the same figure for real records that the model never saw: no synthetic set can be "
+          "expected to do better."),
+        table("Components of closeness", head, rows, (1, 2, 3), notes=True),
+    ]  # fmt: skip
+
+
+def _training(context: dict[str, Any]) -> list[Child]:
+    history = context.get("history") or []
+    picture = plots.training_curve(history)
+    if picture is None:
+        return []
+    last = history[-1]
+    names = {"loss": "training loss", "val_loss": "validation loss", "epsilon": "epsilon spent"}
+    told = ", ".join(f"{label} {number(last[key])}" for key, label in names.items() if last.get(key) is not None)
+    content: list[Child] = [
+        figure(picture, f"Curve over {len(history)} epochs. After the last: {told}.", f"After the last epoch: {told}.")
+    ]
+    claim = context.get("privacy")
+    if claim is not None:
+        content.append(
+            h("p", h("strong", f"Claim: epsilon {_rounded_up(claim['epsilon'])} at delta {claim['delta']:g}"),
+              f", for {claim['unit']}, {claim['adjacency']}. {claim.get('meaning') or ''}")
+        )  # fmt: skip
+    return content
+
+
+def _samples(body: dict[str, Any]) -> list[Child]:
+    columns = []
+    for name, records in body["samples"].items():
+        lines = []
+        for record in records:
+            pieces: list[Child] = []
+            for place, value in enumerate(record):
+                pieces += [h("span", " | ", class_="sep"), value] if place else [value]
+            lines.append(h("p", pieces, class_="record"))
+        columns.append(h("div", h("h3", name.capitalize()), lines))
+    return [h("p", "Chosen by hash, not by looks."), h("div", columns, class_="columns")]
+
+
+def _provenance(body: dict[str, Any]) -> list[Child]:
+    source, context = body["provenance"], body["context"]
+    rows = [["runner", source["runner"]]]
+    for name, files in source["files"].items():
+        shown = [file.rsplit("/", 1)[-1] for file in files[:3]] + ["…"] * (len(files) > 3)
+        rows.append([f"{name} files", f"{len(files):,}: {', '.join(shown)}"])
+    rows += [[key, str(value)] for key, value in (context.get("settings") or {}).items()]
+    model = (context.get("synthetic") or {}).get("model") or {}
+    rows += [[key.replace("_", " "), str(value)] for key, value in model.items() if value is not None]
+    rows += [[name, version] for name, version in source["versions"].items()]
+    schema = [[one["name"], one["role"], ", ".join(one["kinds"])] for one in body["schema"]]
+    return [
+        table("Where it comes from", ["what", "value"], rows),
+        table("Fields as they were taken", ["field", "role", "kinds allowed"], schema),
+    ]
+
+
+def _rounded_up(epsilon: float | str) -> str:
+    """Two decimals, never less than it is; an infinite one is a word already."""
+    return epsilon if isinstance(epsilon, str) else f"{math.ceil(epsilon * 100) / 100:.2f}"

@@ -1,0 +1,1 @@
+"""Run the tokenize stage: fit a tokenizer and write encoded training data."""

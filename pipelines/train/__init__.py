@@ -1,0 +1,1 @@
+"""Run the train stage: locally, on a Beam worker, with or without differential privacy."""

@@ -1,0 +1,1 @@
+"""Write records as text, JSON Lines, Avro, Parquet or Iceberg, with schemas, column types and partitions."""

@@ -1,0 +1,1 @@
+"""Compile regular expressions, number ranges and schemas into byte automata."""

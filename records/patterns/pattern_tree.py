@@ -1,0 +1,130 @@
+"""Patterns of texts as trees: literals, numbers in a range, and how they are put together.
+
+A tree is made of tuples: ('set', ranges of code points), ('seq', parts), ('any', parts), ('repeat', part, least, most or None).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from decimal import Decimal
+from typing import Any
+
+Pattern = tuple[Any, ...]
+
+
+def literal(text: str) -> Pattern:
+    """Just this text."""
+    return sequence([("set", ((ord(c), ord(c)),)) for c in text])
+
+
+def sequence(parts: Iterable[Pattern]) -> Pattern:
+    """One after the other."""
+    return ("seq", tuple(parts))
+
+
+def any_of(parts: Iterable[Pattern]) -> Pattern:
+    """One of them."""
+    return ("any", tuple(parts))
+
+
+def optional(part: Pattern) -> Pattern:
+    """It or nothing."""
+    return ("repeat", part, 0, 1)
+
+
+def integers(least: int, most: int) -> Pattern:
+    """Whole numbers in a range, without leading zeros, −0 or a plus sign.
+
+    Raises:
+        ValueError: there are none.
+
+    Example:
+        >>> from linesmith.records.patterns.pattern_compiler import compile_pattern
+        >>> machine = compile_pattern(integers(-5, 120))
+        >>> [machine.accepts_text(text) for text in (b"-5", b"120", b"07", b"121", b"-0")]
+        [True, True, False, False, False]
+    """
+    if least > most:
+        raise ValueError(f"no number lies between {least} and {most}")
+    parts = [sequence(map(_digit_set, digits)) for digits in _digit_ranges(max(least, 0), most)] if most >= 0 else []
+    if least < 0:
+        below = _digit_ranges(max(-most, 1), -least)
+        parts += [sequence([*_minus(), *map(_digit_set, digits)]) for digits in below]
+    return any_of(parts)
+
+
+def decimals(scale: int, least: Any, most: Any, bound: int) -> Pattern:
+    """Numbers in a range with at most `scale` digits after the point, and an absolute value below `bound`.
+
+    Raises:
+        ValueError: there are none.
+
+    Example:
+        >>> from linesmith.records.patterns.pattern_compiler import compile_pattern
+        >>> machine = compile_pattern(decimals(2, Decimal("-0.5"), 12, 1000))
+        >>> [machine.accepts_text(text) for text in (b"-0.5", b"12.00", b"3.1", b"-0.51", b"12.01", b"3.")]
+        [True, True, True, False, False, False]
+    """
+    low, high = Decimal(str(least)), Decimal(str(most))
+    parts: list[Pattern] = []
+    for places in range(scale + 1):
+        unit = Decimal(10) ** places
+        first, last = math.ceil(low * unit), math.floor(high * unit)
+        limit = bound * 10**places - 1
+        first, last = max(first, -limit), min(last, limit)
+        if last >= 0 and first <= last:
+            parts += [_pointed([], digits, places) for digits in _digit_ranges(max(first, 0), last, places + 1)]
+        if first < 0 and first <= last:
+            below = _digit_ranges(max(-last, 1), -first, places + 1)
+            parts += [_pointed(_minus(), digits, places) for digits in below]
+    if not parts:
+        raise ValueError(f"no number lies between {least} and {most}")
+    return any_of(parts)
+
+
+def _minus() -> list[Pattern]:
+    return [literal("-")]
+
+
+def _digit_set(digits: tuple[int, int]) -> Pattern:
+    return ("set", ((0x30 + digits[0], 0x30 + digits[1]),))
+
+
+def _pointed(sign: list[Pattern], digits: Sequence[tuple[int, int]], places: int) -> Pattern:
+    sets = [_digit_set(digit) for digit in digits]
+    if not places:
+        return sequence([*sign, *sets])
+    return sequence([*sign, *sets[:-places], literal("."), *sets[-places:]])
+
+
+def _digit_ranges(least: int, most: int, width: int = 1) -> list[list[tuple[int, int]]]:
+    """The numbers of a range of non-negative ones as sequences of digit ranges, padded with zeros to a least width.
+
+    Example:
+        >>> _digit_ranges(8, 12)
+        [[(8, 9)], [(1, 1), (0, 2)]]
+    """
+    found: list[list[tuple[int, int]]] = []
+    length = max(len(str(least)), width)
+    while least <= most:
+        end = min(most, 10**length - 1)
+        found += _same_length(str(least).zfill(length), str(end).zfill(length))
+        least, length = end + 1, length + 1
+    return found
+
+
+def _same_length(low: str, high: str) -> list[list[tuple[int, int]]]:
+    """Numbers of equal length between two of them, as few sequences of digit ranges as digits allow."""
+    if not low:
+        return [[]]
+    a, b = int(low[0]), int(high[0])
+    rest = len(low) - 1
+    if set(low[1:]) <= {"0"} and set(high[1:]) <= {"9"}:
+        return [[(a, b), *[(0, 9)] * rest]]
+    if a == b:
+        return [[(a, a), *tail] for tail in _same_length(low[1:], high[1:])]
+    found = [[(a, a), *tail] for tail in _same_length(low[1:], "9" * rest)]
+    if a + 1 <= b - 1:
+        found.append([(a + 1, b - 1), *[(0, 9)] * rest])
+    return found + [[(b, b), *tail] for tail in _same_length("0" * rest, high[1:])]

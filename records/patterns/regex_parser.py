@@ -1,0 +1,165 @@
+"""Regular expressions of a bounded kind, read into the trees of `linesmith.records.patterns.pattern_tree`.
+
+A pattern is matched against the whole text. Understood: characters, `\\` escapes (`\\d \\w \\s` are ASCII), `.`, classes
+`[a-z]` and `[^…]`, groups `( )` and `(?: )`, alternatives `|`, and the repetitions `? * + {m} {m,} {m,n}`, m and n up to
+1,000. Not understood, and refused: anchors, look-around, back-references, lazy and possessive repetitions, flags.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from linesmith.records.patterns.pattern_tree import Pattern, any_of, sequence
+
+_MOST_REPEATS = 1000
+_LAST = 0x10FFFF
+_CLASSES = {
+    "d": [(0x30, 0x39)],
+    "w": [(0x30, 0x39), (0x41, 0x5A), (0x5F, 0x5F), (0x61, 0x7A)],
+    "s": [(0x09, 0x0D), (0x20, 0x20)],
+}
+_ESCAPES = {"n": 0x0A, "t": 0x09, "r": 0x0D, "f": 0x0C, "v": 0x0B}
+_SPECIAL = set("()[]{}|?*+.^$\\")
+Ranges = list[tuple[int, int]]
+
+
+def parse(text: str) -> Pattern:
+    """The tree of a regular expression.
+
+    Raises:
+        ValueError: it is malformed or of a kind that is not understood.
+    """
+    return _Parser(text).whole()
+
+
+class _Parser:
+    """Recursive descent over the text of a pattern."""
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+        self._at = 0
+
+    def whole(self) -> Pattern:
+        pattern = self._alternatives()
+        if self._at < len(self._text):
+            raise self._error("a parenthesis is closed that was not opened")
+        return pattern
+
+    def _peek(self) -> str:
+        return self._text[self._at : self._at + 1]
+
+    def _next(self) -> str:
+        character = self._peek()
+        if not character:
+            raise self._error("it ends too early")
+        self._at += 1
+        return character
+
+    def _error(self, found: str) -> ValueError:
+        return ValueError(f"the pattern is not understood at character {self._at + 1}: {found}")
+
+    def _alternatives(self) -> Pattern:
+        parts = [self._sequence()]
+        while self._peek() == "|":
+            self._at += 1
+            parts.append(self._sequence())
+        return parts[0] if len(parts) == 1 else any_of(parts)
+
+    def _sequence(self) -> Pattern:
+        parts = []
+        while self._peek() not in ("", "|", ")"):
+            parts.append(self._repeated(self._atom()))
+        return sequence(parts)
+
+    def _repeated(self, part: Pattern) -> Pattern:
+        counts = {"?": (0, 1), "*": (0, None), "+": (1, None)}
+        if self._peek() in counts:
+            least, most = counts[self._next()]
+        elif self._peek() == "{":
+            least, most = self._braces()
+        else:
+            return part
+        if self._peek() in ("?", "*", "+", "{") and self._peek():
+            raise self._error("a repetition is repeated")
+        return ("repeat", part, least, most)
+
+    def _braces(self) -> tuple[int, int | None]:
+        end = self._text.find("}", self._at)
+        first, comma, last = self._text[self._at + 1 : max(end, self._at + 1)].partition(",")
+        if end < 0 or not first.isdecimal() or (last and not last.isdecimal()):
+            raise self._error("a repetition is {m}, {m,} or {m,n}")
+        least = int(first)
+        most = (int(last) if last else None) if comma else least
+        if max(least, most or 0) > _MOST_REPEATS or (most is not None and most < least):
+            raise self._error(f"a repetition runs from a smaller number to a larger one, {_MOST_REPEATS} at most")
+        self._at = end + 1
+        return least, most
+
+    def _atom(self) -> Pattern:
+        character = self._next()
+        if character == "(":
+            if self._peek() == "?":
+                if self._text[self._at : self._at + 2] != "?:":
+                    raise self._error("of the groups that begin with (? only (?: is")
+                self._at += 2
+            inner = self._alternatives()
+            if self._peek() != ")":
+                raise self._error("a parenthesis is not closed")
+            self._at += 1
+            return inner
+        if character == "[":
+            return ("set", tuple(self._class()))
+        if character == ".":
+            return ("set", ((0, 9), (11, _LAST)))
+        if character == "\\":
+            return ("set", tuple(self._escape()))
+        if character in _SPECIAL:
+            raise self._error(f"'{character}' is not supported here")
+        return ("set", ((ord(character), ord(character)),))
+
+    def _escape(self) -> Ranges:
+        character = self._next()
+        if character in _CLASSES:
+            return _CLASSES[character]
+        if character.lower() in _CLASSES:
+            return complement(_CLASSES[character.lower()])
+        if character in _ESCAPES:
+            return [(_ESCAPES[character], _ESCAPES[character])]
+        if character.isalnum():
+            raise self._error(f"the escape '\\{character}' is not supported")
+        return [(ord(character), ord(character))]
+
+    def _class(self) -> Ranges:
+        negative = self._peek() == "^"
+        self._at += negative
+        ranges: Ranges = []
+        first = True
+        while first or self._peek() != "]":
+            first = False
+            character = self._next()
+            found = self._escape() if character == "\\" else [(ord(character), ord(character))]
+            if self._peek() == "-" and self._text[self._at + 1 : self._at + 2] not in ("", "]"):
+                self._at += 1
+                last = self._next()
+                upper = self._escape() if last == "\\" else [(ord(last), ord(last))]
+                if len(found) != 1 or len(upper) != 1 or found[0][0] > upper[0][1]:
+                    raise self._error("a range in a class runs from a smaller character to a larger one")
+                found = [(found[0][0], upper[0][1])]
+            ranges += found
+        self._at += 1
+        return complement(ranges) if negative else ranges
+
+
+def complement(ranges: Iterable[tuple[int, int]]) -> Ranges:
+    """All other characters.
+
+    Example:
+        >>> complement([(5, 7), (0, 2)])
+        [(3, 4), (8, 1114111)]
+    """
+    found, after = [], 0
+    for first, last in sorted(ranges):
+        if first > after:
+            found.append((after, first - 1))
+        after = max(after, last + 1)
+    return found + ([(after, _LAST)] if after <= _LAST else [])

@@ -1,0 +1,1 @@
+"""Judge records by fields, rules, expressions and user-supplied validators."""

@@ -1,0 +1,221 @@
+"""Bad input through the command line: one paragraph naming option, value and remedy, exit code 2, and nothing lost."""
+
+from __future__ import annotations
+
+import gzip
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from linesmith.cli import app as cli
+from linesmith.cli import console
+from linesmith.core.artifacts.files import sha256_tree
+
+SMALL = [
+    "--field-delimiter",
+    ",",
+    "--vocab-size",
+    "0",
+    "--epochs",
+    "1",
+    "--rnn-units",
+    "8",
+    "--embedding-dim",
+    "8",
+    "--rnn-layers",
+    "1",
+    "--batch-size",
+    "8",
+]
+LINES = "".join(f"{number % 10},{('red', 'green', 'blue')[number % 3]},{number}\n" for number in range(150))
+
+
+@pytest.fixture(autouse=True)
+def _kept_loud(monkeypatch):
+    """The command line owns its process; what it would set for good is left out."""
+    monkeypatch.setattr(console, "quiet_libraries", lambda: None)
+    monkeypatch.setattr(cli, "load_libraries", lambda: None)
+
+
+def line(*words: object) -> int:
+    return cli.run_command_line([str(word) for word in words])
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory) -> Path:
+    """A complete run over a small file."""
+    place = tmp_path_factory.mktemp("finished")
+    (place / "input.txt").write_text(LINES)
+    words = ["run", "--input", place / "input.txt", "--output", place / "out", *SMALL, "--num-lines", "3"]
+    assert line(*words) == 0
+    return place / "out"
+
+
+@pytest.fixture
+def copy(finished, tmp_path) -> Path:
+    return Path(shutil.copytree(finished, tmp_path / "copy"))
+
+
+def refused(capsys, code: int, *named: object) -> str:
+    """The message of a refusal; checks that it is one paragraph which names what it must."""
+    told = capsys.readouterr().err.strip()
+    message = told.splitlines()[-1]
+    assert code == 2, told
+    assert message.startswith("error: LS")
+    assert told.count("error: ") == 1
+    assert "Traceback" not in told
+    for name in named:
+        assert str(name) in message
+    return message
+
+
+def inputs(tmp_path: Path) -> dict[str, Path]:
+    """Files that are no input, by what is wrong with them."""
+    packed = gzip.compress(LINES.encode() * 50)
+    content = {
+        "empty": b"",
+        "binary": bytes(range(256)) * 40,
+        "avro": b"Obj\x01" + bytes(200),
+        "blank": b"\n" * 50,
+        "damaged": b"\xff\xfe\xfd\xfc" * 50,
+    }
+    for name, body in content.items():
+        (tmp_path / f"{name}.txt").write_bytes(body)
+    (tmp_path / "cut.txt.gz").write_bytes(packed[: len(packed) // 2])
+    (tmp_path / "directory").mkdir()
+    paths = {name: tmp_path / f"{name}.txt" for name in content}
+    return paths | {
+        "cut": tmp_path / "cut.txt.gz",
+        "directory": tmp_path / "directory",
+        "missing": tmp_path / "missing.txt",
+        "glob": tmp_path / "*.nothing",
+    }
+
+
+@pytest.mark.parametrize("kind", ["missing", "glob", "directory", "empty", "binary", "avro", "cut", "damaged", "blank"])
+@pytest.mark.parametrize("command", ["run", "tokenize"])
+def test_an_input_that_is_none(kind, command, tmp_path, capsys):
+    path = inputs(tmp_path)[kind]
+    code = line(command, "--input", path, "--output", tmp_path / "out", *SMALL)
+    refused(capsys, code, path.name if kind != "blank" else "")
+    assert not (tmp_path / "out" / "training_data" / "manifest.json").exists()
+
+
+def test_no_input_at_all(tmp_path, capsys):
+    refused(capsys, line("run", "--output", tmp_path / "out"), "--input")
+
+
+def test_no_output(tmp_path, capsys):
+    refused(capsys, line("run", "--input", "x.txt"), "--output")
+
+
+@pytest.mark.parametrize("command", ["run", "tokenize", "train"])
+def test_an_output_that_cannot_be_written(command, tmp_path, capsys):
+    (tmp_path / "file").write_text("precious")
+    (tmp_path / "input.txt").write_text(LINES)
+    output = tmp_path / "file" / "out"
+    refused(capsys, line(command, "--input", tmp_path / "input.txt", "--output", output, *SMALL), "--output", output)
+    assert (tmp_path / "file").read_text() == "precious"
+
+
+@pytest.mark.slow
+def test_a_used_output_is_kept(finished, capsys):
+    before = sha256_tree(finished)
+    source = finished.parent / "input.txt"
+    refused(capsys, line("run", "--input", source, "--output", finished, *SMALL), "--overwrite", finished)
+    refused(capsys, line("train", "--input", source, "--output", finished, *SMALL), "--overwrite", finished)
+    refused(capsys, line("generate", "--output", finished), "--overwrite", finished)
+    assert sha256_tree(finished) == before
+
+
+@pytest.mark.slow
+def test_other_settings_do_not_go_on_with_a_finished_model(copy, capsys):
+    shutil.rmtree(copy / "synthetic")
+    source = Path(str(copy.parent)) / "input.txt"
+    source.write_text(LINES)
+    before = sha256_tree(copy / "model")
+    refused(capsys, line("run", "--input", source, "--output", copy, *SMALL, "--rnn-units", 16), "rnn_units", "16")
+    assert sha256_tree(copy / "model") == before
+
+
+def test_a_directory_without_a_model(tmp_path, capsys):
+    refused(capsys, line("generate", "--output", tmp_path), "LS201", tmp_path, "train")
+
+
+def test_training_before_tokenizing(tmp_path, capsys):
+    refused(capsys, line("train", "--output", tmp_path / "out"), "tokenize")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("damage", ["cut", "foreign", "gone"])
+def test_a_damaged_model(copy, damage, capsys):
+    shutil.rmtree(copy / "synthetic")
+    for path in (copy / "model").rglob("*"):
+        if path.is_file() and "tensorboard" not in path.parts and path.suffix not in (".json", ".csv"):
+            content = path.read_bytes()
+            path.write_bytes(content[: len(content) // 2] if damage == "cut" else b"something else")
+            if damage == "gone":
+                path.unlink()
+    refused(capsys, line("generate", "--output", copy), copy)
+    assert not (copy / "synthetic").exists()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("damage", ["cut", "foreign"])
+def test_damaged_training_data(copy, damage, capsys):
+    shutil.rmtree(copy / "model")
+    for path in (copy / "training_data").glob("train-*"):
+        content = path.read_bytes()
+        path.write_bytes(content[: len(content) // 2] if damage == "cut" else gzip.compress(b"no TFRecord at all" * 9))
+    refused(capsys, line("train", "--output", copy, *SMALL), "tokenize")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("words", "named"),
+    [
+        (["--start-string", "☃,"], "U+2603"),
+        (["--line-validator", "no_such_module_here:judge"], "no_such_module_here"),
+        (["--line-validator", "json:no_such_function"], "no_such_function"),
+        (["--line-validator", "nothing"], "--line-validator"),
+        (["--checkpoint", "99"], "99"),
+        (["--columns", "a,b"], "columns"),
+        (["--start-strings-file", "/nonexistent/starts"], "/nonexistent/starts"),
+        (["--rnn-units", "64"], "--rnn-units"),
+        (["--runner", "NoSuchRunner"], "NoSuchRunner"),
+    ],
+)
+def test_what_generate_cannot_do(copy, words, named, capsys):
+    before = sha256_tree(copy / "synthetic")
+    refused(capsys, line("generate", "--output", copy, "--overwrite", *words), named)
+    assert sha256_tree(copy / "synthetic") == before
+
+
+@pytest.mark.slow
+def test_a_validator_file_that_does_not_import(copy, tmp_path, capsys):
+    (tmp_path / "rules.py").write_text("import no_such_module_here\n")
+    rules = f"{tmp_path / 'rules.py'}:judge"
+    refused(capsys, line("generate", "--output", copy, "--overwrite", "--line-validator", rules), "rules.py")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["run", "--input", "{place}/missing.csv", "--output", "{place}/out"],
+        ["generate", "--output", "{place}/empty"],
+    ],
+)
+def test_through_the_real_command(words, tmp_path):
+    (tmp_path / "empty").mkdir()
+    command = [str(Path(sys.executable).with_name("linesmith")), *(word.format(place=tmp_path) for word in words)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert done.stdout == ""
+    told = [text for text in done.stderr.splitlines() if not text.startswith("loading")]
+    assert len(told) == 1
+    assert told[0].startswith("error: LS20")
+    assert str(tmp_path) in told[0]

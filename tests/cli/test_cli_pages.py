@@ -1,0 +1,81 @@
+"""What the README and the examples tell people to type is understood; nothing is run here."""
+
+from __future__ import annotations
+
+import ast
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+
+import linesmith
+from linesmith.cli import app as cli
+from linesmith.cli.commands import demo
+from linesmith.cli.options import Given
+from linesmith.cli.settings import resolve
+from linesmith.core.config.tensorflow_config import TensorFlowConfig
+
+ROOT = Path(__file__).resolve().parents[2]
+README = (ROOT / "README.md").read_text("utf-8")
+
+
+def shell_commands() -> list[list[str]]:
+    blocks = re.findall(r"```sh\n(.*?)```", README, re.DOTALL)
+    lines = "\n".join(blocks).replace("\\\n", " ").splitlines()
+    return [shlex.split(line) for line in lines if line.startswith("linesmith ")]
+
+
+def test_the_readme_has_commands():
+    assert len(shell_commands()) >= 5
+
+
+@pytest.mark.parametrize("words", shell_commands(), ids=" ".join)
+def test_every_command_of_the_readme_is_understood(words, monkeypatch):
+    monkeypatch.chdir(ROOT)
+    _, name, *rest = words
+    if name == "doctor":
+        assert rest == []
+        return
+    told = []
+    if name == "evaluate":
+        monkeypatch.setattr("linesmith.cli.commands.evaluate.run_evaluation", lambda said, *_: told.append(said) or 0)
+        assert cli.run_command_line([name, *rest]) == 0
+        assert told[0].beam_args == () and told[0].real and told[0].synthetic and told[0].output
+        return
+    app = cli.typer.Typer(pretty_exceptions_enable=False)
+    settings = {"allow_extra_args": True, "ignore_unknown_options": True}
+    app.command(context_settings=settings)(cli.command(name, lambda given: told.append(given) or 0, ""))
+    assert cli.typer.main.get_command(app).main(rest, standalone_mode=False) == 0
+    assert told[0].beam_args == ()
+    given = Given("run", told[0].settings, told[0].config_file)
+    assert resolve(given).checkpoint_dir is not None
+
+
+def test_the_python_of_the_readme_names_what_is_public():
+    (block,) = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+    tree = ast.parse(block)
+    names = [alias.name for node in tree.body if isinstance(node, ast.ImportFrom) for alias in node.names]
+    assert set(names) <= set(linesmith.__all__)
+    call = next(
+        node for node in ast.walk(tree) if isinstance(node, ast.Call) and ast.unparse(node.func) == "TensorFlowConfig"
+    )
+    TensorFlowConfig(**{keyword.arg: ast.literal_eval(keyword.value) for keyword in call.keywords})
+
+
+def test_every_page_the_readme_points_to_is_there():
+    for target in re.findall(r"\]\(((?!http|#)[^)]+)\)", README):
+        assert (ROOT / target).is_file(), target
+
+
+def test_the_example_judges_real_airports_and_turns_down_others(monkeypatch):
+    from linesmith.records.validation.user_validator import validator_source
+
+    monkeypatch.chdir(ROOT)
+    config = resolve(Given("run", {}, "examples/airports.yaml"))
+    judge = validator_source(config.line_validator).load()
+    for line in demo.airport_lines(50):
+        judge(line)
+    for line in ("A|B|US|1|2", "A|B|USA|1|2|3", "A|B|US|high|2|3", "A|B|US|1|91|3"):
+        with pytest.raises(ValueError):
+            judge(line)

@@ -1,0 +1,107 @@
+"""The run directory: one writer, no loss of a complete result, and an old model that stays until the new one is whole."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+from linesmith.core.artifacts.files import write_bytes
+from linesmith.core.artifacts.manifest import FORMAT_VERSION, read_manifest, write_manifest
+from linesmith.core.artifacts.run_directory import (
+    RunDirectory,
+    locked,
+    promote,
+    refuse_complete,
+    run_directory,
+    workspace,
+)
+from linesmith.core.config.tensorflow_config import TensorFlowConfig
+from linesmith.core.errors import DataError, ParameterError
+
+_HOLD = """
+import sys, pathlib
+from linesmith.core.artifacts.run_directory import RunDirectory, locked
+with locked(RunDirectory(pathlib.Path(sys.argv[1]))):
+    print("held", flush=True)
+    sys.stdin.read()
+"""
+
+
+def _config(path, **settings) -> TensorFlowConfig:
+    return TensorFlowConfig(checkpoint_dir=path, **settings)
+
+
+def test_a_second_writer_is_refused_until_the_first_is_gone(tmp_path):
+    holder = subprocess.Popen(
+        [sys.executable, "-c", _HOLD, str(tmp_path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    assert holder.stdout.readline() == "held\n"
+    with pytest.raises(DataError, match="another process is writing"), locked(RunDirectory(tmp_path)):
+        pass
+    holder.kill()
+    holder.wait()
+    with locked(RunDirectory(tmp_path)):
+        pass
+
+
+def test_scratch_of_a_killed_run_is_cleared(tmp_path):
+    run = RunDirectory(tmp_path)
+    write_bytes(run.temporary / "left", b"over")
+    with locked(run):
+        assert not run.temporary.exists()
+
+
+def test_an_output_that_is_a_file_is_named(tmp_path):
+    (tmp_path / "out").write_text("mine")
+    with (
+        pytest.raises(ParameterError, match=r"--output '.*out' cannot be written"),
+        locked(RunDirectory(tmp_path / "out")),
+    ):
+        pass
+    assert (tmp_path / "out").read_text() == "mine"
+
+
+@pytest.mark.parametrize("place", [None, "gs://bucket/run"])
+def test_an_output_that_cannot_be_a_run_directory(place):
+    with pytest.raises(ParameterError, match="--output"):
+        run_directory(_config(place))
+
+
+def test_complete_is_refused_partial_and_overwritten_are_not(tmp_path):
+    refuse_complete(tmp_path, "thing", overwrite=False)
+    write_manifest(tmp_path, "generate", {"complete": False})
+    refuse_complete(tmp_path, "thing", overwrite=False)
+    write_manifest(tmp_path, "generate", {})
+    refuse_complete(tmp_path, "thing", overwrite=True)
+    with pytest.raises(DataError, match="already holds a complete thing; pass --overwrite"):
+        refuse_complete(tmp_path, "thing", overwrite=False)
+
+
+def test_a_new_run_takes_the_old_ones_place_as_a_whole(tmp_path):
+    old = run_directory(_config(tmp_path))
+    overwriting = _config(tmp_path, overwrite=True)
+    assert workspace(overwriting) == old  # nothing to protect yet
+    for directory, what in ((old, b"old"),):
+        write_bytes(directory.tokenizer / "t", what)
+        write_bytes(directory.params, what)
+        write_manifest(directory.model, "train", {"what": "old"})
+    new = workspace(overwriting)
+    assert new != old
+    write_bytes(new.tokenizer / "t", b"new")
+    write_bytes(new.params, b"new")
+    promote(overwriting)  # not complete: nothing happens
+    assert (old.tokenizer / "t").read_bytes() == old.params.read_bytes() == b"old"
+    write_manifest(new.model, "train", {"what": "new"})
+    promote(overwriting)
+    assert (old.tokenizer / "t").read_bytes() == old.params.read_bytes() == b"new"
+    assert read_manifest(old.model)["what"] == "new"
+    assert not new.root.exists()
+
+
+@pytest.mark.parametrize("content", ["{", "[]", f'{{"format_version": {FORMAT_VERSION + 1}}}', "{}"])
+def test_a_damaged_or_newer_manifest_is_refused(tmp_path, content):
+    (tmp_path / "manifest.json").write_text(content)
+    with pytest.raises(DataError):
+        read_manifest(tmp_path)

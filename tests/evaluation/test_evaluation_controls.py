@@ -1,0 +1,141 @@
+"""Negative controls: sets whose verdict is known beforehand. An evaluation that flatters fails here."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from linesmith.evaluation.classifiers import usefulness
+from linesmith.evaluation.leakage import Unit, _compare, measure_safety
+from linesmith.pipelines.evaluate.stage import EvaluationSettings, describe
+from tests.helpers.evaluation_sets import gather_plainly, noise, people, shuffled_columns
+
+TRAINING, HOLDOUT = people(4000, 1), people(1600, 2)
+
+
+def judged(synthetic: list[str], holdout: list[str] | None = None) -> dict:
+    held = HOLDOUT if holdout is None else holdout
+    sets = {"training": TRAINING, "holdout": held, "synthetic": synthetic}
+    return describe(gather_plainly({name: records for name, records in sets.items() if records}), EvaluationSettings())
+
+
+def ratios(body: dict) -> dict[str, float]:
+    return {one["name"]: one["ratio"] for one in body["closeness"]["components"]}
+
+
+def test_one_half_of_the_holdout_is_close_and_safe():
+    body = judged(HOLDOUT[:800], HOLDOUT[800:])
+    assert body["verdict"]["closeness"] == "close"
+    assert body["verdict"]["privacy"] == "no leak found"
+    assert body["scores"]["closeness"]["value"] > 0.95
+    assert body["scores"]["privacy"]["value"] > 0.85
+    assert not any(test["leak"] for test in body["safety"]["tests"])
+
+
+def test_the_training_file_itself_is_a_leak():
+    body = judged(TRAINING)
+    assert body["verdict"]["privacy"] == "leak"
+    assert body["scores"]["privacy"]["value"] < 0.05
+    found = {test["name"].split()[0]: test["leak"] for test in body["safety"]["tests"]}
+    assert found["records"] and found["near"] and found["texts"] and found["identifiers"]
+    assert body["safety"]["novelty"]["synthetic"] == 0
+    runs = body["safety"]["longest_runs"]
+    whole = runs["lengths"].index(32)  # a record has about forty bytes
+    assert sum(runs["training"][whole:]) > 10 * max(1, sum(runs["holdout"][whole:]))
+
+
+def test_shuffled_columns_are_close_in_fields_and_far_in_association():
+    body = judged(shuffled_columns(people(2000, 3), 4))
+    ratio = ratios(body)
+    assert ratio["fields"] > 0.95
+    assert ratio["association"] < 0.2
+    assert ratio["relations"] < 0.97
+    assert body["closeness"]["classifier"]["auc"]["synthetic"] > 0.9
+    assert body["verdict"]["closeness"] == "far"
+    assert body["verdict"]["closeness_reasons"][0].split(":")[0] in (
+        "Association",
+        "Indistinguishability",
+        "Usefulness",
+    )
+    assert body["verdict"]["privacy"] == "no leak found"
+
+
+def _with_a_digit_too_many(records: list[str], one_in: int) -> list[str]:
+    rows = [record.split("\n") for record in records]
+    for row in rows[::one_in]:
+        row[1] = "9" + row[1].removeprefix("-").rjust(7, "9")
+    return ["\n".join(row) for row in rows]
+
+
+def _usefulness_of_latitude(synthetic: list[str]) -> dict:
+    found = usefulness(gather_plainly({"training": TRAINING, "holdout": HOLDOUT, "synthetic": synthetic}), target="lat")
+    assert found is not None
+    return found["score"]
+
+
+def test_a_handful_of_absurd_numbers_does_not_decide_how_useful_a_set_is():
+    """Numbers a thousand times too large in one record of 400 decide nothing; in every record, they do."""
+    good, few = people(2000, 3), _with_a_digit_too_many(people(2000, 3), 400)
+    plain, outliers = _usefulness_of_latitude(good), _usefulness_of_latitude(few)
+    assert plain["training"] > 0.8 and plain["synthetic"] > 0.8
+    assert outliers["synthetic"] > plain["synthetic"] - 0.05
+    assert _usefulness_of_latitude(_with_a_digit_too_many(good, 1))["synthetic"] < 0
+    assert _usefulness_of_latitude(shuffled_columns(good, 4))["synthetic"] < 0.1
+
+
+def test_noise_is_far():
+    body = judged(noise(1500, 5))
+    assert body["verdict"]["closeness"] == "far"
+    assert ratios(body)["fields"] < 0.5
+    assert body["scores"]["closeness"]["value"] < 0.5
+
+
+@pytest.mark.parametrize("memorised", [40, 3])
+def test_a_model_that_repeats_what_it_learnt_is_flagged(memorised):
+    """Forty records learnt by heart show in several tests; three, only by how often they come back."""
+    body = judged([*people(1000, 6), *(TRAINING[:memorised] * (800 // memorised))])
+    assert body["verdict"]["privacy"] == "leak"
+    assert ratios(body)["variety"] < 0.7
+    repeats = next(test for test in body["safety"]["tests"] if "texts" in test)
+    assert repeats["leak"] and repeats["texts"] == memorised
+    assert any("far too often" in reason for reason in body["verdict"]["privacy_reasons"])
+
+
+def test_altered_copies_are_near_copies():
+    altered = [record[:-1] + ("1" if record[-1] == "0" else "0") for record in TRAINING[:2000]]
+    tests = measure_safety(gather_plainly({"training": TRAINING, "holdout": HOLDOUT, "synthetic": altered}))["tests"]
+    assert not tests[0]["leak"]
+    assert tests[1]["leak"]
+
+
+def test_without_a_holdout_nothing_is_called_safe():
+    body = judged(people(1000, 7), [])
+    assert body["verdict"]["privacy"] == "not measured"
+    assert body["scores"]["privacy"]["value"] is None
+
+
+def test_a_tiny_holdout_is_not_called_safe():
+    body = judged(people(1000, 7), HOLDOUT[:30])
+    assert body["verdict"]["privacy"] == "unclear"
+    assert body["scores"]["privacy"]["value"] < 0.7
+
+
+def test_a_gap_is_claimed_falsely_no_more_often_than_stated():
+    """Units that reappear by chance, 300 seeds at 1 % each, one-sided 0.5 %: more than 7 alarms has a chance below 0.01 %."""
+    alarms = 0
+    for seed in range(300):
+        random = np.random.default_rng(seed)
+        units = {
+            side: [Unit("", "", side == "training", side == "holdout", int(hit)) for hit in random.random(1000) < 0.05]
+            for side in ("training", "holdout")
+        }
+        alarms += _compare("", units, 0.99)[0]["leak"]
+    assert alarms <= 7
+
+
+def test_a_gap_of_three_points_is_found():
+    units = {
+        side: [Unit("", "", side == "training", side == "holdout", int(n < hits)) for n in range(1000)]
+        for side, hits in (("training", 80), ("holdout", 40))
+    }
+    assert _compare("", units, 0.99)[0]["leak"]

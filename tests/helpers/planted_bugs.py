@@ -1,0 +1,128 @@
+"""Private trainers with one bug each, of the kinds that the privacy contract names; the audit must flag every one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from linesmith.model.privacy import trainer as private_training
+from linesmith.model.privacy.dp_sgd.clipped_sum import ClippedSum, clipped_sum
+from linesmith.model.privacy.noise import noise_seeds
+from linesmith.model.privacy.secret_key import SecretKey
+from linesmith.model.privacy.trainer import PrivateTrainer
+from linesmith.model.privacy.validation import PublicValidation
+from tests.helpers.reference_gradients import given
+from tests.model.privacy.dp_sgd import test_clipped_sum as test_dp_sgd
+
+SEQ = test_dp_sgd.SEQ  # the clipping bugs are written for rows of that length
+
+
+class NoNoise(PrivateTrainer):
+    """The sum is released as it is."""
+
+    def _noise_and_apply(self, sums: list[Any], seeds: Any) -> None:
+        mean = [total / self.plan.expected_batch_size for total in sums]
+        self.optimizer.apply(mean, self.model.trainable_variables)
+
+
+class SameNoise(PrivateTrainer):
+    """The key is used again: every step has the noise of the first."""
+
+    def _noise_and_apply(self, sums: list[Any], seeds: Any) -> None:
+        super()._noise_and_apply(sums, tf.constant(noise_seeds(self._key, 0, len(sums)), tf.int64))
+
+
+class PublicKey(PrivateTrainer):
+    """The key comes from the public seed of the run."""
+
+    def __init__(self, config: Any, *arguments: Any, **named: Any) -> None:
+        super().__init__(config, *arguments, **named)
+        self._key = SecretKey.unsafe(f"{config.seed + 1:x}")
+
+
+class RawValidation(PrivateTrainer):
+    """The raw loss of the validation records is shown, and nothing is charged for it."""
+
+    def __init__(self, *arguments: Any, validation: Any = None, **named: Any) -> None:
+        super().__init__(*arguments, validation=validation, **named)
+        if validation is not None:
+            self._public = PublicValidation(self.model, validation[0], batch_size=16, seq_length=SEQ)
+
+
+def _sampled(draw: Callable[..., np.ndarray]) -> type[PrivateTrainer]:
+    class Sampled(PrivateTrainer):
+        def run_step(self, index: int) -> None:
+            step = self.state.total_steps
+            with pytest.MonkeyPatch.context() as patch:
+                patch.setattr(private_training, "poisson_sample", lambda n, rate, seed: draw(n, rate, step, seed))
+                super().run_step(index)
+
+    return Sampled
+
+
+def _shuffled(n: int, rate: float, step: int, seed: Any) -> np.ndarray:
+    """Every epoch a new order, cut into batches."""
+    batches = max(1, round(1 / rate))
+    order = np.random.default_rng([7, step // batches]).permutation(n)
+    return np.sort(np.array_split(order, batches)[step % batches])
+
+
+def _one_size(n: int, rate: float, step: int, seed: Any) -> np.ndarray:
+    return np.sort(np.random.default_rng([7, step]).choice(n, round(n * rate), replace=False))
+
+
+def _too_often(n: int, rate: float, step: int, seed: Any) -> np.ndarray:
+    """n counted in tokens, or in windows: records are drawn more often than is charged."""
+    return np.flatnonzero(np.random.default_rng([7, step]).random(n) < min(1, 4 * rate))
+
+
+def _clipping(bug: Callable[..., list[Any]], eager: bool = False) -> type[PrivateTrainer]:
+    class Clipping(PrivateTrainer):
+        def __init__(self, *arguments: Any, **named: Any) -> None:
+            super().__init__(*arguments, **named)
+            if eager:  # the bug looks at its numbers
+                self._clipped = self._clipped_part
+
+        def _clipped_part(self, rows: dict[str, Any], seeds: Any) -> ClippedSum:
+            variables = [tf.convert_to_tensor(variable) for variable in self.model.trainable_variables]
+            gradients = bug(variables, rows, [None] * len(self.model.lstms), self.plan.l2_norm_clip)
+            return ClippedSum(gradients, tf.constant(0), tf.constant(0), tf.zeros([1]))
+
+    return Clipping
+
+
+def _no_clipping(variables: Any, rows: Any, masks: Any, clip: float) -> list[Any]:
+    return clipped_sum(variables, rows, given(masks), clip=1e30, seq_length=SEQ).gradients
+
+
+@dataclass(frozen=True)
+class Bug:
+    """A bug and where it lies: in the trainer, or in the settings of the whole path."""
+
+    name: str
+    trainer: type[PrivateTrainer] = PrivateTrainer
+    settings: tuple[tuple[str, Any], ...] = ()
+    must_be_found: bool = True
+
+
+BUGS = [
+    Bug("no noise", NoNoise),
+    Bug("the same noise in every step", SameNoise),
+    Bug("a key from the public seed", PublicKey),
+    Bug("no clipping", _clipping(_no_clipping)),
+    Bug("the batch's mean clipped once", _clipping(test_dp_sgd._clip_per_batch, eager=True)),
+    Bug("mean over the batch's tokens", _clipping(test_dp_sgd._masked_mean)),
+    Bug("each window clipped for itself", _clipping(test_dp_sgd._window_unit, eager=True)),
+    Bug("a layer left out of the norm", _clipping(test_dp_sgd._unclipped_layer, eager=True)),
+    Bug("state carried from row to row", _clipping(test_dp_sgd._carried_state, eager=True)),
+    Bug("a shuffle instead of Poisson", _sampled(_shuffled)),
+    Bug("draws of one size", _sampled(_one_size)),
+    Bug("n counted in tokens", _sampled(_too_often)),
+    Bug("raw validation loss", RawValidation),
+    Bug("vocabulary learnt from the data", settings=(("dp_vocabulary", "raw"),)),
+]

@@ -1,0 +1,50 @@
+"""A run directory with an untrained but lively model, made in a moment."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from linesmith.core.artifacts.checkpoints import digest_arrays, save_arrays
+from linesmith.core.artifacts.model_info import BEST_WEIGHTS, CHECKPOINTS, LAST_WEIGHTS, ModelInfo, write_model_info
+from linesmith.core.artifacts.params import save_params
+from linesmith.core.config.tensorflow_config import TensorFlowConfig
+from linesmith.model.tokenizers.char_tokenizer import CharTokenizer
+from linesmith.model.tokenizers.field_format import FieldFormat
+from linesmith.model.training.language_model import LanguageModel
+
+ALPHABET = "abcdefghij0123456789."
+
+
+def tiny_run(run_dir: Path, *, units: int = 24, layers: int = 2, cap: int = 40, seed: int = 1) -> LanguageModel:
+    """Write a run directory and return its model. Odd widths on purpose: sampling pads them."""
+    config = TensorFlowConfig(
+        checkpoint_dir=run_dir, field_delimiter=", ", vocab_size=0, rnn_units=units, rnn_layers=layers, embedding_dim=10
+    )
+    tokenizer = CharTokenizer([ord(c) for c in ALPHABET], FieldFormat(field_delimiter=", "))
+    model = LanguageModel(tokenizer.total_vocab_size, 10, units, layers, seed=seed)
+    random = np.random.default_rng(seed)
+    model.set_weights([array + random.normal(scale=0.3, size=array.shape) for array in model.get_weights()])
+    weights = {variable.path: variable.numpy() for variable in model.trainable_variables}
+    for name in (BEST_WEIGHTS, LAST_WEIGHTS):
+        save_arrays(run_dir / "model" / CHECKPOINTS / name, weights)
+    tokenizer.save(run_dir / "tokenizer")
+    save_params(config, run_dir)
+    info = ModelInfo(
+        vocab_size=tokenizer.total_vocab_size,
+        embedding_dim=10,
+        rnn_units=units,
+        rnn_layers=layers,
+        length_cap_tokens=cap,
+        field_count=None,
+        columns=None,
+        tokenizer_digest=tokenizer.digest,
+        default_checkpoint="best",
+        weights_digest=digest_arrays(weights),
+        best_epoch=0,
+        last_epoch=0,
+        stopped="epochs",
+    )
+    write_model_info(run_dir / "model", info)
+    return model

@@ -1,0 +1,69 @@
+"""Start strings: read, checked, encoded; messages name a number and a code point, never the text."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from linesmith.core.errors import ParameterError
+from linesmith.model.generation.start_string_encoding import encode_starts, read_start_strings
+from linesmith.model.tokenizers import CharTokenizer
+from linesmith.model.tokenizers.field_format import FieldFormat
+
+POINTS = [ord(character) for character in 'abc ",;']
+
+
+def tokenizer(delimiter: str | None = ", ", quoted: bool = False) -> CharTokenizer:
+    return CharTokenizer(POINTS, FieldFormat(delimiter, quoted))
+
+
+def test_ids_are_those_of_the_tokenizer() -> None:
+    known = tokenizer()
+    encoded = encode_starts(["a, ", "", "a, b, "], known, "--x")
+    assert [start.text for start in encoded] == ["a, ", "", "a, b, "]
+    assert [list(start.ids) for start in encoded] == [known.encode_to_ids("a, "), [], known.encode_to_ids("a, b, ")]
+
+
+@pytest.mark.parametrize(
+    ("text", "known", "message"),
+    [
+        ("abcab", tokenizer(), "start string 2 does not end with the field delimiter ', '"),
+        ("abcab,", tokenizer(), "start string 2 does not end"),
+        ('"abcab,', tokenizer(",", quoted=True), "start string 2 does not end"),
+        ("abcab, z, ", tokenizer(), r"start string 2 cannot be encoded: .*U\+007A"),
+        ("abcabz", tokenizer(None), r"start string 2 cannot be encoded: .*U\+007A"),
+        ("abcab, \n, ", tokenizer(), "start string 2 contains a line end"),
+        ("abcab, b, c, ", tokenizer(), "start string 2 begins field 4, but the model's records have 3 fields"),
+    ],
+)
+def test_what_cannot_begin_a_record_is_refused_without_showing_it(
+    text: str, known: CharTokenizer, message: str
+) -> None:
+    with pytest.raises(ParameterError, match=message) as caught:
+        encode_starts(["", text], known, "--start-string (start_string)", field_count=3)
+    assert "abcab" not in str(caught.value)
+    assert str(caught.value).startswith("LS108: --start-string (start_string): ")
+    assert "\n" not in str(caught.value)
+
+
+def test_free_text_may_begin_anywhere() -> None:
+    assert encode_starts(["ab"], tokenizer(None), "--x")[0].text == "ab"
+
+
+def test_a_file_keeps_the_space_that_belongs_to_the_delimiter(tmp_path: Path) -> None:
+    file = tmp_path / "seeds"
+    file.write_bytes("\ufeffa, \r\n\nb\u2028c\rd, ".encode())
+    assert read_start_strings(file) == ["a, ", "", "b\u2028c\rd, "]
+
+
+@pytest.mark.parametrize(
+    ("content", "message"), [(b"", "the file is empty"), (b"\xff", "not UTF-8"), (None, "No such")]
+)
+def test_a_bad_file_is_named(tmp_path: Path, content: bytes | None, message: str) -> None:
+    file = tmp_path / "seeds"
+    if content is not None:
+        file.write_bytes(content)
+    with pytest.raises(ParameterError, match=message) as caught:
+        read_start_strings(file)
+    assert f"--start-strings-file (start_strings_file) '{file}'" in str(caught.value)

@@ -1,0 +1,433 @@
+"""Sampling: equal to the obvious loop, whatever block, order or company; probabilities respected; limits kept."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections import Counter, deque
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from linesmith.core.artifacts.checkpoints import load_arrays, save_arrays
+from linesmith.core.errors import DataError, ParameterError
+from linesmith.model.sampling.draw import chunk_of, draw, truncate, uniform, weigh
+from linesmith.model.sampling.network import SamplingNetwork
+from linesmith.model.sampling.request_table import AHEAD, KEY, NUMBER, idle_requests
+from linesmith.model.sampling.row_state import Rule
+from linesmith.model.sampling.sampler import DrawSettings, Sampler, SampleRequest, SamplerOptions
+from linesmith.model.sampling.uniform_random import stream_keys, uniforms
+from tests.helpers.tiny_model import ALPHABET, tiny_run
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    directory = tmp_path_factory.mktemp("run")
+    return directory, tiny_run(directory)
+
+
+@pytest.fixture(scope="module")
+def sampler(run):
+    return Sampler(run[0], options=SamplerOptions(precision="float32"))
+
+
+def _texts(sampler, requests, **settings) -> dict[tuple[int, int], tuple[str, str]]:
+    queue = deque(requests)
+    return {
+        (s.request.index, s.request.attempt): (s.text, s.finish_reason)
+        for s in sampler.stream(queue, DrawSettings(**{"seed": 3, **settings}))
+    }
+
+
+def _requests(count: int, prefix: str = "", sampler=None) -> list[SampleRequest]:
+    ids = tuple(sampler.tokenizer.encode_to_ids(prefix)) if prefix else ()
+    return [SampleRequest(index, index % 3, ids) for index in range(count)]
+
+
+def _naive(model, tokenizer, request: SampleRequest, seed: int, cap: int) -> tuple[str, str]:
+    """One token at a time, the whole prefix through the network at every step."""
+    ids: list[int] = []
+    while len(ids) < cap + len(request.prefix):
+        inputs = tf.constant([0, *ids], tf.int32)[:, None]
+        logits = model(inputs)[-1, 0].numpy().astype(np.float64)
+        weights = np.exp(logits - logits.max())
+        threshold = (
+            float(uniforms(stream_keys(seed, [request.index], [request.attempt]), [len(ids)], 1)) * weights.sum()
+        )
+        token = int(np.searchsorted(np.cumsum(weights), threshold, side="right"))
+        if len(ids) < len(request.prefix):
+            token = request.prefix[len(ids)]
+        if token == 0:
+            return tokenizer.decode_from_ids(ids), "newline"
+        ids.append(token)
+    return tokenizer.decode_from_ids(ids), "length"
+
+
+def test_equals_the_naive_loop(run, sampler):
+    requests = _requests(4) + [
+        SampleRequest(100 + i, 0, tuple(sampler.tokenizer.encode_to_ids("ab, 12, " * (2 * i + 1)))) for i in range(2)
+    ]
+    found = _texts(sampler, requests)
+    for request in requests:
+        expected = _naive(run[1], sampler.tokenizer, request, seed=3, cap=40)
+        assert found[request.index, request.attempt] == expected
+    assert {reason for _, reason in found.values()} == {"newline", "length"}
+
+
+def test_text_does_not_depend_on_block_order_or_company(sampler):
+    requests = _requests(300)
+    together = _texts(sampler, requests)
+    assert len(together) == 300
+    assert _texts(sampler, reversed(requests)) == together
+    few = requests[5:12]
+    assert _texts(sampler, few) == {key: together[key] for key in _texts(sampler, few)}
+    assert len({text for text, _ in together.values()}) > 200
+
+
+@pytest.mark.parametrize("precision", ["float32", "bfloat16", "int8"])
+def test_text_is_the_same_for_every_block(run, precision):
+    """Bit by bit: one token that differs would change a record. Blocks end smaller than they began, down to 16 rows."""
+    requests = _requests(600)
+    whole = None
+    for block in (16, 256, 1024):
+        sampler = Sampler(run[0], options=SamplerOptions(precision=precision, block=block))
+        found = {
+            (s.request.index, s.request.attempt): (s.text, s.finish_reason, s.survival)
+            for s in sampler.stream(deque(requests), DrawSettings(seed=3))
+        }
+        assert len(found) == 600
+        whole = found if whole is None else whole
+        assert found == whole
+        assert sampler.steps_busy / sampler.steps_run > (0.9 if block == 16 else 0.2)
+
+
+def test_blocks_side_by_side_give_the_same_text_and_share_the_work(run):
+    requests = _requests(600)
+    found = []
+    for lanes in (1, 2, 3):
+        sampler = Sampler(run[0], options=SamplerOptions(precision="float32", block=64))
+        sampler.lanes = lanes  # asked for with `threads` in a process where TensorFlow does not run yet
+        answered = list(sampler.stream(deque(requests), DrawSettings(seed=3)))
+        assert len(answered) == 600
+        assert sampler.slots == 64 * lanes
+        assert sampler.steps_busy / sampler.steps_run > 0.7
+        found.append({(s.request.index, s.request.attempt): (s.text, s.finish_reason, s.survival) for s in answered})
+    assert found[0] == found[1] == found[2]
+
+
+def test_a_process_of_its_own_has_a_block_for_each_core(run):
+    code = (
+        "import sys; from linesmith.model.sampling.sampler import Sampler; import tensorflow as tf; sampler = Sampler(sys.argv[1], threads=2); "  # noqa: E501
+        "print(sampler.lanes, tf.config.threading.get_intra_op_parallelism_threads())"
+    )
+    done = subprocess.run([sys.executable, "-c", code, str(run[0])], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["2", "1"]
+
+
+def test_rows_are_bit_identical_for_every_block_size_and_precision(run):
+    """The promise behind it: each row's state, not only its tokens, with the real widths of a model beside odd ones."""
+    random = np.random.default_rng(0)
+    weights = {
+        "embedding/embeddings": random.normal(size=(70, 64)),
+        "lstm_0/kernel": random.normal(size=(64, 1024)) * 0.1,
+        "lstm_0/recurrent_kernel": random.normal(size=(256, 1024)) * 0.1,
+        "lstm_0/bias": random.normal(size=1024),
+        "lstm_1/kernel": random.normal(size=(256, 1024)) * 0.1,
+        "lstm_1/recurrent_kernel": random.normal(size=(256, 1024)) * 0.1,
+        "lstm_1/bias": random.normal(size=1024),
+        "logits/kernel": random.normal(size=(256, 70)) * 0.2,
+        "logits/bias": random.normal(size=70),
+    }
+    weights = {f"m/{path}": array.astype(np.float32) for path, array in weights.items()}
+    rule = Rule(greedy=False, truncated=False, counts_chars=False, prefixed=False)
+    for precision in ("float32", "bfloat16", "int8"):
+        network = SamplingNetwork(weights, 2, [], precision)
+        whole: list[np.ndarray] = []
+        for rows in (4096, 16, 64, 256, 1024, 2048):
+            table = idle_requests(AHEAD * rows + 1)
+            table[:, KEY] = np.arange(len(table)) * 12345
+            table[:, NUMBER] = np.arange(len(table))
+            block, _, emitted = network.run(
+                network.idle_block(rows), table, (np.zeros(1, np.int32), 0), rule, (1.0, 0, 0, 1.0), 16
+            )
+            first = emitted.owners < rows  # later requests go to rows as they come free
+            parts = [np.where(first, emitted.tokens, -1).T, *[part.numpy() for part in block[7:]]]
+            still = first[-1]
+            parts = [parts[0], *[np.where(still[:, None], part.astype(np.float32), 0) for part in parts[1:]]]
+            whole = whole or parts
+            for part, of_whole in zip(parts, whole, strict=True):
+                same = np.ones(rows, bool) if part is parts[0] else still
+                np.testing.assert_array_equal(part[same], of_whole[:rows][same])
+
+
+@pytest.mark.parametrize("precision", ["bfloat16", "int8"])
+def test_equals_the_naive_loop_in_lower_precision(run, precision):
+    """An oracle of its own, in NumPy with the same roundings, one record and one token at a time."""
+    found = _texts(Sampler(run[0], options=SamplerOptions(precision=precision)), _requests(800))
+    sampler = Sampler(run[0], options=SamplerOptions(precision="float32"))
+    weights = {v.path.split("/", 1)[1]: v.numpy() for v in run[1].trainable_variables}
+    multiply = _in_bfloat16 if precision == "bfloat16" else _in_integers
+    agree = sum(
+        found[r.index, r.attempt] == _rounded_loop(weights, sampler.tokenizer, r, multiply, seed=3, cap=40)
+        for r in _requests(20)
+    )
+    assert agree >= 19  # a sum in another order may round the other way once
+    assert found != _texts(sampler, _requests(800))  # roundings are there
+
+
+def _in_bfloat16(hidden: np.ndarray, kernel: np.ndarray) -> np.ndarray:
+    def rounded(array):
+        return tf.cast(tf.cast(array, tf.bfloat16), tf.float32).numpy()
+
+    return rounded(rounded(hidden) @ rounded(kernel))
+
+
+def _in_integers(hidden: np.ndarray, kernel: np.ndarray) -> np.ndarray:
+    scale = np.abs(kernel).max(axis=0) / np.float32(127)
+    sums = np.rint(hidden * np.float32(127)).astype(np.int64) @ np.rint(kernel / scale).astype(np.int64)
+    return sums.astype(np.float32) * (scale / np.float32(127))
+
+
+def _rounded_loop(weights, tokenizer, request, multiply, seed: int, cap: int) -> tuple[str, str]:
+    def sigmoid(x):
+        return 1 / (1 + np.exp(-x))
+
+    table = weights["embedding/embeddings"] @ weights["lstm_0/kernel"] + weights["lstm_0/bias"]
+    h = [np.zeros(24, np.float32), np.zeros(24, np.float32)]
+    c = [np.zeros(24, np.float32), np.zeros(24, np.float32)]
+    ids: list[int] = []
+    while len(ids) < cap:
+        below = None
+        for i in range(2):
+            kernel = weights[f"lstm_{i}/recurrent_kernel"]
+            if below is None:
+                pre = multiply(h[i], kernel) + table[ids[-1] if ids else 0]
+            else:
+                kernel = np.concatenate([weights[f"lstm_{i}/kernel"], kernel])
+                pre = multiply(np.concatenate([below, h[i]]), kernel) + weights[f"lstm_{i}/bias"]
+            gate_i, gate_f, gate_c, gate_o = np.split(pre, 4)
+            c[i] = sigmoid(gate_f) * c[i] + sigmoid(gate_i) * np.tanh(gate_c)
+            below = h[i] = sigmoid(gate_o) * np.tanh(c[i])
+        logits = (below @ weights["logits/kernel"] + weights["logits/bias"]).astype(np.float64)
+        running = np.cumsum(np.exp(logits - logits.max()))
+        u = float(uniforms(stream_keys(seed, [request.index], [request.attempt]), [len(ids)], 1))
+        token = int(np.searchsorted(running, u * running[-1], side="right"))
+        if token == 0:
+            return tokenizer.decode_from_ids(ids), "newline"
+        ids.append(token)
+    return tokenizer.decode_from_ids(ids), "length"
+
+
+def test_stopping_at_n_drops_no_longer_records(sampler):
+    """The first 400 indices have the lengths of all 4,000 (two-sample z, false-alarm rate 1e-4, 3.9); the first 400 to
+    finish, which is what stopping a batch at N keeps, have not."""
+    found = list(sampler.stream(deque(SampleRequest(i, 0) for i in range(4000)), DrawSettings(seed=8)))
+    lengths = np.array([len(s.text) for s in sorted(found, key=lambda s: s.request.index)], float)
+    early = np.array([len(s.text) for s in found[:400]], float)
+
+    def z(part: np.ndarray) -> float:
+        return abs(part.mean() - lengths.mean()) / (lengths.std() / np.sqrt(len(part)))
+
+    assert z(lengths[:400]) < 3.9
+    assert z(early) > 3.9
+
+
+def test_requests_may_be_added_while_the_stream_runs(sampler):
+    queue = deque(_requests(3))
+    seen = []
+    for sample in sampler.stream(queue, DrawSettings(seed=3)):
+        seen.append((sample.request.index, sample.request.attempt))
+        if sample.request.attempt < 6:
+            queue.append(SampleRequest(sample.request.index, sample.request.attempt + 1))
+    assert len(seen) == len(set(seen)) == (7 + 6 + 5)
+
+
+def test_long_start_strings_are_taken_whole_whatever_the_call_they_begin_in(sampler):
+    """Prefixes of many lengths, longer than a graph call, on few rows: a row is inside one while the next calls come."""
+    random = np.random.default_rng(0)
+    texts = ["".join(random.choice(list("abc12"), random.integers(0, 70))) for _ in range(120)]
+    requests = [SampleRequest(i, 0, tuple(sampler.tokenizer.encode_to_ids(text))) for i, text in enumerate(texts)]
+    found = _texts(sampler, requests)
+    assert all(found[i, 0][0].startswith(text) for i, text in enumerate(texts))
+    alone = _texts(sampler, requests[100:101])
+    assert found[100, 0] == alone[100, 0]
+
+
+def test_start_strings_of_any_number_and_length_use_one_graph(run):
+    """Each graph that is traced anew keeps its compiled code for ever: a long run's memory would grow."""
+    sampler = Sampler(run[0], options=SamplerOptions(block=16))
+    alphabet = sampler.tokenizer.encode_to_ids("abc12abc12")
+    for count, length in [(1, 1), (16, 2), (60, 5), (60, 40)]:
+        prefix = tuple(alphabet[n % 10] for n in range(length))
+        requests = [SampleRequest(n, 0, (*prefix, alphabet[n % 10])) for n in range(count)]
+        assert len(_texts(sampler, requests)) == count
+    assert [graph.experimental_get_tracing_count() for graph in sampler._network._graphs.values()] == [1]
+
+
+def test_seed_attempt_and_index_change_the_text(sampler):
+    one = _texts(sampler, [SampleRequest(0, 0), SampleRequest(1, 0), SampleRequest(0, 1)])
+    assert len({text for text, _ in one.values()}) == 3
+    assert _texts(sampler, [SampleRequest(0, 0)], seed=4)[0, 0] != one[0, 0]
+
+
+def test_temperature_zero_takes_the_likeliest_and_entropy_rises(sampler):
+    greedy = _texts(sampler, _requests(20), temperature=0)
+    assert len(set(greedy.values())) == 1
+    distinct = [
+        len({c for text, _ in _texts(sampler, _requests(100), temperature=t).values() for c in text[:3]})
+        for t in (0.02, 0.3, 1.0)
+    ]
+    assert distinct[0] < distinct[1] < distinct[2]
+
+
+def test_gen_chars_counts_the_prefix_and_cuts(sampler):
+    for limit in (1, 7, 23, 60):
+        for text, reason in _texts(sampler, _requests(40, "ab, ", sampler), gen_chars=limit).values():
+            assert len(text) <= limit
+            assert text.startswith("ab, "[:limit])
+            assert reason == ("gen_chars" if len(text) == limit else "newline") or len(text) == limit
+
+
+def test_the_learnt_cap_bounds_every_row(sampler):
+    texts = _texts(sampler, _requests(200))
+    longest = max(len(sampler.tokenizer.encode_to_ids(text)) for text, _ in texts.values())
+    assert longest <= 40
+    assert {reason for _, reason in texts.values()} == {"newline", "length"}
+
+
+def test_nothing_asked_gives_nothing(sampler):
+    assert list(sampler.stream(deque(), DrawSettings())) == []
+
+
+@pytest.mark.parametrize("uniform", [0.0, 0.5, 1 - 2.0**-24])
+def test_a_token_of_probability_zero_is_never_drawn(uniform):
+    random = np.random.default_rng(0)
+    logits = random.normal(size=(2000, 32)).astype(np.float32)
+    allowed = random.random((2000, 32)) < 0.2
+    allowed[np.arange(2000), random.integers(0, 32, 2000)] = True
+    weights, share = weigh(tf.constant(logits), tf.constant(allowed))
+    drawn = draw(weights, tf.fill([2000], tf.constant(uniform, tf.float32))).numpy()
+    exact = np.where(allowed, np.exp(logits), 0).sum(1) / np.exp(logits).sum(1)
+    np.testing.assert_allclose(share.numpy(), exact, rtol=1e-5)
+    assert allowed[np.arange(2000), drawn].all()
+
+
+def test_draws_follow_the_probabilities():
+    """Chi-square over 8 tokens, 65,536 draws, false-alarm rate 1e-4 (critical value 29.9); a shifted law is rejected."""
+    n, p = 2**16, np.array([0.4, 0.2, 0.1, 0.1, 0.1, 0.05, 0.03, 0.02])
+    u = uniforms(stream_keys(11, np.arange(n), np.zeros(n)), np.zeros(n), 1)[0]
+    logits = np.pad(np.log(p), (0, 24), constant_values=-np.inf)
+    weights, _ = weigh(tf.constant(np.tile(logits, (n, 1)), tf.float32), None)
+    drawn = draw(weights, tf.constant(u)).numpy()
+    counts = np.bincount(drawn, minlength=8)
+    assert ((counts - n * p) ** 2 / (n * p)).sum() < 29.9
+    shifted = p + np.array([-0.01, 0.01, 0, 0, 0, 0, 0, 0])
+    assert ((counts - n * shifted) ** 2 / (n * shifted)).sum() > 29.9
+
+
+@pytest.mark.parametrize("width", [16, 64, 272, 4000])
+def test_the_two_level_draw_equals_the_plain_one(width):
+    random = np.random.default_rng(width)
+    weights = random.random((500, width)).astype(np.float32) ** 4
+    weights[random.random((500, width)) < 0.3] = 0
+    weights[:, width // 3] = 1
+    u = random.random(500).astype(np.float32)
+    running = np.cumsum(weights.astype(np.float64), axis=1)
+    expected = [int(np.searchsorted(row, x * row[-1], side="right")) for row, x in zip(running, u, strict=True)]
+    assert width % chunk_of(width) == 0
+    drawn = draw(tf.constant(weights), tf.constant(u)).numpy()
+    assert (drawn == expected).mean() > 0.995  # sums in float32 may fall on the other side of a threshold
+    assert (np.abs(drawn - np.array(expected)) < 20).all()
+
+
+def test_uniforms_in_the_graph_are_those_of_numpy():
+    random = np.random.default_rng(1)
+    keys = random.integers(0, 2**64, 4096, dtype=np.uint64)
+    steps = random.integers(0, 2**31 - 2, 4096).astype(np.int32)
+    expected = uniforms(keys, steps, 1)[0]
+    for jit in (False, True):
+        found = tf.function(uniform, jit_compile=jit)(tf.constant(keys.view(np.int64)), tf.constant(steps)).numpy()
+        np.testing.assert_array_equal(found, expected)
+
+
+def test_truncation_keeps_the_likeliest():
+    weights = np.array([[0.5, 1.0, 0.25, 0.25] + [0.0] * 12], np.float32)
+
+    def kept(k: int, p: float) -> list[int]:
+        found = truncate(tf.constant(weights), tf.constant(k), tf.constant(p, tf.float32)).numpy()[0]
+        assert all(value in (0, weight) for value, weight in zip(found, weights[0], strict=True))
+        return np.flatnonzero(found).tolist()
+
+    assert kept(0, 1.0) == [0, 1, 2, 3]
+    assert kept(1, 1.0) == [1]
+    assert kept(2, 1.0) == [0, 1]
+    assert kept(3, 1.0) == [0, 1, 2, 3]  # two are equal
+    assert kept(0, 0.49) == [1]
+    assert kept(0, 0.51) == [0, 1]
+    assert kept(2, 0.99) == [0, 1]
+
+
+def test_top_k_and_top_p_reach_the_text(sampler):
+    greedy = _texts(sampler, _requests(20), temperature=0)
+    assert _texts(sampler, _requests(20), top_k=1) == greedy
+    assert _texts(sampler, _requests(20), top_p=1e-6) == greedy
+    assert _texts(sampler, _requests(20), top_k=2) not in (greedy, _texts(sampler, _requests(20)))
+
+
+def test_forbidden_tokens_do_not_appear(run):
+    weights = {variable.path: variable.numpy() for variable in run[1].trainable_variables}
+    vocab = 2 + len(ALPHABET)
+    rule = Rule(greedy=False, truncated=False, counts_chars=False, prefixed=False)
+    counts = {}
+    for forbidden in ([], [5, 6]):
+        network = SamplingNetwork(weights, 2, forbidden)
+        table = idle_requests(AHEAD * 64 + 1)
+        table[:, KEY] = np.arange(len(table)) * 999
+        _, _, emitted = network.run(
+            network.idle_block(64), table, (np.zeros(1, np.int32), 0), rule, (1.0, 0, 0, 1.0), 16
+        )
+        counts[len(forbidden)] = Counter((emitted.tokens & 0xFFFF).ravel().tolist())
+        assert max(counts[len(forbidden)]) < vocab
+    assert counts[0][5] + counts[0][6] > 0
+    assert counts[2][5] + counts[2][6] == 0
+
+
+def test_a_checkpoint_that_was_not_kept_is_named(run):
+    with pytest.raises(ParameterError, match="--checkpoint '3' was not kept; this run keeps best, last"):
+        Sampler(run[0], checkpoint="3")
+    with pytest.raises(ParameterError, match="--checkpoint 'x' is not an epoch's number"):
+        Sampler(run[0], checkpoint="x")
+
+
+def test_damage_is_named(tmp_path):
+    tiny_run(tmp_path)
+    weights = tmp_path / "model" / "checkpoints" / "best.npz"
+    whole = weights.read_bytes()
+    weights.write_bytes(whole[:300])
+    with pytest.raises(DataError, match=r"best.npz' is damaged or foreign"):
+        Sampler(tmp_path)
+    tiny_run(tmp_path, seed=2)
+    other = weights.read_bytes()
+    tiny_run(tmp_path)
+    weights.write_bytes(other)
+    with pytest.raises(DataError, match="digests differ"):
+        Sampler(tmp_path)
+    (tmp_path / "model" / "model.json").write_text("{}")
+    with pytest.raises(DataError, match=r"model.json' is damaged"):
+        Sampler(tmp_path)
+    (tmp_path / "model" / "model.json").unlink()
+    with pytest.raises(DataError, match="holds no model"):
+        Sampler(tmp_path)
+
+
+def test_weights_that_are_no_numbers_are_refused(tmp_path):
+    """An epoch kept with --save-all-checkpoints has no digest of its own."""
+    tiny_run(tmp_path)
+    kept = tmp_path / "model" / "checkpoints"
+    arrays, state = load_arrays(kept / "best.npz")
+    bias = next(name for name in arrays if name.endswith("logits/bias"))
+    arrays[bias] = np.full_like(arrays[bias], np.nan)
+    save_arrays(kept / "epoch-0002.npz", arrays, state)
+    with pytest.raises(DataError, match=r"epoch-0002.npz' holds weights that are not finite"):
+        Sampler(tmp_path, checkpoint="2")

@@ -1,0 +1,103 @@
+"""Word counting by hand: any order, grouping and serialisation gives what counting everything at once gives."""
+
+from __future__ import annotations
+
+import pickle
+import random
+import re
+from collections import Counter
+
+import pyarrow as pa
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from linesmith.model.tokenizers.word_counts import WordCounts, words_of
+from linesmith.records.input.record_format import digest_of
+from linesmith.transforms.count_words import CountWordsFn
+
+LINES = st.lists(st.text(alphabet="ab \t\n▁", min_size=1, max_size=12), max_size=40)
+
+
+def oracle(lines: list[str], cap: int) -> tuple[int, dict[str, int]]:
+    """The lowest level at which the distinct words fit, found by trying them all."""
+    levels = [digest_of(line.encode()).level for line in lines]
+    lowest = 0
+    while True:
+        counts: Counter[str] = Counter()
+        for line, level in zip(lines, levels, strict=True):
+            if level >= lowest:
+                for field in re.split("[\t\n]", line.replace("▁", "\U0010fffd0")):
+                    counts.update(re.findall(" [^ ]*|[^ ]+", field))
+        if len(counts) <= cap or lowest >= max(levels, default=0):
+            return lowest, dict(counts)
+        lowest += 1
+
+
+def batch(lines: list[str]) -> pa.RecordBatch:
+    return pa.RecordBatch.from_pydict(
+        {"text": lines, "level": pa.array([digest_of(line.encode()).level for line in lines], pa.int64())}
+    )
+
+
+def combine(lines: list[str], cap: int, shuffle: random.Random) -> WordCounts:
+    """Random batches, accumulators serialised in between, merged in random groups."""
+    combiner = CountWordsFn(cap)
+    lines = shuffle.sample(lines, len(lines))
+    accumulators = [combiner.create_accumulator()]
+    while lines:
+        size = shuffle.randint(1, 5)
+        target = shuffle.randrange(len(accumulators))
+        accumulators[target] = combiner.add_input(accumulators[target], batch(lines[:size]))
+        lines = lines[size:]
+        if shuffle.random() < 0.5:
+            accumulators.append(combiner.create_accumulator())
+    while len(accumulators) > 1:
+        shuffle.shuffle(accumulators)
+        size = shuffle.randint(2, len(accumulators))
+        group = (pickle.loads(pickle.dumps(one)) for one in accumulators[:size])
+        accumulators = [combiner.merge_accumulators(group), *accumulators[size:]]
+    return combiner.extract_output(accumulators[0])
+
+
+@settings(derandomize=True, deadline=None, max_examples=150)
+@given(LINES, st.sampled_from([1, 2, 5, 10, 1000]), st.integers(0, 2**32))
+def test_any_grouping_equals_brute_force(lines, cap, seed):
+    result = combine(lines, cap, random.Random(seed))
+    lowest, counts = oracle(lines, cap)
+    assert dict(result.total()) == counts
+    assert result.lowest == lowest
+
+
+def test_nothing_is_counted_as_nothing():
+    combiner = CountWordsFn(3)
+    assert combiner.extract_output(combiner.merge_accumulators([])).total() == []
+    assert combiner.extract_output(combiner.create_accumulator()).total() == []
+
+
+def test_the_sample_is_bounded_and_about_uniform():
+    lines = [f"word{number} common" for number in range(20_000)]
+    counts = WordCounts(1000)
+    for start in range(0, len(lines), 500):
+        counts.add_lines((digest_of(line.encode()).level, line) for line in lines[start : start + 500])
+        assert len(counts._seen) <= 1000
+    total = dict(counts.total())
+    assert counts.lowest >= 5  # 2^-5 of 20,000 words is 625
+    assert total[" common"] == len(total) - 1
+    # Words are numbered; a uniform sample's mean is the middle, within five standard errors.
+    numbers = [int(word[4:]) for word in total if word != " common"]
+    assert abs(sum(numbers) / len(numbers) - 10_000) < 5 * 20_000 / (12 * len(numbers)) ** 0.5
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [("", []), ("a  b", ["a", " ", " b"]), ("\ta\t", ["a"]), ("a\nb ", ["a", "b", " "]), ("a\r b", ["a\r", " b"])],
+)
+def test_words(text, words):
+    assert words_of(text) == words
+
+
+@settings(derandomize=True, deadline=None)
+@given(st.text(alphabet=st.characters(exclude_categories=["Cs"], exclude_characters="\n\t")))
+def test_words_joined_are_the_escaped_text(text):
+    assert "".join(words_of(text)) == text.replace("\U0010fffd", "\U0010fffd1").replace("▁", "\U0010fffd0")

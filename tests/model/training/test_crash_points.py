@@ -1,0 +1,146 @@
+"""A crash at every single write of a training: started again, it ends with the files of an unbroken one.
+
+The loop is the real one; a step of it is arithmetic that depends on everything before it, so that a lost, repeated or
+reordered step shows. Dying is an exception that nothing in the code may catch, raised before or after a rename.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from types import SimpleNamespace
+
+import keras
+import numpy as np
+import pytest
+
+from linesmith.core.artifacts.history import EpochState
+from linesmith.core.config.tensorflow_config import TensorFlowConfig
+from linesmith.model.training.loop import Hooks, Progress, TrainingLoop
+from tests.helpers.token_stores import store_of
+
+EPOCHS, STEPS = 4, 3
+
+
+class Killed(BaseException):
+    """The process dies."""
+
+
+class Arithmetic(TrainingLoop):
+    """Each step multiplies and adds; the loss goes up and down, so that the best epoch is neither the first nor the last."""
+
+    def __init__(self, root: Path) -> None:
+        weights = keras.Variable(np.array([1.0, 2.0], np.float32), name="weights")
+        super().__init__(
+            TensorFlowConfig(epochs=EPOCHS, save_all_checkpoints=True, learning_rate_schedule="constant"),
+            SimpleNamespace(variables=[weights], trainable_variables=[weights]),
+            store_of([[1]]),
+            keras.optimizers.SGD(0.5, name="sgd"),  # Keras numbers the optimizers of a process
+            metric="loss",
+            directory=root / "checkpoints",
+            history_path=root / "model_history.csv",
+            identity={"seed": 1},
+            hooks=Hooks(),
+            clock=lambda: 0.0,
+        )
+        self.told: list[int] = []
+        self.hooks = Hooks(on_epoch=lambda entry, _best: self.told.append(entry.epoch))
+
+    def begin_epoch(self) -> int:
+        return STEPS
+
+    def run_step(self, index: int) -> None:
+        weights = self.model.trainable_variables[0]
+        self.optimizer.apply([weights.value * np.float32(0.1) + np.float32(index + self.state.epoch)], [weights])
+        self.state.sums[0] += float(weights.numpy().sum())
+
+    def measure(self) -> EpochState:
+        return EpochState(self.state.epoch, loss=[3.0, 1.0, 2.0, 4.0][self.state.epoch] + self.state.sums[0] * 1e-6)
+
+    def is_best(self, entry: EpochState) -> bool:
+        history = self.state.history
+        return self.state.best_epoch is None or entry.loss < history[self.state.best_epoch].loss
+
+    def reason_to_stop(self) -> str | None:
+        return "epochs" if self.state.epoch >= EPOCHS else None
+
+    def progress(self, steps: int) -> Progress:
+        return Progress(self.state.epoch, self.state.step, steps, None, None, 0.0)
+
+
+def _files(root: Path) -> dict[str, bytes]:
+    """All that lies there; of the last two checkpoints only the newest, for how many saves there were is no result."""
+    names = {str(path.relative_to(root)): path.read_bytes() for path in sorted(root.rglob("*")) if path.is_file()}
+    names.pop("checkpoints/previous.npz", None)
+    return names
+
+
+@pytest.fixture(scope="module")
+def unbroken(tmp_path_factory):
+    root = tmp_path_factory.mktemp("unbroken")
+    Arithmetic(root).fit()
+    return _files(root)
+
+
+def _die_at(patch: pytest.MonkeyPatch, number: int, after: bool) -> None:
+    """Let the process die at its `number`-th rename, before or after it is done."""
+    seen = []
+    rename = os.replace
+
+    def replace(source, target):
+        seen.append(target)
+        if len(seen) == number and not after:
+            raise Killed
+        rename(source, target)
+        if len(seen) == number:
+            raise Killed
+
+    patch.setattr(os, "replace", replace)
+
+
+@pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
+def test_a_crash_at_any_write_changes_nothing(tmp_path, unbroken, after):
+    number = 0
+    while True:
+        number += 1
+        root = tmp_path / str(number)
+        with pytest.MonkeyPatch.context() as patch:
+            _die_at(patch, number, after)
+            try:
+                Arithmetic(root).fit()
+            except Killed:
+                pass
+            else:
+                break
+        resumed = Arithmetic(root)
+        resumed.fit()
+        assert _files(root) == unbroken, f"died {'after' if after else 'before'} rename {number}"
+    assert number > EPOCHS * 4  # it did die in each kind of write: checkpoint, the one before, best, epoch, history
+
+
+def test_two_crashes_in_a_row_and_what_a_killed_writer_left(tmp_path, unbroken):
+    for number in (9, 4):
+        with pytest.MonkeyPatch.context() as patch:
+            _die_at(patch, number, after=False)
+            with pytest.raises(Killed):
+                Arithmetic(tmp_path).fit()
+    for leftover in ("checkpoints/.best.npz.77.tmp", ".model_history.csv.77.tmp"):
+        (tmp_path / leftover).write_bytes(b"half")
+    Arithmetic(tmp_path).fit()
+    assert _files(tmp_path) == unbroken
+
+
+def test_a_resume_writes_history_and_best_weights_that_a_crash_kept_back(tmp_path):
+    """The checkpoint is there, its history row is not yet: it is, before training goes on."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Arithmetic, "_write_results", lambda self: (_ for _ in ()).throw(Killed()))
+        with pytest.raises(Killed):
+            loop = Arithmetic(tmp_path)
+            loop._resume = lambda: None
+            loop.fit()
+    assert not (tmp_path / "model_history.csv").exists()
+    again = Arithmetic(tmp_path)
+    again._resume()
+    assert (again.state.epoch, again.state.best_epoch) == (1, 0)
+    assert len((tmp_path / "model_history.csv").read_text().splitlines()) == 2
+    assert (tmp_path / "checkpoints" / "best.npz").is_file()

@@ -1,0 +1,116 @@
+"""Generation that dies by kill -9, in a process of its own: nothing is half there, and the next try ends the same."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from linesmith.core.artifacts.params import config_from_model_dir
+from linesmith.core.config.tensorflow_config import TensorFlowConfig
+from linesmith.model.generation.from_config import unit_settings
+from linesmith.model.generation.staging import Spool
+from linesmith.model.generation.work_units import plan_units
+from linesmith.pipelines.generate import stage
+from linesmith.records.output.layout import RecordLayout
+from linesmith.records.validation.record_validator import Judge
+from linesmith.transforms.generate_records import RecordGenerator
+from tests.helpers import generation_fakes
+from tests.helpers.generation_fakes import FakeSampler, fake_run
+
+FORMATS = ("text", "avro", "parquet")
+LAKE: dict[str, Any] = {"iceberg_table": "lake.rides", "output_format": list(FORMATS), "columns": ["a", "b", "c"]}
+
+# Ends itself where it is about to describe its n-th shard: those of unit 0 and some of unit 1 are there by then.
+KILLED_UNIT = """
+import os, signal, sys
+from pathlib import Path
+import linesmith.model.generation.staging as spool
+from tests.pipelines.generate.test_killed_generation import work
+written = 0
+plain = spool.describe
+def describe(*given):
+    global written
+    written += 1
+    if written == 5:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return plain(*given)
+spool.describe = describe
+work(Path(sys.argv[1]))
+"""
+KILLED_COMMIT = """
+import os, signal, sys
+from pathlib import Path
+from pyiceberg.catalog.sql import SqlCatalog
+import linesmith.pipelines.generate.stage as stage
+from tests import generation_fakes
+from tests.pipelines.generate.test_killed_generation import LAKE, settings
+SqlCatalog.commit_table = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
+stage.open_sampler = generation_fakes.open_fake
+stage.generate(settings(Path(sys.argv[1]), seed=3, overwrite=True, **LAKE))
+"""
+
+
+def settings(run: Path, **changes: Any) -> TensorFlowConfig:
+    return config_from_model_dir(run).replace(**{"gen_lines": 50, "unit_size": 20, **changes})
+
+
+def work(directory: Path) -> list[Any]:
+    """Units as a runner hands them to a worker; the spool stays, as it does between a runner's tries."""
+    layout = RecordLayout(("a", "b", "c"), ",")
+    spool = Spool(str(directory), FORMATS, layout, total=3)
+    spool.create()
+    rules = unit_settings(TensorFlowConfig(checkpoint_dir="unused"), None)
+    generator = RecordGenerator(FakeSampler, rules, Judge(None, 3, ","), None, spool)
+    return list(generator.run_inference(plan_units(60, 20), generator.load_model()))
+
+
+def shards(root: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(root)): path.read_bytes() for path in sorted(root.rglob("part-*"))}
+
+
+def killed(code: str, directory: Path) -> None:
+    ended = subprocess.run([sys.executable, "-c", code, str(directory)], check=False, capture_output=True, timeout=120)
+    assert ended.returncode == -signal.SIGKILL, ended.stderr.decode()[-2000:]
+
+
+@pytest.mark.slow
+def test_a_unit_that_was_killed_half_way_gives_the_same_bytes_when_it_runs_again(tmp_path: Path) -> None:
+    wanted = work(tmp_path / "whole")
+    killed(KILLED_UNIT, tmp_path / "again")
+    left = shards(tmp_path / "again")
+    assert 3 < len(left) < 9, "the kill came between the shards of a unit"
+    found = work(tmp_path / "again")
+    assert shards(tmp_path / "again") == shards(tmp_path / "whole")
+    assert len(shards(tmp_path / "whole")) >= 9
+    assert [(one.number, one.records, one.shards) for one in sorted(found, key=lambda one: one.number)] == [
+        (one.number, one.records, one.shards) for one in wanted
+    ]
+
+
+@pytest.mark.slow
+def test_a_run_killed_before_its_commit_leaves_the_table_as_it_was(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stage, "open_sampler", generation_fakes.open_fake)
+    run = fake_run(tmp_path / "run")
+    stage.generate(settings(run, **LAKE))
+    before, rows = table_of(run), table_of(run).scan().to_arrow()
+    killed(KILLED_COMMIT, run)
+    after = table_of(run)
+    assert [one.snapshot_id for one in after.snapshots()] == [one.snapshot_id for one in before.snapshots()]
+    assert after.scan().to_arrow() == rows
+    stage.generate(settings(run, seed=3, overwrite=True, **LAKE))
+    assert (len(table_of(run).snapshots()), table_of(run).scan().to_arrow().num_rows) == (2, 100)
+
+
+def table_of(run: Path) -> Any:
+    from pyiceberg.catalog import load_catalog
+
+    where = run.absolute() / "warehouse"
+    catalog = load_catalog("linesmith", type="sql", uri=f"sqlite:///{where}/catalog.db", warehouse=f"file://{where}")
+    return catalog.load_table("lake.rides")

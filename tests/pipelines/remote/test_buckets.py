@@ -1,0 +1,366 @@
+"""Run directories in a bucket: what is published, in which order, and what a broken publication or a second writer leaves."""
+
+from __future__ import annotations
+
+import dataclasses
+import errno
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+from linesmith.cli.app import run_command_line
+from linesmith.core.artifacts.manifest import read_manifest, write_manifest
+from linesmith.core.config.tensorflow_config import TensorFlowConfig
+from linesmith.core.errors import DataError, ParameterError
+from linesmith.pipelines.export import adopt, export
+from linesmith.pipelines.generate import shared_staging as sharing
+from linesmith.pipelines.generate.stage import generate
+from linesmith.pipelines.remote import local_paths as remote_run
+from linesmith.pipelines.remote.mirror import Mirror, mirrored
+from linesmith.pipelines.remote.published_files import is_published
+from linesmith.transforms.storage import addresses as store_addresses
+from linesmith.transforms.storage import objects as storage
+from linesmith.transforms.storage.retries import failure_of, patiently
+from tests.helpers.fake_object_store import FolderStore, install
+from tests.helpers.tiny_model import tiny_run
+
+RUN = "s3://lines/run"
+
+
+@pytest.fixture
+def store(tmp_path, monkeypatch) -> FolderStore:
+    return install(tmp_path, monkeypatch)
+
+
+def write(root: Path, stage: str, **files: str) -> None:
+    """A stage's directory with a manifest."""
+    for name, text in files.items():
+        (root / stage / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / stage / name).write_text(text)
+    write_manifest(root / stage, stage, {"counts": len(files)})
+
+
+def everything(name: str) -> bool:
+    return True
+
+
+def published(store: FolderStore) -> list[str]:
+    return sorted(storage.list_below(RUN))
+
+
+def test_a_stage_is_published_with_its_manifest_last(store):
+    with mirrored(RUN, everything) as mirror:
+        write(mirror.folder, "training_data", a="1", b="2")
+        write(mirror.folder, "model", weights="w")
+        (mirror.folder / ".tmp").mkdir()
+        (mirror.folder / ".tmp" / "x").write_text("no")
+        folder = mirror.folder
+    written = [address.removeprefix(f"{RUN}/") for mode, address in store.log if mode == "w"]
+    assert written[-2:] == ["training_data/manifest.json", "model/manifest.json"]
+    assert published(store) == sorted([*written[1:-2], *written[-2:]])
+    assert not folder.exists()
+
+
+def test_what_is_replaced_first_loses_its_manifest_and_leaves_no_left_over(store):
+    with mirrored(RUN, everything) as mirror:
+        write(mirror.folder, "synthetic", one="1", two="2")
+        write(mirror.folder, "model", weights="w")
+    store.log.clear()
+    with mirrored(RUN, lambda name: False) as mirror:  # neither shard is copied, but both are replaced
+        assert sorted(path.name for path in mirror.folder.rglob("*") if path.is_file()) == ["manifest.json"] * 2
+        write(mirror.folder, "synthetic", one="new")
+    changes = [(mode, address.removeprefix(f"{RUN}/")) for mode, address in store.log if mode in ("w", "delete")]
+    assert changes == [
+        ("w", ".writer.json"),
+        ("delete", "synthetic/manifest.json"),
+        ("w", "synthetic/one"),
+        ("delete", "synthetic/two"),
+        ("w", "synthetic/manifest.json"),
+        ("delete", ".writer.json"),
+    ]
+    assert published(store) == ["model/manifest.json", "model/weights", "synthetic/manifest.json", "synthetic/one"]
+
+
+def test_nothing_is_written_where_nothing_changed(store):
+    with mirrored(RUN, everything) as mirror:
+        write(mirror.folder, "model", weights="w")
+    store.log.clear()
+    with mirrored(RUN, everything, writes=False):
+        pass
+    assert not [entry for entry in store.log if entry[0] in ("w", "delete")]
+
+
+@pytest.mark.parametrize("dies_at", range(1, 7))
+def test_a_publication_that_breaks_off_never_looks_whole_and_goes_on(store, dies_at):
+    with mirrored(RUN, everything) as mirror:
+        write(mirror.folder, "synthetic", one="1", two="2")
+    count = 0
+
+    def away(mode: str, address: str) -> None:
+        nonlocal count
+        count += mode in ("w", "delete")
+        if count > dies_at:
+            raise ConnectionError("away")
+
+    store.before = away
+    broke = False
+    try:
+        with mirrored(RUN, everything) as mirror:
+            write(mirror.folder, "synthetic", one="new", three="3")
+            (mirror.folder / "synthetic" / "two").unlink()
+    except DataError as error:
+        broke = True
+        assert error.code == "LS213" and "is kept in" in str(error)
+    store.before = lambda mode, address: None
+    objects = store.path(RUN)
+    if (objects / "synthetic" / "manifest.json").exists():
+        names = {path.name for path in (objects / "synthetic").iterdir()} - {"manifest.json"}
+        texts = (objects / "synthetic" / "one").read_text()
+        assert (names, texts) in (({"one", "two"}, "1"), ({"one", "three"}, "new"))
+    with mirrored(RUN, everything) as mirror:  # the same command again goes on with the folder
+        assert (mirror.folder / "synthetic" / "one").read_text() == "new"
+        assert read_manifest(mirror.folder / "synthetic")
+    assert broke == (dies_at < 6)
+    assert published(store) == ["synthetic/manifest.json", "synthetic/one", "synthetic/three"]
+
+
+def test_a_folder_is_thrown_away_where_the_bucket_has_changed_since(store):
+    with mirrored(RUN, everything) as mirror:
+        write(mirror.folder, "model", weights="w")
+    store.before = _refusing("synthetic")
+    with pytest.raises(DataError, match="LS213"), mirrored(RUN, everything) as mirror:
+        write(mirror.folder, "synthetic", one="1")
+    store.before = lambda mode, address: None
+    (store.path(RUN) / "model" / "weights").write_text("of another machine")
+    with mirrored(RUN, everything) as mirror:
+        assert (mirror.folder / "model" / "weights").read_text() == "of another machine"
+        assert not (mirror.folder / "synthetic").exists()
+
+
+def test_a_command_that_only_reads_leaves_unpublished_work_alone(store):
+    store.before = _refusing("model")
+    with pytest.raises(DataError, match="LS213"), mirrored(RUN, everything) as mirror:
+        write(mirror.folder, "model", weights="w")
+    store.before = lambda mode, address: None
+    with mirrored(RUN, everything, writes=False) as reader:
+        assert not (reader.folder / "model").exists()
+    with mirrored(RUN, everything) as mirror:
+        assert (mirror.folder / "model" / "weights").read_text() == "w"
+    assert published(store) == ["model/manifest.json", "model/weights"]
+
+
+@pytest.mark.parametrize(
+    ("name", "kept"),
+    [
+        ("model/weights", True),
+        (".next/model/weights", True),
+        ("synthetic/country=CR/part-0.txt", True),
+        (".lock", False),
+        (".lease.json", False),
+        (".lease.json.lock", False),
+        (".tmp/x", False),
+        (".next/.tmp/train.tokens", False),
+        ("model/.weights.12.tmp", False),
+        (".model.old/weights", False),
+        (".inputs/1/rules.yaml", False),
+    ],
+)
+def test_what_is_a_stage_s_own_business_is_not_published(name, kept):
+    assert is_published(name) == kept
+
+
+def _refusing(word: str):
+    def before(mode: str, address: str) -> None:
+        if mode == "w" and word in address:
+            raise ConnectionError("away")
+
+    return before
+
+
+def test_who_started_last_may_publish(store):
+    with pytest.raises(DataError, match="LS203"), mirrored(RUN, everything) as mirror:
+        write(mirror.folder, "model", weights="w")
+        other = Mirror(RUN, mirror.folder.with_name("other-machine"))
+        other.open(everything, lambda path: None)
+    assert published(store) == [".writer.json"]
+
+
+def test_one_process_of_a_machine_at_a_time(store):
+    with mirrored(RUN, everything), pytest.raises(DataError, match="LS203"), mirrored(RUN, everything):
+        pass
+
+
+def test_a_stage_that_fails_publishes_what_it_left(store):
+    with pytest.raises(KeyError), mirrored(RUN, everything) as mirror:
+        (mirror.folder / "model").mkdir()
+        (mirror.folder / "model" / "checkpoint").write_text("so far")
+        raise KeyError
+    assert published(store) == ["model/checkpoint"]
+
+
+def test_names_that_lead_out_of_the_folder_are_not_followed(store, tmp_path):
+    class Hostile(FolderStore):
+        def list_files(self, prefix, with_metadata=True):
+            yield f"{RUN}/../../evil", (1, 1.0)
+            yield from super().list_files(prefix)
+
+    store.__class__ = Hostile
+    with mirrored(RUN, everything, writes=False) as mirror:
+        assert not [path for path in mirror.folder.rglob("*") if path.is_file()]
+
+
+def test_generate_in_a_bucket_is_generate_here(store, tmp_path):
+    here = tmp_path / "here"
+    tiny_run(here)
+    settings = {"gen_lines": 6, "unit_size": 3, "gen_chars": 30}
+    for path in here.rglob("*"):
+        if path.is_file():
+            storage.put(path, f"{RUN}/{path.relative_to(here).as_posix()}")
+    there = generate(TensorFlowConfig(checkpoint_dir=RUN, **settings))
+    assert there.outputs["synthetic"] == f"{RUN}/synthetic"
+    generate(TensorFlowConfig(checkpoint_dir=str(here), **settings))
+    for path in (here / "synthetic").glob("part-*"):
+        assert storage.read_bytes(f"{RUN}/synthetic/{path.name}") == path.read_bytes()
+    body = json.loads(storage.read_bytes(f"{RUN}/synthetic/manifest.json"))
+    assert body["outputs"] == read_manifest(here / "synthetic")["outputs"]
+    with pytest.raises(DataError, match=rf"LS204: '{RUN}/synthetic'.*--overwrite"):
+        generate(TensorFlowConfig(checkpoint_dir=RUN, **settings))
+
+
+@pytest.mark.parametrize("num_shards", [None, 2])
+def test_workers_elsewhere_write_the_same_records(store, tmp_path, monkeypatch, num_shards):
+    settings = {"gen_lines": 7, "unit_size": 3, "gen_chars": 30, "num_shards": num_shards, "output_format": ["text"]}
+    for name in ("shared", "apart"):
+        tiny_run(tmp_path / name)
+        if name == "apart":
+            monkeypatch.setattr(sharing, "worker_place", lambda options: "s3://lines/tmp")
+        generate(TensorFlowConfig(checkpoint_dir=str(tmp_path / name), **settings))
+    shared, apart = (read_manifest(tmp_path / name / "synthetic") for name in ("shared", "apart"))
+    assert shared["outputs"] == apart["outputs"] and len(apart["outputs"]) == (num_shards or 3)
+    for name in apart["outputs"]:
+        assert (tmp_path / "apart" / "synthetic" / name).read_bytes() == (
+            tmp_path / "shared" / "synthetic" / name
+        ).read_bytes()
+    assert any(mode == "w" and address.startswith("s3://lines/tmp/") for mode, address in store.log)
+    assert storage.list_below("s3://lines/tmp") == {}
+
+
+def test_an_archive_goes_to_a_bucket_and_back(store, tmp_path):
+    tiny_run(tmp_path / "run")
+    export(str(tmp_path / "run"), "s3://lines/model.tar.gz")
+    with pytest.raises(DataError, match="LS204"):
+        export(str(tmp_path / "run"), "s3://lines/model.tar.gz")
+    adopt("s3://lines/model.tar.gz", str(tmp_path / "new"))
+    assert (tmp_path / "new" / "model").is_dir()
+
+
+def test_small_files_are_copied_and_their_address_is_published(store, tmp_path):
+    rules = tmp_path / "rules.yaml"
+    rules.write_text("[]")
+    storage.put(rules, "s3://lines/rules.yaml")
+    config = TensorFlowConfig(checkpoint_dir=RUN, rules="s3://lines/rules.yaml")
+    with remote_run.local_config(config, "generate") as (local, mirror):
+        assert Path(local.rules).read_text() == "[]"
+        (mirror.folder / "model").mkdir()
+        (mirror.folder / "model" / "x.json").write_text(json.dumps({"rules": local.rules, "at": local.checkpoint_dir}))
+    body = json.loads(storage.read_bytes(f"{RUN}/model/x.json"))
+    assert body == {"rules": "s3://lines/rules.yaml", "at": RUN}
+
+
+@pytest.mark.parametrize(
+    ("settings", "code"),
+    [
+        ({"privacy_ledger": "s3://lines/ledger.json", "dataset_name": "d"}, "LS306"),
+        ({"iceberg_table": "lake.rides"}, "LS114"),
+    ],
+)
+def test_what_needs_a_lock_or_a_path_is_refused(store, settings, code):
+    with (
+        pytest.raises(ParameterError, match=code),
+        remote_run.local_config(TensorFlowConfig(checkpoint_dir=RUN, **settings), "generate"),
+    ):
+        pass
+
+
+def test_the_command_line_refuses_a_table_that_would_go_with_the_copy(store, tmp_path, capsys):
+    tiny_run(tmp_path / "run")
+    with mirrored(RUN, everything) as mirror:
+        shutil.copytree(tmp_path / "run", mirror.folder, dirs_exist_ok=True)
+        write_manifest(mirror.folder / "model", "train", {"complete": True})
+    assert run_command_line(["generate", "--output", RUN, "--num-lines", "5", "--iceberg-table", "lake.rides"]) == 2
+    assert "LS114" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("address", "said"),
+    [
+        ("ftp://x/y", "LS213"),
+        ("s3://", "names no bucket"),
+        ("s3:///x", "names no bucket"),
+        ("gs:///", "names no bucket"),
+    ],
+)
+def test_an_address_that_cannot_be_is_refused(address, said):
+    with pytest.raises(ParameterError, match=said):
+        store_addresses.check_address(address, "--output")
+
+
+@pytest.mark.parametrize(("address", "extra"), [("s3://b/x", "aws"), ("gs://b/x", "gcp")])
+def test_a_missing_extra_is_named(monkeypatch, address, extra):
+    monkeypatch.setattr(store_addresses, "_installed", lambda package: False)
+    with pytest.raises(ParameterError, match=rf"LS106: --output.*pip install 'linesmith\[{extra}\]'"):
+        store_addresses.check_address(address, "--output")
+
+
+class Answer(Exception):
+    """As boto and Google's libraries raise it."""
+
+    def __init__(self, code: int) -> None:
+        super().__init__("secret-key in the text")
+        self.code = code
+
+
+@pytest.mark.parametrize(
+    ("error", "words", "passing"),
+    [
+        (Answer(403), "access is denied", False),
+        (Answer(404), "no such bucket", False),
+        (Answer(401), "credentials", False),
+        (Answer(503), "status 503", True),
+        (Answer(429), "status 429", True),
+        (ConnectionResetError(), "cannot be reached", True),
+        (FileNotFoundError(), "no such bucket", False),
+    ],
+)
+def test_what_a_store_says_is_told_in_words(error, words, passing):
+    failure = failure_of(error)
+    assert words in failure.reason and failure.passing == passing
+    assert "secret" not in failure.reason
+
+
+@pytest.mark.parametrize("error", [OSError(errno.ENOSPC, "full"), ValueError("x"), ZeroDivisionError()])
+def test_what_is_no_store_s_fault_is_left_alone(error):
+    assert failure_of(error) is None
+    with pytest.raises(type(error)):
+        patiently(lambda: (_ for _ in ()).throw(error), "s3://b/x", "read", waits=(0, 0))
+
+
+def test_a_store_that_comes_back_is_waited_for():
+    tries = []
+
+    def flaky() -> str:
+        tries.append(1)
+        if len(tries) < 3:
+            raise ConnectionResetError
+        return "there"
+
+    assert patiently(flaky, "s3://b/x", "read", waits=(0, 0, 0)) == "there"
+    with pytest.raises(DataError, match=r"LS213: 's3://b/x' cannot be read: the store cannot be reached"):
+        patiently(lambda: (_ for _ in ()).throw(ConnectionResetError()), "s3://b/x", "read", waits=(0, 0))
+
+
+def test_stamps_differ_where_an_object_was_written():
+    one = storage.Stored(3, 10.2)
+    assert dataclasses.replace(one, size=4).stamp != one.stamp != dataclasses.replace(one, updated=12.0).stamp

@@ -1,0 +1,247 @@
+"""The train stage with `dp`: from records to a model, its statement and its ledger, and what must not lie beside them."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import shutil
+
+import numpy as np
+import pytest
+
+from linesmith import TensorFlowConfig
+from linesmith.core.artifacts.model_info import load_weights, read_model_info
+from linesmith.core.errors import DataError, InterruptedRunError
+from linesmith.model.privacy import trainer as private_training
+from linesmith.model.privacy.initial_bias import UNLIKELY
+from linesmith.model.privacy.ledger import read_ledger
+from linesmith.pipelines.generate.stage import generate
+from linesmith.pipelines.tokenize.stage import tokenize
+from linesmith.pipelines.train import private as train_private
+from linesmith.pipelines.train import stage as train_stage
+from linesmith.pipelines.train.stage import train
+
+SETTINGS = {
+    "dp": True,
+    "epochs": 2,
+    "batch_size": 16,
+    "dp_batch_size": 10,
+    "seq_length": 20,
+    "embedding_dim": 8,
+    "rnn_units": 8,
+    "rnn_layers": 1,
+    "tensorboard": False,
+    "dp_delta": 1e-3,
+    "dataset_name": "letters",
+}
+
+
+@pytest.fixture(scope="module")
+def tokenized(tmp_path_factory):
+    directory = tmp_path_factory.mktemp("private")
+    (directory / "in.txt").write_text("".join(f"{i % 7},{'ab' * (i % 5)},{i}\n" for i in range(60)))
+    tokenize(_config(directory))
+    return directory
+
+
+def _config(directory, **changes) -> TensorFlowConfig:
+    places = {
+        "input_data_path": str(directory / "in.txt"),
+        "checkpoint_dir": str(directory / "run"),
+        "privacy_ledger": str(directory / "ledger.json"),
+    }
+    return TensorFlowConfig(**{**places, **SETTINGS, **changes})
+
+
+def test_a_private_run_from_interruption_to_statement(tokenized, monkeypatch):
+    """One story, since the data are tokenized once: interrupted, refused to other settings, resumed, complete."""
+    run = tokenized / "run"
+    states = []
+
+    def stop_after_the_first_epoch(trainer):
+        begins = trainer.model.logits.bias.numpy()
+        assert (begins[2 + ord("a")], begins[2 + 0xC3]) == (0, UNLIKELY)  # what is known of any text
+        trainer.hooks = type(trainer.hooks)(
+            on_step=states.append, on_epoch=trainer.hooks.on_epoch, stop_requested=lambda: len(states) == 5
+        )
+        return fit(trainer)
+
+    from linesmith.model.privacy.trainer import PrivateTrainer
+
+    fit = PrivateTrainer.fit
+    with monkeypatch.context() as patch:
+        patch.setattr(train_stage, "_interruptible", lambda: contextlib.nullcontext(lambda: True))
+        with pytest.raises(InterruptedRunError, match="no model to generate with yet"):
+            train(_config(tokenized))
+    assert json.loads((run / "model" / "privacy.json").read_text())["spent_so_far"]["steps"] == 1
+    with monkeypatch.context() as patch:
+        patch.setattr(PrivateTrainer, "fit", stop_after_the_first_epoch)
+        with pytest.raises(InterruptedRunError, match="the model so far can generate"):
+            train(_config(tokenized))
+    assert read_model_info(run).stopped is None
+    assert load_weights(run)
+    assert json.loads((run / "model" / "privacy.json").read_text())["spent_so_far"]["steps"] == 6
+    with pytest.raises(DataError, match="LS204"):
+        train(_config(tokenized, rnn_units=16))
+
+    report = train(_config(tokenized))
+    assert report.counts["stopped by"] == "epochs"
+    assert any("early_stopping is off" in notice for notice in report.notices)
+    info = read_model_info(run)
+    assert (info.stopped, info.length_cap_tokens, info.field_count, info.columns) == ("epochs", 20, None, None)
+    statement = json.loads((run / "model" / "privacy.json").read_text())
+    assert statement["epsilon"] == report.counts["epsilon"] <= 8
+    assert statement["spent_so_far"]["steps"] == report.counts["steps"]
+    assert len(read_ledger(tokenized / "ledger.json", "letters")) == 1  # resumed, not begun again
+
+    # Nothing that depends on records otherwise lies where it could be released.
+    digest = json.loads((run / "private" / "training_data" / "manifest.json").read_text())["data_digest"]
+    released = [run / "model_history.csv", *(run / "model").rglob("*.*")]
+    assert not any(digest.encode() in path.read_bytes() for path in released)
+    assert not (run / "private" / "training").exists()
+    counted = json.loads((run / "private" / "training_counts.json").read_text())
+    assert counted["records"] == report.counts["records"]
+    assert not any("longer" in name or "cut" in name for name in report.counts)
+    manifest = json.loads((run / "model" / "manifest.json").read_text())
+    assert "validation records" not in manifest["counts"]
+    assert manifest["best"]["loss"] is manifest["best"]["val_loss"] is None
+
+
+def test_a_callback_is_warned_of():
+    config = TensorFlowConfig(dp=True, epoch_callback=print)
+    assert any("voids the privacy claim" in text for text in train_private._early_stopping(config))
+    assert train_private._early_stopping(TensorFlowConfig(dp=True, dp_validation="noised")) == []
+
+
+def test_an_unfinished_training_of_other_settings_makes_room_under_overwrite(tokenized, tmp_path):
+    """Both its weights and its private state go: half of it left would be another run's charge."""
+    config = _config(tokenized, overwrite=True, checkpoint_dir=str(tmp_path))
+    space = train_stage.workspace(config)
+    resume = train_stage.train_private.resume_directory(space)
+    for directory in (space.model, resume):
+        directory.mkdir(parents=True)
+    (resume / "last.npz").write_bytes(b"torn")
+    train_stage._drop_other_training(config, space, {"seed": 1})
+    assert not space.model.exists() and not resume.exists()
+
+
+NOT_RELEASABLE = {"private", ".lock", ".tmp"}
+
+
+def _released(directory) -> dict[str, bytes]:
+    """Every file that may leave, by name; how long sampling took left out."""
+    files = {}
+    for path in sorted(directory.rglob("*")):
+        name = path.relative_to(directory)
+        if path.is_file() and name.parts[0] not in NOT_RELEASABLE:
+            content = path.read_bytes()
+            if name.name == "manifest.json":
+                known = json.loads(content)
+                known.pop("seconds_sampling", None)
+                content = json.dumps(known).encode()
+            files[str(name)] = content
+    return files
+
+
+def _whole_run(directory, monkeypatch, odd: dict[int, str], **settings) -> dict[str, bytes]:
+    """Tokenize, train and generate over records of which some are given; no record is drawn, and noise is the same."""
+    directory.mkdir()
+    lines = [f"{i % 7},{'ab' * (i % 5)},{i}" for i in range(40)]
+    for number, text in odd.items():
+        lines[number] = text
+    (directory / "in.txt").write_text("\n".join(lines) + "\n")
+    monkeypatch.chdir(directory)
+    changes = {"dp_unsafe_fixed_key": "1", "validation_split": False, "holdout_fraction": 0, "epochs": 1}
+    places = {"input_data_path": "in.txt", "checkpoint_dir": "run", "privacy_ledger": None}
+    config = _config(directory, **places, **changes, **settings)
+    config = config.replace(gen_lines=5, max_invalid=10**6, output_format=["text", "avro"])
+    monkeypatch.setattr(private_training, "poisson_sample", lambda *_: np.empty(0, np.int64))
+    tokenize(config)
+    train(config)
+    generate(config)
+    return _released(directory / "run")
+
+
+def test_one_record_changes_no_releasable_file_and_generation_needs_only_the_model(tmp_path, monkeypatch):
+    """With sampling off and the noise repeated, all that is left is what leaks beside the mechanism."""
+    plain = _whole_run(tmp_path / "plain", monkeypatch, {})
+    odd = _whole_run(tmp_path / "odd", monkeypatch, {17: "Žižkov\t" + "0123456789" * 60})
+    assert plain.keys() == odd.keys()
+    assert [name for name in plain if plain[name] != odd[name]] == []
+    assert any(name.startswith("synthetic/") and name.endswith(".avro") for name in plain)
+
+    run = tmp_path / "odd" / "run"
+    for path in run.iterdir():
+        if path.name not in {"model", "tokenizer", "model_params.json"}:  # the last holds settings only
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
+    generate(TensorFlowConfig(checkpoint_dir=str(run), gen_lines=5, max_invalid=10**6))
+    texts = {name: content for name, content in _released(run).items() if name.endswith(".txt") and "synthetic" in name}
+    assert texts == {name: odd[name] for name in texts}
+    assert texts
+
+
+def test_one_user_changes_no_releasable_file(tmp_path, monkeypatch):
+    """All that a user says is changed: more fields, more characters, another length; only who it is stays."""
+    settings = {"privacy_key_field": "0", "field_delimiter": ",", "dp_records_per_user": 2, "dp_batch_size": 3}
+    settings |= {"dp_delta": 1e-2}
+    plain = _whole_run(tmp_path / "plain", monkeypatch, {}, **settings)
+    changed = {i: f"3,Žižkov,{i},{'0123456789' * 60}" for i in range(3, 40, 7)}
+    odd = _whole_run(tmp_path / "odd", monkeypatch, changed, **settings)
+    assert plain.keys() == odd.keys()
+    assert [name for name in plain if plain[name] != odd[name]] == []
+    counts = json.loads((tmp_path / "odd" / "run" / "private" / "training_counts.json").read_text())
+    assert (counts["users"], counts["taking_part"], counts["beyond_records_per_user"]) == (7, 14, 26)
+    assert counts["cut_at_seq_length"] == 6
+    report = json.loads(plain["model/manifest.json"])["counts"]
+    assert report["users"] == 7
+    assert "records" not in report  # how many records the users have is not public
+
+
+def test_overwriting_forgets_nothing_that_was_spent(tokenized, tmp_path, monkeypatch):
+    """Interrupted, begun anew with other settings, complete, overwritten: each training counts, a resumed one once."""
+    run = tmp_path / "run"
+    shutil.copytree(tokenized / "run" / "private" / "training_data", run / "private" / "training_data")
+    shutil.copytree(tokenized / "run" / "tokenizer", run / "tokenizer")
+
+    def told(**changes):
+        config = _config(tokenized, checkpoint_dir=str(run), privacy_ledger=None, **changes)
+        notices = []
+        with contextlib.suppress(InterruptedRunError):
+            notices = [notice for notice in train(config).notices if notice.startswith("PRIVACY")]
+        facts = json.loads((run / "model" / "privacy.json").read_text())
+        words = (run / "model" / "privacy.txt").read_text()
+        assert ("BEFORE THIS ONE" in words) == (facts["earlier_trainings"]["count"] > 0)
+        return facts, notices
+
+    for _ in range(2):  # begun, and resumed
+        with monkeypatch.context() as patch:
+            patch.setattr(train_stage, "_interruptible", lambda: contextlib.nullcontext(lambda: True))
+            facts, notices = told()
+        assert (facts["earlier_trainings"]["count"], notices) == (0, [])
+    facts, notices = told(overwrite=True, rnn_units=6)
+    assert facts["earlier_trainings"]["count"] == len(notices) == 1
+    assert facts["earlier_trainings"]["epsilon_with_this"] > facts["epsilon"]
+    assert "epsilon" in notices[0] and "1 trainings" in notices[0]
+    # Complete, and overwritten with the same settings: a training of its own. Its data lie beside the old model.
+    shutil.copytree(run / "private" / "training_data", run / ".next" / "private" / "training_data")
+    shutil.copytree(run / "tokenizer", run / ".next" / "tokenizer")
+    facts, notices = told(overwrite=True, rnn_units=6)
+    assert facts["earlier_trainings"]["count"] == 2
+    assert len(read_ledger(run / "private" / "spent.json", "spent.json")) == 3
+
+
+def test_public_columns_said_to_tokenize_reach_a_private_model(tmp_path):
+    """How many fields a record has is known from the configuration alone, and need not be said twice."""
+    (tmp_path / "in.txt").write_text("".join(f"{i % 7},{'ab' * (i % 5)},{i}\n" for i in range(60)))
+    tokenize(_config(tmp_path, field_delimiter=",", columns=["one", "two", "three"]))
+    train(_config(tmp_path, epochs=1))
+    info = read_model_info(tmp_path / "run")
+    assert (info.field_count, info.columns) == (3, ["one", "two", "three"])
+
+
+def test_a_private_model_of_records_without_columns_knows_no_number_of_fields(tmp_path):
+    (tmp_path / "in.txt").write_text("".join(f"{i % 7},{'ab' * (i % 5)},{i}\n" for i in range(60)))
+    tokenize(_config(tmp_path, field_delimiter=","))
+    train(_config(tmp_path, epochs=1))
+    info = read_model_info(tmp_path / "run")
+    assert (info.field_count, info.columns) == (None, None)

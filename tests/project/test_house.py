@@ -1,0 +1,93 @@
+"""The house itself: public names, rooms, packaging, and pages that must say what the code says."""
+
+from __future__ import annotations
+
+import ast
+import re
+import sys
+from pathlib import Path
+
+import pytest
+
+import linesmith
+from linesmith.cli.options import flag_fields, our_flags
+from linesmith.cli.reference import configuration_markdown
+from linesmith.core.config.tensorflow_config import fields
+
+ROOT = Path(__file__).resolve().parents[2]
+ROOMS = ("core", "records", "model", "evaluation", "transforms", "runners", "pipelines")
+MOST_MODULES = 22  # of a folder; 20 is the aim
+LONGEST = 400  # lines; 300 is the aim
+CODE = re.compile(r"LS[1-4]\d\d")
+
+
+def sources() -> list[Path]:
+    return sorted(path for room in ("linesmith", *ROOMS) for path in (ROOT / room).rglob("*.py"))
+
+
+def test_every_public_name_is_there():
+    for name in linesmith.__all__:
+        assert getattr(linesmith, name) is not None
+    assert linesmith.LocalConfig is linesmith.TensorFlowConfig
+    assert linesmith.train_rnn is linesmith.train
+    assert set(linesmith._HOME) | {"__version__"} == set(linesmith.__all__)
+
+
+def test_an_unknown_public_name_is_an_attribute_error():
+    with pytest.raises(AttributeError, match="no attribute 'trane'"):
+        linesmith.trane
+
+
+@pytest.mark.parametrize("room", ROOMS)
+def test_every_room_is_a_link_below_the_one_import_name(room):
+    link = ROOT / "linesmith" / room
+    assert link.is_symlink() and link.readlink() == Path("..") / room
+
+
+def test_every_folder_of_modules_is_a_package_of_moderate_size():
+    folders = {path.parent for path in sources()}
+    assert all((folder / "__init__.py").is_file() for folder in folders)
+    assert {str(folder): n for folder in folders if (n := len(list(folder.glob("*.py")))) > MOST_MODULES} == {}
+
+
+def test_every_setting_is_a_flag():
+    assert set(flag_fields()) == set(fields()) - {"epoch_callback"}
+    assert {"--input", "--output", "--num-lines", "--input-data-path", "--no-validation-split"} <= set(our_flags())
+
+
+def test_the_configuration_page_is_what_the_code_says():
+    page = (ROOT / "docs" / "configuration.md").read_text("utf-8")
+    assert page == configuration_markdown(), "run: python -m linesmith.cli.reference > docs/configuration.md"
+
+
+def test_every_code_is_on_the_errors_page_and_no_other():
+    used = {code for path in sources() for code in CODE.findall(path.read_text("utf-8"))}
+    listed = {
+        line.split("|")[1].strip()
+        for line in (ROOT / "docs" / "errors.md").read_text("utf-8").splitlines()
+        if line.startswith("| LS")
+    }
+    assert listed == used
+
+
+@pytest.mark.parametrize("path", sources(), ids=lambda path: str(path.relative_to(ROOT)))
+def test_modules_are_small_and_say_what_they_are(path):
+    text = path.read_text("utf-8")
+    assert ast.get_docstring(ast.parse(text))
+    assert len(text.splitlines()) <= LONGEST
+
+
+def test_nothing_in_the_repository_names_a_machine():
+    tracked = [
+        *sources(),
+        *(ROOT / "docs").glob("*.md"),
+        *(ROOT / "examples").glob("*"),
+        ROOT / "README.md",
+        ROOT / "requirements.lock",
+    ]
+    hits = [str(p) for p in tracked if re.search(r"/(home|root|wor[k])/|index-url|/simple\b", p.read_text("utf-8"))]
+    assert hits == []
+
+
+def test_only_the_supported_python_runs_this():
+    assert sys.version_info[:2] == (3, 11)

@@ -1,0 +1,146 @@
+"""Validators in a process of their own: verdicts as without it, and hanging, exiting and crashing ones cost one record."""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import os
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from linesmith.core.errors import ParameterError
+from linesmith.model.sampling.sampler import Sample, SampleRequest
+from linesmith.records.validation import validator_process as validator_host
+from linesmith.records.validation.record_validator import Judge, Verdict, ask
+from linesmith.records.validation.user_validator import validator_source
+from linesmith.records.validation.validator_process import ValidatorHost, close_hosts
+
+CODE = """
+import os, time
+def judge(text):
+    print("a validator may print")
+    if text == "spin":
+        while True:
+            pass
+    if text == "sleep":
+        time.sleep(60)
+    if text == "exit":
+        os._exit(3)
+    if text == "raise":
+        raise KeyError("no")
+    return text != "bad"
+"""
+
+
+@pytest.fixture
+def host(tmp_path: Path) -> Iterator[ValidatorHost]:
+    (tmp_path / "v.py").write_text(CODE)
+    host = ValidatorHost(validator_source(f"{tmp_path / 'v.py'}:judge"), 0.5)
+    yield host
+    host.close()
+
+
+def test_verdicts_are_those_of_the_function_itself(host: ValidatorHost) -> None:
+    texts = ["a", "bad", "raise", "é\u2028\n\0", "x" * 100_000] * 120
+    function = host._source.load()
+    assert host.many(texts) == [ask(function, text) for text in texts]
+    assert host("a") == Verdict(True)
+
+
+@pytest.mark.parametrize(("text", "reason"), [("spin", "timeout"), ("sleep", "timeout"), ("exit", "validator")])
+def test_one_record_is_lost_and_the_rest_are_judged(host: ValidatorHost, text: str, reason: str) -> None:
+    host("a")
+    began = time.monotonic()
+    assert [verdict.reason for verdict in host.many(["a", text, "bad", "a"])] == [None, reason, "validator", None]
+    assert time.monotonic() - began < 20
+
+
+@pytest.mark.parametrize(
+    ("code", "found"),
+    [("import nowhere", "line 1"), ("x = 1", "has no 'judge'"), ("import os\nos._exit(0)", "ended the process")],
+)
+def test_what_does_not_load_is_the_users(tmp_path: Path, code: str, found: str) -> None:
+    (tmp_path / "v.py").write_text(code)
+    with pytest.raises(ParameterError, match=f"^LS107: --line-validator.*{found}"):
+        ValidatorHost(validator_source(f"{tmp_path / 'v.py'}:judge"), 1.0).start()
+
+
+@pytest.mark.parametrize("how", ["close", "close_hosts", "forget"])
+def test_no_process_is_left(tmp_path: Path, how: str) -> None:
+    (tmp_path / "v.py").write_text(CODE)
+    host = ValidatorHost(validator_source(f"{tmp_path / 'v.py'}:judge"), 0.5)
+    host.start()
+    assert host._child is not None
+    child = host._child._process.pid
+    if how == "close":
+        host.close()
+    elif how == "close_hosts":
+        close_hosts()
+    del host
+    gc.collect()
+    with pytest.raises(ProcessLookupError):
+        os.kill(child, 0)
+
+
+def test_a_batch_goes_out_and_comes_back_at_once(host: ValidatorHost, monkeypatch: pytest.MonkeyPatch) -> None:
+    host("a")
+    assert host._child is not None
+    sent: list[int] = []
+    send = host._child.send
+    monkeypatch.setattr(host._child, "send", lambda texts: (sent.append(len(texts)), send(texts))[1])
+    judge, texts = Judge(host, 1, ","), ["a", "a,b", "bad", ""] * 100
+    samples = [Sample(SampleRequest(n, 0), text, "newline") for n, text in enumerate(texts)]
+    verdicts = judge.many(samples)
+    assert sent == [200], "those of a wrong shape are not asked about"
+    assert verdicts == [judge(sample) for sample in samples]
+    assert Counter(v.reason for v in verdicts) == {None: 100, "field_count": 100, "validator": 100, "empty": 100}
+
+
+def test_the_right_record_of_a_batch_is_lost(host: ValidatorHost) -> None:
+    texts = [str(n) for n in range(600)]
+    texts[250], texts[300], texts[599] = "spin", "exit", "sleep"
+    reasons = {n: verdict.reason for n, verdict in enumerate(host.many(texts)) if verdict.reason is not None}
+    assert reasons == {250: "timeout", 300: "validator", 599: "timeout"}
+
+
+def test_a_validator_that_hangs_does_not_outlive_its_parent(tmp_path: Path) -> None:
+    (tmp_path / "v.py").write_text(CODE + f"open({str(tmp_path / 'pid')!r}, 'w').write(str(os.getpid()))\n")
+    parent = f"""
+import threading, time
+from linesmith.records.validation.validator_process import ValidatorHost
+from linesmith.records.validation.user_validator import validator_source
+host = ValidatorHost(validator_source({str(tmp_path / "v.py") + ":judge"!r}), 600.0)
+host.start()
+threading.Thread(target=lambda: host("spin"), daemon=True).start()
+time.sleep(600)
+"""
+    running = subprocess.Popen([sys.executable, "-c", parent])
+    deadline = time.monotonic() + 60
+    while not (tmp_path / "pid").exists() or not (tmp_path / "pid").read_text():
+        assert time.monotonic() < deadline and running.poll() is None
+        time.sleep(0.1)
+    time.sleep(0.5)
+    running.kill()
+    running.wait()
+    child = int((tmp_path / "pid").read_text())
+    while Path(f"/proc/{child}").exists() and "State:\tZ" not in Path(f"/proc/{child}/status").read_text():
+        assert time.monotonic() < deadline, "it still runs"
+        time.sleep(0.2)
+
+
+@pytest.mark.parametrize(("text", "found"), [("spin", "took longer than 0.2 s"), ("exit", "ended its process")])
+def test_one_that_loses_every_record_ends_the_run(
+    tmp_path: Path, text: str, found: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(validator_host, "LOST_IN_A_ROW", 3)
+    (tmp_path / "v.py").write_text(CODE)
+    with contextlib.closing(ValidatorHost(validator_source(f"{tmp_path / 'v.py'}:judge"), 0.2)) as host:
+        host.many([text] * 2 + ["a"] + [text] * 2)  # one that is judged begins the count anew
+        with pytest.raises(ParameterError, match=rf"^LS107: --line-validator.*{found}, for 3 records in a row"):
+            host(text)

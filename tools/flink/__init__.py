@@ -1,0 +1,1 @@
+"""Start and stop a Flink cluster on this machine, for tests."""

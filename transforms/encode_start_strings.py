@@ -1,0 +1,123 @@
+"""Files of start strings → a store of encoded ones, one pair of files a source file, so that sources are read in parallel.
+
+Errors that the user can mend come back as results: a runner would retry them, in vain.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import apache_beam as beam
+
+from linesmith.core.errors import ParameterError
+
+if TYPE_CHECKING:
+    from linesmith.model.tokenizers.loading import AnyTokenizer
+
+
+@dataclass(frozen=True)
+class SeedSettings:
+    """What is needed to encode start strings.
+
+    Attributes:
+        run_dir: whose tokenizer encodes them.
+        column: of tables; None: the only one.
+        field_count: most fields a start string may begin; None: any.
+        store: directory to write to, which all workers share.
+    """
+
+    run_dir: str
+    column: str | None
+    field_count: int | None
+    store: str
+
+
+@dataclass(frozen=True)
+class SeedFile:
+    """A source, and its number in the store."""
+
+    number: int
+    path: str
+
+
+@dataclass(frozen=True)
+class SeedCount:
+    """How many start strings a source gave, or what is wrong with it."""
+
+    number: int
+    count: int = 0
+    error: str | None = None
+
+
+@dataclass
+class PrepareSeeds(beam.PTransform):
+    """`PCollection[SeedFile]` → a list of SeedCount in the file `results`; the store holds what they count."""
+
+    settings: SeedSettings
+    results: Path
+
+    def __post_init__(self) -> None:
+        super().__init__()
+
+    def expand(self, files: beam.PCollection[SeedFile]) -> beam.PCollection:
+        from linesmith.transforms.collect_json import CollectJson
+
+        return (
+            files
+            | "Spread" >> beam.Reshuffle()
+            | "Encode" >> beam.ParDo(_EncodeSeeds(self.settings))
+            | "Counts" >> CollectJson(self.results)
+        )
+
+
+class _EncodeSeeds(beam.DoFn):
+    """Encodes sources; the tokenizer is loaded once a worker."""
+
+    def __init__(self, settings: SeedSettings) -> None:
+        super().__init__()
+        self._settings = settings
+        self._tokenizer: AnyTokenizer
+
+    def setup(self) -> None:
+        from linesmith.model.tokenizers import tokenizer_from_model_dir
+
+        self._tokenizer = tokenizer_from_model_dir(self._settings.run_dir)
+
+    def process(self, file: SeedFile) -> Iterable[SeedCount]:
+        yield encode_seed_file(file, self._settings, self._tokenizer)
+
+
+def encode_seed_file(file: SeedFile, settings: SeedSettings, tokenizer: Any) -> SeedCount:
+    """Encode one source into the store."""
+    from linesmith.model.generation.start_string_encoding import iter_encoded
+    from linesmith.model.generation.start_string_files import OPTION, open_local, read_seeds
+    from linesmith.model.generation.start_string_store import write_seeds
+    from linesmith.transforms.find_inputs import open_stored
+
+    try:
+        texts = read_seeds(file.path, settings.column, open_stored if "://" in file.path else open_local)
+        encoded = iter_encoded(texts, tokenizer, f"{OPTION} '{file.path}'", settings.field_count)
+        return SeedCount(file.number, write_seeds(settings.store, file.number, encoded))
+    except ParameterError as error:
+        return SeedCount(file.number, error=str(error))
+
+
+def match_seed_files(given: str) -> list[str]:
+    """The files that a path, a glob or a bucket address names, in order of name.
+
+    Raises:
+        ParameterError: LS108, there are none.
+    """
+    from linesmith.model.generation.start_string_files import OPTION, bad_start, find_seed_files
+
+    if "://" not in given:
+        return find_seed_files(given)
+    from linesmith.transforms.find_inputs import match_objects
+
+    found = sorted(item.path for item in match_objects(given, OPTION))
+    if not found:
+        raise bad_start(f"{OPTION} '{given}'", "it matches no file", "Give an address that exists.")
+    return found

@@ -1,0 +1,1 @@
+"""Read and write objects in buckets, with retries and checked addresses."""
