@@ -26,7 +26,7 @@ from benchmarks.parts import RESULTS, Part, disturbed, earlier, mark, median_rat
 from benchmarks.records import Records, records, write_lines
 from linesmith.core.config.tensorflow_config import TensorFlowConfig
 from linesmith.core.library_logging import quiet_libraries, quiet_on_import
-from linesmith.model.sampling.block import LANE_ROWS
+from linesmith.model.sampling.block import ROWS_PER_CORE
 
 PLACE = RESULTS / "generate"
 MODELS = PLACE / "models"  # kept, so that one part can be run again
@@ -41,7 +41,7 @@ def parts(data: Records, seconds: int, count: int) -> list[Part]:
     ours, gretel, mostly = (str(MODELS / name) for name in ("ours", "gretel", "mostlyai"))
     learn = (train, heldout)
     cores = len(os.sched_getaffinity(0))
-    many, all_cores = str(ROUNDS * LANE_ROWS * cores), str(cores)
+    many, all_cores = str(ROUNDS * ROWS_PER_CORE * cores), str(cores)
 
     def sampled(name: str, processes: str, cores: str, number: str = many) -> Part:
         return Part(name, "generate_ours.py", (ours, number, processes, cores))

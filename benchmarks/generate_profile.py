@@ -29,9 +29,9 @@ from rich.table import Table
 
 from benchmarks.machine import flops_a_token, matmul_rate, rounds
 from linesmith.core.hardware import matmul_precision, sampling_precision
-from linesmith.model.sampling.block import LANE_ROWS
+from linesmith.model.sampling.block import ROWS_PER_CORE
 from linesmith.model.sampling.request_table import idle_requests, table_of
-from linesmith.model.sampling.row_state import Limits, Marks, Rule
+from linesmith.model.sampling.row_state import Limits, RowState, Rule
 from linesmith.model.sampling.sampler import DrawSettings, Sampler, SampleRequest, SamplerOptions
 from linesmith.model.tf_function import fused, graph
 
@@ -45,16 +45,16 @@ def sample_rate(run: str, precision: str, block: int, records_a_slot: int) -> di
         2 * block,
         records_a_slot * block,
     ):  # the first for tracing, all block sizes of the ramp-down included
-        sampler.steps_run = sampler.steps_busy = characters = 0
+        sampler.row_steps = sampler.busy_row_steps = characters = 0
         start = time.perf_counter()
         for sample in sampler.stream(deque(SampleRequest(i, 0) for i in range(count)), DrawSettings(seed=1)):
             characters += len(sample.text)
         seconds = time.perf_counter() - start
     return {
-        "tokens_per_second": sampler.steps_busy / seconds,
+        "tokens_per_second": sampler.busy_row_steps / seconds,
         "characters_per_second": characters / seconds,
         "records_per_second": count / seconds,
-        "occupancy": sampler.steps_busy / sampler.steps_run,
+        "occupancy": sampler.busy_row_steps / sampler.row_steps,
     }
 
 
@@ -68,7 +68,7 @@ def naive_rate(sampler: Sampler, seconds: float = 5.0) -> float:
         first = network._gates(0, network._products[0].times(state[0]), token, fresh, state[1], above)
         return network._layers_above(first, state, token, fresh)
 
-    state = network.idle_block(16)[len(Marks._fields) :]
+    state = network.idle_block(16)[len(RowState._fields) :]
     token, fresh, done = tf.zeros([16], tf.int32), tf.zeros([16], tf.bool), 0
     random = np.random.default_rng(0)
     step(state, token)
@@ -87,7 +87,7 @@ def phases(sampler: Sampler, rows: int) -> dict[str, float]:
     """Milliseconds of the parts of a step for a block, each in a loop by itself, as it runs in one."""
     network = sampler._network
     block = network.idle_block(rows)
-    marks, state = Marks(*block[: len(Marks._fields)]), block[len(Marks._fields) :]
+    marks, state = RowState(*block[: len(RowState._fields)]), block[len(RowState._fields) :]
     first, hidden = network._products[0], tf.random.uniform([rows, network.units], -1, 1)
     wide = tf.concat([first.operand(hidden)] * min(2, network.layers), axis=1)
     multiplied = network._products[0].times(first.operand(hidden))
@@ -148,7 +148,7 @@ def main() -> None:
     )
     results["matmul_flops"] = {"before": before, "after": after}
     results["bound_tokens_per_second"] = bound
-    results["phases_ms"] = {f"{rows}": phases(sampler, rows) for rows in (LANE_ROWS, 2048)}
+    results["phases_ms"] = {f"{rows}": phases(sampler, rows) for rows in (ROWS_PER_CORE, 2048)}
     table = Table("block", "tokens/s", "of the bound", "characters/s", "records/s", "occupancy")
     for name, one in results["blocks"].items():
         one["of_bound"] = one["tokens_per_second"] / bound

@@ -62,7 +62,7 @@ class Engine:
     def run(self, first: int, count: int, seed: int = 0) -> Work:
         """Sample `count` records from index `first` on, without validation."""
         sampler = self.sampler
-        self._graph_seconds, places, tokens = 0.0, sampler.steps_run, sampler.steps_busy
+        self._graph_seconds, places, tokens = 0.0, sampler.row_steps, sampler.busy_row_steps
         requests = deque(SampleRequest(index, 0) for index in range(first, first + count))
         start = time.perf_counter()
         samples = list(sampler.stream(requests, DrawSettings(seed=seed)))
@@ -70,8 +70,8 @@ class Engine:
         return Work(
             records=len(samples),
             characters=sum(len(sample.text) + 1 for sample in samples),
-            tokens=sampler.steps_busy - tokens,
-            places=sampler.steps_run - places,
+            tokens=sampler.busy_row_steps - tokens,
+            places=sampler.row_steps - places,
             seconds=seconds,
             graph_seconds=self._graph_seconds / sampler.lanes,
         )

@@ -25,6 +25,8 @@ def python_environment(environment: Mapping[str, str] = os.environ) -> dict[str,
     """Return an environment in which a child interpreter searches the places that this one searches, in the same order.
 
     Args:
-        environment: variables to start from; `PYTHONPATH` is replaced, since what it named is on our path already.
+        environment: variables to start from; what its `PYTHONPATH` names comes first.
     """
-    return {**environment, "PYTHONPATH": os.pathsep.join(place for place in sys.path if place)}
+    named = environment.get("PYTHONPATH", "").split(os.pathsep)
+    places = dict.fromkeys(place for place in (*named, *sys.path) if place)
+    return {**environment, "PYTHONPATH": os.pathsep.join(places)}

@@ -6,9 +6,9 @@ of a record: a file and a line number at most.
 
 from __future__ import annotations
 
-EXIT_DONE = 0
-EXIT_OUR_FAULT = 1
-EXIT_USER = 2
+EXIT_SUCCESS = 0
+EXIT_INTERNAL_ERROR = 1
+EXIT_USER_ERROR = 2
 EXIT_QUALITY = 3
 EXIT_SHORTFALL = 4
 EXIT_INTERRUPTED = 130
@@ -17,7 +17,7 @@ EXIT_INTERRUPTED = 130
 class LinesmithError(Exception):
     """Base of all errors raised on purpose. `code` is the stable preflight code (LS1xx … LS4xx), where one exists."""
 
-    exit_code: int = EXIT_USER
+    exit_code: int = EXIT_USER_ERROR
 
     def __init__(self, message: str, *, code: str | None = None) -> None:
         super().__init__(message)

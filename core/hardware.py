@@ -70,12 +70,12 @@ def sampling_precision(asked: str, features: str | None = None) -> str:
         >>> sampling_precision("auto", "avx512f avx512_vnni"), sampling_precision("auto", "avx2")
         ('int8', 'float32')
     """
-    if asked == "int8" or (asked == "auto" and has_integer_products(features)):
+    if asked == "int8" or (asked == "auto" and has_int8_instructions(features)):
         return "int8"
     return matmul_precision(asked, features)
 
 
-def has_integer_products(features: str | None = None) -> bool:
+def has_int8_instructions(features: str | None = None) -> bool:
     """Whether the processor multiplies 8-bit integers and sums them in 32 bits (VNNI)."""
     found = set((environment()["cpu"] if features is None else features).split())
     return bool(found & {"avx512_vnni", "avx_vnni"})

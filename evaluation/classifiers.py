@@ -14,11 +14,11 @@ import pyarrow as pa
 
 from linesmith.evaluation.closeness import Evidence
 from linesmith.evaluation.columns import Columns
-from linesmith.evaluation.schema import CATEGORY, FREE_TEXT, MOMENT, NUMBER, Schema
+from linesmith.evaluation.schema import CATEGORY, DATETIME, FREE_TEXT, NUMBER, Schema
 
 ROWS = 4000  # of each set
-LEAST_ROWS = 100
-LEAST_SKILL = 0.2  # what real records predict no better than this is no test of synthetic ones
+MIN_ROWS = 100
+MIN_SKILL = 0.2  # what real records predict no better than this is no test of synthetic ones
 _FOLDS = 3
 _SEED = 0
 
@@ -38,7 +38,7 @@ def features(records: Sequence[str], schema: Schema) -> tuple[npt.NDArray[np.flo
         column = right.column(number)
         if one.role == CATEGORY:
             own = [one.fine(column).astype(np.float64)]
-        elif one.role in (NUMBER, MOMENT):
+        elif one.role in (NUMBER, DATETIME):
             own = [column.numbers, column.lengths.astype(np.float64)]
         else:
             own = [column.lengths.astype(np.float64)]
@@ -79,7 +79,7 @@ def _auc(evidence: Evidence, name: str) -> tuple[float | None, int]:
 
     real, other = _rows(evidence, "training"), _rows(evidence, name)
     size = min(len(real), len(other))
-    if size < LEAST_ROWS:
+    if size < MIN_ROWS:
         return None, size
     table, _ = features([*real[:size], *other[:size]], evidence.schema)
     labels = np.repeat([0, 1], size)
@@ -102,7 +102,7 @@ def usefulness(evidence: Evidence, target: str | None = None) -> dict[str, Any] 
     test = _rows(evidence, "holdout")
     real, made = _rows(evidence, "training"), _rows(evidence, "synthetic")
     size = min(len(real), len(made))
-    if size < LEAST_ROWS or len(test) < LEAST_ROWS // 2:
+    if size < MIN_ROWS or len(test) < MIN_ROWS // 2:
         return None
     tables = {name: features(rows, evidence.schema)
               for name, rows in (("test", test), ("training", real[:size]), ("synthetic", made[:size]))}  # fmt: skip
@@ -112,7 +112,7 @@ def usefulness(evidence: Evidence, target: str | None = None) -> dict[str, Any] 
             score = _predict(evidence.schema, number, tables["training"], tables["test"])
         if score is not None and (best is None or score > best["score"]["training"]):
             best = {"field": number, "score": {"training": score}}
-    if best is None or best["score"]["training"] < LEAST_SKILL:
+    if best is None or best["score"]["training"] < MIN_SKILL:
         return None
     number = best["field"]
     with _one_thread():
@@ -151,7 +151,7 @@ def _predict(schema: Schema, number: int, learn: Table, test: Table) -> float | 
     (x, y), (x_test, y_test) = ((t[:, others], t[:, at]) for t in (learn[0], test[0]))
     known, known_test = np.isfinite(y), np.isfinite(y_test)
     x, y, x_test, y_test = x[known], y[known], x_test[known_test], y_test[known_test]
-    if not others.any() or len(y) < LEAST_ROWS // 2 or len(y_test) < LEAST_ROWS // 4 or len(np.unique(y)) < 2:
+    if not others.any() or len(y) < MIN_ROWS // 2 or len(y_test) < MIN_ROWS // 4 or len(np.unique(y)) < 2:
         return None
     if schema.fields[number].role == CATEGORY:
         model = HistGradientBoostingClassifier(max_iter=40, random_state=_SEED, max_leaf_nodes=15).fit(x, y)

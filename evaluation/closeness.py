@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from linesmith.evaluation.dataset_profile import NGRAM_BUCKETS, FieldSurvey, Survey
+from linesmith.evaluation.dataset_profile import NGRAM_BUCKETS, FieldProfile, Survey
 from linesmith.evaluation.distances import (
     Counts,
     cramers_v,
@@ -21,8 +21,8 @@ from linesmith.evaluation.distances import (
     total_variation,
     wasserstein,
 )
-from linesmith.evaluation.schema import CATEGORY, FREE_TEXT, MOMENT, NUMBER, Schema
-from linesmith.evaluation.schema_counts import Tally
+from linesmith.evaluation.schema import CATEGORY, DATETIME, FREE_TEXT, NUMBER, Schema
+from linesmith.evaluation.schema_counts import SchemaCounts
 
 SETS = ("training", "holdout", "synthetic")
 COMPARED = ("synthetic", "holdout")
@@ -37,7 +37,7 @@ class Evidence:
 
     schema: Schema
     surveys: dict[str, Survey]
-    tallies: dict[str, Tally]
+    tallies: dict[str, SchemaCounts]
 
 
 def between(items: Mapping[str, Item], measure: Callable[[Item, Item], float | None]) -> dict[str, float | None]:
@@ -72,12 +72,12 @@ def compare_fields(evidence: Evidence) -> list[dict[str, Any]]:
 Parts = dict[str, dict[str, float | None]]
 
 
-def _field_parts(role: str, surveys: dict[str, FieldSurvey], fine: dict[str, Counts]) -> Parts:
+def _field_parts(role: str, surveys: dict[str, FieldProfile], fine: dict[str, Counts]) -> Parts:
     """The distances of a field by name."""
     parts: Parts = {"missing": between(surveys, lambda one, other: abs(_empty(one) - _empty(other)))}
     if role == CATEGORY:
         parts["total variation"] = between(fine, total_variation)
-    elif role in (NUMBER, MOMENT):
+    elif role in (NUMBER, DATETIME):
         sketches = {name: survey.numbers if role == NUMBER else survey.times for name, survey in surveys.items()}
         spread = _spread(sketches["training"])
         parts["Kolmogorov-Smirnov"] = between(sketches, _whole(kolmogorov_smirnov))
@@ -96,7 +96,7 @@ def _field_parts(role: str, surveys: dict[str, FieldSurvey], fine: dict[str, Cou
 def _field_distance(role: str, parts: Parts, name: str) -> float | None:
     if role == CATEGORY:
         return parts["total variation"][name]
-    if role in (NUMBER, MOMENT):
+    if role in (NUMBER, DATETIME):
         values = [parts["Kolmogorov-Smirnov"][name], parts["missing"][name]]
         return max((v for v in values if v is not None), default=None)
     if role == FREE_TEXT:
@@ -112,7 +112,7 @@ def compare_pairs(evidence: Evidence) -> list[dict[str, Any]]:
     for i, first in enumerate(schema.fields):
         for j in range(i + 1, len(schema.fields)):
             second = schema.fields[j]
-            ordered = all(one.role in (NUMBER, MOMENT) for one in (first, second))
+            ordered = all(one.role in (NUMBER, DATETIME) for one in (first, second))
             tables = {name: tally.table(i, j) for name, tally in evidence.tallies.items()}
             strength = {name: cramers_v(table) for name, table in tables.items()}
             rank = {name: rank_correlation(table) if ordered else None for name, table in tables.items()}
@@ -202,11 +202,11 @@ def compare_validity(evidence: Evidence) -> dict[str, Any]:
     }
 
 
-def _field(survey: Survey, number: int) -> FieldSurvey:
-    return survey.fields[number] if number < len(survey.fields) else FieldSurvey()
+def _field(survey: Survey, number: int) -> FieldProfile:
+    return survey.fields[number] if number < len(survey.fields) else FieldProfile()
 
 
-def _empty(survey: FieldSurvey) -> float:
+def _empty(survey: FieldProfile) -> float:
     return survey.empty / survey.count if survey.count else 1.0
 
 

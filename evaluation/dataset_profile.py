@@ -18,7 +18,7 @@ import pyarrow.compute as pc
 from linesmith.evaluation.columns import DECIMAL, EMPTY, INTEGER, KINDS, TIME, Column, Columns
 from linesmith.evaluation.hashing import Hashes, hash_strings, mix64, ngram_buckets, text_bytes
 from linesmith.evaluation.identifiers import identifiers
-from linesmith.evaluation.sketches import DistinctCount, Frequent, HashSample, Quantiles
+from linesmith.evaluation.sketches import BottomKSample, DistinctCount, FrequentItems, Quantiles
 from linesmith.records.fields import FIELD_BREAK
 
 MAX_FIELDS = 64  # later fields of a record are counted, not compared
@@ -46,7 +46,7 @@ def value_hashes(values: pa.Array, column: int) -> Hashes:
 
 
 @dataclass
-class FieldSurvey:
+class FieldProfile:
     """What the values of one field are.
 
     Attributes:
@@ -62,7 +62,7 @@ class FieldSurvey:
     times: Quantiles = field(default_factory=Quantiles)
     lengths: Quantiles = field(default_factory=Quantiles)
     distinct: DistinctCount = field(default_factory=DistinctCount)
-    frequent: Frequent = field(default_factory=Frequent)
+    frequent: FrequentItems = field(default_factory=FrequentItems)
     ngrams: npt.NDArray[np.int64] = field(default_factory=lambda: np.zeros(NGRAM_BUCKETS, np.int64))
 
     def add(self, column: Column) -> None:
@@ -109,12 +109,12 @@ class Survey:
         self.records = 0
         self.field_counts: Counter[int] = Counter()
         self.lengths = Quantiles()
-        self.fields: list[FieldSurvey] = []
+        self.fields: list[FieldProfile] = []
         self.distinct = DistinctCount()
-        self.frequent = Frequent()
-        self.texts = HashSample(sample)  # distinct records, each with its count
-        self.rows = HashSample(sample)  # records as they occur, a repeated one several times
-        self.identifiers = HashSample(sample)  # (text, kind); the kind of a field's value is the field's number
+        self.frequent = FrequentItems()
+        self.texts = BottomKSample(sample)  # distinct records, each with its count
+        self.rows = BottomKSample(sample)  # records as they occur, a repeated one several times
+        self.identifiers = BottomKSample(sample)  # (text, kind); the kind of a field's value is the field's number
         self._sample = sample
 
     def add(self, text: pa.Array, first_row: int) -> None:
@@ -133,7 +133,7 @@ class Survey:
         self.field_counts.update(dict(zip(values.tolist(), counts.tolist(), strict=True)))
         for number in range(min(int(columns.counts.max()), MAX_FIELDS)):
             if number == len(self.fields):
-                self.fields.append(FieldSurvey())
+                self.fields.append(FieldProfile())
             column = columns.column(number)
             self.fields[number].add(column)
             self._add_rare(column, number)
@@ -163,7 +163,7 @@ class Survey:
         self.field_counts.update(other.field_counts)
         self.lengths.merge(other.lengths)
         while len(self.fields) < len(other.fields):
-            self.fields.append(FieldSurvey())
+            self.fields.append(FieldProfile())
         for mine, theirs in zip(self.fields, other.fields, strict=False):
             mine.merge(theirs)
         self.distinct.merge(other.distinct)

@@ -105,11 +105,11 @@ def wilson(hits: int, trials: int, confidence: float) -> tuple[float, float]:
     return max(0.0, middle - half), min(1.0, middle + half)
 
 
-def newcombe(hits: tuple[int, int], trials: tuple[int, int], confidence: float) -> tuple[float, float]:
+def newcombe_interval(hits: tuple[int, int], trials: tuple[int, int], confidence: float) -> tuple[float, float]:
     """Newcombe's hybrid interval (1998, method 10) for the first share less the second; no trials give [-1, 1].
 
     Example:
-        >>> [round(end, 3) for end in newcombe((56, 48), (70, 80), 0.95)]
+        >>> [round(end, 3) for end in newcombe_interval((56, 48), (70, 80), 0.95)]
         [0.052, 0.334]
     """
     if not all(trials):

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 
 from linesmith.evaluation.closeness import Evidence
-from linesmith.evaluation.dataset_profile import FieldSurvey
-from linesmith.evaluation.schema import CATEGORY, FREE_TEXT, MOMENT, NUMBER
+from linesmith.evaluation.dataset_profile import FieldProfile
+from linesmith.evaluation.schema import CATEGORY, DATETIME, FREE_TEXT, NUMBER
 from linesmith.evaluation.sketches import Quantiles
 from linesmith.records.fields import FIELD_BREAK
 
@@ -38,9 +38,9 @@ def pictures(evidence: Evidence) -> list[dict[str, Any]]:
             drawn.append({"name": one.name, "role": one.role, "labels": labels, "shares": shares})
             continue
         surveys = {
-            n: s.fields[number] if number < len(s.fields) else FieldSurvey() for n, s in evidence.surveys.items()
+            n: s.fields[number] if number < len(s.fields) else FieldProfile() for n, s in evidence.surveys.items()
         }
-        pick = {NUMBER: "numbers", MOMENT: "times"}.get(one.role, "lengths")
+        pick = {NUMBER: "numbers", DATETIME: "times"}.get(one.role, "lengths")
         sketches = {name: getattr(survey, pick) for name, survey in surveys.items()}
         unit = "length in characters" if one.role == FREE_TEXT else ""
         drawn.append({"name": one.name, "role": one.role, "unit": unit, **_histogram(sketches)})

@@ -19,9 +19,9 @@ from scipy import stats
 
 from linesmith.evaluation.closeness import Evidence
 from linesmith.evaluation.dataset_profile import Survey, record_hashes
-from linesmith.evaluation.distances import newcombe
+from linesmith.evaluation.distances import newcombe_interval
 from linesmith.evaluation.hashing import Hashes
-from linesmith.evaluation.near_duplicates import RUNS, SIMILAR, longest_runs, near_copies
+from linesmith.evaluation.near_duplicates import MIN_SIMILARITY, RUN_LENGTHS, find_near_duplicates, longest_runs
 from linesmith.evaluation.schema import CATEGORY
 from linesmith.evaluation.schema_counts import Probes
 
@@ -44,7 +44,7 @@ class Unit:
     synthetic: int
 
 
-def make_probes(surveys: dict[str, Survey], categories: Sequence[int]) -> Probes:
+def choose_tracked_hashes(surveys: dict[str, Survey], categories: Sequence[int]) -> Probes:
     """What the second pass must count: all sampled records and identifiers, and the output's most frequent texts.
 
     Args:
@@ -70,7 +70,7 @@ def _top_texts(surveys: dict[str, Survey]) -> list[tuple[str, int]]:
     return [(text, count) for text, count in surveys["synthetic"].frequent.top(_TOP_TEXTS) if count >= _OFTEN]
 
 
-def measure_safety(evidence: Evidence) -> dict[str, Any]:
+def measure_leakage(evidence: Evidence) -> dict[str, Any]:
     """All findings, as plain JSON; `tests` decide the verdict, the rest explains it."""
     confidence = 1 - (1 - CONFIDENCE) / _TESTS
     records = _records(evidence)
@@ -114,7 +114,7 @@ def unique_records(evidence: Evidence) -> dict[str, list[Unit]]:
 
 
 def _gap(name: str, size: int, hits: dict[str, int], confidence: float) -> dict[str, Any]:
-    low, high = newcombe((hits["training"], hits["holdout"]), (size, size), confidence)
+    low, high = newcombe_interval((hits["training"], hits["holdout"]), (size, size), confidence)
     return {
         "name": name,
         "units": size,
@@ -173,14 +173,14 @@ def _near(evidence: Evidence, once: dict[str, list[Unit]], confidence: float) ->
     """Near copies of the same units in a sample of the output, and the longest runs that the output shares with them."""
     synthetic = [text for _, text, _ in _sample(evidence, "synthetic", "texts")]
     sides = {side: [unit.text for unit in units[:_NEAR_UNITS]] for side, units in once.items()}
-    hits = {side: sum(near_copies(texts, synthetic)) for side, texts in sides.items()}
+    hits = {side: sum(find_near_duplicates(texts, synthetic)) for side, texts in sides.items()}
     size = min(map(len, sides.values()))
-    near = _gap(f"near copies (similarity from {SIMILAR:g})", size, hits, confidence)
+    near = _gap(f"near copies (similarity from {MIN_SIMILARITY:g})", size, hits, confidence)
     some = [text for _, text, _ in _sample(evidence, "synthetic", "rows")][:_RUN_UNITS]
-    runs: dict[str, Any] = {"lengths": [0, *RUNS], "records": len(some), "source_records": size}
+    runs: dict[str, Any] = {"lengths": [0, *RUN_LENGTHS], "records": len(some), "source_records": size}
     for side, texts in sides.items():
         longest = longest_runs(some, texts)
-        runs[side] = [int((longest == length).sum()) for length in (0, *RUNS)]
+        runs[side] = [int((longest == length).sum()) for length in (0, *RUN_LENGTHS)]
     return near, runs
 
 

@@ -24,7 +24,7 @@ _FEWEST = 30
 Floats = npt.NDArray[np.float64]
 
 
-def measure_memory(evidence: Evidence, losses: Callable[[Sequence[str]], Floats]) -> dict[str, Any] | None:
+def measure_memorization(evidence: Evidence, losses: Callable[[Sequence[str]], Floats]) -> dict[str, Any] | None:
     """Loss on records of both real sets, each of which occurs once in them together.
 
     Args:
@@ -41,8 +41,8 @@ def measure_memory(evidence: Evidence, losses: Callable[[Sequence[str]], Floats]
     seen, unseen = sides["training"], sides["holdout"]
     if min(len(seen), len(unseen)) < _FEWEST:
         return None
-    gap, gap_ends = mean_gap(seen, unseen)
-    auc, auc_ends = chance_less(seen, unseen)
+    gap, gap_ends = mean_difference_interval(seen, unseen)
+    auc, auc_ends = auc_interval(seen, unseen)
     return {
         "units": {name: len(values) for name, values in sides.items()},
         "bits": {"training": float(seen.mean()), "holdout": float(unseen.mean())},
@@ -57,11 +57,11 @@ def measure_memory(evidence: Evidence, losses: Callable[[Sequence[str]], Floats]
     }
 
 
-def mean_gap(left: Floats, right: Floats) -> tuple[float, tuple[float, float]]:
+def mean_difference_interval(left: Floats, right: Floats) -> tuple[float, tuple[float, float]]:
     """By how much the mean of `right` exceeds that of `left`, and the ends of its interval (Welch).
 
     Example:
-        >>> mean_gap(np.array([1.0, 1.0]), np.array([2.0, 2.0]))
+        >>> mean_difference_interval(np.array([1.0, 1.0]), np.array([2.0, 2.0]))
         (1.0, (1.0, 1.0))
     """
     gap = float(right.mean() - left.mean())
@@ -73,11 +73,11 @@ def mean_gap(left: Floats, right: Floats) -> tuple[float, tuple[float, float]]:
     return gap, (gap - reach, gap + reach)
 
 
-def chance_less(left: Floats, right: Floats) -> tuple[float, tuple[float, float]]:
+def auc_interval(left: Floats, right: Floats) -> tuple[float, tuple[float, float]]:
     """The chance that one of `left` is less than one of `right`, ties counted half, and its interval (DeLong et al. 1988).
 
     Example:
-        >>> chance_less(np.array([1.0, 2.0]), np.array([3.0, 4.0]))
+        >>> auc_interval(np.array([1.0, 2.0]), np.array([3.0, 4.0]))
         (1.0, (1.0, 1.0))
     """
     less = _shares_above(left, right), 1 - _shares_above(right, left)

@@ -11,11 +11,11 @@ import pyarrow as pa
 from linesmith.evaluation.hashing import mix64, text_bytes
 from linesmith.records.fields import FIELD_BREAK
 
-GRAM = 4
-SIMILAR = 0.8  # Jaccard similarity of the sets of runs of four characters from which a record is a near copy
+NGRAM_LENGTH = 4
+MIN_SIMILARITY = 0.8  # Jaccard similarity of the sets of runs of four characters from which a record is a near copy
 PERMUTATIONS = 96
 # Lengths at which copied runs are told apart; each is a sum of two earlier ones or double one of them.
-RUNS = (4, 8, 12, 16, 24, 32, 48, 64, 96, 128)
+RUN_LENGTHS = (4, 8, 12, 16, 24, 32, 48, 64, 96, 128)
 _PARTS = {8: (4, 4), 12: (8, 4), 16: (8, 8), 24: (16, 8), 32: (16, 16), 48: (32, 16), 64: (32, 32), 96: (64, 32),
           128: (64, 64)}  # fmt: skip
 
@@ -23,10 +23,10 @@ _PARTS = {8: (4, 4), 12: (8, 4), 16: (8, 8), 24: (16, 8), 32: (16, 16), 48: (32,
 def grams(text: str) -> set[bytes]:
     """Runs of four characters of a record, its ends included."""
     padded = f"{FIELD_BREAK}{text}{FIELD_BREAK}"
-    return {padded[i : i + GRAM].encode() for i in range(max(len(padded) - GRAM + 1, 1))}
+    return {padded[i : i + NGRAM_LENGTH].encode() for i in range(max(len(padded) - NGRAM_LENGTH + 1, 1))}
 
 
-def near_copies(records: Sequence[str], synthetic: Sequence[str]) -> list[bool]:
+def find_near_duplicates(records: Sequence[str], synthetic: Sequence[str]) -> list[bool]:
     """For each record whether some synthetic one is a near copy.
 
     Candidates come from MinHash, each is then compared exactly: what is found is true, and a pair at the threshold is found
@@ -38,13 +38,13 @@ def near_copies(records: Sequence[str], synthetic: Sequence[str]) -> list[bool]:
         return [False] * len(records)
     theirs = [grams(text) for text in synthetic]
     mine = [grams(text) for text in records]
-    index = MinHashLSH(threshold=SIMILAR - 0.1, num_perm=PERMUTATIONS)
+    index = MinHashLSH(threshold=MIN_SIMILARITY - 0.1, num_perm=PERMUTATIONS)
     with index.insertion_session() as session:
         for number, sketch in enumerate(MinHash.generator(theirs, num_perm=PERMUTATIONS)):
             session.insert(number, sketch)
     found = []
     for own, sketch in zip(mine, MinHash.generator(mine, num_perm=PERMUTATIONS), strict=True):
-        found.append(any(_jaccard(own, theirs[int(candidate)]) >= SIMILAR for candidate in index.query(sketch)))
+        found.append(any(_jaccard(own, theirs[int(candidate)]) >= MIN_SIMILARITY for candidate in index.query(sketch)))
     return found
 
 
@@ -54,7 +54,7 @@ def _jaccard(left: set[bytes], right: set[bytes]) -> float:
 
 
 def longest_runs(synthetic: Sequence[str], source: Sequence[str]) -> npt.NDArray[np.int64]:
-    """For each synthetic record the longest of RUNS at which it shares a run of so many bytes with the source; 0 for none.
+    """For each synthetic record the longest of RUN_LENGTHS at which it shares a run of so many bytes with the source; 0 for none.
 
     Runs do not reach across records. Linear in the text: 64-bit hashes of runs are doubled, from one length to the next.
     """
@@ -62,7 +62,7 @@ def longest_runs(synthetic: Sequence[str], source: Sequence[str]) -> npt.NDArray
         return np.zeros(len(synthetic), np.int64)
     theirs, mine = _Runs(source), _Runs(synthetic)
     longest = np.zeros(len(synthetic), np.int64)
-    for length in RUNS:
+    for length in RUN_LENGTHS:
         known = theirs.distinct(length)
         owners = mine.owners_of(length, known)
         if not owners.size:

@@ -19,12 +19,12 @@ import pyarrow.compute as pc
 
 from linesmith.core.errors import ParameterError
 from linesmith.evaluation.columns import DECIMAL, EMPTY, INTEGER, KINDS, TEXT, TIME, Column
-from linesmith.evaluation.dataset_profile import MAX_FIELDS, FieldSurvey, Survey
+from linesmith.evaluation.dataset_profile import MAX_FIELDS, FieldProfile, Survey
 
-CATEGORY, NUMBER, MOMENT, FREE_TEXT, NOTHING = "category", "number", "time", "text", "empty"
-ROLES = (CATEGORY, NUMBER, MOMENT, FREE_TEXT, NOTHING)
+CATEGORY, NUMBER, DATETIME, FREE_TEXT, NO_VALUES = "category", "number", "time", "text", "empty"
+ROLES = (CATEGORY, NUMBER, DATETIME, FREE_TEXT, NO_VALUES)
 MAX_CATEGORIES = 254
-COARSE = 12  # codes of a field in pairs: 0 for no value, then at most ten values or ranges, then all others
+COARSE_CODES = 12  # codes of a field in pairs: 0 for no value, then at most ten values or ranges, then all others
 _BINS = 10
 _FEW = 64  # so few values are categories even where they are numbers
 _PURE = 0.99  # share of values of a kind that makes a field one of it
@@ -69,10 +69,10 @@ class FieldSchema:
         return codes
 
     def coarse(self, column: Column) -> npt.NDArray[np.int64]:
-        """A code below COARSE; 0 where there is no value, or none of the right kind."""
+        """A code below COARSE_CODES; 0 where there is no value, or none of the right kind."""
         if self.role == CATEGORY:
-            return np.minimum(self.fine(column), COARSE - 1)
-        if self.role in (NUMBER, MOMENT):
+            return np.minimum(self.fine(column), COARSE_CODES - 1)
+        if self.role in (NUMBER, DATETIME):
             numbers = column.numbers
             codes = np.searchsorted(np.asarray(self.edges), numbers, side="left") + 1
             codes[~np.isfinite(numbers)] = 0
@@ -125,7 +125,7 @@ def infer_schema(
     return Schema(fields, count, tuple(_differences(fields)), tuple(_places(fields)))
 
 
-def _field(name: str, survey: FieldSurvey, role: str | None) -> FieldSchema:
+def _field(name: str, survey: FieldProfile, role: str | None) -> FieldSchema:
     filled = survey.count - survey.empty
     role = role or _role(survey, filled)
     kinds = {kind for kind, number in zip(KINDS, survey.kinds.tolist(), strict=True) if number > _USUAL * survey.count}
@@ -133,7 +133,7 @@ def _field(name: str, survey: FieldSurvey, role: str | None) -> FieldSchema:
         kinds.add("integer")  # 2.0 may be written 2
     categories: tuple[str, ...] = ()
     edges: npt.NDArray[np.float64] = np.empty(0)
-    sketch = {NUMBER: survey.numbers, MOMENT: survey.times}.get(role)
+    sketch = {NUMBER: survey.numbers, DATETIME: survey.times}.get(role)
     if role == CATEGORY:
         categories = tuple(value for value, _ in survey.frequent.top(MAX_CATEGORIES + 1) if value)[:MAX_CATEGORIES]
     else:
@@ -146,15 +146,15 @@ def _field(name: str, survey: FieldSurvey, role: str | None) -> FieldSchema:
     return FieldSchema(name, role, tuple(k for k in KINDS if k in kinds), categories, tuple(edges.tolist()), *ends)
 
 
-def _role(survey: FieldSurvey, filled: int) -> str:
+def _role(survey: FieldProfile, filled: int) -> str:
     if not filled:
-        return NOTHING
+        return NO_VALUES
     kinds = survey.kinds
     distinct = survey.distinct.estimate
     if survey.frequent.exact and distinct <= min(_FEW, max(filled / 5, 2)):
         return CATEGORY
     if kinds[TIME] >= _PURE * filled:
-        return MOMENT
+        return DATETIME
     if kinds[INTEGER] + kinds[DECIMAL] >= _PURE * filled:
         return NUMBER
     covered = sum(count for value, count in survey.frequent.top(MAX_CATEGORIES) if value)
@@ -171,7 +171,7 @@ def _differences(fields: Sequence[FieldSchema]) -> list[tuple[int, int]]:
         (i, j)
         for i, one in enumerate(fields)
         for j, other in enumerate(fields)
-        if i < j and one.role == other.role and one.role in (NUMBER, MOMENT)
+        if i < j and one.role == other.role and one.role in (NUMBER, DATETIME)
     ]
     return pairs[:_MOST_DIFFERENCES]
 
@@ -200,7 +200,7 @@ def _is_place(first: FieldSchema, second: FieldSchema) -> bool:
     return within and wide <= 180 and (bool(named) or wide > 90)
 
 
-def schema_json(schema: Schema) -> list[dict[str, Any]]:
+def schema_to_json(schema: Schema) -> list[dict[str, Any]]:
     """The fields for `report.json`."""
     return [
         {

@@ -17,7 +17,7 @@ from linesmith.evaluation.columns import Column, Columns
 from linesmith.evaluation.dataset_profile import RARE_LENGTH, identifier_hashes, record_hashes, value_hashes
 from linesmith.evaluation.hashing import Hashes
 from linesmith.evaluation.identifiers import identifiers
-from linesmith.evaluation.schema import CATEGORY, COARSE, MAX_CATEGORIES, Schema
+from linesmith.evaluation.schema import CATEGORY, COARSE_CODES, MAX_CATEGORIES, Schema
 from linesmith.evaluation.sketches import Quantiles
 
 _EARTH_KM = 6371.0
@@ -39,7 +39,7 @@ class Probes:
 
 
 @dataclass(frozen=True)
-class TallyPlan:
+class CountPlan:
     """What to count."""
 
     schema: Schema
@@ -47,19 +47,19 @@ class TallyPlan:
 
 
 @dataclass
-class Tally:
+class SchemaCounts:
     """Counts over a set of records.
 
     Attributes:
         records: all of them; `usable`: with the right number of fields, only these enter what follows.
         invalid: records by the first reason why they cannot be real ones.
         fine: fields × codes of categories.
-        pairs: coarse codes of all pairs of fields at once: fields·COARSE squared.
+        pairs: coarse codes of all pairs of fields at once: fields·COARSE_CODES squared.
         differences, distances: quantiles of the relations that the schema names.
         record_hits, identifier_hits: occurrences of each probe.
     """
 
-    plan: TallyPlan
+    plan: CountPlan
     records: int = 0
     usable: int = 0
     invalid: Counter[str] = field(default_factory=Counter)
@@ -74,7 +74,7 @@ class Tally:
         schema, probes = self.plan.schema, self.plan.probes
         width = len(schema.fields)
         self.fine = np.zeros((width, MAX_CATEGORIES + 2), np.int64)
-        self.pairs = np.zeros((width * COARSE, width * COARSE), np.int64)
+        self.pairs = np.zeros((width * COARSE_CODES, width * COARSE_CODES), np.int64)
         self.differences = [Quantiles() for _ in schema.differences]
         self.distances = [Quantiles() for _ in schema.distances]
         self.record_hits = np.zeros(len(probes.records), np.int64)
@@ -120,8 +120,8 @@ class Tally:
 
     def _add_pairs(self, codes: npt.NDArray[np.int64]) -> None:
         rows, width = codes.shape
-        hot = np.zeros((rows, width * COARSE), np.float32)
-        hot[np.arange(rows)[:, None], codes + COARSE * np.arange(width)] = 1
+        hot = np.zeros((rows, width * COARSE_CODES), np.float32)
+        hot[np.arange(rows)[:, None], codes + COARSE_CODES * np.arange(width)] = 1
         self.pairs += np.rint(hot.T @ hot).astype(np.int64)  # exact below 2^24 rows
 
     def _add_relations(self, columns: list[Column]) -> None:
@@ -146,8 +146,11 @@ class Tally:
         self.identifier_hits += other.identifier_hits
 
     def table(self, first: int, second: int) -> npt.NDArray[np.int64]:
-        """Counts of the coarse codes of two fields: COARSE × COARSE."""
-        rows, columns = slice(first * COARSE, (first + 1) * COARSE), slice(second * COARSE, (second + 1) * COARSE)
+        """Counts of the coarse codes of two fields: COARSE_CODES × COARSE_CODES."""
+        rows, columns = (
+            slice(first * COARSE_CODES, (first + 1) * COARSE_CODES),
+            slice(second * COARSE_CODES, (second + 1) * COARSE_CODES),
+        )
         return self.pairs[rows, columns]
 
 

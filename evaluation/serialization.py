@@ -9,12 +9,12 @@ from typing import Any
 import numpy as np
 
 from linesmith.core.errors import DataError
-from linesmith.evaluation.dataset_profile import FieldSurvey, Survey
-from linesmith.evaluation.schema_counts import Tally, TallyPlan
-from linesmith.evaluation.sketches import DistinctCount, Frequent, HashSample, Quantiles
+from linesmith.evaluation.dataset_profile import FieldProfile, Survey
+from linesmith.evaluation.schema_counts import CountPlan, SchemaCounts
+from linesmith.evaluation.sketches import BottomKSample, DistinctCount, FrequentItems, Quantiles
 
-_SKETCHES: dict[str, Any] = {kind.__name__: kind for kind in (Quantiles, DistinctCount, Frequent)}
-_OBJECTS: dict[str, Any] = {kind.__name__: kind for kind in (HashSample, FieldSurvey, Survey, Tally)}
+_SKETCHES: dict[str, Any] = {kind.__name__: kind for kind in (Quantiles, DistinctCount, FrequentItems)}
+_OBJECTS: dict[str, Any] = {kind.__name__: kind for kind in (BottomKSample, FieldProfile, Survey, SchemaCounts)}
 _NUMBERS = ("int64", "uint64", "float64")
 
 
@@ -39,7 +39,7 @@ def pack(value: Any) -> Any:
     raise TypeError(f"cannot pack a {name}")
 
 
-def unpack(packed: Any, plan: TallyPlan | None = None) -> Any:
+def unpack(packed: Any, plan: CountPlan | None = None) -> Any:
     """What `pack` was given.
 
     Args:
@@ -64,7 +64,7 @@ def unpack(packed: Any, plan: TallyPlan | None = None) -> Any:
     if packed.get("object") in _OBJECTS:
         found = _OBJECTS[packed["object"]].__new__(_OBJECTS[packed["object"]])
         found.__dict__.update({key: unpack(item, plan) for key, item in packed["state"].items()})
-        if isinstance(found, Tally):
+        if isinstance(found, SchemaCounts):
             if plan is None:
                 raise DataError("LS201: a tally was read without its plan; run evaluate again.", code="LS201")
             found.plan = plan

@@ -88,7 +88,7 @@ class DistinctCount:
         self._sketch = union.get_result(datasketches.HLL_8)
 
 
-class Frequent:
+class FrequentItems:
     """The most frequent strings (Misra–Gries, as datasketches has it): counts are upper bounds, exact while few are there."""
 
     def __init__(self) -> None:
@@ -119,7 +119,7 @@ class Frequent:
         self._sketch = datasketches.frequent_strings_sketch.deserialize(state)
 
 
-class HashSample:
+class BottomKSample:
     """The items of the `size` smallest hashes: a uniform sample of the distinct items, each with how often it occurred.
 
     The same whatever the order, batches and merging: an item that has been dropped never comes back, so counts are exact.
@@ -128,7 +128,7 @@ class HashSample:
         size: most items to keep.
 
     Example:
-        >>> sample = HashSample(2)
+        >>> sample = BottomKSample(2)
         >>> sample.add(np.array([9, 3, 5, 3], np.uint64), lambda i: "abcb"[i])
         >>> sample.items()
         [(3, 'b', 2), (5, 'c', 1)]

@@ -12,7 +12,7 @@ from linesmith.core.artifacts.archive import unpack_archive, write_archive
 from linesmith.core.artifacts.model_info import read_model_info
 from linesmith.core.artifacts.run_directory import RunDirectory, locked
 from linesmith.core.errors import DataError, ParameterError
-from linesmith.pipelines.remote.local_paths import local_run, use_options
+from linesmith.pipelines.remote.local_paths import local_run, set_filesystem_options
 from linesmith.pipelines.stage_report import StageReport, measured
 
 
@@ -45,7 +45,7 @@ def export(run_dir: str, target: str, overwrite: bool = False) -> StageReport:
     return report
 
 
-def adopt(archive: str, run_dir: str) -> None:
+def import_archive(archive: str, run_dir: str) -> None:
     """Put the model of an archive into a run directory, which is made where it is missing; nothing to do where it lies there.
 
     Raises:
@@ -88,7 +88,7 @@ def _upload(packed: Path, target: str, overwrite: bool) -> None:
     from linesmith.transforms.storage.clients import check_reachable
 
     check_address(target, "TARGET")
-    use_options()
+    set_filesystem_options()
     check_reachable(target)
     if storage.find(target) is not None and not overwrite:
         raise DataError(f"LS204: '{target}' exists already; pass --overwrite to replace it.", code="LS204")
@@ -106,7 +106,7 @@ def _local(archive: str) -> Iterator[Path]:
     from linesmith.transforms.storage.clients import check_reachable
 
     check_address(archive, "--model (model_archive)")
-    use_options()
+    set_filesystem_options()
     check_reachable(archive)
     with tempfile.TemporaryDirectory() as scratch:
         copy = Path(scratch) / "model.tar.gz"

@@ -9,11 +9,17 @@ from typing import TYPE_CHECKING, Any
 
 from linesmith.core.artifacts.manifest import read_manifest
 from linesmith.core.artifacts.params import config_from_model_dir
-from linesmith.core.artifacts.run_directory import RunDirectory, locked, refuse_complete, run_directory, workspace
+from linesmith.core.artifacts.run_directory import (
+    RunDirectory,
+    check_overwrite_allowed,
+    locked,
+    run_directory,
+    workspace,
+)
 from linesmith.core.config import preflight
-from linesmith.core.config.tensorflow_config import MOOT, Stage, TensorFlowConfig
+from linesmith.core.config.tensorflow_config import SETTINGS_WITHOUT_EFFECT, Stage, TensorFlowConfig
 from linesmith.core.errors import DataError, LinesmithError
-from linesmith.pipelines.remote.local_paths import in_buckets_too
+from linesmith.pipelines.remote.local_paths import accepts_remote_run_directory
 from linesmith.pipelines.stage_report import StageReport
 
 if TYPE_CHECKING:
@@ -22,7 +28,7 @@ if TYPE_CHECKING:
 _log = logging.getLogger("linesmith")
 
 
-@in_buckets_too("run")
+@accepts_remote_run_directory("run")
 def run(
     config: TensorFlowConfig, beam_args: Sequence[str] = (), on_stage: Callable[[StageReport], Any] | None = None
 ) -> list[StageReport]:
@@ -45,7 +51,7 @@ def run(
     tell = on_stage or (lambda report: None)
     directory = run_directory(config)
     with locked(directory):
-        refuse_complete(directory.synthetic, "run", config.overwrite)
+        check_overwrite_allowed(directory.synthetic, "run", config.overwrite)
         reports = _learn(config, beam_args, tell)
         reports.append(generate_locked(config, beam_args))
         tell(reports[-1])
@@ -73,7 +79,7 @@ def _evaluate(config: TensorFlowConfig, beam_args: Sequence[str], generated: Sta
     return StageReport("evaluate", notices=[f"evaluate is left out: {why}"])
 
 
-@in_buckets_too("run")
+@accepts_remote_run_directory("run")
 def train(
     config: TensorFlowConfig,
     tokenizer_trainer: CharTokenizerTrainer | SentencePieceTokenizerTrainer | None = None,
@@ -95,14 +101,14 @@ def train(
     preflight.check(config, "tokenize", "train")
     directory = run_directory(config)
     with locked(directory):
-        refuse_complete(directory.model, "model", config.overwrite)
+        check_overwrite_allowed(directory.model, "model", config.overwrite)
         return _learn(config, (), lambda report: None)
 
 
 def _learn(config: TensorFlowConfig, beam_args: Sequence[str], tell: Callable[[StageReport], Any]) -> list[StageReport]:
     """Tokenize and train, or say why not. The lock is held."""
     from linesmith.pipelines.tokenize.stage import is_current, tokenize_locked
-    from linesmith.pipelines.train.stage import train_anywhere
+    from linesmith.pipelines.train.stage import train_locally_or_on_worker
 
     space = workspace(config)
     _refuse_other_settings(config, space)
@@ -122,7 +128,7 @@ def _learn(config: TensorFlowConfig, beam_args: Sequence[str], tell: Callable[[S
     if space.has_model():
         reports.append(_skipped("train", space.model, "the model is complete, of equal settings and data"))
     else:
-        reports.append(train_anywhere(config, beam_args))
+        reports.append(train_locally_or_on_worker(config, beam_args))
     tell(reports[-1])
     return reports
 
@@ -144,7 +150,7 @@ def _refuse_other_settings(config: TensorFlowConfig, space: RunDirectory) -> Non
     before = {"seed": begun.seed, **begun.stage_settings(*stages)}
     now = {"seed": config.seed, **config.stage_settings(*stages)}
     for name, value in now.items():
-        if before[name] != value and name not in MOOT:
+        if before[name] != value and name not in SETTINGS_WITHOUT_EFFECT:
             raise DataError(
                 f"LS204: '{space.root}' holds a run that was begun with {name} {before[name]!r}, and {name} is now {value!r}. "
                 "Give the same settings to go on with it, another --output, or --overwrite to begin anew.",

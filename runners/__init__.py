@@ -8,20 +8,20 @@ if __name__ != "linesmith.runners":
     raise ImportError("this package has no name of its own: import linesmith.runners")
 
 
-from linesmith.runners.dataflow import worker_place
+from linesmith.runners.dataflow import shared_storage_root
 from linesmith.runners.direct import with_all_cores
 from linesmith.runners.options import check_beam_args, pipeline_options, runner_name
-from linesmith.runners.shared_paths import check_places
-from linesmith.runners.workers import idle_workers, threads_per_worker, worker_count
+from linesmith.runners.shared_paths import check_shared_paths
+from linesmith.runners.workers import idle_worker_notice, threads_per_worker, worker_count
 
 __all__ = [
     "check_beam_args",
-    "check_places",
-    "idle_workers",
+    "check_shared_paths",
+    "idle_worker_notice",
     "pipeline_options",
     "runner_name",
+    "shared_storage_root",
     "threads_per_worker",
     "with_all_cores",
     "worker_count",
-    "worker_place",
 ]

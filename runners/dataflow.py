@@ -68,7 +68,7 @@ def resolved(options: PipelineOptions) -> dict[str, str]:
     }
 
 
-def worker_place(options: PipelineOptions) -> str | None:
+def shared_storage_root(options: PipelineOptions) -> str | None:
     """The address below which workers of this runner and the driver both can write; None where they share a file system."""
     from apache_beam.options.pipeline_options import GoogleCloudOptions, StandardOptions
 
@@ -91,7 +91,7 @@ def check_bucket(option: str, place: str) -> None:
         )
 
 
-def check_opened(places: Mapping[str, str]) -> None:
+def check_worker_paths(places: Mapping[str, str]) -> None:
     """Refuse a local path that workers, which share no file system with this machine, would open.
 
     Args:

@@ -32,10 +32,10 @@ def complete(options: PipelineOptions) -> None:
     """
     from apache_beam.options.pipeline_options import DirectOptions, SetupOptions, StandardOptions, WorkerOptions
 
-    from linesmith.runners.linesmith_options import OwnOptions
+    from linesmith.runners.linesmith_options import LinesmithOptions
 
     options.view_as(StandardOptions).runner = IN_PROCESS
-    direct, own = options.view_as(DirectOptions), options.view_as(OwnOptions)
+    direct, own = options.view_as(DirectOptions), options.view_as(LinesmithOptions)
     _take_workers(direct, own)
     if direct.direct_num_workers != 1 and direct.direct_running_mode == "in_memory":
         direct.direct_running_mode = "multi_processing"
@@ -61,10 +61,10 @@ def with_all_cores(beam_args: Sequence[str]) -> tuple[str, ...]:
     import loky
     from apache_beam.options.pipeline_options import DirectOptions, PipelineOptions, StandardOptions
 
-    from linesmith.runners.linesmith_options import OwnOptions
+    from linesmith.runners.linesmith_options import LinesmithOptions
 
     options = PipelineOptions(list(beam_args))
-    own, direct = options.view_as(OwnOptions), options.view_as(DirectOptions)
+    own, direct = options.view_as(LinesmithOptions), options.view_as(DirectOptions)
     elsewhere = options.view_as(StandardOptions).runner not in (None, *NAMES)
     processes = (
         own.workers not in (None, 1) or direct.direct_running_mode != "in_memory" or direct.direct_num_workers != 1

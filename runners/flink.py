@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING
 
 from linesmith.core.errors import ParameterError
 from linesmith.runners.direct import WORKER_PLUGINS
-from linesmith.runners.flink_rest import ClusterFacts, ask, is_this_machine
+from linesmith.runners.flink_rest import ClusterInfo, ask, is_this_machine
 from linesmith.runners.mounts import is_mounted
 from linesmith.runners.versions import DRIVER_DIRECTORY, DRIVER_VERSIONS, versions
 
@@ -46,11 +46,11 @@ def complete(options: PipelineOptions) -> None:
     """
     from apache_beam.options.pipeline_options import FlinkRunnerOptions, PortableOptions, SetupOptions, StandardOptions
 
-    from linesmith.runners.linesmith_options import OwnOptions
+    from linesmith.runners.linesmith_options import LinesmithOptions
 
     options.view_as(StandardOptions).runner = "FlinkRunner"
     flink, portable = options.view_as(FlinkRunnerOptions), options.view_as(PortableOptions)
-    own = options.view_as(OwnOptions)
+    own = options.view_as(LinesmithOptions)
     if portable.job_endpoint is None and flink.flink_job_server_jar is None:
         raise ParameterError(
             "LS403: --runner FlinkRunner needs a job server: give --flink_job_server_jar JAR or --job_endpoint HOST:PORT. "
@@ -82,7 +82,7 @@ def describe(options: PipelineOptions) -> str:
     """The resolved profile in one line."""
     from apache_beam.options.pipeline_options import FlinkRunnerOptions, PortableOptions
 
-    from linesmith.runners.linesmith_options import OwnOptions
+    from linesmith.runners.linesmith_options import LinesmithOptions
 
     flink, portable = options.view_as(FlinkRunnerOptions), options.view_as(PortableOptions)
     shown = {
@@ -91,13 +91,13 @@ def describe(options: PipelineOptions) -> str:
         "workers": portable.environment_type,
         "parallelism": flink.parallelism,
         "worker processes a TaskManager": portable.sdk_worker_parallelism,
-        "threads a worker": options.view_as(OwnOptions).threads_per_worker or "as TensorFlow chooses",
+        "threads a worker": options.view_as(LinesmithOptions).threads_per_worker or "as TensorFlow chooses",
         "workers kept for ms": portable.environment_cache_millis,
     }
     return ", ".join(f"{name} {value}" for name, value in shown.items())
 
 
-def check_named(options: PipelineOptions, paths: Mapping[str, str]) -> None:
+def check_option_paths(options: PipelineOptions, paths: Mapping[str, str]) -> None:
     """Refuse a path on a disk of this machine where the workers run on others.
 
     Args:
@@ -109,10 +109,10 @@ def check_named(options: PipelineOptions, paths: Mapping[str, str]) -> None:
     """
     from apache_beam.options.pipeline_options import FlinkRunnerOptions
 
-    from linesmith.runners.linesmith_options import OwnOptions
+    from linesmith.runners.linesmith_options import LinesmithOptions
 
     master = options.view_as(FlinkRunnerOptions).flink_master
-    if options.view_as(OwnOptions).workers_share_files or master in LOCAL_MASTERS or is_this_machine(master):
+    if options.view_as(LinesmithOptions).workers_share_files or master in LOCAL_MASTERS or is_this_machine(master):
         return
     for option, path in paths.items():
         if "://" in path:
@@ -130,7 +130,7 @@ def check_named(options: PipelineOptions, paths: Mapping[str, str]) -> None:
             )
 
 
-def _check_versions(options: PipelineOptions, facts: ClusterFacts | None) -> None:
+def _check_versions(options: PipelineOptions, facts: ClusterInfo | None) -> None:
     """Flink's version must be the one that the job server speaks, and the job server's Beam must be ours.
 
     Raises:
@@ -162,7 +162,7 @@ def _check_versions(options: PipelineOptions, facts: ClusterFacts | None) -> Non
             )
 
 
-def _complete_environment(portable: PipelineOptions, local: bool, facts: ClusterFacts | None) -> None:
+def _complete_environment(portable: PipelineOptions, local: bool, facts: ClusterInfo | None) -> None:
     """What runs our code: this process, a command on the cluster, or a worker pool beside each TaskManager.
 
     Raises:
@@ -182,7 +182,7 @@ def _complete_environment(portable: PipelineOptions, local: bool, facts: Cluster
         portable.environment_config = json.dumps({"command": _worker_command(facts), "env": variables})
 
 
-def _worker_command(facts: ClusterFacts | None) -> str:
+def _worker_command(facts: ClusterInfo | None) -> str:
     """Path of `linesmith-worker`. A cluster elsewhere has it on its own path, or says where with --environment_config."""
     beside = Path(sys.executable).with_name(WORKER_COMMAND)
     found = str(beside) if beside.is_file() else shutil.which(WORKER_COMMAND)
@@ -195,7 +195,7 @@ def _worker_command(facts: ClusterFacts | None) -> str:
 
 
 def _complete_workers(
-    portable: PipelineOptions, own: PipelineOptions, parallelism: int, facts: ClusterFacts | None
+    portable: PipelineOptions, own: PipelineOptions, parallelism: int, facts: ClusterInfo | None
 ) -> None:
     """As many processes a TaskManager as it has tasks of ours, and the cores shared out among them."""
     if portable.environment_type == "LOOPBACK":
@@ -212,6 +212,6 @@ def _complete_workers(
         )
 
 
-def is_here(facts: ClusterFacts | None) -> bool:
+def is_here(facts: ClusterInfo | None) -> bool:
     """Whether the workers run on this machine."""
     return facts is None or is_this_machine(facts.master)

@@ -15,7 +15,7 @@ _SECONDS = 10.0
 
 
 @dataclass(frozen=True)
-class ClusterFacts:
+class ClusterInfo:
     """Facts of a running cluster.
 
     Attributes:
@@ -33,7 +33,7 @@ class ClusterFacts:
     restarts: bool = True
 
 
-def ask(master: str) -> ClusterFacts:
+def ask(master: str) -> ClusterInfo:
     """Ask the JobManager's REST service.
 
     Raises:
@@ -46,7 +46,7 @@ def ask(master: str) -> ClusterFacts:
         with urllib.request.urlopen(f"{url}/jobmanager/config", timeout=_SECONDS) as answer:
             settings = {one["key"]: one["value"] for one in json.load(answer)}
         strategy = settings.get("restart-strategy.type", settings.get("restart-strategy", "none"))
-        return ClusterFacts(
+        return ClusterInfo(
             master,
             str(found["flink-version"]),
             int(found["taskmanagers"]),

@@ -17,7 +17,7 @@ from collections.abc import Sequence
 
 from linesmith.runners.versions import DRIVER_DIRECTORY, DRIVER_VERSIONS, differences
 
-OTHER_VERSIONS = 64  # exit code, which is all that Flink tells of a worker that ends
+EXIT_VERSION_MISMATCH = 64  # exit code, which is all that Flink tells of a worker that ends
 
 
 def main(words: Sequence[str] | None = None) -> int:
@@ -30,7 +30,7 @@ def main(words: Sequence[str] | None = None) -> int:
     different = differences(os.environ.get(DRIVER_VERSIONS, "{}"))
     if different:
         print(f"LS404: this worker differs from the machine that submitted: {different}", file=sys.stderr)  # noqa: T201
-        return OTHER_VERSIONS
+        return EXIT_VERSION_MISMATCH
     with contextlib.suppress(
         KeyError, OSError
     ):  # elsewhere, only absolute paths are taken (linesmith.runners.shared_paths)

@@ -7,7 +7,7 @@ import argparse
 from apache_beam.options.pipeline_options import PipelineOptions
 
 
-class OwnOptions(PipelineOptions):
+class LinesmithOptions(PipelineOptions):
     """What Beam has no single option for."""
 
     @classmethod

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 Places = Mapping[str, str | Path | None]
 
 
-def check_places(options: PipelineOptions, named: Places, opened: Places | None = None) -> None:
+def check_shared_paths(options: PipelineOptions, named: Places, opened: Places | None = None) -> None:
     """Refuse a place on a disk of this machine that workers on other machines would have to see. Addresses pass.
 
     Workers that share a file system with this machine (Flink's) must find there what an option names; everything that a
@@ -33,9 +33,9 @@ def check_places(options: PipelineOptions, named: Places, opened: Places | None 
 
     runner = options.view_as(StandardOptions).runner
     if runner in flink.NAMES:
-        flink.check_named(options, _given(named))
+        flink.check_option_paths(options, _given(named))
     elif runner in dataflow.NAMES:
-        dataflow.check_opened(_given(opened or {}))
+        dataflow.check_worker_paths(_given(opened or {}))
 
 
 def _given(places: Places) -> dict[str, str]:

@@ -26,13 +26,13 @@ def worker_count(options: PipelineOptions) -> int:
 
 def threads_per_worker(options: PipelineOptions) -> int | None:
     """TensorFlow's threads in each worker; None leaves the choice to it, where one process has its machine."""
-    from linesmith.runners.linesmith_options import OwnOptions
+    from linesmith.runners.linesmith_options import LinesmithOptions
 
-    threads = options.view_as(OwnOptions).threads_per_worker
+    threads = options.view_as(LinesmithOptions).threads_per_worker
     return None if threads is None else int(threads)
 
 
-def idle_workers(options: PipelineOptions, stage: str, units: int, seconds: float | None = None) -> str | None:
+def idle_worker_notice(options: PipelineOptions, stage: str, units: int, seconds: float | None = None) -> str | None:
     """A sentence for the user where several workers cannot help; None where they can.
 
     Args:

@@ -9,8 +9,8 @@ from pathlib import Path
 import apache_beam as beam
 
 from linesmith.core.errors import DataError, LinesmithError
-from linesmith.model.generation.staging import Shard, Spool
-from linesmith.transforms.remote_staging import DistantSpool
+from linesmith.model.generation.staging import Shard, StagingDirectory
+from linesmith.transforms.remote_staging import RemoteStagingDirectory
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,7 @@ class AssembleShards(beam.PTransform):
     Guarantee: files depend on the plans and the staged records only; a shard that is written twice is the same file.
     """
 
-    spool: Spool | DistantSpool
+    spool: StagingDirectory | RemoteStagingDirectory
     results: str | Path
 
     def __post_init__(self) -> None:
@@ -72,15 +72,15 @@ class AssembleShards(beam.PTransform):
         )
 
 
-def assemble(plan: ShardPlan, spool: Spool | DistantSpool) -> Iterable[Shard]:
+def assemble(plan: ShardPlan, spool: StagingDirectory | RemoteStagingDirectory) -> Iterable[Shard]:
     """Write one shard in every format; errors the user can mend are noted in the spool."""
     try:
-        with spool.staged_here(plan.parts) as records:
+        with spool.open_staged(plan.parts) as records:
             return spool.write_shards(plan.number, spool.num_shards or 1, records)
     except LinesmithError as error:
-        spool.note_failure(error)
+        spool.write_failure(error)
     except OSError as error:
-        spool.note_failure(
+        spool.write_failure(
             DataError(
                 f"LS209: --output: '{spool.directory}' cannot be written ({error.strerror}); make room or choose another "
                 "--output. What stood there before is untouched.",

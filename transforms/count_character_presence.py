@@ -13,7 +13,7 @@ from linesmith.core.artifacts.files import write_json
 from linesmith.model.privacy.vocabulary import present
 
 
-class CountPresenceFn(beam.CombineFn):
+class CountCharacterPresenceFn(beam.CombineFn):
     """Record batches → counts by code point, each record speaking for a bounded number of them.
 
     The result does not depend on batches, bundles or the order of merging.
@@ -40,7 +40,7 @@ class CountPresenceFn(beam.CombineFn):
         return accumulator
 
 
-class CountPresence(beam.PTransform):
+class CountCharacterPresence(beam.PTransform):
     """Record batches → one JSON file of [code point, records] pairs, in the driver's scratch space."""
 
     def __init__(self, key: bytes, path: Path) -> None:
@@ -51,7 +51,7 @@ class CountPresence(beam.PTransform):
     def expand(self, batches: beam.PCollection) -> beam.PCollection:
         return (
             batches
-            | "Count" >> beam.CombineGlobally(CountPresenceFn(self._key))
+            | "Count" >> beam.CombineGlobally(CountCharacterPresenceFn(self._key))
             | "Write" >> beam.Map(_write, self._path)
         )
 

@@ -159,7 +159,7 @@ class _EncodeFn(beam.DoFn):
     def _encode(
         self, batch: pa.RecordBatch, shards: list[Shard], result: UnitResult, statistics: FieldStatistics
     ) -> None:
-        ids, lengths = self._graph.ids_of(batch)
+        ids, lengths = self._graph.encode_batch(batch)
         verify_ids(self._tokenizer, batch, ids, lengths)
         split = batch["split"].to_numpy()
         seen = split != HOLDOUT
@@ -205,5 +205,5 @@ def _structure(tokenizer: AnyTokenizer, ids: npt.NDArray[np.int64]) -> str:
     from linesmith.model.tokenizers.char_tokenizer import CharTokenizer
 
     if isinstance(tokenizer, CharTokenizer):
-        return tokenizer.structure_of(ids)
-    return tokenizer.structure_of(ids.tolist())
+        return tokenizer.decode_structure(ids)
+    return tokenizer.decode_structure(ids.tolist())

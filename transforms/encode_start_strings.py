@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class SeedSettings:
+class StartStringSettings:
     """What is needed to encode start strings.
 
     Attributes:
@@ -36,7 +36,7 @@ class SeedSettings:
 
 
 @dataclass(frozen=True)
-class SeedFile:
+class StartStringFile:
     """A source, and its number in the store."""
 
     number: int
@@ -44,7 +44,7 @@ class SeedFile:
 
 
 @dataclass(frozen=True)
-class SeedCount:
+class StartStringCount:
     """How many start strings a source gave, or what is wrong with it."""
 
     number: int
@@ -53,16 +53,16 @@ class SeedCount:
 
 
 @dataclass
-class PrepareSeeds(beam.PTransform):
-    """`PCollection[SeedFile]` → a list of SeedCount in the file `results`; the store holds what they count."""
+class EncodeStartStrings(beam.PTransform):
+    """`PCollection[StartStringFile]` → a list of StartStringCount in the file `results`; the store holds what they count."""
 
-    settings: SeedSettings
+    settings: StartStringSettings
     results: Path
 
     def __post_init__(self) -> None:
         super().__init__()
 
-    def expand(self, files: beam.PCollection[SeedFile]) -> beam.PCollection:
+    def expand(self, files: beam.PCollection[StartStringFile]) -> beam.PCollection:
         from linesmith.transforms.collect_json import CollectJson
 
         return (
@@ -76,7 +76,7 @@ class PrepareSeeds(beam.PTransform):
 class _EncodeSeeds(beam.DoFn):
     """Encodes sources; the tokenizer is loaded once a worker."""
 
-    def __init__(self, settings: SeedSettings) -> None:
+    def __init__(self, settings: StartStringSettings) -> None:
         super().__init__()
         self._settings = settings
         self._tokenizer: AnyTokenizer
@@ -86,38 +86,38 @@ class _EncodeSeeds(beam.DoFn):
 
         self._tokenizer = tokenizer_from_model_dir(self._settings.run_dir)
 
-    def process(self, file: SeedFile) -> Iterable[SeedCount]:
-        yield encode_seed_file(file, self._settings, self._tokenizer)
+    def process(self, file: StartStringFile) -> Iterable[StartStringCount]:
+        yield encode_start_string_file(file, self._settings, self._tokenizer)
 
 
-def encode_seed_file(file: SeedFile, settings: SeedSettings, tokenizer: Any) -> SeedCount:
+def encode_start_string_file(file: StartStringFile, settings: StartStringSettings, tokenizer: Any) -> StartStringCount:
     """Encode one source into the store."""
-    from linesmith.model.generation.start_string_encoding import iter_encoded
-    from linesmith.model.generation.start_string_files import OPTION, open_local, read_seeds
-    from linesmith.model.generation.start_string_store import write_seeds
-    from linesmith.transforms.find_inputs import open_stored
+    from linesmith.model.generation.start_string_encoding import iter_encoded_start_strings
+    from linesmith.model.generation.start_string_files import OPTION, iter_start_strings, open_local
+    from linesmith.model.generation.start_string_store import write_start_strings
+    from linesmith.transforms.find_inputs import open_raw
 
     try:
-        texts = read_seeds(file.path, settings.column, open_stored if "://" in file.path else open_local)
-        encoded = iter_encoded(texts, tokenizer, f"{OPTION} '{file.path}'", settings.field_count)
-        return SeedCount(file.number, write_seeds(settings.store, file.number, encoded))
+        texts = iter_start_strings(file.path, settings.column, open_raw if "://" in file.path else open_local)
+        encoded = iter_encoded_start_strings(texts, tokenizer, f"{OPTION} '{file.path}'", settings.field_count)
+        return StartStringCount(file.number, write_start_strings(settings.store, file.number, encoded))
     except ParameterError as error:
-        return SeedCount(file.number, error=str(error))
+        return StartStringCount(file.number, error=str(error))
 
 
-def match_seed_files(given: str) -> list[str]:
+def match_start_string_files(given: str) -> list[str]:
     """The files that a path, a glob or a bucket address names, in order of name.
 
     Raises:
         ParameterError: LS108, there are none.
     """
-    from linesmith.model.generation.start_string_files import OPTION, bad_start, find_seed_files
+    from linesmith.model.generation.start_string_files import OPTION, find_start_string_files, start_string_error
 
     if "://" not in given:
-        return find_seed_files(given)
+        return find_start_string_files(given)
     from linesmith.transforms.find_inputs import match_objects
 
     found = sorted(item.path for item in match_objects(given, OPTION))
     if not found:
-        raise bad_start(f"{OPTION} '{given}'", "it matches no file", "Give an address that exists.")
+        raise start_string_error(f"{OPTION} '{given}'", "it matches no file", "Give an address that exists.")
     return found

@@ -18,11 +18,11 @@ from apache_beam.io.filesystems import FileSystems
 from linesmith.core.artifacts.files import sha256_file
 from linesmith.core.config.tensorflow_config import TensorFlowConfig
 from linesmith.core.errors import DataError, ParameterError
-from linesmith.records.input.input_files import UNPACK_ERRORS, InputFile, cut_off, inspect, unpack
+from linesmith.records.input.input_files import DECOMPRESSION_ERRORS, InputFile, damaged_file_error, inspect, unpack
 from linesmith.transforms.storage.addresses import check_address, is_bucket
 from linesmith.transforms.storage.clients import check_reachable
 from linesmith.transforms.storage.reader import open_object
-from linesmith.transforms.storage.retries import patiently
+from linesmith.transforms.storage.retries import with_retries
 
 _WILD = ("*", "?", "[")
 _TIMEOUT_SECONDS = 60
@@ -31,7 +31,7 @@ _TIMEOUT_SECONDS = 60
 _CHECKED_BYTES = 64 << 20
 
 
-def open_stored(path: str) -> IO[bytes]:
+def open_raw(path: str) -> IO[bytes]:
     """The stored bytes of a file, seekable, wherever it lies."""
     if is_bucket(path):
         return open_object(path)
@@ -52,7 +52,7 @@ def find_inputs(config: TensorFlowConfig, scratch: Path) -> list[InputFile]:
     files = []
     for name, listed in sorted(_listed(config).items()):
         path, size = _fetch(name, scratch) if listed is None else (listed.path, listed.size_in_bytes)
-        with open_stored(path) as stream:
+        with open_raw(path) as stream:
             file = inspect(path, name, size, stream, config.encoding)
         if file.packing is not None and size <= _CHECKED_BYTES:
             _check_packed(file)
@@ -141,12 +141,12 @@ def match_objects(given: str, option: str) -> list[FileMetadata]:
     """
     check_address(given, option)
     check_reachable(given)
-    found = patiently(lambda: list(FileSystems.match([given])[0].metadata_list), given, "listed")
+    found = with_retries(lambda: list(FileSystems.match([given])[0].metadata_list), given, "listed")
     return [item for item in found if not item.path.endswith("/")]
 
 
 def _checksum(path: str) -> str:
-    return str(patiently(lambda: FileSystems.checksum(path), path, "read"))
+    return str(with_retries(lambda: FileSystems.checksum(path), path, "read"))
 
 
 def _readable(path: str) -> FileMetadata:
@@ -184,10 +184,10 @@ def _fetch(address: str, scratch: Path) -> tuple[str, int]:
 
 
 def _check_packed(file: InputFile) -> None:
-    with open_stored(file.path) as stored:
+    with open_raw(file.path) as stored:
         content = unpack(stored, file.packing)
         try:
             while content.read(1 << 20):
                 pass
-        except UNPACK_ERRORS:
-            raise cut_off(file.name, str(file.packing)) from None
+        except DECOMPRESSION_ERRORS:
+            raise damaged_file_error(file.name, str(file.packing)) from None

@@ -17,12 +17,12 @@ from linesmith.records.input.input_ranges import Unit
 from linesmith.transforms.collect_json import CollectJson, read_collected
 from linesmith.transforms.count_words import CountWords
 from linesmith.transforms.read_records import RangeCount, ReadRecords, ReadSettings
-from linesmith.transforms.worker_errors import our_errors
+from linesmith.transforms.worker_errors import reraise_worker_errors
 
 if TYPE_CHECKING:
     from apache_beam.options.pipeline_options import PipelineOptions
 
-    from linesmith.transforms.transform_graph import Preprocessing
+    from linesmith.transforms.transform_graph import PreprocessingFn
 
 _COUNTS = "range_counts.json"
 _WORDS = "words.json"
@@ -32,7 +32,7 @@ def count_ranges(
     units: Iterable[Unit], settings: ReadSettings, options: PipelineOptions, scratch: Path
 ) -> list[RangeCount]:
     """What is in each range of the input, and nothing else."""
-    with our_errors(), beam.Pipeline(options=options) as pipeline:
+    with reraise_worker_errors(), beam.Pipeline(options=options) as pipeline:
         read = pipeline | "Read" >> ReadRecords(units, settings)
         _ = read.counts | "Counts" >> CollectJson(scratch / _COUNTS)
     return _counts(scratch)
@@ -46,7 +46,11 @@ def fit_characters(
 
     from linesmith.transforms.transform_graph import adapter_config, characters_graph, to_arrow
 
-    with our_errors(), beam.Pipeline(options=options) as pipeline, tft_beam.Context(temp_dir=str(scratch / "tft")):
+    with (
+        reraise_worker_errors(),
+        beam.Pipeline(options=options) as pipeline,
+        tft_beam.Context(temp_dir=str(scratch / "tft")),
+    ):
         read = pipeline | "Read" >> ReadRecords(units, settings)
         texts = read.batches | "Text" >> beam.Map(to_arrow)
         transform = (texts, adapter_config()) | tft_beam.AnalyzeDataset(characters_graph(markers))
@@ -61,12 +65,12 @@ def count_presence(
     units: Iterable[Unit], settings: ReadSettings, options: PipelineOptions, scratch: Path, key: bytes
 ) -> tuple[list[RangeCount], dict[int, int]]:
     """Counts by range, and in how many records each character outside ASCII occurs. The raw counts are deleted."""
-    from linesmith.transforms.count_character_presence import CountPresence
+    from linesmith.transforms.count_character_presence import CountCharacterPresence
 
     path = scratch / "presence.json"
-    with our_errors(), beam.Pipeline(options=options) as pipeline:
+    with reraise_worker_errors(), beam.Pipeline(options=options) as pipeline:
         read = pipeline | "Read" >> ReadRecords(units, settings)
-        _ = read.batches | "Presence" >> CountPresence(key, path)
+        _ = read.batches | "Presence" >> CountCharacterPresence(key, path)
         _ = read.counts | "Counts" >> CollectJson(scratch / _COUNTS)
     counts = _counts(scratch)
     presence = dict(read_json(path, "the character counts"))
@@ -78,7 +82,7 @@ def count_words(
     units: Iterable[Unit], settings: ReadSettings, options: PipelineOptions, scratch: Path, cap: int
 ) -> tuple[list[RangeCount], int, list[tuple[str, int]]]:
     """Counts by range, the lowest level of the counted lines (0: all were), and words by descending count."""
-    with our_errors(), beam.Pipeline(options=options) as pipeline:
+    with reraise_worker_errors(), beam.Pipeline(options=options) as pipeline:
         read = pipeline | "Read" >> ReadRecords(units, settings)
         _ = read.batches | "Words" >> CountWords(cap, scratch / _WORDS)
         _ = read.counts | "Counts" >> CollectJson(scratch / _COUNTS)
@@ -87,13 +91,17 @@ def count_words(
     return counts, words["lowest"], [(word, count) for word, count in words["words"]]
 
 
-def save_graph(graph: Preprocessing, options: PipelineOptions, scratch: Path, data: Path) -> None:
+def save_graph(graph: PreprocessingFn, options: PipelineOptions, scratch: Path, data: Path) -> None:
     """Save a graph that has nothing to analyse: one over a trained model, or over bytes. No data are read."""
     import tensorflow_transform.beam as tft_beam
 
     from linesmith.transforms.transform_graph import adapter_config
 
-    with our_errors(), beam.Pipeline(options=options) as pipeline, tft_beam.Context(temp_dir=str(scratch / "tft")):
+    with (
+        reraise_worker_errors(),
+        beam.Pipeline(options=options) as pipeline,
+        tft_beam.Context(temp_dir=str(scratch / "tft")),
+    ):
         nothing = pipeline | "Nothing" >> beam.Create([])
         transform = (nothing, adapter_config()) | tft_beam.AnalyzeDataset(graph)
         _ = transform | tft_beam.WriteTransformFn(str(scratch / "graph"))

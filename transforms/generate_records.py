@@ -12,12 +12,12 @@ from apache_beam.metrics import Metrics
 from apache_beam.ml.inference.base import ModelHandler, RunInference
 
 from linesmith.core.errors import LinesmithError
-from linesmith.model.generation.attempts import UnitSettings
-from linesmith.model.generation.staging import Spool, UnitSummary
+from linesmith.model.generation.attempts import AttemptSettings
+from linesmith.model.generation.staging import StagingDirectory, UnitSummary
 from linesmith.model.generation.unit_generator import SampleSource, generate_units
 from linesmith.model.generation.work_units import WorkUnit
-from linesmith.records.validation.record_validator import Judge, Loadable
-from linesmith.transforms.remote_staging import DistantSpool
+from linesmith.records.validation.record_validator import Judge, ValidatorLoader
+from linesmith.transforms.remote_staging import RemoteStagingDirectory
 
 METRICS_NAMESPACE = "linesmith.generate"
 # Units that a worker generates side by side: enough that few rows stand idle where one unit ends and none begins.
@@ -57,10 +57,10 @@ class RecordGenerator(ModelHandler[WorkUnit, UnitSummary, LoadedModel]):
     def __init__(
         self,
         open_sampler: Callable[[], SampleSource],
-        settings: UnitSettings,
+        settings: AttemptSettings,
         judge: Judge,
-        validator: Loadable | None,
-        spool: Spool | DistantSpool,
+        validator: ValidatorLoader | None,
+        spool: StagingDirectory | RemoteStagingDirectory,
     ) -> None:
         super().__init__()
         self._open_sampler = open_sampler
@@ -82,13 +82,13 @@ class RecordGenerator(ModelHandler[WorkUnit, UnitSummary, LoadedModel]):
     ) -> Iterable[UnitSummary]:
         if model.failure is not None or model.sampler is None or model.judge is None:
             if model.failure is not None:
-                self._spool.note_failure(model.failure)
+                self._spool.write_failure(model.failure)
             return []
         with model.turn:
             try:
                 return self._summaries(batch, model.sampler, model.judge)
             except LinesmithError as error:
-                self._spool.note_failure(error)
+                self._spool.write_failure(error)
                 return []
 
     def _summaries(self, batch: Sequence[WorkUnit], sampler: SampleSource, judge: Judge) -> list[UnitSummary]:
@@ -96,7 +96,7 @@ class RecordGenerator(ModelHandler[WorkUnit, UnitSummary, LoadedModel]):
 
         def to_do() -> Iterator[WorkUnit]:
             for unit in sorted(batch, key=lambda unit: unit.start):
-                if self._spool.must_skip(unit.number):
+                if self._spool.should_skip(unit.number):
                     return
                 there = self._spool.summary(unit.number)
                 if there is None:
@@ -104,7 +104,7 @@ class RecordGenerator(ModelHandler[WorkUnit, UnitSummary, LoadedModel]):
                 else:
                     summaries.append(there)
 
-        units = generate_units(sampler, to_do(), self._settings, judge, progress=self._spool.note_progress)
+        units = generate_units(sampler, to_do(), self._settings, judge, progress=self._spool.write_progress)
         for result in units:
             summaries.append(self._spool.write(result))
             _count(summaries[-1])

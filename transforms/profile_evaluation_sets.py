@@ -1,4 +1,4 @@
-"""The two passes of an evaluation: batches of sets → one Survey, then one Tally, a set."""
+"""The two passes of an evaluation: batches of sets → one Survey, then one SchemaCounts, a set."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ import pyarrow as pa
 
 from linesmith.core.artifacts.files import write_json
 from linesmith.evaluation.dataset_profile import SAMPLE, Survey
-from linesmith.evaluation.schema_counts import Tally, TallyPlan
+from linesmith.evaluation.schema_counts import CountPlan, SchemaCounts
 from linesmith.evaluation.serialization import pack
-from linesmith.transforms.read_evaluation_sets import ReadSets, SetUnit
+from linesmith.transforms.read_evaluation_sets import EvaluationInputUnit, ReadEvaluationSets
 
 Numbered = tuple[int, pa.Array]  # number of the first record, records
 
 
-class SurveyFn(beam.CombineFn):
+class ProfileFn(beam.CombineFn):
     """Batches → Survey. The samples and counts do not depend on batches, bundles or the order of merging."""
 
     def __init__(self, sample: int = SAMPLE) -> None:
@@ -43,34 +43,34 @@ class SurveyFn(beam.CombineFn):
         return accumulator
 
 
-class TallyFn(beam.CombineFn):
-    """Batches → Tally. Counts are exact."""
+class CountFn(beam.CombineFn):
+    """Batches → SchemaCounts. Counts are exact."""
 
-    def __init__(self, plan: TallyPlan) -> None:
+    def __init__(self, plan: CountPlan) -> None:
         super().__init__()
         self._plan = plan
 
-    def create_accumulator(self) -> Tally:
-        return Tally(self._plan)
+    def create_accumulator(self) -> SchemaCounts:
+        return SchemaCounts(self._plan)
 
-    def add_input(self, accumulator: Tally, batch: Numbered) -> Tally:
+    def add_input(self, accumulator: SchemaCounts, batch: Numbered) -> SchemaCounts:
         accumulator.add(batch[1])
         return accumulator
 
-    def merge_accumulators(self, accumulators: Iterable[Tally]) -> Tally:
+    def merge_accumulators(self, accumulators: Iterable[SchemaCounts]) -> SchemaCounts:
         merged = self.create_accumulator()
         for accumulator in accumulators:
             merged.merge(accumulator)
         return merged
 
-    def extract_output(self, accumulator: Tally) -> Tally:
+    def extract_output(self, accumulator: SchemaCounts) -> SchemaCounts:
         return accumulator
 
 
-class CountSets(beam.PTransform):
+class ProfileEvaluationSets(beam.PTransform):
     """Units → one file `SET.json` for each set that has records, with what the combiner made of it (`packing.pack`)."""
 
-    def __init__(self, units: Iterable[SetUnit], combiner: beam.CombineFn, directory: Path) -> None:
+    def __init__(self, units: Iterable[EvaluationInputUnit], combiner: beam.CombineFn, directory: Path) -> None:
         super().__init__()
         self._units = list(units)
         self._combiner = combiner
@@ -79,12 +79,12 @@ class CountSets(beam.PTransform):
     def expand(self, root: beam.pvalue.PBegin) -> Any:
         return (
             root
-            | "Batches" >> ReadSets(self._units)
+            | "Batches" >> ReadEvaluationSets(self._units)
             | "Count" >> beam.CombinePerKey(self._combiner)
             | "Write" >> beam.Map(_write, self._directory)
         )
 
 
-def _write(counted: tuple[str, Survey | Tally], directory: str) -> None:
+def _write(counted: tuple[str, Survey | SchemaCounts], directory: str) -> None:
     name, result = counted
     write_json(Path(directory) / f"{name}.json", pack(result))

@@ -15,8 +15,8 @@ import pyarrow as pa
 from linesmith.core.errors import DataError
 from linesmith.records.fields import FIELD_BREAK, split_fields
 from linesmith.records.input.input_ranges import Unit
-from linesmith.records.output.partitions import value_of
-from linesmith.transforms.find_inputs import open_stored
+from linesmith.records.output.partitions import partition_value
+from linesmith.transforms.find_inputs import open_raw
 from linesmith.transforms.read_records import RangeReader, ReadSettings
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ LINES, JSONL, AVRO, PARQUET, TOKENS = "lines", "jsonl", "avro", "parquet", "toke
 
 
 @dataclass(frozen=True)
-class SetUnit:
+class EvaluationInputUnit:
     """A part of a set that one worker reads.
 
     Attributes:
@@ -55,10 +55,10 @@ class SetUnit:
 Batch = tuple[str, tuple[int, pa.Array]]  # set, (number of the first record, records)
 
 
-class ReadSets(beam.PTransform):
+class ReadEvaluationSets(beam.PTransform):
     """Units → (set, (number of the first record, records)). Batches stream through what is fused behind them."""
 
-    def __init__(self, units: Iterable[SetUnit]) -> None:
+    def __init__(self, units: Iterable[EvaluationInputUnit]) -> None:
         super().__init__()
         self._units = list(units)
 
@@ -71,7 +71,7 @@ class ReadSets(beam.PTransform):
         )
 
 
-def read_set_unit(unit: SetUnit) -> Iterator[Batch]:
+def read_set_unit(unit: EvaluationInputUnit) -> Iterator[Batch]:
     """Batches of a unit.
 
     Raises:
@@ -105,7 +105,7 @@ def value_text(value: Any) -> str:
     return text.replace(FIELD_BREAK, _BREAK_INSIDE)
 
 
-def _lines(unit: SetUnit) -> Iterator[pa.Array]:
+def _lines(unit: EvaluationInputUnit) -> Iterator[pa.Array]:
     ranges, settings = _line_source(unit)
     for source in ranges.ranges:
         for batch in RangeReader(source, settings).batches():
@@ -113,14 +113,14 @@ def _lines(unit: SetUnit) -> Iterator[pa.Array]:
             yield _unquoted(text) if settings.records.quoted else text
 
 
-def _jsonl(unit: SetUnit) -> Iterator[pa.Array]:
+def _jsonl(unit: EvaluationInputUnit) -> Iterator[pa.Array]:
     ranges, settings = _line_source(unit)
     for source in ranges.ranges:
         for batch in RangeReader(source, settings).batches():
             yield _typed(_objects(batch["text"].to_pylist(), unit), unit, source.file.path)
 
 
-def _objects(lines: Iterable[str], unit: SetUnit) -> Iterator[dict[str, Any]]:
+def _objects(lines: Iterable[str], unit: EvaluationInputUnit) -> Iterator[dict[str, Any]]:
     for line in lines:
         try:
             row = json.loads(line)
@@ -131,10 +131,10 @@ def _objects(lines: Iterable[str], unit: SetUnit) -> Iterator[dict[str, Any]]:
         yield row
 
 
-def _avro(unit: SetUnit) -> Iterator[pa.Array]:
+def _avro(unit: EvaluationInputUnit) -> Iterator[pa.Array]:
     import fastavro
 
-    with open_stored(unit.path) as stored:
+    with open_raw(unit.path) as stored:
         try:
             rows: list[dict[str, Any]] = []
             for row in fastavro.reader(stored):
@@ -148,10 +148,10 @@ def _avro(unit: SetUnit) -> Iterator[pa.Array]:
             yield _typed(rows, unit)
 
 
-def _parquet(unit: SetUnit) -> Iterator[pa.Array]:
+def _parquet(unit: EvaluationInputUnit) -> Iterator[pa.Array]:
     from pyarrow import parquet
 
-    with open_stored(unit.path) as stored:
+    with open_raw(unit.path) as stored:
         try:
             file = parquet.ParquetFile(stored)
             for batch in file.iter_batches(_BATCH, row_groups=[unit.part]):
@@ -160,7 +160,7 @@ def _parquet(unit: SetUnit) -> Iterator[pa.Array]:
             raise _damaged(unit, "it is cut off or no Parquet file") from None
 
 
-def _tokens(unit: SetUnit) -> Iterator[pa.Array]:
+def _tokens(unit: EvaluationInputUnit) -> Iterator[pa.Array]:
     import tensorflow as tf
 
     from linesmith.model.tokenizers.loading import load_tokenizer
@@ -171,7 +171,7 @@ def _tokens(unit: SetUnit) -> Iterator[pa.Array]:
         for serialized in tf.data.TFRecordDataset(unit.path, "GZIP").batch(_BATCH):
             ids = tf.io.parse_example(serialized, features)["ids"]
             records = _split_ids(ids.values.numpy().tolist(), ids.row_lengths().numpy().tolist())
-            text = pa.array([tokenizer.structure_of(record) for record in records], pa.large_string())
+            text = pa.array([tokenizer.decode_structure(record) for record in records], pa.large_string())
             yield _unquoted(text) if tokenizer.quoted else text
     except tf.errors.OpError:  # its message may quote the record, so it is not repeated
         raise _damaged(unit, "it is cut off or is not one of ours") from None
@@ -185,7 +185,7 @@ def _split_ids(ids: list[int], lengths: list[int]) -> Iterator[list[int]]:
         start += length
 
 
-def _typed(rows: Iterable[dict[str, Any]], unit: SetUnit, path: str | None = None) -> pa.Array:
+def _typed(rows: Iterable[dict[str, Any]], unit: EvaluationInputUnit, path: str | None = None) -> pa.Array:
     """Rows as text, in the order of the unit's columns; one that the files lack may stand in their directory's name."""
     beside = partition_of(unit.path if path is None else path)
     try:
@@ -207,7 +207,7 @@ def partition_of(path: str) -> dict[str, str]:
     """
     directory = os.path.basename(os.path.dirname(path))
     column, equals, _ = directory.partition("=")
-    return {unquote(column): value_of(directory)} if equals else {}
+    return {unquote(column): partition_value(directory)} if equals else {}
 
 
 def _unquoted(text: pa.Array) -> pa.Array:
@@ -221,13 +221,13 @@ def _unquoted(text: pa.Array) -> pa.Array:
     )  # fmt: skip
 
 
-def _line_source(unit: SetUnit) -> tuple[Unit, ReadSettings]:
+def _line_source(unit: EvaluationInputUnit) -> tuple[Unit, ReadSettings]:
     if unit.lines is None:
         raise ValueError("a unit of lines needs its ranges")
     return unit.lines
 
 
-def _damaged(unit: SetUnit, what: str) -> DataError:
+def _damaged(unit: EvaluationInputUnit, what: str) -> DataError:
     return DataError(
         f"LS206: '{unit.path}', part of the {unit.set_name} set, cannot be read: {what}. Write it again.", code="LS206"
     )
@@ -242,8 +242,8 @@ def names_in_typed(kind: str, path: str) -> Sequence[str]:
     Raises:
         DataError: it is neither.
     """
-    unit = SetUnit("", 0, kind, path)
-    with open_stored(path) as stored:
+    unit = EvaluationInputUnit("", 0, kind, path)
+    with open_raw(path) as stored:
         try:
             if kind == PARQUET:
                 from pyarrow import parquet

@@ -13,21 +13,21 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from linesmith.records.fields import FIELD_BREAK, split_fields
-from linesmith.records.input.input_files import UNPACK_ERRORS, unpack
+from linesmith.records.input.input_files import DECOMPRESSION_ERRORS, unpack
 from linesmith.records.input.input_ranges import FileRange, Unit
 from linesmith.records.input.line_scanner import next_line, scan_lines
 from linesmith.records.input.record_format import (
     ENCODING,
     NO_USER,
     REJECT_BYTES,
+    DatasetSplitter,
     Digest,
     RecordFormat,
-    Splitter,
     digest_of,
-    split_breaks,
-    user_of,
+    mark_field_breaks,
+    user_digest,
 )
-from linesmith.transforms.find_inputs import open_stored
+from linesmith.transforms.find_inputs import open_raw
 
 _BATCH_LINES = 2000
 _BATCH_CHARS = 1 << 20
@@ -51,7 +51,7 @@ class ReadSettings:
     """What a reader needs to know beside where to read."""
 
     records: RecordFormat
-    splitter: Splitter
+    splitter: DatasetSplitter
     header: bool
 
 
@@ -123,15 +123,15 @@ class RangeReader:
     def _rows(self) -> Iterator[_Row]:
         count, limit = self.count, self._source.limit
         delimiter, quoted = self._format.delimiter, self._format.quoted
-        text_of, side = self._format.text_of, self._settings.splitter.side
+        decode_line, side = self._format.decode_line, self._settings.splitter.side
         for offset, content, length in self._lines():
             if limit is not None and count.accepted >= limit:
                 return
             count.lines += 1
-            if self._settings.header and count.lines == 1 and self._source.opens_file:
+            if self._settings.header and count.lines == 1 and self._source.starts_file:
                 self._take_header(content, length)
                 continue
-            text, reason = text_of(content, length)
+            text, reason = decode_line(content, length)
             digest: Digest | None = None
             user: Digest | None = None
             if reason is None:
@@ -143,7 +143,7 @@ class RangeReader:
             # All records of a user fall on the user's side of the split.
             where = side(digest if user is None else user)
             who = 0 if user is None else user.record
-            yield split_breaks(text, delimiter, quoted), digest.record, where, digest.level, len(text), who
+            yield mark_field_breaks(text, delimiter, quoted), digest.record, where, digest.level, len(text), who
 
     def _whose(self, text: str) -> tuple[Digest | None, Digest | None, str | None]:
         """Digests of a record and of its user (None where records stand for themselves), or the reason why it is none."""
@@ -154,15 +154,15 @@ class RangeReader:
             return None, None, ENCODING
         if form.user_field is None or form.delimiter is None:
             return digest, None, None
-        user = user_of(text, form.user_field, form.delimiter, form.quoted)
+        user = user_digest(text, form.user_field, form.delimiter, form.quoted)
         return (None, None, NO_USER) if user is None else (digest, user, None)
 
     def _lines(self) -> Iterator[tuple[int, bytes, int]]:
         source = self._source
-        with open_stored(source.file.path) as stored:
+        with open_raw(source.file.path) as stored:
             stream = unpack(stored, source.file.packing)
             offset: int | None = source.start
-            if source.opens_file:
+            if source.starts_file:
                 stream.read(source.start)  # the byte-order mark
             else:
                 end = source.end or source.file.size
@@ -174,14 +174,14 @@ class RangeReader:
             )
             try:
                 yield from lines
-            except UNPACK_ERRORS:
+            except DECOMPRESSION_ERRORS:
                 if source.file.packing is None:
                     raise
                 self.count.damaged = True
 
     def _take_header(self, content: bytes, length: int) -> None:
         self.count.headers = 1
-        text, reason = self._format.text_of(content, length)
+        text, reason = self._format.decode_line(content, length)
         if reason is None:
             delimiter = self._format.delimiter
             names = [text] if delimiter is None else split_fields(text, delimiter, self._format.quoted)

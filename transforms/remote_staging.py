@@ -19,7 +19,7 @@ from typing import Any
 
 from linesmith.core.errors import LinesmithError
 from linesmith.model.generation.from_config import open_sampler
-from linesmith.model.generation.staging import Shard, Spool, StagedRecords, UnitSummary
+from linesmith.model.generation.staging import Shard, StagedRecords, StagingDirectory, UnitSummary
 from linesmith.model.generation.unit_generator import SampleSource
 from linesmith.model.generation.work_units import UnitResult
 from linesmith.records.output.layout import Record
@@ -30,10 +30,10 @@ _LOOK_SECONDS = 10.0  # how long a look at the marks of other workers is good fo
 _MODEL = ("model_params.json", "model/", "tokenizer/")
 
 
-class DistantSpool:
-    """What workers see of a `Spool`, in a bucket. The same promises; progress is not told."""
+class RemoteStagingDirectory:
+    """What workers see of a `StagingDirectory`, in a bucket. The same promises; progress is not told."""
 
-    def __init__(self, spool: Spool, address: str) -> None:
+    def __init__(self, spool: StagingDirectory, address: str) -> None:
         self._spool = spool
         self._address = address
         self._looked: tuple[float, list[str]] | None = None
@@ -46,8 +46,8 @@ class DistantSpool:
     def num_shards(self) -> int | None:
         return self._spool.num_shards
 
-    def must_skip(self, number: int) -> bool:
-        """As `Spool.must_skip`; what others have marked is seen after some seconds."""
+    def should_skip(self, number: int) -> bool:
+        """As `StagingDirectory.should_skip`; what others have marked is seen after some seconds."""
         now = time.monotonic()
         if self._looked is None or now - self._looked[0] > _LOOK_SECONDS:
             names = storage.list_below(join(self._address, "units"))
@@ -58,7 +58,7 @@ class DistantSpool:
         )
 
     def summary(self, number: int) -> UnitSummary | None:
-        """As `Spool.summary`."""
+        """As `StagingDirectory.summary`."""
         content = storage.read_bytes(join(self._address, "units", f"unit-{number:05d}.json"))
         if content is None:
             return None
@@ -67,38 +67,38 @@ class DistantSpool:
             return here.summary(number)
 
     def write(self, result: UnitResult) -> UnitSummary:
-        """As `Spool.write`."""
+        """As `StagingDirectory.write`."""
         with self._here() as here:
             summary = here.write(result)
             self._upload(Path(here.directory))
         return summary
 
     def write_shards(self, number: int, total: int, records: Iterable[Record]) -> list[Shard]:
-        """As `Spool.write_shards`."""
+        """As `StagingDirectory.write_shards`."""
         with self._here() as here:
             shards = here.write_shards(number, total, records)
             self._upload(Path(here.directory))
         return shards
 
     @contextlib.contextmanager
-    def staged_here(self, parts: Iterable[tuple[int, int, int]]) -> Iterator[StagedRecords]:
-        """Records that units have set aside, as `Spool.staged`; they are there while the block runs."""
+    def open_staged(self, parts: Iterable[tuple[int, int, int]]) -> Iterator[StagedRecords]:
+        """Records that units have set aside, as `StagingDirectory.staged`; they are there while the block runs."""
         wanted = list(parts)
         with self._here() as here:
             for name in {f"staged/unit-{unit:05d}.avro" for unit, _, _ in wanted}:
                 storage.fetch(join(self._address, name), Path(here.directory) / name)
             yield here.staged(wanted)
 
-    def note_failure(self, error: LinesmithError) -> None:
+    def write_failure(self, error: LinesmithError) -> None:
         with self._here() as here:
-            here.note_failure(error)
+            here.write_failure(error)
             self._upload(Path(here.directory))
 
-    def note_progress(self, records: int, attempts: int) -> None:
+    def write_progress(self, records: int, attempts: int) -> None:
         """Nothing: an object a moment from each worker would cost more than it tells."""
 
     @contextlib.contextmanager
-    def _here(self) -> Iterator[Spool]:
+    def _here(self) -> Iterator[StagingDirectory]:
         """A spool in a folder of this call's own."""
         with tempfile.TemporaryDirectory() as folder:
             spool = dataclasses.replace(self._spool, directory=folder)
@@ -113,7 +113,9 @@ class DistantSpool:
 
 
 @contextlib.contextmanager
-def distant(spool: Spool, place: str, run_dir: str | None = None) -> Iterator[tuple[DistantSpool, str]]:
+def distant(
+    spool: StagingDirectory, place: str, run_dir: str | None = None
+) -> Iterator[tuple[RemoteStagingDirectory, str]]:
     """A spool and a model for workers elsewhere, while a pipeline runs; its results are in `spool` afterwards.
 
     Args:
@@ -130,13 +132,13 @@ def distant(spool: Spool, place: str, run_dir: str | None = None) -> Iterator[tu
             _put_model(Path(run_dir), join(address, "run"))
         for path in Path(spool.directory).glob("staged/*"):
             storage.put(path, join(address, "staged", path.name))
-        yield DistantSpool(spool, address), join(address, "run")
+        yield RemoteStagingDirectory(spool, address), join(address, "run")
         here = Path(spool.directory)
         names = [name for name in storage.list_below(address) if not name.startswith(("run/", "staged/"))]
         names += [
             name for name in storage.list_below(address) if name.startswith("staged/") and not (here / name).exists()
         ]
-        storage.side_by_side(lambda name: storage.fetch(join(address, name), here / name), names)
+        storage.run_in_parallel(lambda name: storage.fetch(join(address, name), here / name), names)
     finally:
         with contextlib.suppress(LinesmithError):  # a left-over in a temporary place is no reason to fail
             storage.delete(join(address, name) for name in storage.list_below(address))
@@ -149,7 +151,7 @@ def _put_model(root: Path, address: str) -> None:
             storage.put(path, join(address, name))
 
 
-class DistantModel:
+class RemoteSamplerOpener:
     """Opens the sampler of a model in a bucket, on a worker; the copy is removed when it is loaded."""
 
     def __init__(self, address: str, *options: Any) -> None:
@@ -160,7 +162,7 @@ class DistantModel:
         folder = Path(tempfile.mkdtemp())
         try:
             names = list(storage.list_below(self._address))
-            storage.side_by_side(lambda name: storage.fetch(join(self._address, name), folder / name), names)
+            storage.run_in_parallel(lambda name: storage.fetch(join(self._address, name), folder / name), names)
             return open_sampler(str(folder), *self._options)
         finally:
             shutil.rmtree(folder, ignore_errors=True)

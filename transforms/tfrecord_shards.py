@@ -79,7 +79,7 @@ class Shard:
         Raises:
             DataError: they differ: the file system lost or changed something.
         """
-        found = read_back(self._path) if self._path.exists() else SplitCount()
+        found = count_shard(self._path) if self._path.exists() else SplitCount()
         if asdict(found) != asdict(expected):
             raise DataError(
                 f"LS209: '{self._path}' holds {found.records} records with {found.tokens} tokens after writing "
@@ -88,7 +88,7 @@ class Shard:
             )
 
 
-def read_back(path: Path) -> SplitCount:
+def count_shard(path: Path) -> SplitCount:
     """Counts of a shard as a reader of the promised features finds them."""
     import tensorflow as tf
 

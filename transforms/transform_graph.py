@@ -13,17 +13,17 @@ from typing import Any
 import pyarrow as pa
 
 from linesmith.core.library_logging import quiet_import
-from linesmith.model.tokenizers.escape import PAIRS
+from linesmith.model.tokenizers.escape import ESCAPE_PAIRS
 from linesmith.records.fields import DELIMITER_ID, FIELD_BREAK, NEWLINE_ID
 
 TEXT, IDS = "text", "ids"
 CHARACTERS = "characters"  # name of the vocabulary file
 _ARROW = pa.schema([(TEXT, pa.large_list(pa.large_binary()))])
 
-Preprocessing = Callable[[dict[str, Any]], dict[str, Any]]
+PreprocessingFn = Callable[[dict[str, Any]], dict[str, Any]]
 
 
-def characters_graph(markers: int) -> Preprocessing:
+def characters_graph(markers: int) -> PreprocessingFn:
     """Ids of code points, by descending count. Reserved ids are the negative numbers at the head of the vocabulary file.
 
     The vocabulary holds numbers: as text, tf.Transform would silently drop newline and carriage return.
@@ -47,7 +47,7 @@ def characters_graph(markers: int) -> Preprocessing:
     return preprocess
 
 
-def sentencepiece_graph(model: bytes, markers: int) -> Preprocessing:
+def sentencepiece_graph(model: bytes, markers: int) -> PreprocessingFn:
     """Ids of the pieces of a trained model, whose bytes become part of the graph."""
 
     def preprocess(inputs: dict[str, Any]) -> dict[str, Any]:
@@ -56,7 +56,7 @@ def sentencepiece_graph(model: bytes, markers: int) -> Preprocessing:
 
         fields = tf.strings.split(inputs[TEXT], FIELD_BREAK)
         escaped = fields.flat_values
-        for plain, pair in PAIRS:
+        for plain, pair in ESCAPE_PAIRS:
             escaped = tf.strings.regex_replace(escaped, plain, pair)
         # Not FastSentencepieceTokenizer: it has no byte fallback.
         pieces = tensorflow_text.SentencepieceTokenizer(model=model).tokenize(escaped)
@@ -66,7 +66,7 @@ def sentencepiece_graph(model: bytes, markers: int) -> Preprocessing:
     return preprocess
 
 
-def bytes_graph(markers: int, characters: Sequence[int] = ()) -> Preprocessing:
+def bytes_graph(markers: int, characters: Sequence[int] = ()) -> PreprocessingFn:
     """Ids of the bytes of the text, and one id for each of the given characters outside ASCII. Nothing is learnt here."""
 
     def preprocess(inputs: dict[str, Any]) -> dict[str, Any]:
@@ -175,7 +175,7 @@ class SavedGraph:
         ):  # the first use loads the graph, and SentencePiece writes a line that no log level holds back
             self._output.transform_raw_features({TEXT: tf.constant([""])})
 
-    def ids_of(self, batch: pa.RecordBatch) -> tuple[Any, Any]:
+    def encode_batch(self, batch: pa.RecordBatch) -> tuple[Any, Any]:
         """Token ids of a batch of records, one after the other, and the number of ids of each record."""
         import numpy as np
         import tensorflow as tf

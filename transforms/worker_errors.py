@@ -15,7 +15,7 @@ _OTHER_VERSIONS = re.compile(r"[Ee]xit(?:ed with)? code:? 64\b")
 
 
 @contextmanager
-def our_errors() -> Iterator[None]:
+def reraise_worker_errors() -> Iterator[None]:
     """Raises the DataError that a worker meant, where a pipeline fails with one inside.
 
     Raises:

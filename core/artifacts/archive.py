@@ -30,7 +30,7 @@ from linesmith.core.artifacts.files import atomic_path, replace_directory, sha25
 from linesmith.core.artifacts.manifest import FORMAT_VERSION, MANIFEST, check_format_version
 from linesmith.core.artifacts.model_info import (
     BEST_WEIGHTS,
-    CHECKPOINTS,
+    CHECKPOINTS_DIR,
     LAST_WEIGHTS,
     MODEL_FILE,
     SCHEMA_FILE,
@@ -51,7 +51,7 @@ _BLOCK = tarfile.BLOCKSIZE
 _MODEL_FILES = (MODEL_FILE, SCHEMA_FILE, "privacy.json", "privacy.txt")
 _NAME = re.compile(
     rf"{re.escape(PARAMS_FILE)}|model/({'|'.join(map(re.escape, _MODEL_FILES))})"
-    rf"|model/{CHECKPOINTS}/({re.escape(BEST_WEIGHTS)}|{re.escape(LAST_WEIGHTS)})|tokenizer/[A-Za-z0-9_][A-Za-z0-9_.-]{{0,99}}"
+    rf"|model/{CHECKPOINTS_DIR}/({re.escape(BEST_WEIGHTS)}|{re.escape(LAST_WEIGHTS)})|tokenizer/[A-Za-z0-9_][A-Za-z0-9_.-]{{0,99}}"
 )
 # Settings of training that name files, people's data or keys, or would run code.
 _LEFT_OUT = {
@@ -107,7 +107,7 @@ def write_archive(run_dir: str | Path, path: str | Path) -> dict[str, Any]:
 def _members(root: Path, checkpoint: str) -> list[tuple[str, bytes]]:
     weights = BEST_WEIGHTS if checkpoint == "best" else LAST_WEIGHTS
     files = [f"model/{name}" for name in _MODEL_FILES if (root / "model" / name).is_file()]
-    files.append(f"model/{CHECKPOINTS}/{weights}")
+    files.append(f"model/{CHECKPOINTS_DIR}/{weights}")
     tokenizer = sorted((root / "tokenizer").iterdir())
     files += [f"tokenizer/{file.name}" for file in tokenizer if file.is_file() and not file.name.startswith(".")]
     for name in files:

@@ -34,7 +34,7 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
-def remove_unfinished(directory: str | Path) -> None:
+def remove_temporary_files(directory: str | Path) -> None:
     """Delete the temporary names that writers which were killed have left in a directory that nobody else writes to."""
     for path in Path(directory).glob(".*.tmp"):
         # Digits: the number of a process, in the names of earlier versions.

@@ -25,8 +25,8 @@ from pathlib import Path
 from linesmith.core.artifacts.files import read_json, write_json
 from linesmith.core.errors import DataError
 
-LEASE = ".lease.json"
-TERM_SECONDS = 20.0
+LEASE_FILE = ".lease.json"
+LEASE_TERM_SECONDS = 20.0
 _RENEWALS_A_TERM = 4
 
 
@@ -97,19 +97,19 @@ class Lease:
         with _guarded(self._root):
             found = _read(self._root)
             if found is not None and found.owner == self._claim.owner:
-                (self._root / LEASE).unlink()
+                (self._root / LEASE_FILE).unlink()
 
     def _renew(self) -> None:
-        while not self._stop.wait(TERM_SECONDS / _RENEWALS_A_TERM):
+        while not self._stop.wait(LEASE_TERM_SECONDS / _RENEWALS_A_TERM):
             with contextlib.suppress(OSError, DataError), _guarded(self._root):
                 found = _read(self._root)
                 if found is None or found.owner != self._claim.owner:
                     return
-                write_json(self._root / LEASE, asdict(replace(found, renewed=found.renewed + 1)))
+                write_json(self._root / LEASE_FILE, asdict(replace(found, renewed=found.renewed + 1)))
 
 
 @contextlib.contextmanager
-def leased(root: Path, term: float = TERM_SECONDS, patience: float = TERM_SECONDS) -> Iterator[Lease]:
+def hold_lease(root: Path, term: float = LEASE_TERM_SECONDS, patience: float = LEASE_TERM_SECONDS) -> Iterator[Lease]:
     """Hold the lease of a run directory.
 
     Args:
@@ -120,11 +120,11 @@ def leased(root: Path, term: float = TERM_SECONDS, patience: float = TERM_SECOND
     Raises:
         DataError: another process holds it and goes on.
     """
-    wait_until_free(root, term, patience)
+    wait_for_lease(root, term, patience)
     with _guarded(root):
         found = _read(root)
         claim = Claim(1 if found is None else found.number + 1, uuid.uuid4().hex, platform.node(), os.getpid())
-        write_json(root / LEASE, asdict(claim))
+        write_json(root / LEASE_FILE, asdict(claim))
     lease = Lease(root, claim)
     try:
         yield lease
@@ -132,8 +132,8 @@ def leased(root: Path, term: float = TERM_SECONDS, patience: float = TERM_SECOND
         lease.release()
 
 
-def wait_until_free(
-    root: Path, term: float = TERM_SECONDS, patience: float = 0.0, clock: Callable[[], float] = time.monotonic
+def wait_for_lease(
+    root: Path, term: float = LEASE_TERM_SECONDS, patience: float = 0.0, clock: Callable[[], float] = time.monotonic
 ) -> None:
     """Return when nobody holds the lease: there is none, its process on this machine is gone, or it stood still for a term.
 
@@ -176,13 +176,13 @@ def _is_dead(claim: Claim) -> bool:
 
 @contextlib.contextmanager
 def _guarded(root: Path) -> Iterator[None]:
-    with open(root / f"{LEASE}.lock", "w") as lock:
+    with open(root / f"{LEASE_FILE}.lock", "w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield
 
 
 def _read(root: Path) -> Claim | None:
-    path = root / LEASE
+    path = root / LEASE_FILE
     if not path.is_file():
         return None
     try:

@@ -15,7 +15,7 @@ from linesmith.core.errors import DataError, ParameterError
 
 MODEL_FILE = "model.json"
 SCHEMA_FILE = "record.avsc"  # types, limits and names of the fields that training saw
-CHECKPOINTS = "checkpoints"
+CHECKPOINTS_DIR = "checkpoints"
 LAST_WEIGHTS, BEST_WEIGHTS = "last-weights.npz", "best.npz"
 
 
@@ -94,7 +94,7 @@ def load_weights(run_dir: str | Path, checkpoint: str | None = None) -> dict[str
         ParameterError: that epoch's weights were not kept.
     """
     info = read_model_info(run_dir)
-    directory = Path(run_dir) / "model" / CHECKPOINTS
+    directory = Path(run_dir) / "model" / CHECKPOINTS_DIR
     name = info.default_checkpoint if checkpoint is None else checkpoint
     if name in {"best", "last"}:
         path = directory / (BEST_WEIGHTS if name == "best" else LAST_WEIGHTS)

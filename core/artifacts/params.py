@@ -12,7 +12,7 @@ import yaml
 
 from linesmith.core.artifacts.files import write_json
 from linesmith.core.artifacts.manifest import FORMAT_VERSION, check_format_version
-from linesmith.core.config.tensorflow_config import MOOT, TensorFlowConfig, fields
+from linesmith.core.config.tensorflow_config import SETTINGS_WITHOUT_EFFECT, TensorFlowConfig, fields
 from linesmith.core.errors import DataError, ParameterError
 
 PARAMS_FILE = "model_params.json"
@@ -26,7 +26,7 @@ _IGNORED = {
 _OLD_DP_LEARNING_RATE = 0.001
 
 
-def from_settings(settings: Mapping[str, Any]) -> TensorFlowConfig:
+def config_from_settings(settings: Mapping[str, Any]) -> TensorFlowConfig:
     """A configuration from a plain mapping, which may be one of the older tool's.
 
     Files without `model_type` (written before it existed) may hold `dp_learning_rate`; with `dp` it is the learning rate.
@@ -53,7 +53,7 @@ def from_settings(settings: Mapping[str, Any]) -> TensorFlowConfig:
         if plain.get(name, 0) is None:
             del plain[name]
     config = TensorFlowConfig(**plain)
-    for name, why in MOOT.items():
+    for name, why in SETTINGS_WITHOUT_EFFECT.items():
         if name in plain and plain[name] != fields()[name].default:
             _log.warning("setting '%s' has no effect: %s", name, why)
     return config
@@ -106,7 +106,7 @@ def config_from_model_dir(model_dir: str | Path) -> TensorFlowConfig:
             raise ValueError("not a mapping")
     except (ValueError, UnicodeDecodeError):
         raise DataError(f"LS201: '{path}' is damaged: it is not a JSON object. Restore it or train again.") from None
-    return from_settings({**stored, "checkpoint_dir": str(model_dir)})
+    return config_from_settings({**stored, "checkpoint_dir": str(model_dir)})
 
 
 def save_params(config: TensorFlowConfig, run_dir: str | Path) -> None:

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from linesmith.core.artifacts.files import replace_directory
 from linesmith.core.artifacts.history import HISTORY_FILE
-from linesmith.core.artifacts.lease import wait_until_free
+from linesmith.core.artifacts.lease import wait_for_lease
 from linesmith.core.artifacts.manifest import MANIFEST, read_manifest
 from linesmith.core.artifacts.params import PARAMS_FILE
 from linesmith.core.config.tensorflow_config import TensorFlowConfig
@@ -148,12 +148,12 @@ def locked(run: RunDirectory) -> Iterator[None]:
             raise DataError(
                 f"LS203: another process is writing to the run directory '{run.root}'; wait for it or choose another --output."
             ) from None
-        wait_until_free(run.root)  # a worker of a former command may still be training here
+        wait_for_lease(run.root)  # a worker of a former command may still be training here
         shutil.rmtree(run.temporary, ignore_errors=True)
         yield
 
 
-def refuse_complete(directory: Path, what: str, overwrite: bool) -> None:
+def check_overwrite_allowed(directory: Path, what: str, overwrite: bool) -> None:
     """Raise unless a stage may write its directory. A partial result, marked as such, may always be tried again.
 
     Raises:

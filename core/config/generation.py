@@ -8,7 +8,7 @@ from typing import Any, Literal
 import yaml
 from pydantic import BaseModel
 
-from linesmith.core.config.setting_field import MOOT, setting
+from linesmith.core.config.setting_field import SETTINGS_WITHOUT_EFFECT, setting
 
 
 class GenerationSettings(BaseModel):
@@ -109,9 +109,11 @@ class GenerationSettings(BaseModel):
         "Epoch whose weights to generate with, a number, 'best' or 'last'; default as save_best_model says.",
     )
     predict_batch_size: int = setting(
-        "generate", 64, "Accepted and without effect: " + MOOT["predict_batch_size"] + ".", ge=1
+        "generate", 64, "Accepted and without effect: " + SETTINGS_WITHOUT_EFFECT["predict_batch_size"] + ".", ge=1
     )
-    reset_states: bool = setting("generate", True, "Accepted and without effect: " + MOOT["reset_states"] + ".")
+    reset_states: bool = setting(
+        "generate", True, "Accepted and without effect: " + SETTINGS_WITHOUT_EFFECT["reset_states"] + "."
+    )
 
     def check_generation(self) -> None:
         """Refuse settings that contradict each other.
@@ -127,7 +129,7 @@ class GenerationSettings(BaseModel):
             raise ValueError(f"iceberg_table {self.iceberg_table!r} must be a namespace and a name, as in lake.rides")
 
 
-def rules_of_yaml(value: Any) -> Any:
+def parse_rules_yaml(value: Any) -> Any:
     """Rules as a flag gives them, YAML text, or several; anything else as it is.
 
     Raises:
@@ -140,5 +142,5 @@ def rules_of_yaml(value: Any) -> Any:
             raise ValueError("is not valid YAML") from None
         return [value] if isinstance(value, dict) else value
     if isinstance(value, list) and value and all(isinstance(part, str) for part in value):
-        return [rule for part in value for rule in rules_of_yaml(part)]
+        return [rule for part in value for rule in parse_rules_yaml(part)]
     return value

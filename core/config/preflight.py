@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 
-from linesmith.core.config.privacy_checks import check_libraries, check_settings
+from linesmith.core.config.privacy_checks import check_libraries, check_privacy_settings
 from linesmith.core.config.tensorflow_config import Stage, TensorFlowConfig
 from linesmith.core.errors import ParameterError
 
@@ -19,7 +19,7 @@ def check(config: TensorFlowConfig, *stages: Stage) -> None:
         ParameterError: the configuration asks for what is not there.
     """
     if {"tokenize", "train", "run"} & set(stages):
-        check_settings(config)
+        check_privacy_settings(config)
     if {"train", "run"} & set(stages):
         check_libraries(config)
     if {"tokenize", "run"} & set(stages):

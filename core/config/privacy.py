@@ -12,7 +12,7 @@ from pydantic import BaseModel
 
 from linesmith.core.config.setting_field import setting
 
-DEFAULT_TARGET = 8.0  # epsilon, where neither noise nor target is set
+DEFAULT_TARGET_EPSILON = 8.0  # epsilon, where neither noise nor target is set
 Vocabulary = Literal["bytes", "dp_characters", "public_file", "raw"]
 Validation = Literal["budget", "public_file", "noised"]
 
@@ -119,4 +119,4 @@ class PrivacySettings(BaseModel):
         """The epsilon that noise is calibrated to; None where the noise is given."""
         if self.dp_noise_multiplier is not None:
             return None
-        return DEFAULT_TARGET if self.dp_target_epsilon is None else self.dp_target_epsilon
+        return DEFAULT_TARGET_EPSILON if self.dp_target_epsilon is None else self.dp_target_epsilon

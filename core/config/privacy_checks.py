@@ -19,7 +19,7 @@ WIDE_CLIP = 1.0  # a clipping norm above this clips nothing
 LOW_NOISE = 0.3  # a noise multiplier below this gives an epsilon in the dozens within an epoch or two
 
 
-def check_settings(config: TensorFlowConfig) -> None:
+def check_privacy_settings(config: TensorFlowConfig) -> None:
     """Refuse a private run that could not keep its claim. Does nothing without `dp`.
 
     Raises:
@@ -57,7 +57,7 @@ def check_settings(config: TensorFlowConfig) -> None:
             f"--dp-vocabulary public_file and --dp-public-vocabulary go together; found {config.dp_vocabulary} and "
             f"{config.dp_public_vocabulary!r}.",
         )
-    if config.dp_vocabulary is None and config.wants_learnt_pieces:
+    if config.dp_vocabulary is None and config.wants_subword_vocabulary:
         raise _error(
             "LS305",
             f"--vocab-size {config.vocab_size} learns pieces from private records. Leave it out (bytes: public, free), or "
@@ -80,7 +80,7 @@ def _check_products() -> None:
 
 
 def _check_users(config: TensorFlowConfig) -> None:
-    number = key_field_number(config)
+    number = user_field_index(config)
     if number is None:
         if config.dp_records_per_user != 1:
             raise _error(
@@ -129,7 +129,7 @@ def _check_validation(config: TensorFlowConfig) -> None:
         raise _error("LS301", "--dp-validation noised measures val_loss only; --best-model-metric is val_accuracy.")
 
 
-def key_field_number(config: TensorFlowConfig) -> int | None:
+def user_field_index(config: TensorFlowConfig) -> int | None:
     """Number, from 0, of the field that names the user; None where records are protected one by one.
 
     Raises:
@@ -196,13 +196,13 @@ def check_training_data(config: TensorFlowConfig, tokenized_with: Mapping[str, A
             )
 
 
-def check_units(config: TensorFlowConfig, units: int) -> None:
+def check_unit_count(config: TensorFlowConfig, units: int) -> None:
     """Refuse what the number of training records, or of their users, rules out.
 
     Raises:
         ParameterError: LS303 an expected batch larger than the data, LS304 a delta that one record outweighs.
     """
-    what = "training records" if key_field_number(config) is None else "users with training records"
+    what = "training records" if user_field_index(config) is None else "users with training records"
     if config.dp_batch_size is not None and config.dp_batch_size > units:
         raise _error(
             "LS303",
@@ -223,7 +223,7 @@ def vocabulary_mode(config: TensorFlowConfig) -> str:
     return config.dp_vocabulary if config.dp_vocabulary is not None else "bytes"
 
 
-def warnings_of(config: TensorFlowConfig) -> list[str]:
+def privacy_warnings(config: TensorFlowConfig) -> list[str]:
     """What a private run should be told, though it works."""
     told = []
     noise = config.dp_noise_multiplier

@@ -9,7 +9,7 @@ from pydantic.fields import FieldInfo
 
 Stage = Literal["tokenize", "train", "generate", "run"]
 # Accepted so that old settings load; a better algorithm leaves them without effect.
-MOOT = {
+SETTINGS_WITHOUT_EFFECT = {
     "buffer_size": "rows are shuffled by a permutation of the whole data set, which needs no buffer",
     "dp_microbatches": "gradients are clipped per record, which is what one record a microbatch means",
     "predict_batch_size": "the sampler fills its own block of rows, and text does not depend on it",
@@ -30,7 +30,7 @@ def setting(stage: Stage, default: Any, description: str, *, with_dp: Any = None
     return Field(default, description=description, json_schema_extra=extra, **bounds)
 
 
-def private_default(field: FieldInfo) -> Any:
+def dp_default(field: FieldInfo) -> Any:
     """The default of private training, where it is another one; None where it is not."""
     extra = field.json_schema_extra
     return extra.get("with_dp") if isinstance(extra, dict) else None

@@ -16,14 +16,22 @@ from typing import Any, Literal, Self
 from pydantic import ConfigDict, ValidationError, ValidationInfo, field_validator, model_validator
 from pydantic.fields import FieldInfo
 
-from linesmith.core.config.generation import GenerationSettings, rules_of_yaml
+from linesmith.core.config.generation import GenerationSettings, parse_rules_yaml
 from linesmith.core.config.privacy import PrivacySettings
-from linesmith.core.config.setting_field import MOOT, Stage, private_default, setting, stage_of
+from linesmith.core.config.setting_field import SETTINGS_WITHOUT_EFFECT, Stage, dp_default, setting, stage_of
 from linesmith.core.errors import ParameterError
 
-__all__ = ["METRICS", "MOOT", "Stage", "TensorFlowConfig", "fields", "nearest_setting", "stage_of"]
+__all__ = [
+    "METRIC_ALIASES",
+    "SETTINGS_WITHOUT_EFFECT",
+    "Stage",
+    "TensorFlowConfig",
+    "fields",
+    "nearest_setting",
+    "stage_of",
+]
 
-METRICS = {
+METRIC_ALIASES = {
     "val_loss": "val_loss",
     "loss": "loss",
     "val_accuracy": "val_accuracy",
@@ -137,7 +145,9 @@ class TensorFlowConfig(GenerationSettings, PrivacySettings):
         "train", None, "val_loss, loss, val_accuracy or accuracy; default val_loss, or loss without a validation split."
     )
     batch_size: int = setting("train", 64, "Rows in a training batch.", with_dp=512, ge=1)
-    buffer_size: int = setting("train", 10000, "Accepted and without effect: " + MOOT["buffer_size"] + ".", ge=1)
+    buffer_size: int = setting(
+        "train", 10000, "Accepted and without effect: " + SETTINGS_WITHOUT_EFFECT["buffer_size"] + ".", ge=1
+    )
     seq_length: int = setting("train", 100, "Tokens in a training row.", ge=1)
     embedding_dim: int = setting("train", 256, "Width of the token embedding.", with_dp=64, ge=1)
     rnn_units: int = setting("train", 256, "Units of each LSTM layer.", with_dp=128, ge=1)
@@ -158,7 +168,9 @@ class TensorFlowConfig(GenerationSettings, PrivacySettings):
     epoch_callback: Callable[..., Any] | None = setting(
         "run", None, "Python only: called with an EpochState after each epoch.", exclude=True
     )
-    dp_microbatches: int = setting("train", 1, "Accepted and without effect: " + MOOT["dp_microbatches"] + ".", ge=1)
+    dp_microbatches: int = setting(
+        "train", 1, "Accepted and without effect: " + SETTINGS_WITHOUT_EFFECT["dp_microbatches"] + ".", ge=1
+    )
 
     def __init__(self, **settings: Any) -> None:
         try:
@@ -167,8 +179,8 @@ class TensorFlowConfig(GenerationSettings, PrivacySettings):
             raise ParameterError(_explain(error, settings), code="LS101") from None
         if self.dp:  # defaults of private training; none of them becomes something that was said
             for name, field in fields().items():
-                if name not in self.model_fields_set and private_default(field) is not None:
-                    self.__dict__[name] = private_default(field)
+                if name not in self.model_fields_set and dp_default(field) is not None:
+                    self.__dict__[name] = dp_default(field)
         elif self.field_delimiter is not None and "vocab_size" not in self.model_fields_set:
             self.__dict__["vocab_size"] = 0
 
@@ -219,7 +231,7 @@ class TensorFlowConfig(GenerationSettings, PrivacySettings):
     @field_validator("validation_rules", mode="before")
     @classmethod
     def _rules_may_be_yaml(cls, value: Any) -> Any:
-        return rules_of_yaml(value)
+        return parse_rules_yaml(value)
 
     @field_validator("checkpoint", "privacy_key_field", mode="before")
     @classmethod
@@ -229,9 +241,9 @@ class TensorFlowConfig(GenerationSettings, PrivacySettings):
     @field_validator("best_model_metric")
     @classmethod
     def _known_metric(cls, value: str | None) -> str | None:
-        if value is None or value in METRICS:
-            return None if value is None else METRICS[value]
-        raise ValueError(f"must be one of {', '.join(METRICS)}")
+        if value is None or value in METRIC_ALIASES:
+            return None if value is None else METRIC_ALIASES[value]
+        raise ValueError(f"must be one of {', '.join(METRIC_ALIASES)}")
 
     @field_validator("encoding")
     @classmethod
@@ -279,7 +291,7 @@ class TensorFlowConfig(GenerationSettings, PrivacySettings):
     def as_dict(self) -> dict[str, Any]:
         """All settings but the callables, as plain JSON types; a vocabulary that `dp` decides is made explicit."""
         plain = self.model_dump(mode="json")
-        if self.dp and self.dp_vocabulary is None and not self.wants_learnt_pieces:
+        if self.dp and self.dp_vocabulary is None and not self.wants_subword_vocabulary:
             plain["dp_vocabulary"] = "bytes"
         return plain
 
@@ -289,7 +301,7 @@ class TensorFlowConfig(GenerationSettings, PrivacySettings):
         return type(self)(**{**{name: getattr(self, name) for name in self.model_fields_set}, **changes})
 
     @property
-    def wants_learnt_pieces(self) -> bool:
+    def wants_subword_vocabulary(self) -> bool:
         """A vocabulary of learnt pieces was asked for by its size, and not left to the default."""
         return "vocab_size" in self.model_fields_set and self.vocab_size > 0
 

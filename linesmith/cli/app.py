@@ -11,15 +11,15 @@ from typing import Annotated
 import typer
 
 from linesmith.cli import console
-from linesmith.cli.commands.audit import make_command
+from linesmith.cli.commands.audit import build_audit_command
 from linesmith.cli.errors import explain
-from linesmith.cli.libraries import check_beam, load_libraries
-from linesmith.cli.local_copies import RunAtHand, at_hand, with_small_files
+from linesmith.cli.libraries import check_beam_options, load_libraries
+from linesmith.cli.local_copies import LocalRun, at_hand, with_small_files
 from linesmith.cli.options import Given, command
 from linesmith.cli.settings import resolve
 from linesmith.cli.summary import show_report
 from linesmith.core.config.tensorflow_config import TensorFlowConfig
-from linesmith.core.errors import EXIT_DONE, EXIT_INTERRUPTED, EXIT_OUR_FAULT, ParameterError
+from linesmith.core.errors import EXIT_INTERNAL_ERROR, EXIT_INTERRUPTED, EXIT_SUCCESS, ParameterError
 from linesmith.pipelines.stage_report import StageReport
 
 _BEAM_HINT = (
@@ -73,12 +73,12 @@ def _generate(given: Given) -> int:
 
 
 def _plan(given: Given) -> int:
-    check_beam(given.beam_args)
+    check_beam_options(given.beam_args)
     from linesmith.cli.commands.plan import show_plan
 
     with at_hand(given) as (local, _):
         show_plan(console.results(), resolve(local), given.beam_args)
-    return EXIT_DONE
+    return EXIT_SUCCESS
 
 
 def _export(run_dir: str, target: str, overwrite: bool) -> int:
@@ -92,22 +92,22 @@ def _show(report: StageReport) -> int:
     return report.exit_code
 
 
-def _prepare(given: Given, here: RunAtHand) -> tuple[TensorFlowConfig, tuple[str, ...]]:
+def _prepare(given: Given, here: LocalRun) -> tuple[TensorFlowConfig, tuple[str, ...]]:
     """Check everything that is cheap to check, then load what is not. The run directory is local."""
     from linesmith.cli.commands.plan import input_files
-    from linesmith.core.artifacts.run_directory import refuse_complete, run_directory
+    from linesmith.core.artifacts.run_directory import check_overwrite_allowed, run_directory
     from linesmith.core.config import preflight
 
     config = with_small_files(resolve(given))
     here.check(config)
     run = run_directory(config)
     preflight.check(config, given.command)  # type: ignore[arg-type]
-    check_beam(given.beam_args)
+    check_beam_options(given.beam_args)
     if given.command in ("run", "tokenize") and not input_files(config):
         raise ParameterError("LS205: --input (input_data_path) is not set; give a file of lines.", code="LS205")
     place = {"run": run.synthetic, "train": run.model, "generate": run.synthetic}.get(given.command)
     if place is not None:
-        refuse_complete(place, {"train": "model"}.get(given.command, "run"), config.overwrite)
+        check_overwrite_allowed(place, {"train": "model"}.get(given.command, "run"), config.overwrite)
     load_libraries()
     return config, given.beam_args
 
@@ -199,7 +199,7 @@ def _evaluate(
     """Say how close and how safe synthetic records are: of the run in --output, or of any three sets of files."""
     from linesmith.cli.commands.evaluate import EvaluateOptions, run_evaluation
 
-    check_beam(ctx.args)
+    check_beam_options(ctx.args)
     said = EvaluateOptions(
         output=output,
         config_file=config,
@@ -229,7 +229,7 @@ def _evaluate(
         return run_evaluation(local, load_libraries, here.then(_show))
 
 
-app.command("audit")(make_command(load_libraries, _show))
+app.command("audit")(build_audit_command(load_libraries, _show))
 
 
 @app.command("compare")
@@ -240,9 +240,9 @@ def _compare(
 ) -> int:
     """Put the reports of two runs side by side."""
     from linesmith.cli.commands.compare import show_comparison
-    from linesmith.cli.local_copies import output_at_hand
+    from linesmith.cli.local_copies import local_output
 
-    with output_at_hand(run_a, "compare") as (one, _), output_at_hand(run_b, "compare") as (other, _):
+    with local_output(run_a, "compare") as (one, _), local_output(run_b, "compare") as (other, _):
         return show_comparison(console.results(), (run_a, str(one)), (run_b, str(other)))
 
 
@@ -269,9 +269,9 @@ def run_command_line(args: Sequence[str]) -> int:
         result = typer.main.get_command(app).main(list(args), prog_name="linesmith", standalone_mode=False)
         if result == EXIT_INTERRUPTED:  # what typer makes of KeyboardInterrupt
             console.error("interrupted; run the same command again to go on where it stopped.")
-        return result if isinstance(result, int) else EXIT_DONE
+        return result if isinstance(result, int) else EXIT_SUCCESS
     except SystemExit as leaving:  # a reader that went away, as in `linesmith plan | head`
-        return leaving.code if isinstance(leaving.code, int) else EXIT_OUR_FAULT
+        return leaving.code if isinstance(leaving.code, int) else EXIT_INTERNAL_ERROR
     except Exception as failure:
         if debug:
             console.messages().print_exception()

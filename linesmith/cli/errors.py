@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import errno
 
-from linesmith.core.errors import EXIT_OUR_FAULT, EXIT_USER, LinesmithError
+from linesmith.core.errors import EXIT_INTERNAL_ERROR, EXIT_USER_ERROR, LinesmithError
 
 _ENVIRONMENT_ERRNOS = {errno.ENOSPC, errno.EACCES, errno.EPERM, errno.EROFS, errno.EDQUOT, errno.ENAMETOOLONG}
 
@@ -16,18 +16,20 @@ def explain(failure: BaseException) -> tuple[str, int]:
             return " ".join(str(error).split()), error.exit_code
     usage = getattr(failure, "format_message", None)
     if callable(usage):
-        return f"{' '.join(str(usage()).split())} See linesmith --help.", int(getattr(failure, "exit_code", EXIT_USER))
+        return f"{' '.join(str(usage()).split())} See linesmith --help.", int(
+            getattr(failure, "exit_code", EXIT_USER_ERROR)
+        )
     if isinstance(failure, OSError) and failure.errno in _ENVIRONMENT_ERRNOS:
         return (
             f"{failure.strerror}: '{failure.filename}'; free or change that place and run the same command again.",
-            EXIT_USER,
+            EXIT_USER_ERROR,
         )
     if isinstance(failure, MemoryError):
-        return "out of memory; a smaller --batch-size, --rnn-units or --vocab-size needs less.", EXIT_USER
+        return "out of memory; a smaller --batch-size, --rnn-units or --vocab-size needs less.", EXIT_USER_ERROR
     return (
         f"{type(failure).__name__}: this is a fault of Linesmith, not of your input. Run the same command with --debug for the "
         "traceback, which may quote records, and report it.",
-        EXIT_OUR_FAULT,
+        EXIT_INTERNAL_ERROR,
     )
 
 

@@ -5,19 +5,19 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 
-from linesmith.cli.options import our_flags
+from linesmith.cli.options import linesmith_flags
 
 _log = logging.getLogger("linesmith")
 
 
-def check_beam(beam_args: Sequence[str]) -> None:
+def check_beam_options(beam_args: Sequence[str]) -> None:
     """Refuse unknown options; loads Beam only where there is something to check."""
     if beam_args:
         from linesmith.core.library_logging import quiet_import
 
         with quiet_import():
             from linesmith.runners import check_beam_args
-        check_beam_args(beam_args, our_flags())
+        check_beam_args(beam_args, linesmith_flags())
 
 
 def load_libraries() -> None:

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
-from linesmith.cli.libraries import check_beam
+from linesmith.cli.libraries import check_beam_options
 from linesmith.cli.options import Given
 from linesmith.core.artifacts.params import read_settings
 from linesmith.core.config.tensorflow_config import TensorFlowConfig
@@ -17,7 +17,7 @@ from linesmith.core.config.tensorflow_config import TensorFlowConfig
 _FILES = ("rules", "schema_file", "dp_public_vocabulary", "dp_public_validation", "privacy_ledger")
 
 
-class RunAtHand(Protocol):
+class LocalRun(Protocol):
     """What a command does with a run directory that may stand for one in a bucket."""
 
     def check(self, config: TensorFlowConfig) -> None:
@@ -28,7 +28,7 @@ class RunAtHand(Protocol):
 
 
 class _Local:
-    """What `linesmith.pipelines.remote.local_paths.AtHand` is where nothing lies in a bucket: no library is loaded for it."""
+    """What `MirroredRun` of `pipelines.remote.local_paths` is where nothing lies in a bucket: no library is loaded for it."""
 
     def check(self, config: TensorFlowConfig) -> None:
         pass
@@ -38,14 +38,14 @@ class _Local:
 
 
 @contextlib.contextmanager
-def at_hand(given: Given) -> Iterator[tuple[Given, RunAtHand]]:
+def at_hand(given: Given) -> Iterator[tuple[Given, LocalRun]]:
     """A command with its run directory and its settings file on this machine; those of a bucket are copied.
 
     Raises:
         ParameterError, DataError: the address cannot be reached, or the store says no.
     """
     with contextlib.ExitStack() as stack:
-        given = stack.enter_context(settings_at_hand(given))
+        given = stack.enter_context(local_settings_file(given))
         output = _output(given.settings, given.config_file)
         if output is None or "://" not in output:
             yield given, _Local()
@@ -58,7 +58,7 @@ def at_hand(given: Given) -> Iterator[tuple[Given, RunAtHand]]:
 
 
 @contextlib.contextmanager
-def output_at_hand(output: str | None, stage: str, beam_args: Sequence[str] = ()) -> Iterator[tuple[str | None, Any]]:
+def local_output(output: str | None, stage: str, beam_args: Sequence[str] = ()) -> Iterator[tuple[str | None, Any]]:
     """The same for a run directory alone."""
     if output is None or "://" not in output:
         yield output, _Local()
@@ -81,7 +81,7 @@ def with_small_files(config: TensorFlowConfig) -> TensorFlowConfig:
 
 
 @contextlib.contextmanager
-def settings_at_hand(given: Given) -> Iterator[Given]:
+def local_settings_file(given: Given) -> Iterator[Given]:
     """A command with its settings file on this machine.
 
     Raises:
@@ -91,13 +91,13 @@ def settings_at_hand(given: Given) -> Iterator[Given]:
         yield given
         return
     _load(given.beam_args)
-    from linesmith.pipelines.remote.local_paths import use_options
+    from linesmith.pipelines.remote.local_paths import set_filesystem_options
     from linesmith.transforms.storage.addresses import check_address
     from linesmith.transforms.storage.clients import check_reachable
     from linesmith.transforms.storage.objects import fetch
 
     check_address(given.config_file, "--config")
-    use_options(given.beam_args)
+    set_filesystem_options(given.beam_args)
     check_reachable(given.config_file)
     with tempfile.TemporaryDirectory() as scratch:
         copy = Path(scratch) / Path(given.config_file).name
@@ -119,4 +119,4 @@ def _load(beam_args: Sequence[str]) -> None:
 
     with quiet_import():
         import apache_beam  # noqa: F401
-    check_beam(beam_args)
+    check_beam_options(beam_args)

@@ -13,8 +13,8 @@ from pydantic.fields import FieldInfo
 from rich.markup import escape
 
 from linesmith.core.config.privacy import PrivacySettings
-from linesmith.core.config.setting_field import private_default
-from linesmith.core.config.tensorflow_config import MOOT, Stage, fields, stage_of
+from linesmith.core.config.setting_field import dp_default
+from linesmith.core.config.tensorflow_config import SETTINGS_WITHOUT_EFFECT, Stage, fields, stage_of
 
 PANELS: dict[str, str] = {
     "run": "Input and run directory",
@@ -70,7 +70,7 @@ def flags_of(name: str) -> list[str]:
     return [SHORT_NAMES[name], plain] if name in SHORT_NAMES else [plain]
 
 
-def our_flags() -> list[str]:
+def linesmith_flags() -> list[str]:
     """Every flag that is ours, the general ones included."""
     negative = ["--no-" + name.replace("_", "-") for name, info in flag_fields().items() if is_bool(info)]
     return [*(flag for name in flag_fields() for flag in flags_of(name)), *negative, "--config", "--debug", "--help"]
@@ -84,7 +84,7 @@ def is_list(info: FieldInfo) -> bool:
     return any(get_origin(part) is list for part in _parts(info.annotation))
 
 
-def kind_of(info: FieldInfo) -> str:
+def value_placeholder(info: FieldInfo) -> str:
     """What a value looks like, for help and reference: TEXT, INTEGER, NUMBER or the choices."""
     names = []
     for part in _parts(info.annotation):
@@ -99,7 +99,7 @@ def kind_of(info: FieldInfo) -> str:
 def default_text(info: FieldInfo) -> str:
     """The default in words a person reads; empty where there is none."""
     text = _shown(info.default)
-    private = private_default(info)
+    private = dp_default(info)
     return text if private is None else f"{text}; with dp {_shown(private)}"
 
 
@@ -117,7 +117,13 @@ def panel_of(name: str, info: FieldInfo) -> str:
 
 
 def _panel_key(name: str, info: FieldInfo) -> str:
-    return "moot" if name in MOOT else "privacy" if name in PrivacySettings.model_fields else stage_of(info)
+    return (
+        "moot"
+        if name in SETTINGS_WITHOUT_EFFECT
+        else "privacy"
+        if name in PrivacySettings.model_fields
+        else stage_of(info)
+    )
 
 
 def command(name: Stage | Literal["plan"], action: Callable[[Given], int], doc: str) -> Callable[..., int]:
@@ -180,7 +186,9 @@ def _annotation(name: str, info: FieldInfo) -> Any:
             f"{plain}/--no-{plain.removeprefix('--')}", help=text, show_default=False, rich_help_panel=panel
         )
         return Annotated[bool | None, option]
-    option = typer.Option(*flags_of(name), help=text, metavar=kind_of(info), show_default=False, rich_help_panel=panel)
+    option = typer.Option(
+        *flags_of(name), help=text, metavar=value_placeholder(info), show_default=False, rich_help_panel=panel
+    )
     return Annotated[list[str] | None if is_list(info) else str | None, option]
 
 

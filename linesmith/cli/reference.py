@@ -4,7 +4,16 @@ from __future__ import annotations
 
 import sys
 
-from linesmith.cli.options import PANELS, default_text, flag_fields, flags_of, is_bool, is_list, kind_of, panel_of
+from linesmith.cli.options import (
+    PANELS,
+    default_text,
+    flag_fields,
+    flags_of,
+    is_bool,
+    is_list,
+    panel_of,
+    value_placeholder,
+)
 
 _HEAD = """# Configuration
 
@@ -22,7 +31,7 @@ def configuration_markdown() -> str:
     rows: dict[str, list[str]] = {}
     for name, info in flag_fields().items():
         flag = flags_of(name)[0] + ("`, `--no-" + name.replace("_", "-") if is_bool(info) else "")
-        kind = kind_of(info).replace("|", " or ") + (", repeatable" if is_list(info) else "")
+        kind = value_placeholder(info).replace("|", " or ") + (", repeatable" if is_list(info) else "")
         cells = (f"`{name}`", f"`{flag}`", kind, default_text(info) or "–", info.description or "")
         row = " | ".join(cell.replace("|", "\\|").replace("<", "&lt;") for cell in cells)
         rows.setdefault(panel_of(name, info), []).append(f"| {row} |")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from linesmith.cli.options import Given, flags_of
-from linesmith.core.artifacts.params import config_from_model_dir, from_settings, read_settings
+from linesmith.core.artifacts.params import config_from_model_dir, config_from_settings, read_settings
 from linesmith.core.artifacts.run_directory import RunDirectory, run_directory
 from linesmith.core.config.tensorflow_config import TensorFlowConfig
 from linesmith.core.errors import ParameterError
@@ -27,15 +27,15 @@ def resolve(given: Given) -> TensorFlowConfig:
     said |= {name: _single(name, value) for name, value in given.settings.items()}
     output = said.get("checkpoint_dir")
     if given.command == "generate":
-        run_directory(from_settings({"checkpoint_dir": output}))  # says so when there is none
+        run_directory(config_from_settings({"checkpoint_dir": output}))  # says so when there is none
         archive = said.get("model_archive")
         if archive is not None:
-            from linesmith.pipelines.export import adopt
+            from linesmith.pipelines.export import import_archive
 
-            adopt(str(archive), str(output))
+            import_archive(str(archive), str(output))
     if output is not None and _starts_from_model(given.command, str(output), said):
         return _overlay(config_from_model_dir(str(output)), said)
-    return from_settings(said)
+    return config_from_settings(said)
 
 
 def _single(name: str, value: Any) -> Any:
@@ -60,7 +60,7 @@ def _overlay(stored: TensorFlowConfig, said: dict[str, Any]) -> TensorFlowConfig
     """
     starts = {"start_string", "start_strings_file"} & set(said)
     kept = {name: value for name, value in stored.as_dict().items() if not (starts and name.startswith("start_string"))}
-    config = from_settings({**kept, **said})
+    config = config_from_settings({**kept, **said})
     before, now = stored.stage_settings("tokenize", "train"), config.stage_settings("tokenize", "train")
     for name, value in now.items():
         if value != before[name] and name not in _MAY_DIFFER:

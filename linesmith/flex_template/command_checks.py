@@ -9,8 +9,8 @@ import typer
 
 from linesmith.cli.app import app
 from linesmith.cli.errors import explain
-from linesmith.cli.libraries import check_beam
-from linesmith.cli.local_copies import settings_at_hand
+from linesmith.cli.libraries import check_beam_options
+from linesmith.cli.local_copies import local_settings_file
 from linesmith.cli.options import Given, flags_of
 from linesmith.cli.settings import resolve
 from linesmith.core.artifacts.params import read_settings
@@ -27,7 +27,7 @@ _OPENED = (
 )
 
 
-def read_command(words: Sequence[str]) -> Given:
+def parse_command(words: Sequence[str]) -> Given:
     """What a command line says, read by the command's own parser; nothing runs.
 
     Raises:
@@ -64,9 +64,9 @@ def check_command(given: Given) -> None:
 
     dataflow.check_bucket("parameter output", str(given.settings["checkpoint_dir"]))
     _check_places({**given.settings, "config": given.config_file})
-    check_beam(given.beam_args)
+    check_beam_options(given.beam_args)
     _check_runner(given.beam_args)
-    with settings_at_hand(given) as local:
+    with local_settings_file(given) as local:
         stored = {} if local.config_file is None else read_settings(local.config_file)
         _check_places(stored)
         _check_kept({**stored, **given.settings})

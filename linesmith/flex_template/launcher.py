@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, NoReturn
 
 from linesmith.cli import console
 from linesmith.cli.errors import explain
-from linesmith.core.errors import EXIT_DONE, LinesmithError, ParameterError
-from linesmith.flex_template.command_checks import check_command, read_command
+from linesmith.core.errors import EXIT_SUCCESS, LinesmithError, ParameterError
+from linesmith.flex_template.command_checks import check_command, parse_command
 
 if TYPE_CHECKING:
     import apache_beam as beam
@@ -46,7 +46,7 @@ def launch(args: Sequence[str]) -> int:
         message, code = explain(failure)
         console.error(message)
         return code
-    return EXIT_DONE
+    return EXIT_SUCCESS
 
 
 def build(args: Sequence[str]) -> beam.Pipeline:
@@ -60,7 +60,7 @@ def build(args: Sequence[str]) -> beam.Pipeline:
     """
     said, beam_args = read_parameters(args)
     words = command_words(said)
-    check_command(read_command(words))
+    check_command(parse_command(words))
     options = _options(said, beam_args)
 
     import apache_beam as beam

@@ -18,10 +18,10 @@ from dataclasses import dataclass
 import apache_beam as beam
 
 from linesmith.core.child_process import python_command, python_environment
-from linesmith.core.errors import EXIT_DONE, EXIT_QUALITY, EXIT_SHORTFALL, EXIT_USER, LinesmithError
+from linesmith.core.errors import EXIT_QUALITY, EXIT_SHORTFALL, EXIT_SUCCESS, EXIT_USER_ERROR, LinesmithError
 
 _log = logging.getLogger("linesmith")
-_SETTLED = (EXIT_DONE, EXIT_USER, EXIT_QUALITY, EXIT_SHORTFALL)
+_SETTLED = (EXIT_SUCCESS, EXIT_USER_ERROR, EXIT_QUALITY, EXIT_SHORTFALL)
 _PASSING = ("LS203", "LS213")  # with exit code 2 too: another attempt still writes; a store was away
 # The command ends with its worker (Linux: PR_SET_PDEATHSIG): one that lived on would keep the next attempt out.
 PROGRAM = (
@@ -55,13 +55,13 @@ class Outcome:
         found = re.match(r"LS\d{3}", self.error)
         return found and found[0]
 
-    def raise_unless_done(self) -> None:
+    def raise_for_exit_code(self) -> None:
         """Raise what a log should say of an end that is not a good one.
 
         Raises:
             LinesmithError: the exit code is not 0.
         """
-        if self.exit_code != EXIT_DONE:
+        if self.exit_code != EXIT_SUCCESS:
             why = self.error or "its messages are in the log of the worker, above this one."
             raise LinesmithError(
                 f"linesmith {self.command} ended with exit code {self.exit_code}: {why}", code=self.code
@@ -76,7 +76,7 @@ class RunCommand(beam.PTransform):
             words
             | "Run" >> beam.ParDo(_RunFn())
             | "Settle" >> beam.Reshuffle()
-            | "Judge" >> beam.Map(Outcome.raise_unless_done)
+            | "Judge" >> beam.Map(Outcome.raise_for_exit_code)
         )
 
 
@@ -84,7 +84,7 @@ class _RunFn(beam.DoFn):
     def process(self, words: Sequence[str]) -> Iterator[Outcome]:
         outcome = run_command(words)
         if not outcome.settled:
-            outcome.raise_unless_done()
+            outcome.raise_for_exit_code()
         yield outcome
 
 

@@ -17,7 +17,7 @@ THINNED = "thinned"  # valid, but left out by `linesmith.model.generation.reject
 
 
 @dataclass(frozen=True)
-class UnitSettings:
+class AttemptSettings:
     """What decides about attempts.
 
     Attributes:
@@ -66,10 +66,10 @@ class Outcome:
     survival: float = 1.0
 
 
-class Ledger:
+class AttemptCounter:
     """The books of one unit, for indices `start` … `end` − 1."""
 
-    def __init__(self, start: int, end: int, settings: UnitSettings) -> None:
+    def __init__(self, start: int, end: int, settings: AttemptSettings) -> None:
         self._range = range(start, end)
         self._settings = settings
         self._round = list(self._range)  # the indices whose attempt number `_attempt` counts, in order

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from linesmith.core.config.tensorflow_config import TensorFlowConfig
-from linesmith.model.generation.attempts import UnitSettings
+from linesmith.model.generation.attempts import AttemptSettings
 from linesmith.model.generation.unit_generator import SampleSource
 from linesmith.model.sampling.sampler import Sampler, SamplerOptions
 from linesmith.records.output.schema import schema_text
 
 
-def unit_settings(config: TensorFlowConfig, max_invalid: int | None, keep_invalid: int | None = 10_000) -> UnitSettings:
+def attempt_settings(
+    config: TensorFlowConfig, max_invalid: int | None, keep_invalid: int | None = 10_000
+) -> AttemptSettings:
     """The rules about attempts in a configuration; where a run's own limits apply, they are given."""
-    return UnitSettings(
+    return AttemptSettings(
         seed=config.seed,
         temperature=config.gen_temp,
         gen_chars=config.gen_chars,

@@ -18,18 +18,18 @@ from linesmith.core.artifacts.run_directory import run_directory
 from linesmith.core.config.tensorflow_config import TensorFlowConfig
 from linesmith.core.errors import ParameterError, ShortfallError, TooManyInvalidError
 from linesmith.model.generation.attempts import Outcome
-from linesmith.model.generation.from_config import open_sampler, sampler_options, unit_settings
+from linesmith.model.generation.from_config import attempt_settings, open_sampler, sampler_options
 from linesmith.model.generation.output_plan import plan_output
-from linesmith.model.generation.start_string_encoding import encode_starts, requested_starts
+from linesmith.model.generation.start_string_encoding import encode_start_strings, resolve_start_strings
 from linesmith.model.generation.work_units import StartString, UnitResult, WorkUnit
 from linesmith.model.generation.worker_pool import Engine, run_units
 from linesmith.model.tokenizers import tokenizer_from_model_dir
 from linesmith.model.tokenizers.base import Tokenizer
 from linesmith.records.fields import GenText
-from linesmith.records.validation.record_checks import CheckSource
+from linesmith.records.validation.record_checks import RecordCheckSpec
 from linesmith.records.validation.record_validator import Judge, Validator
-from linesmith.records.validation.user_validator import GivenValidator, ValidatorSource, packed_source
-from linesmith.records.validation.validator_process import close_hosts
+from linesmith.records.validation.user_validator import InProcessValidator, ValidatorSource, pickled_validator_source
+from linesmith.records.validation.validator_process import close_validator_processes
 
 
 class LocalModel:
@@ -56,11 +56,11 @@ class LocalModel:
     def requested(self, start_string: str | Sequence[str] | None) -> tuple[str | list[str] | None, str]:
         """The start strings that are meant, and the option they came from."""
         if start_string is None:
-            return requested_starts(self._config)
+            return resolve_start_strings(self._config)
         wanted = start_string if isinstance(start_string, str) else list(start_string)
         if not isinstance(wanted, str) and not all(isinstance(text, str) for text in wanted):
             raise ParameterError("LS108: start_string must be text or a list of texts.", code="LS108")
-        return requested_starts(self._config.replace(start_string=wanted, start_strings_file=None))
+        return resolve_start_strings(self._config.replace(start_string=wanted, start_strings_file=None))
 
     def starts(self, start_string: str | Sequence[str] | None) -> tuple[tuple[StartString, ...], bool]:
         """Start strings with their ids, and whether each record has its own."""
@@ -70,18 +70,18 @@ class LocalModel:
         if self._tokenizer is None:
             self._tokenizer = tokenizer_from_model_dir(self._root)
         texts = [wanted] if isinstance(wanted, str) else wanted
-        return encode_starts(texts, self._tokenizer, option, self._info.field_count), not isinstance(wanted, str)
+        return encode_start_strings(texts, self._tokenizer, option, self._info.field_count), not isinstance(wanted, str)
 
     def engine(self, line_validator: Validator | str | None, max_invalid: int) -> Engine:
         config = self._config
         judge, checks = self._checks(line_validator)
-        settings = unit_settings(config, max_invalid, keep_invalid=None)
+        settings = attempt_settings(config, max_invalid, keep_invalid=None)
         sampler = functools.partial(
             open_sampler, self._root, config.checkpoint, sampler_options(config, judge.field_count)
         )
         return Engine(sampler, settings, judge, None if checks.is_empty else checks)
 
-    def _checks(self, line_validator: Validator | str | None) -> tuple[Judge, CheckSource]:
+    def _checks(self, line_validator: Validator | str | None) -> tuple[Judge, RecordCheckSpec]:
         """What judges records, by their shape and otherwise. What is wrong with it is said here, where the caller sees it."""
         config, timeout = self._config, self._timeout
         if timeout is not None:
@@ -90,7 +90,7 @@ class LocalModel:
         config = config.replace(output_format=["text"], iceberg_table=None, iceberg_catalog=None, partition_by=None)
         if isinstance(line_validator, str):
             config = config.replace(line_validator=line_validator)
-        given: ValidatorSource | GivenValidator | None = None
+        given: ValidatorSource | InProcessValidator | None = None
         if line_validator is not None and not isinstance(line_validator, str):
             given = _given(line_validator, by_value=timeout is not None and timeout > 0)
         output = plan_output(config, self._run, self._info, self._trained, False, self._directory, given)
@@ -136,7 +136,7 @@ class LocalModel:
                     )
         finally:
             results.close()
-            close_hosts()
+            close_validator_processes()
         if missing:
             raise ShortfallError(
                 f"{missing} records are missing: none of their {engine.settings.max_attempts} attempts (max_attempts) was "
@@ -144,14 +144,14 @@ class LocalModel:
             )
 
 
-def _given(validator: Validator, *, by_value: bool) -> ValidatorSource | GivenValidator:
+def _given(validator: Validator, *, by_value: bool) -> ValidatorSource | InProcessValidator:
     if not callable(validator):
         raise ParameterError(
             f"LS107: line_validator is of type {type(validator).__name__} and cannot be called; give a function that takes "
             "the text of a record.",
             code="LS107",
         )
-    return packed_source(validator) if by_value else GivenValidator(validator)
+    return pickled_validator_source(validator) if by_value else InProcessValidator(validator)
 
 
 def _by_index(result: UnitResult) -> Iterator[list[Outcome]]:

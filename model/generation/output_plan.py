@@ -13,11 +13,11 @@ from linesmith.core.artifacts.model_info import SCHEMA_FILE, ModelInfo
 from linesmith.core.artifacts.run_directory import RunDirectory
 from linesmith.core.config.tensorflow_config import TensorFlowConfig
 from linesmith.core.errors import ParameterError
-from linesmith.records.output.layout import RecordLayout, columns_of
+from linesmith.records.output.layout import RecordLayout, resolve_column_names
 from linesmith.records.output.schema import RecordSchema, read_schema
-from linesmith.records.validation.record_checks import CheckSource
-from linesmith.records.validation.rules import RuleSet, rule_set
-from linesmith.records.validation.user_validator import GivenValidator, ValidatorSource, validator_source
+from linesmith.records.validation.record_checks import RecordCheckSpec
+from linesmith.records.validation.rules import RuleSet, parse_rules
+from linesmith.records.validation.user_validator import InProcessValidator, ValidatorSource, validator_source
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ class OutputPlan:
 
     layout: RecordLayout
     field_count: int | None
-    checks: CheckSource
+    checks: RecordCheckSpec
     notices: list[str] = field(default_factory=list)
 
 
@@ -44,7 +44,7 @@ def plan_output(
     trained: TensorFlowConfig,
     paired: bool,
     scratch: Callable[[], Path],
-    given: ValidatorSource | GivenValidator | None = None,
+    given: ValidatorSource | InProcessValidator | None = None,
 ) -> OutputPlan:
     """Decide; nothing is read but the run directory, a schema, rules and a validator.
 
@@ -66,7 +66,7 @@ def plan_output(
     if schema is not None:
         columns: list[str] | None = list(schema.names)
     else:
-        columns = None if delimiter is None else columns_of(config.columns, model.columns, field_count)
+        columns = None if delimiter is None else resolve_column_names(config.columns, model.columns, field_count)
     # A record of another count has no place in typed output, nor where its fields were named.
     if delimiter is not None and columns is not None and (typed or schema is not None or config.columns is not None):
         field_count = len(columns)
@@ -80,7 +80,7 @@ def plan_output(
     )
     _check_partition(config.partition_by, layout)
     rules = _rules(config)
-    checks = CheckSource(
+    checks = RecordCheckSpec(
         layout=layout,
         typed=schema is not None,
         limits=() if schema is None else schema.limits,
@@ -91,7 +91,7 @@ def plan_output(
     )
     for one in rules:
         one.compile(layout.columns)  # said now, not by a worker
-    if not any(one.wants_training_set for one in rules):
+    if not any(one.needs_training_set for one in rules):
         return OutputPlan(layout, field_count, checks)
     return _with_training_set(OutputPlan(layout, field_count, checks), trained, run, scratch)
 
@@ -108,7 +108,7 @@ def _schema(
         learnt = run.model / SCHEMA_FILE
         if not typed or config.output_types == "text" or not learnt.is_file() or delimiter is None:
             return None
-        names = columns_of(config.columns, model.columns, field_count)
+        names = resolve_column_names(config.columns, model.columns, field_count)
         types = read_schema(learnt, "the model's schema").types
         # What was learnt goes with the model; names may be given late.
         return None if names is None or len(names) != len(types) else RecordSchema(tuple(names), types)
@@ -116,7 +116,7 @@ def _schema(
     wanted = 1 if delimiter is None else field_count
     if wanted is not None and len(schema.names) != wanted:
         raise _mismatch(config, f"it has {len(schema.names)} fields, the model's records {wanted}", "Give one a field.")
-    known = columns_of(config.columns, model.columns, field_count) if delimiter is not None else None
+    known = resolve_column_names(config.columns, model.columns, field_count) if delimiter is not None else None
     if known is not None and set(known) == set(schema.names) and known != list(schema.names):
         raise _mismatch(config, "its fields stand in another order than the columns", f"They are {', '.join(known)}.")
     return schema
@@ -140,13 +140,13 @@ def _rules(config: TensorFlowConfig) -> tuple[RuleSet, ...]:
     if config.rules is not None:
         option = f"--rules (rules) '{config.rules}'"
         try:
-            found.append(rule_set(yaml.safe_load(Path(config.rules).read_text("utf-8")), option))
+            found.append(parse_rules(yaml.safe_load(Path(config.rules).read_text("utf-8")), option))
         except OSError as error:
             raise ParameterError(f"LS113: {option}: it cannot be read ({error.strerror}).", code="LS113") from None
         except (yaml.YAMLError, UnicodeDecodeError):
             raise ParameterError(f"LS113: {option}: it is not valid YAML; mend it.", code="LS113") from None
     if config.validation_rules is not None:
-        found.append(rule_set(config.validation_rules, "--validation-rules (validation_rules)"))
+        found.append(parse_rules(config.validation_rules, "--validation-rules (validation_rules)"))
     return tuple(found)
 
 
@@ -155,7 +155,7 @@ def _validator(config: TensorFlowConfig, layout: RecordLayout) -> ValidatorSourc
     if config.line_validator is None:
         return None
     source = validator_source(config.line_validator)
-    CheckSource(layout, validator=source, timeout=config.validator_timeout).try_validator()
+    RecordCheckSpec(layout, validator=source, timeout=config.validator_timeout).check_validator_loads()
     return source
 
 
@@ -164,7 +164,7 @@ def _with_training_set(
 ) -> OutputPlan:
     from dataclasses import replace
 
-    from linesmith.model.generation.training_hashes import write_training_set
+    from linesmith.model.generation.training_hashes import write_training_hashes
 
     if trained.dp:
         raise ParameterError(
@@ -173,7 +173,7 @@ def _with_training_set(
             code="LS309",
         )
     path = scratch() / "training_set.npy"
-    count = write_training_set(path, run.training_data)
+    count = write_training_hashes(path, run.training_data)
     notice = (
         f"The rule not_in_training_set compares with {count:,} learnt records. It makes copies rarer, not the data safe: what is "
         "never generated tells which records were learnt, and near copies pass."
@@ -183,7 +183,7 @@ def _with_training_set(
     )
 
 
-def described_columns(layout: RecordLayout) -> list[dict[str, Any]]:
+def column_descriptions(layout: RecordLayout) -> list[dict[str, Any]]:
     """Names and types of the output's columns, for a manifest."""
     return [
         {"name": name, "type": kind.avro if kind.kind != "enum" else "enum"}

@@ -12,7 +12,7 @@ from linesmith.model.sampling.sample_types import Sample
 from linesmith.model.sampling.uniform_random import stream_keys, uniforms
 from linesmith.records.validation.record_validator import Verdict
 
-LEFT_OUT = Verdict(False, THINNED, "left out to keep the model's own distribution (exact_distribution)")
+NOT_ACCEPTED_VERDICT = Verdict(False, THINNED, "left out to keep the model's own distribution (exact_distribution)")
 # A step that no record reaches: its number is spent on nothing else.
 _STEP = 2**62
 

@@ -85,7 +85,7 @@ class UnitSummary:
 
 
 @dataclass(frozen=True)
-class Spool:
+class StagingDirectory:
     """The directory, and how records are written there. Creating one touches nothing on disk.
 
     Attributes:
@@ -171,14 +171,14 @@ class Spool:
         return StagedRecords(tuple((str(self._staged_path(unit)), first, last) for unit, first, last in parts))
 
     @contextlib.contextmanager
-    def staged_here(self, parts: Iterable[tuple[int, int, int]]) -> Iterator[StagedRecords]:
+    def open_staged(self, parts: Iterable[tuple[int, int, int]]) -> Iterator[StagedRecords]:
         """The same, for a block that reads them; a spool elsewhere copies them for so long."""
         yield self.staged(parts)
 
     def _staged_path(self, number: int) -> Path:
         return self._staged / f"unit-{number:05d}.avro"
 
-    def must_skip(self, number: int) -> bool:
+    def should_skip(self, number: int) -> bool:
         """A former unit was stopped, or any failed: the records of this one would not be published."""
         if (self._units / "failure.json").exists():
             return True
@@ -205,7 +205,7 @@ class Spool:
         (self.invalid / shard_name(number, self.total, "avro")).unlink(missing_ok=True)
         self._summary_path(number).unlink(missing_ok=True)
 
-    def note_progress(self, records: int, attempts: int) -> None:
+    def write_progress(self, records: int, attempts: int) -> None:
         """Tell the driver what this process has done so far; lost where it cannot be written."""
         name = f"progress-{platform.node()}-{os.getpid()}.json"
         with contextlib.suppress(OSError):
@@ -219,7 +219,7 @@ class Spool:
                 noted.append(read_json(path, "a worker's progress"))
         return sum(records for records, _ in noted), sum(attempts for _, attempts in noted)
 
-    def note_failure(self, error: errors.LinesmithError) -> None:
+    def write_failure(self, error: errors.LinesmithError) -> None:
         """Tell the driver about an error that is not worth a retry."""
         write_json(
             self._units / "failure.json", {"kind": type(error).__name__, "message": str(error), "code": error.code}
@@ -240,7 +240,7 @@ class Spool:
     def _write(self, result: UnitResult) -> UnitSummary:
         number, unit = result.unit.number, result.unit
         records = [
-            Record(outcome.text, unit.start_of(outcome.index).text, outcome.index // self.copies)
+            Record(outcome.text, unit.start_string_of(outcome.index).text, outcome.index // self.copies)
             for outcome in result.valid
         ]
         if self.num_shards is None:

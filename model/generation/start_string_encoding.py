@@ -11,16 +11,21 @@ from pathlib import Path
 
 from linesmith.core.config.tensorflow_config import TensorFlowConfig
 from linesmith.core.errors import ParameterError, TokenizerError
-from linesmith.model.generation.start_string_files import OPTION, bad_start, find_seed_files, read_seeds
+from linesmith.model.generation.start_string_files import (
+    OPTION,
+    find_start_string_files,
+    iter_start_strings,
+    start_string_error,
+)
 from linesmith.model.generation.work_units import StartString
 from linesmith.model.tokenizers.base import Tokenizer
 from linesmith.records.fields import FIELD_BREAK
-from linesmith.records.input.record_format import split_breaks
+from linesmith.records.input.record_format import mark_field_breaks
 
 ONE = "--start-string (start_string)"
 
 
-def requested_starts(config: TensorFlowConfig) -> tuple[str | list[str] | None, str]:
+def resolve_start_strings(config: TensorFlowConfig) -> tuple[str | list[str] | None, str]:
     """The start strings of a configuration, files read, and the option they came from for messages.
 
     A list has each start string `records_per_seed` times, one for each record.
@@ -32,20 +37,20 @@ def requested_starts(config: TensorFlowConfig) -> tuple[str | list[str] | None, 
         starts: str | list[str] | None = read_start_strings(config.start_strings_file, config.start_strings_field)
         option = f"{OPTION} '{config.start_strings_file}'"
     else:
-        starts, option = given_starts(config), ONE
+        starts, option = configured_start_strings(config), ONE
     if isinstance(starts, list):
         starts = [start for start in starts for _ in range(config.records_per_seed)]
     return starts, option
 
 
-def given_starts(config: TensorFlowConfig) -> str | list[str] | None:
+def configured_start_strings(config: TensorFlowConfig) -> str | list[str] | None:
     """The start string or strings that stand in the configuration itself.
 
     Raises:
         ParameterError: the list is empty.
     """
     if isinstance(config.start_string, list) and not config.start_string:
-        raise bad_start(ONE, "the list is empty", "Give at least one start string, or leave the option out.")
+        raise start_string_error(ONE, "the list is empty", "Give at least one start string, or leave the option out.")
     return config.start_string
 
 
@@ -55,18 +60,18 @@ def read_start_strings(path: str | Path, column: str | None = None) -> list[str]
     Raises:
         ParameterError: a file is missing, damaged or lacks the column, or there is none in them.
     """
-    starts = [start for file in find_seed_files(str(path)) for start in read_seeds(file, column)]
+    starts = [start for file in find_start_string_files(str(path)) for start in iter_start_strings(file, column)]
     if not starts:
-        raise no_start_strings(str(path))
+        raise empty_start_strings_error(str(path))
     return starts
 
 
-def no_start_strings(path: str) -> ParameterError:
+def empty_start_strings_error(path: str) -> ParameterError:
     """The error of a file, or of files, without any start string."""
-    return bad_start(f"{OPTION} '{path}'", "the file is empty", "Write at least one start string.")
+    return start_string_error(f"{OPTION} '{path}'", "the file is empty", "Write at least one start string.")
 
 
-def encode_starts(
+def encode_start_strings(
     starts: Iterable[str], tokenizer: Tokenizer, option: str, field_count: int | None = None
 ) -> tuple[StartString, ...]:
     """Start strings with their ids, in order. Messages name a start string by its number, from 1, never by its text.
@@ -75,16 +80,16 @@ def encode_starts(
         ParameterError: a start string has a character the model does not know, a line end, no final delimiter, or as many
             delimiters as a record has fields.
     """
-    return tuple(iter_encoded(starts, tokenizer, option, field_count))
+    return tuple(iter_encoded_start_strings(starts, tokenizer, option, field_count))
 
 
-def iter_encoded(
+def iter_encoded_start_strings(
     starts: Iterable[str], tokenizer: Tokenizer, option: str, field_count: int | None = None
 ) -> Iterator[StartString]:
-    """`encode_starts`, one by one.
+    """`encode_start_strings`, one by one.
 
     Raises:
-        ParameterError: as `encode_starts`, when the start string is reached.
+        ParameterError: as `encode_start_strings`, when the start string is reached.
     """
     for number, text in enumerate(starts, 1):
         yield _encode(number, text, tokenizer, option, field_count)
@@ -95,18 +100,20 @@ def _encode(number: int, text: str, tokenizer: Tokenizer, option: str, field_cou
         return StartString()
     delimiter = tokenizer.field_delimiter
     if "\n" in text:
-        raise bad_start(option, f"start string {number} contains a line end", "A record is one line; take it out.")
+        raise start_string_error(
+            option, f"start string {number} contains a line end", "A record is one line; take it out."
+        )
     if delimiter is not None:
-        breaks = split_breaks(text, delimiter, tokenizer.quoted)
+        breaks = mark_field_breaks(text, delimiter, tokenizer.quoted)
         if not breaks.endswith(FIELD_BREAK):
-            raise bad_start(
+            raise start_string_error(
                 option,
                 f"start string {number} does not end with the field delimiter {delimiter!r}",
                 "Give whole fields, each followed by the delimiter (mind spaces that belong to it).",
             )
         begun = breaks.count(FIELD_BREAK) + 1
         if field_count is not None and begun > field_count:
-            raise bad_start(
+            raise start_string_error(
                 option,
                 f"start string {number} begins field {begun}, but the model's records have {field_count} fields",
                 "Give fewer fields.",
@@ -114,7 +121,7 @@ def _encode(number: int, text: str, tokenizer: Tokenizer, option: str, field_cou
     try:
         return StartString(text, tuple(tokenizer.encode_to_ids(text)))
     except TokenizerError as error:
-        raise bad_start(
+        raise start_string_error(
             option,
             f"start string {number} cannot be encoded: {error}",
             "Use only characters that occur in the training data.",

@@ -35,7 +35,7 @@ def open_local(path: str) -> IO[bytes]:
     return open(path, "rb")
 
 
-def find_seed_files(given: str) -> list[str]:
+def find_start_string_files(given: str) -> list[str]:
     """The local files that a path or a glob names, in order of name. A path that exists is taken literally.
 
     Raises:
@@ -46,7 +46,7 @@ def find_seed_files(given: str) -> list[str]:
     )
     if not found:
         wild = any(character in given for character in "*?[")
-        raise bad_start(
+        raise start_string_error(
             f"{OPTION} '{given}'",
             "it matches no file" if wild else "it cannot be read (No such file or directory)",
             "Give a file you may read, or a glob in quotes.",
@@ -54,7 +54,7 @@ def find_seed_files(given: str) -> list[str]:
     return found
 
 
-def read_seeds(path: str, column: str | None = None, opener: Opener = open_local) -> Iterator[str]:
+def iter_start_strings(path: str, column: str | None = None, opener: Opener = open_local) -> Iterator[str]:
     """The start strings of a file, in order.
 
     Args:
@@ -73,20 +73,22 @@ def read_seeds(path: str, column: str | None = None, opener: Opener = open_local
             content = cast("IO[bytes]", gzip.GzipFile(fileobj=stored)) if path.lower().endswith(".gz") else stored
             yield from _READERS.get(suffix, _lines)(content, column, where)
     except UnicodeDecodeError:
-        raise bad_start(where, "it is not UTF-8 text", "Give a text file with one start string a line.") from None
+        raise start_string_error(
+            where, "it is not UTF-8 text", "Give a text file with one start string a line."
+        ) from None
     except (OSError, EOFError) as error:
         found = getattr(error, "strerror", None) or "it is cut off or of another kind"
-        raise bad_start(where, f"it cannot be read ({found})", "Give a file you may read.") from None
+        raise start_string_error(where, f"it cannot be read ({found})", "Give a file you may read.") from None
 
 
-def bad_start(option: str, found: str, remedy: str) -> ParameterError:
+def start_string_error(option: str, found: str, remedy: str) -> ParameterError:
     """The error of everything that has to do with start strings."""
     return ParameterError(f"LS108: {option}: {found}. {remedy}", code="LS108")
 
 
 def _lines(content: IO[bytes], column: str | None, where: str) -> Iterator[str]:
     if column is not None:
-        raise bad_start(
+        raise start_string_error(
             where,
             f"it has lines and no column '{column}' (--start-strings-field)",
             "Give a .csv, .jsonl, .avro or .parquet file, or leave the field out.",
@@ -107,12 +109,12 @@ def _csv(content: IO[bytes], column: str | None, where: str) -> Iterator[str]:
             if not row:  # a blank line
                 continue
             if len(row) != len(header):
-                raise bad_start(
+                raise start_string_error(
                     where, f"row {number} has {len(row)} fields instead of {len(header)}", "Mend the file there."
                 )
             yield row[place]
     except csv.Error:
-        raise bad_start(where, f"row {number + 1} is no CSV", "Mend the file there.") from None
+        raise start_string_error(where, f"row {number + 1} is no CSV", "Mend the file there.") from None
 
 
 def _jsonl(content: IO[bytes], column: str | None, where: str) -> Iterator[str]:
@@ -122,7 +124,7 @@ def _jsonl(content: IO[bytes], column: str | None, where: str) -> Iterator[str]:
         try:
             value = json.loads(line)
         except ValueError:
-            raise bad_start(where, f"line {number} is no JSON", "Mend the file there.") from None
+            raise start_string_error(where, f"line {number} is no JSON", "Mend the file there.") from None
         if isinstance(value, dict):
             value = value[_chosen(column, value, where)]
         yield _text(value, where)
@@ -140,7 +142,7 @@ def _avro(content: IO[bytes], column: str | None, where: str) -> Iterator[str]:
     except (ValueError, KeyError, TypeError, IndexError) as error:
         if isinstance(error, ParameterError):
             raise
-        raise bad_start(where, "it is no Avro file, or a damaged one", "Write it again.") from None
+        raise start_string_error(where, "it is no Avro file, or a damaged one", "Write it again.") from None
 
 
 def _parquet(content: IO[bytes], column: str | None, where: str) -> Iterator[str]:
@@ -154,7 +156,7 @@ def _parquet(content: IO[bytes], column: str | None, where: str) -> Iterator[str
             for value in batch.column(0).to_pylist():
                 yield _text(value, where)
     except pa.ArrowException:
-        raise bad_start(where, "it is no Parquet file, or a damaged one", "Write it again.") from None
+        raise start_string_error(where, "it is no Parquet file, or a damaged one", "Write it again.") from None
 
 
 _READERS = {"csv": _csv, "jsonl": _jsonl, "ndjson": _jsonl, "avro": _avro, "parquet": _parquet}
@@ -170,7 +172,7 @@ def _chosen(column: str | None, names: Iterable[str], where: str) -> str:
     elif column in there:
         return column
     asked = "says nothing of which" if column is None else f"is '{column}'"
-    raise bad_start(
+    raise start_string_error(
         where,
         f"--start-strings-field {asked}, and its columns are {', '.join(map(str, there))}",
         "Name one of them.",
@@ -182,4 +184,4 @@ def _text(value: Any, where: str) -> str:
         return ""
     if isinstance(value, str | int) and not isinstance(value, bool):
         return str(value)
-    raise bad_start(where, f"a start string is of type {type(value).__name__}", "Give a column of texts.")
+    raise start_string_error(where, f"a start string is of type {type(value).__name__}", "Give a column of texts.")

@@ -29,7 +29,7 @@ _PART = 4096
 _STORE = "store.json"
 
 
-def write_seeds(directory: str | Path, number: int, starts: Iterable[StartString]) -> int:
+def write_start_strings(directory: str | Path, number: int, starts: Iterable[StartString]) -> int:
     """Write one pair of files. Returns how many start strings it holds."""
     content, index = _paths(directory, number)
     count = position = 0
@@ -54,13 +54,13 @@ def write_seeds(directory: str | Path, number: int, starts: Iterable[StartString
     return count
 
 
-def finish_store(directory: str | Path, counts: Sequence[int]) -> int:
+def write_store_counts(directory: str | Path, counts: Sequence[int]) -> int:
     """Complete a store of so many start strings in each pair of files. Returns how many there are in all."""
     write_json(Path(directory) / _STORE, {"counts": list(counts)})
     return sum(counts)
 
 
-def read_range(directory: str, first: int, last: int) -> tuple[StartString, ...]:
+def read_start_strings_range(directory: str, first: int, last: int) -> tuple[StartString, ...]:
     """The start strings of numbers `first` … `last` − 1."""
     ends = _ends(directory)
     starts: list[StartString] = []
@@ -96,10 +96,10 @@ def _ends(directory: str) -> list[int]:
 
 @functools.lru_cache(maxsize=16)  # units that are at work side by side
 def _cached_range(directory: str, first: int, last: int) -> tuple[StartString, ...]:
-    return read_range(directory, first, last)
+    return read_start_strings_range(directory, first, last)
 
 
-def forget_stores() -> None:
+def clear_store_cache() -> None:
     """Drop what is cached: a directory is about to be written anew."""
     _ends.cache_clear()
     _cached_range.cache_clear()
@@ -111,7 +111,7 @@ def _paths(directory: str | Path, number: int) -> tuple[Path, Path]:
 
 
 @dataclass(frozen=True)
-class SeedRange(Sequence[StartString]):
+class StartStringRange(Sequence[StartString]):
     """The start strings of records `start` … `end` − 1, read when they are asked for. It travels as four short values.
 
     Attributes:
@@ -142,16 +142,16 @@ class SeedRange(Sequence[StartString]):
         return _cached_range(self.directory, first, last)[(self.start + place) // self.copies - first]
 
 
-def plan_seeded_units(directory: str, seeds: int, copies: int, unit_size: int) -> list[WorkUnit]:
+def plan_start_string_units(directory: str, seeds: int, copies: int, unit_size: int) -> list[WorkUnit]:
     """Cut a run of `copies` records for each of `seeds` start strings into units.
 
     Example:
-        >>> [(unit.start, unit.end) for unit in plan_seeded_units("store", 3, 2, 4)]
+        >>> [(unit.start, unit.end) for unit in plan_start_string_units("store", 3, 2, 4)]
         [(0, 4), (4, 6)]
     """
     count = seeds * copies
     return [
-        WorkUnit(number, start, end, SeedRange(directory, start, end, copies))  # type: ignore[arg-type]
+        WorkUnit(number, start, end, StartStringRange(directory, start, end, copies))  # type: ignore[arg-type]
         for number, start in enumerate(range(0, count, unit_size))
         for end in [min(start + unit_size, count)]
     ]

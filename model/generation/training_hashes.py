@@ -17,7 +17,7 @@ from linesmith.core.errors import DataError
 _BATCH = 16_384
 
 
-def write_training_set(path: str | Path, training_data: Path) -> int:
+def write_training_hashes(path: str | Path, training_data: Path) -> int:
     """Write the hashes of the records in a directory of training data. Returns how many different ones there are.
 
     Raises:

@@ -21,8 +21,8 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from linesmith.core.errors import GenerationError
-from linesmith.model.generation.attempts import Ledger, Outcome, UnitSettings
-from linesmith.model.generation.rejection_sampling import LEFT_OUT, survives
+from linesmith.model.generation.attempts import AttemptCounter, AttemptSettings, Outcome
+from linesmith.model.generation.rejection_sampling import NOT_ACCEPTED_VERDICT, survives
 from linesmith.model.generation.work_units import UnitResult, WorkUnit
 from linesmith.model.sampling.sample_types import DrawSettings, Sample, SampleRequest
 from linesmith.records.validation.record_validator import Judge, Verdict
@@ -46,7 +46,7 @@ class SampleSource(Protocol):
 def generate_unit(
     sampler: SampleSource,
     unit: WorkUnit,
-    settings: UnitSettings,
+    settings: AttemptSettings,
     judge: Judge,
     clock: Callable[[], float] = time.perf_counter,
 ) -> UnitResult:
@@ -57,7 +57,7 @@ def generate_unit(
 def generate_units(
     sampler: SampleSource,
     units: Iterable[WorkUnit],
-    settings: UnitSettings,
+    settings: AttemptSettings,
     judge: Judge,
     clock: Callable[[], float] = time.perf_counter,
     progress: Callable[[int, int], None] | None = None,
@@ -112,14 +112,14 @@ class _Open:
     """A unit at work."""
 
     unit: WorkUnit
-    ledger: Ledger
+    ledger: AttemptCounter
     requests: _Requests
 
 
 class _Desk:
     """The open units, and one queue of requests for all of them."""
 
-    def __init__(self, units: Iterator[WorkUnit], settings: UnitSettings) -> None:
+    def __init__(self, units: Iterator[WorkUnit], settings: AttemptSettings) -> None:
         self.queue: deque[SampleRequest] = deque()
         self.open: dict[int, _Open] = {}  # by first index
         self._starts: list[int] = []  # the same, sorted
@@ -136,7 +136,9 @@ class _Desk:
             if unit is None:
                 self._more = False
                 return
-            one = _Open(unit, Ledger(unit.start, unit.end, self._settings), _Requests(unit, self._settings, self.queue))
+            one = _Open(
+                unit, AttemptCounter(unit.start, unit.end, self._settings), _Requests(unit, self._settings, self.queue)
+            )
             if unit.start == unit.end:
                 self._closed.append(one)
                 continue
@@ -163,7 +165,7 @@ class _Desk:
         self.attempts += 1
         self.records += verdict.reason is None
         if self._settings.exact and verdict.reason is None and not survives(sample, self._settings.seed):
-            verdict = LEFT_OUT
+            verdict = NOT_ACCEPTED_VERDICT
         outcome = Outcome(
             asked.index, asked.attempt, sample.text, verdict.valid, verdict.reason, verdict.explain, sample.survival
         )
@@ -218,7 +220,7 @@ class _Requests:
     of rounds, for at most half as many attempts again. It cannot change a result: see canonical order.
     """
 
-    def __init__(self, unit: WorkUnit, settings: UnitSettings, queue: deque[SampleRequest]) -> None:
+    def __init__(self, unit: WorkUnit, settings: AttemptSettings, queue: deque[SampleRequest]) -> None:
         self._unit = unit
         self._max_attempts = settings.max_attempts
         self._asked = dict.fromkeys(range(unit.start, unit.end), 1)
@@ -245,4 +247,4 @@ class _Requests:
         self._asked[index] = max(self._asked[index], wanted)
 
     def _request(self, index: int, attempt: int) -> SampleRequest:
-        return SampleRequest(index, attempt, self._unit.start_of(index).ids)
+        return SampleRequest(index, attempt, self._unit.start_string_of(index).ids)

@@ -34,7 +34,7 @@ class WorkUnit:
     end: int
     starts: tuple[StartString, ...] = ()
 
-    def start_of(self, index: int) -> StartString:
+    def start_string_of(self, index: int) -> StartString:
         """The start string of an index."""
         if not self.starts:
             return StartString()

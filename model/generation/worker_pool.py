@@ -14,10 +14,10 @@ from collections.abc import Callable, Generator, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 
 from linesmith.core.errors import GenerationError, ParameterError
-from linesmith.model.generation.attempts import UnitSettings
+from linesmith.model.generation.attempts import AttemptSettings
 from linesmith.model.generation.unit_generator import SampleSource, generate_units
 from linesmith.model.generation.work_units import UnitResult, WorkUnit
-from linesmith.records.validation.record_validator import Judge, Loadable
+from linesmith.records.validation.record_validator import Judge, ValidatorLoader
 
 _LARGEST_GROUP = 32  # units that a worker takes at once
 
@@ -34,9 +34,9 @@ class Engine:
     """
 
     open_sampler: Callable[[int | None], SampleSource]
-    settings: UnitSettings
+    settings: AttemptSettings
     judge: Judge = field(default_factory=Judge)
-    validator: Loadable | None = None
+    validator: ValidatorLoader | None = None
 
     def start(self, threads: int | None = None) -> Callable[[Iterable[WorkUnit]], Iterator[UnitResult]]:
         """Load model and validator; returns what generates units, their results in order."""

@@ -5,7 +5,7 @@ at most 1, released `count` times, each time over a fresh Poisson sample of the 
 
 The claim comes from privacy loss distributions (PLD: Koskela et al. 2020, arXiv 1906.03049; Doroshenko et al. 2022, arXiv
 2207.04380), rounded so that the result is an upper bound. Renyi accounting (RDP: Mironov 2017, arXiv 1702.07476; Mironov,
-Talwar, Zhang 2019, arXiv 1908.10530) stands beside it as a second opinion, and alone where it exceeds `MEANINGLESS`: a
+Talwar, Zhang 2019, arXiv 1908.10530) stands beside it as a second opinion, and alone where it exceeds `MAX_MEANINGFUL_EPSILON`: a
 figure of that size protects nobody, and digits of it are not worth the memory. dp-accounting is imported on first use.
 """
 
@@ -19,8 +19,8 @@ from typing import Any
 
 from linesmith.core.errors import ParameterError
 
-MEANINGLESS = 50.0  # epsilon above which only RDP is used, and said to be no meaningful protection
-LARGEST_NOISE = 2000.0  # a calibration that needs more has failed
+MAX_MEANINGFUL_EPSILON = 50.0  # epsilon above which only RDP is used, and said to be no meaningful protection
+MAX_NOISE_MULTIPLIER = 2000.0  # a calibration that needs more has failed
 # Optimal orders lie near 1 for large epsilon and in the hundreds for small.
 _ORDERS = (
     *(1.005, 1.01, 1.02, 1.03, 1.04, 1.05, 1.07, 1.1, 1.15, 1.2, 1.3, 1.4, 1.5, 1.6, 1.8, 2, 2.25, 2.5, 2.75, 3, 3.5),
@@ -63,17 +63,17 @@ def rdp_epsilon(events: Sequence[GaussianEvent], delta: float) -> float:
 
 def by(events: Sequence[GaussianEvent], delta: float) -> str:
     """Which accountant `epsilon` took: 'PLD', or 'RDP' where the figure means nothing."""
-    return "PLD" if rdp_epsilon(events, delta) <= MEANINGLESS else "RDP"
+    return "PLD" if rdp_epsilon(events, delta) <= MAX_MEANINGFUL_EPSILON else "RDP"
 
 
-def combined_noise(*multipliers: float) -> float:
+def combined_noise_multiplier(*multipliers: float) -> float:
     """Noise multiplier of one Gaussian mechanism that costs the same as several on the same sample, exactly.
 
     Adaptive clipping releases a sum (z) and a centred count, to which a record adds plus or minus 1/2, with noise sigma_b:
-    `combined_noise(z, 2 * sigma_b)` (Andrew et al. 2021, arXiv 1905.03871, theorem 1).
+    `combined_noise_multiplier(z, 2 * sigma_b)` (Andrew et al. 2021, arXiv 1905.03871, theorem 1).
 
     Example:
-        >>> round(combined_noise(1.0, 1.0), 4), combined_noise(1.0, 0.0)
+        >>> round(combined_noise_multiplier(1.0, 1.0), 4), combined_noise_multiplier(1.0, 0.0)
         (0.7071, 0.0)
     """
     if min(multipliers) == 0:
@@ -92,11 +92,11 @@ def calibrate_noise(target: float, delta: float, events_at: Callable[[float], Se
     Raises:
         ParameterError: LS302, no noise multiplier up to 2,000 is enough.
     """
-    cheap = _least(lambda z: rdp_epsilon(events_at(z), delta), target, 0.05, LARGEST_NOISE, 1e-2)
+    cheap = _least(lambda z: rdp_epsilon(events_at(z), delta), target, 0.05, MAX_NOISE_MULTIPLIER, 1e-2)
     if cheap is None:
         raise ParameterError(
             f"LS302: an epsilon of {target:g} at delta {delta:g} cannot be met with a noise multiplier up to "
-            f"{LARGEST_NOISE:g}; allow a larger epsilon, fewer epochs, or give more records. Nothing was spent.",
+            f"{MAX_NOISE_MULTIPLIER:g}; allow a larger epsilon, fewer epochs, or give more records. Nothing was spent.",
             code="LS302",
         )
     # PLD is tighter than RDP, by less than a factor 2 of the noise: its answer lies just below.
@@ -107,7 +107,7 @@ def calibrate_noise(target: float, delta: float, events_at: Callable[[float], Se
     return noise
 
 
-def last_step_within(ceiling: float, planned: int, epsilon_after: Callable[[int], float]) -> int:
+def max_steps_within(ceiling: float, planned: int, epsilon_after: Callable[[int], float]) -> int:
     """The largest step count up to `planned` that costs at most `ceiling`; 0 where the first step already costs more.
 
     Args:
@@ -160,7 +160,7 @@ def _canonical(events: Sequence[GaussianEvent]) -> tuple[GaussianEvent, ...]:
 @functools.lru_cache(maxsize=4096)
 def _epsilon(events: tuple[GaussianEvent, ...], delta: float) -> float:
     second = _rdp_epsilon(events, delta)
-    if second > MEANINGLESS or second == 0:
+    if second > MAX_MEANINGFUL_EPSILON or second == 0:
         return second
     from dp_accounting import pld
 

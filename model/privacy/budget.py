@@ -14,10 +14,10 @@ from linesmith.core.errors import DataError
 from linesmith.model.privacy.plan import PrivacyPlan
 from linesmith.model.training.state import TrainingState
 
-CHARGED_FILE = "charged-steps.json"
+CHARGED_STEPS_FILE = "charged-steps.json"
 
 
-class Charges:
+class PrivacyBudget:
     """The counts of charged steps and noised evaluations: in the state of a training, and on disk, where they never lag.
 
     Args:
@@ -27,13 +27,13 @@ class Charges:
     """
 
     def __init__(self, directory: Path, plan: PrivacyPlan, *, repeatable: bool) -> None:
-        self._path, self._plan, self._repeatable = directory / CHARGED_FILE, plan, repeatable
+        self._path, self._plan, self._repeatable = directory / CHARGED_STEPS_FILE, plan, repeatable
 
     def spent(self, state: TrainingState) -> bool:
         """Whether the plan permits no further step."""
         return self._next_step(state) > self._plan.planned_steps
 
-    def share_done(self, state: TrainingState) -> float:
+    def fraction_done(self, state: TrainingState) -> float:
         """How much of the planned steps is done, 0 to 1."""
         done = state.total_steps if self._repeatable else state.charged_steps
         return done / max(1, self._plan.planned_steps)

@@ -6,15 +6,18 @@ UNITS = {
     "record": "one record: one physical line of the input, one training example",
     "user": "one user: all records with the same value in field {field}, of which at most {most} {are} trained on",
 }
-ADJACENCY = {"record": "add or remove one record", "user": "add or remove one user, with all of its records"}
-SAMPLER = {
+ADJACENCY_DESCRIPTIONS = {
+    "record": "add or remove one record",
+    "user": "add or remove one user, with all of its records",
+}
+SAMPLER_DESCRIPTIONS = {
     "record": "Poisson: each training record is in each step independently with probability sample_rate; never a shuffle, "
     "never truncated",
     "user": "Poisson: each user is in each step independently with probability sample_rate, and all of its records that "
     "are trained on with it; never a shuffle, never truncated",
 }
 GENERATOR = "a counter-based generator keyed by a secret 128-bit key; it is not a cryptographic one"
-VOCABULARIES = {
+VOCABULARY_DESCRIPTIONS = {
     "bytes": ("public: the 256 bytes and reserved tokens, fixed before any data were read", 0.0),
     "public_file": ("public: bytes, and the characters or pieces of a file that was named as public", 0.0),
     "dp_characters": (

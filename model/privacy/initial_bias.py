@@ -12,7 +12,9 @@ import numpy.typing as npt
 from linesmith.model.tokenizers.base import Tokenizer
 from linesmith.model.tokenizers.byte_tokenizer import SIZE, ByteTokenizer
 
-UNLIKELY = -4.0  # of a logit: so much rarer than others, e^-4, bytes outside printable ASCII are taken to be at first
+UNLIKELY_LOGIT = (
+    -4.0
+)  # of a logit: so much rarer than others, e^-4, bytes outside printable ASCII are taken to be at first
 _PRINTABLE = range(0x20, 0x7F)
 
 
@@ -32,6 +34,6 @@ def initial_bias(tokenizer: Tokenizer) -> npt.NDArray[np.float32] | None:
     bias = np.zeros(tokenizer.total_vocab_size, np.float32)
     for value in range(SIZE):
         if value not in _PRINTABLE:
-            bias[tokenizer.fields.reserved + value] = UNLIKELY
-    bias[list(tokenizer.fields.unused)] = UNLIKELY
+            bias[tokenizer.fields.reserved + value] = UNLIKELY_LOGIT
+    bias[list(tokenizer.fields.unused)] = UNLIKELY_LOGIT
     return bias

@@ -23,7 +23,8 @@ from linesmith.model.privacy.accounting import GaussianEvent, epsilon
 from linesmith.model.privacy.plan import PrivacyPlan
 
 FORMAT_VERSION = 1
-SPENT_FILE = "spent.json"  # a run directory's own ledger, in RUN/private; overwriting the run leaves it. Its data set is its name
+# A run directory's own ledger, in RUN/private; overwriting the run leaves it. Its data set is its name
+RUN_LEDGER_FILE = "spent.json"
 
 
 @dataclass(frozen=True)

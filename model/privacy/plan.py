@@ -16,16 +16,21 @@ import math
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from linesmith.core.config.privacy_checks import check_settings, check_units, key_field_number, vocabulary_mode
+from linesmith.core.config.privacy_checks import (
+    check_privacy_settings,
+    check_unit_count,
+    user_field_index,
+    vocabulary_mode,
+)
 from linesmith.core.config.tensorflow_config import TensorFlowConfig
 from linesmith.core.errors import ParameterError
 from linesmith.model.privacy.accounting import (
     GaussianEvent,
     by,
     calibrate_noise,
-    combined_noise,
+    combined_noise_multiplier,
     epsilon,
-    last_step_within,
+    max_steps_within,
     rdp_epsilon,
 )
 from linesmith.records.input.record_format import VALIDATION_SHARE
@@ -37,7 +42,7 @@ _CLIP_LEARNING_RATE = 0.2  # of the clipping norm, geometric (Andrew et al. 2021
 
 
 @dataclass(frozen=True)
-class AdaptiveClip:
+class AdaptiveClipping:
     """Moves the clipping norm towards a quantile of gradient norms (Andrew et al. 2021, arXiv 1905.03871).
 
     Attributes:
@@ -52,7 +57,7 @@ class AdaptiveClip:
 
 
 @dataclass(frozen=True)
-class NoisedLoss:
+class NoisedValidationPlan:
     """Evaluations on the validation side, each a Gaussian mechanism on the sum of its units' losses.
 
     Attributes:
@@ -87,9 +92,9 @@ class PrivacyPlan:
         other_events: what was or will be released about every unit beside the steps: a noised vocabulary.
         unit: what is protected.
         records_per_unit: k, most records of a unit; each is clipped to C/k.
-        unit_field: the field that names the user, as it was given.
+        user_key_field: the field that names the user, as it was given.
         validation: noised evaluations; None: no raw record is evaluated.
-        validation_by: what early stopping goes by, as `dp_validation` names it.
+        validation_mode: what early stopping goes by, as `dp_validation` names it.
     """
 
     units: int
@@ -100,7 +105,7 @@ class PrivacyPlan:
     delta: float
     planned_steps: int
     steps_per_epoch: int
-    adaptive_clip: AdaptiveClip | None
+    adaptive_clip: AdaptiveClipping | None
     seq_length: int
     optimizer: str = "adam"
     vocabulary: str = "bytes"
@@ -109,16 +114,16 @@ class PrivacyPlan:
     other_events: tuple[GaussianEvent, ...] = ()
     unit: Literal["record", "user"] = "record"
     records_per_unit: int = 1
-    unit_field: str | None = None
-    validation: NoisedLoss | None = None
-    validation_by: str = "budget"
+    user_key_field: str | None = None
+    validation: NoisedValidationPlan | None = None
+    validation_mode: str = "budget"
 
     @property
-    def effective_noise(self) -> float:
+    def effective_noise_multiplier(self) -> float:
         """The noise multiplier that a step is charged with; below z with adaptive clipping, whose count costs, too."""
         if self.adaptive_clip is None:
             return self.noise_multiplier
-        return combined_noise(self.noise_multiplier, 2 * self.adaptive_clip.count_noise)
+        return combined_noise_multiplier(self.noise_multiplier, 2 * self.adaptive_clip.count_noise)
 
     @property
     def planned_evaluations(self) -> int:
@@ -127,7 +132,7 @@ class PrivacyPlan:
 
     def training_events(self, steps: int) -> tuple[GaussianEvent, ...]:
         """What has been released about a unit on the training side after so many steps."""
-        return (GaussianEvent(self.effective_noise, steps, self.sample_rate), *self.other_events)
+        return (GaussianEvent(self.effective_noise_multiplier, steps, self.sample_rate), *self.other_events)
 
     def validation_events(self, evaluations: int) -> tuple[GaussianEvent, ...]:
         """What has been released about a unit on the validation side after so many evaluations."""
@@ -179,8 +184,8 @@ def plan_privacy(config: TensorFlowConfig, units: int) -> PrivacyPlan:
         ParameterError: LS106 a library is missing, LS301 … LS305 settings that contradict each other or the data, LS302
             an epsilon that cannot be met.
     """
-    check_settings(config)
-    check_units(config, units)
+    check_privacy_settings(config)
+    check_unit_count(config, units)
     batch = expected_batch_size(config, units)
     rate, per_epoch = batch / units, math.ceil(units / batch)
     total = max(1, config.epochs) * per_epoch
@@ -202,10 +207,10 @@ def plan_privacy(config: TensorFlowConfig, units: int) -> PrivacyPlan:
         target_epsilon=config.target_epsilon,
         max_epsilon=config.dp_max_epsilon,
         other_events=other,
-        unit="record" if key_field_number(config) is None else "user",
+        unit="record" if user_field_index(config) is None else "user",
         records_per_unit=config.dp_records_per_user,
-        unit_field=config.privacy_key_field,
-        validation_by=config.dp_validation,
+        user_key_field=config.privacy_key_field,
+        validation_mode=config.dp_validation,
     )
     return _with_validation(config, _within_ceiling(plan))
 
@@ -226,7 +231,7 @@ def vocabulary_events(config: TensorFlowConfig) -> tuple[GaussianEvent, ...]:
 
 def _noise(
     config: TensorFlowConfig, rate: float, batch: int, steps: int, other: tuple[GaussianEvent, ...]
-) -> tuple[float, AdaptiveClip | None]:
+) -> tuple[float, AdaptiveClipping | None]:
     """Noise multiplier and adaptive clipping, given or calibrated, which together cost what is meant."""
     target = config.target_epsilon
     if target is None:
@@ -241,8 +246,10 @@ def _noise(
     return charged / math.sqrt(1 - share) * (1 + 1e-9), clip
 
 
-def _adaptive(config: TensorFlowConfig, count_noise: float) -> AdaptiveClip | None:
-    return AdaptiveClip(config.dp_clip_quantile, _CLIP_LEARNING_RATE, count_noise) if config.dp_adaptive_clip else None
+def _adaptive(config: TensorFlowConfig, count_noise: float) -> AdaptiveClipping | None:
+    return (
+        AdaptiveClipping(config.dp_clip_quantile, _CLIP_LEARNING_RATE, count_noise) if config.dp_adaptive_clip else None
+    )
 
 
 def _within_ceiling(plan: PrivacyPlan) -> PrivacyPlan:
@@ -253,7 +260,7 @@ def _within_ceiling(plan: PrivacyPlan) -> PrivacyPlan:
     """
     if plan.max_epsilon is None or plan.planned_steps == 0:
         return plan
-    last = last_step_within(plan.max_epsilon, plan.planned_steps, plan.epsilon_at)
+    last = max_steps_within(plan.max_epsilon, plan.planned_steps, plan.epsilon_at)
     if last == 0:
         raise ParameterError(
             f"LS302: --dp-max-epsilon {plan.max_epsilon:g} does not permit a single step: the first one spends "
@@ -282,7 +289,7 @@ def _with_validation(config: TensorFlowConfig, plan: PrivacyPlan) -> PrivacyPlan
     elif noise is None:
         noise = calibrate_noise(spent, plan.delta, lambda z: [GaussianEvent(z, evaluations), *plan.other_events])
     share = VALIDATION_SHARE / (1 - VALIDATION_SHARE - config.holdout_fraction)
-    loss = NoisedLoss(noise, config.dp_validation_loss_clip, evaluations, plan.units * share)
+    loss = NoisedValidationPlan(noise, config.dp_validation_loss_clip, evaluations, plan.units * share)
     measured = replace(plan, validation=loss)
     limit = min(plan.target_epsilon or math.inf, plan.max_epsilon or math.inf)
     if measured.epsilon > max(limit, spent):

@@ -12,8 +12,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from linesmith.core.artifacts.files import write_bytes, write_json
-from linesmith.model.privacy.accounting import MEANINGLESS, group, replace_one
-from linesmith.model.privacy.descriptions import ADJACENCY, GENERATOR, SAMPLER, SPLITS, UNITS, VOCABULARIES
+from linesmith.model.privacy.accounting import MAX_MEANINGFUL_EPSILON, group, replace_one
+from linesmith.model.privacy.descriptions import (
+    ADJACENCY_DESCRIPTIONS,
+    GENERATOR,
+    SAMPLER_DESCRIPTIONS,
+    SPLITS,
+    UNITS,
+    VOCABULARY_DESCRIPTIONS,
+)
 from linesmith.model.privacy.statement_text import statement_text
 
 if TYPE_CHECKING:
@@ -48,13 +55,13 @@ def statement(
         earlier: how many trainings were begun in the same run directory before, and the epsilon of all with this one.
     """
     epsilon, delta = plan.epsilon, plan.delta
-    described, cost = VOCABULARIES[plan.vocabulary]
+    described, cost = VOCABULARY_DESCRIPTIONS[plan.vocabulary]
     return {
         "format_version": FORMAT_VERSION,
         "unit": UNITS[plan.unit].format(
-            field=plan.unit_field, most=plan.records_per_unit, are="is" if plan.records_per_unit == 1 else "are"
+            field=plan.user_key_field, most=plan.records_per_unit, are="is" if plan.records_per_unit == 1 else "are"
         ),
-        "adjacency": ADJACENCY[plan.unit],
+        "adjacency": ADJACENCY_DESCRIPTIONS[plan.unit],
         "epsilon": _number(epsilon),
         "delta": delta,
         "epsilon_is": "the claim: at the planned steps, whether or not training reached them",
@@ -77,7 +84,7 @@ def statement(
             "note": "begun in the same run directory and not finished, or overwritten; each one composes with this one, "
             "unless it was on entirely other records",
         },
-        "sampler": SAMPLER[plan.unit],
+        "sampler": SAMPLER_DESCRIPTIONS[plan.unit],
         "sample_rate": plan.sample_rate,
         "expected_batch_size": plan.expected_batch_size,
         "planned_steps": plan.planned_steps,
@@ -104,7 +111,7 @@ def statement(
     }
 
 
-def write_privacy(model_dir: Path, plan: PrivacyPlan, steps_done: int, **more: Any) -> None:
+def write_statement(model_dir: Path, plan: PrivacyPlan, steps_done: int, **more: Any) -> None:
     """Write `privacy.json` and the same in plain words beside it, each atomically.
 
     Args:
@@ -150,11 +157,11 @@ def _validation(plan: PrivacyPlan) -> dict[str, Any]:
     """What early stopping and the choice of weights went by."""
     loss = plan.validation
     if loss is None:
-        public = plan.validation_by == "public_file"
+        public = plan.validation_mode == "public_file"
         what = "a file that was named as public" if public else "nothing; training ends with its planned steps"
-        return {"by": plan.validation_by, "what": f"early stopping and the best epoch go by {what}", "epsilon": 0.0}
+        return {"by": plan.validation_mode, "what": f"early stopping and the best epoch go by {what}", "epsilon": 0.0}
     return {
-        "by": plan.validation_by,
+        "by": plan.validation_mode,
         "what": f"early stopping and the best epoch go by a noised loss: each {plan.unit} of the validation side counts for at "
         f"most {loss.loss_clip:g}, noise of {loss.noise_multiplier:.4g} times that is added to the sum, and it is divided by an "
         f"expected size; {loss.evaluations} evaluations are charged. They see no {plan.unit} that the steps see: the claim is "
@@ -174,7 +181,7 @@ def _mechanism(plan: PrivacyPlan) -> dict[str, Any]:
         "records_per_user": plan.records_per_unit if plan.unit == "user" else None,
         "record_clip": plan.l2_norm_clip / plan.records_per_unit,
         "noise_multiplier": plan.noise_multiplier,
-        "charged_noise_multiplier": plan.effective_noise,
+        "charged_noise_multiplier": plan.effective_noise_multiplier,
         "l2_norm_clip": plan.l2_norm_clip,
         "optimizer": plan.optimizer,
         "adaptive_clip": None
@@ -190,7 +197,7 @@ def _mechanism(plan: PrivacyPlan) -> dict[str, Any]:
 def _meaning(epsilon: float, unsafe_key: bool, unit: str) -> str:
     if unsafe_key:
         return "Void: the draws came from a fixed key (dp_unsafe_fixed_key)."
-    if epsilon > MEANINGLESS:
+    if epsilon > MAX_MEANINGFUL_EPSILON:
         return "This is no meaningful protection."
     if epsilon == 0:
         return "Nothing was released that depends on the records."

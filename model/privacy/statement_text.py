@@ -6,11 +6,11 @@ import math
 from typing import Any
 
 
-def shown_epsilon(value: float | str) -> str:
+def format_epsilon(value: float | str) -> str:
     """Four significant digits, rounded up: what is shown is never less than what is claimed.
 
     Example:
-        >>> shown_epsilon(7.99412), shown_epsilon(455.0), shown_epsilon(0.0), shown_epsilon("infinite")
+        >>> format_epsilon(7.99412), format_epsilon(455.0), format_epsilon(0.0), format_epsilon("infinite")
         ('7.995', '455', '0', 'infinite')
     """
     if isinstance(value, str) or not math.isfinite(value):
@@ -28,7 +28,7 @@ def statement_text(facts: dict[str, Any]) -> str:
     lines = [
         "What this model promises about the records it was trained on",
         "",
-        f"Differential privacy with epsilon {shown_epsilon(facts['epsilon'])} and delta {facts['delta']:g}. {facts['meaning']}",
+        f"Differential privacy with epsilon {format_epsilon(facts['epsilon'])} and delta {facts['delta']:g}. {facts['meaning']}",
         "",
         f"Unit: {facts['unit']}.",
         f"Adjacency: {facts['adjacency']}.",
@@ -37,17 +37,17 @@ def statement_text(facts: dict[str, Any]) -> str:
         f"Mechanism: {mechanism['what']}; noise multiplier {mechanism['noise_multiplier']:g}, clipping norm "
         f"{mechanism['l2_norm_clip']:g}{_adaptive_words(mechanism['adaptive_clip'])}.",
         f"Accountant: {accountant['name']} ({accountant['library']}); second opinion "
-        f"{accountant['second_opinion']['name']}: epsilon {shown_epsilon(accountant['second_opinion']['epsilon'])}.",
+        f"{accountant['second_opinion']['name']}: epsilon {format_epsilon(accountant['second_opinion']['epsilon'])}.",
         f"Steps: {facts['planned_steps']} planned, which is what epsilon above is for. Spent so far (no claim): "
-        f"{spent['steps']} steps, epsilon {shown_epsilon(spent['epsilon'])}.",
+        f"{spent['steps']} steps, epsilon {format_epsilon(spent['epsilon'])}.",
         f"Vocabulary: {facts['vocabulary']['mode']}, {facts['vocabulary']['what']}.",
         f"Validation: {facts['validation']['what']}.",
         *_earlier_words(facts["earlier_trainings"]),
-        f"If one {unit} is changed instead of added or removed: epsilon {shown_epsilon(facts['replace_one']['epsilon'])}, delta "
+        f"If one {unit} is changed instead of added or removed: epsilon {format_epsilon(facts['replace_one']['epsilon'])}, delta "
         f"{facts['replace_one']['delta']:.3g}.",
         *(
             f"For {row[unit + 's']} {unit}s together{_such_as(row, unit)}: epsilon "
-            f"{shown_epsilon(row['epsilon'])}, delta {row['delta']:.3g}."
+            f"{format_epsilon(row['epsilon'])}, delta {row['delta']:.3g}."
             for row in facts["group_privacy"]
         ),
         f"Split: {facts['split']}.",
@@ -71,7 +71,7 @@ def _earlier_words(earlier: dict[str, Any]) -> list[str]:
         return []
     return [
         f"BEFORE THIS ONE, {earlier['count']} trainings were begun in the same run directory. If they were on the same records, "
-        f"what all of them gave away is bounded by epsilon {shown_epsilon(earlier['epsilon_with_this'])}, not by the one above."
+        f"what all of them gave away is bounded by epsilon {format_epsilon(earlier['epsilon_with_this'])}, not by the one above."
     ]
 
 

@@ -18,16 +18,16 @@ import tensorflow as tf
 from linesmith.core.artifacts.checkpoints import has_checkpoint
 from linesmith.core.artifacts.history import EpochState
 from linesmith.core.config.tensorflow_config import TensorFlowConfig
-from linesmith.model.privacy.budget import Charges
+from linesmith.model.privacy.budget import PrivacyBudget
 from linesmith.model.privacy.dp_sgd.clipped_sum import ClippedSum, clipped_sum
 from linesmith.model.privacy.noise import noise_seeds, noised_sum, standard_normal
-from linesmith.model.privacy.plan import AdaptiveClip, PrivacyPlan
+from linesmith.model.privacy.plan import AdaptiveClipping, PrivacyPlan
 from linesmith.model.privacy.poisson_sampling import physical_batches, poisson_sample
 from linesmith.model.privacy.secret_key import SecretKey
 from linesmith.model.privacy.users import UserIndex
 from linesmith.model.privacy.validation import NoisedValidation, PublicValidation
 from linesmith.model.tf_function import graph
-from linesmith.model.training.backpropagation import HALVES
+from linesmith.model.training.backpropagation import NUM_HALVES
 from linesmith.model.training.batches import Batch
 from linesmith.model.training.dropout import dropout_mask
 from linesmith.model.training.early_stopping import better, stale
@@ -35,7 +35,7 @@ from linesmith.model.training.language_model import LanguageModel
 from linesmith.model.training.loop import Progress, TrainingLoop
 from linesmith.model.training.prefetch import prefetched
 from linesmith.model.training.token_store import TokenStore
-from linesmith.model.training.trainer import products_type
+from linesmith.model.training.trainer import matmul_dtype
 
 
 class PrivateTrainer(TrainingLoop):
@@ -81,10 +81,10 @@ class PrivateTrainer(TrainingLoop):
         super().__init__(config, model, train, kinds[plan.optimizer](config.learning_rate), metric=metric, **places)
         self.plan = plan
         fixed = config.dp_unsafe_fixed_key
-        self.charges = Charges(self.files.resume_directory, plan, repeatable=fixed is not None)
+        self.charges = PrivacyBudget(self.files.resume_directory, plan, repeatable=fixed is not None)
         self._key = SecretKey.fresh() if fixed is None else SecretKey.unsafe(fixed)
         self.clip = keras.Variable(plan.l2_norm_clip, dtype="float32", trainable=False, name="clip")
-        seeds = tf.TensorSpec([HALVES, len(model.lstms), 2], tf.int64)
+        seeds = tf.TensorSpec([NUM_HALVES, len(model.lstms), 2], tf.int64)
         self._clipped = graph(self._clipped_part, input_signature=[Batch.specs(), seeds])
         self._update = graph(self._noise_and_apply)
         shape = {"batch_size": config.batch_size, "seq_length": plan.seq_length}
@@ -99,12 +99,12 @@ class PrivateTrainer(TrainingLoop):
     def begin_epoch(self) -> int:
         return self.plan.steps_per_epoch
 
-    def reason_to_halt(self) -> str | None:
+    def stop_reason_before_step(self) -> str | None:
         if self.charges.spent(self.state):
             return "budget"
-        return super().reason_to_halt()
+        return super().stop_reason_before_step()
 
-    def reason_to_stop(self) -> str | None:
+    def stop_reason_after_epoch(self) -> str | None:
         if not all(np.isfinite(array).all() for array in self.weights().values()):
             return "diverged"
         if self.state.epoch >= self.config.epochs:
@@ -125,8 +125,8 @@ class PrivateTrainer(TrainingLoop):
         best = None if state.best_epoch is None else state.history[state.best_epoch]
         return self.metric is None or better(entry, best, self.metric)
 
-    def share_done(self, steps: int) -> float:
-        return self.charges.share_done(self.state)
+    def fraction_done(self, steps: int) -> float:
+        return self.charges.fraction_done(self.state)
 
     def measure(self) -> EpochState:
         """Epsilon spent so far, delta, and a validation loss that is public or charged; nothing else of the records."""
@@ -174,12 +174,12 @@ class PrivateTrainer(TrainingLoop):
             self._adapt(plan.adaptive_clip, whole - len(ranks) / 2, step)
 
     def _dropout_seeds(self, step: int, number: int) -> Any:
-        halves, layers = range(HALVES), range(len(self.model.lstms))
+        halves, layers = range(NUM_HALVES), range(len(self.model.lstms))
         seeds = [[self._key.seed("dropout", step, number, half, layer) for layer in layers] for half in halves]
         return tf.constant(seeds, tf.int64)
 
     def _clipped_part(self, rows: dict[str, Any], seeds: Any) -> ClippedSum:
-        kind, rate = products_type(self.config), self.config.dropout_rate
+        kind, rate = matmul_dtype(self.config), self.config.dropout_rate
         steps = tf.shape(rows["inputs"])[0]
 
         def masks_of(half: int, count: Any) -> list[Any]:
@@ -199,7 +199,7 @@ class PrivateTrainer(TrainingLoop):
         mean = [total / self.plan.expected_batch_size for total in noised]
         self.optimizer.apply(mean, self.model.trainable_variables)
 
-    def _adapt(self, adaptive: AdaptiveClip, centred: float, step: int) -> None:
+    def _adapt(self, adaptive: AdaptiveClipping, centred: float, step: int) -> None:
         """Move the clipping norm by the noised count of records whose gradient was whole.
 
         Args:

@@ -80,14 +80,14 @@ def build_user_index(files: Sequence[Path], *, per_user: int, expected: int) -> 
             "tokenize again with --overwrite.",
             code="LS205",
         )
-    return index_of(users[np.argsort(hashes, kind="stable")], per_user)
+    return index_by_user(users[np.argsort(hashes, kind="stable")], per_user)
 
 
-def index_of(users: npt.NDArray[np.int64], per_user: int) -> UserIndex:
+def index_by_user(users: npt.NDArray[np.int64], per_user: int) -> UserIndex:
     """The index of records given by their users, in the order of ranks.
 
     Example:
-        >>> index = index_of(np.array([8, 5, 8, 8]), per_user=2)
+        >>> index = index_by_user(np.array([8, 5, 8, 8]), per_user=2)
         >>> index.starts.tolist(), index.ranks.tolist(), index.dropped
         ([0, 1, 3], [1, 0, 2], 1)
     """

@@ -17,9 +17,9 @@ import numpy.typing as npt
 import tensorflow as tf
 
 from linesmith.core.errors import ParameterError
-from linesmith.model.privacy.dp_sgd.clipped_sum import MARGIN
+from linesmith.model.privacy.dp_sgd.clipped_sum import CLIP_MARGIN
 from linesmith.model.privacy.noise import standard_normal
-from linesmith.model.privacy.plan import NoisedLoss
+from linesmith.model.privacy.plan import NoisedValidationPlan
 from linesmith.model.privacy.poisson_sampling import physical_batches
 from linesmith.model.privacy.secret_key import SecretKey
 from linesmith.model.privacy.users import UserIndex
@@ -48,7 +48,7 @@ class NoisedValidation:
         self,
         model: LanguageModel,
         store: TokenStore,
-        plan: NoisedLoss,
+        plan: NoisedValidationPlan,
         key: SecretKey,
         *,
         users: UserIndex | None,
@@ -82,7 +82,7 @@ class NoisedValidation:
             )
             losses = self._losses(batch.tensors()).numpy()[: len(part)].astype(np.float64)
             # What is no number counts as the worst there is.
-            most = self._plan.loss_clip * (1 - MARGIN)  # rounding of losses and sum stays below what is claimed
+            most = self._plan.loss_clip * (1 - CLIP_MARGIN)  # rounding of losses and sum stays below what is claimed
             clipped = np.where(np.isfinite(losses), np.clip(losses, 0, most), most)
             total += float(clipped @ weights[part])
         return total
@@ -127,7 +127,7 @@ def record_losses(model: LanguageModel, rows: dict[str, Any]) -> Any:
     return tf.math.divide_no_nan(tf.reduce_sum(losses, axis=0), tf.reduce_sum(rows["weights"], axis=0))
 
 
-def public_store(path: str | Path, tokenizer: Tokenizer) -> TokenStore:
+def load_public_token_store(path: str | Path, tokenizer: Tokenizer) -> TokenStore:
     """The records of a public text, one a line, in memory.
 
     Raises:
@@ -144,10 +144,10 @@ def public_store(path: str | Path, tokenizer: Tokenizer) -> TokenStore:
             "one a line, or another --dp-validation.",
             code="LS301",
         )
-    return memory_store(records, sum(len(line) + 1 for line in lines if line))
+    return in_memory_token_store(records, sum(len(line) + 1 for line in lines if line))
 
 
-def memory_store(records: Sequence[Sequence[int]], chars: int = 0) -> TokenStore:
+def in_memory_token_store(records: Sequence[Sequence[int]], chars: int = 0) -> TokenStore:
     """A store of records given as ids without the surrounding `<n>`, at least one, in this order."""
     whole = [np.array([NEWLINE_ID, *ids, NEWLINE_ID], np.uint32) for ids in records]
     lengths = np.array([len(ids) for ids in whole], np.int64)

@@ -3,10 +3,10 @@
 Bytes are always in the vocabulary, so every text can be encoded; what is learnt is which characters outside ASCII deserve a
 token of their own.
 
-Mechanism. Each record contributes the presence of at most `MOST` distinct characters outside ASCII, chosen by a keyed hash
-where it has more, so that adding or removing a record moves the vector of counts by at most sqrt(MOST) in L2. Gaussian
-noise of standard deviation sigma * sqrt(MOST) is added once to the count of *every* such Unicode scalar value, zeros
-included, so that which counts exist tells nothing; a character whose noised count passes 6 * sigma * sqrt(MOST) is taken.
+Mechanism. Each record contributes the presence of at most k = `MAX_CHARACTERS_PER_RECORD` distinct characters outside ASCII,
+chosen by a keyed hash where it has more, so that adding or removing a record moves the vector of counts by at most sqrt(k) in
+L2. Gaussian noise of standard deviation sigma * sqrt(k) is added once to the count of *every* such Unicode scalar value, zeros
+included, so that which counts exist tells nothing; a character whose noised count passes 6 * sigma * sqrt(k) is taken.
 The cost is one Gaussian mechanism of noise multiplier sigma over all records; the threshold is post-processing.
 """
 
@@ -23,8 +23,8 @@ import numpy as np
 from linesmith.core.errors import ParameterError
 from linesmith.model.privacy.secret_key import SecretKey
 
-MOST = 32  # characters outside ASCII that a record may speak for
-FIRST, SURROGATES, END = 0x80, range(0xD800, 0xE000), 0x110000
+MAX_CHARACTERS_PER_RECORD = 32  # characters outside ASCII that a record may speak for
+FIRST_NON_ASCII, SURROGATES, END = 0x80, range(0xD800, 0xE000), 0x110000
 _THRESHOLD = 6.0  # standard deviations: 0.001 characters are taken by chance, of a million that nobody wrote
 
 
@@ -32,7 +32,7 @@ def present(texts: Iterable[str], key: bytes) -> Counter[int]:
     """In how many of the texts each code point outside ASCII occurs, as far as each text may speak.
 
     Args:
-        texts: records; each one adds at most 1 to at most `MOST` code points.
+        texts: records; each one adds at most 1 to at most `MAX_CHARACTERS_PER_RECORD` code points.
         key: decides which ones where a record has more; the same for all records of a run.
 
     Example:
@@ -42,8 +42,8 @@ def present(texts: Iterable[str], key: bytes) -> Counter[int]:
     counts: Counter[int] = Counter()
     for text in texts:
         points = {ord(character) for character in text if character >= "\x80"}
-        if len(points) > MOST:
-            points = set(sorted(points, key=lambda point: _rank(point, key))[:MOST])
+        if len(points) > MAX_CHARACTERS_PER_RECORD:
+            points = set(sorted(points, key=lambda point: _rank(point, key))[:MAX_CHARACTERS_PER_RECORD])
         counts.update(points)
     return counts
 
@@ -56,7 +56,7 @@ def noised_vocabulary(counts: Mapping[int, int], noise_multiplier: float, key: S
         noise_multiplier: sigma; 0 takes every character that occurs, and hides nothing.
         key: of the noise.
     """
-    scale = noise_multiplier * math.sqrt(MOST)
+    scale = noise_multiplier * math.sqrt(MAX_CHARACTERS_PER_RECORD)
     noised = np.zeros(END)
     for point, count in counts.items():
         noised[point] = count
@@ -64,7 +64,7 @@ def noised_vocabulary(counts: Mapping[int, int], noise_multiplier: float, key: S
     generator = np.random.Generator(np.random.Philox(key=np.array(words, np.uint64)))
     noised += scale * generator.standard_normal(END)
     taken = noised > _THRESHOLD * scale
-    taken[:FIRST] = False
+    taken[:FIRST_NON_ASCII] = False
     taken[SURROGATES.start : SURROGATES.stop] = False
     return [int(point) for point in np.flatnonzero(taken)]
 

@@ -18,7 +18,7 @@ Decoded = tuple[str, str | None]  # text, or '' and why there is none
 _BREAK = 0xD800
 
 
-class BlockDecoder:
+class BatchDecoder:
     """Decodes blocks of records; for characters by one look-up in a table of code points.
 
     Args:
@@ -26,7 +26,7 @@ class BlockDecoder:
 
     Example:
         >>> from linesmith.model.tokenizers.field_format import FieldFormat
-        >>> decoder = BlockDecoder(CharTokenizer([97, 98], FieldFormat(field_delimiter=", ")))
+        >>> decoder = BatchDecoder(CharTokenizer([97, 98], FieldFormat(field_delimiter=", ")))
         >>> decoder.decode(np.array([2, 1, 3, 0, 3, 0], np.int32), np.array([4, 2]))
         [('a, b', None), ('b', None)]
     """
@@ -70,12 +70,12 @@ class BlockDecoder:
             return "", error.code if error.code is not None else "utf8"
 
 
-def characters_begun(tokenizer: Tokenizer) -> npt.NDArray[np.int32]:
+def char_counts(tokenizer: Tokenizer) -> npt.NDArray[np.int32]:
     """How many characters each token begins. Never more than its text will have, so that no record is cut too early.
 
     Example:
         >>> from linesmith.model.tokenizers.field_format import FieldFormat
-        >>> characters_begun(CharTokenizer([97, 98], FieldFormat(field_delimiter=", "))).tolist()
+        >>> char_counts(CharTokenizer([97, 98], FieldFormat(field_delimiter=", "))).tolist()
         [0, 2, 1, 1]
     """
     from linesmith.model.sampling.token_automaton import token_bytes

@@ -17,30 +17,30 @@ import numpy as np
 import numpy.typing as npt
 
 from linesmith.core.artifacts.model_info import ModelInfo
-from linesmith.model.sampling.request_table import AHEAD, ENDED, idle_requests, table_of
+from linesmith.model.sampling.request_table import END_FLAG, REQUESTS_PER_ROW, idle_requests, table_of
 from linesmith.model.sampling.sample_types import SampleRequest
 from linesmith.model.sampling.uniform_random import stream_keys
 
 # Rows of a block: few sizes, since each is traced and compiled once, in half a second.
 BLOCKS = (16, 64, 256, 512, 1024, 2048, 4096)
 _DEFAULT_ROWS = 2048  # measured: more rows gain little and end later
-LANE_ROWS = 512  # where each core has a block; measured: a tenth more text than with 1,024, no less than with 256
+ROWS_PER_CORE = 512  # where each core has a block; measured: a tenth more text than with 1,024, no less than with 256
 _MEMORY_SHARE = 0.1
 _FEWEST_STEPS, _MOST_STEPS = 16, 64  # of one graph call
 
 
-def block_for(records: int, most: int) -> int:
+def block_size_for(records: int, most: int) -> int:
     """The smallest block that holds so many records, at most the one of `most` rows.
 
     Example:
-        >>> block_for(17, 2048), block_for(10**6, 2048), block_for(10**6, 100)
+        >>> block_size_for(17, 2048), block_size_for(10**6, 2048), block_size_for(10**6, 100)
         (64, 2048, 64)
     """
     fit = [size for size in BLOCKS if size <= most] or [BLOCKS[0]]
     return next((size for size in fit if size >= records), fit[-1])
 
 
-def largest_block(units: int, info: ModelInfo, lanes: int | None = None) -> int:
+def largest_block_size(units: int, info: ModelInfo, lanes: int | None = None) -> int:
     """The rows of each of a process's blocks: as many as help, fewer where memory is short.
 
     Args:
@@ -48,7 +48,7 @@ def largest_block(units: int, info: ModelInfo, lanes: int | None = None) -> int:
         lanes: blocks, one for each core; None: one for all cores.
     """
     floats = units * (4 * 4 + 4 * info.rnn_layers) + 8 * info.vocab_size + 2 * info.length_cap_tokens
-    most = _DEFAULT_ROWS if lanes is None else LANE_ROWS
+    most = _DEFAULT_ROWS if lanes is None else ROWS_PER_CORE
     memory = _MEMORY_SHARE * _free_memory() / (1 if lanes is None else lanes)
     fit = [rows for rows in BLOCKS if rows <= most and 4 * floats * rows <= memory]
     return fit[-1] if fit else BLOCKS[0]
@@ -70,7 +70,7 @@ class Ended:
         ids: their ids, end to end, each followed by `<n>`, whether the model drew it or not.
         lengths: ids of each, the `<n>` counted.
         whole: the model ended it; otherwise a limit did.
-        survivals: ∏ Zₜ of each; 1 without masks.
+        acceptance_probabilities: ∏ Zₜ of each; 1 without masks.
         busy: rows × steps of the call that served a record.
     """
 
@@ -78,7 +78,7 @@ class Ended:
     ids: npt.NDArray[np.int32]
     lengths: npt.NDArray[np.int64]
     whole: npt.NDArray[np.bool_]
-    survivals: npt.NDArray[np.float32]
+    acceptance_probabilities: npt.NDArray[np.float32]
     busy: int
 
     def of(self, number: int) -> list[int]:
@@ -118,7 +118,7 @@ class Work:
     @property
     def room(self) -> int:
         """How many more requests the table has place for."""
-        return AHEAD * self._rows - len(self._table)
+        return REQUESTS_PER_ROW * self._rows - len(self._table)
 
     def add(self, requests: Sequence[SampleRequest], cap: int) -> None:
         """Put requests into the table.
@@ -160,11 +160,11 @@ class Work:
 
     def collect(self, emitted: Any) -> Ended:
         """The records that ended in a call; the others are carried on. Calls are collected in their order."""
-        tokens, steps, owners, survivals = emitted
+        tokens, steps, owners, acceptance_probabilities = emitted
         count = len(tokens)
         at_work = owners >= 0
-        ended = ((tokens & ENDED) != 0) & at_work
-        ids = (tokens & (ENDED - 1)).T
+        ended = ((tokens & END_FLAG) != 0) & at_work
+        ids = (tokens & (END_FLAG - 1)).T
         window = np.concatenate([self._carry, ids], axis=1) if self._carry.shape[1] else ids
         carried = window.shape[1] - count
         row, k = np.nonzero(ended.T)
@@ -179,7 +179,7 @@ class Work:
         offset = np.arange(int(lengths.sum())) - np.repeat(np.cumsum(lengths) - lengths, lengths)
         out[np.repeat(first, lengths) + offset] = window[np.repeat(row, lengths), np.repeat(starts, lengths) + offset]
         self._carry_on(window, steps[-1], (owners[-1] >= 0) & ~ended[-1])
-        kept = np.ones(len(row), np.float32) if survivals is None else survivals[k, row]
+        kept = np.ones(len(row), np.float32) if acceptance_probabilities is None else acceptance_probabilities[k, row]
         self._records, self._tokens = self._records + len(row), self._tokens + int(lengths.sum())
         requests = [self._asked.pop(number) for number in owners[k, row].tolist()]
         return Ended(requests, out, spans, whole, kept, int(np.count_nonzero(at_work)))
@@ -192,7 +192,7 @@ class Work:
 
     def resizes_to(self, rows: int) -> bool:
         """Whether `resize` would do anything: not before what is at work fits."""
-        return rows != self._rows and self.busy <= rows and self.waiting <= AHEAD * rows
+        return rows != self._rows and self.busy <= rows and self.waiting <= REQUESTS_PER_ROW * rows
 
     def resize(self, rows: int) -> None:
         """Move the rows at work to a block of another size. Everything must have been collected."""

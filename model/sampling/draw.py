@@ -11,7 +11,7 @@ from typing import Any
 import tensorflow as tf
 
 Tensor = Any
-LANE = 16
+PAD_MULTIPLE = 16
 _BELOW_ONE = 1 - 2.0**-23  # a float32 times this is smaller, unless it is denormal
 
 
@@ -40,16 +40,18 @@ def uniform(keys: Tensor, steps: Tensor) -> Tensor:
     return tf.cast(bits, tf.float32) * 2.0**-24
 
 
-def chunk_of(width: int) -> int:
+def chunk_width(width: int) -> int:
     """Tokens in a chunk of the two-level draw: a divisor of the padded width that is near its square root.
 
     Example:
-        >>> chunk_of(64), chunk_of(256), chunk_of(20000)
+        >>> chunk_width(64), chunk_width(256), chunk_width(20000)
         (16, 16, 160)
     """
-    lanes = width // LANE
-    fit = [n for n in range(1, lanes + 1) if lanes % n == 0 and (n * LANE) ** 2 <= max(width * 2, LANE**2)]
-    return LANE * max(fit, default=1)
+    lanes = width // PAD_MULTIPLE
+    fit = [
+        n for n in range(1, lanes + 1) if lanes % n == 0 and (n * PAD_MULTIPLE) ** 2 <= max(width * 2, PAD_MULTIPLE**2)
+    ]
+    return PAD_MULTIPLE * max(fit, default=1)
 
 
 def draw(weights: Tensor, uniforms: Tensor) -> Tensor:
@@ -63,7 +65,7 @@ def draw(weights: Tensor, uniforms: Tensor) -> Tensor:
         uniforms: in [0, 1), [R].
     """
     width = weights.shape[1]
-    chunk = chunk_of(width)
+    chunk = chunk_width(width)
     chunks = tf.reshape(weights, [-1, width // chunk, chunk])
     running = tf.cumsum(tf.reduce_sum(chunks, axis=2), axis=1)
     total = running[:, -1]

@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
-from linesmith.core.hardware import has_integer_products
+from linesmith.core.hardware import has_int8_instructions
 
 Tensor = Any
 Matrix = npt.NDArray[np.float32]
@@ -28,7 +28,7 @@ _STEPS = 127  # of them up to 1, either way
 _EXACT = 1 << 24  # whole numbers up to here are float32's
 
 
-class FloatProduct:
+class FloatMatMul:
     """Products in float32 or bfloat16; what bfloat16 products give is rounded to it.
 
     Args:
@@ -53,7 +53,7 @@ class FloatProduct:
         return tf.cast(product, tf.float32)
 
 
-class IntegerProduct:
+class Int8MatMul:
     """Products of 8-bit integers, fast where the processor has instructions for them.
 
     Args:
@@ -103,18 +103,18 @@ class IntegerProduct:
         return tf.cast(product, tf.float32) * self._scale[columns]
 
 
-Product = FloatProduct | IntegerProduct
+Product = FloatMatMul | Int8MatMul
 
 
-def product_of(kernel: Matrix, precision: str) -> Product:
+def make_matmul(kernel: Matrix, precision: str) -> Product:
     """Products with a kernel, in 'float32', 'bfloat16' or 'int8'."""
-    return IntegerProduct(kernel) if precision == "int8" else FloatProduct(kernel, tf.as_dtype(precision))
+    return Int8MatMul(kernel) if precision == "int8" else FloatMatMul(kernel, tf.as_dtype(precision))
 
 
 def _native() -> bool:
     """TensorFlow's integer kernels are oneDNN's: they need it on, and on processors without VNNI their sums overflow."""
     return (
-        has_integer_products()
+        has_int8_instructions()
         and os.environ.get("TF_ENABLE_ONEDNN_OPTS", "1") != "0"
         and not tf.config.list_physical_devices("GPU")
     )

@@ -17,33 +17,33 @@ import numpy.typing as npt
 import tensorflow as tf
 
 from linesmith.core.errors import DataError
-from linesmith.model.sampling.draw import LANE
-from linesmith.model.sampling.matmul import Product, product_of
-from linesmith.model.sampling.row_state import Limits, Marks, Rule, TokenDraw, force, idle_marks, refill
+from linesmith.model.sampling.draw import PAD_MULTIPLE
+from linesmith.model.sampling.matmul import Product, make_matmul
+from linesmith.model.sampling.row_state import Limits, RowState, Rule, TokenSampler, assign_requests, force, idle_rows
 from linesmith.model.tf_function import fused, graph
 
 Tensor = Any
 
 
-class Emitted(NamedTuple):
+class StepOutputs(NamedTuple):
     """What a call leaves, step by step, [steps, R] each.
 
     Attributes:
-        tokens: the token of each row, with `ENDED` set where it ends the record.
+        tokens: the token of each row, with `END_FLAG` set where it ends the record.
         steps: its position in the record.
         owners: number of the request; −1 where the row is idle.
-        survivals: ∏ Zₜ up to here; None without masks.
+        acceptance_probabilities: ∏ Zₜ up to here; None without masks.
     """
 
     tokens: npt.NDArray[np.int32]
     steps: npt.NDArray[np.int32]
     owners: npt.NDArray[np.int32]
-    survivals: npt.NDArray[np.float32] | None
+    acceptance_probabilities: npt.NDArray[np.float32] | None
 
 
 def up(width: int) -> int:
     """The next multiple of 16."""
-    return -(-width // LANE) * LANE
+    return -(-width // PAD_MULTIPLE) * PAD_MULTIPLE
 
 
 # Of what sigmoid is taken of: half is enough (`_sigmoid_of_twice`), and halving a float is exact.
@@ -90,7 +90,7 @@ class SamplingNetwork:
             # A padding token has no weight in any case.
             moves = np.pad(moves, ((0, 0), (0, width - moves.shape[1])), constant_values=-1)
         chars = np.zeros(width, np.int32) if chars is None else np.pad(chars, (0, width - len(chars)))
-        self._draw = TokenDraw(self._logits_bias, None if moves is None else tf.constant(moves), tf.constant(chars))
+        self._draw = TokenSampler(self._logits_bias, None if moves is None else tf.constant(moves), tf.constant(chars))
         self._graphs: dict[tuple[int, Rule], Any] = {}
 
     def _prepare(self, weights: dict[str, np.ndarray], forbidden: Sequence[int], precision: str) -> None:
@@ -108,7 +108,7 @@ class SamplingNetwork:
             if i > 0:
                 below = np.pad(_gate_columns(weights[f"lstm_{i}/kernel"], u), pad_rows)
                 recurrent = np.concatenate([below, recurrent])
-            self._products.append(product_of(recurrent, precision))
+            self._products.append(make_matmul(recurrent, precision))
             self._biases.append(tf.split(tf.constant(_gate_columns(weights[f"lstm_{i}/bias"], u)), 4))
         kernel, bias = weights["logits/kernel"], weights["logits/bias"]
         vocab = bias.shape[0]
@@ -121,7 +121,7 @@ class SamplingNetwork:
     def idle_block(self, rows: int) -> list[Tensor]:
         """The state of a block in which no row is at work. A list of tensors whose first axis is the row."""
         kinds = [kind for product in self._products for kind in (product.kind, tf.float32)]
-        return [*idle_marks(rows), *[tf.zeros([rows, self.units], kind) for kind in kinds]]
+        return [*idle_rows(rows), *[tf.zeros([rows, self.units], kind) for kind in kinds]]
 
     def run(
         self,
@@ -131,12 +131,12 @@ class SamplingNetwork:
         rule: Rule,
         limits: tuple[float, int, int, float],
         steps: int,
-    ) -> tuple[list[Tensor], int, Emitted]:
+    ) -> tuple[list[Tensor], int, StepOutputs]:
         """Run some steps.
 
         Args:
             block: from `idle_block` or the former call.
-            table: requests, [AHEAD · R + 1, COLUMNS], from `table_of`.
+            table: requests, [REQUESTS_PER_ROW · R + 1, COLUMNS], from `table_of`.
             prefixes: ids of the start strings of all unfinished records, end to end, at least one; and the address of the first.
             rule: how tokens are drawn.
             limits: temperature, most characters of a record, top_k, top_p.
@@ -145,10 +145,10 @@ class SamplingNetwork:
         Returns:
             The new block, how many requests of the table were taken, and what was drawn.
         """
-        temperature, most_chars, top_k, top_p = limits
+        temperature, gen_chars, top_k, top_p = limits
         numbers = Limits(
             tf.constant(1.0 if rule.greedy else 1.0 / temperature, tf.float32),
-            tf.constant(most_chars, tf.int32),
+            tf.constant(gen_chars, tf.int32),
             tf.constant(top_k, tf.int32),
             tf.constant(top_p, tf.float32),
         )
@@ -156,7 +156,7 @@ class SamplingNetwork:
         given = (block, tf.constant(table), starts, numbers, tf.constant(steps))
         after, taken, emitted = self._graph(given, rule)(*given)
         tokens, positions, owners, *bits = np.moveaxis(emitted.numpy(), 1, 0)
-        return after, int(taken), Emitted(tokens, positions, owners, bits[0].view(np.float32) if bits else None)
+        return after, int(taken), StepOutputs(tokens, positions, owners, bits[0].view(np.float32) if bits else None)
 
     def _graph(self, given: tuple[Any, ...], rule: Rule) -> Any:
         """The steps of such a block as a graph. It takes any number of start strings' ids: whatever else is traced again has to
@@ -187,8 +187,8 @@ class SamplingNetwork:
     def _step(self, rule, limits, table, starts, taken, block):  # type: ignore[no-untyped-def]
         """The requests taken and the block after a step, and what it emits. Between two products there is one kernel; only
         start strings are looked up outside, since what XLA compiles cannot grow with them."""
-        size = len(Marks._fields)
-        marks, state = Marks(*block[:size]), block[size:]
+        size = len(RowState._fields)
+        marks, state = RowState(*block[:size]), block[size:]
         multiplied = self._products[0].times(state[0])
         taken, marks, first = fused(self._begin)(taken, marks, table, multiplied, state[1], _above(state, 0))
         state, logits = self._layers_above(first, state, marks.token, marks.done)
@@ -202,7 +202,7 @@ class SamplingNetwork:
 
     def _begin(self, taken, marks, table, multiplied, c, h_above):  # type: ignore[no-untyped-def]
         """Rows that are done take requests; then the first layer's gates, which begin from a zero state there."""
-        taken, marks = refill(taken, marks, table)
+        taken, marks = assign_requests(taken, marks, table)
         return taken, marks, self._gates(0, multiplied, marks.token, marks.done, c, h_above)
 
     def _layers_above(self, first, state, token, fresh):  # type: ignore[no-untyped-def]

@@ -11,8 +11,8 @@ from typing import Any, NamedTuple
 
 import tensorflow as tf
 
-from linesmith.model.sampling.draw import LANE, draw, truncate, uniform, weigh
-from linesmith.model.sampling.request_table import ENDED, KEY, LENGTH, LIMIT, NUMBER, OFFSET, idle_requests
+from linesmith.model.sampling.draw import PAD_MULTIPLE, draw, truncate, uniform, weigh
+from linesmith.model.sampling.request_table import END_FLAG, KEY, LENGTH, LIMIT, NUMBER, OFFSET, idle_requests
 
 Tensor = Any
 
@@ -32,17 +32,17 @@ class Limits(NamedTuple):
 
     Attributes:
         scale: one over the temperature.
-        most_chars: of a record.
+        gen_chars: of a record.
         top_k, top_p: as in `linesmith.model.sampling.draw.truncate`.
     """
 
     scale: Tensor
-    most_chars: Tensor
+    gen_chars: Tensor
     top_k: Tensor
     top_p: Tensor
 
 
-class Marks(NamedTuple):
+class RowState(NamedTuple):
     """What a row remembers beside the network's state, [R] each.
 
     Attributes:
@@ -64,13 +64,13 @@ class Marks(NamedTuple):
     survival: Tensor
 
 
-def idle_marks(rows: int) -> Marks:
+def idle_rows(rows: int) -> RowState:
     """Of rows that have no request."""
     zero = tf.zeros([rows], tf.int32)
-    return Marks(tf.constant(idle_requests(rows)), tf.ones([rows], tf.bool), zero, zero, zero, zero, tf.ones([rows]))
+    return RowState(tf.constant(idle_requests(rows)), tf.ones([rows], tf.bool), zero, zero, zero, zero, tf.ones([rows]))
 
 
-def refill(taken: Tensor, marks: Marks, table: Tensor) -> tuple[Tensor, Marks]:
+def assign_requests(taken: Tensor, marks: RowState, table: Tensor) -> tuple[Tensor, RowState]:
     """Give each row that is done the next request, which it begins anew. Idle ones are behind the real ones, so there is
     always one.
 
@@ -84,16 +84,16 @@ def refill(taken: Tensor, marks: Marks, table: Tensor) -> tuple[Tensor, Marks]:
     """
     fresh, last = marks.done, table.shape[0] - 1
     # In two levels: XLA's running sums take the square of what they run over.
-    ranks = tf.cumsum(tf.reshape(tf.cast(fresh, tf.int32), [-1, LANE]), axis=1)
+    ranks = tf.cumsum(tf.reshape(tf.cast(fresh, tf.int32), [-1, PAD_MULTIPLE]), axis=1)
     ranks += tf.cumsum(ranks[:, -1:], axis=0, exclusive=True)
     at = tf.clip_by_value(taken + tf.reshape(ranks, [-1]) - 1, 0, last)
     slot = tf.where(fresh[:, None], tf.gather(table, at), marks.slot)
     token, step, place, chars = (tf.where(fresh, 0, part) for part in marks[2:6])
     survival = tf.where(fresh, 1.0, marks.survival)
-    return tf.minimum(taken + ranks[-1, -1], last), Marks(slot, fresh, token, step, place, chars, survival)
+    return tf.minimum(taken + ranks[-1, -1], last), RowState(slot, fresh, token, step, place, chars, survival)
 
 
-def force(drawn: Tensor, marks: Marks, prefixes: Tensor, base: Tensor) -> tuple[Tensor, Tensor]:
+def force(drawn: Tensor, marks: RowState, prefixes: Tensor, base: Tensor) -> tuple[Tensor, Tensor]:
     """The start string's token where there is one, and where that is."""
     position = tf.cast(marks.step, tf.int64)
     forced = position < marks.slot[:, LENGTH]
@@ -101,7 +101,7 @@ def force(drawn: Tensor, marks: Marks, prefixes: Tensor, base: Tensor) -> tuple[
     return tf.where(forced, tf.gather(prefixes, at), drawn), forced
 
 
-class TokenDraw:
+class TokenSampler:
     """From a row's logits to its token and what follows from that.
 
     Args:
@@ -113,7 +113,7 @@ class TokenDraw:
     def __init__(self, bias: Tensor, moves: Tensor | None, chars: Tensor) -> None:
         self.bias, self.moves, self.chars = bias, moves, chars
 
-    def draw(self, rule: Rule, limits: Limits, logits: Tensor, marks: Marks) -> tuple[Tensor, Tensor | None]:
+    def draw(self, rule: Rule, limits: Limits, logits: Tensor, marks: RowState) -> tuple[Tensor, Tensor | None]:
         """The token drawn in each row, and the share of the probability that the masks left (None without masks)."""
         logits += self.bias
         allowed = None if self.moves is None else tf.gather(self.moves, marks.place) >= 0
@@ -129,8 +129,8 @@ class TokenDraw:
         return draw(weights, uniform(marks.slot[:, KEY], marks.step)), share
 
     def end(
-        self, rule: Rule, limits: Limits, marks: Marks, token: Tensor, forced: Tensor | None, share: Tensor | None
-    ) -> tuple[Marks, Tensor]:
+        self, rule: Rule, limits: Limits, marks: RowState, token: Tensor, forced: Tensor | None, share: Tensor | None
+    ) -> tuple[RowState, Tensor]:
         """The marks after a token, and what is emitted: [token, step, owner], with masks also the bits of the survival, each
         a line of an int32 array."""
         survival, place, chars = marks.survival, marks.place, marks.chars
@@ -141,10 +141,10 @@ class TokenDraw:
         ended = (token == 0) | (tf.cast(marks.step, tf.int64) + 1 >= marks.slot[:, LIMIT])
         if rule.counts_chars:
             chars += tf.gather(self.chars, token)
-            ended |= chars > limits.most_chars
+            ended |= chars > limits.gen_chars
         owner = tf.cast(marks.slot[:, NUMBER], tf.int32)
-        lines = [tf.where(ended, token + ENDED, token), marks.step, owner]
+        lines = [tf.where(ended, token + END_FLAG, token), marks.step, owner]
         if share is not None:
             lines.append(tf.bitcast(survival, tf.int32))
         done = ended | (owner < 0)
-        return Marks(marks.slot, done, token, marks.step + 1, place, chars, survival), tf.stack(lines)
+        return RowState(marks.slot, done, token, marks.step + 1, place, chars, survival), tf.stack(lines)

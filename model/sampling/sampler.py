@@ -12,15 +12,15 @@ from typing import TYPE_CHECKING
 from linesmith.core.artifacts.model_info import load_weights, read_model_info
 from linesmith.core.errors import DataError, ParameterError
 from linesmith.core.hardware import sampling_precision
-from linesmith.model.sampling.batch_decoder import BlockDecoder, characters_begun
-from linesmith.model.sampling.block import Work, block_for, largest_block
+from linesmith.model.sampling.batch_decoder import BatchDecoder, char_counts
+from linesmith.model.sampling.block import Work, block_size_for, largest_block_size
 from linesmith.model.sampling.sample_types import DrawSettings, Sample, SampleRequest, SamplerOptions
 from linesmith.model.sampling.token_automaton import token_automaton
 from linesmith.model.tokenizers import tokenizer_from_model_dir
 from linesmith.model.tokenizers.base import Tokenizer
 
 if TYPE_CHECKING:
-    from linesmith.model.sampling.network import Emitted, SamplingNetwork
+    from linesmith.model.sampling.network import SamplingNetwork, StepOutputs
     from linesmith.model.sampling.row_state import Rule
 
 __all__ = ["DrawSettings", "Sample", "SampleRequest", "Sampler", "SamplerOptions"]
@@ -41,7 +41,7 @@ class Sampler:
     Attributes:
         lanes: blocks at work side by side.
         slots: most records that are sampled side by side.
-        steps_run, steps_busy: rows × steps computed so far, and those that served a record.
+        row_steps, busy_row_steps: rows × steps computed so far, and those that served a record.
 
     Raises:
         DataError: no model, a damaged one, or a tokenizer that is not the one it was trained with.
@@ -76,12 +76,12 @@ class Sampler:
             list(self.tokenizer.never_sampled),
             self.precision,
             None if self.automaton is None else self.automaton.moves,
-            characters_begun(self.tokenizer),
+            char_counts(self.tokenizer),
         )
-        self._decoder = BlockDecoder(self.tokenizer)
+        self._decoder = BatchDecoder(self.tokenizer)
         chosen = options.block
-        self._most = largest_block(self._network.units, self.info, lanes) if chosen is None else chosen
-        self.steps_run = self.steps_busy = 0
+        self._most = largest_block_size(self._network.units, self.info, lanes) if chosen is None else chosen
+        self.row_steps = self.busy_row_steps = 0
 
     @property
     def slots(self) -> int:
@@ -136,7 +136,7 @@ class Sampler:
                     yield self._samples(lane.work, emitted, settings)
 
     def _rows_for(self, records: int) -> int:
-        return block_for(records, self._most)
+        return block_size_for(records, self._most)
 
     def _fill(self, work: Work, requests: deque[SampleRequest], settings: DrawSettings) -> bool:
         """Move requests to the block's table; returns whether any has a start string."""
@@ -157,15 +157,15 @@ class Sampler:
                 code="LS108",
             )
 
-    def _samples(self, work: Work, emitted: Emitted, settings: DrawSettings) -> list[Sample]:
+    def _samples(self, work: Work, emitted: StepOutputs, settings: DrawSettings) -> list[Sample]:
         """The records that ended in a call."""
         ended = work.collect(emitted)
-        self.steps_run += emitted.tokens.size
-        self.steps_busy += ended.busy
+        self.row_steps += emitted.tokens.size
+        self.busy_row_steps += ended.busy
         texts = self._decoder.decode(ended.ids, ended.lengths)
         samples = []
         for request, (text, error), whole, survival in zip(
-            ended.requests, texts, ended.whole.tolist(), ended.survivals.tolist(), strict=True
+            ended.requests, texts, ended.whole.tolist(), ended.acceptance_probabilities.tolist(), strict=True
         ):
             reason = "newline" if whole else "length"
             samples.append(Sample(request, text, reason, error, survival))
@@ -191,13 +191,13 @@ class _Lane:
 
     def __init__(self, work: Work) -> None:
         self.work = work
-        self._call: Future[Emitted] = Future()
+        self._call: Future[StepOutputs] = Future()
 
     def start(self, threads: ThreadPoolExecutor, settings: DrawSettings, prefixed: bool) -> None:
         limits = (settings.temperature, settings.gen_chars, settings.top_k, settings.top_p)
         self._call = threads.submit(self.work.advance, _rule(settings, prefixed), limits)
 
-    def result(self) -> Emitted:
+    def result(self) -> StepOutputs:
         """What the last call drew, once it has returned."""
         return self._call.result()
 

@@ -27,8 +27,15 @@ from linesmith.model.tokenizers.char_tokenizer import CharTokenizer
 from linesmith.model.tokenizers.field_format import FieldFormat
 from linesmith.model.tokenizers.sentencepiece_tokenizer import SentencePieceTokenizer
 from linesmith.records.fields import DELIMITER_ID, NEWLINE_ID
-from linesmith.records.patterns.automaton import DEAD, Machine, both, field_text, leaning, well_formed
-from linesmith.records.patterns.number_ranges import number_machine
+from linesmith.records.patterns.automaton import (
+    DEAD,
+    ByteAutomaton,
+    both,
+    field_text_automaton,
+    soft_intersect,
+    utf8_automaton,
+)
+from linesmith.records.patterns.number_ranges import number_automaton
 
 MAX_CELLS = 1 << 27  # states × tokens: half a gibibyte
 Moves = npt.NDArray[np.int32]
@@ -67,23 +74,23 @@ def token_automaton(tokenizer: Tokenizer, info: ModelInfo, options: SamplerOptio
     count = info.field_count if options.field_count is None else options.field_count
     if tokenizer.field_delimiter is None or count is None:
         return None
-    types: list[Machine | None] = [None] * count
-    learnt: list[Machine | None] = [None] * count
+    types: list[ByteAutomaton | None] = [None] * count
+    learnt: list[ByteAutomaton | None] = [None] * count
     if options.schema is not None:
         from linesmith.records.output.schema import parse_schema
-        from linesmith.records.patterns.schema_automata import field_machines
+        from linesmith.records.patterns.schema_automata import field_automata
 
-        types = field_machines(parse_schema(options.schema), count)
+        types = field_automata(parse_schema(options.schema), count)
     elif info.field_numbers is not None and len(info.field_numbers) == count:
-        learnt = [None if limits is None else number_machine(limits) for limits in info.field_numbers]
+        learnt = [None if limits is None else number_automaton(limits) for limits in info.field_numbers]
     return compile_automaton(tokenizer, types, info.field_tokens, learnt)
 
 
 def compile_automaton(
     tokenizer: Tokenizer,
-    types: Sequence[Machine | None],
+    types: Sequence[ByteAutomaton | None],
     field_tokens: Sequence[Sequence[int]] | None = None,
-    learnt: Sequence[Machine | None] | None = None,
+    learnt: Sequence[ByteAutomaton | None] | None = None,
 ) -> TokenAutomaton:
     """The automaton of records with so many fields.
 
@@ -140,7 +147,7 @@ def compile_automaton(
     return TokenAutomaton(_pruned(moves, allowed))
 
 
-def walk(machine: Machine, contents: Sequence[bytes], reserved: int) -> Moves:
+def walk(machine: ByteAutomaton, contents: Sequence[bytes], reserved: int) -> Moves:
     """Where each token of text leads from each state, [states, vocab]; DEAD for reserved tokens and such as hold no text."""
     lengths = np.array([len(content) if number >= reserved else 0 for number, content in enumerate(contents)])
     to = np.tile(np.arange(len(machine.moves), dtype=np.int32)[:, None], (1, len(contents)))
@@ -182,20 +189,22 @@ def _pruned(moves: Moves, allowed: npt.NDArray[np.bool_]) -> Moves:
     return np.where(allowed & lives, moves, ~moves).astype(np.int32)
 
 
-def _machines(tokenizer: Tokenizer, types: Sequence[Machine | None], learnt: Sequence[Machine | None]) -> list[Machine]:
+def _machines(
+    tokenizer: Tokenizer, types: Sequence[ByteAutomaton | None], learnt: Sequence[ByteAutomaton | None]
+) -> list[ByteAutomaton]:
     """The texts of each field; equal ones are the same object."""
     delimiter = tokenizer.field_delimiter or ""
-    inner, last = (field_text(delimiter, tokenizer.quoted, end) for end in (False, True))
+    inner, last = (field_text_automaton(delimiter, tokenizer.quoted, end) for end in (False, True))
     if not isinstance(tokenizer, CharTokenizer):  # bytes may be drawn one by one
-        inner, last = both(inner, well_formed()), both(last, well_formed())
-    known: dict[tuple[int, int, bool], Machine] = {}
+        inner, last = both(inner, utf8_automaton()), both(last, utf8_automaton())
+    known: dict[tuple[int, int, bool], ByteAutomaton] = {}
     machines = []
     for number, (kind, lean) in enumerate(zip(types, learnt, strict=True)):
         key = id(kind), id(lean), number + 1 == len(types)
         if key not in known:
             plain = last if key[2] else inner
             machine = plain if kind is None else both(plain, kind)
-            known[key] = machine if lean is None else leaning(machine, lean)
+            known[key] = machine if lean is None else soft_intersect(machine, lean)
         machines.append(known[key])
     return machines
 

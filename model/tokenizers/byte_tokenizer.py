@@ -15,7 +15,7 @@ from linesmith.model.tokenizers.field_format import (
     FieldFormat,
     damaged,
     digest_of,
-    format_from,
+    field_format_from_params,
     load_params,
     save_params,
 )
@@ -75,7 +75,7 @@ class ByteTokenizer(Tokenizer):
 
     def encode_to_ids(self, text: str) -> list[int]:
         try:
-            return self.fields.join([self._ids_of(field) for field in self.fields.fields_of(text)])
+            return self.fields.join([self._ids_of(field) for field in self.fields.split_record(text)])
         except UnicodeEncodeError as error:
             point = ord(error.object[error.start])
             raise TokenizerError(f"the character U+{point:04X} is not Unicode text", code="unknown") from None
@@ -100,7 +100,7 @@ class ByteTokenizer(Tokenizer):
         except UnicodeDecodeError:
             raise TokenizerError("the ids end or break inside a UTF-8 sequence", code="utf8") from None
 
-    def structure_of(self, ids: Sequence[int]) -> str:
+    def decode_structure(self, ids: Sequence[int]) -> str:
         """Text of many records' ids, with newlines for `<n>` and `<d>`: what encoding is verified against."""
         return b"".join(map(self._structure.__getitem__, ids)).decode()
 
@@ -120,7 +120,7 @@ class ByteTokenizer(Tokenizer):
         points = read_json(path, "the tokenizer's vocabulary")
         if not isinstance(points, list) or not all(type(p) is int and _is_scalar(p) for p in points):
             raise damaged(path)
-        tokenizer = cls(format_from(params, path), points)
+        tokenizer = cls(field_format_from_params(params, path), points)
         if points != sorted(set(points)) or tokenizer.digest != params["digest"]:
             raise damaged(path)
         return tokenizer

@@ -16,7 +16,7 @@ from linesmith.model.tokenizers.field_format import (
     FieldFormat,
     damaged,
     digest_of,
-    format_from,
+    field_format_from_params,
     load_params,
     save_params,
 )
@@ -63,7 +63,7 @@ class CharTokenizer(Tokenizer):
 
     def encode_to_ids(self, text: str) -> list[int]:
         try:
-            return self.fields.join([[self._ids[c] for c in field] for field in self.fields.fields_of(text)])
+            return self.fields.join([[self._ids[c] for c in field] for field in self.fields.split_record(text)])
         except KeyError as error:
             point = ord(error.args[0])
         raise TokenizerError(
@@ -80,7 +80,7 @@ class CharTokenizer(Tokenizer):
                 f"an id is outside 0 … {len(self._text) - 1}, the range of the tokenizer", code="range"
             ) from None
 
-    def structure_of(self, ids: Sequence[int] | npt.NDArray[np.int64]) -> str:
+    def decode_structure(self, ids: Sequence[int] | npt.NDArray[np.int64]) -> str:
         """Text of many records' ids, none negative, with newlines for `<n>` and `<d>`: what encoding is verified against."""
         if isinstance(ids, np.ndarray):
             points = self._structure_points[ids]
@@ -107,13 +107,13 @@ class CharTokenizer(Tokenizer):
             or len(set(code_points)) != len(code_points)
         ):
             raise damaged(path)
-        tokenizer = cls(code_points, format_from(params, path))
+        tokenizer = cls(code_points, field_format_from_params(params, path))
         if tokenizer.digest != params["digest"]:
             raise damaged(path)
         return tokenizer
 
 
-def code_points_from(vocabulary: Sequence[bytes]) -> list[int]:
+def code_points_of_vocabulary(vocabulary: Sequence[bytes]) -> list[int]:
     """Code points of a tf.Transform vocabulary, its reserved entries (negative numbers) left out."""
     points = [json.loads(entry) for entry in vocabulary]
     return [point for point in points if point >= 0]

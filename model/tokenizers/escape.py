@@ -9,14 +9,14 @@ from linesmith.core.errors import TokenizerError
 SPACE_MARK = "\u2581"
 ESCAPE = "\U0010fffd"  # private use, and the last character of its plane: nobody's text
 # In this order when escaping: the escape character itself must go first.
-PAIRS = ((ESCAPE, ESCAPE + "1"), (SPACE_MARK, ESCAPE + "0"))
+ESCAPE_PAIRS = ((ESCAPE, ESCAPE + "1"), (SPACE_MARK, ESCAPE + "0"))
 _CODES = {"0": SPACE_MARK, "1": ESCAPE}
 _PAIR = re.compile(ESCAPE + "(.?)", re.DOTALL)
 
 
 def escape(text: str) -> str:
     """The text without U+2581. `unescape(escape(text)) == text` for every text."""
-    for plain, pair in PAIRS:
+    for plain, pair in ESCAPE_PAIRS:
         text = text.replace(plain, pair)
     return text
 

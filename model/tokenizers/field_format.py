@@ -15,9 +15,9 @@ from linesmith.core.config.tensorflow_config import TensorFlowConfig
 from linesmith.core.errors import DataError, TokenizerError
 from linesmith.model.tokenizers.base import NEWLINE_TOKEN
 from linesmith.records.fields import DELIMITER_ID, FIELD_BREAK, NEWLINE_ID
-from linesmith.records.input.record_format import split_breaks
+from linesmith.records.input.record_format import mark_field_breaks
 
-PARAMS = "tokenizer_params.json"
+TOKENIZER_PARAMS_FILE = "tokenizer_params.json"
 MAX_MARKERS = 256  # fields after the 256th have no marker of their own
 # What a record is not encoded with, whatever the vocabulary.
 _NEWLINE = "\n"
@@ -65,7 +65,7 @@ class FieldFormat:
             shown += [self.column_pattern.format(column) for column in range(self.markers)]
         return shown
 
-    def fields_of(self, text: str) -> list[str]:
+    def split_record(self, text: str) -> list[str]:
         """The fields of a record or of the beginning of one; delimiters left out, quotes kept.
 
         Raises:
@@ -73,7 +73,7 @@ class FieldFormat:
         """
         if _NEWLINE in text:
             raise TokenizerError("a record cannot contain the newline character U+000A", code="unknown")
-        return split_breaks(text, self.field_delimiter, self.quoted).split(FIELD_BREAK)
+        return mark_field_breaks(text, self.field_delimiter, self.quoted).split(FIELD_BREAK)
 
     def join(self, fields: Sequence[Sequence[int]]) -> list[int]:
         """Ids of a record from the ids of its fields, delimiter and marker ids put between."""
@@ -103,7 +103,7 @@ def digest_of(kind: str, fields: FieldFormat, pieces: Any) -> str:
 
 def save_params(directory: str | Path, kind: str, fields: FieldFormat, total_vocab_size: int, digest: str) -> None:
     write_json(
-        Path(directory) / PARAMS,
+        Path(directory) / TOKENIZER_PARAMS_FILE,
         {
             "format_version": FORMAT_VERSION,
             "kind": kind,
@@ -121,7 +121,7 @@ def load_params(directory: str | Path) -> dict[str, Any]:
     Raises:
         DataError: it is missing, damaged, foreign, or of a newer version.
     """
-    path = Path(directory) / PARAMS
+    path = Path(directory) / TOKENIZER_PARAMS_FILE
     params = read_json(path, "the tokenizer")
     if not isinstance(params, dict) or "kind" not in params or "digest" not in params:
         raise damaged(path)
@@ -129,7 +129,7 @@ def load_params(directory: str | Path) -> dict[str, Any]:
     return params
 
 
-def format_from(params: dict[str, Any], path: Path) -> FieldFormat:
+def field_format_from_params(params: dict[str, Any], path: Path) -> FieldFormat:
     """The field format stored in `tokenizer_params.json`."""
     try:
         fields = FieldFormat(**{name: params[name] for name in FieldFormat.__dataclass_fields__})

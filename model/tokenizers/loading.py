@@ -10,7 +10,7 @@ from linesmith.model.tokenizers import char_tokenizer as characters
 from linesmith.model.tokenizers import sentencepiece_tokenizer as sentencepieces
 from linesmith.model.tokenizers.byte_tokenizer import ByteTokenizer
 from linesmith.model.tokenizers.char_tokenizer import CharTokenizer
-from linesmith.model.tokenizers.field_format import PARAMS, damaged, load_params
+from linesmith.model.tokenizers.field_format import TOKENIZER_PARAMS_FILE, damaged, load_params
 from linesmith.model.tokenizers.sentencepiece_tokenizer import SentencePieceTokenizer
 
 AnyTokenizer = CharTokenizer | SentencePieceTokenizer | ByteTokenizer
@@ -29,7 +29,7 @@ def load_tokenizer(directory: str | Path) -> AnyTokenizer:
         return SentencePieceTokenizer.load(directory)
     if kind == byte_tokenizer.KIND:
         return ByteTokenizer.load(directory)
-    raise damaged(Path(directory) / PARAMS)
+    raise damaged(Path(directory) / TOKENIZER_PARAMS_FILE)
 
 
 def tokenizer_from_model_dir(model_dir: str | Path) -> AnyTokenizer:
@@ -39,9 +39,10 @@ def tokenizer_from_model_dir(model_dir: str | Path) -> AnyTokenizer:
         DataError: there is none, or it is damaged.
     """
     for directory in (Path(model_dir) / "tokenizer", Path(model_dir)):
-        if (directory / PARAMS).is_file():
+        if (directory / TOKENIZER_PARAMS_FILE).is_file():
             return load_tokenizer(directory)
     raise DataError(
-        f"LS201: '{model_dir}' holds no tokenizer: {PARAMS} is missing. Give a run directory, or run tokenize first.",
+        f"LS201: '{model_dir}' holds no tokenizer: {TOKENIZER_PARAMS_FILE} is missing. Give a run directory, or "
+        "run tokenize first.",
         code="LS201",
     )

@@ -15,7 +15,7 @@ from linesmith.model.tokenizers.field_format import (
     FieldFormat,
     damaged,
     digest_of,
-    format_from,
+    field_format_from_params,
     load_params,
     save_params,
 )
@@ -72,7 +72,7 @@ class SentencePieceTokenizer(Tokenizer):
         return digest_of(KIND, self.fields, pieces)
 
     def encode_to_ids(self, text: str) -> list[int]:
-        fields = [escape(field) for field in self.fields.fields_of(text)]
+        fields = [escape(field) for field in self.fields.split_record(text)]
         try:
             # One by one: a list goes through a thread pool, which costs more than the encoding.
             encoded = [self._processor.encode(field) for field in fields]
@@ -102,7 +102,7 @@ class SentencePieceTokenizer(Tokenizer):
     def _plain(self, ids: Sequence[int]) -> str:
         return _utf8(b"".join(map(self._bytes.__getitem__, ids)))
 
-    def structure_of(self, ids: Sequence[int]) -> str:
+    def decode_structure(self, ids: Sequence[int]) -> str:
         """Text of many records' ids, with newlines for `<n>` and `<d>`: what encoding is verified against."""
         return "\n".join(map(unescape, b"".join(map(self._structure.__getitem__, ids)).decode().split("\n")))
 
@@ -123,7 +123,7 @@ class SentencePieceTokenizer(Tokenizer):
             model = path.read_bytes()
         except OSError:
             raise DataError(f"LS201: '{path}' is missing or unreadable; run tokenize again.", code="LS201") from None
-        fields = format_from(params, path)
+        fields = field_format_from_params(params, path)
         try:
             tokenizer = cls(model, fields) if model else None
         except (RuntimeError, ValueError, OSError):

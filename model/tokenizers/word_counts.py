@@ -19,11 +19,11 @@ from linesmith.records.fields import FIELD_BREAK
 _WORD = re.compile(rf" [^ \t{FIELD_BREAK}]*|[^ \t{FIELD_BREAK}]+")
 
 
-def words_of(text: str) -> list[str]:
+def split_words(text: str) -> list[str]:
     r"""The escaped words of a text in which field breaks stand for delimiters.
 
     Example:
-        >>> words_of("ab  c\nd e\t")
+        >>> split_words("ab  c\nd e\t")
         ['ab', ' ', ' c', 'd', ' e']
     """
     return _WORD.findall(escape(text))
@@ -58,7 +58,7 @@ class WordCounts:
             if level >= self.lowest:
                 grouped.setdefault(level, []).append(text)
         for level, texts in grouped.items():
-            self._add(level, Counter(words_of(FIELD_BREAK.join(texts))))
+            self._add(level, Counter(split_words(FIELD_BREAK.join(texts))))
         self._shrink()
 
     def merge(self, other: WordCounts) -> None:

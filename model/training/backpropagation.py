@@ -18,10 +18,10 @@ from typing import Any, NamedTuple
 
 import tensorflow as tf
 
-from linesmith.model.training.lstm import States, backward, forward, over_all_steps, project, transposed
+from linesmith.model.training.lstm import States, backward, forward, project, transposed, weight_gradient
 
 Tensor = Any
-HALVES = 2
+NUM_HALVES = 2
 GRID = 16  # rows are padded to a multiple of it: few shapes to compile for, and halves of equal size
 
 
@@ -46,13 +46,13 @@ class Trace(NamedTuple):
     right: Tensor
 
 
-def cells_of(variables: Sequence[Tensor]) -> list[Sequence[Tensor]]:
+def lstm_weights(variables: Sequence[Tensor]) -> list[Sequence[Tensor]]:
     """Kernel, recurrent kernel and bias of each LSTM, from `LanguageModel.trainable_variables`."""
     recurrent = variables[1:-2]
     return [recurrent[i : i + 3] for i in range(0, len(recurrent), 3)]
 
 
-def pass_through(
+def forward_backward(
     variables: Sequence[Tensor],
     rows: dict[str, Tensor],
     masks: Sequence[Tensor | None],
@@ -84,12 +84,14 @@ def pass_through(
     )
 
 
-def token_sums(variables: Sequence[Tensor], rows: dict[str, Tensor], kind: tf.DType) -> tuple[Tensor, Tensor, Tensor]:
+def sum_token_losses_on_cpu(
+    variables: Sequence[Tensor], rows: dict[str, Tensor], kind: tf.DType
+) -> tuple[Tensor, Tensor, Tensor]:
     """Loss in nats, right predictions and tokens, summed over the real tokens; without dropout, and without a gradient."""
     loss = right = tf.zeros([])
-    for part in in_halves(list(rows.values())):
+    for part in split_in_halves(list(rows.values())):
         half = dict(zip(rows, part, strict=True))
-        logits = _forward_pass(variables, half["inputs"], [None] * len(cells_of(variables)), kind).logits
+        logits = _forward_pass(variables, half["inputs"], [None] * len(lstm_weights(variables)), kind).logits
         loss += tf.reduce_sum(_cross_entropy(logits, half["targets"])[0] * half["weights"])
         right += tf.reduce_sum(_right(logits, half["targets"]) * half["weights"])
     return loss, right, tf.reduce_sum(rows["weights"])
@@ -105,7 +107,7 @@ def summed_gradients(
     """A plain training step's loss and gradient.
 
     Args:
-        variables, rows, kind, loss_scale: as `pass_through` takes them.
+        variables, rows, kind, loss_scale: as `forward_backward` takes them.
         masks_of: dropout masks of a half, from its number and how many rows it has.
 
     Returns:
@@ -114,10 +116,10 @@ def summed_gradients(
     """
     loss = right = tf.zeros([])
     total: list[Tensor] | None = None
-    for number, part in enumerate(in_halves(list(rows.values()))):
+    for number, part in enumerate(split_in_halves(list(rows.values()))):
         half = dict(zip(rows, part, strict=True))
         masks = masks_of(number, tf.shape(half["inputs"])[1])
-        trace = pass_through(variables, half, masks, kind, loss_scale)
+        trace = forward_backward(variables, half, masks, kind, loss_scale)
         found = gradients(variables, trace, kind)
         total = found if total is None else [one + other for one, other in zip(total, found, strict=True)]
         loss, right = loss + trace.loss, right + trace.right
@@ -135,7 +137,7 @@ def _forward_pass(
 ) -> _Forward:
     dense, dense_bias = variables[-2:]
     x, inputs, kept = None, [], []
-    for (kernel, recurrent, bias), mask in zip(cells_of(variables), masks, strict=True):
+    for (kernel, recurrent, bias), mask in zip(lstm_weights(variables), masks, strict=True):
         z = _looked_up(variables, tokens, kind) if x is None else _projected(x, kernel, bias, kind)
         states = forward(z, tf.shape(tokens)[0], tf.shape(tokens)[1], tf.cast(recurrent, kind))
         x = states.hs if mask is None else states.hs * tf.cast(mask, kind)
@@ -149,7 +151,7 @@ def _forward_pass(
 def _backward(variables: Sequence[Tensor], masks: Sequence, kept: list, delta: Tensor, kind: tf.DType) -> list[Tensor]:
     """δ of each LSTM, from that of the logits."""
     above, deltas = variables[-2], []
-    for (kernel, recurrent, _), mask, states in reversed(list(zip(cells_of(variables), masks, kept, strict=True))):
+    for (kernel, recurrent, _), mask, states in reversed(list(zip(lstm_weights(variables), masks, kept, strict=True))):
         dhs = project(delta, transposed(tf.cast(above, kind)), tf.zeros([], kind))
         delta = backward(dhs if mask is None else dhs * tf.cast(mask, kind), tf.cast(recurrent, kind), states)
         deltas.append(delta)
@@ -163,30 +165,30 @@ def gradients(variables: Sequence[Tensor], trace: Trace, kind: tf.DType) -> list
     first = trace.deltas[0]
     if looks_up(embedding):
         ids = tf.one_hot(trace.tokens, embedding.shape[0], dtype=kind)
-        sums = tf.cast(over_all_steps(ids, first), embedding.dtype)  # of δ by token id, [vocab, 4 units]
+        sums = tf.cast(weight_gradient(ids, first), embedding.dtype)  # of δ by token id, [vocab, 4 units]
         found = [tf.matmul(sums, kernel, transpose_b=True), tf.matmul(embedding, sums, transpose_a=True)]
     else:
         x = tf.cast(tf.gather(embedding, trace.tokens), kind)
-        found = [_embedding_gradient(embedding, kernel, trace, kind), over_all_steps(x, first)]
+        found = [_embedding_gradient(embedding, kernel, trace, kind), weight_gradient(x, first)]
     for number, (hs, delta) in enumerate(zip(trace.hidden, trace.deltas, strict=True)):
         if number > 0:
-            found.append(over_all_steps(trace.inputs[number - 1], delta))
+            found.append(weight_gradient(trace.inputs[number - 1], delta))
         # The state before the first step is zero, so that step adds nothing to the recurrent weights' gradient.
-        found += [over_all_steps(hs[:-1], delta[1:]), _column_sums(delta)]
-    found += [over_all_steps(trace.inputs[-1], tf.cast(trace.logits_delta, kind)), _column_sums(trace.logits_delta)]
+        found += [weight_gradient(hs[:-1], delta[1:]), _column_sums(delta)]
+    found += [weight_gradient(trace.inputs[-1], tf.cast(trace.logits_delta, kind)), _column_sums(trace.logits_delta)]
     return [tf.cast(gradient, variable.dtype) for gradient, variable in zip(found, variables, strict=True)]
 
 
-def in_halves(parts: Sequence[Tensor | None]) -> list[list[Tensor | None]]:
+def split_in_halves(parts: Sequence[Tensor | None]) -> list[list[Tensor | None]]:
     """Tensors [T, B, …] padded with rows of zeros to the grid, as two halves of their rows; None stays None."""
-    halves: list[list[Tensor | None]] = [[] for _ in range(HALVES)]
+    halves: list[list[Tensor | None]] = [[] for _ in range(NUM_HALVES)]
     for part in parts:
         if part is None:
-            whole = [None] * HALVES
+            whole = [None] * NUM_HALVES
         else:
             extra = -tf.shape(part)[1] % GRID
             padded = tf.pad(part, [[0, 0], [0, extra], *[[0, 0]] * (len(part.shape) - 2)])
-            whole = tf.split(padded, HALVES, axis=1)
+            whole = tf.split(padded, NUM_HALVES, axis=1)
         for half, piece in zip(halves, whole, strict=True):
             half.append(piece)
     return halves

@@ -103,7 +103,7 @@ class EpochBatches(Sequence[npt.NDArray[np.int64]]):
                 yield sum(1 for _ in _cut(self._store, ranks, self._batch_size, self._seq_length))
 
 
-def in_order_batches(store: TokenStore, *, batch_size: int, seq_length: int) -> Iterator[npt.NDArray[np.int64]]:
+def evaluation_batches(store: TokenStore, *, batch_size: int, seq_length: int) -> Iterator[npt.NDArray[np.int64]]:
     """Every record once, pool by pool, the longest of each first: for measuring, where order does not matter."""
     pool = _POOL_BATCHES * batch_size
     for start in range(0, len(store), pool):
@@ -125,7 +125,7 @@ def _cut(
         at += count
 
 
-def materialise(store: TokenStore, ranks: npt.NDArray[np.int64]) -> Batch:
+def make_batch(store: TokenStore, ranks: npt.NDArray[np.int64]) -> Batch:
     """The arrays of a batch of whole records, as wide as the longest."""
     return gather(store, ranks, steps=int(np.asarray(store.lengths)[ranks].max()) - 1, columns=len(ranks))
 

@@ -34,11 +34,11 @@ def stale(values: list[float | None], metric: str, min_delta: float) -> int:
     return waited
 
 
-def setbacks(values: list[float | None], metric: str, min_delta: float) -> int:
+def epochs_without_improvement(values: list[float | None], metric: str, min_delta: float) -> int:
     """Epochs, of all, in which the metric did not improve by at least `min_delta`.
 
     Example:
-        >>> setbacks([2.0, 1.5, 1.4999, 1.2, 1.6], "val_loss", 0.001)
+        >>> epochs_without_improvement([2.0, 1.5, 1.4999, 1.2, 1.6], "val_loss", 0.001)
         2
     """
     return sum(not improved for improved in _improvements(values, metric, min_delta))

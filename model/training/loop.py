@@ -17,12 +17,12 @@ from linesmith.core.artifacts.history import EpochState
 from linesmith.core.config.tensorflow_config import TensorFlowConfig
 from linesmith.core.errors import TooFewRecordsError
 from linesmith.model.training.language_model import LanguageModel
-from linesmith.model.training.state import BEST, TrainingFiles, TrainingState, epoch_file
+from linesmith.model.training.state import BEST, TrainingFiles, TrainingState, epoch_file_name
 from linesmith.model.training.token_store import TokenStore
 
 CHECKPOINT_SECONDS = 300.0  # within a long epoch, so that a killed run loses minutes, not hours
 
-__all__ = ["BEST", "LAST", "Hooks", "Progress", "TrainingLoop", "TrainingState", "epoch_file"]
+__all__ = ["BEST", "LAST", "Progress", "TrainingHooks", "TrainingLoop", "TrainingState", "epoch_file_name"]
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ class Progress:
 
 
 @dataclass(frozen=True)
-class Hooks:
+class TrainingHooks:
     """Calls from the loop to whoever runs it; all optional. Files are written inside `writing`, which may forbid it."""
 
     on_step: Callable[[Progress], None] = lambda _: None
@@ -76,7 +76,7 @@ class TrainingLoop(ABC):
         resume_directory: Path | None = None,
         history_path: Path,
         identity: dict[str, Any],
-        hooks: Hooks | None = None,
+        hooks: TrainingHooks | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         if len(train) == 0:
@@ -87,7 +87,7 @@ class TrainingLoop(ABC):
         self.config, self.model, self.train, self.optimizer, self.metric = config, model, train, optimizer, metric
         resume = directory if resume_directory is None else resume_directory
         self.files = TrainingFiles(directory, resume, history_path, identity)
-        self.hooks = hooks if hooks is not None else Hooks()
+        self.hooks = hooks if hooks is not None else TrainingHooks()
         self.clock = clock
         self.validation: TokenStore | None = None
         self.state = TrainingState()
@@ -115,14 +115,14 @@ class TrainingLoop(ABC):
         """Whether an epoch is better than those before it."""
 
     @abstractmethod
-    def reason_to_stop(self) -> str | None:
+    def stop_reason_after_epoch(self) -> str | None:
         """Why training ends with the epoch that has just ended; None where it goes on."""
 
     @abstractmethod
     def progress(self, steps: int) -> Progress:
         """What a display is told; `steps` is those of the epoch."""
 
-    def reason_to_halt(self) -> str | None:
+    def stop_reason_before_step(self) -> str | None:
         """Why the next step must not be run; None where it may."""
         return "time" if self._out_of_time() else None
 
@@ -130,11 +130,11 @@ class TrainingLoop(ABC):
         """Whether the step that has just been run broke training."""
         return False
 
-    def share_done(self, steps: int) -> float:
+    def fraction_done(self, steps: int) -> float:
         """How much of training is done, 0 to 1; `steps` is those of the epoch."""
         return (self.state.epoch + self.state.step / steps) / self.config.epochs
 
-    def slowdown(self) -> float:
+    def learning_rate_factor(self) -> float:
         """What the schedule's learning rate is multiplied by, 0 to 1, for what the epochs so far have shown."""
         return 1.0
 
@@ -166,7 +166,7 @@ class TrainingLoop(ABC):
         steps = self.begin_epoch()
         saved = self.clock()
         for index in range(state.step, steps):
-            state.stopped = self.reason_to_halt()
+            state.stopped = self.stop_reason_before_step()
             if state.stopped is not None:
                 return True
             self.optimizer.learning_rate = self._learning_rate(steps)
@@ -198,7 +198,7 @@ class TrainingLoop(ABC):
                 self.files.save_epoch(entry.epoch, self.weights())
         state.epoch, state.step, state.sums = state.epoch + 1, 0, [0.0, 0.0, 0.0]
         if state.stopped is None:
-            state.stopped = self.reason_to_stop()
+            state.stopped = self.stop_reason_after_epoch()
         self._save()
         with self.hooks.writing():
             self._write_results()
@@ -218,11 +218,11 @@ class TrainingLoop(ABC):
         config = self.config
         if config.learning_rate_schedule == "constant":
             return config.learning_rate
-        done = self.share_done(steps)
+        done = self.fraction_done(steps)
         limit = config.max_training_time_seconds
         if config.learning_rate_schedule == "auto" and limit:
             done = max(done, self.state.elapsed / limit)
-        return config.learning_rate * self.slowdown() * max(1.0 - done, 0.001)
+        return config.learning_rate * self.learning_rate_factor() * max(1.0 - done, 0.001)
 
     # -- saving and resuming
 
@@ -246,5 +246,5 @@ class TrainingLoop(ABC):
         found = self.files.load(self.variables())
         if found is not None:
             self.state, self._best = found
-        self.files.clear_up(self.state)
+        self.files.remove_partial_files(self.state)
         self._write_results()

@@ -127,7 +127,7 @@ def transposed(kernel: Tensor) -> Tensor:
     return tf.raw_ops.Einsum(inputs=[kernel], equation="ij->ji")
 
 
-def over_all_steps(x: Tensor, delta: Tensor) -> Tensor:
+def weight_gradient(x: Tensor, delta: Tensor) -> Tensor:
     """`xᵀδ` summed over steps and rows: a weight's gradient, [d, k]."""
     return tf.matmul(tf.reshape(x, [-1, x.shape[2]]), tf.reshape(delta, [-1, delta.shape[2]]), transpose_a=True)
 
@@ -151,9 +151,9 @@ def lstm(x: Tensor, kernel: Tensor, recurrent: Tensor, bias: Tensor) -> tuple[Te
     def gradient(dhs: Tensor) -> tuple:
         delta = backward(dhs, recurrent, states)
         # The state before the first step is zero, so that step adds nothing to the recurrent weights' gradient.
-        drecurrent = over_all_steps(states.hs[:-1], delta[1:])
+        drecurrent = weight_gradient(states.hs[:-1], delta[1:])
         dx = project(delta, transposed(kernel), tf.zeros([], x.dtype))
-        return dx, over_all_steps(x, delta), drecurrent, tf.reduce_sum(delta, axis=[0, 1])
+        return dx, weight_gradient(x, delta), drecurrent, tf.reduce_sum(delta, axis=[0, 1])
 
     return states.hs, gradient
 
@@ -195,7 +195,7 @@ class LSTM(keras.layers.Layer):
 
     def call(self, x: Tensor) -> Tensor:
         weights = [tf.convert_to_tensor(w) for w in (self.kernel, self.recurrent_kernel, self.bias)]
-        return stock_lstm(x, *weights) if on_gpu() else lstm(x, *weights)
+        return keras_lstm(x, *weights) if on_gpu() else lstm(x, *weights)
 
 
 def on_gpu() -> bool:
@@ -203,7 +203,7 @@ def on_gpu() -> bool:
     return bool(tf.config.list_physical_devices("GPU"))
 
 
-def stock_lstm(x: Tensor, kernel: Tensor, recurrent: Tensor, bias: Tensor) -> Tensor:
+def keras_lstm(x: Tensor, kernel: Tensor, recurrent: Tensor, bias: Tensor) -> Tensor:
     """`lstm` by `keras.layers.LSTM` itself, which takes cuDNN where there is one."""
     layer = keras.layers.LSTM(recurrent.shape[0], return_sequences=True)
     layer.build((None, None, x.shape[2]))

@@ -77,7 +77,7 @@ class ReplicatedStep:
 
     def share(self, batch: Batch) -> tuple[Any, Any]:
         """A batch as this step takes it: the rows by replica, and the number of tokens."""
-        parts = [part.tensors() for part in split_rows(batch, self._strategy.num_replicas_in_sync)]
+        parts = [part.tensors() for part in split_batch(batch, self._strategy.num_replicas_in_sync)]
         rows = self._strategy.experimental_distribute_values_from_function(
             lambda context: parts[context.replica_id_in_sync_group]
         )
@@ -88,12 +88,12 @@ class ReplicatedStep:
         return self._step(*shared)
 
 
-def split_rows(batch: Batch, replicas: int) -> list[Batch]:
+def split_batch(batch: Batch, replicas: int) -> list[Batch]:
     """The rows of a batch dealt out in turn, since neighbours are equally long; filled up with rows that weigh nothing.
 
     Example:
         >>> ones = np.ones((2, 3))
-        >>> [part.weights.sum() for part in split_rows(Batch(ones, ones, ones), 2)]
+        >>> [part.weights.sum() for part in split_batch(Batch(ones, ones, ones), 2)]
         [4.0, 2.0]
     """
     missing = -batch.inputs.shape[1] % replicas

@@ -16,12 +16,12 @@ from typing import Any
 import numpy as np
 
 from linesmith.core.artifacts.checkpoints import load_checkpoint, save_arrays, save_checkpoint
-from linesmith.core.artifacts.files import remove_unfinished
+from linesmith.core.artifacts.files import remove_temporary_files
 from linesmith.core.artifacts.history import EpochState, write_history
 from linesmith.core.errors import DataError
 
 BEST = "best.npz"
-EPOCH_FILES = "epoch-*.npz"
+EPOCH_FILE_PATTERN = "epoch-*.npz"
 _OF_BEST = "best/"  # begins the names of the best weights in a checkpoint
 
 
@@ -90,7 +90,7 @@ class TrainingFiles:
 
     def save_epoch(self, epoch: int, weights: Mapping[str, np.ndarray]) -> None:
         """Write the weights that an epoch ended with."""
-        save_arrays(self.directory / epoch_file(epoch), weights, {"epoch": epoch})
+        save_arrays(self.directory / epoch_file_name(epoch), weights, {"epoch": epoch})
 
     def write_results(self, state: TrainingState, best: Mapping[str, np.ndarray]) -> None:
         """The best weights and the history table, as the newest checkpoint has them; absent before there are any."""
@@ -123,12 +123,12 @@ class TrainingFiles:
             variable.assign(array)
         return TrainingState.from_json(stored["state"]), best
 
-    def clear_up(self, state: TrainingState) -> None:
+    def remove_partial_files(self, state: TrainingState) -> None:
         """Delete what an earlier start left half done, as seen from the state that it left."""
         for directory in {self.directory, self.resume_directory, self.history_path.parent}:
-            remove_unfinished(directory)
-        for path in self.directory.glob(EPOCH_FILES):
-            if path.name >= epoch_file(state.epoch):  # of an epoch that is going to be run again
+            remove_temporary_files(directory)
+        for path in self.directory.glob(EPOCH_FILE_PATTERN):
+            if path.name >= epoch_file_name(state.epoch):  # of an epoch that is going to be run again
                 path.unlink()
 
     def _check(self, identity: Mapping[str, Any]) -> None:
@@ -141,6 +141,6 @@ class TrainingFiles:
                 )
 
 
-def epoch_file(epoch: int) -> str:
+def epoch_file_name(epoch: int) -> str:
     """Name of the checkpoint of an epoch."""
     return f"epoch-{epoch:04d}.npz"

@@ -52,7 +52,7 @@ class TokenStore:
         """Tokens to predict in the longest record; 0 where there is none."""
         return max((int(block.max()) - 1 for block in self._length_blocks()), default=0)
 
-    def longer_than(self, places: int) -> int:
+    def count_longer_than(self, places: int) -> int:
         """How many records have more tokens to predict than `places`."""
         return sum(int(np.count_nonzero(block > places + 1)) for block in self._length_blocks())
 

@@ -16,11 +16,19 @@ from linesmith.core.config.tensorflow_config import TensorFlowConfig
 from linesmith.core.hardware import matmul_precision
 from linesmith.model.tf_function import graph
 from linesmith.model.training import batches as rows
-from linesmith.model.training.backpropagation import HALVES, summed_gradients, token_sums
+from linesmith.model.training.backpropagation import NUM_HALVES, sum_token_losses_on_cpu, summed_gradients
 from linesmith.model.training.dropout import dropout_mask
-from linesmith.model.training.early_stopping import better, setbacks, stale
+from linesmith.model.training.early_stopping import better, epochs_without_improvement, stale
 from linesmith.model.training.language_model import LanguageModel, token_losses
-from linesmith.model.training.loop import BEST, LAST, Hooks, Progress, TrainingLoop, TrainingState, epoch_file
+from linesmith.model.training.loop import (
+    BEST,
+    LAST,
+    Progress,
+    TrainingHooks,
+    TrainingLoop,
+    TrainingState,
+    epoch_file_name,
+)
 from linesmith.model.training.lstm import on_gpu
 from linesmith.model.training.prefetch import prefetched
 from linesmith.model.training.replicas import ReplicatedStep
@@ -29,13 +37,13 @@ from linesmith.model.training.token_store import TokenStore
 __all__ = [
     "BEST",
     "LAST",
-    "Hooks",
     "Progress",
     "Trainer",
+    "TrainingHooks",
     "TrainingState",
     "build_model",
-    "epoch_file",
-    "products_type",
+    "epoch_file_name",
+    "matmul_dtype",
 ]
 
 _MOST_REPLICAS, _MOST_LAYERS = 1024, 16  # numbers that name a dropout mask
@@ -53,7 +61,7 @@ def build_model(config: TensorFlowConfig, vocab_size: int) -> LanguageModel:
     )
 
 
-def products_type(config: TensorFlowConfig) -> tf.DType:
+def matmul_dtype(config: TensorFlowConfig) -> tf.DType:
     """The type of matrix products on this machine; on a GPU float32, whose products it computes in its own way."""
     return tf.float32 if on_gpu() else tf.as_dtype(matmul_precision(config.matmul_precision))
 
@@ -83,7 +91,7 @@ class Trainer(TrainingLoop):
         self._metric = metric
         super().__init__(config, model, train, keras.optimizers.Adam(config.learning_rate), metric=metric, **places)
         self.validation: TokenStore = validation
-        self.kind = products_type(config)
+        self.kind = matmul_dtype(config)
         self._supply: Iterator[Any] = iter(())
         if strategy is None:
             self._share: Callable[[rows.Batch], Any] = rows.Batch.tensors
@@ -105,7 +113,7 @@ class Trainer(TrainingLoop):
             epoch=state.epoch,
         )
         remaining = (batches[index] for index in range(state.step, len(batches)))
-        self._supply = prefetched(self._share(rows.materialise(self.train, ranks)) for ranks in remaining)
+        self._supply = prefetched(self._share(rows.make_batch(self.train, ranks)) for ranks in remaining)
         return len(batches)
 
     def run_step(self, index: int) -> None:
@@ -116,13 +124,13 @@ class Trainer(TrainingLoop):
     def diverged(self) -> bool:
         return not math.isfinite(self.state.sums[0])
 
-    def slowdown(self) -> float:
+    def learning_rate_factor(self) -> float:
         """Halved by each epoch that brought nothing: patience must not run out while the rate is still too high to settle."""
         config = self.config
         if config.learning_rate_schedule != "auto":
             return 1.0
         values = [entry.metric(self._metric) for entry in self.state.history]
-        return 0.5 ** setbacks(values, self._metric, config.early_stopping_min_delta)
+        return 0.5 ** epochs_without_improvement(values, self._metric, config.early_stopping_min_delta)
 
     def progress(self, steps: int) -> Progress:
         loss, right, tokens = self.state.sums
@@ -153,7 +161,7 @@ class Trainer(TrainingLoop):
         shape = [tf.shape(batch["inputs"])[0], count]
         masks = []
         for layer, lstm in enumerate(self.model.lstms):
-            place = ((step * _MOST_REPLICAS + replica) * HALVES + half) * _MOST_LAYERS + layer
+            place = ((step * _MOST_REPLICAS + replica) * NUM_HALVES + half) * _MOST_LAYERS + layer
             seed = tf.stack([tf.constant(self.config.seed, tf.int64), place])
             masks.append(dropout_mask([*shape, lstm.units], self.config.dropout_rate, seed, kind))
         return masks
@@ -162,7 +170,7 @@ class Trainer(TrainingLoop):
         if on_gpu():
             return token_losses(self.model, batch)
         variables = [tf.convert_to_tensor(variable) for variable in self.model.trainable_variables]
-        return token_sums(variables, batch, self.kind)
+        return sum_token_losses_on_cpu(variables, batch, self.kind)
 
     # -- measuring and deciding
 
@@ -184,8 +192,8 @@ class Trainer(TrainingLoop):
         """Loss in nats a token and accuracy over all records of a store, dropout off."""
         totals = np.zeros(3)
         batch_size = max(self.config.batch_size, 256)
-        batches = rows.in_order_batches(store, batch_size=batch_size, seq_length=self.config.seq_length)
-        for batch in prefetched(rows.materialise(store, ranks).tensors() for ranks in batches):
+        batches = rows.evaluation_batches(store, batch_size=batch_size, seq_length=self.config.seq_length)
+        for batch in prefetched(rows.make_batch(store, ranks).tensors() for ranks in batches):
             totals += [float(part) for part in self._eval_step(batch)]
         return totals[0] / totals[2], totals[1] / totals[2]
 
@@ -194,7 +202,7 @@ class Trainer(TrainingLoop):
         best = state.history[state.best_epoch] if state.best_epoch is not None else None
         return better(entry, best, self._metric)
 
-    def reason_to_stop(self) -> str | None:
+    def stop_reason_after_epoch(self) -> str | None:
         config, history = self.config, self.state.history
         values = [entry.metric(self._metric) for entry in history]
         if values[-1] is not None and not math.isfinite(values[-1]):

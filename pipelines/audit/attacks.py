@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 from linesmith.core.artifacts.run_directory import RunDirectory
 from linesmith.core.config.tensorflow_config import TensorFlowConfig
-from linesmith.pipelines.audit.settings import MOST_UNITS, AuditSettings
+from linesmith.pipelines.audit.settings import MAX_RNN_UNITS, AuditSettings
 
 if TYPE_CHECKING:
     from linesmith.model.privacy.audit.gradient_canaries import GradientAudit
-    from linesmith.model.privacy.audit.neighbors import NeighbourAudit
+    from linesmith.model.privacy.audit.neighbors import NeighborAudit
     from linesmith.model.privacy.audit.text_canaries import Canaries
 
 AUDITED_EPSILON = 2.0  # what canary gradients are looked for under, where the claim is not smaller
@@ -33,8 +33,8 @@ def small_config(trained: TensorFlowConfig, place: Path, settings: AuditSettings
         validation_split=noised,
         best_model_metric=None,
         early_stopping=False,
-        rnn_units=min(trained.rnn_units, MOST_UNITS),
-        embedding_dim=min(trained.embedding_dim, MOST_UNITS),
+        rnn_units=min(trained.rnn_units, MAX_RNN_UNITS),
+        embedding_dim=min(trained.embedding_dim, MAX_RNN_UNITS),
         epochs=min(trained.epochs, _EPOCHS[trained.dp]),
         max_training_time_seconds=None,
         dp_batch_size=None,
@@ -50,16 +50,18 @@ def small_config(trained: TensorFlowConfig, place: Path, settings: AuditSettings
     )
 
 
-def audit_texts(
+def audit_text_canaries(
     trained: TensorFlowConfig, lines: Sequence[str], place: Path, settings: AuditSettings
 ) -> dict[str, Any]:
     """Plant text canaries into tokenize and train, and attack what comes out."""
-    return attack_texts(trained, lines, plant_texts(trained, lines, place, settings), place, settings)
+    return attack_text_canaries(trained, lines, insert_text_canaries(trained, lines, place, settings), place, settings)
 
 
-def plant_texts(trained: TensorFlowConfig, lines: Sequence[str], place: Path, settings: AuditSettings) -> Canaries:
+def insert_text_canaries(
+    trained: TensorFlowConfig, lines: Sequence[str], place: Path, settings: AuditSettings
+) -> Canaries:
     """Make text canaries, and tokenize real records and the included ones."""
-    from linesmith.core.config.privacy_checks import key_field_number
+    from linesmith.core.config.privacy_checks import user_field_index
     from linesmith.model.privacy.audit.text_canaries import make_canaries
     from linesmith.pipelines.tokenize.stage import tokenize
 
@@ -70,7 +72,7 @@ def plant_texts(trained: TensorFlowConfig, lines: Sequence[str], place: Path, se
         settings.seed,
         delimiter=config.field_delimiter,
         quoted=config.quoted,
-        key_field=key_field_number(config) if config.dp else None,
+        key_field=user_field_index(config) if config.dp else None,
         wanted=_falls_on_training(config),
     )
     planted = [text for text, there in zip(canaries.texts, canaries.included, strict=True) if there]
@@ -79,12 +81,12 @@ def plant_texts(trained: TensorFlowConfig, lines: Sequence[str], place: Path, se
     return canaries
 
 
-def attack_texts(
+def attack_text_canaries(
     trained: TensorFlowConfig, lines: Sequence[str], canaries: Canaries, place: Path, settings: AuditSettings
 ) -> dict[str, Any]:
-    """Train on what `plant_texts` tokenized, and look for the canaries in what comes out."""
+    """Train on what `insert_text_canaries` tokenized, and look for the canaries in what comes out."""
     from linesmith.core.artifacts.files import read_json
-    from linesmith.model.privacy.audit.lower_bound import exposures, lower_bound, membership
+    from linesmith.model.privacy.audit.lower_bound import canary_exposures, lower_bound, membership
     from linesmith.model.privacy.audit.scores import losses, reference_network, trained_network, vocabulary_scores
     from linesmith.model.tokenizers import load_tokenizer
     from linesmith.pipelines.train.stage import train
@@ -105,7 +107,7 @@ def attack_texts(
     delta = 0.0 if claim is None else float(claim["delta"])
     attacks = []
     for name, values in scores.items():
-        found = exposures(values, canaries.included)
+        found = canary_exposures(values, canaries.included)
         told = {"name": name, "membership": membership(values, canaries.included)}
         attacks.append({**told, "exposure": {"mean": _mean(found), "largest": float(found.max(initial=0.0))}})
     return {
@@ -118,12 +120,12 @@ def attack_texts(
     }
 
 
-def look_inside(
+def audit_trainer(
     trained: TensorFlowConfig, lines: Sequence[str], place: Path, settings: AuditSettings
-) -> tuple[GradientAudit, NeighbourAudit]:
+) -> tuple[GradientAudit, NeighborAudit]:
     from linesmith.model.privacy.audit.gradient_canaries import audit_gradients
-    from linesmith.model.privacy.audit.neighbors import audit_neighbours
-    from linesmith.model.privacy.validation import memory_store
+    from linesmith.model.privacy.audit.neighbors import audit_neighbors
+    from linesmith.model.privacy.validation import in_memory_token_store
     from linesmith.model.tokenizers import load_tokenizer
 
     config = small_config(trained, place, settings)
@@ -136,26 +138,26 @@ def look_inside(
     )  # fmt: skip
     tokenizer = load_tokenizer(RunDirectory(place, config.dp).tokenizer)
     few = lines[:_BESIDE_GRADIENTS]
-    store = memory_store([tokenizer.encode_to_ids(line) for line in few])
+    store = in_memory_token_store([tokenizer.encode_to_ids(line) for line in few])
     vocab = tokenizer.total_vocab_size
     return (
         audit_gradients(inside, store, vocab, canaries=settings.gradients, seed=settings.seed),
-        audit_neighbours(config.replace(privacy_key_field=None, dp_records_per_user=1), vocab),
+        audit_neighbors(config.replace(privacy_key_field=None, dp_records_per_user=1), vocab),
     )
 
 
 def _falls_on_training(config: TensorFlowConfig) -> Any:
     """Whether a canary is trained on where it takes part; the split goes by its text, or by its user."""
-    from linesmith.core.config.privacy_checks import key_field_number
-    from linesmith.records.input.record_format import TRAIN, Splitter, digest_of, user_of
+    from linesmith.core.config.privacy_checks import user_field_index
+    from linesmith.records.input.record_format import TRAIN, DatasetSplitter, digest_of, user_digest
 
-    splitter = Splitter(config.holdout_fraction, config.validation_split)
-    field = key_field_number(config) if config.dp else None
+    splitter = DatasetSplitter(config.holdout_fraction, config.validation_split)
+    field = user_field_index(config) if config.dp else None
 
     def wanted(text: str) -> bool:
         if field is None or config.field_delimiter is None:
             return splitter.side(digest_of(text.encode())) == TRAIN
-        user = user_of(text, field, config.field_delimiter, config.quoted)
+        user = user_digest(text, field, config.field_delimiter, config.quoted)
         return user is not None and splitter.side(user) == TRAIN
 
     return wanted

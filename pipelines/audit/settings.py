@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from linesmith.core.errors import ParameterError
 
-MOST_RECORDS, MOST_CANARIES, MOST_UNITS = 2_000, 1_000, 64
+MOST_RECORDS, MOST_CANARIES, MAX_RNN_UNITS = 2_000, 1_000, 64
 
 
 @dataclass(frozen=True, kw_only=True)

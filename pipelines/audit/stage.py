@@ -19,13 +19,13 @@ from typing import Any
 from linesmith.core.artifacts.files import replace_directory, write_json
 from linesmith.core.artifacts.manifest import FORMAT_VERSION, read_manifest, versions, write_manifest
 from linesmith.core.artifacts.params import config_from_model_dir
-from linesmith.core.artifacts.run_directory import RunDirectory, locked, refuse_complete, run_directory
+from linesmith.core.artifacts.run_directory import RunDirectory, check_overwrite_allowed, locked, run_directory
 from linesmith.core.config.tensorflow_config import TensorFlowConfig
 from linesmith.core.errors import EXIT_QUALITY, DataError, ParameterError
 from linesmith.model.privacy.audit.findings import findings, verdict
-from linesmith.pipelines.audit.attacks import attack_texts, look_inside, plant_texts
+from linesmith.pipelines.audit.attacks import attack_text_canaries, audit_trainer, insert_text_canaries
 from linesmith.pipelines.audit.settings import AuditSettings
-from linesmith.pipelines.evaluate.refresh import PAGE, update_page
+from linesmith.pipelines.evaluate.refresh import PAGE, add_audit_to_report
 from linesmith.pipelines.stage_report import StageReport, measured
 
 AUDIT = "audit.json"
@@ -60,7 +60,7 @@ def audit(config: TensorFlowConfig, settings: AuditSettings | None = None) -> St
             shutil.rmtree(scratch, ignore_errors=True)
         write_manifest(place, "audit", {"complete": True, "verdict": body["verdict"]})
         _fill_report(report, body, place)
-        if update_page(run, body):
+        if add_audit_to_report(run, body):
             report.outputs["report"] = str(run.raw / "report" / PAGE)
     return report
 
@@ -75,7 +75,7 @@ def check_audit(config: TensorFlowConfig, settings: AuditSettings) -> RunDirecto
     _check_libraries()
     root = run_directory(config).root
     run = RunDirectory(root, config_from_model_dir(root).dp)
-    refuse_complete(run.raw / "audit", "audit", settings.overwrite)
+    check_overwrite_allowed(run.raw / "audit", "audit", settings.overwrite)
     return run
 
 
@@ -90,11 +90,11 @@ def run_audit(
         scratch: an empty directory to work in.
     """
     place = scratch / "run"
-    canaries = plant_texts(trained, lines, place, settings)
+    canaries = insert_text_canaries(trained, lines, place, settings)
     # Side by side, in the thread that may be interrupted and in another: neither keeps all cores busy by itself.
     with ThreadPoolExecutor(max_workers=1) as beside:
-        inside = beside.submit(look_inside, trained, lines, place, settings) if trained.dp else None
-        text = attack_texts(trained, lines, canaries, place, settings)
+        inside = beside.submit(audit_trainer, trained, lines, place, settings) if trained.dp else None
+        text = attack_text_canaries(trained, lines, canaries, place, settings)
     gradients, neighbours = (None, None) if inside is None else inside.result()
     body: dict[str, Any] = {
         "format_version": FORMAT_VERSION,

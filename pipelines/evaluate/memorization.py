@@ -13,8 +13,8 @@ if TYPE_CHECKING:
     from linesmith.evaluation.closeness import Evidence
 
 
-def memory_of(config: TensorFlowConfig, run: RunDirectory, evidence: Evidence) -> dict[str, Any] | None:
-    """`measure_memory` with the model of a run; None without a holdout that says anything.
+def measure_run_memorization(config: TensorFlowConfig, run: RunDirectory, evidence: Evidence) -> dict[str, Any] | None:
+    """`measure_memorization` with the model of a run; None without a holdout that says anything.
 
     Args:
         config: that of the trained model.
@@ -22,7 +22,7 @@ def memory_of(config: TensorFlowConfig, run: RunDirectory, evidence: Evidence) -
     Raises:
         DataError: the model is missing or damaged.
     """
-    from linesmith.evaluation.model_memorization import measure_memory
+    from linesmith.evaluation.model_memorization import measure_memorization
     from linesmith.model.privacy.audit.scores import token_losses, trained_network
     from linesmith.model.tokenizers import load_tokenizer
 
@@ -32,7 +32,7 @@ def memory_of(config: TensorFlowConfig, run: RunDirectory, evidence: Evidence) -
         lines = [_line(text, config) for text in texts]
         return token_losses(network, tokenizer, lines, config.seq_length)[0]
 
-    return measure_memory(evidence, losses)
+    return measure_memorization(evidence, losses)
 
 
 def _line(text: str, config: TensorFlowConfig) -> str:

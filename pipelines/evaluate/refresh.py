@@ -13,7 +13,7 @@ from linesmith.pipelines.evaluate.context import not_covered
 REPORT, PAGE = "report.json", "index.html"
 
 
-def update_page(run: RunDirectory, audit: dict[str, Any]) -> bool:
+def add_audit_to_report(run: RunDirectory, audit: dict[str, Any]) -> bool:
     """Put an audit into the run's report; False where there is none."""
     place = run.raw / "report"
     if not (place / REPORT).is_file():
@@ -25,7 +25,7 @@ def update_page(run: RunDirectory, audit: dict[str, Any]) -> bool:
     return True
 
 
-def mark_stale(root: Path) -> list[Path]:
+def mark_report_stale(root: Path) -> list[Path]:
     """Say on a run's report that the records beside it are not those it is about; the places of what was marked.
 
     The figures are kept: somebody may want to compare them. What must not happen is that they pass for those of other records.

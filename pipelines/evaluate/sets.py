@@ -14,11 +14,11 @@ from linesmith.core.artifacts.run_directory import RunDirectory
 from linesmith.core.config.tensorflow_config import TensorFlowConfig
 from linesmith.core.errors import DataError, ParameterError
 from linesmith.records.input.input_ranges import plan_units
-from linesmith.records.input.record_format import RecordFormat, Splitter
+from linesmith.records.input.record_format import DatasetSplitter, RecordFormat
 from linesmith.transforms.storage.addresses import is_bucket, join
 
 if TYPE_CHECKING:
-    from linesmith.transforms.read_evaluation_sets import SetUnit
+    from linesmith.transforms.read_evaluation_sets import EvaluationInputUnit
 
 _SUFFIXES = {".avro": "avro", ".parquet": "parquet", ".pq": "parquet", ".jsonl": "jsonl", ".ndjson": "jsonl"}
 _START = "start_string"  # a column that paired output has beside the record's own
@@ -46,15 +46,15 @@ class Reading:
 
 
 @dataclass
-class Sets:
+class EvaluationSets:
     """Units of all sets, and names of the fields where something names them."""
 
-    units: list[SetUnit] = field(default_factory=list)
+    units: list[EvaluationInputUnit] = field(default_factory=list)
     names: list[str] | None = None
     files: dict[str, list[str]] = field(default_factory=dict)
 
 
-def find_sets(paths: dict[str, Sequence[str]], reading: Reading, scratch: Path) -> Sets:
+def find_evaluation_sets(paths: dict[str, Sequence[str]], reading: Reading, scratch: Path) -> EvaluationSets:
     """Units of any files: text, JSON Lines, Avro or Parquet, told apart by their names.
 
     Args:
@@ -64,7 +64,7 @@ def find_sets(paths: dict[str, Sequence[str]], reading: Reading, scratch: Path) 
     Raises:
         DataError: a file is missing, damaged or of two kinds within a set.
     """
-    sets = Sets()
+    sets = EvaluationSets()
     for name, given in paths.items():
         files = [file for path in given for file in _files(path, f"--{_OPTIONS[name]}")]
         kinds = {_kind(file) for file in files}
@@ -122,11 +122,11 @@ def _units(
     files: list[str],
     reading: Reading,
     scratch: Path,
-    sets: Sets,
+    sets: EvaluationSets,
     order: Sequence[str] = (),
-) -> list[SetUnit]:
+) -> list[EvaluationInputUnit]:
     """Units of one set; `order` are the columns of a run's output, among them one that may stand in directories' names."""
-    from linesmith.transforms.read_evaluation_sets import AVRO, LINES, PARQUET, SetUnit, names_in_typed
+    from linesmith.transforms.read_evaluation_sets import AVRO, LINES, PARQUET, EvaluationInputUnit, names_in_typed
 
     if kind in (AVRO, PARQUET):
         names = _with_partition([name for name in names_in_typed(kind, files[0]) if name != _START], files[0], order)
@@ -135,7 +135,8 @@ def _units(
         columns = tuple(sets.names if set(sets.names) <= set(names) else names)
         parts = [(file, part) for file in files for part in range(_parts(kind, file))]
         return [
-            SetUnit(name, number, kind, file, part=part, columns=columns) for number, (file, part) in enumerate(parts)
+            EvaluationInputUnit(name, number, kind, file, part=part, columns=columns)
+            for number, (file, part) in enumerate(parts)
         ]
     if kind != LINES:
         reading = Reading(encoding=reading.encoding, max_line_len=1 << 24)
@@ -145,7 +146,7 @@ def _units(
     if kind != LINES and sets.names is not None:
         own = _names_in_lines(units[0], order) or []
         columns = tuple(sets.names if set(sets.names) <= set(own) else own)
-        units = [SetUnit(u.set_name, u.number, u.kind, u.path, u.lines, columns=columns) for u in units]
+        units = [EvaluationInputUnit(u.set_name, u.number, u.kind, u.path, u.lines, columns=columns) for u in units]
     return units
 
 
@@ -154,21 +155,21 @@ def _parts(kind: str, file: str) -> int:
         return 1
     from pyarrow import parquet
 
-    from linesmith.transforms.find_inputs import open_stored
+    from linesmith.transforms.find_inputs import open_raw
 
-    with open_stored(file) as stored:
+    with open_raw(file) as stored:
         return int(parquet.ParquetFile(stored).num_row_groups)
 
 
-def _line_units(name: str, kind: str, files: list[str], reading: Reading, scratch: Path) -> list[SetUnit]:
+def _line_units(name: str, kind: str, files: list[str], reading: Reading, scratch: Path) -> list[EvaluationInputUnit]:
     from linesmith.transforms.find_inputs import find_inputs
-    from linesmith.transforms.read_evaluation_sets import SetUnit
+    from linesmith.transforms.read_evaluation_sets import EvaluationInputUnit
     from linesmith.transforms.read_records import ReadSettings
 
     config = reading.config(files)
-    settings = ReadSettings(RecordFormat.of(config), Splitter(0.0, False), reading.header)
+    settings = ReadSettings(RecordFormat.of(config), DatasetSplitter(0.0, False), reading.header)
     return [
-        SetUnit(name, unit.index, kind, unit.ranges[0].file.name, lines=(unit, settings))
+        EvaluationInputUnit(name, unit.index, kind, unit.ranges[0].file.name, lines=(unit, settings))
         for unit in plan_units(find_inputs(config, scratch))
     ]
 
@@ -183,7 +184,7 @@ def _with_partition(names: list[str], file: str, order: Sequence[str]) -> list[s
     return names
 
 
-def _names_in_lines(unit: SetUnit, order: Sequence[str] = ()) -> list[str] | None:
+def _names_in_lines(unit: EvaluationInputUnit, order: Sequence[str] = ()) -> list[str] | None:
     """Column names of a header, or the keys of the first JSON object."""
     import json
 
@@ -203,13 +204,13 @@ def _names_in_lines(unit: SetUnit, order: Sequence[str] = ()) -> list[str] | Non
     return reader.count.columns
 
 
-def run_sets(config: TensorFlowConfig, run: RunDirectory) -> Sets:
+def run_evaluation_sets(config: TensorFlowConfig, run: RunDirectory) -> EvaluationSets:
     """The sets of a run directory: its training and holdout shards, and what it generated.
 
     Raises:
         DataError: a stage is missing.
     """
-    from linesmith.transforms.read_evaluation_sets import TOKENS, SetUnit
+    from linesmith.transforms.read_evaluation_sets import TOKENS, EvaluationInputUnit
 
     data = read_manifest(run.training_data)
     if data is None:
@@ -218,12 +219,12 @@ def run_sets(config: TensorFlowConfig, run: RunDirectory) -> Sets:
             "run was made, or give --real, --holdout and --synthetic.",
             code="LS201",
         )
-    sets = Sets(names=data.get("columns"))
+    sets = EvaluationSets(names=data.get("columns"))
     for name, split in (("training", "train"), ("holdout", "holdout")):
         shards = sorted(run.training_data.glob(f"{split}-*.tfrecord.gz"))
         sets.files[name] = [str(shard) for shard in shards]
         sets.units += [
-            SetUnit(name, number, TOKENS, str(shard.absolute()), tokenizer=str(run.tokenizer.absolute()))
+            EvaluationInputUnit(name, number, TOKENS, str(shard.absolute()), tokenizer=str(run.tokenizer.absolute()))
             for number, shard in enumerate(shards)
         ]
     made = read_manifest(run.synthetic)

@@ -18,13 +18,18 @@ from typing import TYPE_CHECKING, Any
 from linesmith.core.artifacts.files import read_json, replace_directory, write_bytes, write_json
 from linesmith.core.artifacts.manifest import FORMAT_VERSION, versions, write_manifest
 from linesmith.core.artifacts.params import config_from_model_dir
-from linesmith.core.artifacts.run_directory import RunDirectory, locked, refuse_complete, run_directory
+from linesmith.core.artifacts.run_directory import RunDirectory, check_overwrite_allowed, locked, run_directory
 from linesmith.core.config.tensorflow_config import TensorFlowConfig
 from linesmith.core.errors import EXIT_QUALITY, DataError, ParameterError
 from linesmith.pipelines.evaluate.context import not_covered, run_context
-from linesmith.pipelines.evaluate.memorization import memory_of
-from linesmith.pipelines.evaluate.sets import Reading, Sets, find_sets, run_sets
-from linesmith.pipelines.remote.local_paths import in_buckets_too, local_run, reported, use_options
+from linesmith.pipelines.evaluate.memorization import measure_run_memorization
+from linesmith.pipelines.evaluate.sets import EvaluationSets, Reading, find_evaluation_sets, run_evaluation_sets
+from linesmith.pipelines.remote.local_paths import (
+    accepts_remote_run_directory,
+    local_run,
+    reported,
+    set_filesystem_options,
+)
 from linesmith.pipelines.stage_report import StageReport, measured
 from linesmith.transforms.storage.addresses import is_remote
 
@@ -80,7 +85,7 @@ def missing_libraries() -> list[str]:
     ]
 
 
-@in_buckets_too("evaluate")
+@accepts_remote_run_directory("evaluate")
 def evaluate_run(
     config: TensorFlowConfig, beam_args: Sequence[str] = (), settings: EvaluationSettings | None = None
 ) -> StageReport:
@@ -106,13 +111,13 @@ def evaluate_run_locked(
     """`evaluate_run` for a caller that holds the lock; `config` is that of the trained model."""
     run = run_directory(config)
     place = report_directory(config)
-    refuse_complete(place, "report", settings.overwrite)
+    check_overwrite_allowed(place, "report", settings.overwrite)
     with measured("evaluate") as report:
-        sets = run_sets(config, run)
+        sets = run_evaluation_sets(config, run)
         scratch = run.temporary / "evaluate"
 
         def context(evidence: Evidence) -> dict[str, Any]:
-            return {**run_context(config, run), "memory": memory_of(config, run, evidence)}
+            return {**run_context(config, run), "memory": measure_run_memorization(config, run, evidence)}
 
         _evaluate(sets, place, scratch, beam_args, settings, context, report)
     return report
@@ -136,13 +141,13 @@ def evaluate_files(
     """
     settings = settings or EvaluationSettings()
     if any(is_remote(path) for given in paths.values() for path in given):
-        use_options(beam_args)
+        set_filesystem_options(beam_args)
     with local_run(output, "files", beam_args) as (root, mirror):
         place = RunDirectory(Path(root))
         with locked(place):
-            refuse_complete(place.root / "report", "report", settings.overwrite)
+            check_overwrite_allowed(place.root / "report", "report", settings.overwrite)
             with measured("evaluate") as report:
-                sets = find_sets(paths, reading, place.temporary / "fetched")
+                sets = find_evaluation_sets(paths, reading, place.temporary / "fetched")
                 _evaluate(
                     sets, place.root / "report", place.temporary / "evaluate", beam_args, settings, lambda _: {}, report
                 )
@@ -150,7 +155,7 @@ def evaluate_files(
 
 
 def _evaluate(
-    sets: Sets,
+    sets: EvaluationSets,
     place: Path,
     scratch: Path,
     beam_args: Sequence[str],
@@ -159,13 +164,13 @@ def _evaluate(
     report: StageReport,
 ) -> None:
     from linesmith.pipelines.evaluate.report.page import render
-    from linesmith.runners import check_places, pipeline_options, runner_name
+    from linesmith.runners import check_shared_paths, pipeline_options, runner_name
 
     options = pipeline_options(beam_args)
-    check_places(options, {"--output": place}, {"--output: its folder for counts": scratch})
+    check_shared_paths(options, {"--output": place}, {"--output: its folder for counts": scratch})
     for name, files in sets.files.items():
         for file in files:
-            check_places(options, {f"--{name}": file})
+            check_shared_paths(options, {f"--{name}": file})
     shutil.rmtree(scratch, ignore_errors=True)
     new = scratch / "report"
     new.mkdir(parents=True)
@@ -184,42 +189,44 @@ def _evaluate(
     _fill_report(report, body, place, settings)
 
 
-def gather(sets: Sets, options: PipelineOptions, scratch: Path, settings: EvaluationSettings) -> Evidence:
+def gather(sets: EvaluationSets, options: PipelineOptions, scratch: Path, settings: EvaluationSettings) -> Evidence:
     """Both passes.
 
     Raises:
         DataError: the training or the synthetic set holds no record.
     """
     from linesmith.evaluation.closeness import Evidence
-    from linesmith.evaluation.leakage import make_probes
+    from linesmith.evaluation.leakage import choose_tracked_hashes
     from linesmith.evaluation.schema import CATEGORY, infer_schema
-    from linesmith.evaluation.schema_counts import TallyPlan
-    from linesmith.transforms.profile_evaluation_sets import SurveyFn, TallyFn
+    from linesmith.evaluation.schema_counts import CountPlan
+    from linesmith.transforms.profile_evaluation_sets import CountFn, ProfileFn
 
-    surveys = _pass(sets, options, scratch / "survey", SurveyFn(settings.sample))
+    surveys = _pass(sets, options, scratch / "survey", ProfileFn(settings.sample))
     for name, option in (("training", "real"), ("synthetic", "synthetic")):
         if name not in surveys:
             raise DataError(
                 f"LS207: the {name} set (--{option}) holds no record; there is nothing to compare.", code="LS207"
             )
     schema = infer_schema(surveys["training"], sets.names, settings.roles)
-    probes = make_probes(surveys, [n for n, one in enumerate(schema.fields) if one.role == CATEGORY])
-    plan = TallyPlan(schema, probes)
-    tallies = _pass(sets, options, scratch / "tally", TallyFn(plan), plan)
+    probes = choose_tracked_hashes(surveys, [n for n, one in enumerate(schema.fields) if one.role == CATEGORY])
+    plan = CountPlan(schema, probes)
+    tallies = _pass(sets, options, scratch / "tally", CountFn(plan), plan)
     return Evidence(schema, surveys, tallies)
 
 
-def _pass(sets: Sets, options: PipelineOptions, directory: Path, combiner: Any, plan: Any = None) -> dict[str, Any]:
+def _pass(
+    sets: EvaluationSets, options: PipelineOptions, directory: Path, combiner: Any, plan: Any = None
+) -> dict[str, Any]:
     """One pipeline over all units; what it counted, by set."""
     import apache_beam as beam
 
     from linesmith.evaluation.serialization import unpack
-    from linesmith.transforms.profile_evaluation_sets import CountSets
-    from linesmith.transforms.worker_errors import our_errors
+    from linesmith.transforms.profile_evaluation_sets import ProfileEvaluationSets
+    from linesmith.transforms.worker_errors import reraise_worker_errors
 
     directory.mkdir(parents=True)
-    with our_errors(), beam.Pipeline(options=options) as pipeline:
-        _ = pipeline | CountSets(sets.units, combiner, directory)
+    with reraise_worker_errors(), beam.Pipeline(options=options) as pipeline:
+        _ = pipeline | ProfileEvaluationSets(sets.units, combiner, directory)
     found = {name: directory / f"{name}.json" for name in ("training", "holdout", "synthetic")}
     if sets.units and not any(path.is_file() for path in found.values()):
         raise DataError(
@@ -235,8 +242,8 @@ def describe(evidence: Evidence, settings: EvaluationSettings) -> dict[str, Any]
     from linesmith.evaluation import closeness
     from linesmith.evaluation.classifiers import tell_apart, usefulness
     from linesmith.evaluation.histograms import pictures, samples
-    from linesmith.evaluation.leakage import measure_safety
-    from linesmith.evaluation.schema import schema_json
+    from linesmith.evaluation.leakage import measure_leakage
+    from linesmith.evaluation.schema import schema_to_json
     from linesmith.evaluation.verdict import components, scores, verdict
 
     parts: dict[str, Any] = {
@@ -245,7 +252,7 @@ def describe(evidence: Evidence, settings: EvaluationSettings) -> dict[str, Any]
         "relations": closeness.compare_relations(evidence),
         "text": closeness.compare_text(evidence),
         "validity": closeness.compare_validity(evidence),
-        "safety": measure_safety(evidence),
+        "safety": measure_leakage(evidence),
         "classifier": tell_apart(evidence),
         "usefulness": usefulness(evidence, settings.target),
     }
@@ -263,7 +270,7 @@ def describe(evidence: Evidence, settings: EvaluationSettings) -> dict[str, Any]
             name: {"records": size, "distinct": round(evidence.surveys[name].distinct.estimate)}
             for name, size in sizes.items()
         },
-        "schema": schema_json(evidence.schema),
+        "schema": schema_to_json(evidence.schema),
         "closeness": {"components": found, **parts},
         "safety": safety,
         "pictures": pictures(evidence),

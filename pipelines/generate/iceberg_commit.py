@@ -6,7 +6,7 @@ import hashlib
 import json
 from typing import TYPE_CHECKING, Any
 
-from linesmith.core.config.setting_field import MOOT
+from linesmith.core.config.setting_field import SETTINGS_WITHOUT_EFFECT
 from linesmith.model.generation.staging import ICEBERG
 from linesmith.records.output.iceberg import TableCommit, commit_files
 from linesmith.records.output.writers import parquet_schema
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 # Settings that say where and how records are written or found, not which ones: the content of what they name is digested.
 _NOT_IN_IDENTITY = {
-    *MOOT,
+    *SETTINGS_WITHOUT_EFFECT,
     "output_format",
     "unit_size",
     "num_shards",
@@ -36,7 +36,7 @@ _NOT_IN_IDENTITY = {
 }
 
 
-def commit_run(plan: GenerationPlan, outcome: Outcome) -> TableCommit | None:
+def commit_to_iceberg(plan: GenerationPlan, outcome: Outcome) -> TableCommit | None:
     """Add the run to its table. None where there is no table, no record, or a record is missing: then nothing is added.
 
     Raises:

@@ -17,7 +17,7 @@ _BAR_SECONDS, _LINE_SECONDS = 0.5, 5.0
 _WINDOW = 30.0  # seconds over which the rate is taken
 
 
-class GenerationProgress:
+class GenerationProgressDisplay:
     """Shows records done, valid rate, records a second and the time that is left, until it is closed.
 
     A thread of its own asks for the figures; nothing waits for it, and it never fails a run.

@@ -16,11 +16,11 @@ from linesmith.core.artifacts.files import replace_directory
 from linesmith.core.artifacts.manifest import write_manifest
 from linesmith.core.errors import EXIT_SHORTFALL, GenerationError
 from linesmith.core.hardware import sampling_precision
-from linesmith.model.generation.attempts import UnitSettings
-from linesmith.model.generation.output_plan import described_columns
-from linesmith.model.generation.staging import ICEBERG, Shard, Spool, UnitSummary, describe
+from linesmith.model.generation.attempts import AttemptSettings
+from linesmith.model.generation.output_plan import column_descriptions
+from linesmith.model.generation.staging import ICEBERG, Shard, StagingDirectory, UnitSummary, describe
 from linesmith.model.generation.work_units import WorkUnit
-from linesmith.pipelines.generate.iceberg_commit import commit_run
+from linesmith.pipelines.generate.iceberg_commit import commit_to_iceberg
 from linesmith.pipelines.stage_report import StageReport
 from linesmith.records.output.iceberg import TableCommit
 from linesmith.records.output.writers import keep_first_invalid
@@ -82,10 +82,10 @@ class Outcome:
 
 
 def settle(
-    spool: Spool,
+    spool: StagingDirectory,
     units: Sequence[WorkUnit],
-    settings: UnitSettings,
-    again: Callable[[WorkUnit, UnitSettings], None],
+    settings: AttemptSettings,
+    again: Callable[[WorkUnit, AttemptSettings], None],
 ) -> Outcome:
     """Add the units up, drop those after the end of the run, and keep the first invalid records.
 
@@ -115,7 +115,7 @@ def settle(
 def publish(plan: GenerationPlan, outcome: Outcome, runner: str, report: StageReport) -> None:
     """Put the output in its place and fill in the report."""
     spool, run = plan.spool, plan.run
-    committed = commit_run(plan, outcome)
+    committed = commit_to_iceberg(plan, outcome)
     body = _manifest(plan, outcome, runner, committed)
     invalid_shards = [unit.invalid for unit in outcome.units if unit.invalid is not None]
     write_manifest(
@@ -153,7 +153,7 @@ def notices(outcome: Outcome, plan: GenerationPlan, committed: TableCommit | Non
     return said
 
 
-def _shortfall(outcome: Outcome, settings: UnitSettings, where: str) -> str:
+def _shortfall(outcome: Outcome, settings: AttemptSettings, where: str) -> str:
     why = {
         "rate": f"the run was ended because less than {settings.min_valid_rate:.4g} of the attempts were valid "
         "(--min-valid-rate)",
@@ -202,7 +202,7 @@ def _manifest(plan: GenerationPlan, outcome: Outcome, runner: str, committed: Ta
         "validator": None if plan.validator is None else plan.validator.identity,
         "start_strings": plan.seeds,
         "columns": list(plan.spool.layout.names),
-        "types": described_columns(plan.spool.layout),
+        "types": column_descriptions(plan.spool.layout),
         "partition_by": plan.spool.partition_by,
         "iceberg": None if committed is None else asdict(committed),
         "environments": outcome.environments,
@@ -216,7 +216,7 @@ def _outputs(shards: Sequence[Shard]) -> dict[str, Any]:
     return {shard.name: {"records": shard.records, "bytes": shard.bytes, "sha256": shard.sha256} for shard in shards}
 
 
-def _summary(spool: Spool, unit: WorkUnit) -> UnitSummary:
+def _summary(spool: StagingDirectory, unit: WorkUnit) -> UnitSummary:
     summary = spool.summary(unit.number)
     if summary is None:
         raise GenerationError(
@@ -227,7 +227,7 @@ def _summary(spool: Spool, unit: WorkUnit) -> UnitSummary:
     return summary
 
 
-def _keep_first(spool: Spool, units: Sequence[UnitSummary], settings: UnitSettings) -> list[UnitSummary]:
+def _keep_first(spool: StagingDirectory, units: Sequence[UnitSummary], settings: AttemptSettings) -> list[UnitSummary]:
     """Each unit keeps its first invalid records; the run keeps the first of all."""
     room = settings.keep_invalid
     kept = []

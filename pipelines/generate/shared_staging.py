@@ -10,38 +10,40 @@ import functools
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
-from linesmith.model.generation.staging import Spool
+from linesmith.model.generation.staging import StagingDirectory
 from linesmith.model.generation.unit_generator import SampleSource
-from linesmith.runners import worker_place
-from linesmith.transforms.remote_staging import DistantModel, DistantSpool, distant
+from linesmith.runners import shared_storage_root
+from linesmith.transforms.remote_staging import RemoteSamplerOpener, RemoteStagingDirectory, distant
 
 if TYPE_CHECKING:
     from apache_beam.options.pipeline_options import PipelineOptions
 
 
 @contextlib.contextmanager
-def units_spool(
-    spool: Spool, options: PipelineOptions, run_dir: str, sampler: Callable[[], SampleSource]
-) -> Iterator[tuple[Spool | DistantSpool, Callable[[], SampleSource]]]:
+def unit_staging(
+    spool: StagingDirectory, options: PipelineOptions, run_dir: str, sampler: Callable[[], SampleSource]
+) -> Iterator[tuple[StagingDirectory | RemoteStagingDirectory, Callable[[], SampleSource]]]:
     """Where units write, and how a worker opens the model; what they wrote is in `spool` when the block ends.
 
     Args:
         run_dir: holds the model.
         sampler: `open_sampler` over that directory, with its other arguments.
     """
-    place = worker_place(options)
+    place = shared_storage_root(options)
     if place is None:
         yield spool, sampler
         return
     others: tuple[Any, ...] = sampler.args[1:] if isinstance(sampler, functools.partial) else ()
     with distant(spool, place, run_dir) as (there, model):
-        yield there, DistantModel(model, *others)
+        yield there, RemoteSamplerOpener(model, *others)
 
 
 @contextlib.contextmanager
-def shards_spool(spool: Spool, options: PipelineOptions) -> Iterator[Spool | DistantSpool]:
+def shard_staging(
+    spool: StagingDirectory, options: PipelineOptions
+) -> Iterator[StagingDirectory | RemoteStagingDirectory]:
     """Where shards are cut from what units have set aside."""
-    place = worker_place(options)
+    place = shared_storage_root(options)
     if place is None:
         yield spool
         return

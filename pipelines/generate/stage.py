@@ -19,28 +19,28 @@ from typing import TYPE_CHECKING, Any
 from linesmith.core.artifacts.checkpoints import digest_arrays
 from linesmith.core.artifacts.model_info import ModelInfo, load_weights, read_model_info
 from linesmith.core.artifacts.params import config_from_model_dir
-from linesmith.core.artifacts.run_directory import RunDirectory, locked, refuse_complete, run_directory
+from linesmith.core.artifacts.run_directory import RunDirectory, check_overwrite_allowed, locked, run_directory
 from linesmith.core.config import preflight
 from linesmith.core.config.tensorflow_config import TensorFlowConfig
 from linesmith.core.errors import DataError
-from linesmith.model.generation.attempts import UnitSettings
-from linesmith.model.generation.from_config import open_sampler, sampler_options, unit_settings
+from linesmith.model.generation.attempts import AttemptSettings
+from linesmith.model.generation.from_config import attempt_settings, open_sampler, sampler_options
 from linesmith.model.generation.output_plan import plan_output
-from linesmith.model.generation.staging import Shard, Spool
+from linesmith.model.generation.staging import Shard, StagingDirectory
 from linesmith.model.generation.unit_generator import SampleSource
 from linesmith.model.generation.work_units import UnitResult, WorkUnit
-from linesmith.pipelines.evaluate.refresh import mark_stale
-from linesmith.pipelines.generate.progress import GenerationProgress
+from linesmith.pipelines.evaluate.refresh import mark_report_stale
+from linesmith.pipelines.generate.progress import GenerationProgressDisplay
 from linesmith.pipelines.generate.publish import Outcome, publish, settle
-from linesmith.pipelines.generate.shared_staging import shards_spool, units_spool
-from linesmith.pipelines.generate.start_string_plan import is_paired, plan_seeds
-from linesmith.pipelines.remote.local_paths import in_buckets_too
+from linesmith.pipelines.generate.shared_staging import shard_staging, unit_staging
+from linesmith.pipelines.generate.start_string_plan import is_paired, plan_start_strings
+from linesmith.pipelines.remote.local_paths import accepts_remote_run_directory
 from linesmith.pipelines.stage_report import StageReport, measured
-from linesmith.records.output.iceberg import TableTarget, check_table, table_target
+from linesmith.records.output.iceberg import TableTarget, check_table, resolve_table_target
 from linesmith.records.output.writers import parquet_schema
-from linesmith.records.validation.record_checks import CheckSource
+from linesmith.records.validation.record_checks import RecordCheckSpec
 from linesmith.records.validation.record_validator import Judge
-from linesmith.records.validation.validator_process import close_hosts
+from linesmith.records.validation.validator_process import close_validator_processes
 
 if TYPE_CHECKING:
     from apache_beam.options.pipeline_options import PipelineOptions
@@ -68,10 +68,10 @@ class GenerationPlan:
     run: RunDirectory
     model: ModelInfo
     units: list[WorkUnit]
-    settings: UnitSettings
+    settings: AttemptSettings
     judge: Judge
-    validator: CheckSource | None
-    spool: Spool
+    validator: RecordCheckSpec | None
+    spool: StagingDirectory
     seeds: dict[str, Any] | None = None
     table: TableTarget | None = None
     notices: list[str] = field(default_factory=list)
@@ -81,7 +81,7 @@ class GenerationPlan:
         return self.units[-1].end
 
 
-@in_buckets_too("generate")
+@accepts_remote_run_directory("generate")
 def generate(config: TensorFlowConfig, beam_args: Sequence[str] = ()) -> StageReport:
     """Generate records with the model in `config.checkpoint_dir`.
 
@@ -104,17 +104,23 @@ def generate(config: TensorFlowConfig, beam_args: Sequence[str] = ()) -> StageRe
 
 def generate_locked(config: TensorFlowConfig, beam_args: Sequence[str] = ()) -> StageReport:
     """`generate` for a caller that holds the lock of the run directory."""
-    from linesmith.runners import check_places, idle_workers, pipeline_options, runner_name, threads_per_worker
+    from linesmith.runners import (
+        check_shared_paths,
+        idle_worker_notice,
+        pipeline_options,
+        runner_name,
+        threads_per_worker,
+    )
 
     preflight.check(config, "generate")
     with measured("generate") as report:
         options = pipeline_options(beam_args)
         starts = run_directory(config).temporary / "seeds" if is_paired(config) else None
-        check_places(options, {"--output": run_directory(config).root}, {"the store of start strings": starts})
+        check_shared_paths(options, {"--output": run_directory(config).root}, {"the store of start strings": starts})
         plan = plan_generation(config, options)
         learnt = None if plan.validator is None else plan.validator.training_set
-        check_places(options, {}, {"the hashes of not_in_training_set": learnt})
-        idle = idle_workers(options, "generate", len(plan.units)) if plan.requested else None
+        check_shared_paths(options, {}, {"the hashes of not_in_training_set": learnt})
+        idle = idle_worker_notice(options, "generate", len(plan.units)) if plan.requested else None
         plan.notices.extend([] if idle is None else [idle])
         sampler = functools.partial(
             open_sampler,
@@ -125,11 +131,13 @@ def generate_locked(config: TensorFlowConfig, beam_args: Sequence[str] = ()) -> 
         )
         try:
             outcome = run_plan(plan, options, sampler)
-            if mark_stale(plan.run.root):  # before the records change: no kill leaves a report that passes for theirs
+            if mark_report_stale(
+                plan.run.root
+            ):  # before the records change: no kill leaves a report that passes for theirs
                 report.notices.append("the report here was of the records before; linesmith evaluate makes a new one")
             publish(plan, outcome, runner_name(options), report)
         finally:
-            close_hosts()
+            close_validator_processes()
             for leftover in plan.run.temporary.iterdir():
                 # Workers of a former command that was killed may still write below their own name there.
                 shutil.rmtree(leftover, ignore_errors=True) if leftover.is_dir() else leftover.unlink(missing_ok=True)
@@ -145,15 +153,15 @@ def plan_generation(config: TensorFlowConfig, options: PipelineOptions) -> Gener
     run = run_directory(config)
     model = _model(run, config.checkpoint)
     trained = config_from_model_dir(run.root)
-    refuse_complete(run.synthetic, "set of synthetic records", config.overwrite)
+    check_overwrite_allowed(run.synthetic, "set of synthetic records", config.overwrite)
     output = plan_output(config, run, model, trained, is_paired(config), lambda: run.temporary)
     layout = output.layout
     table = None
     if config.iceberg_table is not None:
-        table = table_target(config.iceberg_table, config.iceberg_catalog, run.root)
+        table = resolve_table_target(config.iceberg_table, config.iceberg_catalog, run.root)
         check_table(table, parquet_schema(layout, micros=True), config.partition_by)
-    seeds = plan_seeds(config, run, output.field_count, options)
-    spool = Spool(
+    seeds = plan_start_strings(config, run, output.field_count, options)
+    spool = StagingDirectory(
         # A name of its own: workers of a former command that still run must not write among these records.
         str(run.temporary.absolute() / f"generate-{uuid.uuid4().hex[:12]}"),
         tuple(config.output_format),
@@ -169,7 +177,7 @@ def plan_generation(config: TensorFlowConfig, options: PipelineOptions) -> Gener
         run=run,
         model=model,
         units=seeds.units,
-        settings=unit_settings(config, config.max_invalid),
+        settings=attempt_settings(config, config.max_invalid),
         judge=Judge(None, output.field_count, layout.delimiter, layout.quoted),
         validator=None if output.checks.is_empty else output.checks,
         spool=spool,
@@ -200,7 +208,7 @@ def run_plan(plan: GenerationPlan, options: PipelineOptions, sampler: Callable[[
     else:
         _run_units(plan, plan.units, plan.settings, options, sampler)
 
-    def again(unit: WorkUnit, settings: UnitSettings) -> None:
+    def again(unit: WorkUnit, settings: AttemptSettings) -> None:
         _run_units(plan, [unit], settings, options, sampler)
 
     outcome = settle(plan.spool, plan.units, plan.settings, again)
@@ -216,7 +224,7 @@ def _assembled(plan: GenerationPlan, outcome: Outcome, options: PipelineOptions)
 
     plans = plan_shards([(unit.number, unit.records) for unit in outcome.units], plan.spool.num_shards or 1)
     results = Path(plan.spool.directory) / "shards.json"
-    with shards_spool(plan.spool, options) as spool, beam.Pipeline(options=options) as pipeline:
+    with shard_staging(plan.spool, options) as spool, beam.Pipeline(options=options) as pipeline:
         place = f"{spool.directory}/{results.name}"
         _ = pipeline | "Shards" >> beam.Create(plans, reshuffle=False) | AssembleShards(spool, place)
     failure = plan.spool.failure()
@@ -229,19 +237,19 @@ def _assembled(plan: GenerationPlan, outcome: Outcome, options: PipelineOptions)
 def _run_units(
     plan: GenerationPlan,
     units: Sequence[WorkUnit],
-    settings: UnitSettings,
+    settings: AttemptSettings,
     options: PipelineOptions,
     sampler: Callable[[], SampleSource],
 ) -> None:
     import apache_beam as beam
 
     from linesmith.transforms.generate_records import GenerateRecords, RecordGenerator
-    from linesmith.transforms.worker_errors import our_errors
+    from linesmith.transforms.worker_errors import reraise_worker_errors
 
     with (
-        GenerationProgress(plan.spool.progress, sum(unit.end - unit.start for unit in units)),
-        units_spool(plan.spool, options, str(plan.run.root), sampler) as (spool, opener),
-        our_errors(),
+        GenerationProgressDisplay(plan.spool.progress, sum(unit.end - unit.start for unit in units)),
+        unit_staging(plan.spool, options, str(plan.run.root), sampler) as (spool, opener),
+        reraise_worker_errors(),
         beam.Pipeline(options=options) as pipeline,
     ):
         generator = RecordGenerator(opener, settings, plan.judge, plan.validator, spool)

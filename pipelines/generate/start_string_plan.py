@@ -15,12 +15,17 @@ from linesmith.core.config.tensorflow_config import TensorFlowConfig
 from linesmith.core.errors import ParameterError
 from linesmith.model.generation.start_string_encoding import (
     ONE,
-    encode_starts,
-    given_starts,
-    iter_encoded,
-    no_start_strings,
+    configured_start_strings,
+    empty_start_strings_error,
+    encode_start_strings,
+    iter_encoded_start_strings,
 )
-from linesmith.model.generation.start_string_store import finish_store, forget_stores, plan_seeded_units, write_seeds
+from linesmith.model.generation.start_string_store import (
+    clear_store_cache,
+    plan_start_string_units,
+    write_start_strings,
+    write_store_counts,
+)
 from linesmith.model.generation.work_units import WorkUnit, plan_units
 from linesmith.model.tokenizers import tokenizer_from_model_dir
 
@@ -29,7 +34,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class SeedPlan:
+class StartStringPlan:
     """The work, with its start strings.
 
     Attributes:
@@ -48,9 +53,9 @@ def is_paired(config: TensorFlowConfig) -> bool:
     return config.start_strings_file is not None or isinstance(config.start_string, list)
 
 
-def plan_seeds(
+def plan_start_strings(
     config: TensorFlowConfig, run: RunDirectory, field_count: int | None, options: PipelineOptions
-) -> SeedPlan:
+) -> StartStringPlan:
     """Encode the start strings, and cut the run into units.
 
     Raises:
@@ -59,36 +64,47 @@ def plan_seeds(
     if not is_paired(config):
         text = config.start_string
         if not isinstance(text, str):
-            return SeedPlan(plan_units(config.gen_lines, config.unit_size) or [WorkUnit(0, 0, 0)], False)
-        encoded = encode_starts([text], tokenizer_from_model_dir(run.root), ONE, field_count)
+            return StartStringPlan(plan_units(config.gen_lines, config.unit_size) or [WorkUnit(0, 0, 0)], False)
+        encoded = encode_start_strings([text], tokenizer_from_model_dir(run.root), ONE, field_count)
         units = plan_units(config.gen_lines, config.unit_size, encoded) or [WorkUnit(0, 0, 0)]
-        return SeedPlan(units, False, {"count": 1, "sha256": hashlib.sha256(text.encode()).hexdigest()})
+        return StartStringPlan(units, False, {"count": 1, "sha256": hashlib.sha256(text.encode()).hexdigest()})
     store = run.temporary / "seeds"
     shutil.rmtree(store, ignore_errors=True)
     store.mkdir(parents=True)
-    forget_stores()
+    clear_store_cache()
     if config.start_strings_file is None:
-        starts = iter_encoded(given_starts(config) or [], tokenizer_from_model_dir(run.root), ONE, field_count)
-        counts = [write_seeds(store, 0, starts)]
+        starts = iter_encoded_start_strings(
+            configured_start_strings(config) or [], tokenizer_from_model_dir(run.root), ONE, field_count
+        )
+        counts = [write_start_strings(store, 0, starts)]
     else:
         counts = _from_files(config, run, field_count, store, options)
-    seeds, copies = finish_store(store, counts), config.records_per_seed
+    seeds, copies = write_store_counts(store, counts), config.records_per_seed
     if seeds == 0:
-        raise no_start_strings(str(config.start_strings_file))
-    units = plan_seeded_units(str(store.absolute()), seeds, copies, config.unit_size)
-    return SeedPlan(units, True, {"count": seeds, "records_per_seed": copies, "sha256": _digest(store, len(counts))})
+        raise empty_start_strings_error(str(config.start_strings_file))
+    units = plan_start_string_units(str(store.absolute()), seeds, copies, config.unit_size)
+    return StartStringPlan(
+        units, True, {"count": seeds, "records_per_seed": copies, "sha256": _digest(store, len(counts))}
+    )
 
 
 def _from_files(
     config: TensorFlowConfig, run: RunDirectory, field_count: int | None, store: Path, options: PipelineOptions
 ) -> list[int]:
-    from linesmith.transforms.encode_start_strings import SeedFile, SeedSettings, encode_seed_file, match_seed_files
+    from linesmith.transforms.encode_start_strings import (
+        StartStringFile,
+        StartStringSettings,
+        encode_start_string_file,
+        match_start_string_files,
+    )
 
     given = str(config.start_strings_file)
-    files = [SeedFile(number, path) for number, path in enumerate(match_seed_files(given))]
-    settings = SeedSettings(str(run.root.absolute()), config.start_strings_field, field_count, str(store.absolute()))
+    files = [StartStringFile(number, path) for number, path in enumerate(match_start_string_files(given))]
+    settings = StartStringSettings(
+        str(run.root.absolute()), config.start_strings_field, field_count, str(store.absolute())
+    )
     if len(files) == 1:  # a pipeline of one element has nothing to spread
-        results = [encode_seed_file(files[0], settings, tokenizer_from_model_dir(run.root))]
+        results = [encode_start_string_file(files[0], settings, tokenizer_from_model_dir(run.root))]
     else:
         results = _in_parallel(files, settings, store, options)
     for result in results:
@@ -101,12 +117,12 @@ def _in_parallel(files: Iterable[Any], settings: Any, store: Path, options: Pipe
     import apache_beam as beam
 
     from linesmith.transforms.collect_json import read_collected
-    from linesmith.transforms.encode_start_strings import PrepareSeeds, SeedCount
+    from linesmith.transforms.encode_start_strings import EncodeStartStrings, StartStringCount
 
     results = store.absolute() / "results.json"
     with beam.Pipeline(options=options) as pipeline:
-        _ = pipeline | "Files" >> beam.Create(list(files), reshuffle=False) | PrepareSeeds(settings, results)
-    return sorted((SeedCount(**one) for one in read_collected(results)), key=lambda one: one.number)
+        _ = pipeline | "Files" >> beam.Create(list(files), reshuffle=False) | EncodeStartStrings(settings, results)
+    return sorted((StartStringCount(**one) for one in read_collected(results)), key=lambda one: one.number)
 
 
 def _digest(store: Path, files: int) -> str:

@@ -43,7 +43,7 @@ _READ_ONLY = ("export", "plan", "compare")  # these leave the bucket as it is
 _SMALL_FILES = ("rules", "schema_file", "dp_public_vocabulary", "dp_public_validation")
 
 
-def use_options(beam_args: Sequence[str] = ()) -> None:
+def set_filesystem_options(beam_args: Sequence[str] = ()) -> None:
     """Tell Beam's file systems the options of a command line, among them `--s3_endpoint_url` and `--s3_region_name`."""
     from apache_beam.io.filesystems import FileSystems
     from apache_beam.options.pipeline_options import PipelineOptions
@@ -67,7 +67,7 @@ def local_run(address: str, stage: str, beam_args: Sequence[str] = ()) -> Iterat
         yield address, None
         return
     check_address(address, "--output")
-    use_options(beam_args)
+    set_filesystem_options(beam_args)
     store_clients.check_reachable(address)
     read = _READ[stage]
     made = mirrored(address.rstrip("/"), lambda name: name.startswith(read), _adapt, writes=stage not in _READ_ONLY)
@@ -84,7 +84,7 @@ def _told(mirror: Mirror) -> Iterator[None]:
         raise type(error)(mirror.told(str(error)), code=error.code) from error.__cause__
 
 
-def localised(settings: Mapping[str, Any], place: Path) -> dict[str, Any]:
+def fetch_named_files(settings: Mapping[str, Any], place: Path) -> dict[str, Any]:
     """Settings whose small files in buckets have been copied to a folder.
 
     Raises:
@@ -116,7 +116,7 @@ def _adapt(params: Path, inputs: Path) -> None:
     """Copy the small files that stored settings name, too."""
     stored = json.loads(params.read_text("utf-8"))
     if isinstance(stored, dict):
-        found = localised({**stored, "privacy_ledger": None}, inputs)
+        found = fetch_named_files({**stored, "privacy_ledger": None}, inputs)
         if any(found[name] != stored.get(name) for name in _SMALL_FILES if name in found):
             write_json(params, {**stored, **{name: found[name] for name in _SMALL_FILES if name in found}})
 
@@ -130,19 +130,19 @@ def reported(report: StageReport, mirror: Mirror | None) -> StageReport:
 
 
 @contextlib.contextmanager
-def local_config(
+def config_with_local_paths(
     config: TensorFlowConfig, stage: str, beam_args: Sequence[str] = ()
 ) -> Iterator[tuple[TensorFlowConfig, Mirror | None]]:
     """A configuration whose run directory and small files are local.
 
     Raises:
-        ParameterError, DataError: as `local_run` and `localised`.
+        ParameterError, DataError: as `local_run` and `fetch_named_files`.
     """
     places = [config.checkpoint_dir, config.privacy_ledger, *(getattr(config, name) for name in _SMALL_FILES)]
     if config.checkpoint_dir is None or not any(is_remote(str(place)) for place in places):
         yield config, None
         return
-    use_options(beam_args)
+    set_filesystem_options(beam_args)
     with local_run(config.checkpoint_dir, stage, beam_args) as (root, mirror):
         if mirror is not None:
             _refuse_table(config)
@@ -154,9 +154,9 @@ def with_small_files(config: TensorFlowConfig) -> TensorFlowConfig:
     """A configuration whose small files are copied from their buckets to the run directory, which is local.
 
     Raises:
-        ParameterError, DataError: as `localised`.
+        ParameterError, DataError: as `fetch_named_files`.
     """
-    found = localised(config.as_dict(), Path(str(config.checkpoint_dir)) / INPUTS)
+    found = fetch_named_files(config.as_dict(), Path(str(config.checkpoint_dir)) / INPUTS)
     changed = {name: found[name] for name in _SMALL_FILES if found.get(name) != getattr(config, name)}
     return config.replace(**changed) if changed else config
 
@@ -170,14 +170,14 @@ def _refuse_table(config: TensorFlowConfig) -> None:
         )
 
 
-def in_buckets_too(stage: str) -> Callable[[Callable[..., T]], Callable[..., T]]:
+def accepts_remote_run_directory(stage: str) -> Callable[[Callable[..., T]], Callable[..., T]]:
     """Lets a stage `(config, beam_args, …)` take a run directory in a bucket."""
 
     def wrap(run: Callable[..., T]) -> Callable[..., T]:
         @functools.wraps(run)
         def wrapped(config: TensorFlowConfig, *args: Any, **named: Any) -> T:
             beam_args = named.get("beam_args", args[0] if args and isinstance(args[0], list | tuple) else ())
-            with local_config(config, stage, beam_args) as (local, mirror):
+            with config_with_local_paths(config, stage, beam_args) as (local, mirror):
                 if mirror is not None and "on_stage" in run.__annotations__:
                     args, named = _publishing(mirror, args, named)
                 result = run(local, *args, **named)
@@ -204,7 +204,7 @@ def _publishing(mirror: Mirror, args: tuple[Any, ...], named: dict[str, Any]) ->
 
 
 @dataclass(frozen=True)
-class AtHand:
+class MirroredRun:
     """A command whose run directory is local while it runs.
 
     Attributes:
@@ -236,14 +236,14 @@ class AtHand:
 
 
 @contextlib.contextmanager
-def at_hand(output: str | None, stage: str, beam_args: Sequence[str] = ()) -> Iterator[AtHand]:
+def at_hand(output: str | None, stage: str, beam_args: Sequence[str] = ()) -> Iterator[MirroredRun]:
     """The run directory of a command.
 
     Raises:
         ParameterError, DataError: as `local_run`.
     """
     if output is None:
-        yield AtHand(None)
+        yield MirroredRun(None)
         return
     with local_run(output, stage, beam_args) as (root, mirror):
-        yield AtHand(root, mirror)
+        yield MirroredRun(root, mirror)

@@ -46,7 +46,7 @@ _LARGEST_TEXT = 256 << 20
 
 
 @dataclass
-class Known:
+class ObjectState:
     """What is known of an object: its stamp in the bucket, and how its copy in the folder looked; None: it was not copied."""
 
     stamp: str
@@ -66,7 +66,7 @@ class Mirror:
 
     address: str
     folder: Path
-    known: dict[str, Known] = field(default_factory=dict)
+    known: dict[str, ObjectState] = field(default_factory=dict)
     writes: bool = True
     token: str = field(default_factory=lambda: uuid.uuid4().hex)
 
@@ -92,7 +92,7 @@ class Mirror:
         resumed = self._resumable(there)
         if resumed is None:
             shutil.rmtree(self.folder, ignore_errors=True)
-            self.known = {name: Known(stored.stamp) for name, stored in there.items()}
+            self.known = {name: ObjectState(stored.stamp) for name, stored in there.items()}
         else:
             self.known = resumed
             _log.info("going on with what an earlier command left in '%s'", self.folder)
@@ -102,7 +102,7 @@ class Mirror:
             for name, known in self.known.items()
             if known.local is None and (wanted(name) or Path(name).name == MANIFEST) and is_safe(name)
         ]
-        storage.side_by_side(lambda name: self._fetch(name, adapt), missing)
+        storage.run_in_parallel(lambda name: self._fetch(name, adapt), missing)
         self._save()
         if self.writes:
             storage.put(self._journal, join(self.address, WRITER), json.dumps({"writer": self.token}).encode())
@@ -170,7 +170,7 @@ class Mirror:
         manifests = {name for name in changed if Path(name).name == MANIFEST}
         # A manifest that was deleted although its own text is unchanged comes back.
         manifests |= {name for name in stale - gone if (self.folder / name).is_file()}
-        storage.side_by_side(self._put, sorted(changed - manifests))
+        storage.run_in_parallel(self._put, sorted(changed - manifests))
         self._delete(gone - stale)
         for name in sorted(manifests, key=rank):
             self._put(name)
@@ -183,7 +183,7 @@ class Mirror:
             content = self.told(path.read_text("utf-8")).encode("utf-8")
         stored = storage.put(path, join(self.address, name), content)
         with self._turn:
-            self.known[name] = Known(stored.stamp, before)
+            self.known[name] = ObjectState(stored.stamp, before)
 
     def _delete(self, names: Iterable[str]) -> None:
         names = set(names)
@@ -192,11 +192,11 @@ class Mirror:
         for name in names:
             self.known.pop(name, None)
 
-    def _resumable(self, there: dict[str, storage.Stored]) -> dict[str, Known] | None:
+    def _resumable(self, there: dict[str, storage.StoredObject]) -> dict[str, ObjectState] | None:
         """What an earlier command knew, where the bucket is still as it left it; None where it is not, or there was none."""
         try:
             stored: dict[str, Any] = json.loads(self._journal.read_text("utf-8"))
-            known = {name: Known(**one) for name, one in stored["known"].items()}
+            known = {name: ObjectState(**one) for name, one in stored["known"].items()}
         except (OSError, ValueError, KeyError, TypeError):
             return None
         pending = set(stored.get("pending", ()))
@@ -206,7 +206,7 @@ class Mirror:
             return None
         settled = {name: one for name, one in known.items() if name not in pending}
         # Of the others nothing is sure but that they are this machine's to write or to delete.
-        return settled | {name: Known(there[name].stamp, []) for name in pending & there.keys()}
+        return settled | {name: ObjectState(there[name].stamp, []) for name in pending & there.keys()}
 
     def _save(self) -> None:
         known = {name: {"stamp": one.stamp, "local": one.local} for name, one in self.known.items()}

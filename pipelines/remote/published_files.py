@@ -5,13 +5,13 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
-from linesmith.core.artifacts.lease import LEASE
+from linesmith.core.artifacts.lease import LEASE_FILE
 from linesmith.core.artifacts.manifest import MANIFEST
 
 WRITER = ".writer.json"
 INPUTS = ".inputs"  # small files that settings name, fetched
 _NOT_PUBLISHED = re.compile(
-    rf"\.lock|{re.escape(LEASE)}(\.lock)?|(.*/)?\.tmp/.*|{re.escape(INPUTS)}/.*|(.*/)?\.[^/]*\.(tmp|old|part)(/.*)?|{re.escape(WRITER)}"
+    rf"\.lock|{re.escape(LEASE_FILE)}(\.lock)?|(.*/)?\.tmp/.*|{re.escape(INPUTS)}/.*|(.*/)?\.[^/]*\.(tmp|old|part)(/.*)?|{re.escape(WRITER)}"
 )
 _ORDER = ("training_data", "rejects", "model", "invalid", "synthetic", "report")  # of manifests, as stages follow
 

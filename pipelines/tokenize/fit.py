@@ -51,7 +51,7 @@ def fit(
 def _fit_characters(
     config: TensorFlowConfig, units: list[Unit], settings: ReadSettings, options: PipelineOptions, scratch: Path
 ) -> tuple[list[RangeCount], Tokenizer]:
-    from linesmith.model.tokenizers.char_tokenizer import CharTokenizer, code_points_from
+    from linesmith.model.tokenizers.char_tokenizer import CharTokenizer, code_points_of_vocabulary
     from linesmith.model.tokenizers.field_format import FieldFormat
     from linesmith.transforms.fit_tokenizer import count_ranges, fit_characters
     from linesmith.transforms.transform_graph import SavedGraph
@@ -66,7 +66,7 @@ def _fit_characters(
     data = scratch / "data"
     counts = fit_characters(units, settings, options, scratch, data, fields.markers)
     _check_counts(config, counts)
-    return counts, CharTokenizer(code_points_from(SavedGraph(str(data)).vocabulary()), fields)
+    return counts, CharTokenizer(code_points_of_vocabulary(SavedGraph(str(data)).vocabulary()), fields)
 
 
 def _fit_sentencepiece(
@@ -110,12 +110,12 @@ def _fit_sentencepiece(
 
 def _check_counts(config: TensorFlowConfig, counts: list[RangeCount]) -> None:
     """Refuse what cannot be trained on, before more is spent on it."""
-    from linesmith.records.input.input_files import cut_off
+    from linesmith.records.input.input_files import damaged_file_error
     from linesmith.transforms.read_records import total_rejected
 
     for count in counts:
         if count.damaged:
-            raise cut_off(count.file, "packed")
+            raise damaged_file_error(count.file, "packed")
     accepted = sum(count.accepted for count in counts)
     reasons = total_rejected(counts)
     rejected = sum(reasons.values())

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from linesmith.core.artifacts.files import read_json, replace_directory, sha256_file, sha256_tree, write_json
 from linesmith.core.artifacts.manifest import write_manifest
 from linesmith.core.artifacts.run_directory import RunDirectory
-from linesmith.core.config.privacy_checks import key_field_number
+from linesmith.core.config.privacy_checks import user_field_index
 from linesmith.core.config.tensorflow_config import TensorFlowConfig
 from linesmith.core.errors import DataError, TooFewRecordsError
 from linesmith.pipelines.stage_report import StageReport
@@ -30,7 +30,7 @@ STATISTICS = "statistics.json"
 
 
 @dataclass(frozen=True)
-class Tokenized:
+class TokenizeResult:
     """What both passes gave.
 
     Attributes:
@@ -93,7 +93,7 @@ class Tokenized:
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
-def check_splits(config: TensorFlowConfig, done: Tokenized, report: StageReport) -> None:
+def check_splits(config: TensorFlowConfig, done: TokenizeResult, report: StageReport) -> None:
     """See that both passes read the same, and that there is something to train on.
 
     Raises:
@@ -122,7 +122,7 @@ def check_splits(config: TensorFlowConfig, done: Tokenized, report: StageReport)
 
 
 def publish(
-    config: TensorFlowConfig, space: RunDirectory, scratch: Path, done: Tokenized, runner: str, report: StageReport
+    config: TensorFlowConfig, space: RunDirectory, scratch: Path, done: TokenizeResult, runner: str, report: StageReport
 ) -> None:
     """Name the shards, put everything in place, and write the manifest.
 
@@ -146,7 +146,7 @@ def publish(
     statistics = read_json(data / STATISTICS, "the statistics")
     head = {name: totals[name] for name in ("lines", "accepted", "rejected", "splits")}
     write_json(data / STATISTICS, {**head, "columns": columns, **statistics})
-    users = key_field_number(config)
+    users = user_field_index(config)
     write_data_schema(data / "schema.pbtxt", users is not None)
     manifest = {
         "settings": {"seed": config.seed, **config.stage_settings("tokenize")},
@@ -181,7 +181,7 @@ def _header(counts: Sequence[RangeCount], report: StageReport) -> list[str] | No
     return headers[0][1] if headers else None
 
 
-def _fill_report(report: StageReport, done: Tokenized, space: RunDirectory) -> None:
+def _fill_report(report: StageReport, done: TokenizeResult, space: RunDirectory) -> None:
     totals = done.totals
     shown: dict[str, int | float | str] = {name: totals[name] for name in ("lines", "accepted")}
     shown["rejected"] = sum(totals["rejected"].values())

@@ -16,16 +16,22 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from linesmith.core.artifacts.manifest import read_manifest
-from linesmith.core.artifacts.run_directory import RunDirectory, locked, refuse_complete, run_directory, workspace
+from linesmith.core.artifacts.run_directory import (
+    RunDirectory,
+    check_overwrite_allowed,
+    locked,
+    run_directory,
+    workspace,
+)
 from linesmith.core.config import preflight
 from linesmith.core.config.tensorflow_config import TensorFlowConfig
 from linesmith.core.errors import DataError
-from linesmith.pipelines.remote.local_paths import in_buckets_too
+from linesmith.pipelines.remote.local_paths import accepts_remote_run_directory
 from linesmith.pipelines.stage_report import StageReport, measured
 from linesmith.pipelines.tokenize.fit import fit
-from linesmith.pipelines.tokenize.publish import STATISTICS, Tokenized, check_splits, publish
-from linesmith.records.input.input_ranges import Unit, plan_units, renumber
-from linesmith.records.input.record_format import RecordFormat, Splitter
+from linesmith.pipelines.tokenize.publish import STATISTICS, TokenizeResult, check_splits, publish
+from linesmith.records.input.input_ranges import Unit, plan_units, replace_ranges
+from linesmith.records.input.record_format import DatasetSplitter, RecordFormat
 
 if TYPE_CHECKING:
     from apache_beam.options.pipeline_options import PipelineOptions
@@ -36,7 +42,7 @@ if TYPE_CHECKING:
 _log = logging.getLogger("linesmith")
 
 
-@in_buckets_too("tokenize")
+@accepts_remote_run_directory("tokenize")
 def tokenize(config: TensorFlowConfig, beam_args: Sequence[str] = ()) -> StageReport:
     """Read the input, fit a tokenizer, and write training data, rejects and statistics to the run directory.
 
@@ -55,15 +61,15 @@ def tokenize(config: TensorFlowConfig, beam_args: Sequence[str] = ()) -> StageRe
 
 def tokenize_locked(config: TensorFlowConfig, beam_args: Sequence[str] = ()) -> StageReport:
     """`tokenize` for a caller that holds the run directory's lock."""
-    from linesmith.runners import check_places, pipeline_options
+    from linesmith.runners import check_shared_paths, pipeline_options
 
     space = workspace(config)
-    refuse_complete(space.training_data, "set of training data", config.overwrite)
+    check_overwrite_allowed(space.training_data, "set of training data", config.overwrite)
     with measured("tokenize") as report:
         options = pipeline_options(beam_args)
         # A name of its own: workers of a former command that still run must not write among these files.
         scratch = space.temporary.absolute() / f"tokenize-{uuid.uuid4().hex[:12]}"
-        check_places(
+        check_shared_paths(
             options,
             {"--output": space.root},
             {"--output: its folder for training data, which tf.Transform's temp_dir is in": scratch},
@@ -121,7 +127,7 @@ class _Stage:
     report: StageReport
 
     def run(self) -> None:
-        from linesmith.runners import check_places, idle_workers, runner_name
+        from linesmith.runners import check_shared_paths, idle_worker_notice, runner_name
         from linesmith.transforms.encode_records import EncodeSettings
         from linesmith.transforms.find_inputs import find_inputs, input_digests
         from linesmith.transforms.read_records import ReadSettings, take_first
@@ -130,14 +136,14 @@ class _Stage:
         digests = input_digests(config)
         files = find_inputs(config, self.scratch / "fetched")
         settings = ReadSettings(
-            RecordFormat.of(config), Splitter(config.holdout_fraction, config.validation_split), config.header
+            RecordFormat.of(config), DatasetSplitter(config.holdout_fraction, config.validation_split), config.header
         )
         for file in files:
-            check_places(self.options, {"--input": file.path})
+            check_shared_paths(self.options, {"--input": file.path})
         units = plan_units(files)
         if config.max_lines:
             units = take_first(units, settings, config.max_lines)
-        idle = idle_workers(self.options, "tokenize", len(units))
+        idle = idle_worker_notice(self.options, "tokenize", len(units))
         if idle is not None:
             self.report.notices.append(idle)
         counts, tokenizer = fit(config, units, settings, self.options, self.scratch, self.report.notices)
@@ -151,7 +157,7 @@ class _Stage:
             rejects=str(self.scratch / "rejects"),
         )
         results = self._encode(_with_line_numbers(units, counts), encode)
-        done = Tokenized(files, digests, tokenizer, counts, results)
+        done = TokenizeResult(files, digests, tokenizer, counts, results)
         check_splits(config, done, self.report)
         publish(config, self.space, self.scratch, done, runner_name(self.options), self.report)
 
@@ -161,10 +167,10 @@ class _Stage:
         from linesmith.transforms.collect_json import read_collected
         from linesmith.transforms.encode_records import EncodeRecords, UnitResult
         from linesmith.transforms.tfrecord_shards import SplitCount
-        from linesmith.transforms.worker_errors import our_errors
+        from linesmith.transforms.worker_errors import reraise_worker_errors
 
         results = self.scratch / "results.json"
-        with our_errors(), beam.Pipeline(options=self.options) as pipeline:
+        with reraise_worker_errors(), beam.Pipeline(options=self.options) as pipeline:
             _ = pipeline | EncodeRecords(units, settings, results, self.scratch / "data" / STATISTICS)
         return [
             UnitResult(
@@ -186,4 +192,4 @@ def _with_line_numbers(units: list[Unit], counts: list[RangeCount]) -> list[Unit
             file = source.file.name
             ranges.append(replace(source, first_line=line))
             line += lines[file, source.start]
-    return renumber(units, ranges)
+    return replace_ranges(units, ranges)

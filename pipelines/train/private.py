@@ -15,12 +15,12 @@ from typing import TYPE_CHECKING, Any
 
 from linesmith.core.artifacts.files import read_json, write_json
 from linesmith.core.artifacts.run_directory import RunDirectory, run_directory
-from linesmith.core.config.privacy_checks import key_field_number, warnings_of
+from linesmith.core.config.privacy_checks import privacy_warnings, user_field_index
 from linesmith.core.config.tensorflow_config import TensorFlowConfig
-from linesmith.model.privacy.ledger import SPENT_FILE, composed_epsilon, read_ledger, record_in_ledger
+from linesmith.model.privacy.ledger import RUN_LEDGER_FILE, composed_epsilon, read_ledger, record_in_ledger
 from linesmith.model.privacy.plan import PrivacyPlan, plan_privacy
-from linesmith.model.privacy.statement import write_privacy
-from linesmith.model.privacy.statement_text import shown_epsilon
+from linesmith.model.privacy.statement import write_statement
+from linesmith.model.privacy.statement_text import format_epsilon
 from linesmith.pipelines.stage_report import StageReport
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ def resume_directory(space: RunDirectory) -> Path:
     return space.raw / "training"
 
 
-def private_trainer(
+def build_private_trainer(
     config: TensorFlowConfig,
     network: LanguageModel,
     tokenizer: Tokenizer,
@@ -65,12 +65,14 @@ def private_trainer(
     """
     from linesmith.model.privacy.initial_bias import initial_bias
     from linesmith.model.privacy.trainer import PrivateTrainer
-    from linesmith.model.privacy.validation import public_store
+    from linesmith.model.privacy.validation import load_public_token_store
 
     bias = initial_bias(tokenizer)
     if bias is not None:
         network.logits.bias.assign(bias)
-    public = None if config.dp_public_validation is None else public_store(config.dp_public_validation, tokenizer)
+    public = (
+        None if config.dp_public_validation is None else load_public_token_store(config.dp_public_validation, tokenizer)
+    )
     train = store("train")
     users = _users(config, space, "train", train)
     plan = plan_privacy(config, len(train) if users is None else len(users))
@@ -78,11 +80,11 @@ def private_trainer(
     if plan.validation is not None:
         measured = store("validation")
         validation = (measured, _users(config, space, "validation", measured))
-    report.notices += [*warnings_of(config), *_early_stopping(config)]
+    report.notices += [*privacy_warnings(config), *_early_stopping(config)]
     _enter(config, plan, space, report)
     write_json(
         space.private_counts,
-        {"records": len(train), "records_cut_at_seq_length": train.longer_than(config.seq_length)},
+        {"records": len(train), "records_cut_at_seq_length": train.count_longer_than(config.seq_length)},
     )
     trainer = PrivateTrainer(
         config,
@@ -99,14 +101,14 @@ def private_trainer(
     return trainer
 
 
-def state_claim(config: TensorFlowConfig, trainer: PrivateTrainer, space: RunDirectory) -> None:
+def write_privacy_statement(config: TensorFlowConfig, trainer: PrivateTrainer, space: RunDirectory) -> None:
     """Write the statement beside the model, whether or not there is one to use yet, and what it must not say elsewhere."""
     state = trainer.state
     _count(config, space, trainer)
     _state(config, trainer.plan, space, (state.charged_steps, state.charged_evaluations), state.stopped)
 
 
-def report_claim(trainer: PrivateTrainer, report: StageReport) -> None:
+def report_privacy(trainer: PrivateTrainer, report: StageReport) -> None:
     """The statement's figures for the report, and the best epoch's loss where one was measured."""
     state, plan = trainer.state, trainer.plan
     if plan.unit == "user":  # how many records they have is not public
@@ -136,7 +138,7 @@ def record_shape(config: TensorFlowConfig) -> dict[str, Any]:
 
 def _users(config: TensorFlowConfig, space: RunDirectory, side: str, store: TokenStore) -> UserIndex | None:
     """Whose the records of a side are, at user level."""
-    if key_field_number(config) is None:
+    if user_field_index(config) is None:
         return None
     from linesmith.model.privacy.users import build_user_index
 
@@ -173,7 +175,7 @@ def _early_stopping(config: TensorFlowConfig) -> list[str]:
 
 
 def _spent(config: TensorFlowConfig) -> Path:
-    return run_directory(config).raw / SPENT_FILE
+    return run_directory(config).raw / RUN_LEDGER_FILE
 
 
 def _state(
@@ -181,9 +183,9 @@ def _state(
 ) -> None:
     from linesmith.model.privacy.noise import GENERATOR
 
-    entries = read_ledger(_spent(config), SPENT_FILE)
+    entries = read_ledger(_spent(config), RUN_LEDGER_FILE)
     earlier = len(entries) - 1  # one of them is this training
-    write_privacy(
+    write_statement(
         space.model,
         plan,
         charged[0],
@@ -203,13 +205,13 @@ def _enter(config: TensorFlowConfig, plan: PrivacyPlan, space: RunDirectory, rep
         write_json(file, {"run": uuid.uuid4().hex})
     run = read_json(file, "the identity of an unfinished private training")["run"]
     unsafe = config.dp_unsafe_fixed_key is not None
-    entries = record_in_ledger(_spent(config), SPENT_FILE, run, plan, unsafe_key=unsafe)
+    entries = record_in_ledger(_spent(config), RUN_LEDGER_FILE, run, plan, unsafe_key=unsafe)
     earlier = len(entries) - 1
     if earlier:
         report.notices.append(
             f"PRIVACY: {earlier} trainings were begun in this run directory before, each of which counts with all its planned "
-            f"steps. If they were on the same records, epsilon {shown_epsilon(composed_epsilon(entries, plan.delta))} bounds "
-            f"all of them together, not {shown_epsilon(plan.epsilon)}; the statement says so"
+            f"steps. If they were on the same records, epsilon {format_epsilon(composed_epsilon(entries, plan.delta))} bounds "
+            f"all of them together, not {format_epsilon(plan.epsilon)}; the statement says so"
         )
     if config.privacy_ledger is not None and config.dataset_name is not None:
         record_in_ledger(config.privacy_ledger, config.dataset_name, run, plan, unsafe_key=unsafe)

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 _log = logging.getLogger("linesmith")
 
 
-class TrainingDisplay:
+class TrainingProgressDisplay:
     """Progress bar, TensorBoard events and the user's `epoch_callback`.
 
     Args:

@@ -16,7 +16,7 @@ from linesmith.core.errors import DataError
 from linesmith.pipelines.stage_report import StageReport
 from linesmith.pipelines.train import private as train_private
 from linesmith.records.output.avro_names import distinct
-from linesmith.records.patterns.number_ranges import number_limits
+from linesmith.records.patterns.number_ranges import number_range
 
 if TYPE_CHECKING:
     from linesmith.core.artifacts.model_info import ModelInfo
@@ -37,27 +37,27 @@ def finish(
         DataError: training diverged before it left weights that are worth keeping.
     """
     from linesmith.core.artifacts.checkpoints import PREVIOUS
-    from linesmith.core.artifacts.model_info import CHECKPOINTS
-    from linesmith.model.training.state import EPOCH_FILES
+    from linesmith.core.artifacts.model_info import CHECKPOINTS_DIR
+    from linesmith.model.training.state import EPOCH_FILE_PATTERN
 
     state = trainer.state
     best = state.history[state.best_epoch] if state.best_epoch is not None else None
     if config.dp:
-        train_private.state_claim(config, cast("PrivateTrainer", trainer), space)
+        train_private.write_privacy_statement(config, cast("PrivateTrainer", trainer), space)
     _refuse_diverged(config, trainer, best)
     if state.stopped is None and best is None:
         return
     _write_model(config, space, trainer, data)
     _fill_report(report, config, trainer, best)
     if config.dp:
-        train_private.report_claim(cast("PrivateTrainer", trainer), report)
+        train_private.report_privacy(cast("PrivateTrainer", trainer), report)
     report.outputs = {"model": str(run_directory(config).model), "history": str(run_directory(config).history)}
     if state.stopped is not None:
         shutil.rmtree(space.temporary, ignore_errors=True)
-        checkpoints = space.model / CHECKPOINTS
+        checkpoints = space.model / CHECKPOINTS_DIR
         (checkpoints / PREVIOUS).unlink(missing_ok=True)
         if not config.save_all_checkpoints:
-            for leftover in checkpoints.glob(EPOCH_FILES):
+            for leftover in checkpoints.glob(EPOCH_FILE_PATTERN):
                 leftover.unlink()
         _write_manifest(config, space, trainer, data, report)
         if config.dp:
@@ -83,10 +83,16 @@ def _refuse_diverged(config: TensorFlowConfig, trainer: TrainingLoop, best: Epoc
 def _write_model(config: TensorFlowConfig, space: RunDirectory, trainer: TrainingLoop, data: dict[str, Any]) -> None:
     """Weights and the model's description."""
     from linesmith.core.artifacts.checkpoints import digest_arrays, load_arrays, save_arrays
-    from linesmith.core.artifacts.model_info import BEST_WEIGHTS, CHECKPOINTS, LAST_WEIGHTS, ModelInfo, write_model_info
+    from linesmith.core.artifacts.model_info import (
+        BEST_WEIGHTS,
+        CHECKPOINTS_DIR,
+        LAST_WEIGHTS,
+        ModelInfo,
+        write_model_info,
+    )
 
     state = trainer.state
-    checkpoints = space.model / CHECKPOINTS
+    checkpoints = space.model / CHECKPOINTS_DIR
     last = trainer.weights()
     save_arrays(checkpoints / LAST_WEIGHTS, last, {"epoch": state.epoch - 1})
     use_best = config.save_best_model and state.best_epoch is not None
@@ -116,11 +122,13 @@ def _write_model(config: TensorFlowConfig, space: RunDirectory, trainer: Trainin
 def _write_schema(config: TensorFlowConfig, space: RunDirectory, info: ModelInfo) -> None:
     """The types of the columns, for typed output; none in private training, whose statistics may not leave."""
     from linesmith.core.artifacts.model_info import SCHEMA_FILE
-    from linesmith.records.output.layout import columns_of
+    from linesmith.records.output.layout import resolve_column_names
     from linesmith.records.output.schema import infer_schema, write_schema
 
     (space.model / SCHEMA_FILE).unlink(missing_ok=True)
-    names = None if config.dp or info.field_count is None else columns_of(None, info.columns, info.field_count)
+    names = (
+        None if config.dp or info.field_count is None else resolve_column_names(None, info.columns, info.field_count)
+    )
     if names is not None:
         statistics = read_json(space.training_data / "statistics.json", "the statistics of the training data")
         if len(statistics["fields"]) == len(names):
@@ -162,7 +170,7 @@ def _record_shape(config: TensorFlowConfig, statistics: dict[str, Any]) -> dict[
         "length_cap_tokens": longest + longest // 4 + 8,
         "field_count": int(next(iter(field_counts))) if constant else None,
         "field_tokens": [field["tokens"] for field in statistics["fields"]] if constant else None,
-        "field_numbers": [number_limits(field) for field in statistics["fields"]] if constant else None,
+        "field_numbers": [number_range(field) for field in statistics["fields"]] if constant else None,
         "columns": columns,
     }
 
@@ -171,7 +179,7 @@ def _fill_report(report: StageReport, config: TensorFlowConfig, trainer: Trainin
     state, counts = trainer.state, report.counts
     counts["records"] = len(trainer.train)
     if not config.dp:  # how long records are is no public fact
-        counts["records longer than a row, trained whole"] = trainer.train.longer_than(config.seq_length)
+        counts["records longer than a row, trained whole"] = trainer.train.count_longer_than(config.seq_length)
     if trainer.validation is not None:
         counts["validation records"] = len(trainer.validation)
     counts["epochs"] = len(state.history)

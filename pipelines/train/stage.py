@@ -12,23 +12,23 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from linesmith.core.artifacts.lease import leased
+from linesmith.core.artifacts.lease import hold_lease
 from linesmith.core.artifacts.manifest import read_manifest
 from linesmith.core.artifacts.params import save_params
 from linesmith.core.artifacts.run_directory import (
     RunDirectory,
+    check_overwrite_allowed,
     locked,
     promote,
-    refuse_complete,
     run_directory,
     workspace,
 )
 from linesmith.core.config import preflight
-from linesmith.core.config.privacy_checks import check_settings, check_training_data
-from linesmith.core.config.tensorflow_config import MOOT, TensorFlowConfig, fields
+from linesmith.core.config.privacy_checks import check_privacy_settings, check_training_data
+from linesmith.core.config.tensorflow_config import SETTINGS_WITHOUT_EFFECT, TensorFlowConfig, fields
 from linesmith.core.errors import DataError, InterruptedRunError
 from linesmith.core.hardware import matmul_precision
-from linesmith.pipelines.remote.local_paths import in_buckets_too
+from linesmith.pipelines.remote.local_paths import accepts_remote_run_directory
 from linesmith.pipelines.stage_report import StageReport, measured
 from linesmith.pipelines.train import private as train_private
 from linesmith.pipelines.train.publish import finish
@@ -44,7 +44,7 @@ _BINDING = ("field_delimiter", "field_delimiter_token", "column_pattern", "quote
 _OF_RECORDS = (*_BINDING, "columns", "vocab_size")
 
 
-@in_buckets_too("train")
+@accepts_remote_run_directory("train")
 def train(config: TensorFlowConfig, beam_args: Sequence[str] = ()) -> StageReport:
     """Train on the training data that lie in the run directory.
 
@@ -62,11 +62,11 @@ def train(config: TensorFlowConfig, beam_args: Sequence[str] = ()) -> StageRepor
     preflight.check(config, "train")
     run = run_directory(config)
     with locked(run):
-        refuse_complete(run.model, "model", config.overwrite)
-        return train_anywhere(config, beam_args)
+        check_overwrite_allowed(run.model, "model", config.overwrite)
+        return train_locally_or_on_worker(config, beam_args)
 
 
-def train_anywhere(config: TensorFlowConfig, beam_args: Sequence[str] = ()) -> StageReport:
+def train_locally_or_on_worker(config: TensorFlowConfig, beam_args: Sequence[str] = ()) -> StageReport:
     """`train_locked` here, or on a worker where the arguments say so. The run directory's lock is held."""
     if beam_args:
         from linesmith.pipelines.train.worker import on_worker, train_on_worker
@@ -83,7 +83,7 @@ def train_locked(config: TensorFlowConfig) -> StageReport:
     The lease keeps out a second trainer on another machine, which no lock of this one can.
     """
     space = workspace(config)
-    with measured("train") as report, leased(run_directory(config).root) as lease:
+    with measured("train") as report, hold_lease(run_directory(config).root) as lease:
         data = _training_data(space)
         check_training_data(config, data.get("settings", {}))
         config = _as_tokenized(config, space, data.get("settings", {}))
@@ -139,13 +139,15 @@ def _as_tokenized(config: TensorFlowConfig, space: RunDirectory, before: dict[st
                 code="LS204",
             )
     config = config.model_copy(update=told)
-    check_settings(config)
+    check_privacy_settings(config)
     return config
 
 
 def _identity(config: TensorFlowConfig, data: dict[str, Any]) -> dict[str, Any]:
     """What an unfinished training and this one must have in common."""
-    settings = {name: value for name, value in config.stage_settings("train").items() if name not in MOOT}
+    settings = {
+        name: value for name, value in config.stage_settings("train").items() if name not in SETTINGS_WITHOUT_EFFECT
+    }
     precision = matmul_precision(config.matmul_precision)  # what it comes to here, since results depend on it
     return {"seed": config.seed, "matmul_precision": precision, **settings, "data": data["data_digest"]}
 
@@ -153,9 +155,9 @@ def _identity(config: TensorFlowConfig, data: dict[str, Any]) -> dict[str, Any]:
 def _drop_other_training(config: TensorFlowConfig, space: RunDirectory, identity: dict[str, Any]) -> None:
     """Under `overwrite`, an unfinished training of other settings makes room; an equal one is resumed."""
     from linesmith.core.artifacts.checkpoints import has_checkpoint, load_checkpoint
-    from linesmith.core.artifacts.model_info import CHECKPOINTS
+    from linesmith.core.artifacts.model_info import CHECKPOINTS_DIR
 
-    resume = train_private.resume_directory(space) if config.dp else space.model / CHECKPOINTS
+    resume = train_private.resume_directory(space) if config.dp else space.model / CHECKPOINTS_DIR
     if not config.overwrite or not has_checkpoint(resume):
         return
     found = load_checkpoint(resume)
@@ -173,7 +175,7 @@ def _trainer(
     scratch: Path,
 ) -> TrainingLoop:
     """Everything in memory and ready to fit. Token stores are built in `scratch`, which no other attempt uses."""
-    from linesmith.core.artifacts.model_info import CHECKPOINTS
+    from linesmith.core.artifacts.model_info import CHECKPOINTS_DIR
     from linesmith.model.tokenizers import load_tokenizer
     from linesmith.model.training import replicas
     from linesmith.model.training.trainer import Trainer, build_model
@@ -188,9 +190,9 @@ def _trainer(
     vocab = tokenizer.total_vocab_size
     with replicas.scope(strategy):
         network = build_model(config, vocab)
-    places = {"directory": space.model / CHECKPOINTS, "history_path": space.history, "identity": identity}
+    places = {"directory": space.model / CHECKPOINTS_DIR, "history_path": space.history, "identity": identity}
     if config.dp:
-        return train_private.private_trainer(
+        return train_private.build_private_trainer(
             config, network, tokenizer, lambda side: _store(space, scratch, data, side, vocab), space, report, **places
         )
     train_store = _store(space, scratch, data, "train", vocab)
@@ -262,11 +264,11 @@ def _interruptible() -> Iterator[Callable[[], bool]]:
 @contextmanager
 def _display(config: TensorFlowConfig, space: RunDirectory, stop_requested: Callable[[], bool]) -> Iterator[Any]:
     """Hooks that draw progress, write TensorBoard events and call the user's callback."""
-    from linesmith.model.training.trainer import Hooks
-    from linesmith.pipelines.train.progress import TrainingDisplay
+    from linesmith.model.training.trainer import TrainingHooks
+    from linesmith.pipelines.train.progress import TrainingProgressDisplay
 
-    with TrainingDisplay(config, _tensorboard_dir(config, space)) as display:
-        yield Hooks(on_step=display.on_step, on_epoch=display.on_epoch, stop_requested=stop_requested)
+    with TrainingProgressDisplay(config, _tensorboard_dir(config, space)) as display:
+        yield TrainingHooks(on_step=display.on_step, on_epoch=display.on_epoch, stop_requested=stop_requested)
 
 
 def _tensorboard_dir(config: TensorFlowConfig, space: RunDirectory) -> Path | None:

@@ -42,8 +42,8 @@ def train_on_worker(config: TensorFlowConfig, options: PipelineOptions) -> Stage
         DataError: whatever the training raised, or its report is not in the run directory.
         InterruptedRunError: the worker was asked to stop before training ended.
     """
-    from linesmith.runners import check_places
-    from linesmith.transforms.worker_errors import our_errors
+    from linesmith.runners import check_shared_paths
+    from linesmith.transforms.worker_errors import reraise_worker_errors
 
     if config.epoch_callback is not None:
         raise ParameterError(
@@ -51,13 +51,17 @@ def train_on_worker(config: TensorFlowConfig, options: PipelineOptions) -> Stage
             "--train_on driver."
         )
     root = run_directory(config).root.absolute()
-    check_places(options, {"--output": root})
+    check_shared_paths(options, {"--output": root})
     result = root / ".tmp" / "train.json"
     result.parent.mkdir(parents=True, exist_ok=True)
     result.unlink(missing_ok=True)
     settings = json.dumps({**config.as_dict(), "checkpoint_dir": str(root)})
     with measured("train") as report:
-        with _epochs_told(workspace(config).history), our_errors(), beam.Pipeline(options=options) as pipeline:
+        with (
+            _epochs_told(workspace(config).history),
+            reraise_worker_errors(),
+            beam.Pipeline(options=options) as pipeline,
+        ):
             _ = pipeline | "Settings" >> beam.Create([settings]) | TrainModel(str(result), options)
         told = _read(result)
     _raise_noted(told)
@@ -77,10 +81,10 @@ class TrainModel(beam.PTransform):
 
     def __init__(self, result: str, options: PipelineOptions) -> None:
         super().__init__()
-        from linesmith.runners.linesmith_options import OwnOptions
+        from linesmith.runners.linesmith_options import LinesmithOptions
 
         self._result = result
-        accelerator = options.view_as(OwnOptions).train_accelerator
+        accelerator = options.view_as(LinesmithOptions).train_accelerator
         self._hints = {"min_ram": _MIN_RAM, **({"accelerator": accelerator} if accelerator else {})}
 
     def expand(self, settings: beam.PCollection[str]) -> beam.PCollection[None]:
@@ -167,12 +171,12 @@ def on_worker(beam_args: Sequence[str]) -> PipelineOptions | None:
     `--train_on worker` or `driver` says so; by default a Flink cluster trains.
     """
     from linesmith.runners import pipeline_options, runner_name
-    from linesmith.runners.linesmith_options import OwnOptions
+    from linesmith.runners.linesmith_options import LinesmithOptions
 
     if not beam_args:
         return None
     options = pipeline_options(beam_args)
-    wanted = options.view_as(OwnOptions).train_on
+    wanted = options.view_as(LinesmithOptions).train_on
     if wanted is None:
         from apache_beam.options.pipeline_options import PortableOptions
 

@@ -38,7 +38,7 @@ _WORDS = {
 
 
 @dataclass
-class OneField:
+class FieldAccumulator:
     """One field's tallies. `values` is None once there are too many of them, or one is too long to keep."""
 
     kinds: Counter[str] = field(default_factory=Counter)
@@ -114,7 +114,7 @@ class OneField:
         if len(self.values) > MAX_VALUES:
             self.values = None
 
-    def merge(self, other: OneField) -> None:
+    def merge(self, other: FieldAccumulator) -> None:
         self.kinds.update(other.kinds)
         self.max_chars = max(self.max_chars, other.max_chars)
         self._add_values(other.values)
@@ -154,7 +154,7 @@ class FieldStatistics:
         self._field_counts: Counter[int] = Counter()
         self._chars: Counter[int] = Counter()
         self._tokens: Counter[int] = Counter()
-        self._fields: list[OneField] = []
+        self._fields: list[FieldAccumulator] = []
         self._seen: list[npt.NDArray[np.bool_]] = []
 
     def add(self, batch: pa.RecordBatch, ids: npt.NDArray[np.int64], lengths: npt.NDArray[np.int64]) -> None:
@@ -179,9 +179,9 @@ class FieldStatistics:
             self._field(number).add(values.filter(pa.array(column == number)))
         self._add_tokens(ids, lengths)
 
-    def _field(self, number: int) -> OneField:
+    def _field(self, number: int) -> FieldAccumulator:
         while len(self._fields) <= number:
-            self._fields.append(OneField())
+            self._fields.append(FieldAccumulator())
             self._seen.append(np.zeros(self._vocab_size, np.bool_))
         return self._fields[number]
 

@@ -38,7 +38,7 @@ _MARKS = (
     (codecs.BOM_UTF16_BE, "utf-16-be"),
     (codecs.BOM_UTF8, "utf-8"),
 )
-UNPACK_ERRORS = (EOFError, OSError, zlib.error, lzma.LZMAError)
+DECOMPRESSION_ERRORS = (EOFError, OSError, zlib.error, lzma.LZMAError)
 
 
 @dataclass(frozen=True)
@@ -68,7 +68,7 @@ class InputFile:
 
 
 def unpack(stream: IO[bytes], packing: str | None) -> IO[bytes]:
-    """The plain content of a packed stream. A stream that is cut off raises one of UNPACK_ERRORS where it ends."""
+    """The plain content of a packed stream. A stream that is cut off raises one of DECOMPRESSION_ERRORS where it ends."""
     if packing is None:
         return stream
     if packing == "gz":
@@ -140,8 +140,8 @@ def inspect(path: str, name: str, size: int, stream: IO[bytes], encoding: str) -
         stream.seek(0)
         try:
             head = unpack(stream, packing).read(HEAD_BYTES)
-        except UNPACK_ERRORS:
-            raise cut_off(name, packing) from None
+        except DECOMPRESSION_ERRORS:
+            raise damaged_file_error(name, packing) from None
     mark, codec = _resolve(head, encoding)
     if len(head) == mark:
         raise DataError(f"LS205: --input file '{name}' is empty; give a file with one record a line.", code="LS205")
@@ -149,7 +149,7 @@ def inspect(path: str, name: str, size: int, stream: IO[bytes], encoding: str) -
     return InputFile(path, name, size, packing, codec, mark)
 
 
-def cut_off(name: str, packing: str) -> DataError:
+def damaged_file_error(name: str, packing: str) -> DataError:
     """The error of a packed file that ends too early or is damaged."""
     return DataError(
         f"LS206: --input file '{name}' is damaged: its {packing} stream is cut off or broken. Copy or pack it again.",

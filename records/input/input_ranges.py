@@ -15,11 +15,11 @@ _PIECES = 64  # enough that workers end at about the same time
 _MOST_UNITS = 50_000  # each writes up to three shards: more files than this are slow to list everywhere
 
 
-def bytes_a_unit(total: int) -> int:
+def input_unit_bytes(total: int) -> int:
     """Bytes of a unit of work, by the size of the whole input alone: not by workers, on which nothing may depend.
 
     Example:
-        >>> [bytes_a_unit(n) >> 20 for n in (1 << 20, 1 << 28, 1 << 40, 1 << 46)]
+        >>> [input_unit_bytes(n) >> 20 for n in (1 << 20, 1 << 28, 1 << 40, 1 << 46)]
         [4, 4, 20, 1342]
     """
     return max(min(max(total // _PIECES, _LEAST_BYTES), _MOST_BYTES), total // _MOST_UNITS)
@@ -44,7 +44,7 @@ class FileRange:
     limit: int | None = None
 
     @property
-    def opens_file(self) -> bool:
+    def starts_file(self) -> bool:
         return self.start == self.file.mark
 
 
@@ -57,12 +57,12 @@ class Unit:
 
 
 def plan_units(files: Iterable[InputFile], unit_bytes: int | None = None) -> list[Unit]:
-    """Units of about `unit_bytes`, by default `bytes_a_unit` of the input, in order of (file name, byte offset).
+    """Units of about `unit_bytes`, by default `input_unit_bytes` of the input, in order of (file name, byte offset).
 
     Large splittable files are cut, small files are put together, packed files and those in UTF-16 or UTF-32 stay whole.
     """
     files = list(files)
-    limit = bytes_a_unit(sum(file.size for file in files)) if unit_bytes is None else unit_bytes
+    limit = input_unit_bytes(sum(file.size for file in files)) if unit_bytes is None else unit_bytes
     units: list[Unit] = []
     waiting: list[FileRange] = []
     size = 0
@@ -85,7 +85,7 @@ def _cut(file: InputFile, unit_bytes: int) -> list[FileRange]:
     return [FileRange(file, start, min(start + unit_bytes, file.size)) for start in starts]
 
 
-def renumber(units: Iterable[Unit], ranges: Iterable[FileRange]) -> list[Unit]:
+def replace_ranges(units: Iterable[Unit], ranges: Iterable[FileRange]) -> list[Unit]:
     """The units with their ranges replaced, one for one and in order; ranges that run out leave later units out."""
     replaced, left = [], iter(ranges)
     for unit in units:

@@ -13,12 +13,12 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import NamedTuple
 
-from linesmith.core.config.privacy_checks import key_field_number
+from linesmith.core.config.privacy_checks import user_field_index
 from linesmith.core.config.tensorflow_config import TensorFlowConfig
 from linesmith.records.fields import FIELD_BREAK, split_fields
 
 ENCODING, EMPTY, TOO_LONG, NO_USER = "encoding", "empty", "too_long", "no_user"
-REASONS = (ENCODING, EMPTY, TOO_LONG, NO_USER)
+REJECT_REASONS = (ENCODING, EMPTY, TOO_LONG, NO_USER)
 SPLITS = ("train", "validation", "holdout")
 TRAIN, VALIDATION, HOLDOUT = range(3)
 VALIDATION_SHARE = 0.2
@@ -54,7 +54,7 @@ def _digest(content: bytes, kind: bytes) -> Digest:
     )
 
 
-def user_of(text: str, field: int, delimiter: str, quoted: bool = False) -> Digest | None:
+def user_digest(text: str, field: int, delimiter: str, quoted: bool = False) -> Digest | None:
     """Digest of whose record this is, or None where the record does not say.
 
     Spaces around the value do not count: two spellings of one user that are taken for one are protected together, two
@@ -67,7 +67,7 @@ def user_of(text: str, field: int, delimiter: str, quoted: bool = False) -> Dige
         quoted: delimiters inside double quotes do not.
 
     Example:
-        >>> user_of("7, ann ,x", 1, ",") == user_of("8,ann", 1, ","), user_of("9", 1, ","), user_of("9, ", 1, ",")
+        >>> user_digest("7, ann ,x", 1, ",") == user_digest("8,ann", 1, ","), user_digest("9", 1, ","), user_digest("9, ", 1, ",")
         (True, None, None)
     """
     try:
@@ -81,7 +81,7 @@ def user_of(text: str, field: int, delimiter: str, quoted: bool = False) -> Dige
 
 
 @dataclass(frozen=True)
-class Splitter:
+class DatasetSplitter:
     """Thresholds of the three-way split; shares are expectations over texts."""
 
     holdout_fraction: float
@@ -100,14 +100,14 @@ class Splitter:
         return VALIDATION if digest.side < validation else TRAIN
 
 
-def split_breaks(text: str, delimiter: str | None, quoted: bool = False) -> str:
+def mark_field_breaks(text: str, delimiter: str | None, quoted: bool = False) -> str:
     r"""The record with its structural delimiters replaced by FIELD_BREAK, which no record contains.
 
     With `quoted`, a field that begins with a double quote runs to the closing one, as the csv module reads it; quotes are
     kept, so nothing is lost.
 
     Example:
-        >>> split_breaks('a,"b,c",', ",", quoted=True)
+        >>> mark_field_breaks('a,"b,c",', ",", quoted=True)
         'a\n"b,c"\n'
     """
     if delimiter is None:
@@ -150,7 +150,7 @@ class RecordFormat:
 
     @classmethod
     def of(cls, config: TensorFlowConfig) -> RecordFormat:
-        number = key_field_number(config)
+        number = user_field_index(config)
         return cls(config.encoding, config.max_line_len, config.field_delimiter, config.quoted, number)
 
     @cached_property
@@ -168,11 +168,11 @@ class RecordFormat:
         """Bytes of a line to read: enough to judge it, and to show it in the rejects."""
         return max(self.max_bytes, REJECT_BYTES)
 
-    def text_of(self, content: bytes, length: int) -> tuple[str, str | None]:
+    def decode_line(self, content: bytes, length: int) -> tuple[str, str | None]:
         r"""The record of a line, or ('', reason) where it is none. One trailing carriage return belongs to the line's end.
 
         Example:
-            >>> RecordFormat().text_of(b"ab\r", 3), RecordFormat().text_of(b"\xff", 1)
+            >>> RecordFormat().decode_line(b"ab\r", 3), RecordFormat().decode_line(b"\xff", 1)
             (('ab', None), ('', 'encoding'))
         """
         if length > self.max_bytes:

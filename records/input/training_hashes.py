@@ -9,7 +9,7 @@ import numpy as np
 from linesmith.records.input.record_format import digest_of
 
 
-class TrainingSet:
+class TrainingHashes:
     """The hashes in a file of sorted int64 hashes, memory-mapped and so shared by all workers of a machine."""
 
     def __init__(self, path: str | Path) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 from linesmith.records.output.column_types import ColumnType
 
 
-def avro_record(names: Sequence[str], types: Sequence[ColumnType]) -> dict[str, Any]:
+def avro_record_schema(names: Sequence[str], types: Sequence[ColumnType]) -> dict[str, Any]:
     """An Avro record; names that Avro does not allow are made fit, and stand in `doc`."""
     fit = distinct([avro_name(name, number) for number, name in enumerate(names)])
     fields = []

@@ -106,11 +106,11 @@ class ColumnType:
         return getattr(pa, {**names, "date": "date32"}.get(self.kind, "string"))()
 
 
-def json_token(value: Any) -> str | int | float | bool | None:
+def json_value(value: Any) -> str | int | float | bool | None:
     """What JSON says for a value; decimals are kept as text here, since a JSON library would round them.
 
     Example:
-        >>> json_token(date(2016, 10, 31)), json_token(None), json_token(True)
+        >>> json_value(date(2016, 10, 31)), json_value(None), json_value(True)
         ('2016-10-31', None, True)
     """
     if isinstance(value, datetime | date):

@@ -64,7 +64,7 @@ class TableCommit:
     files: int
 
 
-def table_target(table: str, given: Sequence[str] | None, run_root: Path) -> TableTarget:
+def resolve_table_target(table: str, given: Sequence[str] | None, run_root: Path) -> TableTarget:
     """The target that settings mean. The catalog is an SQLite file in the run directory where nothing else is said, here or in
     pyiceberg's configuration of a catalog named `linesmith`; so is the warehouse of another SQL catalog.
 

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 from linesmith.core.errors import ParameterError
 from linesmith.records.fields import split_fields
-from linesmith.records.output.avro_names import avro_record, distinct
+from linesmith.records.output.avro_names import avro_record_schema, distinct
 from linesmith.records.output.column_types import STRING, ColumnType
 
 TEXT_COLUMN = "text"
@@ -96,7 +96,7 @@ class RecordLayout:
         Args:
             without: a column that is left out.
         """
-        schema = avro_record(self.names, self.column_types)
+        schema = avro_record_schema(self.names, self.column_types)
         if self.declared is not None:
             declared = json.loads(self.declared)
             own = len(declared["fields"])
@@ -107,7 +107,9 @@ class RecordLayout:
         return schema
 
 
-def columns_of(names: Iterable[str] | None, learnt: Iterable[str] | None, field_count: int | None) -> list[str] | None:
+def resolve_column_names(
+    names: Iterable[str] | None, learnt: Iterable[str] | None, field_count: int | None
+) -> list[str] | None:
     """The columns of typed output: those asked for, else those of the training data's header, else numbered ones.
 
     Returns None where nothing says how many fields there are: typed output is then one column of text.
@@ -116,7 +118,7 @@ def columns_of(names: Iterable[str] | None, learnt: Iterable[str] | None, field_
         ParameterError: more or fewer names are asked for than the records have fields.
 
     Example:
-        >>> columns_of(None, None, 2)
+        >>> resolve_column_names(None, None, 2)
         ['field_0', 'field_1']
     """
     if names is not None:

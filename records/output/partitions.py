@@ -9,34 +9,34 @@ from urllib.parse import quote, unquote
 from linesmith.core.errors import DataError
 from linesmith.records.output.layout import Record, RecordLayout
 
-NO_VALUE = "__HIVE_DEFAULT_PARTITION__"
+NULL_PARTITION = "__HIVE_DEFAULT_PARTITION__"
 MAX_VALUE_BYTES = 200  # of a directory's name; file systems allow 255
 MAX_PARTITIONS = 4096  # in one shard
 _GROUP = 200_000  # records that are held at a time
 
 
-def encode_value(text: str) -> str:
+def encode_partition_value(text: str) -> str:
     """A field's text as part of a directory's name.
 
     Example:
-        >>> encode_value("a/b c"), encode_value("")
+        >>> encode_partition_value("a/b c"), encode_partition_value("")
         ('a%2Fb%20c', '__HIVE_DEFAULT_PARTITION__')
     """
-    return quote(text, safe="") if text else NO_VALUE
+    return quote(text, safe="") if text else NULL_PARTITION
 
 
-def directory_of(column: str, text: str) -> str:
+def partition_directory(column: str, text: str) -> str:
     """The directory of a value."""
-    return f"{quote(column, safe='')}={encode_value(text)}"
+    return f"{quote(column, safe='')}={encode_partition_value(text)}"
 
 
-def value_of(directory: str) -> str:
-    """The value of a directory's name; the inverse of `directory_of`."""
+def partition_value(directory: str) -> str:
+    """The value of a directory's name; the inverse of `partition_directory`."""
     encoded = directory.partition("=")[2]
-    return "" if encoded == NO_VALUE else unquote(encoded)
+    return "" if encoded == NULL_PARTITION else unquote(encoded)
 
 
-def split_by_value(
+def group_by_partition(
     records: Iterable[Record], layout: RecordLayout, column: str
 ) -> Iterator[tuple[str, Iterable[Record]]]:
     """Records by the value of a column, values in order, records in theirs.

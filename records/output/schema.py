@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from linesmith.core.errors import ParameterError
-from linesmith.records.output.avro_names import avro_name, avro_record
+from linesmith.records.output.avro_names import avro_name, avro_record_schema
 from linesmith.records.output.column_types import STRING, ColumnType
 from linesmith.records.patterns.regex_parser import parse
 
@@ -217,7 +217,7 @@ def write_schema(path: str | Path, schema: RecordSchema) -> None:
     """Write a schema as an Avro schema file, atomically."""
     from linesmith.core.artifacts.files import write_json
 
-    write_json(path, avro_record(schema.names, schema.types))
+    write_json(path, avro_record_schema(schema.names, schema.types))
 
 
 def _bad(source: str, found: str) -> ParameterError:

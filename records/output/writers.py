@@ -19,14 +19,14 @@ import fastavro
 
 from linesmith.core.artifacts.files import atomic_path
 from linesmith.core.errors import ParameterError
-from linesmith.records.output.column_types import json_token
+from linesmith.records.output.column_types import json_value
 from linesmith.records.output.layout import Record, RecordLayout
-from linesmith.records.output.partitions import directory_of, split_by_value
+from linesmith.records.output.partitions import group_by_partition, partition_directory
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-SUFFIXES = {"text": "txt", "jsonl": "jsonl", "avro": "avro", "parquet": "parquet", "iceberg": "parquet"}
+FORMAT_SUFFIXES = {"text": "txt", "jsonl": "jsonl", "avro": "avro", "parquet": "parquet", "iceberg": "parquet"}
 # Rows of a Parquet row group: large enough to compress well, small enough to hold.
 ROW_GROUP = 65_536
 INVALID_SCHEMA = {
@@ -50,7 +50,7 @@ def shard_name(number: int, total: int, output_format: str) -> str:
         >>> shard_name(0, 7, "text")
         'part-00000-of-00007.txt'
     """
-    return f"part-{number:05d}-of-{total:05d}.{SUFFIXES[output_format]}"
+    return f"part-{number:05d}-of-{total:05d}.{FORMAT_SUFFIXES[output_format]}"
 
 
 def write_shard(
@@ -76,8 +76,8 @@ def write_shard(
         return [(directory / name, write_records(directory / name, output_format, records, layout))]
     without = None if output_format in ("text", "iceberg") else partition_by
     written = []
-    for value, own in split_by_value(records, layout, partition_by):
-        path = directory / directory_of(partition_by, value) / name
+    for value, own in group_by_partition(records, layout, partition_by):
+        path = directory / partition_directory(partition_by, value) / name
         written.append((path, write_records(path, output_format, own, layout, without)))
     return written
 
@@ -166,7 +166,7 @@ def _jsonl(shard: IO[bytes], records: Iterable[Record], layout: RecordLayout, na
 
 def _json(value: Any) -> str:
     # A decimal is written digit by digit: a float would round it.
-    return str(json_token(value)) if isinstance(value, Decimal) else json.dumps(json_token(value), ensure_ascii=False)
+    return str(json_value(value)) if isinstance(value, Decimal) else json.dumps(json_value(value), ensure_ascii=False)
 
 
 def _avro(shard: IO[bytes], records: Iterable[Record], layout: RecordLayout, name: str, without: str | None) -> None:

@@ -18,7 +18,7 @@ Row = npt.NDArray[np.int32]
 
 
 @dataclass(frozen=True)
-class Machine:
+class ByteAutomaton:
     """A deterministic automaton; state 0 is the start.
 
     Attributes:
@@ -27,7 +27,7 @@ class Machine:
         strayed: [states] bool, only a start string that was given leads here; None: nothing does.
 
     Example:
-        >>> machine = well_formed()
+        >>> machine = utf8_automaton()
         >>> machine.accepts_text("é".encode()), machine.accepts_text("é".encode()[:1])
         (True, False)
     """
@@ -46,9 +46,9 @@ class Machine:
         return bool(self.accepts[state])
 
 
-def explore(
+def build_automaton(
     start: Hashable, row_of: Callable[[Hashable], list[Hashable]], accepts: Callable[[Hashable], bool]
-) -> Machine:
+) -> ByteAutomaton:
     """The automaton of all states that can be reached.
 
     Args:
@@ -78,10 +78,12 @@ def explore(
                 f"LS115: a field's pattern needs more than {MAX_STATES:,} states; make its repetitions shorter.",
                 code="LS115",
             )
-    return Machine(np.array(rows, np.int32).reshape(-1, 256), np.array([accepts(state) for state in order], np.bool_))
+    return ByteAutomaton(
+        np.array(rows, np.int32).reshape(-1, 256), np.array([accepts(state) for state in order], np.bool_)
+    )
 
 
-def both(one: Machine, other: Machine) -> Machine:
+def both(one: ByteAutomaton, other: ByteAutomaton) -> ByteAutomaton:
     """The automaton of the texts that are in both languages."""
 
     def row_of(pair: Any) -> list[Hashable]:
@@ -91,16 +93,17 @@ def both(one: Machine, other: Machine) -> Machine:
     def accepts(pair: Any) -> bool:
         return bool(one.accepts[pair[0]] and other.accepts[pair[1]])
 
-    return explore((0, 0), row_of, accepts)
+    return build_automaton((0, 0), row_of, accepts)
 
 
-def leaning(one: Machine, other: Machine) -> Machine:
+def soft_intersect(one: ByteAutomaton, other: ByteAutomaton) -> ByteAutomaton:
     """The automaton of one language, in which a text is held to another as long as it has not left it.
 
     States from which the other is out of reach are `strayed`: they take what the first takes.
 
     Example:
-        >>> machine = leaning(field_text(",", quoted=False, last=True), field_text("b", quoted=False, last=True))
+        >>> fields = [field_text_automaton(delimiter, quoted=False, last=True) for delimiter in ",b"]
+        >>> machine = soft_intersect(*fields)
         >>> state = machine.moves[0, ord("a")], machine.moves[0, ord("b")]
         >>> [bool(machine.strayed[number]) for number in state]
         [False, True]
@@ -114,12 +117,12 @@ def leaning(one: Machine, other: Machine) -> Machine:
     def accepts(pair: Any) -> bool:
         return bool(one.accepts[pair[0]] and (pair[1] == DEAD or other.accepts[pair[1]]))
 
-    machine = explore((0, 0), row_of, accepts)
-    strayed = explore((0, 0), row_of, lambda pair: pair[1] == DEAD)  # type: ignore[index]
-    return Machine(machine.moves, machine.accepts, strayed.accepts)
+    machine = build_automaton((0, 0), row_of, accepts)
+    strayed = build_automaton((0, 0), row_of, lambda pair: pair[1] == DEAD)  # type: ignore[index]
+    return ByteAutomaton(machine.moves, machine.accepts, strayed.accepts)
 
 
-def well_formed() -> Machine:
+def utf8_automaton() -> ByteAutomaton:
     """UTF-8 text (RFC 3629, section 4) without a newline."""
     # State: how many continuation bytes are missing, and the range of the next one.
     plain, narrow = (
@@ -138,10 +141,10 @@ def well_formed() -> Machine:
         widths = ((0xC2, 0xDF, 1), (0xE1, 0xEF, 2), (0xF1, 0xF3, 3))
         return next(((n, 0x80, 0xBF) for first, last, n in widths if first <= byte <= last), None)
 
-    return explore(plain, lambda s: [after(s, b) for b in range(256)], lambda s: s == plain)  # type: ignore[arg-type]
+    return build_automaton(plain, lambda s: [after(s, b) for b in range(256)], lambda s: s == plain)  # type: ignore[arg-type]
 
 
-def field_text(delimiter: str, quoted: bool, last: bool) -> Machine:
+def field_text_automaton(delimiter: str, quoted: bool, last: bool) -> ByteAutomaton:
     """What may stand between two delimiters so that the record splits there and nowhere else.
 
     Unquoted, the first occurrence of the delimiter in `text + delimiter` must be its end. With `quoted`, a field that begins
@@ -153,10 +156,10 @@ def field_text(delimiter: str, quoted: bool, last: bool) -> Machine:
         last: no delimiter follows, only the record's end.
 
     Example:
-        >>> machine = field_text(", ", quoted=False, last=False)
+        >>> machine = field_text_automaton(", ", quoted=False, last=False)
         >>> machine.accepts_text(b"a,b"), machine.accepts_text(b"a, b")
         (True, False)
-        >>> field_text(",", quoted=True, last=False).accepts_text(b'"a,b"')
+        >>> field_text_automaton(",", quoted=True, last=False).accepts_text(b'"a,b"')
         True
     """
     mark = delimiter.encode()
@@ -188,4 +191,4 @@ def field_text(delimiter: str, quoted: bool, last: bool) -> Machine:
     def accepts(state: tuple[str, int]) -> bool:
         return state[0] != "quotes" and (last or ends_here(state[1]))
 
-    return explore(("start", 0), lambda s: [after(s, b) for b in range(256)], accepts)  # type: ignore[arg-type]
+    return build_automaton(("start", 0), lambda s: [after(s, b) for b in range(256)], accepts)  # type: ignore[arg-type]

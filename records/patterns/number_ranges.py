@@ -11,14 +11,14 @@ import math
 from decimal import Decimal
 from typing import Any
 
-from linesmith.records.patterns.automaton import Machine
+from linesmith.records.patterns.automaton import ByteAutomaton
 from linesmith.records.patterns.pattern_compiler import compile_pattern
 from linesmith.records.patterns.pattern_tree import Pattern, any_of, decimals, integers, literal
 
 _LONGEST = 15  # digits that the statistics, which are floats, hold exactly
 
 
-def number_limits(field: dict[str, Any]) -> dict[str, Any] | None:
+def number_range(field: dict[str, Any]) -> dict[str, Any] | None:
     """The limits of a field's numbers as plain JSON; None where not every value is a number as programs spell them, or empty, and
     where they have more digits than can be trusted.
 
@@ -26,7 +26,7 @@ def number_limits(field: dict[str, Any]) -> dict[str, Any] | None:
         field: statistics of the field, as `linesmith.records.input.field_statistics` leaves them.
 
     Example:
-        >>> number_limits({"kinds": {"decimal": 9, "integer": 1}, "shapes": {"decimal": 9, "whole": 1}, "scale": 2,
+        >>> number_range({"kinds": {"decimal": 9, "integer": 1}, "shapes": {"decimal": 9, "whole": 1}, "scale": 2,
         ...                "whole_digits": 3, "min": -7.25, "max": 112.5})
         {'least': '-10', 'most': '120', 'scale': 2, 'empty': False}
     """
@@ -49,11 +49,11 @@ def number_limits(field: dict[str, Any]) -> dict[str, Any] | None:
     }
 
 
-def number_machine(limits: dict[str, Any]) -> Machine:
+def number_automaton(limits: dict[str, Any]) -> ByteAutomaton:
     """The automaton of the numbers within limits.
 
     Example:
-        >>> machine = number_machine({"least": "-10", "most": "120", "scale": 2, "empty": False})
+        >>> machine = number_automaton({"least": "-10", "most": "120", "scale": 2, "empty": False})
         >>> [machine.accepts_text(text) for text in (b"-7.25", b"119", b"377.1", b"1.234", b"")]
         [True, True, False, False, False]
     """

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Hashable
 
-from linesmith.records.patterns.automaton import Machine, explore
+from linesmith.records.patterns.automaton import ByteAutomaton, build_automaton
 from linesmith.records.patterns.pattern_tree import Pattern
 
 _LAST = 0x10FFFF
@@ -43,7 +43,7 @@ def _byte_ranges(low: bytes, high: bytes) -> list[list[tuple[int, int]]]:
     return found + [[(b, b), *tail] for tail in _byte_ranges(b"\x80" * rest, high[1:])]
 
 
-def compile_pattern(pattern: Pattern) -> Machine:
+def compile_pattern(pattern: Pattern) -> ByteAutomaton:
     """The automaton of a pattern.
 
     Raises:
@@ -66,7 +66,7 @@ def compile_pattern(pattern: Pattern) -> Machine:
             row.append(known[targets])
         return row
 
-    return explore(graph.closure(frozenset([0])), row_of, lambda states: end in states)  # type: ignore[operator]
+    return build_automaton(graph.closure(frozenset([0])), row_of, lambda states: end in states)  # type: ignore[operator]
 
 
 class _Graph:

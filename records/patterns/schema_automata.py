@@ -8,7 +8,7 @@ from typing import Any
 from linesmith.core.errors import ParameterError
 from linesmith.records.output.column_types import ColumnType
 from linesmith.records.output.schema import OPTION, Limits, RecordSchema
-from linesmith.records.patterns.automaton import Machine
+from linesmith.records.patterns.automaton import ByteAutomaton
 from linesmith.records.patterns.pattern_compiler import compile_pattern
 from linesmith.records.patterns.pattern_tree import any_of, decimals, integers, literal, optional
 from linesmith.records.patterns.regex_parser import parse
@@ -26,7 +26,7 @@ _TIME = "([01][0-9]|2[0-3]):[0-5][0-9](:[0-5][0-9]({fraction})?)?"
 _OFFSET = "(Z|[+-]([01][0-9]|2[0-3]):[0-5][0-9])?"
 
 
-def field_machines(schema: RecordSchema, count: int) -> list[Machine | None]:
+def field_automata(schema: RecordSchema, count: int) -> list[ByteAutomaton | None]:
     """One automaton a field; None where its type allows any text.
 
     Args:

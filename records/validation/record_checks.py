@@ -1,6 +1,6 @@
 """All that judges a record beyond its shape: the schema of the output, rules, the validator; in this order, first fault wins.
 
-`CheckSource` is decided on the driver and travels to the workers; `load` makes functions of it there. It takes the place of a
+`RecordCheckSpec` is decided on the driver and travels to the workers; `load` makes functions of it there. It takes the place of a
 validator in `linesmith.records.validation.record_validator.Judge`, which has already looked at encoding, length and field count.
 """
 
@@ -12,20 +12,20 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from linesmith.records.fields import split_fields
-from linesmith.records.input.training_hashes import TrainingSet
+from linesmith.records.input.training_hashes import TrainingHashes
 from linesmith.records.output.layout import RecordLayout
-from linesmith.records.output.partitions import MAX_VALUE_BYTES, encode_value
+from linesmith.records.output.partitions import MAX_VALUE_BYTES, encode_partition_value
 from linesmith.records.output.schema import Limits
 from linesmith.records.patterns.pattern_compiler import compile_pattern
 from linesmith.records.patterns.regex_parser import parse
-from linesmith.records.validation.record_validator import BatchValidator, Validator, Verdict, ask_all
-from linesmith.records.validation.rules import Broken, CompiledRules, RuleSet
-from linesmith.records.validation.user_validator import GivenValidator, ValidatorSource
-from linesmith.records.validation.validator_process import ValidatorHost
+from linesmith.records.validation.record_validator import BatchValidator, Validator, Verdict, run_validator_batch
+from linesmith.records.validation.rules import CompiledRules, RuleSet, RuleViolation
+from linesmith.records.validation.user_validator import InProcessValidator, ValidatorSource
+from linesmith.records.validation.validator_process import ValidatorProcess
 
 
 @dataclass(frozen=True)
-class CheckSource:
+class RecordCheckSpec:
     """Where the checks come from.
 
     Attributes:
@@ -43,7 +43,7 @@ class CheckSource:
     typed: bool = False
     limits: tuple[Limits, ...] = ()
     rules: tuple[RuleSet, ...] = ()
-    validator: ValidatorSource | GivenValidator | None = None
+    validator: ValidatorSource | InProcessValidator | None = None
     timeout: float = 0.0
     partition_by: str | None = None
     training_set: str | None = None
@@ -58,13 +58,13 @@ class CheckSource:
         """What a manifest says about the validator."""
         return None if self.validator is None else self.validator.identity
 
-    def try_validator(self) -> None:
+    def check_validator_loads(self) -> None:
         """Load the validator once, as a worker would, and let go of it.
 
         Raises:
             ParameterError: LS107, it cannot be loaded.
         """
-        if isinstance(loaded := self._validator(), ValidatorHost):
+        if isinstance(loaded := self._validator(), ValidatorProcess):
             loaded.start()
             loaded.close()
 
@@ -74,22 +74,22 @@ class CheckSource:
         Raises:
             ParameterError: LS107 the validator, LS113 a rule.
         """
-        seen = None if self.training_set is None else TrainingSet(self.training_set).__contains__
+        seen = None if self.training_set is None else TrainingHashes(self.training_set).__contains__
         rules = [rules.compile(self.layout.columns, seen) for rules in self.rules]
         return Checks(self, rules, self._validator())
 
     def _validator(self) -> Validator | None:
         if self.validator is None:
             return None
-        if self.timeout == 0 or isinstance(self.validator, GivenValidator):
+        if self.timeout == 0 or isinstance(self.validator, InProcessValidator):
             return self.validator.load()
-        return ValidatorHost(self.validator, self.timeout)
+        return ValidatorProcess(self.validator, self.timeout)
 
 
 class Checks(BatchValidator):
     """The checks of a record, ready to judge."""
 
-    def __init__(self, source: CheckSource, rules: list[CompiledRules], validator: Validator | None) -> None:
+    def __init__(self, source: RecordCheckSpec, rules: list[CompiledRules], validator: Validator | None) -> None:
         layout = source.layout
         self._layout = layout
         self._typed: list[tuple[int, str, Any]] = []
@@ -116,7 +116,9 @@ class Checks(BatchValidator):
         """Verdicts in order; the user's validator is asked once about all that the other checks let through."""
         verdicts = [self._fault(text) for text in texts]
         asked = [text for text, verdict in zip(texts, verdicts, strict=True) if verdict is None]
-        rest = iter([Verdict(True)] * len(asked) if self._validator is None else ask_all(self._validator, asked))
+        rest = iter(
+            [Verdict(True)] * len(asked) if self._validator is None else run_validator_batch(self._validator, asked)
+        )
         return [next(rest) if verdict is None else verdict for verdict in verdicts]
 
     def _fault(self, text: str) -> Verdict | None:
@@ -131,7 +133,7 @@ class Checks(BatchValidator):
         try:
             for rules in self._rules:
                 rules(text, fields)
-        except Broken as broken:
+        except RuleViolation as broken:
             return Verdict(False, broken.reason, broken.explain)
         return None
 
@@ -150,7 +152,7 @@ class Checks(BatchValidator):
             found = fault(fields[place], values.get(place))
             if found is not None:
                 return Verdict(False, f"schema:{name}:{found}", "outside what the schema allows")
-        if self._partition is not None and len(encode_value(fields[self._partition])) > MAX_VALUE_BYTES:
+        if self._partition is not None and len(encode_partition_value(fields[self._partition])) > MAX_VALUE_BYTES:
             return Verdict(False, f"schema:{self._by}:partition", "too long for the name of a directory")
         return None
 

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 Validator = Callable[[str], object]
 
 
-class Loadable(Protocol):
+class ValidatorLoader(Protocol):
     """Where a validator comes from, in a form that travels to workers."""
 
     def load(self) -> Validator:
@@ -112,7 +112,7 @@ class Judge:
             # A count that was checked is a judgement; without any check nothing judged the record.
             rest = iter([Verdict(None if self.field_count is None else True)] * len(asked))
         else:
-            rest = iter(ask_all(self.validator, asked))
+            rest = iter(run_validator_batch(self.validator, asked))
         return [next(rest) if verdict is None else verdict for verdict in verdicts]
 
     def _fault(self, sample: Sample) -> Verdict | None:
@@ -138,7 +138,7 @@ def count_fields(text: str, delimiter: str, quoted: bool) -> int:
         return 0
 
 
-def ask_all(validator: Validator, texts: Sequence[str]) -> list[Verdict]:
+def run_validator_batch(validator: Validator, texts: Sequence[str]) -> list[Verdict]:
     """What a validator says about records, in order: at once where it can, else one by one."""
     if isinstance(validator, BatchValidator):
         return validator.many(texts)

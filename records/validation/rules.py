@@ -38,7 +38,7 @@ _RECORD_KINDS = ("field_count", "length", "regex", "check", "not_in_training_set
 _FORM = "docs/generation.md shows what a rule looks like."
 
 
-class Broken(Exception):
+class RuleViolation(Exception):
     """A rule that a record breaks."""
 
     def __init__(self, reason: str, explain: str) -> None:
@@ -60,7 +60,7 @@ class RuleSet:
     option: str
 
     @property
-    def wants_training_set(self) -> bool:
+    def needs_training_set(self) -> bool:
         """A rule compares with the training data."""
         return any(rule.get("not_in_training_set") for rule in json.loads(self.rules))
 
@@ -69,7 +69,7 @@ class RuleSet:
 
         Args:
             names: of the fields, in order; None: their number is not known, and they can be given by number alone.
-            seen: tells whether a record is one of the training data; needed where `wants_training_set`.
+            seen: tells whether a record is one of the training data; needed where `needs_training_set`.
 
         Raises:
             ParameterError: LS113, a rule is not one, or names a field that is not there.
@@ -97,13 +97,13 @@ class CompiledRules:
         """Judge a record.
 
         Raises:
-            Broken: the first rule that it breaks.
+            RuleViolation: the first rule that it breaks.
         """
         for check in self.checks:
             check(text, fields)
 
 
-def rule_set(rules: Any, option: str) -> RuleSet:
+def parse_rules(rules: Any, option: str) -> RuleSet:
     """Rules from what YAML gave: a list, or a mapping with `rules`.
 
     Raises:
@@ -134,14 +134,14 @@ def _checks_of(rule: dict[str, Any], names: Sequence[str] | None, seen: Callable
 
     def check(text: str, fields: list[str]) -> None:
         if place >= len(fields):
-            raise Broken(f"rule:{label}:missing", "the record has no such field")
+            raise RuleViolation(f"rule:{label}:missing", "the record has no such field")
         value = fields[place]
         if value == "" and optional:
             return
         for reason, test in tests:
             found = test(value)
             if found is not None:
-                raise Broken(reason, found)
+                raise RuleViolation(reason, found)
 
     return [check]
 
@@ -191,7 +191,7 @@ def _field_count(count: Any) -> Check:
 
     def check(text: str, fields: list[str]) -> None:
         if len(fields) != count:
-            raise Broken(f"rule:{RECORD}:field_count", f"{len(fields)} fields instead of {count}")
+            raise RuleViolation(f"rule:{RECORD}:field_count", f"{len(fields)} fields instead of {count}")
 
     return check
 
@@ -200,7 +200,7 @@ def _whole(kind: str, test: Test) -> Check:
     def check(text: str, fields: list[str]) -> None:
         found = test(text)
         if found is not None:
-            raise Broken(f"rule:{RECORD}:{kind}", found)
+            raise RuleViolation(f"rule:{RECORD}:{kind}", found)
 
     return check
 
@@ -220,9 +220,9 @@ def _expression(source: Any, name: Any, names: Sequence[str] | None) -> Check:
         try:
             answer = evaluate(fields)
         except (ValueError, ArithmeticError, IndexError) as error:
-            raise Broken(reason, f"cannot be evaluated: {error}") from None
+            raise RuleViolation(reason, f"cannot be evaluated: {error}") from None
         if answer is not True:
-            raise Broken(reason, "is not true" if answer is False else "gave neither true nor false")
+            raise RuleViolation(reason, "is not true" if answer is False else "gave neither true nor false")
 
     return check
 
@@ -230,6 +230,6 @@ def _expression(source: Any, name: Any, names: Sequence[str] | None) -> Check:
 def _novel(seen: Callable[[str], bool] | None) -> Check:
     def check(text: str, fields: list[str]) -> None:
         if seen is not None and seen(text):
-            raise Broken(f"rule:{RECORD}:not_in_training_set", "a record of the training data")
+            raise RuleViolation(f"rule:{RECORD}:not_in_training_set", "a record of the training data")
 
     return check

@@ -20,7 +20,7 @@ from linesmith.records.validation.record_validator import Validator
 
 
 @dataclass(frozen=True)
-class GivenValidator:
+class InProcessValidator:
     """A function that a caller in Python has given, run where it is: in the process that judges."""
 
     function: Validator
@@ -108,7 +108,7 @@ def validator_source(option: str) -> ValidatorSource:
     return ValidatorSource(option, place, function, source)
 
 
-def packed_source(function: Validator) -> ValidatorSource:
+def pickled_validator_source(function: Validator) -> ValidatorSource:
     """A caller's function on its way to a process of its own.
 
     Raises:

@@ -30,19 +30,19 @@ from linesmith.records.validation.user_validator import ValidatorSource
 _HEAD = struct.Struct("<I")
 _START_SECONDS = 120.0  # importing what a validator needs may take a while, whatever its limit a record is
 _BATCH = 256
-LOST_IN_A_ROW = 20  # records that hung or ended the process, with none judged between them
+MAX_CONSECUTIVE_FAILURES = 20  # records that hung or ended the process, with none judged between them
 
 
-_hosts: weakref.WeakSet[ValidatorHost] = weakref.WeakSet()
+_hosts: weakref.WeakSet[ValidatorProcess] = weakref.WeakSet()
 
 
-def close_hosts() -> None:
+def close_validator_processes() -> None:
     """End the children of this process: a runner may keep the model, and the host with it, longer than the run."""
     for host in list(_hosts):
         host.close()
 
 
-class ValidatorHost(BatchValidator):
+class ValidatorProcess(BatchValidator):
     """Judges texts in a child process; started at the first question, restarted when it has to be.
 
     Args:
@@ -69,7 +69,7 @@ class ValidatorHost(BatchValidator):
         """Verdicts, in order. A batch costs one round trip; the time limit is that of a record all the same.
 
         Raises:
-            ParameterError: LS107, the validator cannot be loaded, or lost `LOST_IN_A_ROW` records in a row.
+            ParameterError: LS107, the validator cannot be loaded, or lost `MAX_CONSECUTIVE_FAILURES` records in a row.
         """
         verdicts: list[Verdict] = []
         while len(verdicts) < len(texts):
@@ -103,7 +103,7 @@ class ValidatorHost(BatchValidator):
         """The verdict about a record that cost its process."""
         self.close()
         self._lost += 1
-        if self._lost >= LOST_IN_A_ROW:
+        if self._lost >= MAX_CONSECUTIVE_FAILURES:
             raise ParameterError(
                 f"LS107: --line-validator (line_validator) '{self._source.option}': {verdict.explain}, for {self._lost} records "
                 "in a row. Mend it, or give it more time (--validator-timeout).",

@@ -14,7 +14,7 @@ from linesmith.cli import console
 from linesmith.cli.options import Given
 from linesmith.cli.settings import resolve
 from linesmith.core.artifacts.manifest import write_manifest
-from linesmith.core.artifacts.params import from_settings, save_params
+from linesmith.core.artifacts.params import config_from_settings, save_params
 from linesmith.core.config.tensorflow_config import TensorFlowConfig, fields
 from linesmith.core.errors import (
     DataError,
@@ -57,12 +57,12 @@ def stages(monkeypatch, tmp_path):
     for name in ("a.csv", "a", "b"):
         Path(name).touch()
     for name in ("tokenize", "train", "generate"):
-        module = types.ModuleType(f"pipelines.{name}")
+        module = types.ModuleType(f"linesmith.pipelines.{name}.stage")
         setattr(module, name, fake.stage(name))
         setattr(module, f"{name}_locked", fake.stage(name))
-        module.train_anywhere = fake.stage(name)
+        module.train_locally_or_on_worker = fake.stage(name)
         module.is_current = lambda config: False
-        monkeypatch.setitem(sys.modules, f"pipelines.{name}", module)
+        monkeypatch.setitem(sys.modules, f"linesmith.pipelines.{name}.stage", module)
     monkeypatch.setattr("linesmith.pipelines.evaluate.stage.evaluate_run_locked", lambda *_: StageReport("evaluate"))
     monkeypatch.setattr(cli, "load_libraries", lambda: None)
     return fake
@@ -217,11 +217,11 @@ def test_tables_are_learnt_by_character_unless_a_vocabulary_is_asked_for():
     assert TensorFlowConfig(field_delimiter=",", vocab_size=20_000).vocab_size == 20_000
     assert TensorFlowConfig(**table.as_dict()).vocab_size == 0
     assert TensorFlowConfig().replace(field_delimiter=",").vocab_size == 0
-    assert not TensorFlowConfig(field_delimiter=",", dp=True, dp_target_epsilon=8.0).wants_learnt_pieces
+    assert not TensorFlowConfig(field_delimiter=",", dp=True, dp_target_epsilon=8.0).wants_subword_vocabulary
 
 
 def test_old_dp_learning_rate_without_model_type():
-    assert from_settings({"dp": True, "dp_learning_rate": 0.5}).learning_rate == 0.5
+    assert config_from_settings({"dp": True, "dp_learning_rate": 0.5}).learning_rate == 0.5
 
 
 # --- generate starts from what lies in the run directory
@@ -287,7 +287,7 @@ def test_a_missing_input_is_refused_before_anything_heavy_is_loaded(stages, tmp_
 
 
 def test_no_beam_is_loaded_to_refuse_a_value_of_ours(stages, tmp_path, monkeypatch):
-    monkeypatch.setitem(sys.modules, "runners", None)
+    monkeypatch.setitem(sys.modules, "linesmith.runners", None)
     assert line("run", "--output", tmp_path, "--epochs", "-1") == 2
 
 

@@ -10,9 +10,9 @@ import pytest
 from linesmith.cli.commands import privacy_estimates as privacy_view
 from linesmith.core.artifacts.manifest import write_manifest
 from linesmith.core.config.tensorflow_config import TensorFlowConfig
-from linesmith.model.privacy.ledger import SPENT_FILE, composed_epsilon, read_ledger, record_in_ledger
+from linesmith.model.privacy.ledger import RUN_LEDGER_FILE, composed_epsilon, read_ledger, record_in_ledger
 from linesmith.model.privacy.plan import plan_privacy
-from linesmith.model.privacy.statement_text import shown_epsilon
+from linesmith.model.privacy.statement_text import format_epsilon
 from tests.cli.test_cli import _kept_loud, line, stages  # noqa: F401  (fixtures)
 
 LINES = 4_000
@@ -36,7 +36,7 @@ def test_plan_shows_the_claim_and_what_it_costs(stages, source, tmp_path, capsys
     text = planned(capsys, "--input", source, "--output", out, "--dp", "--dp-batch-size", "150", "--epochs", "4")
     plan = plan_privacy(TensorFlowConfig(dp=True, dp_batch_size=150, epochs=4), 3000)
     assert (
-        f"epsilon {shown_epsilon(plan.epsilon)} at delta 1e-06 (PLD); second opinion RDP {shown_epsilon(plan.rdp_epsilon)}"
+        f"epsilon {format_epsilon(plan.epsilon)} at delta 1e-06 (PLD); second opinion RDP {format_epsilon(plan.rdp_epsilon)}"
         in text
     )
     assert f"noise multiplier {plan.noise_multiplier:.4g}, found for epsilon 8" in text
@@ -44,7 +44,7 @@ def test_plan_shows_the_claim_and_what_it_costs(stages, source, tmp_path, capsys
     assert "20 an epoch, 80 permitted" in text
     by_epoch = ", ".join(f"{epoch}: {plan.epsilon_at(20 * epoch):.3g}" for epoch in (1, 2, 3, 4))
     assert f"epsilon by epoch {by_epoch}" in text
-    assert f"training {shown_epsilon(plan.epsilon)}, vocabulary 0" in text
+    assert f"training {format_epsilon(plan.epsilon)}, vocabulary 0" in text
     assert re.search(r"about \d+ (s|min|h) on this machine: \d+ GFLOP/s of float32 matmul, measured now", text)
     assert re.search(r"memory about \d\.\d GiB, whatever the size", text)
     assert not out.exists()
@@ -79,7 +79,7 @@ def test_plan_shows_the_ledger(stages, source, tmp_path, capsys):  # noqa: F811
     entries = read_ledger(ledger, "rides")
     before, after = (composed_epsilon(entries, 1e-6, *more) for more in ((), plan.all_events()))
     assert (
-        f"1 trainings on 'rides' spent epsilon {shown_epsilon(before)} together; with this one {shown_epsilon(after)}"
+        f"1 trainings on 'rides' spent epsilon {format_epsilon(before)} together; with this one {format_epsilon(after)}"
         in text
     )
     assert len(read_ledger(ledger, "rides")) == 1  # a plan spends nothing
@@ -96,7 +96,7 @@ def test_plan_shows_what_was_begun_in_the_run_directory(stages, source, tmp_path
     given = ("--input", source, "--output", tmp_path / "out", "--dp", "--dp-batch-size", "150", "--epochs", "2")
     assert "begun here before" not in planned(capsys, *given)
     plan = plan_privacy(TensorFlowConfig(dp=True, dp_batch_size=150, epochs=2), 3000)
-    record_in_ledger(tmp_path / "out" / "private" / SPENT_FILE, SPENT_FILE, "earlier", plan)
+    record_in_ledger(tmp_path / "out" / "private" / RUN_LEDGER_FILE, RUN_LEDGER_FILE, "earlier", plan)
     assert "begun here before 1 trainings on 'spent.json' spent epsilon" in planned(capsys, *given)
 
 
@@ -154,8 +154,8 @@ def test_plan_says_when_rows_are_shorter_than_most_records(stages, source, tmp_p
 
 
 def test_the_share_of_long_records_is_never_guessed():
-    assert privacy_view.longer_than_rows({}, 40) is None
-    assert privacy_view.longer_than_rows({"length_tokens": {"histogram": [[20, 3], [41, 1]]}}, 40) == 0.25
+    assert privacy_view.share_longer_than_seq_length({}, 40) is None
+    assert privacy_view.share_longer_than_seq_length({"length_tokens": {"histogram": [[20, 3], [41, 1]]}}, 40) == 0.25
     assert privacy_view.row_warnings(TensorFlowConfig(dp=True), None) == []
     assert privacy_view.row_warnings(TensorFlowConfig(dp=True), 0.5) == []
 
@@ -172,7 +172,7 @@ def test_plan_shows_what_validation_costs(stages, source, capsys):  # noqa: F811
     given = ("--dp-batch-size", "150", "--epochs", "4", "--dp-validation", "noised")
     text = planned(capsys, "--input", source, "--dp", *given)
     plan = plan_privacy(TensorFlowConfig(dp=True, dp_batch_size=150, epochs=4, dp_validation="noised"), 3000)
-    side = shown_epsilon(plan.epsilon_at(0, 4))
+    side = format_epsilon(plan.epsilon_at(0, 4))
     assert f"validation {side}, of other records than training: the larger of both counts" in text
     assert "early stopping by a noised loss: 4 evaluations, each with noise of" in text
 

@@ -9,7 +9,7 @@ from apache_beam.options.pipeline_options import DirectOptions, FlinkRunnerOptio
 
 from linesmith.core.errors import ParameterError
 from linesmith.runners import check_beam_args, flink, pipeline_options, runner_name
-from linesmith.runners.flink_rest import ClusterFacts
+from linesmith.runners.flink_rest import ClusterInfo
 
 
 @pytest.mark.parametrize(
@@ -50,7 +50,7 @@ def test_flink_on_this_machine_is_complete():
 
 
 def test_flink_on_a_cluster_keeps_what_was_given(monkeypatch, tmp_path):
-    monkeypatch.setattr(flink, "ask", lambda master: ClusterFacts(master, "1.19.3", 4, 8))
+    monkeypatch.setattr(flink, "ask", lambda master: ClusterInfo(master, "1.19.3", 4, 8))
     (tmp_path / "server.jar").touch()
     words = [
         "--runner",

@@ -57,13 +57,13 @@ class House:
 def house(monkeypatch):
     fake = House()
     for name in ("tokenize", "train", "generate"):
-        module = types.ModuleType(f"pipelines.{name}")
+        module = types.ModuleType(f"linesmith.pipelines.{name}.stage")
         setattr(module, f"{name}_locked", getattr(fake, f"{name}_locked"))
         module.is_current = fake.is_current
-        module.train_anywhere = lambda config, beam_args: sys.modules["linesmith.pipelines.train.stage"].train_locked(
-            config
-        )
-        monkeypatch.setitem(sys.modules, f"pipelines.{name}", module)
+        module.train_locally_or_on_worker = lambda config, beam_args: sys.modules[
+            "linesmith.pipelines.train.stage"
+        ].train_locked(config)
+        monkeypatch.setitem(sys.modules, f"linesmith.pipelines.{name}.stage", module)
     monkeypatch.setattr("linesmith.pipelines.evaluate.stage.evaluate_run_locked", fake.evaluate_run_locked)
     monkeypatch.setattr("linesmith.pipelines.evaluate.stage.missing_libraries", list)
     return fake

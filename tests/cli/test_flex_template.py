@@ -239,7 +239,7 @@ def test_a_command_that_was_killed_is_tried_again(monkeypatch):
     monkeypatch.setattr(whole_command, "PROGRAM", "import os; os.kill(os.getpid(), 9)")
     assert run_command(["run"]) == Outcome("run", -9) and not Outcome("run", -9).settled
     with pytest.raises(LinesmithError, match="linesmith run ended with exit code -9: its messages are in the log"):
-        Outcome("run", -9).raise_unless_done()
+        Outcome("run", -9).raise_for_exit_code()
 
 
 def test_the_words_of_a_command_are_in_the_worker_s_log(counted, caplog):
@@ -271,10 +271,10 @@ def test_a_command_ends_with_its_worker(tmp_path):
 
 STAND_IN = """
 from pathlib import Path
-from tests.helpers.fake_object_store import FolderStore
+from tests.helpers.fake_object_store import FakeObjectStore
 from linesmith.transforms.storage import clients as store_clients
 
-store_clients._new_client = lambda address, options: FolderStore(Path({root!r}))
+store_clients._new_client = lambda address, options: FakeObjectStore(Path({root!r}))
 store_clients.check_reachable = lambda address: None
 """
 

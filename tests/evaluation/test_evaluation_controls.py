@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from linesmith.evaluation.classifiers import usefulness
-from linesmith.evaluation.leakage import Unit, _compare, measure_safety
+from linesmith.evaluation.leakage import Unit, _compare, measure_leakage
 from linesmith.pipelines.evaluate.stage import EvaluationSettings, describe
-from tests.helpers.evaluation_sets import gather_plainly, noise, people, shuffled_columns
+from tests.helpers.evaluation_sets import collect_evidence_in_memory, noise, people, shuffled_columns
 
 TRAINING, HOLDOUT = people(4000, 1), people(1600, 2)
 
@@ -16,7 +16,9 @@ TRAINING, HOLDOUT = people(4000, 1), people(1600, 2)
 def judged(synthetic: list[str], holdout: list[str] | None = None) -> dict:
     held = HOLDOUT if holdout is None else holdout
     sets = {"training": TRAINING, "holdout": held, "synthetic": synthetic}
-    return describe(gather_plainly({name: records for name, records in sets.items() if records}), EvaluationSettings())
+    return describe(
+        collect_evidence_in_memory({name: records for name, records in sets.items() if records}), EvaluationSettings()
+    )
 
 
 def ratios(body: dict) -> dict[str, float]:
@@ -68,7 +70,9 @@ def _with_a_digit_too_many(records: list[str], one_in: int) -> list[str]:
 
 
 def _usefulness_of_latitude(synthetic: list[str]) -> dict:
-    found = usefulness(gather_plainly({"training": TRAINING, "holdout": HOLDOUT, "synthetic": synthetic}), target="lat")
+    found = usefulness(
+        collect_evidence_in_memory({"training": TRAINING, "holdout": HOLDOUT, "synthetic": synthetic}), target="lat"
+    )
     assert found is not None
     return found["score"]
 
@@ -103,7 +107,9 @@ def test_a_model_that_repeats_what_it_learnt_is_flagged(memorised):
 
 def test_altered_copies_are_near_copies():
     altered = [record[:-1] + ("1" if record[-1] == "0" else "0") for record in TRAINING[:2000]]
-    tests = measure_safety(gather_plainly({"training": TRAINING, "holdout": HOLDOUT, "synthetic": altered}))["tests"]
+    tests = measure_leakage(
+        collect_evidence_in_memory({"training": TRAINING, "holdout": HOLDOUT, "synthetic": altered})
+    )["tests"]
     assert not tests[0]["leak"]
     assert tests[1]["leak"]
 

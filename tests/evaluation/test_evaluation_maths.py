@@ -17,9 +17,9 @@ from linesmith.evaluation import near_duplicates as near
 from linesmith.evaluation.columns import KINDS, Column, Columns
 from linesmith.evaluation.hashing import hash_strings, mix64
 from linesmith.evaluation.identifiers import identifiers
-from linesmith.evaluation.schema import COARSE
-from linesmith.evaluation.sketches import Frequent, HashSample, Quantiles
-from tests.helpers.evaluation_sets import gather_plainly, people, shuffled_columns
+from linesmith.evaluation.schema import COARSE_CODES
+from linesmith.evaluation.sketches import BottomKSample, FrequentItems, Quantiles
+from tests.helpers.evaluation_sets import collect_evidence_in_memory, people, shuffled_columns
 
 settings.register_profile("evaluation", derandomize=True, deadline=None, max_examples=60)
 settings.load_profile("evaluation")
@@ -74,9 +74,9 @@ def test_association_is_scipys_but_for_the_correction():
 
 def test_rank_correlation_is_spearmans():
     random = np.random.default_rng(2)
-    x = random.integers(1, COARSE, 500)
-    y = np.clip(x + random.integers(-3, 4, 500), 1, COARSE - 1)
-    table = np.zeros((COARSE, COARSE), int)
+    x = random.integers(1, COARSE_CODES, 500)
+    y = np.clip(x + random.integers(-3, 4, 500), 1, COARSE_CODES - 1)
+    table = np.zeros((COARSE_CODES, COARSE_CODES), int)
     np.add.at(table, (x, y), 1)
     assert distances.rank_correlation(table) == pytest.approx(stats.spearmanr(x, y).statistic)
 
@@ -107,14 +107,14 @@ def test_many_strings_do_not_collide():
 def test_a_sample_is_that_of_all_items_at_once(batches, size, random):
     parts = []
     for batch in batches:
-        part = HashSample(size)
+        part = BottomKSample(size)
         part.add(np.array(batch, np.uint64), lambda i, batch=batch: f"item {batch[i]}")
         parts.append(part)
     random.shuffle(parts)
     while len(parts) > 1:
         one = parts.pop(random.randrange(len(parts)))
         parts[random.randrange(len(parts))].merge(one)
-    merged = HashSample(size)
+    merged = BottomKSample(size)
     for part in parts:
         merged.merge(part)
     counts = Counter(item for batch in batches for item in batch)
@@ -123,7 +123,7 @@ def test_a_sample_is_that_of_all_items_at_once(batches, size, random):
 
 
 def test_frequent_values_know_when_they_are_exact():
-    few, many = Frequent(), Frequent()
+    few, many = FrequentItems(), FrequentItems()
     few.add(["a", "b"], [3, 1])
     many.add([str(n) for n in range(20_000)], [1] * 20_000)
     assert few.exact and not many.exact
@@ -179,7 +179,9 @@ def test_identifiers_are_found_and_measurements_are_not():
 @given(st.lists(st.text("abc", max_size=40), max_size=6), st.lists(st.text("abc", max_size=40), max_size=6))
 def test_longest_runs_are_those_of_brute_force(mine, theirs):
     def slow(text: str) -> int:
-        runs = [n for n in near.RUNS if any(text[i : i + n] in t for t in theirs for i in range(len(text) - n + 1))]
+        runs = [
+            n for n in near.RUN_LENGTHS if any(text[i : i + n] in t for t in theirs for i in range(len(text) - n + 1))
+        ]
         return max(runs, default=0)
 
     assert near.longest_runs(mine, theirs).tolist() == [slow(text) for text in mine]
@@ -199,10 +201,10 @@ def test_near_copies_are_those_of_brute_force():
         return len(one & other) / len(one | other)
 
     best = [max(similarity(record, other) for other in synthetic) for record in records]
-    found = near.near_copies(records, synthetic)
+    found = near.find_near_duplicates(records, synthetic)
     for value, said in zip(best, found, strict=True):
-        assert value >= near.SIMILAR or not said  # what is found is true
-    sure = [said for value, said in zip(best, found, strict=True) if value >= near.SIMILAR]
+        assert value >= near.MIN_SIMILARITY or not said  # what is found is true
+    sure = [said for value, said in zip(best, found, strict=True) if value >= near.MIN_SIMILARITY]
     assert len(sure) > 20
     assert np.mean(sure) > 0.9
 
@@ -228,7 +230,7 @@ def test_sdmetrics_quality_report_agrees(kind):
     report = sdmetrics.QualityReport()
     report.generate(*frames, {"columns": {n: {"sdtype": k} for n, k in kinds.items()}}, verbose=False)
     shapes = report.get_details("Column Shapes").set_index("Column")["Score"]
-    evidence = gather_plainly({"training": real, "synthetic": made})
+    evidence = collect_evidence_in_memory({"training": real, "synthetic": made})
     ours = {one["name"]: 1 - one["distance"]["synthetic"] for one in compare_fields(evidence)}
     for name in kinds:
         assert ours[name] == pytest.approx(shapes[name], abs=0.005)

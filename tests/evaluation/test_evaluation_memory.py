@@ -9,7 +9,7 @@ import pytest
 from sklearn.metrics import roc_auc_score
 
 from linesmith.core.config.tensorflow_config import TensorFlowConfig
-from linesmith.evaluation.model_memorization import chance_less, mean_gap
+from linesmith.evaluation.model_memorization import auc_interval, mean_difference_interval
 from linesmith.pipelines import workflow
 from linesmith.pipelines.evaluate.report.page import render
 from linesmith.records.fields import join_fields, split_fields
@@ -19,7 +19,7 @@ def test_the_chance_is_the_area_under_the_curve_and_counts_ties_half():
     random = np.random.default_rng(1)
     left, right = random.integers(0, 9, 300).astype(float), random.integers(1, 10, 200).astype(float)
     truth = np.r_[np.zeros(300), np.ones(200)]
-    assert chance_less(left, right)[0] == pytest.approx(roc_auc_score(truth, np.r_[left, right]))
+    assert auc_interval(left, right)[0] == pytest.approx(roc_auc_score(truth, np.r_[left, right]))
 
 
 def test_intervals_miss_the_truth_as_often_as_they_say():
@@ -28,7 +28,9 @@ def test_intervals_miss_the_truth_as_often_as_they_say():
     missed = np.zeros(2, int)
     for _ in range(1000):
         left, right = random.gamma(4, size=120), random.gamma(4, size=60)
-        for which, (ends, truth) in enumerate(((mean_gap(left, right)[1], 0.0), (chance_less(left, right)[1], 0.5))):
+        for which, (ends, truth) in enumerate(
+            ((mean_difference_interval(left, right)[1], 0.0), (auc_interval(left, right)[1], 0.5))
+        ):
             missed[which] += not ends[0] <= truth <= ends[1]
     assert (missed >= 30).all() and (missed <= 72).all(), missed
 
@@ -36,7 +38,7 @@ def test_intervals_miss_the_truth_as_often_as_they_say():
 def test_a_shift_is_found():
     random = np.random.default_rng(3)
     left, right = random.normal(1.0, 0.2, 2000), random.normal(1.1, 0.2, 500)
-    assert mean_gap(left, right)[1][0] > 0 and chance_less(left, right)[1][0] > 0.5
+    assert mean_difference_interval(left, right)[1][0] > 0 and auc_interval(left, right)[1][0] > 0.5
 
 
 @pytest.mark.parametrize("fields", [["a", "b,c", 'd"e', ""], ["1"], ["", ""]])

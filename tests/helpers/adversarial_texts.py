@@ -1,6 +1,6 @@
 """Texts that have broken tokenizers: none may be lost, changed, or taken for structure."""
 
-HOSTILE = [
+ADVERSARIAL_TEXTS = [
     "plain",
     " leading and trailing ",
     "  two  spaces  ",

@@ -7,9 +7,9 @@ import pyarrow as pa
 
 from linesmith.evaluation.closeness import Evidence
 from linesmith.evaluation.dataset_profile import Survey
-from linesmith.evaluation.leakage import make_probes
+from linesmith.evaluation.leakage import choose_tracked_hashes
 from linesmith.evaluation.schema import CATEGORY, infer_schema
-from linesmith.evaluation.schema_counts import Tally, TallyPlan
+from linesmith.evaluation.schema_counts import CountPlan, SchemaCounts
 
 NAMES = ["city", "lat", "lon", "joined", "age", "code"]
 _CITIES = ["Berlin", "Paris", "Rome", "Oslo", "Quito", "Lima"]
@@ -51,7 +51,7 @@ def text(records: list[str]) -> pa.Array:
     return pa.array(records, pa.large_string())
 
 
-def gather_plainly(sets: dict[str, list[str]], sample: int = 20_000, batch: int = 2000) -> Evidence:
+def collect_evidence_in_memory(sets: dict[str, list[str]], sample: int = 20_000, batch: int = 2000) -> Evidence:
     """Both passes as loops: what the pipeline must come to."""
     surveys, tallies = {}, {}
     for name, records in sets.items():
@@ -59,9 +59,9 @@ def gather_plainly(sets: dict[str, list[str]], sample: int = 20_000, batch: int 
         for start in range(0, len(records), batch):
             surveys[name].add(text(records[start : start + batch]), start)
     schema = infer_schema(surveys["training"], NAMES)
-    probes = make_probes(surveys, [n for n, one in enumerate(schema.fields) if one.role == CATEGORY])
+    probes = choose_tracked_hashes(surveys, [n for n, one in enumerate(schema.fields) if one.role == CATEGORY])
     for name, records in sets.items():
-        tallies[name] = Tally(TallyPlan(schema, probes))
+        tallies[name] = SchemaCounts(CountPlan(schema, probes))
         for start in range(0, len(records), batch):
             tallies[name].add(text(records[start : start + batch]))
     return Evidence(schema, surveys, tallies)

@@ -12,7 +12,7 @@ import pytest
 from linesmith.transforms.storage import clients as store_clients
 
 
-class FolderStore:
+class FakeObjectStore:
     """Objects are files below `root`; `before` is called before each operation with its name and address, and may raise."""
 
     def __init__(self, root: Path) -> None:
@@ -56,9 +56,9 @@ class FolderStore:
         return open(self.path(address), "wb")
 
 
-def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FolderStore:
+def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FakeObjectStore:
     """A store that is taken for any bucket; folders of mirrors lie in the test's own place."""
-    found = FolderStore(tmp_path / "store")
+    found = FakeObjectStore(tmp_path / "store")
     monkeypatch.setattr(store_clients, "_new_client", lambda address, options: found)
     monkeypatch.setattr(store_clients, "_idle", {})
     monkeypatch.setattr(store_clients, "check_reachable", lambda address: None)

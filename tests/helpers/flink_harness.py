@@ -38,7 +38,7 @@ def config_of(source: Path, run: Path, **more) -> TensorFlowConfig:
     return TensorFlowConfig(**{**settings, **more})
 
 
-def lines_of_the_world(target: Path, count: int) -> None:
+def write_airport_lines(target: Path, count: int) -> None:
     """The demo's airports, over and over with a number of their own where there are not enough."""
     from linesmith.cli.commands.demo import airport_lines
 
@@ -66,12 +66,12 @@ def count_of(run: Path) -> int:
     return sum(shard.read_bytes().count(b"\n") for shard in (run / "synthetic").rglob("*.txt"))
 
 
-def looks_whole(run: Path, stage: str) -> bool:
+def looks_complete(run: Path, stage: str) -> bool:
     return (run / stage / "manifest.json").exists()
 
 
 @contextmanager
-def happening(when: Callable[[], bool], what: Callable[[], object], within: float = 240.0) -> Iterator[list[float]]:
+def run_when(when: Callable[[], bool], what: Callable[[], object], within: float = 240.0) -> Iterator[list[float]]:
     """While the block runs, do `what` as soon as `when` is true; yields a list that holds the time when it was done.
 
     Raises:

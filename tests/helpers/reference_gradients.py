@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 import tensorflow as tf
 
-from linesmith.model.training.backpropagation import in_halves
+from linesmith.model.training.backpropagation import split_in_halves
 
 
 def network(vocab=7, width=6, units=5, layers=2, dtype=tf.float64, scale=0.6, seed=0):
@@ -33,7 +33,7 @@ def padded(records: Sequence[Sequence[int]], seq_length: int, extra_rows: int = 
 
 def given(masks):
     """Masks of whole rows, [T, B, units] or None for each LSTM, as `clipped_sum` asks for them."""
-    halves = in_halves(masks)
+    halves = split_in_halves(masks)
     return lambda half, count: halves[half]
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from linesmith.core.artifacts.checkpoints import digest_arrays, save_arrays
-from linesmith.core.artifacts.model_info import BEST_WEIGHTS, CHECKPOINTS, LAST_WEIGHTS, ModelInfo, write_model_info
+from linesmith.core.artifacts.model_info import BEST_WEIGHTS, CHECKPOINTS_DIR, LAST_WEIGHTS, ModelInfo, write_model_info
 from linesmith.core.artifacts.params import save_params
 from linesmith.core.config.tensorflow_config import TensorFlowConfig
 from linesmith.model.tokenizers.char_tokenizer import CharTokenizer
@@ -28,7 +28,7 @@ def tiny_run(run_dir: Path, *, units: int = 24, layers: int = 2, cap: int = 40, 
     model.set_weights([array + random.normal(scale=0.3, size=array.shape) for array in model.get_weights()])
     weights = {variable.path: variable.numpy() for variable in model.trainable_variables}
     for name in (BEST_WEIGHTS, LAST_WEIGHTS):
-        save_arrays(run_dir / "model" / CHECKPOINTS / name, weights)
+        save_arrays(run_dir / "model" / CHECKPOINTS_DIR / name, weights)
     tokenizer.save(run_dir / "tokenizer")
     save_params(config, run_dir)
     info = ModelInfo(

@@ -43,28 +43,28 @@ def records(count: int) -> list[str]:
 def look_at_gradients(trainer, seed: int):
     """Canary gradients in a trainer, beside bytes of real records."""
     from linesmith.model.privacy.audit.gradient_canaries import audit_gradients
-    from linesmith.model.privacy.validation import memory_store
+    from linesmith.model.privacy.validation import in_memory_token_store
 
-    store = memory_store([[2 + byte for byte in line.encode()] for line in records(200)])
+    store = in_memory_token_store([[2 + byte for byte in line.encode()] for line in records(200)])
     return audit_gradients(setting(seed=seed), store, 258, canaries=1000, seed=seed, trainer=trainer)
 
 
 def look_at_neighbours(trainer):
     """What one record moves; nothing of it follows a seed."""
-    from linesmith.model.privacy.audit.neighbors import audit_neighbours
+    from linesmith.model.privacy.audit.neighbors import audit_neighbors
 
-    return audit_neighbours(setting(rnn_layers=2), 258, trainer=trainer)
+    return audit_neighbors(setting(rnn_layers=2), 258, trainer=trainer)
 
 
 def look_at_text(seed: int, **changes):
     """The text audit of tokenize and train, on real records."""
-    from linesmith.pipelines.audit.attacks import audit_texts
+    from linesmith.pipelines.audit.attacks import audit_text_canaries
     from linesmith.pipelines.audit.settings import AuditSettings
 
     config = setting(field_delimiter="|", seq_length=80, **{"dp_batch_size": None, "epochs": 4, **changes})
     with tempfile.TemporaryDirectory() as place:
         settings = AuditSettings(records=600, canaries=400, gradients=100, seed=seed, reference=False)
-        return audit_texts(config, records(600), Path(place) / "run", settings)
+        return audit_text_canaries(config, records(600), Path(place) / "run", settings)
 
 
 def seeds(console, first: int, count: int) -> list[str]:

@@ -13,8 +13,8 @@ from apache_beam.options.pipeline_options import SetupOptions
 from apache_beam.portability.api import beam_runner_api_pb2
 
 from linesmith.core.config.tensorflow_config import TensorFlowConfig
-from linesmith.model.generation.from_config import open_sampler, unit_settings
-from linesmith.model.generation.staging import Spool
+from linesmith.model.generation.from_config import attempt_settings, open_sampler
+from linesmith.model.generation.staging import StagingDirectory
 from linesmith.model.generation.work_units import plan_units
 from linesmith.records.output.layout import RecordLayout
 from linesmith.records.validation.record_validator import Judge
@@ -37,10 +37,10 @@ WORDS = [
 def main(place: Path) -> None:
     logging.disable(logging.WARNING)
     tiny_run(place / "run")
-    spool = Spool(str(place / "spool"), ("text",), RecordLayout(), 2)
+    spool = StagingDirectory(str(place / "spool"), ("text",), RecordLayout(), 2)
     spool.create()
     units = plan_units(40, 20)
-    settings = unit_settings(TensorFlowConfig(), None)
+    settings = attempt_settings(TensorFlowConfig(), None)
     handler = RecordGenerator(functools.partial(open_sampler, str(place / "run")), settings, Judge(), None, spool)
     options = pipeline_options([*WORDS, "--dry_run", "True"])
     options.view_as(SetupOptions).setup_file = str(Path(__file__).resolve().parents[2] / "setup.py")

@@ -32,12 +32,12 @@ from tests.helpers.flink_harness import (
     data_digest,
     encoding_began,
     failures_of_jobs,
-    happening,
-    lines_of_the_world,
-    looks_whole,
+    looks_complete,
     records_of,
+    run_when,
     unit_files,
     until,
+    write_airport_lines,
 )
 from tools.flink.cluster import Cluster
 
@@ -54,8 +54,8 @@ class Faults:
     def __init__(self, cluster: Cluster, place: Path, lines: int, records: int) -> None:
         self.cluster, self.place, self.records = cluster, place, records
         self.source, self.many = place / "lines.txt", place / "many.txt"
-        lines_of_the_world(self.source, 2000)
-        lines_of_the_world(self.many, lines)
+        write_airport_lines(self.source, 2000)
+        write_airport_lines(self.many, lines)
         self.run = place / "run"
         self.config = config_of(self.source, self.run, gen_lines=records)
         tokenize(self.config)
@@ -68,7 +68,7 @@ class Faults:
     def tokenize_loses_a_task_manager(self) -> str:
         """kill -9 of a TaskManager while shards of training data are written"""
         run, before = self.place / "tokenized", failures_of_jobs()
-        with happening(lambda: encoding_began(run), lambda: self.cluster.kill("taskmanager-1")):
+        with run_when(lambda: encoding_began(run), lambda: self.cluster.kill("taskmanager-1")):
             tokenize(config_of(self.many, run), self.cluster.beam_args)
         self._heal()
         _must(failures_of_jobs() > before, "the job did not fail")
@@ -78,7 +78,7 @@ class Faults:
     def generate_loses_a_task_manager(self) -> str:
         """kill -9 of a TaskManager when some units are done"""
         before = failures_of_jobs()
-        with happening(lambda: unit_files(self.run) >= 2, lambda: self.cluster.kill("taskmanager-1")):
+        with run_when(lambda: unit_files(self.run) >= 2, lambda: self.cluster.kill("taskmanager-1")):
             self._generate()
         self._heal()
         _must(failures_of_jobs() > before, "the job did not fail")
@@ -92,7 +92,7 @@ class Faults:
         until(lambda: unit_files(self.run) >= 2)
         driver.send_signal(signal.SIGKILL)
         driver.wait()
-        _must(not looks_whole(self.run, "synthetic"), "an unfinished output looks whole")
+        _must(not looks_complete(self.run, "synthetic"), "an unfinished output looks whole")
         again = self._generate_command()  # the job of the first still runs on the cluster
         said, _ = again.communicate()
         _must(again.returncode == 0, said)
@@ -115,16 +115,16 @@ class Faults:
         again = command(words, self.cluster)
         said, _ = again.communicate()
         _must(again.returncode == 2 and "LS203" in said, f"a second training was let in: {said}")
-        until(lambda: looks_whole(run, "model"))
+        until(lambda: looks_complete(run, "model"))
         return "refused with LS203 while the worker trains on; the worker then leaves a whole model"
 
     def cluster_is_restarted(self) -> str:
         """all of Flink stopped while units are generated, started again, and the same command"""
         shutil.rmtree(self.run / "synthetic")
-        with happening(lambda: unit_files(self.run) >= 2, self.cluster.down):
+        with run_when(lambda: unit_files(self.run) >= 2, self.cluster.down):
             said, _ = self._generate_command().communicate()
         _must("LS407" in said and "Traceback" not in said, f"no LS407 alone but: {said}")
-        _must(not looks_whole(self.run, "synthetic"), "an unfinished output looks whole")
+        _must(not looks_complete(self.run, "synthetic"), "an unfinished output looks whole")
         self.cluster.up()
         self._generate()
         self._same()
@@ -145,7 +145,7 @@ class Faults:
             except LinesmithError as error:
                 said = str(error)
             _must("LS209" in said, f"no LS209 but: {said or 'success'}")
-            _must(not looks_whole(run, "synthetic"), "an unfinished output looks whole")
+            _must(not looks_complete(run, "synthetic"), "an unfinished output looks whole")
             subprocess.run(["mount", "-o", "remount,size=64m", str(small)], check=True)
             generate(config, self.cluster.beam_args)
             _must(records_of(run) == self.wanted, "other records")
@@ -161,7 +161,7 @@ class Faults:
             except LinesmithError as error:
                 said = str(error)
             _must("LS209" in said, f"no LS209 but: {said or 'success'}")
-            _must(not looks_whole(run, "training_data"), "unfinished training data look whole")
+            _must(not looks_complete(run, "training_data"), "unfinished training data look whole")
             subprocess.run(["mount", "-o", "remount,size=512m", str(small)], check=True)
             tokenize(config_of(self.many, run), self.cluster.beam_args)
             _must(data_digest(run) == self.tokens, "other training data")

@@ -28,10 +28,10 @@ from tests.helpers.flink_harness import (
     count_of,
     data_digest,
     failures_of_jobs,
-    happening,
-    lines_of_the_world,
     records_of,
+    run_when,
     unit_files,
+    write_airport_lines,
 )
 from tools.flink.cluster import Cluster
 from tools.flink.downloads import ClusterError
@@ -57,7 +57,7 @@ def check(cluster: Cluster, place: Path, lines: int, records: int) -> int:
     """Run everything; the number of checks that passed."""
     steps = Steps()
     source = place / "lines.txt"
-    lines_of_the_world(source, lines)
+    write_airport_lines(source, lines)
     config = config_of(source, place / "run", gen_lines=records)
     tokenize(config_of(source, place / "direct"))
     steps.done(f"{lines} lines tokenized by the direct runner")
@@ -84,7 +84,7 @@ def _generate_through_a_failure(
     """Generate on Flink; the second TaskManager dies when a unit is done, and the work of the dead one is done again."""
     shutil.rmtree(run / "synthetic")
     before = failures_of_jobs()
-    with happening(lambda: unit_files(run) >= 1, lambda: cluster.kill("taskmanager-1")):
+    with run_when(lambda: unit_files(run) >= 1, lambda: cluster.kill("taskmanager-1")):
         generate(config, cluster.beam_args)
     seen = failures_of_jobs() - before
     steps.done(f"generate on Flink went on after a TaskManager was killed ({seen} failures of the job)", seen >= 1)

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 import linesmith
-from linesmith.cli.options import flag_fields, our_flags
+from linesmith.cli.options import flag_fields, linesmith_flags
 from linesmith.cli.reference import configuration_markdown
 from linesmith.core.config.tensorflow_config import fields
 
@@ -52,7 +52,9 @@ def test_every_folder_of_modules_is_a_package_of_moderate_size():
 
 def test_every_setting_is_a_flag():
     assert set(flag_fields()) == set(fields()) - {"epoch_callback"}
-    assert {"--input", "--output", "--num-lines", "--input-data-path", "--no-validation-split"} <= set(our_flags())
+    assert {"--input", "--output", "--num-lines", "--input-data-path", "--no-validation-split"} <= set(
+        linesmith_flags()
+    )
 
 
 def test_the_configuration_page_is_what_the_code_says():

@@ -12,24 +12,24 @@ from apache_beam.portability.api import beam_runner_api_pb2
 
 from linesmith.core.config.tensorflow_config import TensorFlowConfig
 from linesmith.core.errors import ParameterError
-from linesmith.model.generation.from_config import open_sampler, unit_settings
-from linesmith.model.generation.staging import Spool
+from linesmith.model.generation.from_config import attempt_settings, open_sampler
+from linesmith.model.generation.staging import StagingDirectory
 from linesmith.model.generation.work_units import plan_units
 from linesmith.pipelines.generate.stage import generate
 from linesmith.pipelines.tokenize.stage import tokenize
 from linesmith.records.input.input_ranges import plan_units as plan_ranges
-from linesmith.records.input.record_format import RecordFormat, Splitter
+from linesmith.records.input.record_format import DatasetSplitter, RecordFormat
 from linesmith.records.output.layout import RecordLayout
 from linesmith.records.validation.record_validator import Judge
-from linesmith.runners import check_places, dataflow, pipeline_options, worker_place
+from linesmith.runners import check_shared_paths, dataflow, pipeline_options, shared_storage_root
 from linesmith.transforms.assemble_shards import AssembleShards, plan_shards
 from linesmith.transforms.collect_json import CollectJson
 from linesmith.transforms.encode_records import EncodeRecords, EncodeSettings
-from linesmith.transforms.encode_start_strings import PrepareSeeds, SeedFile, SeedSettings
+from linesmith.transforms.encode_start_strings import EncodeStartStrings, StartStringFile, StartStringSettings
 from linesmith.transforms.find_inputs import find_inputs
 from linesmith.transforms.generate_records import GenerateRecords, RecordGenerator
-from linesmith.transforms.profile_evaluation_sets import CountSets, SurveyFn
-from linesmith.transforms.read_evaluation_sets import LINES, SetUnit
+from linesmith.transforms.profile_evaluation_sets import ProfileEvaluationSets, ProfileFn
+from linesmith.transforms.read_evaluation_sets import LINES, EvaluationInputUnit
 from linesmith.transforms.read_records import ReadRecords, ReadSettings
 from tests.helpers.tiny_model import tiny_run
 from tests.integration.dataflow_job import WORDS
@@ -62,7 +62,7 @@ def lines(tmp_path: Path):
     path.write_text("a,1\nb,2\n", "utf-8")
     config = TensorFlowConfig(input_data_path=str(path), checkpoint_dir=str(tmp_path / "run"), field_delimiter=",")
     units = plan_ranges(find_inputs(config, tmp_path))
-    return units, ReadSettings(RecordFormat.of(config), Splitter(0.1, True), False)
+    return units, ReadSettings(RecordFormat.of(config), DatasetSplitter(0.1, True), False)
 
 
 def read(lines, _place):
@@ -85,18 +85,18 @@ def encode(lines, _place):
 
 def sets(lines, _place):
     units, settings = lines
-    found = [SetUnit("training", unit.index, LINES, "x", lines=(unit, settings)) for unit in units]
-    return lambda pipeline: pipeline | CountSets(found, SurveyFn(10), Path("sets"))
+    found = [EvaluationInputUnit("training", unit.index, LINES, "x", lines=(unit, settings)) for unit in units]
+    return lambda pipeline: pipeline | ProfileEvaluationSets(found, ProfileFn(10), Path("sets"))
 
 
-def _spool(place: Path) -> Spool:
-    return Spool(str(place), ("text",), RecordLayout(), 2, num_shards=1)
+def _spool(place: Path) -> StagingDirectory:
+    return StagingDirectory(str(place), ("text",), RecordLayout(), 2, num_shards=1)
 
 
 def generation(_lines, place):
     config = TensorFlowConfig()
     generator = RecordGenerator(
-        functools.partial(open_sampler, "gs://lines/run"), unit_settings(config, None), Judge(), None, _spool(place)
+        functools.partial(open_sampler, "gs://lines/run"), attempt_settings(config, None), Judge(), None, _spool(place)
     )
     return lambda pipeline: (
         pipeline | "Units" >> beam.Create(plan_units(4, 2)) | "Records" >> GenerateRecords(generator)
@@ -111,9 +111,11 @@ def assembly(_lines, place):
 
 
 def seeds(_lines, place):
-    settings = SeedSettings(str(place), None, None, str(place))
-    files = [SeedFile(0, "gs://lines/a.txt"), SeedFile(1, "gs://lines/b.txt")]
-    return lambda pipeline: pipeline | "Files" >> beam.Create(files) | PrepareSeeds(settings, Path("results.json"))
+    settings = StartStringSettings(str(place), None, None, str(place))
+    files = [StartStringFile(0, "gs://lines/a.txt"), StartStringFile(1, "gs://lines/b.txt")]
+    return lambda pipeline: (
+        pipeline | "Files" >> beam.Create(files) | EncodeStartStrings(settings, Path("results.json"))
+    )
 
 
 @pytest.mark.parametrize(
@@ -121,10 +123,10 @@ def seeds(_lines, place):
     [
         (read, {"Read", "Counts/Write"}),
         (encode, {"EncodeRecords/Spread", "EncodeRecords/Encode", "EncodeRecords/WriteStatistics"}),
-        (sets, {"CountSets/Batches/Spread", "CountSets/Count", "CountSets/Write"}),
+        (sets, {"ProfileEvaluationSets/Batches/Spread", "ProfileEvaluationSets/Count", "ProfileEvaluationSets/Write"}),
         (generation, {"Units", "Records/Spread over workers", "Records/Generate and write"}),
         (assembly, {"AssembleShards/Spread", "AssembleShards/Assemble"}),
-        (seeds, {"PrepareSeeds/Spread", "PrepareSeeds/Encode"}),
+        (seeds, {"EncodeStartStrings/Spread", "EncodeStartStrings/Encode"}),
     ],
 )
 def test_every_pipeline_is_a_job(build, steps, lines, tmp_path):
@@ -194,17 +196,17 @@ def test_a_temporary_place_must_be_one_that_workers_see(place):
 
 
 def test_only_dataflow_needs_a_place_for_its_workers():
-    assert worker_place(pipeline_options(WORDS)) == "gs://lines/tmp"
-    assert worker_place(pipeline_options([])) is None
-    assert worker_place(PipelineOptions()) is None
+    assert shared_storage_root(pipeline_options(WORDS)) == "gs://lines/tmp"
+    assert shared_storage_root(pipeline_options([])) is None
+    assert shared_storage_root(PipelineOptions()) is None
 
 
 def test_what_workers_open_must_be_in_a_bucket():
     options = pipeline_options(WORDS)
-    check_places(options, {"--output": "/run"}, {"--input": "gs://lines/x", "another": None})
+    check_shared_paths(options, {"--output": "/run"}, {"--input": "gs://lines/x", "another": None})
     with pytest.raises(ParameterError, match=r"LS405: --input '/x'.*DataflowRunner cannot see"):
-        check_places(options, {}, {"--input": "/x"})
-    check_places(pipeline_options(), {}, {"--input": "/x"})
+        check_shared_paths(options, {}, {"--input": "/x"})
+    check_shared_paths(pipeline_options(), {}, {"--input": "/x"})
 
 
 def test_stages_that_need_a_shared_file_system_are_refused(tmp_path, lines):

@@ -15,19 +15,19 @@ from apache_beam.options.pipeline_options import FlinkRunnerOptions, PortableOpt
 from linesmith.core import library_logging as quiet
 from linesmith.core.errors import ParameterError
 from linesmith.runners import (
-    check_places,
+    check_shared_paths,
     direct,
     flink,
     flink_worker,
-    idle_workers,
+    idle_worker_notice,
     pipeline_options,
     threads_per_worker,
     worker_count,
 )
-from linesmith.runners.flink_rest import ClusterFacts
+from linesmith.runners.flink_rest import ClusterInfo
 from linesmith.runners.mounts import is_mounted
 from linesmith.runners.versions import DRIVER_VERSIONS, differences, versions
-from linesmith.transforms.worker_errors import our_errors
+from linesmith.transforms.worker_errors import reraise_worker_errors
 
 _ENDPOINT = ["--runner", "FlinkRunner", "--job_endpoint", "localhost:8099"]
 
@@ -38,7 +38,7 @@ def cluster(monkeypatch):
     monkeypatch.setattr(flink.shutil, "which", lambda name: f"/usr/bin/{name}")
 
     def make(version="1.19.0", here=True):
-        monkeypatch.setattr(flink, "ask", lambda master: ClusterFacts(master, version, 2, 4))
+        monkeypatch.setattr(flink, "ask", lambda master: ClusterInfo(master, version, 2, 4))
         monkeypatch.setattr(flink, "is_this_machine", lambda master: here)
         return [*_ENDPOINT, "--flink_master", "jobmanager:8081"]
 
@@ -131,13 +131,13 @@ def test_a_cluster_that_starts_no_job_again_is_told(service, caplog, strategy, r
 def test_paths_of_this_machine_are_refused_where_workers_are_elsewhere(cluster, tmp_path):
     options = pipeline_options(cluster(here=False))
     with pytest.raises(ParameterError, match="LS405: --output"):
-        check_places(options, {"--input": "s3://bucket/lines", "--output": tmp_path})
+        check_shared_paths(options, {"--input": "s3://bucket/lines", "--output": tmp_path})
     with pytest.raises(ParameterError, match="LS405: --output 'out' is a relative path"):
-        check_places(options, {"--output": "out"})
-    check_places(options, {"--output": "gs://bucket/run", "--other": None})
-    check_places(pipeline_options([*cluster(here=False), "--workers_share_files"]), {"--output": tmp_path})
-    check_places(pipeline_options(cluster(here=True)), {"--output": tmp_path})
-    check_places(pipeline_options(), {"--output": tmp_path})
+        check_shared_paths(options, {"--output": "out"})
+    check_shared_paths(options, {"--output": "gs://bucket/run", "--other": None})
+    check_shared_paths(pipeline_options([*cluster(here=False), "--workers_share_files"]), {"--output": tmp_path})
+    check_shared_paths(pipeline_options(cluster(here=True)), {"--output": tmp_path})
+    check_shared_paths(pipeline_options(), {"--output": tmp_path})
 
 
 def test_the_longest_mount_decides(tmp_path):
@@ -177,10 +177,10 @@ def test_workers_that_cannot_be_had_are_refused(monkeypatch, words, code, named)
 def test_workers_that_cannot_help_are_told(monkeypatch):
     monkeypatch.setattr(direct, "available_bytes", lambda: None)
     two = pipeline_options(["--workers", "2"])
-    assert "1 of them stands idle" in (idle_workers(two, "tokenize", 1) or "")
-    assert idle_workers(two, "tokenize", 2) is None
-    assert "takes longer" in (idle_workers(two, "tokenize", 2, seconds=3.0) or "")
-    assert idle_workers(pipeline_options(), "tokenize", 1) is None
+    assert "1 of them stands idle" in (idle_worker_notice(two, "tokenize", 1) or "")
+    assert idle_worker_notice(two, "tokenize", 2) is None
+    assert "takes longer" in (idle_worker_notice(two, "tokenize", 2, seconds=3.0) or "")
+    assert idle_worker_notice(pipeline_options(), "tokenize", 1) is None
 
 
 def test_versions_that_differ_are_named():
@@ -193,12 +193,12 @@ def test_versions_that_differ_are_named():
 
 def test_a_worker_with_other_versions_is_known_by_how_it_ends(monkeypatch):
     monkeypatch.setenv(DRIVER_VERSIONS, json.dumps({**versions(), "tensorflow": "1.0"}))
-    assert flink_worker.main(["--id", "1", "--provision_endpoint", "nowhere:1"]) == flink_worker.OTHER_VERSIONS
-    died = f"java.lang.IllegalStateException: Process died with exit code {flink_worker.OTHER_VERSIONS}"
+    assert flink_worker.main(["--id", "1", "--provision_endpoint", "nowhere:1"]) == flink_worker.EXIT_VERSION_MISMATCH
+    died = f"java.lang.IllegalStateException: Process died with exit code {flink_worker.EXIT_VERSION_MISMATCH}"
     said = f"Pipeline x failed in state FAILED: {died}"
-    with pytest.raises(ParameterError, match="LS404"), our_errors():
+    with pytest.raises(ParameterError, match="LS404"), reraise_worker_errors():
         raise RuntimeError(said)
-    with pytest.raises(RuntimeError), our_errors():
+    with pytest.raises(RuntimeError), reraise_worker_errors():
         raise RuntimeError(said.replace("code 64", "code 640"))
 
 
@@ -206,7 +206,7 @@ def test_a_job_server_that_goes_away_is_told():
     """A real broken call: nobody listens there."""
     with grpc.insecure_channel("localhost:1") as channel:
         call = channel.unary_unary("/none/Call")
-        with pytest.raises(ParameterError, match="LS407"), our_errors():
+        with pytest.raises(ParameterError, match="LS407"), reraise_worker_errors():
             call(b"", timeout=20)
 
 

@@ -14,8 +14,8 @@ from linesmith.model.tokenizers.field_format import FieldFormat
 from linesmith.records.input.field_statistics import FieldStatistics
 from linesmith.transforms.encode_records import EncodeSettings, MergeStatisticsFn, _EncodeFn, verify_ids
 from linesmith.transforms.read_records import SCHEMA
-from linesmith.transforms.tfrecord_shards import Shard, SplitCount, read_back
-from linesmith.transforms.worker_errors import our_errors
+from linesmith.transforms.tfrecord_shards import Shard, SplitCount, count_shard
+from linesmith.transforms.worker_errors import reraise_worker_errors
 
 TOKENIZER = CharTokenizer([97, 98], FieldFormat(","))
 IDS = np.array([0, 2, 1, 3, 0, 0, 3, 0])
@@ -60,7 +60,7 @@ def write(path, count) -> Shard:
 def test_a_shard_is_read_back(tmp_path):
     count = SplitCount()
     shard = write(tmp_path / "x.tfrecord.gz", count)
-    assert read_back(tmp_path / "x.tfrecord.gz") == count == SplitCount(2, 6, 4, 2**64 - 1)
+    assert count_shard(tmp_path / "x.tfrecord.gz") == count == SplitCount(2, 6, 4, 2**64 - 1)
     shard.verify(count)
     for wrong in (SplitCount(2, 7, 4, 2**64 - 1), SplitCount(1, 6, 4, 2**64 - 1), SplitCount(2, 6, 4, 0)):
         with pytest.raises(DataError, match="holds 2 records with 6 tokens"):
@@ -116,13 +116,13 @@ def test_a_workers_error_is_shown_as_ours():
         "LS209: mend it. [while running 'A']",
         "Traceback\nmodel.errors.DataError: LS209: mend it. [while running 'A/B']\n\nmore",
     ):
-        with pytest.raises(DataError) as caught, our_errors():
+        with pytest.raises(DataError) as caught, reraise_worker_errors():
             raise RuntimeError(told)
         assert str(caught.value) == "LS209: mend it."
         assert caught.value.code == "LS209"
-    with pytest.raises(DataError, match=r"^LS205: b$") as caught, our_errors():
+    with pytest.raises(DataError, match=r"^LS205: b$") as caught, reraise_worker_errors():
         raise DataError("LS205: b [while running 'A/B']", code="LS205")
-    with pytest.raises(RuntimeError, match="LS2 or so"), our_errors():
+    with pytest.raises(RuntimeError, match="LS2 or so"), reraise_worker_errors():
         raise RuntimeError("no LS2 or so")
 
 

@@ -15,9 +15,9 @@ import zstandard
 
 from linesmith.core.config.tensorflow_config import TensorFlowConfig
 from linesmith.core.errors import DataError, ParameterError
-from linesmith.records.input.input_files import UNPACK_ERRORS, unpack
+from linesmith.records.input.input_files import DECOMPRESSION_ERRORS, unpack
 from linesmith.records.input.input_ranges import FileRange, plan_units
-from linesmith.records.input.record_format import RecordFormat, Splitter
+from linesmith.records.input.record_format import DatasetSplitter, RecordFormat
 from linesmith.transforms.find_inputs import find_inputs, input_digests
 from linesmith.transforms.read_records import RangeReader, ReadSettings
 
@@ -39,7 +39,7 @@ def found(tmp_path, given, **settings):
 def read(files, unit_bytes=1 << 20, **settings):
     """Texts and rejects of a list of files."""
     config = TensorFlowConfig(**settings)
-    reading = ReadSettings(RecordFormat.of(config), Splitter(0.05, True), config.header)
+    reading = ReadSettings(RecordFormat.of(config), DatasetSplitter(0.05, True), config.header)
     texts, rejects, counts = [], [], []
     for unit in plan_units(files, unit_bytes):
         for source in unit.ranges:
@@ -76,7 +76,7 @@ def test_cut_off_files_are_refused_on_the_driver_and_by_the_reader(kind, share, 
     with pytest.raises(DataError, match="LS206") as caught:
         found(tmp_path, path)
     assert str(path) in str(caught.value)
-    with pytest.raises(UNPACK_ERRORS):
+    with pytest.raises(DECOMPRESSION_ERRORS):
         stream = unpack(io.BytesIO(cut), kind)
         while stream.read(1 << 16):
             pass
@@ -197,7 +197,7 @@ def test_limit_of_a_range(tmp_path):
     path = tmp_path / "input.txt"
     path.write_text("a\n\nb\nc\n")
     source = FileRange(found(tmp_path, path)[0], 0, None, limit=2)
-    reader = RangeReader(source, ReadSettings(RecordFormat(), Splitter(0, False), False))
+    reader = RangeReader(source, ReadSettings(RecordFormat(), DatasetSplitter(0, False), False))
     assert [text for batch in reader.batches() for text in batch["text"].to_pylist()] == ["a", "b"]
     assert (reader.count.lines, reader.count.rejected) == (3, {"empty": 1})
 

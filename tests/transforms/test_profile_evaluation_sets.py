@@ -18,15 +18,17 @@ from linesmith.core.artifacts.run_directory import RunDirectory
 from linesmith.core.config.tensorflow_config import TensorFlowConfig
 from linesmith.core.errors import DataError
 from linesmith.evaluation.dataset_profile import Survey
-from linesmith.evaluation.schema_counts import Tally
+from linesmith.evaluation.schema_counts import SchemaCounts
 from linesmith.evaluation.serialization import pack, unpack
-from linesmith.pipelines.evaluate.sets import Reading, find_sets, run_sets
-from linesmith.transforms.profile_evaluation_sets import CountSets, SurveyFn, TallyFn
+from linesmith.pipelines.evaluate.sets import Reading, find_evaluation_sets, run_evaluation_sets
+from linesmith.transforms.profile_evaluation_sets import CountFn, ProfileEvaluationSets, ProfileFn
 from linesmith.transforms.read_evaluation_sets import read_set_unit, value_text
-from tests.helpers.evaluation_sets import NAMES, gather_plainly, people, text
+from tests.helpers.evaluation_sets import NAMES, collect_evidence_in_memory, people, text
 
 RECORDS = [*people(900, 1), "too\nfew", "", "mail me: a@b.org"]
-EVIDENCE = gather_plainly({"training": RECORDS, "holdout": people(300, 2), "synthetic": people(300, 3)}, sample=100)
+EVIDENCE = collect_evidence_in_memory(
+    {"training": RECORDS, "holdout": people(300, 2), "synthetic": people(300, 3)}, sample=100
+)
 
 
 def batches(size: int):
@@ -58,7 +60,7 @@ def facts(survey: Survey) -> tuple:
     )
 
 
-def counts(tally: Tally) -> tuple:
+def counts(tally: SchemaCounts) -> tuple:
     arrays = (tally.fine, tally.pairs, tally.record_hits, tally.identifier_hits)
     relations = [sketch.at(np.linspace(0, 1, 9)).tolist() for sketch in [*tally.differences, *tally.distances]]
     return (tally.records, tally.usable, tally.invalid, [array.tolist() for array in arrays], relations)
@@ -66,15 +68,15 @@ def counts(tally: Tally) -> tuple:
 
 @pytest.mark.parametrize(("size", "fanout"), [(1000, 2), (37, 2), (37, 9), (250, 3)])
 def test_grouping_does_not_matter(size, fanout):
-    survey = combined(SurveyFn(100), size, fanout)
+    survey = combined(ProfileFn(100), size, fanout)
     assert facts(survey) == facts(EVIDENCE.surveys["training"])
     assert survey.distinct.estimate == pytest.approx(len(set(RECORDS)), rel=0.05)  # three standard errors
     plan = EVIDENCE.tallies["training"].plan
-    assert counts(combined(TallyFn(plan), size, fanout)) == counts(EVIDENCE.tallies["training"])
+    assert counts(combined(CountFn(plan), size, fanout)) == counts(EVIDENCE.tallies["training"])
 
 
 def test_nothing_gives_nothing():
-    empty = SurveyFn(10).merge_accumulators(iter([]))
+    empty = ProfileFn(10).merge_accumulators(iter([]))
     assert facts(empty) == facts(Survey(10))
     assert empty.field_count == 0
 
@@ -124,7 +126,7 @@ def write_as(kind: str, directory, records: list[str]) -> str:
 def test_every_kind_of_file_gives_the_same_records(tmp_path, kind):
     records = people(250, 4)
     path = write_as(kind, tmp_path, records)
-    sets = find_sets({"training": [path]}, Reading(",", header=True), tmp_path / "scratch")
+    sets = find_evaluation_sets({"training": [path]}, Reading(",", header=True), tmp_path / "scratch")
     assert sets.names == NAMES
     read = [record for unit in sets.units for _, (_, batch) in read_set_unit(unit) for record in batch.to_pylist()]
     assert read == records
@@ -154,14 +156,14 @@ def test_a_column_that_stands_in_directories_names_is_put_back(tmp_path, kind):
             file.write_text("".join(json.dumps(row) + "\n" for row in rows))
     write_manifest(run.training_data, "tokenize", {"columns": None})
     write_manifest(run.synthetic, "generate", {"columns": names})
-    sets = run_sets(TensorFlowConfig(checkpoint_dir=str(tmp_path), field_delimiter=","), run)
+    sets = run_evaluation_sets(TensorFlowConfig(checkpoint_dir=str(tmp_path), field_delimiter=","), run)
     read = [record for unit in sets.units for _, (_, batch) in read_set_unit(unit) for record in batch.to_pylist()]
     assert sorted(read) == sorted(record for record in records if record.startswith(("Rome", "Paris")))
 
 
 def test_quotes_that_protect_a_delimiter_are_no_part_of_a_value(tmp_path):
     (tmp_path / "a.csv").write_text('a,"b, c"\n"d ""e""",f\n')
-    sets = find_sets({"training": [str(tmp_path / "a.csv")]}, Reading(",", quoted=True), tmp_path)
+    sets = find_evaluation_sets({"training": [str(tmp_path / "a.csv")]}, Reading(",", quoted=True), tmp_path)
     [(_, (_, batch))] = read_set_unit(sets.units[0])
     assert batch.to_pylist() == ["a\nb, c", 'd "e"\nf']
 
@@ -176,7 +178,7 @@ def test_a_damaged_file_is_named_and_not_quoted(tmp_path, kind):
     path = tmp_path / f"bad.{kind}"
     path.write_text("a secret line\n" * 3)
     with pytest.raises(DataError, match="LS206") as failure:
-        units = find_sets({"training": [str(path)]}, Reading(), tmp_path).units
+        units = find_evaluation_sets({"training": [str(path)]}, Reading(), tmp_path).units
         list(read_set_unit(units[0]))
     assert "bad." in str(failure.value) and "secret" not in str(failure.value)
 
@@ -188,18 +190,18 @@ def test_files_that_cannot_be_a_set_are_refused(tmp_path, given, why):
         (tmp_path / "b.avro").write_text("a\n")
         given = "*"
     with pytest.raises(DataError, match=why):
-        find_sets({"training": [str(tmp_path / given)]}, Reading(), tmp_path)
+        find_evaluation_sets({"training": [str(tmp_path / given)]}, Reading(), tmp_path)
 
 
 def test_the_pipeline_counts_what_loops_count(tmp_path):
     path = write_as("csv", tmp_path, RECORDS[:900])
-    sets = find_sets({"training": [path]}, Reading(",", header=True), tmp_path)
+    sets = find_evaluation_sets({"training": [path]}, Reading(",", header=True), tmp_path)
     plan = EVIDENCE.tallies["training"].plan
-    for name, combiner in (("survey", SurveyFn(100)), ("tally", TallyFn(plan))):
+    for name, combiner in (("survey", ProfileFn(100)), ("tally", CountFn(plan))):
         (tmp_path / name).mkdir()
         with TestPipeline(runner="FnApiRunner") as pipeline:
-            _ = pipeline | CountSets(sets.units, combiner, tmp_path / name)
-    plain = gather_plainly({"training": RECORDS[:900]}, sample=100).surveys["training"]
+            _ = pipeline | ProfileEvaluationSets(sets.units, combiner, tmp_path / name)
+    plain = collect_evidence_in_memory({"training": RECORDS[:900]}, sample=100).surveys["training"]
     assert facts(unpack(read_json(tmp_path / "survey" / "training.json", ""))) == facts(plain)
     tally = unpack(read_json(tmp_path / "tally" / "training.json", ""), plan)
     assert tally.records == tally.usable == 900

@@ -13,7 +13,7 @@ import urllib.request
 from collections.abc import Iterator
 from typing import Any
 
-from linesmith.transforms.storage.retries import patiently
+from linesmith.transforms.storage.retries import with_retries
 
 _CONNECT_WAITS = (1, 2, 4, 8, 15)
 _CONNECT_SECONDS = 10
@@ -21,7 +21,7 @@ _idle: dict[tuple[Any, ...], list[Any]] = {}
 
 
 @contextlib.contextmanager
-def client_of(address: str) -> Iterator[Any]:
+def store_client(address: str) -> Iterator[Any]:
     """Beam's client of a store. One is made for each thread that needs one at a time, since making one takes a while."""
     from apache_beam.io.filesystems import FileSystems
     from apache_beam.options.pipeline_options import PipelineOptions
@@ -57,7 +57,7 @@ def check_reachable(address: str) -> None:
     Raises:
         DataError: LS213, nothing answers there.
     """
-    endpoint = patiently(lambda: _endpoint(address), address, "reached")
+    endpoint = with_retries(lambda: _endpoint(address), address, "reached")
     if endpoint is None or endpoint.hostname is None or urllib.request.getproxies().get(endpoint.scheme):
         return  # by way of a proxy, only the proxy can tell
     port = endpoint.port or {"http": 80}.get(endpoint.scheme, 443)
@@ -69,13 +69,13 @@ def check_reachable(address: str) -> None:
         except OSError as error:
             raise ConnectionError(f"{host}:{port}") from error
 
-    patiently(connect, address, "reached", _CONNECT_WAITS)
+    with_retries(connect, address, "reached", _CONNECT_WAITS)
 
 
 def _endpoint(address: str) -> urllib.parse.SplitResult | None:
     """Where a store's library would connect to."""
     if address.lower().startswith("s3://"):
-        with client_of(address) as beams:
+        with store_client(address) as beams:
             client = beams.client.client
         return urllib.parse.urlsplit(str(client.meta.endpoint_url))
     given = os.environ.get("STORAGE_EMULATOR_HOST", "https://storage.googleapis.com")

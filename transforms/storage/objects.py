@@ -16,15 +16,15 @@ from pathlib import Path
 from typing import IO, Any
 
 from linesmith.transforms.storage.addresses import join
-from linesmith.transforms.storage.clients import client_of
-from linesmith.transforms.storage.retries import patiently
+from linesmith.transforms.storage.clients import store_client
+from linesmith.transforms.storage.retries import with_retries
 
 _CHUNK = 4 << 20
 _AT_ONCE = 8  # objects copied side by side
 
 
 @dataclass(frozen=True)
-class Stored:
+class StoredObject:
     """An object as a listing shows it; two stamps differ where it was written in between."""
 
     size: int
@@ -35,7 +35,7 @@ class Stored:
         return f"{self.size}:{int(self.updated)}"
 
 
-def list_below(root: str) -> dict[str, Stored]:
+def list_below(root: str) -> dict[str, StoredObject]:
     """Every object below an address, by the rest of its name; empty where there is none.
 
     Raises:
@@ -43,16 +43,16 @@ def list_below(root: str) -> dict[str, Stored]:
     """
     base = join(root) + "/"
 
-    def listing() -> dict[str, Stored]:
+    def listing() -> dict[str, StoredObject]:
         found = {}
-        with client_of(base) as client:
+        with store_client(base) as client:
             for path, (size, updated) in client.list_files(base, with_metadata=True):
                 name = path[len(base) :]
                 if name and not name.endswith("/"):
-                    found[name] = Stored(int(size), float(updated or 0))
+                    found[name] = StoredObject(int(size), float(updated or 0))
         return found
 
-    return patiently(listing, base, "listed")
+    return with_retries(listing, base, "listed")
 
 
 def fetch(address: str, path: Path) -> None:
@@ -65,17 +65,17 @@ def fetch(address: str, path: Path) -> None:
 
     def copy() -> None:
         with (
-            client_of(address) as client,
+            store_client(address) as client,
             atomic_path(path) as part,
             client.open(address, "r") as content,
             open(part, "wb") as out,
         ):
             shutil.copyfileobj(content, out, _CHUNK)
 
-    patiently(copy, address, "read")
+    with_retries(copy, address, "read")
 
 
-def put(path: Path, address: str, content: bytes | None = None) -> Stored:
+def put(path: Path, address: str, content: bytes | None = None) -> StoredObject:
     """Copy a file to an object, and see that it arrived.
 
     Args:
@@ -89,7 +89,7 @@ def put(path: Path, address: str, content: bytes | None = None) -> Stored:
     """
     size = path.stat().st_size if content is None else len(content)
 
-    def copy() -> Stored:
+    def copy() -> StoredObject:
         with create_object(address) as out, _source(path, content) as source:
             if size == 0:
                 _begin_empty(out)
@@ -99,31 +99,31 @@ def put(path: Path, address: str, content: bytes | None = None) -> Stored:
             raise ConnectionError(f"{there.size} of {size} bytes arrived")
         return there
 
-    return patiently(copy, address, "written")
+    return with_retries(copy, address, "written")
 
 
-def stat(address: str) -> Stored:
+def stat(address: str) -> StoredObject:
     """Size and time of an object."""
-    with client_of(address) as client:
+    with store_client(address) as client:
         for path, (size, updated) in client.list_files(address, with_metadata=True):
             if path == address:
-                return Stored(int(size), float(updated or 0))
+                return StoredObject(int(size), float(updated or 0))
     raise FileNotFoundError(address)
 
 
-def find(address: str) -> Stored | None:
+def find(address: str) -> StoredObject | None:
     """Size and time of an object; None where it is not there.
 
     Raises:
         DataError: LS213, the store says no or cannot be reached.
     """
 
-    def look() -> Stored | None:
+    def look() -> StoredObject | None:
         with contextlib.suppress(FileNotFoundError):
             return stat(address)
         return None
 
-    return patiently(look, address, "read")
+    return with_retries(look, address, "read")
 
 
 def _source(path: Path, content: bytes | None) -> IO[bytes]:
@@ -141,13 +141,13 @@ def read_bytes(address: str) -> bytes | None:
     """A small object; None where it is not there."""
 
     def read() -> bytes | None:
-        with client_of(address) as client:
+        with store_client(address) as client:
             if not client.exists(address):
                 return None
             with client.open(address, "r") as content:
                 return bytes(content.read())
 
-    return patiently(read, address, "read")
+    return with_retries(read, address, "read")
 
 
 def delete(addresses: Iterable[str]) -> None:
@@ -156,27 +156,27 @@ def delete(addresses: Iterable[str]) -> None:
     Raises:
         DataError: LS213, one may not be deleted, or the store cannot be reached.
     """
-    side_by_side(_delete, sorted(addresses))
+    run_in_parallel(_delete, sorted(addresses))
 
 
 def _delete(address: str) -> None:
     def remove() -> None:
-        with client_of(address) as client:
+        with store_client(address) as client:
             client.delete(address)
 
-    patiently(remove, address, "deleted")
+    with_retries(remove, address, "deleted")
 
 
 @contextlib.contextmanager
 def create_object(address: str) -> Iterator[Any]:
     """A writer of an object; where the block fails the object is not finished."""
-    with client_of(address) as client:
+    with store_client(address) as client:
         out = client.open(address, "w")
         yield out
         out.close()  # only here: closing completes the object, which a block that failed must not do
 
 
-def side_by_side(work: Callable[[Any], None], items: Sequence[Any]) -> None:
+def run_in_parallel(work: Callable[[Any], None], items: Sequence[Any]) -> None:
     """Do something for each of many objects, several at once; the first failure is raised when the others are done."""
     if len(items) < 2:
         for item in items:

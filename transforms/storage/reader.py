@@ -7,7 +7,7 @@ import io
 import os
 from typing import IO, Any
 
-from linesmith.transforms.storage.retries import patiently
+from linesmith.transforms.storage.retries import with_retries
 
 _CHUNK = 4 << 20
 
@@ -29,7 +29,7 @@ class _PatientStream(io.RawIOBase):
         self._address = address
         self._position = 0
         self._stream: IO[bytes] | None = None
-        patiently(self._open, address, "read")
+        with_retries(self._open, address, "read")
 
     def _open(self) -> IO[bytes]:
         from apache_beam.io.filesystem import CompressionTypes
@@ -55,7 +55,7 @@ class _PatientStream(io.RawIOBase):
                 self._stream = None
                 raise
 
-        content = patiently(read, self._address, "read")
+        content = with_retries(read, self._address, "read")
         buffer[: len(content)] = content
         self._position += len(content)
         return len(content)
@@ -68,7 +68,7 @@ class _PatientStream(io.RawIOBase):
                 self._stream = None
                 raise
 
-        self._position = patiently(move, self._address, "read")
+        self._position = with_retries(move, self._address, "read")
         return self._position
 
     def tell(self) -> int:

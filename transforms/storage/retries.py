@@ -28,7 +28,7 @@ _BAD_SETTINGS = ("ProfileNotFound", "RefreshError", "TokenRetrievalError", "Inva
 _LIBRARIES = ("apache_beam", "botocore", "boto3", "google", "requests", "urllib3")
 
 
-def patiently(action: Callable[[], T], address: str, done: str, waits: Sequence[float] | None = None) -> T:
+def with_retries(action: Callable[[], T], address: str, done: str, waits: Sequence[float] | None = None) -> T:
     """Do it, again and again while the store is only away.
 
     Args:
@@ -46,7 +46,7 @@ def patiently(action: Callable[[], T], address: str, done: str, waits: Sequence[
         except LinesmithError:
             raise
         except Exception as error:
-            failure = failure_of(error)
+            failure = classify_error(error)
             if failure is None:
                 raise
             if wait is None or not failure.passing:
@@ -57,14 +57,14 @@ def patiently(action: Callable[[], T], address: str, done: str, waits: Sequence[
 
 
 @dataclass(frozen=True)
-class Failure:
+class StoreFailure:
     """What went wrong in a store, and whether it may pass by itself."""
 
     reason: str
     passing: bool
 
 
-def refusal(address: str, done: str, failure: Failure) -> DataError:
+def refusal(address: str, done: str, failure: StoreFailure) -> DataError:
     """The error that a user sees."""
     return DataError(
         f"LS213: '{address}' cannot be {done}: {failure.reason}. Check the address, its permissions and the credentials "
@@ -73,7 +73,7 @@ def refusal(address: str, done: str, failure: Failure) -> DataError:
     )
 
 
-def failure_of(error: BaseException) -> Failure | None:
+def classify_error(error: BaseException) -> StoreFailure | None:
     """What a library's error means; None where it is not about a store."""
     causes = _causes(error)
     for one in causes:
@@ -83,11 +83,11 @@ def failure_of(error: BaseException) -> Failure | None:
     last = causes[-1]
     module = type(last).__module__.partition(".")[0]
     if module in _LIBRARIES or isinstance(last, ConnectionError | TimeoutError):
-        return Failure(f"the store cannot be reached or broke off ({type(last).__name__})", True)
+        return StoreFailure(f"the store cannot be reached or broke off ({type(last).__name__})", True)
     return None
 
 
-def _refused(error: BaseException) -> Failure | None:
+def _refused(error: BaseException) -> StoreFailure | None:
     """What a store, or its client, says; None where this is not what it says."""
     status, kind = _status(error), type(error).__name__
     if isinstance(error, FileNotFoundError):
@@ -96,11 +96,11 @@ def _refused(error: BaseException) -> Failure | None:
         status = _REFUSED
     if status is not None:
         passing = status >= 500 or status in _TRANSIENT_STATUS
-        return Failure(_WORDS.get(status, f"the store answers with status {status}"), passing)
+        return StoreFailure(_WORDS.get(status, f"the store answers with status {status}"), passing)
     if kind in _NO_CREDENTIALS or "Unable to locate credentials" in str(error):
-        return Failure("no credentials are found", False)
+        return StoreFailure("no credentials are found", False)
     if kind in _BAD_SETTINGS:
-        return Failure(f"its client refuses its settings or credentials ({kind})", False)
+        return StoreFailure(f"its client refuses its settings or credentials ({kind})", False)
     return None
 
 

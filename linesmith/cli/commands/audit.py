@@ -23,7 +23,7 @@ Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace an audit t
 Debug = Annotated[bool, typer.Option("--debug", help="Show tracebacks and the libraries' logs.")]
 
 
-def make_command(load: Callable[[], None], show: Callable[..., int]) -> Callable[..., int]:
+def build_audit_command(load: Callable[[], None], show: Callable[..., int]) -> Callable[..., int]:
     """The command, for the command line to register.
 
     Args:

@@ -14,7 +14,7 @@ from rich.table import Table
 
 from linesmith.cli.summary import show_report
 from linesmith.core.artifacts.files import write_bytes
-from linesmith.core.artifacts.run_directory import locked, refuse_complete, run_directory
+from linesmith.core.artifacts.run_directory import check_overwrite_allowed, locked, run_directory
 from linesmith.core.config.tensorflow_config import TensorFlowConfig
 from linesmith.core.errors import ParameterError
 from linesmith.demo_rules import COLUMNS, DELIMITER
@@ -52,7 +52,7 @@ def run_demo(console: Console, plan: DemoPlan, load: Callable[[], None] = lambda
     config = demo_config(plan, source)
     directory = run_directory(config)
     with locked(directory):
-        refuse_complete(directory.synthetic, "run", config.overwrite)
+        check_overwrite_allowed(directory.synthetic, "run", config.overwrite)
         write_bytes(source, "".join(line + "\n" for line in lines).encode("utf-8"))
     console.print(f"{len(lines):,} airports written to {source}")
     load()

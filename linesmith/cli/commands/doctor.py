@@ -18,7 +18,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from linesmith.cli.summary import human_bytes
-from linesmith.core.errors import EXIT_DONE, EXIT_USER
+from linesmith.core.errors import EXIT_SUCCESS, EXIT_USER_ERROR
 from linesmith.core.hardware import matmul_precision, sampling_precision
 
 Verdict = Literal["ok", "warn", "fail"]
@@ -60,7 +60,7 @@ def show_checks(console: Console, smoke: bool = True) -> int:
         failed |= check.verdict == "fail"
         line = f"[{_STYLE[check.verdict]}]{check.verdict:4}[/]  {check.name}: {escape(check.found)}"
         console.print(line + (f" → {escape(check.remedy)}" if check.remedy else ""))
-    return EXIT_USER if failed else EXIT_DONE
+    return EXIT_USER_ERROR if failed else EXIT_SUCCESS
 
 
 def checks(smoke: bool = True) -> Iterator[Check]:

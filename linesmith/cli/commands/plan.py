@@ -17,10 +17,10 @@ from linesmith.core.artifacts.files import read_json
 from linesmith.core.artifacts.manifest import read_manifest
 from linesmith.core.artifacts.run_directory import RunDirectory, run_directory, workspace
 from linesmith.core.config import preflight
-from linesmith.core.config.privacy_checks import key_field_number, vocabulary_mode
+from linesmith.core.config.privacy_checks import user_field_index, vocabulary_mode
 from linesmith.core.config.tensorflow_config import TensorFlowConfig, fields
 from linesmith.core.errors import DataError, ParameterError, TooFewRecordsError
-from linesmith.model.privacy.ledger import SPENT_FILE
+from linesmith.model.privacy.ledger import RUN_LEDGER_FILE
 
 _STAGES = ("tokenize", "train", "generate")
 
@@ -157,7 +157,7 @@ def _privacy(config: TensorFlowConfig, files: dict[str, int | None]) -> dict[str
         units, vocabulary = _tokenized_units(config, run, counts), counts["vocab_size"]
         statistics = run.training_data / "statistics.json"
         known = read_json(statistics, "the statistics") if statistics.is_file() else {}
-        longer = view.longer_than_rows(known, config.seq_length)
+        longer = view.share_longer_than_seq_length(known, config.seq_length)
     else:
         lines = view.look_at_lines(config, files) if files else None
         if lines is None:
@@ -178,16 +178,16 @@ def _privacy(config: TensorFlowConfig, files: dict[str, int | None]) -> dict[str
             if plan.unit == "record"
             else f"at most {units:,}, the lines of the input; the run counts the users, and fewer need more noise"
         )
-    spent = None if run is None else run.raw / SPENT_FILE
+    spent = None if run is None else run.raw / RUN_LEDGER_FILE
     if spent is not None and spent.is_file():
-        facts["begun here before"] = view.ledger_fact(str(spent), SPENT_FILE, plan)
+        facts["begun here before"] = view.ledger_fact(str(spent), RUN_LEDGER_FILE, plan)
     number = sum(name.startswith("warning") for name in facts)
     return facts | {f"warning {number + i}": text for i, text in enumerate(view.row_warnings(config, longer), 1)}
 
 
 def _tokenized_units(config: TensorFlowConfig, run: RunDirectory, counts: dict[str, Any]) -> int:
     """Records, or users, on the training side of training data that are there."""
-    if key_field_number(config) is None:
+    if user_field_index(config) is None:
         return int(counts["splits"]["train"]["records"])
     from linesmith.model.privacy.users import build_user_index
 

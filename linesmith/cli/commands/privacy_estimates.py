@@ -10,12 +10,12 @@ from pathlib import Path
 from typing import Any
 
 from linesmith.cli.summary import human_bytes
-from linesmith.core.config.privacy_checks import warnings_of
+from linesmith.core.config.privacy_checks import privacy_warnings
 from linesmith.core.config.tensorflow_config import TensorFlowConfig
 from linesmith.model.privacy.descriptions import UNITS
 from linesmith.model.privacy.ledger import composed_epsilon, read_ledger
 from linesmith.model.privacy.plan import PrivacyPlan
-from linesmith.model.privacy.statement_text import shown_epsilon
+from linesmith.model.privacy.statement_text import format_epsilon
 from linesmith.records.input.record_format import VALIDATION_SHARE
 
 # What a private step reaches of the machine's float32 matmul rate: 0.52 with 64 rows of 100 tokens, 0.47 with rows of 256,
@@ -36,8 +36,8 @@ def privacy_facts(config: TensorFlowConfig, plan: PrivacyPlan, vocab_size: int) 
     """Pairs of a name and a fact, in the order to show."""
     facts = {
         "unit": _unit(plan),
-        "claim": f"epsilon {shown_epsilon(plan.epsilon)} at delta {plan.delta:g} ({plan.accountant}); second opinion RDP "
-        f"{shown_epsilon(plan.rdp_epsilon)}",
+        "claim": f"epsilon {format_epsilon(plan.epsilon)} at delta {plan.delta:g} ({plan.accountant}); second opinion RDP "
+        f"{format_epsilon(plan.rdp_epsilon)}",
         "noise multiplier": f"{plan.noise_multiplier:.4g}"
         + ("" if plan.target_epsilon is None else f", found for epsilon {plan.target_epsilon:g}"),
         "clipping norm": _clip(plan),
@@ -54,7 +54,7 @@ def privacy_facts(config: TensorFlowConfig, plan: PrivacyPlan, vocab_size: int) 
     }
     if config.privacy_ledger is not None and config.dataset_name is not None:
         facts["ledger"] = ledger_fact(config.privacy_ledger, config.dataset_name, plan)
-    return facts | {f"warning {number}": text for number, text in enumerate(warnings_of(config), 1)}
+    return facts | {f"warning {number}": text for number, text in enumerate(privacy_warnings(config), 1)}
 
 
 def epsilon_by_epoch(plan: PrivacyPlan) -> str:
@@ -72,11 +72,14 @@ def budget_split(plan: PrivacyPlan) -> str:
     from linesmith.model.privacy.accounting import epsilon
 
     alone = epsilon(plan.training_events(plan.planned_steps)[:1], plan.delta)
-    parts = [f"training {shown_epsilon(alone)}", f"vocabulary {shown_epsilon(epsilon(plan.other_events, plan.delta))}"]
+    parts = [
+        f"training {format_epsilon(alone)}",
+        f"vocabulary {format_epsilon(epsilon(plan.other_events, plan.delta))}",
+    ]
     if plan.validation is not None:
         spent = epsilon(plan.validation_events(plan.planned_evaluations)[:1], plan.delta)
         parts.append(
-            f"validation {shown_epsilon(spent)}, of other {plan.unit}s than training: the larger of both counts"
+            f"validation {format_epsilon(spent)}, of other {plan.unit}s than training: the larger of both counts"
         )
     if plan.adaptive_clip is not None:
         parts.append("adaptive clipping is charged within training")
@@ -88,8 +91,8 @@ def budget_split(plan: PrivacyPlan) -> str:
 def ledger_fact(path: str, dataset: str, plan: PrivacyPlan) -> str:
     """What earlier trainings on the data spent, and what it would be with this one."""
     entries = read_ledger(path, dataset)
-    before = shown_epsilon(composed_epsilon(entries, plan.delta))
-    after = shown_epsilon(composed_epsilon(entries, plan.delta, *plan.all_events()))
+    before = format_epsilon(composed_epsilon(entries, plan.delta))
+    after = format_epsilon(composed_epsilon(entries, plan.delta, *plan.all_events()))
     return (
         f"{len(entries)} trainings on '{dataset}' spent epsilon {before} together; with this one {after}, "
         f"at delta {plan.delta:g}"
@@ -146,7 +149,7 @@ def row_warnings(config: TensorFlowConfig, longer: float | None) -> list[str]:
     ]
 
 
-def longer_than_rows(statistics: Mapping[str, Any], seq_length: int) -> float | None:
+def share_longer_than_seq_length(statistics: Mapping[str, Any], seq_length: int) -> float | None:
     """Share of records with more tokens than a row, from the length histogram of tokenize; None where it says nothing.
 
     Right to one bin of the histogram.
@@ -222,7 +225,8 @@ def _unit(plan: PrivacyPlan) -> str:
         return "one record (one line), added or removed"
     most = plan.records_per_unit
     return (
-        UNITS["user"].format(field=plan.unit_field, most=most, are="is" if most == 1 else "are") + "; added or removed"
+        UNITS["user"].format(field=plan.user_key_field, most=most, are="is" if most == 1 else "are")
+        + "; added or removed"
     )
 
 
@@ -232,7 +236,7 @@ def _validation(plan: PrivacyPlan) -> str:
         return {
             "public_file": "early stopping by a public file: costs nothing",
             "budget": "none: training ends with its planned steps",
-        }.get(plan.validation_by, "none: no evaluation is permitted")
+        }.get(plan.validation_mode, "none: no evaluation is permitted")
     return (
         f"early stopping by a noised loss: {loss.evaluations} evaluations, each with noise of "
         f"{loss.noise_multiplier * loss.loss_clip / loss.expected_units:.2g} nats a token"

@@ -109,7 +109,7 @@ def audit_gradients(
         canaries=canaries,
         included=int(included.sum()),
         steps=len(seen),
-        draws=tuple(draw_faults(np.array(planted.counts), planted.sizes, len(planted), plan.sample_rate)),
+        draws=tuple(sampling_faults(np.array(planted.counts), planted.sizes, len(planted), plan.sample_rate)),
     )
 
 
@@ -219,7 +219,7 @@ def _predicted_noise(twin: Any, coordinates: npt.NDArray[np.int64], steps: int) 
     return np.array([drawn(seed).numpy() for seed in seeds], np.float64).reshape(steps, len(coordinates))
 
 
-def draw_faults(counts: npt.NDArray[np.int64], sizes: list[int], units: int, rate: float) -> list[str]:
+def sampling_faults(counts: npt.NDArray[np.int64], sizes: list[int], units: int, rate: float) -> list[str]:
     """What tells the draws from independent ones at the planned rate: 'rate', 'repetition' or 'size'.
 
     Under Poisson sampling how often a unit is drawn is binomial, and so is the size of a draw. A shuffle draws each unit
@@ -232,7 +232,7 @@ def draw_faults(counts: npt.NDArray[np.int64], sizes: list[int], units: int, rat
         rate: q.
 
     Example:
-        >>> draw_faults(np.full(100, 5), [10] * 50, 100, 0.1)  # five epochs of a shuffle
+        >>> sampling_faults(np.full(100, 5), [10] * 50, 100, 0.1)  # five epochs of a shuffle
         ['repetition', 'size']
     """
     steps = len(sizes)

@@ -23,8 +23,8 @@ from scipy.stats import beta, binom
 
 CONFIDENCE = 0.95
 # Shares of the canaries that are guessed about, half of them as included. Chosen before looking; each is a test of its own.
-GUESSED = (0.05, 0.1, 0.25, 0.5, 1.0)
-LARGEST = 64.0  # an epsilon beyond it says no more
+GUESSED_FRACTIONS = (0.05, 0.1, 0.25, 0.5, 1.0)
+MAX_EPSILON = 64.0  # an epsilon beyond it says no more
 _BISECTIONS = 40
 
 Floats = npt.NDArray[np.float64]
@@ -82,7 +82,7 @@ def epsilon_bound(canaries: int, guesses: int, right: int, delta: float, level: 
         >>> epsilon_bound(100, 100, 50, 1e-5), round(epsilon_bound(1000, 1000, 1000, 0.0), 2)
         (0.0, 5.81)
     """
-    low, high = 0.0, LARGEST
+    low, high = 0.0, MAX_EPSILON
     if p_value(canaries, guesses, right, low, delta) >= level:
         return 0.0
     for _ in range(_BISECTIONS):
@@ -95,7 +95,7 @@ def epsilon_bound(canaries: int, guesses: int, right: int, delta: float, level: 
 
 
 def lower_bound(
-    scores: dict[str, Floats], included: Bools, delta: float, shares: Sequence[float] = GUESSED
+    scores: dict[str, Floats], included: Bools, delta: float, shares: Sequence[float] = GUESSED_FRACTIONS
 ) -> LowerBound:
     """The best of several attacks at several numbers of guesses, all of them together at 95 % confidence.
 
@@ -130,14 +130,14 @@ def _order(scores: Floats) -> npt.NDArray[np.int64]:
     return shuffled[np.argsort(-finite[shuffled], kind="stable")]
 
 
-def exposures(scores: Floats, included: Bools) -> Floats:
+def canary_exposures(scores: Floats, included: Bools) -> Floats:
     """Exposure in bits of each included canary: log2 of how many excluded ones there are, less log2 of its rank among them.
 
     By chance it is 1.44 bits on average; it is at most log2 of the number of excluded canaries plus one. Equal scores rank in
     the middle of each other.
 
     Example:
-        >>> exposures(np.array([9.0, 1.0, 2.0, 3.0]), np.array([True, False, False, False])).tolist()
+        >>> canary_exposures(np.array([9.0, 1.0, 2.0, 3.0]), np.array([True, False, False, False])).tolist()
         [2.0]
     """
     others = np.sort(scores[~included])

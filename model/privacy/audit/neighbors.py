@@ -20,8 +20,8 @@ from linesmith.core.config.tensorflow_config import TensorFlowConfig
 from linesmith.model.privacy.plan import PrivacyPlan, expected_batch_size, plan_privacy
 from linesmith.model.privacy.poisson_sampling import physical_batches
 from linesmith.model.privacy.trainer import PrivateTrainer
-from linesmith.model.privacy.validation import memory_store
-from linesmith.model.training.backpropagation import HALVES
+from linesmith.model.privacy.validation import in_memory_token_store
+from linesmith.model.training.backpropagation import NUM_HALVES
 from linesmith.model.training.token_store import TokenStore
 from linesmith.model.training.trainer import build_model
 
@@ -32,7 +32,7 @@ _KEY = "1"  # both sides of a comparison draw alike; nothing of it is released
 
 
 @dataclass(frozen=True)
-class NeighbourAudit:
+class NeighborAudit:
     """What one record moved.
 
     Attributes:
@@ -52,9 +52,9 @@ class NeighbourAudit:
         return self.moved > self.clip or self.released_moved > self.released_allowed
 
 
-def audit_neighbours(
+def audit_neighbors(
     config: TensorFlowConfig, vocab_size: int, *, trainer: type[PrivateTrainer] = PrivateTrainer
-) -> NeighbourAudit:
+) -> NeighborAudit:
     """Compare neighbouring data sets.
 
     Args:
@@ -72,7 +72,7 @@ def audit_neighbours(
         moved = _largest_move(one, records, bases)
         clip = float(one.plan.l2_norm_clip) / one.plan.records_per_unit
         released, allowed = _released(trainer, config, vocab_size, records, Path(place))
-    return NeighbourAudit(clip, moved, released, allowed)
+    return NeighborAudit(clip, moved, released, allowed)
 
 
 def _adversaries(vocab_size: int, longest: int) -> list[list[int]]:
@@ -100,7 +100,7 @@ def _trainer(
     return kind(
         config,
         build_model(config, vocab_size),
-        memory_store(records),
+        in_memory_token_store(records),
         _plan(config, len(records)),
         validation=None if validation is None else (validation, None),
         directory=place / "checkpoints",
@@ -132,8 +132,8 @@ def _sum(trainer: PrivateTrainer, records: list[list[int]]) -> list[np.ndarray]:
     total = [np.zeros(variable.shape) for variable in variables]
     if not records:
         return total
-    store = memory_store(records)
-    seeds = tf.zeros([HALVES, len(trainer.model.lstms), 2], tf.int64)
+    store = in_memory_token_store(records)
+    seeds = tf.zeros([NUM_HALVES, len(trainer.model.lstms), 2], tf.int64)
     everybody = np.arange(len(records))
     for batch in physical_batches(store, everybody, batch_size=_WIDE, seq_length=trainer.plan.seq_length):
         part = trainer._clipped(batch.tensors(), seeds)
@@ -147,7 +147,7 @@ def _released(
     """How far one validation record moves what is shown after an epoch, at equal weights and noise; and how far it may."""
     shown = []
     for side, validation in enumerate((records[1:3], records[1:4])):
-        trainer = _trainer(kind, config, vocab_size, records, place / str(side), memory_store(validation))
+        trainer = _trainer(kind, config, vocab_size, records, place / str(side), in_memory_token_store(validation))
         trainer._resume()
         shown.append(trainer.measure())
     planned = trainer.plan.validation

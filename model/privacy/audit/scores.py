@@ -13,7 +13,7 @@ from linesmith.core.artifacts.model_info import load_weights, read_model_info
 from linesmith.core.config.tensorflow_config import TensorFlowConfig
 from linesmith.core.errors import TokenizerError
 from linesmith.model.privacy.poisson_sampling import physical_batches
-from linesmith.model.privacy.validation import memory_store, record_losses
+from linesmith.model.privacy.validation import in_memory_token_store, record_losses
 from linesmith.model.tf_function import graph
 from linesmith.model.tokenizers.base import Tokenizer
 from linesmith.model.training.batches import Batch
@@ -52,9 +52,9 @@ def reference_network(
         early_stopping=False,
     )
     network = build_model(plain, tokenizer.total_vocab_size)
-    store = memory_store([tokenizer.encode_to_ids(record) for record in records])
+    store = in_memory_token_store([tokenizer.encode_to_ids(record) for record in records])
     with tempfile.TemporaryDirectory() as place:
-        nothing = memory_store([[]])
+        nothing = in_memory_token_store([[]])
         empty = type(nothing)(nothing.ids[:0], nothing.starts[:0], nothing.lengths[:0], 0)
         trainer = Trainer(
             plain, network, store, empty, directory=Path(place), history_path=Path(place) / "h.csv", identity={}
@@ -77,7 +77,7 @@ def token_losses(
     known = [number for number, one in enumerate(ids) if one is not None]
     found, counts = np.full(len(texts), np.inf), np.ones(len(texts), np.int64)
     if known:
-        store = memory_store([one for one in ids if one is not None])
+        store = in_memory_token_store([one for one in ids if one is not None])
         counts[known] = tokens = np.minimum(np.asarray(store.lengths) - 1, seq_length)
         measure = graph(lambda rows: record_losses(network, rows), input_signature=[Batch.specs()])
         order = np.argsort(-tokens, kind="stable")

@@ -17,7 +17,7 @@ import numpy.typing as npt
 from linesmith.records.fields import quoted_field, split_fields
 
 LETTERS = string.ascii_letters + string.digits
-SUFFIX = 12  # letters: 71 bits
+SUFFIX_LENGTH = 12  # letters: 71 bits
 _FIRST, _LAST = 0x4E00, 0x9FA5  # where the single characters come from: CJK ideographs, that no upper-casing changes
 
 
@@ -67,7 +67,7 @@ def make_canaries(
     texts = []
     for mark in marks:
         while True:
-            suffix = mark + "".join(LETTERS[i] for i in random.integers(0, len(LETTERS), SUFFIX))
+            suffix = mark + "".join(LETTERS[i] for i in random.integers(0, len(LETTERS), SUFFIX_LENGTH))
             text = _planted(records[int(random.integers(len(records)))], suffix, delimiter, quoted, key_field)
             if wanted(text):
                 break

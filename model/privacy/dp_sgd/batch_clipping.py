@@ -8,16 +8,16 @@ from typing import Any, NamedTuple
 import tensorflow as tf
 
 from linesmith.model.privacy.dp_sgd.clip_factors import clip_factors
-from linesmith.model.privacy.dp_sgd.gradient_norms import Affine, affine_norms, embedding_norms
+from linesmith.model.privacy.dp_sgd.gradient_norms import LayerOperands, affine_norms, embedding_norms
 from linesmith.model.tf_function import once
 from linesmith.model.training.backpropagation import looks_up
 
 Tensor = Any
 
-CACHED = 1_600  # tokens whose norms are taken at a time: δ of a layer of 256 units is then 6.5 MB
+TOKENS_PER_GROUP = 1_600  # tokens whose norms are taken at a time: δ of a layer of 256 units is then 6.5 MB
 
 
-class Operands(NamedTuple):
+class GradientOperands(NamedTuple):
     """What norms and gradients are made of, time first, in the products' type.
 
     Norms and sums are computed in float32 or as exactly, and of the same numbers.
@@ -37,7 +37,7 @@ class Operands(NamedTuple):
     deltas: list[Tensor]
 
 
-def norms_and_factors(tokens: Tensor, operands: Operands, limit: Tensor) -> tuple[Tensor, Tensor]:
+def norms_and_factors(tokens: Tensor, operands: GradientOperands, limit: Tensor) -> tuple[Tensor, Tensor]:
     """Squared gradient norm of each record, and what to multiply the gradient with.
 
     Args:
@@ -50,7 +50,7 @@ def norms_and_factors(tokens: Tensor, operands: Operands, limit: Tensor) -> tupl
     """
     back = tf.transpose(operands.kernel)
     steps, count = tf.shape(tokens)[0], tf.shape(tokens)[1]
-    size = tf.maximum(1, CACHED // steps)
+    size = tf.maximum(1, TOKENS_PER_GROUP // steps)
 
     def some(start: Tensor) -> Tensor:
         rows = tf.range(start, tf.minimum(start + size, count))
@@ -60,7 +60,7 @@ def norms_and_factors(tokens: Tensor, operands: Operands, limit: Tensor) -> tupl
         ids = tf.gather(tf.reshape(tokens, [-1]), where)
         inputs = [tf.gather(operands.table, ids), *map(batch_first, operands.inputs)]
         states = [*map(batch_first, operands.hidden), None]  # the dense layer has none
-        layers = list(map(Affine, inputs, states, map(batch_first, operands.deltas)))
+        layers = list(map(LayerOperands, inputs, states, map(batch_first, operands.deltas)))
         layers[0] = layers[0]._replace(looked_up=looks_up(operands.table))
         of_table = embedding_norms(ids, layers[0].delta, back)
         clipped = partial(clip_factors, others=of_table, limit=limit, kind=operands.table.dtype)

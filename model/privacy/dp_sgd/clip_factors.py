@@ -12,15 +12,15 @@ from typing import Any
 
 import tensorflow as tf
 
-from linesmith.model.privacy.dp_sgd.gradient_norms import NormsOf
+from linesmith.model.privacy.dp_sgd.gradient_norms import NormFunction
 from linesmith.model.privacy.dp_sgd.weighted_sums import cut
 
 Tensor = Any
 
-SHORTER = 63 / 64  # what a factor is multiplied with, or less, where it was too large: a bit or two of eight
+SHRINK_FACTOR = 63 / 64  # what a factor is multiplied with, or less, where it was too large: a bit or two of eight
 
 
-def clip_factors(norms_of: NormsOf, others: Tensor, limit: Tensor, kind: tf.DType) -> tuple[Tensor, Tensor]:
+def clip_factors(norms_of: NormFunction, others: Tensor, limit: Tensor, kind: tf.DType) -> tuple[Tensor, Tensor]:
     """Squared norms of some records' gradients, and what to multiply them with.
 
     Args:
@@ -40,7 +40,7 @@ def clip_factors(norms_of: NormsOf, others: Tensor, limit: Tensor, kind: tf.DTyp
     return squared, _until_short(norms_of, others, limit, cut(factors)) if kind == tf.bfloat16 else factors
 
 
-def _until_short(norms_of: NormsOf, others: Tensor, limit: Tensor, factors: Tensor) -> Tensor:
+def _until_short(norms_of: NormFunction, others: Tensor, limit: Tensor, factors: Tensor) -> Tensor:
     """Factors for which no record is above the limit, of what sums of so scaled records are made of."""
 
     def shorten(factors: Tensor, _: Tensor) -> tuple[Tensor, Tensor]:
@@ -48,7 +48,7 @@ def _until_short(norms_of: NormsOf, others: Tensor, limit: Tensor, factors: Tens
         norms = tf.sqrt(norms_of(factors) + others * factors * factors)
         above = norms > limit
         # Where numbers cancel, a norm can be many times what was aimed at: by steps of 1/64 that would take hundreds.
-        return tf.where(above, cut(factors * tf.minimum(SHORTER, limit / norms)), factors), above
+        return tf.where(above, cut(factors * tf.minimum(SHRINK_FACTOR, limit / norms)), factors), above
 
     start = factors, tf.ones_like(factors, tf.bool)
     return tf.while_loop(lambda _, above: tf.reduce_any(above), shorten, start, parallel_iterations=1)[0]

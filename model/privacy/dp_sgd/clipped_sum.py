@@ -18,14 +18,14 @@ from typing import Any, NamedTuple
 
 import tensorflow as tf
 
-from linesmith.model.privacy.dp_sgd.batch_clipping import Operands, norms_and_factors
+from linesmith.model.privacy.dp_sgd.batch_clipping import GradientOperands, norms_and_factors
 from linesmith.model.privacy.dp_sgd.weighted_sums import weighted_sums
-from linesmith.model.training.backpropagation import in_halves, looks_up, pass_through
+from linesmith.model.training.backpropagation import forward_backward, looks_up, split_in_halves
 from linesmith.model.training.lstm import project, transposed
 
 Tensor = Any
 
-MARGIN = 1e-3  # clipped to (1 - MARGIN) of the norm that is claimed: rounding of norm and sum stays below it
+CLIP_MARGIN = 1e-3  # clipped to (1 - CLIP_MARGIN) of the norm that is claimed: rounding of norm and sum stays below it
 
 
 class ClippedSum(NamedTuple):
@@ -73,7 +73,7 @@ def clipped_sum(
     variables = [tf.convert_to_tensor(variable) for variable in variables]
     kind = variables[0].dtype if kind is None else kind
     found = []
-    for number, part in enumerate(in_halves(list(rows.values()))):
+    for number, part in enumerate(split_in_halves(list(rows.values()))):
         half = dict(zip(rows, part, strict=True))
         masks = masks_of(number, tf.shape(half["inputs"])[1])
         found.append(_clipped_half(variables, half, masks, clip, seq_length, kind))
@@ -94,12 +94,12 @@ def _clipped_half(
     seq_length: int,
     kind: tf.DType,
 ) -> ClippedSum:
-    trace = pass_through(variables, rows, masks, kind, tf.constant(1 / seq_length, variables[0].dtype))
+    trace = forward_backward(variables, rows, masks, kind, tf.constant(1 / seq_length, variables[0].dtype))
     deltas = [*trace.deltas, tf.cast(trace.logits_delta, kind)]
     table, kernel = (tf.cast(variable, kind) for variable in variables[:2])
-    operands = Operands(table, kernel, trace.inputs, trace.hidden, deltas)
+    operands = GradientOperands(table, kernel, trace.inputs, trace.hidden, deltas)
     bound = tf.cast(clip, variables[0].dtype)
-    squared, factors = norms_and_factors(rows["inputs"], operands, bound * (1 - MARGIN))
+    squared, factors = norms_and_factors(rows["inputs"], operands, bound * (1 - CLIP_MARGIN))
     finite, norms = tf.math.is_finite(squared), tf.sqrt(squared)
     # 0 · NaN is not 0: where a record is broken, its numbers are replaced before they meet a matmul.
     operands = tf.cond(tf.reduce_all(finite), lambda: operands, lambda: _without(operands, finite))
@@ -112,7 +112,7 @@ def _clipped_half(
     )
 
 
-def _without(operands: Operands, finite: Tensor) -> Operands:
+def _without(operands: GradientOperands, finite: Tensor) -> GradientOperands:
     """The operands with zeros in the place of broken records."""
     inputs, hidden, deltas = tf.nest.map_structure(
         lambda x: tf.where(finite[None, :, None], x, tf.zeros_like(x)),
@@ -121,7 +121,7 @@ def _without(operands: Operands, finite: Tensor) -> Operands:
     return operands._replace(inputs=inputs, hidden=hidden, deltas=deltas)
 
 
-def _summed(tokens: Tensor, operands: Operands, factors: Tensor) -> list[Tensor]:
+def _summed(tokens: Tensor, operands: GradientOperands, factors: Tensor) -> list[Tensor]:
     """The summed gradient of every variable: one matmul a weight, over all records and steps."""
     kernel = tf.cast(operands.kernel, factors.dtype)
     # A row that is not finite belongs to broken records alone, whose δ is zero here; and 0 · NaN is not 0.
@@ -130,7 +130,7 @@ def _summed(tokens: Tensor, operands: Operands, factors: Tensor) -> list[Tensor]
     first = operands.deltas[0]
     vocab_size = table.shape[0]
     if looks_up(table):
-        of_delta = sums.by_token(tokens, first, vocab_size)
+        of_delta = sums.sum_by_token(tokens, first, vocab_size)
         gradients = [
             tf.matmul(of_delta, kernel, transpose_b=True),
             tf.matmul(tf.cast(table, kernel.dtype), of_delta, transpose_a=True),
@@ -138,7 +138,7 @@ def _summed(tokens: Tensor, operands: Operands, factors: Tensor) -> list[Tensor]
         inputs = []
     else:
         dx = project(tf.cast(first, kernel.dtype), transposed(kernel), tf.zeros([], kernel.dtype))
-        gradients = [sums.by_token(tokens, dx, vocab_size)]
+        gradients = [sums.sum_by_token(tokens, dx, vocab_size)]
         inputs = [tf.gather(table, tokens)]
     for number, (hs, delta) in enumerate(zip(operands.hidden, operands.deltas, strict=False)):
         if number > 0:

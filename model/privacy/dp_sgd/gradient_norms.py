@@ -24,10 +24,10 @@ from linesmith.model.tf_function import fused, once
 
 Tensor = Any
 
-CANCELLATION = 1e-3  # a Gram sum below this share of its terms' absolute sum has lost too many digits
+CANCELLATION_THRESHOLD = 1e-3  # a Gram sum below this share of its terms' absolute sum has lost too many digits
 
 
-class Affine(NamedTuple):
+class LayerOperands(NamedTuple):
     """A weight matrix and its bias, by what they meet in some records.
 
     Attributes:
@@ -44,10 +44,12 @@ class Affine(NamedTuple):
 
 
 # Squared norms of some records' gradients, [B]; or, given a factor each, of what sums are made of (`weighted_sums.scaled`).
-NormsOf = Callable[..., Tensor]
+NormFunction = Callable[..., Tensor]
 
 
-def affine_norms(layers: Sequence[Affine], use: Callable[[NormsOf], Any] = lambda norms_of: norms_of()) -> Any:
+def affine_norms(
+    layers: Sequence[LayerOperands], use: Callable[[NormFunction], Any] = lambda norms_of: norms_of()
+) -> Any:
     """Squared norm of the gradient of all of some weight matrices and biases, for each record.
 
     Args:
@@ -69,7 +71,7 @@ def affine_norms(layers: Sequence[Affine], use: Callable[[NormsOf], Any] = lambd
     )
 
 
-def direct_norms(layers: Sequence[Affine], factors: Tensor | None = None) -> Tensor:
+def direct_norms(layers: Sequence[LayerOperands], factors: Tensor | None = None) -> Tensor:
     """`affine_norms` by forming each record's gradients."""
     ready = once(lambda x: x if factors is None else scaled(x, factors[:, None, None]))
     exact, rounded = [], []  # gradients that factors multiply, and those of operands that they have multiplied
@@ -87,7 +89,7 @@ def direct_norms(layers: Sequence[Affine], factors: Tensor | None = None) -> Ten
     return of_rounded + (of_exact if factors is None else of_exact * factors * factors)
 
 
-def _rows(layer: Affine) -> int:
+def _rows(layer: LayerOperands) -> int:
     return layer.inputs.shape[2] + (0 if layer.states is None else layer.states.shape[2])
 
 
@@ -111,7 +113,7 @@ class GramNorms:
         layers: as `affine_norms` takes them.
     """
 
-    def __init__(self, layers: Sequence[Affine]) -> None:
+    def __init__(self, layers: Sequence[LayerOperands]) -> None:
         self._layers = layers
         self._short = layers[0].delta.dtype == tf.bfloat16
         # Of δ once only, however often the rest is scaled.
@@ -136,9 +138,9 @@ class GramNorms:
         return tf.where(norms < 0, tf.zeros_like(norms), norms)
 
 
-def _record(layer: Affine, i: Tensor) -> Affine:
+def _record(layer: LayerOperands, i: Tensor) -> LayerOperands:
     inputs, states, delta = (None if x is None else x[i : i + 1] for x in layer[:3])
-    return Affine(inputs, states, delta, layer.looked_up)
+    return LayerOperands(inputs, states, delta, layer.looked_up)
 
 
 def _gram(x: Tensor) -> Tensor:
@@ -160,7 +162,7 @@ def _short_grams(tensors: Sequence[Tensor]) -> list[Tensor]:
 
 
 def _gram_sums(
-    layers: Sequence[Affine], factors: Tensor | None, gram: Callable[[Tensor], Tensor] = _gram
+    layers: Sequence[LayerOperands], factors: Tensor | None, gram: Callable[[Tensor], Tensor] = _gram
 ) -> tuple[Tensor, Tensor]:
     """The sum of all terms, [B], and whether those of one layer cancel; of layers that hold Gram matrices of δ."""
     if factors is None:
@@ -173,12 +175,12 @@ def _gram_sums(
         inputs = (gram if layer.looked_up else of)(layer.inputs)
         states = None if layer.states is None else of(layer.states)
         found.append(_terms(inputs, states, layer.delta, squares, layer.looked_up))
-    cancelled = tf.reduce_any([total < CANCELLATION * absolute for total, absolute in found], axis=0)
+    cancelled = tf.reduce_any([total < CANCELLATION_THRESHOLD * absolute for total, absolute in found], axis=0)
     return tf.add_n([total for total, _ in found]), cancelled
 
 
 @fused
-def _short_gram_sums(layers: Sequence[Affine], factors: Tensor | None) -> tuple[Tensor, Tensor]:
+def _short_gram_sums(layers: Sequence[LayerOperands], factors: Tensor | None) -> tuple[Tensor, Tensor]:
     return _gram_sums(layers, factors, _short_gram)
 
 
@@ -216,7 +218,7 @@ def embedding_norms(tokens: Tensor, delta: Tensor, back: Tensor) -> Tensor:
     Returns:
         [B]; not finite where the record's gradient is not.
     """
-    names = token_names(tokens)
+    names = token_indices(tokens)
     width = (tf.reduce_max(names) // 8 + 1) * 8  # few shapes
     if delta.dtype == tf.bfloat16:
         return _short_embedding_norms(names, tf.range(width), delta, back)
@@ -239,11 +241,11 @@ def _short_embedding_norms(names: Tensor, every: Tensor, delta: Tensor, back: Te
 
 
 @fused
-def token_names(tokens: Tensor) -> Tensor:
+def token_indices(tokens: Tensor) -> Tensor:
     """Numbers a record's different tokens from 0, in the order in which they first occur, [B, T].
 
     Example:
-        >>> token_names(tf.constant([[7, 3, 7, 9, 3]])).numpy().tolist()
+        >>> token_indices(tf.constant([[7, 3, 7, 9, 3]])).numpy().tolist()
         [[0, 1, 0, 2, 1]]
     """
     steps = tf.shape(tokens)[1]

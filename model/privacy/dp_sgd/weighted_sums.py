@@ -14,11 +14,13 @@ from typing import Any
 import tensorflow as tf
 
 from linesmith.model.tf_function import fused, once
-from linesmith.model.training.lstm import over_all_steps
+from linesmith.model.training.lstm import weight_gradient
 
 Tensor = Any
 
-FEW = 128  # tokens of a vocabulary up to which a product with one-hot vectors is the faster sum by token
+MAX_ONE_HOT_VOCABULARY = (
+    128  # tokens of a vocabulary up to which a product with one-hot vectors is the faster sum by token
+)
 
 
 def cut(x: Tensor) -> Tensor:
@@ -45,14 +47,14 @@ def scaled(x: Tensor, factors: Tensor) -> Tensor:
     return tf.cast(cut(tf.cast(x, tf.float32) * factors), tf.bfloat16)
 
 
-def weighted_sums(factors: Tensor, kind: tf.DType) -> FloatSums | ShortSums:
+def weighted_sums(factors: Tensor, kind: tf.DType) -> FloatSums | BFloat16Sums:
     """What sums a layer's gradients over records and steps.
 
     Args:
         factors: one a record, [B]; where `kind` is bfloat16, from `cut`.
         kind: type of the operands.
     """
-    return ShortSums(factors) if kind == tf.bfloat16 else FloatSums(factors)
+    return BFloat16Sums(factors) if kind == tf.bfloat16 else FloatSums(factors)
 
 
 class FloatSums:
@@ -76,21 +78,21 @@ class FloatSums:
             One sum for each of the inputs and then the states, [d, k]; and that of f·δ, [k].
         """
         # Scaling the narrower operand is scaling δ: (f·a)ᵀδ = aᵀ(f·δ).
-        found = [over_all_steps(self._scaled(x), delta) for x in inputs]
+        found = [weight_gradient(self._scaled(x), delta) for x in inputs]
         if states is not None:
-            found.append(over_all_steps(self._scaled(states)[:-1], delta[1:]))
+            found.append(weight_gradient(self._scaled(states)[:-1], delta[1:]))
         # As a row, the factors of all steps sum δ over records and steps in one product.
         return found, tf.matmul(_each_step(self._factors, delta)[None], _flat(delta))[0]
 
-    def by_token(self, tokens: Tensor, x: Tensor, vocab_size: int) -> Tensor:
+    def sum_by_token(self, tokens: Tensor, x: Tensor, vocab_size: int) -> Tensor:
         """Sums of f·x by token id, [vocab_size, k], for tokens [T, B] and x [T, B, k]."""
         scale = self._factors[None, :, None]
-        if vocab_size <= FEW:
-            return over_all_steps(tf.one_hot(tokens, vocab_size, dtype=x.dtype) * scale, x)
+        if vocab_size <= MAX_ONE_HOT_VOCABULARY:
+            return weight_gradient(tf.one_hot(tokens, vocab_size, dtype=x.dtype) * scale, x)
         return tf.math.unsorted_segment_sum(_flat(x * scale), tf.reshape(tokens, [-1]), vocab_size)
 
 
-class ShortSums:
+class BFloat16Sums:
     """`FloatSums` of bfloat16 operands, in float32; of `scaled` ones, and otherwise as exact."""
 
     def __init__(self, factors: Tensor) -> None:
@@ -105,10 +107,10 @@ class ShortSums:
         before = [] if states is None else [tf.pad(states[:-1], [[1, 0], [0, 0], [0, 0]])]
         return _short_layer([_columns(x) for x in [*inputs, *before]], _flat(delta), _each_step(self._factors, delta))
 
-    def by_token(self, tokens: Tensor, x: Tensor, vocab_size: int) -> Tensor:
-        """As `FloatSums.by_token`, of f·x that are not cut; x may be float32."""
-        if x.dtype != tf.bfloat16 or vocab_size > FEW:
-            return self._float.by_token(tokens, tf.cast(x, tf.float32), vocab_size)
+    def sum_by_token(self, tokens: Tensor, x: Tensor, vocab_size: int) -> Tensor:
+        """As `FloatSums.sum_by_token`, of f·x that are not cut; x may be float32."""
+        if x.dtype != tf.bfloat16 or vocab_size > MAX_ONE_HOT_VOCABULARY:
+            return self._float.sum_by_token(tokens, tf.cast(x, tf.float32), vocab_size)
         return _short_by_token(tf.reshape(tokens, [-1]), _flat(x), _each_step(self._factors, x), tf.range(vocab_size))
 
 

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-COLOURS = {"training": "#6e7781", "holdout": "#0072b2", "synthetic": "#d55e00"}  # told apart by the colour-blind, too
+COLORS = {"training": "#6e7781", "holdout": "#0072b2", "synthetic": "#d55e00"}  # told apart by the colour-blind, too
 STYLES = {"training": "-", "holdout": "--", "synthetic": "-"}
 _SIZE = (4.4, 2.5)
 
@@ -50,7 +50,7 @@ def _bars(picture: dict[str, Any]) -> str:
         width = 0.8 / len(picture["shares"])
         for order, (name, shares) in enumerate(picture["shares"].items()):
             at = [place + (order - (len(picture["shares"]) - 1) / 2) * width for place in range(len(kept))]
-            axes.barh(at, [shares[n] for n in kept], width, color=COLOURS[name], label=name)
+            axes.barh(at, [shares[n] for n in kept], width, color=COLORS[name], label=name)
         axes.set_yticks(range(len(kept)), [_plain(picture["labels"][n]) for n in kept])
         axes.invert_yaxis()
         axes.set_xlabel("share of records")
@@ -65,7 +65,7 @@ def _steps(picture: dict[str, Any]) -> str:
             edges = [_moment(edge) for edge in edges]
         for name, shares in picture["shares"].items():
             fill = name == "training"
-            axes.stairs(shares, edges, color=COLOURS[name], fill=fill, alpha=0.45 if fill else 1, label=name,
+            axes.stairs(shares, edges, color=COLORS[name], fill=fill, alpha=0.45 if fill else 1, label=name,
                         linestyle=STYLES[name], linewidth=1.6)  # fmt: skip
         axes.set_ylabel("share of records")
         if picture.get("unit"):
@@ -142,7 +142,7 @@ def counts_picture(counts: dict[str, int], label: str) -> str:
     """Horizontal bars of counts, the largest first."""
     rows = sorted(counts.items(), key=lambda item: -item[1])[:10]
     with _drawing((6.4, 0.9 + 0.34 * len(rows))) as (_, axes, drawn):
-        axes.barh([_plain(name[:40]) for name, _ in rows], [count for _, count in rows], color=COLOURS["synthetic"])
+        axes.barh([_plain(name[:40]) for name, _ in rows], [count for _, count in rows], color=COLORS["synthetic"])
         axes.invert_yaxis()
         axes.set_xlabel(label)
     return drawn[0]
@@ -153,7 +153,7 @@ def runs_picture(runs: dict[str, Any]) -> str:
     with _drawing((6.4, 2.8)) as (_, axes, drawn):
         at = range(len(runs["lengths"]))
         for shift, name in ((-0.2, "training"), (0.2, "holdout")):
-            axes.bar([place + shift for place in at], runs[name], 0.4, color=COLOURS[name], label=f"shared with {name}")
+            axes.bar([place + shift for place in at], runs[name], 0.4, color=COLORS[name], label=f"shared with {name}")
         axes.set_xticks(list(at), [f"{length}+" if length else "< 4" for length in runs["lengths"]])
         axes.set_xlabel("longest shared run, bytes")
         axes.set_ylabel("synthetic records")

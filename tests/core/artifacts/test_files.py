@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from linesmith.core.artifacts.files import atomic_path, remove_unfinished
+from linesmith.core.artifacts.files import atomic_path, remove_temporary_files
 
 
 def test_two_writers_of_one_file_have_names_of_their_own(tmp_path):
@@ -33,5 +33,5 @@ def test_what_killed_writers_left_goes_and_nothing_else(tmp_path):
     others = ["best.npz", ".notes.tmp", ".notes.old.tmp", f"x{temporary.name}"]
     for name in [*ours, *others]:
         (tmp_path / name).write_bytes(b"half")
-    remove_unfinished(tmp_path)
+    remove_temporary_files(tmp_path)
     assert sorted(path.name for path in tmp_path.iterdir()) == sorted(others)

@@ -10,7 +10,7 @@ from dataclasses import asdict
 import pytest
 
 from linesmith.core.artifacts import lease as module
-from linesmith.core.artifacts.lease import LEASE, Claim, leased, wait_until_free
+from linesmith.core.artifacts.lease import LEASE_FILE, Claim, hold_lease, wait_for_lease
 from linesmith.core.artifacts.run_directory import locked, run_directory
 from linesmith.core.config.tensorflow_config import TensorFlowConfig
 from linesmith.core.errors import DataError
@@ -18,12 +18,12 @@ from linesmith.core.errors import DataError
 
 @pytest.fixture(autouse=True)
 def short_term(monkeypatch):
-    monkeypatch.setattr(module, "TERM_SECONDS", 0.4)
+    monkeypatch.setattr(module, "LEASE_TERM_SECONDS", 0.4)
 
 
 def _claim(root, **more) -> Claim:
     claim = Claim(**{"number": 7, "owner": "someone", "host": "elsewhere", "pid": 1, **more})
-    (root / LEASE).write_text(json.dumps(asdict(claim)), "utf-8")
+    (root / LEASE_FILE).write_text(json.dumps(asdict(claim)), "utf-8")
     return claim
 
 
@@ -31,18 +31,18 @@ def test_a_lease_that_is_given_back_is_free_at_once_and_leaves_no_file(tmp_path)
     names = set()
     begun = time.monotonic()
     for _ in range(3):
-        with leased(tmp_path, term=30) as lease:
+        with hold_lease(tmp_path, term=30) as lease:
             names.add(lease.name)
-        assert not (tmp_path / LEASE).exists()
+        assert not (tmp_path / LEASE_FILE).exists()
     assert len(names) == 3
     assert time.monotonic() - begun < 5
 
 
 def test_a_lease_that_is_renewed_is_refused_by_name(tmp_path):
     with (
-        leased(tmp_path, term=0.4),
+        hold_lease(tmp_path, term=0.4),
         pytest.raises(DataError, match=r"LS203.*goes on"),
-        leased(tmp_path, term=0.4, patience=0.1),
+        hold_lease(tmp_path, term=0.4, patience=0.1),
     ):
         pytest.fail("two hold it")
 
@@ -50,7 +50,7 @@ def test_a_lease_that_is_renewed_is_refused_by_name(tmp_path):
 def test_a_lease_that_stands_still_is_taken_over_after_a_term_and_not_before(tmp_path):
     _claim(tmp_path)
     begun = time.monotonic()
-    with leased(tmp_path, term=0.5) as lease:
+    with hold_lease(tmp_path, term=0.5) as lease:
         assert 0.5 <= time.monotonic() - begun < 5
         assert lease.number == 8
 
@@ -61,12 +61,12 @@ def test_a_holder_on_this_machine_that_died_is_not_waited_for(tmp_path):
     gone.join()
     _claim(tmp_path, host=module.platform.node(), pid=gone.pid)
     begun = time.monotonic()
-    wait_until_free(tmp_path, term=30)
+    wait_for_lease(tmp_path, term=30)
     assert time.monotonic() - begun < 5
 
 
 def test_who_wakes_up_late_writes_nothing(tmp_path):
-    with leased(tmp_path, term=0.4) as former:
+    with hold_lease(tmp_path, term=0.4) as former:
         with former.writing():
             (tmp_path / "weights").write_text("1")
         _claim(tmp_path, number=2, owner="the next attempt")
@@ -74,27 +74,27 @@ def test_who_wakes_up_late_writes_nothing(tmp_path):
             (tmp_path / "weights").write_text("late")
     assert (tmp_path / "weights").read_text() == "1"
     # Leaving does not take the lease away from the one who has it now.
-    assert json.loads((tmp_path / LEASE).read_text())["owner"] == "the next attempt"
+    assert json.loads((tmp_path / LEASE_FILE).read_text())["owner"] == "the next attempt"
 
 
 def test_the_holder_renews(tmp_path):
-    with leased(tmp_path, term=0.4):
-        before = json.loads((tmp_path / LEASE).read_text())["renewed"]
+    with hold_lease(tmp_path, term=0.4):
+        before = json.loads((tmp_path / LEASE_FILE).read_text())["renewed"]
         end = time.monotonic() + 5
-        while json.loads((tmp_path / LEASE).read_text())["renewed"] <= before:
+        while json.loads((tmp_path / LEASE_FILE).read_text())["renewed"] <= before:
             assert time.monotonic() < end
             time.sleep(0.02)
 
 
 def test_the_run_directory_is_refused_while_a_worker_trains_in_it(tmp_path):
     run = run_directory(TensorFlowConfig(checkpoint_dir=str(tmp_path), input_data_path="x"))
-    with leased(tmp_path, term=0.4), pytest.raises(DataError, match=r"LS203.*training"), locked(run):
+    with hold_lease(tmp_path, term=0.4), pytest.raises(DataError, match=r"LS203.*training"), locked(run):
         pytest.fail("locked beside a trainer")
     with locked(run):
         pass
 
 
 def test_a_damaged_lease_is_said(tmp_path):
-    (tmp_path / LEASE).write_text('{"number": 1}')
+    (tmp_path / LEASE_FILE).write_text('{"number": 1}')
     with pytest.raises(DataError, match="LS201"):
-        wait_until_free(tmp_path)
+        wait_for_lease(tmp_path)

@@ -11,9 +11,9 @@ from linesmith.core.artifacts.files import write_bytes
 from linesmith.core.artifacts.manifest import FORMAT_VERSION, read_manifest, write_manifest
 from linesmith.core.artifacts.run_directory import (
     RunDirectory,
+    check_overwrite_allowed,
     locked,
     promote,
-    refuse_complete,
     run_directory,
     workspace,
 )
@@ -70,13 +70,13 @@ def test_an_output_that_cannot_be_a_run_directory(place):
 
 
 def test_complete_is_refused_partial_and_overwritten_are_not(tmp_path):
-    refuse_complete(tmp_path, "thing", overwrite=False)
+    check_overwrite_allowed(tmp_path, "thing", overwrite=False)
     write_manifest(tmp_path, "generate", {"complete": False})
-    refuse_complete(tmp_path, "thing", overwrite=False)
+    check_overwrite_allowed(tmp_path, "thing", overwrite=False)
     write_manifest(tmp_path, "generate", {})
-    refuse_complete(tmp_path, "thing", overwrite=True)
+    check_overwrite_allowed(tmp_path, "thing", overwrite=True)
     with pytest.raises(DataError, match="already holds a complete thing; pass --overwrite"):
-        refuse_complete(tmp_path, "thing", overwrite=False)
+        check_overwrite_allowed(tmp_path, "thing", overwrite=False)
 
 
 def test_a_new_run_takes_the_old_ones_place_as_a_whole(tmp_path):

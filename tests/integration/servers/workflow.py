@@ -22,7 +22,7 @@ from pathlib import Path
 
 from linesmith.cli.app import run_command_line
 from linesmith.pipelines.generate import shared_staging as sharing
-from linesmith.pipelines.remote.local_paths import use_options
+from linesmith.pipelines.remote.local_paths import set_filesystem_options
 from linesmith.transforms.storage import objects as storage
 from tests.integration.servers import stores
 
@@ -63,7 +63,7 @@ def main() -> None:
 
 
 def check_store(kind: str, store: stores.Store, lines: Path, local: Path, place: Path) -> None:
-    use_options()
+    set_filesystem_options()
     given, run = f"{store.bucket}/in/rides.txt", f"{store.bucket}/runs/one"
     storage.put(lines, given)
     workflow(given, run, f"{store.bucket}/models/one.tar.gz")
@@ -147,12 +147,12 @@ def refusals(store: stores.Store, given: str, run: str) -> None:
 
 def apart(store: stores.Store, run: str, local: Path) -> None:
     """Two worker processes that are told to share nothing but the bucket, as Dataflow's would."""
-    shared = sharing.worker_place
-    sharing.worker_place = lambda options: f"{store.bucket}/tmp"
+    shared = sharing.shared_storage_root
+    sharing.shared_storage_root = lambda options: f"{store.bucket}/tmp"
     try:
         command("generate", "--output", run, *RECORDS, "--overwrite", "--direct_num_workers", "2")
     finally:
-        sharing.worker_place = shared
+        sharing.shared_storage_root = shared
     must(storage.list_below(f"{store.bucket}/tmp") == {}, "nothing is left in the temporary place")
     compare(run, local, ("synthetic/", "invalid/"))
     say("two workers that share only the bucket: the same records")

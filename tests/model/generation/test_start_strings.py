@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from linesmith.core.errors import ParameterError
-from linesmith.model.generation.start_string_encoding import encode_starts, read_start_strings
+from linesmith.model.generation.start_string_encoding import encode_start_strings, read_start_strings
 from linesmith.model.tokenizers import CharTokenizer
 from linesmith.model.tokenizers.field_format import FieldFormat
 
@@ -20,7 +20,7 @@ def tokenizer(delimiter: str | None = ", ", quoted: bool = False) -> CharTokeniz
 
 def test_ids_are_those_of_the_tokenizer() -> None:
     known = tokenizer()
-    encoded = encode_starts(["a, ", "", "a, b, "], known, "--x")
+    encoded = encode_start_strings(["a, ", "", "a, b, "], known, "--x")
     assert [start.text for start in encoded] == ["a, ", "", "a, b, "]
     assert [list(start.ids) for start in encoded] == [known.encode_to_ids("a, "), [], known.encode_to_ids("a, b, ")]
 
@@ -41,14 +41,14 @@ def test_what_cannot_begin_a_record_is_refused_without_showing_it(
     text: str, known: CharTokenizer, message: str
 ) -> None:
     with pytest.raises(ParameterError, match=message) as caught:
-        encode_starts(["", text], known, "--start-string (start_string)", field_count=3)
+        encode_start_strings(["", text], known, "--start-string (start_string)", field_count=3)
     assert "abcab" not in str(caught.value)
     assert str(caught.value).startswith("LS108: --start-string (start_string): ")
     assert "\n" not in str(caught.value)
 
 
 def test_free_text_may_begin_anywhere() -> None:
-    assert encode_starts(["ab"], tokenizer(None), "--x")[0].text == "ab"
+    assert encode_start_strings(["ab"], tokenizer(None), "--x")[0].text == "ab"
 
 
 def test_a_file_keeps_the_space_that_belongs_to_the_delimiter(tmp_path: Path) -> None:

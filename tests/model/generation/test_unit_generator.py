@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from linesmith.core.errors import GenerationError
-from linesmith.model.generation.attempts import UnitSettings
+from linesmith.model.generation.attempts import AttemptSettings
 from linesmith.model.generation.unit_generator import generate_unit, generate_units
 from linesmith.model.generation.work_units import StartString, UnitResult, WorkUnit, plan_units
 from linesmith.model.sampling.sampler import Sample, SampleRequest
@@ -20,12 +20,12 @@ from tests.helpers.generation_fakes import FakeSampler, three_fields, uniform
 JUDGE = Judge(field_count=3, delimiter=",")
 
 
-def oracle(unit: WorkUnit, rules: UnitSettings, bad_share: float) -> tuple[list, list, Counter, str | None]:
+def oracle(unit: WorkUnit, rules: AttemptSettings, bad_share: float) -> tuple[list, list, Counter, str | None]:
     """One index after the other, one attempt after the other; knows no rate rule."""
     valid, invalid = [], []
     for index in range(unit.start, unit.end):
         for attempt in range(rules.max_attempts):
-            request = SampleRequest(index, attempt, unit.start_of(index).ids)
+            request = SampleRequest(index, attempt, unit.start_string_of(index).ids)
             sample = three_fields(rules.seed, request, bad_share)
             verdict = JUDGE(sample)
             if verdict.reason is None:
@@ -58,7 +58,7 @@ def test_a_unit_equals_the_patient_oracle(
     seed, start, size, bad_share, max_attempts, max_invalid, keep, rows, shuffle
 ) -> None:
     unit = WorkUnit(0, start, start + size)
-    rules = UnitSettings(seed=seed, max_attempts=max_attempts, max_invalid=max_invalid, keep_invalid=keep)
+    rules = AttemptSettings(seed=seed, max_attempts=max_attempts, max_invalid=max_invalid, keep_invalid=keep)
     sampler = FakeSampler(lambda s, r: three_fields(s, r, bad_share), rows=rows, shuffle=shuffle)
     result = generate_unit(sampler, unit, rules, JUDGE)
     valid, invalid, reasons, stopped = oracle(unit, rules, bad_share)
@@ -73,7 +73,7 @@ def test_a_unit_equals_the_patient_oracle(
 @pytest.mark.parametrize("bad_share", [0.0, 0.5, 0.9995, 1.0])
 def test_the_rate_rule_counts_in_canonical_order(bad_share: float) -> None:
     unit = WorkUnit(0, 0, 3000)
-    rules = UnitSettings(min_valid_rate=0.001, keep_invalid=50)
+    rules = AttemptSettings(min_valid_rate=0.001, keep_invalid=50)
     answer = lambda s, r: three_fields(s, r, bad_share)  # noqa: E731
     results = [
         generate_unit(FakeSampler(answer, rows=rows, shuffle=shuffle), unit, rules, JUDGE)
@@ -93,7 +93,9 @@ def test_the_rate_is_that_of_the_last_attempts() -> None:
         good = request.index < 900 and request.attempt == 0  # of 3,000: enough for any rate over all attempts so far
         return Sample(request, "a,b,c" if good else "a", "newline")
 
-    result = generate_unit(FakeSampler(answer, rows=64), WorkUnit(0, 0, 3000), UnitSettings(min_valid_rate=0.01), JUDGE)
+    result = generate_unit(
+        FakeSampler(answer, rows=64), WorkUnit(0, 0, 3000), AttemptSettings(min_valid_rate=0.01), JUDGE
+    )
     assert (result.stopped, len(result.valid)) == ("rate", 900)
     assert 10_000 < result.attempts < 10_000 + 1000  # the last valid ones have just left the window
 
@@ -102,12 +104,12 @@ def test_a_few_impossible_records_are_a_shortfall_and_end_no_run() -> None:
     def answer(seed: int, request: SampleRequest) -> Sample:
         return Sample(request, "a" if request.index % 100 == 7 else "a,b,c", "newline")
 
-    result = generate_unit(FakeSampler(answer, rows=64), WorkUnit(0, 0, 3000), UnitSettings(), JUDGE)
+    result = generate_unit(FakeSampler(answer, rows=64), WorkUnit(0, 0, 3000), AttemptSettings(), JUDGE)
     assert (result.stopped, len(result.missing), result.attempts) == (None, 30, 2970 + 30 * 1000)
 
 
 def test_a_rate_of_zero_never_stops_before_the_attempts_are_used_up() -> None:
-    rules = UnitSettings(min_valid_rate=0.0, max_attempts=30)
+    rules = AttemptSettings(min_valid_rate=0.0, max_attempts=30)
     result = generate_unit(FakeSampler(lambda s, r: three_fields(s, r, 1.0)), WorkUnit(0, 0, 500), rules, JUDGE)
     assert (result.stopped, result.attempts, len(result.missing)) == (None, 15_000, 500)
 
@@ -115,7 +117,7 @@ def test_a_rate_of_zero_never_stops_before_the_attempts_are_used_up() -> None:
 def test_text_does_not_depend_on_how_the_run_is_cut() -> None:
     def texts(unit_size: int) -> list[str]:
         units = plan_units(100, unit_size)
-        return [o.text for u in units for o in generate_unit(FakeSampler(), u, UnitSettings(seed=3), JUDGE).valid]
+        return [o.text for u in units for o in generate_unit(FakeSampler(), u, AttemptSettings(seed=3), JUDGE).valid]
 
     assert texts(100) == texts(7) == texts(1)
     assert len(texts(7)) == 100
@@ -123,7 +125,7 @@ def test_text_does_not_depend_on_how_the_run_is_cut() -> None:
 
 def test_seeds_differ() -> None:
     texts = [
-        [o.text for o in generate_unit(FakeSampler(), WorkUnit(0, 0, 20), UnitSettings(seed=s), JUDGE).valid]
+        [o.text for o in generate_unit(FakeSampler(), WorkUnit(0, 0, 20), AttemptSettings(seed=s), JUDGE).valid]
         for s in (0, 1)
     ]
     assert texts[0] != texts[1]
@@ -134,10 +136,10 @@ def test_start_strings_reach_their_index() -> None:
     units = plan_units(10, 4, starts, paired=True)
     assert [len(unit.starts) for unit in units] == [4, 4, 2]
     for unit in units:
-        for outcome in generate_unit(FakeSampler(shuffle=5), unit, UnitSettings(), JUDGE).valid:
+        for outcome in generate_unit(FakeSampler(shuffle=5), unit, AttemptSettings(), JUDGE).valid:
             assert outcome.text.startswith(starts[outcome.index].text)
     common = plan_units(10, 4, starts[:1])
-    assert all(unit.start_of(unit.end - 1) == starts[0] for unit in common)
+    assert all(unit.start_string_of(unit.end - 1) == starts[0] for unit in common)
 
 
 def test_failing_indices_are_tried_ahead_but_not_much() -> None:
@@ -146,7 +148,7 @@ def test_failing_indices_are_tried_ahead_but_not_much() -> None:
         return Sample(request, "a,b,c" if good else "a", "newline")
 
     sampler = FakeSampler(answer, rows=64)
-    result = generate_unit(sampler, WorkUnit(0, 0, 10), UnitSettings(), JUDGE)
+    result = generate_unit(sampler, WorkUnit(0, 0, 10), AttemptSettings(), JUDGE)
     assert result.attempts == 210
     assert sampler.answered <= 1.5 * 210 + 64
 
@@ -157,7 +159,7 @@ def test_a_sampler_that_stops_early_is_an_error_not_a_shortfall() -> None:
             yield [three_fields(0, requests.popleft(), 0.0)]
 
     with pytest.raises(GenerationError, match="records 0 to 4"):
-        generate_unit(Lazy(), WorkUnit(0, 0, 5), UnitSettings(), JUDGE)
+        generate_unit(Lazy(), WorkUnit(0, 0, 5), AttemptSettings(), JUDGE)
 
 
 def test_the_stream_is_closed_when_a_unit_stops() -> None:
@@ -171,14 +173,14 @@ def test_the_stream_is_closed_when_a_unit_stops() -> None:
                 closed.append(True)
 
     generate_unit(
-        Watched(lambda s, r: three_fields(s, r, 1.0)), WorkUnit(0, 0, 100), UnitSettings(max_invalid=0), JUDGE
+        Watched(lambda s, r: three_fields(s, r, 1.0)), WorkUnit(0, 0, 100), AttemptSettings(max_invalid=0), JUDGE
     )
     assert closed == [True]
 
 
 def test_an_empty_unit_asks_for_nothing() -> None:
     sampler = FakeSampler()
-    result = generate_unit(sampler, WorkUnit(0, 5, 5), UnitSettings(), JUDGE)
+    result = generate_unit(sampler, WorkUnit(0, 5, 5), AttemptSettings(), JUDGE)
     assert (result.valid, result.missing, result.stopped, sampler.answered) == ([], [], None, 0)
 
 
@@ -189,7 +191,7 @@ def test_uniform_is_a_function_of_identity() -> None:
 @pytest.mark.parametrize(("rows", "shuffle", "bad_share"), [(16, 0, 0.3), (200, 7, 0.6), (3, 1, 0.9)])
 def test_units_side_by_side_are_the_units_one_by_one(rows: int, shuffle: int, bad_share: float) -> None:
     units = plan_units(700, 100)
-    rules = UnitSettings(seed=4, max_attempts=5)
+    rules = AttemptSettings(seed=4, max_attempts=5)
     sampler = FakeSampler(lambda s, r: three_fields(s, r, bad_share), rows=rows, shuffle=shuffle)
     together = {result.unit.number: visible(result) for result in generate_units(sampler, units, rules, JUDGE)}
     assert together == {
@@ -202,14 +204,14 @@ def test_units_behind_a_stopped_one_are_abandoned_and_those_before_it_are_not() 
     def answer(seed: int, request: SampleRequest) -> Sample:
         return Sample(request, "a,b,c" if request.index < 250 else "a", "newline")
 
-    rules = UnitSettings(max_attempts=1000, max_invalid=50)
+    rules = AttemptSettings(max_attempts=1000, max_invalid=50)
     results = list(generate_units(FakeSampler(answer, rows=64), plan_units(1000, 100), rules, JUDGE))
     assert sorted(result.unit.number for result in results if result.stopped is None)[:2] == [0, 1]
     assert {result.unit.number: result.stopped for result in results}[2] == "max_invalid"
 
 
 def test_an_empty_unit_among_others_has_its_result() -> None:
-    results = list(generate_units(FakeSampler(), [WorkUnit(0, 0, 0), WorkUnit(1, 0, 5)], UnitSettings(), JUDGE))
+    results = list(generate_units(FakeSampler(), [WorkUnit(0, 0, 0), WorkUnit(1, 0, 5)], AttemptSettings(), JUDGE))
     assert sorted(result.unit.number for result in results) == [0, 1]
 
 
@@ -217,7 +219,11 @@ def test_progress_is_told_now_and_then() -> None:
     told: list[tuple[int, int]] = []
     seconds = itertools.count(step=0.01)
     clock = lambda: next(seconds)  # noqa: E731
-    list(generate_units(FakeSampler(), [WorkUnit(0, 0, 2000)], UnitSettings(), JUDGE, clock, lambda *n: told.append(n)))
+    list(
+        generate_units(
+            FakeSampler(), [WorkUnit(0, 0, 2000)], AttemptSettings(), JUDGE, clock, lambda *n: told.append(n)
+        )
+    )
     attempts = [attempts for _, attempts in told]
     # Each turn looks at the clock once, and twice when it tells.
     assert attempts == sorted(attempts) and 20 < len(told) < 40

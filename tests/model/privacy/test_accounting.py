@@ -14,14 +14,14 @@ import pytest
 from linesmith.core.errors import ParameterError
 from linesmith.model.privacy import accounting
 from linesmith.model.privacy.accounting import (
-    MEANINGLESS,
+    MAX_MEANINGFUL_EPSILON,
     GaussianEvent,
     by,
     calibrate_noise,
-    combined_noise,
+    combined_noise_multiplier,
     epsilon,
     group,
-    last_step_within,
+    max_steps_within,
     rdp_epsilon,
     replace_one,
 )
@@ -80,7 +80,7 @@ def by_convolution(noise: float, rate: float, count: int, delta: float, *, up: b
 @pytest.mark.parametrize("delta", [1e-3, 1e-6, 1e-9])
 def test_gaussian_is_the_closed_form(noise, count, delta):
     exact = solved(lambda eps: gaussian_delta(eps, noise / math.sqrt(count)), delta)
-    if exact > MEANINGLESS:
+    if exact > MAX_MEANINGFUL_EPSILON:
         assert epsilon([GaussianEvent(noise, count)], delta) >= exact
         return
     assert exact - 1e-4 <= epsilon([GaussianEvent(noise, count)], delta) <= exact * 1.005 + 2e-4
@@ -221,13 +221,13 @@ def test_the_last_permitted_step_is_the_one_brute_force_finds():
     costs = [after(n) for n in range(26)]
     for ceiling in (costs[1] * 0.99, costs[1], 2.0, 3.0, costs[13], costs[25], 99.0):
         brute = max(n for n in range(26) if costs[n] <= ceiling)
-        assert last_step_within(ceiling, 25, after) == brute
-    assert last_step_within(1.0, 0, after) == 0
+        assert max_steps_within(ceiling, 25, after) == brute
+    assert max_steps_within(1.0, 0, after) == 0
 
 
 def test_the_last_step_takes_few_looks():
     looked = []
-    assert last_step_within(12_345.5, 10**6, lambda n: looked.append(n) or float(n)) == 12_345
+    assert max_steps_within(12_345.5, 10**6, lambda n: looked.append(n) or float(n)) == 12_345
     assert len(looked) < 25
 
 
@@ -235,8 +235,8 @@ def test_the_last_step_takes_few_looks():
 def test_two_gaussians_on_one_sample_are_one(z):
     """Independent releases with noise z and y of the same record: a Gaussian in two dimensions."""
     two = epsilon([GaussianEvent(z, 3), GaussianEvent(2 * z, 3)], DELTA)
-    assert epsilon([GaussianEvent(combined_noise(z, 2 * z), 3)], DELTA) == pytest.approx(two, rel=2e-3)
-    assert combined_noise(z, 1e9) == pytest.approx(z)
+    assert epsilon([GaussianEvent(combined_noise_multiplier(z, 2 * z), 3)], DELTA) == pytest.approx(two, rel=2e-3)
+    assert combined_noise_multiplier(z, 1e9) == pytest.approx(z)
 
 
 def test_groups_and_replacement():

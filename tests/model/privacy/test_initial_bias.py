@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from linesmith.model.privacy.initial_bias import UNLIKELY, initial_bias
+from linesmith.model.privacy.initial_bias import UNLIKELY_LOGIT, initial_bias
 from linesmith.model.tokenizers.byte_tokenizer import ByteTokenizer
 from linesmith.model.tokenizers.char_tokenizer import CharTokenizer
 from linesmith.model.tokenizers.field_format import FieldFormat
@@ -16,7 +16,7 @@ def test_it_depends_on_the_vocabulary_alone():
     assert bias.shape == (tokenizer.total_vocab_size,)
     likely = {0, *(2 + value for value in range(0x20, 0x7F)), 2 + 256, 2 + 257}  # the end, printable bytes, characters
     assert set(np.flatnonzero(bias == 0).tolist()) == likely  # id 1, the delimiter, is in no record here
-    assert set(np.unique(bias).tolist()) == {0.0, UNLIKELY}
+    assert set(np.unique(bias).tolist()) == {0.0, UNLIKELY_LOGIT}
 
 
 def test_a_learnt_vocabulary_has_none():

@@ -7,22 +7,22 @@ import math
 
 import pytest
 
-from linesmith.core.artifacts.params import from_settings, save_params
+from linesmith.core.artifacts.params import config_from_settings, save_params
 from linesmith.core.config.privacy_checks import (
     check_libraries,
+    check_privacy_settings,
     check_replicas,
-    check_settings,
     check_training_data,
+    privacy_warnings,
     vocabulary_mode,
-    warnings_of,
 )
-from linesmith.core.config.setting_field import private_default
+from linesmith.core.config.setting_field import dp_default
 from linesmith.core.config.tensorflow_config import TensorFlowConfig, fields
 from linesmith.core.errors import DataError, ParameterError
-from linesmith.model.privacy.accounting import GaussianEvent, combined_noise, epsilon
+from linesmith.model.privacy.accounting import GaussianEvent, combined_noise_multiplier, epsilon
 from linesmith.model.privacy.plan import expected_batch_size, plan_privacy
-from linesmith.model.privacy.statement import not_covered, statement, write_privacy
-from linesmith.model.privacy.statement_text import shown_epsilon, statement_text
+from linesmith.model.privacy.statement import not_covered, statement, write_statement
+from linesmith.model.privacy.statement_text import format_epsilon, statement_text
 
 N = 2_000
 
@@ -58,7 +58,7 @@ def test_the_target_is_never_passed(target, adaptive):
 
 def test_a_noise_that_is_given_is_honoured():
     plan = plan_privacy(config_of(dp_noise_multiplier=1.5), N)
-    assert plan.noise_multiplier == plan.effective_noise == 1.5
+    assert plan.noise_multiplier == plan.effective_noise_multiplier == 1.5
     assert plan.target_epsilon is None
     assert plan.epsilon == epsilon([GaussianEvent(1.5, 60, 0.05)], 1e-6)
 
@@ -68,15 +68,15 @@ def test_the_old_default_noise_works_and_warns():
     plan = plan_privacy(config, 21_690)
     assert plan.expected_batch_size == 64
     assert 397 < plan.epsilon < 460
-    assert any("no meaningful protection" in text for text in warnings_of(config))
-    assert warnings_of(config_of(dp_noise_multiplier=1.0)) == []
+    assert any("no meaningful protection" in text for text in privacy_warnings(config))
+    assert privacy_warnings(config_of(dp_noise_multiplier=1.0)) == []
 
 
 def test_without_noise_epsilon_is_infinite_and_says_so(tmp_path):
     plan = plan_privacy(config_of(dp_noise_multiplier=0, dp_batch_size=N), N)
     assert plan.epsilon == math.inf
     assert plan.sample_rate == 1.0
-    write_privacy(tmp_path, plan, 1, unsafe_key=False)
+    write_statement(tmp_path, plan, 1, unsafe_key=False)
     stored = json.loads((tmp_path / "privacy.json").read_text())
     assert stored["epsilon"] == stored["spent_so_far"]["epsilon"] == "infinite"
     assert stored["meaning"] == "This is no meaningful protection."
@@ -87,12 +87,12 @@ def test_adaptive_clipping_is_charged():
     plan = plan_privacy(config_of(dp_noise_multiplier=1.0, dp_adaptive_clip=True, dp_clip_quantile=0.7), N)
     assert plan.adaptive_clip.target_quantile == 0.7
     assert plan.adaptive_clip.count_noise == 5.0  # a twentieth of the expected batch (Andrew et al. 2021)
-    assert plan.effective_noise == combined_noise(1.0, 10.0) < 1.0
+    assert plan.effective_noise_multiplier == combined_noise_multiplier(1.0, 10.0) < 1.0
     assert plan.epsilon > fixed.epsilon
     calibrated = plan_privacy(config_of(dp_adaptive_clip=True), N)
     plain = plan_privacy(config_of(), N)
     assert plain.noise_multiplier < calibrated.noise_multiplier < 1.04 * plain.noise_multiplier
-    assert calibrated.effective_noise == pytest.approx(plain.noise_multiplier, rel=1e-6)
+    assert calibrated.effective_noise_multiplier == pytest.approx(plain.noise_multiplier, rel=1e-6)
 
 
 def test_the_ceiling_is_the_last_permitted_step():
@@ -146,9 +146,11 @@ def test_refused_with_a_code(settings, code, told):
 
 
 def test_just_allowed():
-    check_settings(TensorFlowConfig(dp_noise_multiplier=1.0, dp_target_epsilon=8.0, max_lines=10, vocab_size=500))
-    check_settings(config_of(vocab_size=500, dp_vocabulary="raw"))
-    check_settings(config_of(vocab_size=0))
+    check_privacy_settings(
+        TensorFlowConfig(dp_noise_multiplier=1.0, dp_target_epsilon=8.0, max_lines=10, vocab_size=500)
+    )
+    check_privacy_settings(config_of(vocab_size=500, dp_vocabulary="raw"))
+    check_privacy_settings(config_of(vocab_size=0))
     assert plan_privacy(config_of(dp_delta=0.99 / N, dp_batch_size=N), N).sample_rate == 1.0
 
 
@@ -158,11 +160,11 @@ def test_just_allowed():
 def test_products_that_are_less_than_float32_are_refused(name, monkeypatch):
     for harmless in ("", "STRICT"):
         monkeypatch.setenv(name, harmless)
-        check_settings(config_of())
+        check_privacy_settings(config_of())
     monkeypatch.setenv(name, "BF16")
-    check_settings(TensorFlowConfig())
+    check_privacy_settings(TensorFlowConfig())
     with pytest.raises(ParameterError, match=f"LS310: {name}=BF16 is set") as caught:
-        check_settings(config_of())
+        check_privacy_settings(config_of())
     assert caught.value.code == "LS310"
 
 
@@ -191,14 +193,14 @@ def test_a_default_vocabulary_size_is_no_choice(tmp_path):
     """Neither a copy nor a reload may turn the default size into an explicit one, or forget that bytes were meant."""
     config = config_of(checkpoint_dir=tmp_path)
     assert vocabulary_mode(config) == vocabulary_mode(config.replace(epochs=9)) == "bytes"
-    check_settings(TensorFlowConfig().replace(dp=True))
+    check_privacy_settings(TensorFlowConfig().replace(dp=True))
     save_params(config, tmp_path)
-    again = from_settings(json.loads((tmp_path / "model_params.json").read_text()))
+    again = config_from_settings(json.loads((tmp_path / "model_params.json").read_text()))
     assert again.dp_vocabulary == "bytes"
-    check_settings(again)
+    check_privacy_settings(again)
     assert again.stage_settings("tokenize", "train") == config.stage_settings("tokenize", "train")
     with pytest.raises(ParameterError, match="LS305"):
-        check_settings(config.replace(vocab_size=20_000))
+        check_privacy_settings(config.replace(vocab_size=20_000))
     assert vocabulary_mode(TensorFlowConfig()) == "raw"
     assert TensorFlowConfig().as_dict()["dp_vocabulary"] is None
 
@@ -210,20 +212,22 @@ def test_private_training_has_defaults_of_its_own_and_honours_what_is_said(tmp_p
         for name in fields()
         if getattr(plain, name) != getattr(private, name)
     }
-    assert set(changed) == {"dp", *(name for name, info in fields().items() if private_default(info) is not None)}
+    assert set(changed) == {"dp", *(name for name, info in fields().items() if dp_default(info) is not None)}
     assert (private.dropout_rate, private.rnn_layers, private.dp_l2_norm_clip) == (0.0, 1, 0.1)
     # None of them counts as said: a copy without privacy has the plain ones, one with it the private ones.
     assert private.replace(dp=False) == plain
     assert plain.replace(dp=True) == private
     old = {"dp": True, "rnn_units": 256, "rnn_layers": 2, "dropout_rate": 0.2, "dp_l2_norm_clip": 3.0, "batch_size": 64}
-    honoured = from_settings({**old, "learning_rate": 0.001, "dp_microbatches": 64, "model_type": "TensorFlowConfig"})
+    honoured = config_from_settings(
+        {**old, "learning_rate": 0.001, "dp_microbatches": 64, "model_type": "TensorFlowConfig"}
+    )
     assert {name: getattr(honoured, name) for name in old} == old
     assert plan_privacy(honoured.replace(epochs=1), N).l2_norm_clip == 3.0
-    assert any("dp_l2_norm_clip 3 " in text for text in warnings_of(honoured))
+    assert any("dp_l2_norm_clip 3 " in text for text in privacy_warnings(honoured))
     save_params(private.replace(checkpoint_dir=tmp_path), tmp_path)
     stored = json.loads((tmp_path / "model_params.json").read_text())
     assert stored["rnn_layers"] == 1
-    assert from_settings(stored).stage_settings("train") == private.stage_settings("train")
+    assert config_from_settings(stored).stage_settings("train") == private.stage_settings("train")
 
 
 # --- the statement
@@ -255,7 +259,7 @@ def plan():
 @pytest.fixture(scope="module")
 def written(plan, tmp_path_factory):
     place = tmp_path_factory.mktemp("model")
-    write_privacy(place, plan, 7, unsafe_key=False, stopped="budget", generator="ChaCha20 keyed by a secret")
+    write_statement(place, plan, 7, unsafe_key=False, stopped="budget", generator="ChaCha20 keyed by a secret")
     return json.loads((place / "privacy.json").read_text("utf-8")), (place / "privacy.txt").read_text("utf-8")
 
 
@@ -272,7 +276,7 @@ def test_the_statement_is_complete(plan, written):
     assert facts["spent_so_far"]["epsilon"] == plan.epsilon_at(7) < facts["epsilon"]
     assert "no claim" in facts["spent_so_far"]["note"]
     mechanism = facts["mechanism"]
-    assert mechanism["charged_noise_multiplier"] == plan.effective_noise < mechanism["noise_multiplier"]
+    assert mechanism["charged_noise_multiplier"] == plan.effective_noise_multiplier < mechanism["noise_multiplier"]
     assert mechanism["adaptive_clip"]["count_noise"] == plan.adaptive_clip.count_noise
     assert (facts["sample_rate"], facts["expected_batch_size"], facts["records"]) == (0.05, 100, N)
     assert facts["vocabulary"]["epsilon"] == 0
@@ -292,7 +296,7 @@ def test_the_words_say_the_same(plan, written):
         "Poisson",
         "PLD",
         "RDP",
-        shown_epsilon(plan.epsilon),
+        format_epsilon(plan.epsilon),
         "1e-06",
         "Not covered",
     ):
@@ -308,7 +312,7 @@ def test_a_raw_vocabulary_is_named(plan):
     assert "in use here" in not_covered("raw")["raw vocabulary"]
     assert not_covered("bytes")["raw vocabulary"] == "not in use here"
     config = config_of(dp_vocabulary="raw", dp_noise_multiplier=1.0)
-    assert any("raw records" in text for text in warnings_of(config))
+    assert any("raw records" in text for text in privacy_warnings(config))
     facts = statement(plan_privacy(config, N), 0, unsafe_key=False)
     assert facts["vocabulary"]["epsilon"] is None
     assert "not covered" in facts["vocabulary"]["what"]
@@ -318,7 +322,7 @@ def test_a_fixed_key_voids_the_claim(plan):
     facts = statement(plan, 0, unsafe_key=True)
     assert facts["meaning"].startswith("Void")
     assert "UNSAFE" in statement_text(facts)
-    assert any("publish nothing" in text for text in warnings_of(config_of(dp_unsafe_fixed_key="ab")))
+    assert any("publish nothing" in text for text in privacy_warnings(config_of(dp_unsafe_fixed_key="ab")))
 
 
 def test_the_statement_depends_on_the_records_through_their_number_only(plan):

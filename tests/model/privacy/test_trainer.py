@@ -14,12 +14,12 @@ from linesmith.core.artifacts.checkpoints import digest_arrays
 from linesmith.core.config.tensorflow_config import TensorFlowConfig
 from linesmith.core.errors import DataError
 from linesmith.model.privacy import trainer as private_training
-from linesmith.model.privacy.budget import CHARGED_FILE
-from linesmith.model.privacy.plan import AdaptiveClip, PrivacyPlan
+from linesmith.model.privacy.budget import CHARGED_STEPS_FILE
+from linesmith.model.privacy.plan import AdaptiveClipping, PrivacyPlan
 from linesmith.model.privacy.poisson_sampling import physical_batches, poisson_sample
 from linesmith.model.privacy.secret_key import SecretKey
 from linesmith.model.privacy.trainer import PrivateTrainer
-from linesmith.model.training.trainer import LAST, Hooks, build_model
+from linesmith.model.training.trainer import LAST, TrainingHooks, build_model
 from tests.helpers.reference_gradients import distance, norm
 from tests.helpers.token_stores import random_records, store_of
 from tests.model.privacy.test_noise import scale_is_right
@@ -71,7 +71,7 @@ def _trainer(directory, plan=PLAN, hooks=None, records=None, key="abc", identity
     )
 
 
-def _stop_after(steps: int, how=None) -> Hooks:
+def _stop_after(steps: int, how=None) -> TrainingHooks:
     """Ask for a stop after so many steps of this start, or end it by raising."""
     seen = []
 
@@ -80,7 +80,7 @@ def _stop_after(steps: int, how=None) -> Hooks:
         if how is not None and len(seen) == steps:
             raise how
 
-    return Hooks(on_step=on_step, stop_requested=lambda: len(seen) == steps)
+    return TrainingHooks(on_step=on_step, stop_requested=lambda: len(seen) == steps)
 
 
 def _weights(trainer) -> list[np.ndarray]:
@@ -279,7 +279,7 @@ def test_a_killed_run_with_the_unsafe_key_repeats_its_releases_and_charges_them_
     with pytest.raises(Killed):
         _trainer(tmp_path, hooks=_stop_after(8, Killed())).fit()
     charged = {"charged_steps": 8, "charged_evaluations": 0}
-    assert json.loads((tmp_path / "private" / CHARGED_FILE).read_text()) == charged
+    assert json.loads((tmp_path / "private" / CHARGED_STEPS_FILE).read_text()) == charged
     second = _trainer(tmp_path)
     second.fit()
     assert second.state.charged_steps == 15
@@ -315,7 +315,7 @@ def test_a_run_killed_before_its_first_checkpoint_is_charged_too(tmp_path):
 
 def test_a_lost_count_of_charged_steps_is_not_taken_for_nothing(tmp_path):
     _trainer(tmp_path, hooks=_stop_after(2), key=None).fit()
-    (tmp_path / "private" / CHARGED_FILE).unlink()
+    (tmp_path / "private" / CHARGED_STEPS_FILE).unlink()
     with pytest.raises(DataError, match="count of charged steps"):
         _trainer(tmp_path, key=None).fit()
 
@@ -324,7 +324,7 @@ def test_a_step_is_on_disk_as_charged_before_it_draws(tmp_path, monkeypatch):
     seen = []
 
     def sample(*args):
-        seen.append(json.loads((tmp_path / "private" / CHARGED_FILE).read_text())["charged_steps"])
+        seen.append(json.loads((tmp_path / "private" / CHARGED_STEPS_FILE).read_text())["charged_steps"])
         return poisson_sample(*args)
 
     monkeypatch.setattr(private_training, "poisson_sample", sample)
@@ -340,7 +340,7 @@ def test_an_unfinished_training_leaves_its_state_apart_from_its_weights(tmp_path
 
 def test_weights_that_are_not_finite_end_training_with_the_last_finite_ones(tmp_path):
     trainer = _trainer(tmp_path)
-    trainer.hooks = Hooks(on_epoch=lambda state, best: trainer.model.logits.bias.assign([np.nan] * VOCAB))
+    trainer.hooks = TrainingHooks(on_epoch=lambda state, best: trainer.model.logits.bias.assign([np.nan] * VOCAB))
     state = trainer.fit()
     assert (state.stopped, state.best_epoch) == ("diverged", 0)
 
@@ -350,7 +350,7 @@ def test_weights_that_are_not_finite_end_training_with_the_last_finite_ones(tmp_
 
 def _adapted(tmp_path, quantile, noise=1e-6, **changes) -> PrivateTrainer:
     """A trainer of weights that stay as they are, after 15 moves of the clipping norm."""
-    adaptive = AdaptiveClip(target_quantile=quantile, learning_rate=0.5, count_noise=noise)
+    adaptive = AdaptiveClipping(target_quantile=quantile, learning_rate=0.5, count_noise=noise)
     plan = replace(PLAN, adaptive_clip=adaptive, noise_multiplier=0.0, sample_rate=1.0, expected_batch_size=40.0)
     trainer = _trainer(tmp_path, plan, learning_rate=1e-9, dropout_rate=0.0, **changes)
     trainer.fit()
@@ -373,7 +373,7 @@ def test_padding_rows_do_not_count(tmp_path):
 
 
 def test_the_update_is_the_papers(tmp_path):
-    adaptive = AdaptiveClip(target_quantile=0.4, learning_rate=0.2, count_noise=0.0)
+    adaptive = AdaptiveClipping(target_quantile=0.4, learning_rate=0.2, count_noise=0.0)
     trainer = _trainer(tmp_path, replace(PLAN, adaptive_clip=adaptive))
     # Ten records of which seven were whole, eight expected.
     trainer._adapt(adaptive, 7 - 10 / 2, step=0)

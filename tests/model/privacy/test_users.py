@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from linesmith.core.config.privacy_checks import check_settings, check_training_data, key_field_number
+from linesmith.core.config.privacy_checks import check_privacy_settings, check_training_data, user_field_index
 from linesmith.core.config.tensorflow_config import TensorFlowConfig
 from linesmith.core.errors import DataError, ParameterError
 from linesmith.model.privacy import trainer as private_training
@@ -19,11 +19,11 @@ from linesmith.model.privacy.plan import plan_privacy
 from linesmith.model.privacy.statement import statement
 from linesmith.model.privacy.statement_text import statement_text
 from linesmith.model.privacy.trainer import PrivateTrainer
-from linesmith.model.privacy.users import UserIndex, build_user_index, index_of
+from linesmith.model.privacy.users import UserIndex, build_user_index, index_by_user
 from linesmith.model.training.token_store import build_token_store
 from linesmith.model.training.trainer import build_model
 from linesmith.pipelines.tokenize.stage import tokenize
-from linesmith.records.input.record_format import Splitter, digest_of, user_of
+from linesmith.records.input.record_format import DatasetSplitter, digest_of, user_digest
 from tests.helpers.reference_gradients import distance
 from tests.helpers.token_stores import store_of
 from tests.model.privacy.test_trainer import PLAN, SEQ, SMALL, VOCAB, _weights
@@ -32,10 +32,10 @@ from tests.model.privacy.test_trainer import PLAN, SEQ, SMALL, VOCAB, _weights
 
 
 def test_the_user_is_the_value_of_the_field():
-    assert user_of("a, 7 ,x", 1, ",") == user_of("b,7", 1, ",") != user_of("a,8,x", 1, ",")
-    assert user_of('"x,y",7', 1, ",", quoted=True) == user_of("z,7", 1, ",")
-    assert user_of("a", 1, ",") is user_of("a,", 1, ",") is user_of("a,  ,b", 1, ",") is None
-    assert user_of("a,b", 0, ",") != digest_of(b"a")  # another purpose, another hash
+    assert user_digest("a, 7 ,x", 1, ",") == user_digest("b,7", 1, ",") != user_digest("a,8,x", 1, ",")
+    assert user_digest('"x,y",7', 1, ",", quoted=True) == user_digest("z,7", 1, ",")
+    assert user_digest("a", 1, ",") is user_digest("a,", 1, ",") is user_digest("a,  ,b", 1, ",") is None
+    assert user_digest("a,b", 0, ",") != digest_of(b"a")  # another purpose, another hash
 
 
 @given(st.lists(st.integers(-3, 3), max_size=25), st.integers(1, 4))
@@ -44,7 +44,7 @@ def test_the_index_is_what_a_dictionary_gives(users, most):
     by_user: dict[int, list[int]] = {}
     for rank, user in enumerate(users):
         by_user.setdefault(user, []).append(rank)
-    index = index_of(np.array(users, np.int64), most)
+    index = index_by_user(np.array(users, np.int64), most)
     wanted = [by_user[user][:most] for user in sorted(by_user)]
     assert len(index) == len(wanted)
     assert [index.records_of(np.array([number])).tolist() for number in range(len(index))] == wanted
@@ -60,7 +60,7 @@ def test_which_records_take_part_depends_on_their_own_user_alone():
         hashes = np.array([*mine, *others])
         users = np.array([1] * len(mine) + [2 + i % 3 for i in range(len(others))])
         order = np.argsort(hashes, kind="stable")
-        index = index_of(users[order], per_user=2)
+        index = index_by_user(users[order], per_user=2)
         return set(hashes[order][index.records_of(np.array([0]))].tolist())
 
     assert kept([]) == kept([1, 3, 5, 6, 8, 10]) == kept([3]) == {2, 4}
@@ -96,11 +96,11 @@ def test_a_user_is_on_one_side_and_its_ranks_are_the_stores(tokenized, tmp_path)
     data = private / "training_data"
     counts = json.loads((data / "manifest.json").read_text())["counts"]
     assert counts["rejected"] == {"no_user": 2}
-    splitter, seen = Splitter(0.2, True), 0
+    splitter, seen = DatasetSplitter(0.2, True), 0
     for number, side in enumerate(("train", "validation", "holdout")):
         expected = counts["splits"][side]["records"]
         store = build_token_store(sorted(data.glob(f"{side}-*")), tmp_path / side, vocab_size=258, expected=expected)
-        mine = [line for line in LINES[:60] if splitter.side(user_of(line, 1, ",")) == number]
+        mine = [line for line in LINES[:60] if splitter.side(user_digest(line, 1, ",")) == number]
         assert len(store) == len(mine)
         index = _index(data, side, store, most=100)
         assert len(index) == len({line.split(",")[1] for line in mine})
@@ -130,7 +130,9 @@ def test_data_without_users_are_refused(tokenized):
 # -- the release
 
 
-def _release(directory, users: dict[int, list[list[int]]], most: int, clip=0.3, trainer=PrivateTrainer, index=index_of):
+def _release(
+    directory, users: dict[int, list[list[int]]], most: int, clip=0.3, trainer=PrivateTrainer, index=index_by_user
+):
     """The clipped sum over the expected batch size, with every user drawn and no noise."""
     records = [record for owned in users.values() for record in owned]
     owners = np.array([user for user, owned in users.items() for _ in owned], np.int64)
@@ -195,7 +197,7 @@ def test_clipping_each_record_to_the_whole_norm_is_found_out(tmp_path):
 
 
 def test_taking_all_records_of_a_user_is_found_out(tmp_path):
-    assert _moves(tmp_path, 1, index=lambda users, _most: index_of(users, 100)) > 2 * 0.3
+    assert _moves(tmp_path, 1, index=lambda users, _most: index_by_user(users, 100)) > 2 * 0.3
 
 
 def test_users_are_drawn_and_not_records(tmp_path, monkeypatch):
@@ -222,7 +224,7 @@ def test_users_are_drawn_and_not_records(tmp_path, monkeypatch):
 
 def test_a_plan_for_records_does_not_train_users(tmp_path):
     config = TensorFlowConfig(**SMALL)
-    store, whose = store_of([[1], [2], [3]]), index_of(np.array([1, 1, 2]), 1)
+    store, whose = store_of([[1], [2], [3]]), index_by_user(np.array([1, 1, 2]), 1)
     places = {"directory": tmp_path, "history_path": tmp_path / "h.csv", "identity": {}}
     for plan, users in (
         (replace(PLAN, units=2), whose),
@@ -259,10 +261,10 @@ def test_the_claim_names_the_user():
 
 
 def test_which_field_it_is():
-    assert key_field_number(_config()) == 1
-    assert key_field_number(_config(privacy_key_field=0)) == 0
-    assert key_field_number(_config(dp=False)) is None
-    assert key_field_number(TensorFlowConfig(dp=True)) is None
+    assert user_field_index(_config()) == 1
+    assert user_field_index(_config(privacy_key_field=0)) == 0
+    assert user_field_index(_config(dp=False)) is None
+    assert user_field_index(TensorFlowConfig(dp=True)) is None
 
 
 @pytest.mark.parametrize(
@@ -278,7 +280,7 @@ def test_which_field_it_is():
 )
 def test_what_cannot_work(changes, what):
     with pytest.raises(ParameterError, match=rf"LS301.*{what}"):
-        check_settings(_config(**changes))
+        check_privacy_settings(_config(**changes))
 
 
 def test_too_few_users():

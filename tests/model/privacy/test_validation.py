@@ -11,27 +11,27 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from linesmith.core.config.privacy_checks import check_settings
+from linesmith.core.config.privacy_checks import check_privacy_settings
 from linesmith.core.config.tensorflow_config import TensorFlowConfig
 from linesmith.core.errors import ParameterError
 from linesmith.model.privacy.accounting import GaussianEvent, epsilon
-from linesmith.model.privacy.budget import CHARGED_FILE
+from linesmith.model.privacy.budget import CHARGED_STEPS_FILE
 from linesmith.model.privacy.ledger import composed_epsilon, record_in_ledger
-from linesmith.model.privacy.plan import NoisedLoss, plan_privacy
+from linesmith.model.privacy.plan import NoisedValidationPlan, plan_privacy
 from linesmith.model.privacy.secret_key import SecretKey
 from linesmith.model.privacy.statement import statement
 from linesmith.model.privacy.statement_text import statement_text
 from linesmith.model.privacy.trainer import PrivateTrainer
-from linesmith.model.privacy.users import index_of
-from linesmith.model.privacy.validation import NoisedValidation, PublicValidation, public_store
+from linesmith.model.privacy.users import index_by_user
+from linesmith.model.privacy.validation import NoisedValidation, PublicValidation, load_public_token_store
 from linesmith.model.tokenizers.byte_tokenizer import ByteTokenizer
 from linesmith.model.tokenizers.field_format import FieldFormat
 from linesmith.model.training.language_model import LanguageModel, token_losses
-from linesmith.model.training.trainer import Hooks, build_model
+from linesmith.model.training.trainer import TrainingHooks, build_model
 from tests.helpers.token_stores import random_records, store_of
 from tests.model.privacy.test_trainer import PLAN, RECORDS, SEQ, SMALL, VOCAB, Killed, _stop_after
 
-LOSS = NoisedLoss(noise_multiplier=2.0, loss_clip=2.5, evaluations=3, expected_units=10.0)
+LOSS = NoisedValidationPlan(noise_multiplier=2.0, loss_clip=2.5, evaluations=3, expected_units=10.0)
 KEY = SecretKey.unsafe("7")
 BASE = random_records(12, VOCAB, 15)
 ADVERSARIES = ([VOCAB - 1] * 40, [1, 2, 3], [5], [])
@@ -67,7 +67,7 @@ def test_the_sum_is_that_of_one_record_at_a_time(model):
     assert _validation(model, BASE).clipped_sum() == pytest.approx(sum(wanted), rel=2e-3)
     owners = np.array([1, 1, 1, *range(2, 11)])
     by_user = np.mean(wanted[:2]) + sum(wanted[3:])  # the third record of user 1 takes no part
-    assert _validation(model, BASE, index_of(owners, 2)).clipped_sum() == pytest.approx(by_user, rel=2e-3)
+    assert _validation(model, BASE, index_by_user(owners, 2)).clipped_sum() == pytest.approx(by_user, rel=2e-3)
 
 
 def _largest_move(model, moved) -> float:
@@ -87,9 +87,9 @@ def test_one_record_moves_the_sum_by_at_most_the_clip(model):
 def test_one_user_moves_the_sum_by_at_most_the_clip(model):
     owners = np.arange(len(BASE)) + 10
     for most in (1, 3):
-        without = _validation(model, BASE, index_of(owners, most)).clipped_sum()
+        without = _validation(model, BASE, index_by_user(owners, most)).clipped_sum()
         more = [*BASE, *[ADVERSARIES[1]] * 4]
-        with_user = _validation(model, more, index_of(np.array([*owners, *[1] * 4]), most)).clipped_sum()
+        with_user = _validation(model, more, index_by_user(np.array([*owners, *[1] * 4]), most)).clipped_sum()
         assert 0.99 * 2.5 < with_user - without <= 2.5
 
 
@@ -207,12 +207,12 @@ def test_the_statement_says_what_stopping_went_by():
 )
 def test_what_cannot_work(changes):
     with pytest.raises(ParameterError, match="LS301"):
-        check_settings(_config(**changes))
+        check_privacy_settings(_config(**changes))
 
 
 # -- in training
 
-NOISED = replace(PLAN, validation=replace(LOSS, evaluations=3), validation_by="noised")
+NOISED = replace(PLAN, validation=replace(LOSS, evaluations=3), validation_mode="noised")
 
 
 def _trainer(directory, plan=NOISED, hooks=None, key="abc", public=None, **changes) -> PrivateTrainer:
@@ -280,7 +280,7 @@ def test_an_evaluation_is_on_disk_as_charged_before_it_is_made(tmp_path):
     trainer, seen = _trainer(tmp_path), []
 
     def measure(evaluation):
-        seen.append(json.loads((tmp_path / "private" / CHARGED_FILE).read_text())["charged_evaluations"])
+        seen.append(json.loads((tmp_path / "private" / CHARGED_STEPS_FILE).read_text())["charged_evaluations"])
         return 1.0
 
     trainer._noised.measure = measure
@@ -322,16 +322,16 @@ TEXT = "1,ab\r\n\n2,b\n"
 def test_a_public_file_costs_nothing_and_is_measured_like_any_validation(tmp_path):
     (tmp_path / "public.txt").write_text(TEXT)
     tokenizer = ByteTokenizer(FieldFormat(field_delimiter=","))
-    store = public_store(tmp_path / "public.txt", tokenizer)
+    store = load_public_token_store(tmp_path / "public.txt", tokenizer)
     assert [store.record(rank)[1:-1].tolist() for rank in range(2)] == [
         tokenizer.encode_to_ids(text) for text in ("1,ab", "2,b")
     ]
     for content in ("", "\n\n"):
         (tmp_path / "empty.txt").write_text(content)
         with pytest.raises(ParameterError, match="LS301"):
-            public_store(tmp_path / "empty.txt", tokenizer)
+            load_public_token_store(tmp_path / "empty.txt", tokenizer)
     with pytest.raises(ParameterError, match="LS301"):
-        public_store(tmp_path / "missing.txt", tokenizer)
+        load_public_token_store(tmp_path / "missing.txt", tokenizer)
 
 
 def test_a_public_loss_is_the_plain_one(model):
@@ -356,7 +356,7 @@ def test_training_by_a_public_file(tmp_path):
 
 
 def test_without_either_nothing_is_measured(tmp_path):
-    trainer = _trainer(tmp_path, PLAN, hooks=Hooks())
+    trainer = _trainer(tmp_path, PLAN, hooks=TrainingHooks())
     trainer.fit()
     assert trainer.metric is None
     assert list(_rows(tmp_path)[0])[-1] == "best"

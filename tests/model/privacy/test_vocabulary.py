@@ -22,8 +22,8 @@ from linesmith.model.privacy.secret_key import SecretKey
 from linesmith.model.privacy.statement import statement
 from linesmith.model.privacy.vocabulary import (
     END,
-    FIRST,
-    MOST,
+    FIRST_NON_ASCII,
+    MAX_CHARACTERS_PER_RECORD,
     SURROGATES,
     noised_vocabulary,
     present,
@@ -32,8 +32,8 @@ from linesmith.model.privacy.vocabulary import (
 from linesmith.model.tokenizers import ByteTokenizer, SentencePieceTokenizer, load_tokenizer
 from linesmith.model.tokenizers.field_format import FieldFormat
 from linesmith.model.tokenizers.sentencepiece_training import train_sentencepiece
-from linesmith.transforms.count_character_presence import CountPresenceFn
-from tests.helpers.adversarial_texts import HOSTILE
+from linesmith.transforms.count_character_presence import CountCharacterPresenceFn
+from tests.helpers.adversarial_texts import ADVERSARIAL_TEXTS
 from tests.model.tokenizers.test_byte_tokenizer import FORMATS, TEXTS
 from tests.pipelines.tokenize.test_stage import GOOD, config_of, records
 
@@ -51,23 +51,23 @@ def test_a_record_moves_few_counts_by_one(texts, more):
     without, together = present(texts, KEY), present([*texts, more], KEY)
     moved = {point: together[point] - without[point] for point in together if together[point] != without[point]}
     assert set(moved.values()) <= {1}
-    assert len(moved) <= MOST
-    assert math.sqrt(sum(change**2 for change in moved.values())) <= math.sqrt(MOST)
-    assert all(point >= FIRST for point in together)
+    assert len(moved) <= MAX_CHARACTERS_PER_RECORD
+    assert math.sqrt(sum(change**2 for change in moved.values())) <= math.sqrt(MAX_CHARACTERS_PER_RECORD)
+    assert all(point >= FIRST_NON_ASCII for point in together)
 
 
 def test_which_characters_speak_depends_on_key_and_record_alone():
     chosen = present([MANY], KEY)
-    assert len(chosen) == MOST
+    assert len(chosen) == MAX_CHARACTERS_PER_RECORD
     assert present([MANY[::-1], MANY], KEY) == Counter(dict.fromkeys(chosen, 2))
     assert present([MANY], b"another") != chosen
 
 
 def test_counting_by_hand():
     """Other batches, other groupings, generators and serialised accumulators give the same counts."""
-    texts = [*HOSTILE, MANY, "é"]
+    texts = [*ADVERSARIAL_TEXTS, MANY, "é"]
     whole = present(texts, KEY)
-    combine = pickle.loads(pickle.dumps(CountPresenceFn(KEY)))
+    combine = pickle.loads(pickle.dumps(CountCharacterPresenceFn(KEY)))
     parts = []
     for n in range(0, len(texts), 3):
         batch = pa.record_batch({"text": texts[n : n + 3]})
@@ -87,13 +87,13 @@ def share_taken(scale: float) -> float:
     """Share taken of 4,000 characters whose count lies one standard deviation below the threshold."""
     sigma = 8.0
     points = range(0x4E00, 0x4E00 + 4000)
-    counts = dict.fromkeys(points, round((6 - 1) * sigma * math.sqrt(MOST)))
-    original = private_vocabulary.MOST
+    counts = dict.fromkeys(points, round((6 - 1) * sigma * math.sqrt(MAX_CHARACTERS_PER_RECORD)))
+    original = private_vocabulary.MAX_CHARACTERS_PER_RECORD
     try:
-        private_vocabulary._THRESHOLD, private_vocabulary.MOST = 6.0 / scale, original * scale**2
+        private_vocabulary._THRESHOLD, private_vocabulary.MAX_CHARACTERS_PER_RECORD = 6.0 / scale, original * scale**2
         taken = set(noised_vocabulary(counts, sigma, FIXED))
     finally:
-        private_vocabulary._THRESHOLD, private_vocabulary.MOST = 6.0, original
+        private_vocabulary._THRESHOLD, private_vocabulary.MAX_CHARACTERS_PER_RECORD = 6.0, original
     return len(taken & set(points)) / 4000
 
 
@@ -109,10 +109,10 @@ def test_noise_has_the_scale_that_is_charged():
 def test_every_scalar_value_is_noised_seen_or_not(monkeypatch):
     monkeypatch.setattr(private_vocabulary, "_THRESHOLD", 3.0)
     taken = noised_vocabulary({}, 8.0, FIXED)
-    expected = (END - FIRST - len(SURROGATES)) * math.erfc(3 / math.sqrt(2)) / 2
+    expected = (END - FIRST_NON_ASCII - len(SURROGATES)) * math.erfc(3 / math.sqrt(2)) / 2
     assert abs(len(taken) - expected) < 5 * math.sqrt(expected)
     assert taken == sorted(set(taken))
-    assert min(taken) >= FIRST
+    assert min(taken) >= FIRST_NON_ASCII
     assert not set(taken) & set(SURROGATES)
     assert noised_vocabulary({}, 8.0, SecretKey.fresh()) != taken
 
@@ -243,11 +243,11 @@ def test_public_files_that_cannot_be_used(tmp_path):
 
 
 def test_a_public_file_must_be_named():
-    from linesmith.core.config.privacy_checks import check_settings
+    from linesmith.core.config.privacy_checks import check_privacy_settings
 
     for given_ in ({"dp_vocabulary": "public_file"}, {"dp_public_vocabulary": "x.txt"}):
         with pytest.raises(ParameterError, match="LS305"):
-            check_settings(TensorFlowConfig(dp=True, **given_))
+            check_privacy_settings(TensorFlowConfig(dp=True, **given_))
 
 
 def test_settings_of_the_vocabulary_are_in_the_manifest(tmp_path):

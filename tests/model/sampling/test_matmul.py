@@ -8,14 +8,14 @@ import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from linesmith.core.hardware import has_integer_products
-from linesmith.model.sampling.matmul import IntegerProduct, product_of
+from linesmith.core.hardware import has_int8_instructions
+from linesmith.model.sampling.matmul import Int8MatMul, make_matmul
 from linesmith.model.sampling.network import SamplingNetwork
 
-NATIVE = [False, pytest.param(True, marks=pytest.mark.skipif(not has_integer_products(), reason="no VNNI here"))]
+NATIVE = [False, pytest.param(True, marks=pytest.mark.skipif(not has_int8_instructions(), reason="no VNNI here"))]
 
 
-def _sums(product: IntegerProduct, operand: np.ndarray) -> np.ndarray:
+def _sums(product: Int8MatMul, operand: np.ndarray) -> np.ndarray:
     """What a graph makes of it, with the type of floats left out."""
     found = tf.function(product.times)(tf.constant(operand)).numpy()
     assert (found == np.rint(found)).all()
@@ -44,7 +44,7 @@ def test_sums_are_exact(native, rows, width, extreme, seed):
     else:
         kernel, operand = draw.normal(size=width), draw.integers(1, 256, (rows, width[0]))
     kernel, operand = kernel.astype(np.float32), operand.astype(np.uint8)
-    found = _sums(IntegerProduct(kernel, native), operand)
+    found = _sums(Int8MatMul(kernel, native), operand)
     np.testing.assert_array_equal(found, _exact(kernel, operand))
 
 
@@ -54,7 +54,7 @@ def test_sums_beyond_what_float32_holds_are_rounded_once(native):
     operand[:, 0] = 254
     assert _exact(kernel, operand)[0, 0] == 2048 * 127 * 127 - 127 > 1 << 24
     np.testing.assert_allclose(
-        _sums(IntegerProduct(kernel, native), operand), _exact(kernel, operand), rtol=2.0**-24, atol=0
+        _sums(Int8MatMul(kernel, native), operand), _exact(kernel, operand), rtol=2.0**-24, atol=0
     )
 
 
@@ -62,7 +62,7 @@ def test_sums_beyond_what_float32_holds_are_rounded_once(native):
 def test_a_state_of_zero_gives_zero_and_a_column_of_zeros_too(native):
     kernel = np.random.default_rng(0).normal(size=(32, 48)).astype(np.float32)
     kernel[:, 5] = 0
-    product = IntegerProduct(kernel, native)
+    product = Int8MatMul(kernel, native)
     nothing = product.operand(tf.zeros([4, 32]))
     assert (nothing.numpy() == product.zero.numpy()).all()
     assert (product.value(product.times(nothing)).numpy() == 0).all()
@@ -74,7 +74,7 @@ def test_the_error_is_that_of_rounding(native):
     draw = np.random.default_rng(1)
     kernel = draw.normal(size=(256, 64)).astype(np.float32)
     hidden = draw.uniform(-1, 1, (100, 256)).astype(np.float32)
-    product = IntegerProduct(kernel, native)
+    product = Int8MatMul(kernel, native)
     found = product.value(product.times(product.operand(tf.constant(hidden)))).numpy()
     step = np.abs(kernel).max(axis=0) / 127
     # Half a step of each operand, times the most that the other can be.
@@ -122,7 +122,7 @@ def test_integers_hardly_change_the_distribution(monkeypatch):
 def test_float_products_are_of_their_type():
     kernel = np.eye(16, dtype=np.float32)
     for precision in ("float32", "bfloat16"):
-        product = product_of(kernel, precision)
+        product = make_matmul(kernel, precision)
         multiplied = product.times(product.operand(tf.fill([2, 16], 1 / 3)))
         assert multiplied.dtype.name == precision == product.kind.name
         assert product.value(multiplied).dtype == tf.float32

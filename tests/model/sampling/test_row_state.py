@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from linesmith.model.sampling.request_table import ENDED, LIMIT, NUMBER, idle_requests, table_of
-from linesmith.model.sampling.row_state import Limits, Marks, Rule, TokenDraw, idle_marks, refill
+from linesmith.model.sampling.request_table import END_FLAG, LIMIT, NUMBER, idle_requests, table_of
+from linesmith.model.sampling.row_state import Limits, RowState, Rule, TokenSampler, assign_requests, idle_rows
 from linesmith.model.tf_function import fused
 
 LIMITS = Limits(tf.constant(1.0), tf.constant(3), tf.constant(0), tf.constant(1.0))
@@ -21,7 +21,7 @@ def _requests(count):
 
 
 def _marks(rows, done, **parts):
-    return idle_marks(rows)._replace(done=tf.constant(done), **parts)
+    return idle_rows(rows)._replace(done=tf.constant(done), **parts)
 
 
 @pytest.mark.parametrize("rows", [16, 512])
@@ -33,7 +33,7 @@ def test_rows_that_are_done_take_requests_in_their_order(rows, asked):
     old = np.arange(1, rows + 1, dtype=np.int32)
     marks = _marks(rows, done, token=tf.constant(old), step=tf.constant(old))
     already = min(asked, 3)
-    taken, after = fused(refill)(tf.constant(already), marks, tf.constant(table))
+    taken, after = fused(assign_requests)(tf.constant(already), marks, tf.constant(table))
 
     next_one = already
     for row in range(rows):
@@ -49,7 +49,7 @@ def test_rows_that_are_done_take_requests_in_their_order(rows, asked):
 
 
 def test_requests_that_are_used_up_leave_rows_idle():
-    taken, after = refill(tf.constant(64), idle_marks(16), tf.constant(table_of(_requests(64), 16)))
+    taken, after = assign_requests(tf.constant(64), idle_rows(16), tf.constant(table_of(_requests(64), 16)))
     assert int(taken) == 64
     assert set(after.slot[:, NUMBER].numpy().tolist()) == {-1}
 
@@ -64,21 +64,21 @@ def test_a_record_ends_with_the_newline_at_its_limit_or_with_too_many_characters
     chars = np.zeros(16, np.int32)
     chars[3:5] = 1, 2  # two more make three, which is allowed, and four
     marks = _marks(16, np.zeros(16, bool), slot=tf.constant(slot), step=tf.constant(step), chars=tf.constant(chars))
-    turn = TokenDraw(tf.zeros([16]), None, tf.fill([16], 2))
+    turn = TokenSampler(tf.zeros([16]), None, tf.fill([16], 2))
     for counts, ends in ((False, {0, 2}), (True, {0, 2, 4})):
         rule = Rule(greedy=False, truncated=False, counts_chars=counts, prefixed=False)
         after, emitted = turn.end(rule, LIMITS, marks, tf.constant(token), None, None)
         tokens, steps, owners = emitted.numpy()
-        assert {row for row in range(16) if tokens[row] & ENDED} == ends
+        assert {row for row in range(16) if tokens[row] & END_FLAG} == ends
         assert set(np.flatnonzero(after.done).tolist()) == ends | {15}
-        np.testing.assert_array_equal(tokens & (ENDED - 1), token)
+        np.testing.assert_array_equal(tokens & (END_FLAG - 1), token)
         np.testing.assert_array_equal(steps, step)
         np.testing.assert_array_equal(owners, slot[:, NUMBER])
 
 
 def test_what_the_masks_left_is_multiplied_where_the_token_was_drawn():
     moves = tf.constant(np.array([[1, ~1, -1] + [-1] * 13, [0] * 16], np.int32))
-    turn = TokenDraw(tf.zeros([16]), moves, tf.zeros([16], tf.int32))
+    turn = TokenSampler(tf.zeros([16]), moves, tf.zeros([16], tf.int32))
     rule = Rule(greedy=False, truncated=False, counts_chars=False, prefixed=True)
     marks = _marks(16, np.zeros(16, bool), slot=tf.constant(np.tile(_requests(1), (16, 1))))
     forced = np.arange(16) % 2 == 1
@@ -92,8 +92,8 @@ def test_what_the_masks_left_is_multiplied_where_the_token_was_drawn():
 
 
 def test_a_row_that_is_not_done_keeps_all_it_remembers():
-    marks = Marks(*[part + 1 if part.dtype != tf.bool else tf.zeros([16], tf.bool) for part in idle_marks(16)])
-    taken, after = refill(tf.constant(0), marks, tf.constant(table_of(_requests(3), 16)))
+    marks = RowState(*[part + 1 if part.dtype != tf.bool else tf.zeros([16], tf.bool) for part in idle_rows(16)])
+    taken, after = assign_requests(tf.constant(0), marks, tf.constant(table_of(_requests(3), 16)))
     assert int(taken) == 0
     for before, now in zip(marks, after, strict=True):
         np.testing.assert_array_equal(before, now)

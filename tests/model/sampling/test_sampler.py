@@ -12,9 +12,9 @@ import tensorflow as tf
 
 from linesmith.core.artifacts.checkpoints import load_arrays, save_arrays
 from linesmith.core.errors import DataError, ParameterError
-from linesmith.model.sampling.draw import chunk_of, draw, truncate, uniform, weigh
+from linesmith.model.sampling.draw import chunk_width, draw, truncate, uniform, weigh
 from linesmith.model.sampling.network import SamplingNetwork
-from linesmith.model.sampling.request_table import AHEAD, KEY, NUMBER, idle_requests
+from linesmith.model.sampling.request_table import KEY, NUMBER, REQUESTS_PER_ROW, idle_requests
 from linesmith.model.sampling.row_state import Rule
 from linesmith.model.sampling.sampler import DrawSettings, Sampler, SampleRequest, SamplerOptions
 from linesmith.model.sampling.uniform_random import stream_keys, uniforms
@@ -99,7 +99,7 @@ def test_text_is_the_same_for_every_block(run, precision):
         assert len(found) == 600
         whole = found if whole is None else whole
         assert found == whole
-        assert sampler.steps_busy / sampler.steps_run > (0.9 if block == 16 else 0.2)
+        assert sampler.busy_row_steps / sampler.row_steps > (0.9 if block == 16 else 0.2)
 
 
 def test_blocks_side_by_side_give_the_same_text_and_share_the_work(run):
@@ -111,7 +111,7 @@ def test_blocks_side_by_side_give_the_same_text_and_share_the_work(run):
         answered = list(sampler.stream(deque(requests), DrawSettings(seed=3)))
         assert len(answered) == 600
         assert sampler.slots == 64 * lanes
-        assert sampler.steps_busy / sampler.steps_run > 0.7
+        assert sampler.busy_row_steps / sampler.row_steps > 0.7
         found.append({(s.request.index, s.request.attempt): (s.text, s.finish_reason, s.survival) for s in answered})
     assert found[0] == found[1] == found[2]
 
@@ -145,7 +145,7 @@ def test_rows_are_bit_identical_for_every_block_size_and_precision(run):
         network = SamplingNetwork(weights, 2, [], precision)
         whole: list[np.ndarray] = []
         for rows in (4096, 16, 64, 256, 1024, 2048):
-            table = idle_requests(AHEAD * rows + 1)
+            table = idle_requests(REQUESTS_PER_ROW * rows + 1)
             table[:, KEY] = np.arange(len(table)) * 12345
             table[:, NUMBER] = np.arange(len(table))
             block, _, emitted = network.run(
@@ -335,7 +335,7 @@ def test_the_two_level_draw_equals_the_plain_one(width):
     u = random.random(500).astype(np.float32)
     running = np.cumsum(weights.astype(np.float64), axis=1)
     expected = [int(np.searchsorted(row, x * row[-1], side="right")) for row, x in zip(running, u, strict=True)]
-    assert width % chunk_of(width) == 0
+    assert width % chunk_width(width) == 0
     drawn = draw(tf.constant(weights), tf.constant(u)).numpy()
     assert (drawn == expected).mean() > 0.995  # sums in float32 may fall on the other side of a threshold
     assert (np.abs(drawn - np.array(expected)) < 20).all()
@@ -382,7 +382,7 @@ def test_forbidden_tokens_do_not_appear(run):
     counts = {}
     for forbidden in ([], [5, 6]):
         network = SamplingNetwork(weights, 2, forbidden)
-        table = idle_requests(AHEAD * 64 + 1)
+        table = idle_requests(REQUESTS_PER_ROW * 64 + 1)
         table[:, KEY] = np.arange(len(table)) * 999
         _, _, emitted = network.run(
             network.idle_block(64), table, (np.zeros(1, np.int32), 0), rule, (1.0, 0, 0, 1.0), 16

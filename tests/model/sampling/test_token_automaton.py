@@ -16,7 +16,7 @@ import pytest
 
 from linesmith.core.artifacts.model_info import read_model_info, write_model_info
 from linesmith.core.errors import ParameterError
-from linesmith.model.generation.attempts import UnitSettings
+from linesmith.model.generation.attempts import AttemptSettings
 from linesmith.model.generation.unit_generator import generate_unit
 from linesmith.model.generation.work_units import WorkUnit
 from linesmith.model.sampling.sampler import DrawSettings, Sampler, SampleRequest, SamplerOptions
@@ -25,13 +25,13 @@ from linesmith.model.tokenizers.byte_tokenizer import ByteTokenizer
 from linesmith.model.tokenizers.char_tokenizer import CharTokenizer
 from linesmith.model.tokenizers.field_format import FieldFormat
 from linesmith.records.fields import split_fields
-from linesmith.records.input.field_statistics import OneField
+from linesmith.records.input.field_statistics import FieldAccumulator
 from linesmith.records.output.schema import parse_schema
-from linesmith.records.patterns.automaton import field_text, well_formed
-from linesmith.records.patterns.number_ranges import number_limits, number_machine
+from linesmith.records.patterns.automaton import field_text_automaton, utf8_automaton
+from linesmith.records.patterns.number_ranges import number_automaton, number_range
 from linesmith.records.patterns.pattern_compiler import compile_pattern
 from linesmith.records.patterns.regex_parser import parse
-from linesmith.records.patterns.schema_automata import field_machines
+from linesmith.records.patterns.schema_automata import field_automata
 from linesmith.records.validation.record_validator import Judge
 from tests.helpers.tiny_model import tiny_run
 
@@ -89,7 +89,7 @@ def test_bytes_make_whole_characters():
 
 
 def test_well_formed_is_what_python_decodes():
-    machine, dice = well_formed(), random.Random(0)
+    machine, dice = utf8_automaton(), random.Random(0)
     interesting = [0x41, 0x7F, 0x80, 0x9F, 0xA0, 0xBF, 0xC1, 0xC2, 0xE0, 0xED, 0xEF, 0xF0, 0xF4, 0xF5]
     for _ in range(20_000):
         text = bytes(dice.choices(interesting, k=dice.randrange(5)))
@@ -123,7 +123,7 @@ def test_a_state_without_a_way_out_is_never_entered():
 def test_numbers_stay_within_the_limits_of_their_field_but_a_start_string_may_leave_them():
     tokenizer = CharTokenizer([ord(c) for c in "0123456789.-x"], FieldFormat(","))
     limits = {"least": "-2", "most": "12", "scale": 1, "empty": False}
-    automaton = compile_automaton(tokenizer, [None, None], None, [number_machine(limits), None])
+    automaton = compile_automaton(tokenizer, [None, None], None, [number_automaton(limits), None])
     for text in ("".join(chars) for length in range(5) for chars in itertools.product("019.-", repeat=length)):
         spelt = re.fullmatch(r"-?(0|[1-9][0-9]*)(\.[0-9])?", text) is not None and text not in ("-0", "-0.0")
         right = spelt and -2 <= Decimal(text) <= 12
@@ -159,12 +159,12 @@ def _state_after(automaton: TokenAutomaton, ids: list[int]) -> int:
     ],
 )
 def test_limits_of_numbers_are_those_of_the_data_rounded_outwards(values, limits):
-    field = OneField()
+    field = FieldAccumulator()
     field.add(pa.array(values))
-    found = number_limits(field.as_dict())
+    found = number_range(field.as_dict())
     assert found == limits
     if found is not None:
-        assert all(number_machine(found).accepts_text(value.encode()) for value in values)
+        assert all(number_automaton(found).accepts_text(value.encode()) for value in values)
 
 
 SCHEMA = {
@@ -195,7 +195,7 @@ GOOD = ["abc", "250", "12.5", "ab7", "2024-02-29", "anything"]
 )
 def test_a_schema_decides_what_a_field_holds(field, good, bad):
     tokenizer = ByteTokenizer(FieldFormat(field_delimiter="|"))
-    automaton = compile_automaton(tokenizer, field_machines(parse_schema(json.dumps(SCHEMA)), 6))
+    automaton = compile_automaton(tokenizer, field_automata(parse_schema(json.dumps(SCHEMA)), 6))
     for texts, right in ((good, True), (bad, False)):
         for text in texts:
             record = "|".join([*GOOD[:field], text, *GOOD[field + 1 :]])
@@ -220,7 +220,7 @@ B = {"name": "b", "type": "int"}
 def test_a_schema_that_cannot_be_used_is_named(fields, message):
     schema = json.dumps({"type": "record", "name": "R", "fields": fields})
     with pytest.raises(ParameterError, match=f"LS111.*{message}"):
-        field_machines(parse_schema(schema), 2)
+        field_automata(parse_schema(schema), 2)
 
 
 @pytest.mark.parametrize(
@@ -243,7 +243,7 @@ def test_a_schema_that_cannot_be_used_is_named(fields, message):
 def test_what_a_mask_lets_through_the_type_can_read(field, texts):
     """One reader of schemas serves both; here the two uses of what it read are compared."""
     schema = parse_schema(json.dumps({"type": "record", "name": "R", "fields": [{"name": "a", **field}]}))
-    (machine,), (kind,) = field_machines(schema, 1), schema.types
+    (machine,), (kind,) = field_automata(schema, 1), schema.types
     for text in texts:
         assert machine.accepts_text(text.encode()), text
         kind.parse(text)
@@ -289,7 +289,7 @@ def test_private_training_has_no_learnt_masks(tmp_path):
 def _lengths(sampler, seed: int, exact: bool = False) -> Counter[int]:
     """Lengths of 2,000 records of two fields, in steps of three characters."""
     unit = WorkUnit(0, 0, 2000)
-    settings = UnitSettings(seed=seed, exact=exact, max_attempts=100_000, min_valid_rate=0)
+    settings = AttemptSettings(seed=seed, exact=exact, max_attempts=100_000, min_valid_rate=0)
     result = generate_unit(sampler, unit, settings, Judge(field_count=2, delimiter=", "))
     assert not result.missing
     return Counter(len(outcome.text) // 3 for outcome in result.valid)
@@ -318,4 +318,4 @@ def _distance(one: Counter[int], other: Counter[int]) -> float:
 
 
 def test_field_text_example():
-    assert not field_text(", ", quoted=False, last=False).accepts_text(b"a, b")
+    assert not field_text_automaton(", ", quoted=False, last=False).accepts_text(b"a, b")

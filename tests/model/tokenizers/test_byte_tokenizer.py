@@ -15,7 +15,7 @@ from linesmith.core.errors import DataError, ParameterError, TokenizerError
 from linesmith.model.tokenizers import ByteTokenizer, load_tokenizer, tokenizer_from_model_dir
 from linesmith.model.tokenizers.byte_tokenizer import NEVER
 from linesmith.model.tokenizers.field_format import FieldFormat
-from tests.helpers.adversarial_texts import HOSTILE
+from tests.helpers.adversarial_texts import ADVERSARIAL_TEXTS
 from tests.pipelines.tokenize.test_stage import GOOD, config_of, records
 
 FORMATS = [
@@ -39,7 +39,7 @@ def test_text_comes_back(fields, text):
     assert max(ids, default=0) < tokenizer.total_vocab_size == fields.reserved + 256
 
 
-@pytest.mark.parametrize("text", HOSTILE)
+@pytest.mark.parametrize("text", ADVERSARIAL_TEXTS)
 def test_hostile_text_comes_back(text):
     for fields in FORMATS:
         tokenizer = ByteTokenizer(fields)

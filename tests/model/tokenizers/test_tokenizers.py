@@ -24,7 +24,7 @@ from linesmith.model.tokenizers.field_format import FieldFormat
 from linesmith.model.tokenizers.sentencepiece_training import train_sentencepiece
 from linesmith.model.tokenizers.word_counts import WordCounts
 from linesmith.records.fields import DELIMITER_ID
-from tests.helpers.adversarial_texts import HOSTILE
+from tests.helpers.adversarial_texts import ADVERSARIAL_TEXTS
 
 DERANDOMISED = settings(derandomize=True, deadline=None, max_examples=200)
 TEXTS = st.text(
@@ -41,7 +41,7 @@ def words_from(*lines: str) -> list[tuple[str, int]]:
 @pytest.fixture(scope="module")
 def model() -> bytes:
     return train_sentencepiece(
-        words_from("hello world, 12,, ▁ \t", "hello word, 21", *HOSTILE[:20]), vocab_size=600, reserved=2
+        words_from("hello world, 12,, ▁ \t", "hello word, 21", *ADVERSARIAL_TEXTS[:20]), vocab_size=600, reserved=2
     )
 
 
@@ -80,7 +80,7 @@ def test_sentencepieces_come_back(model, fields):
     check()
 
 
-@pytest.mark.parametrize("text", HOSTILE)
+@pytest.mark.parametrize("text", ADVERSARIAL_TEXTS)
 def test_hostile_text_comes_back(model, text):
     for fields in FORMATS:
         for tokenizer in (SentencePieceTokenizer(model, fields), characters(fields, text)):
@@ -117,9 +117,9 @@ def test_structure_of_a_record(model):
 def test_the_structure_of_an_array_of_ids_is_that_of_a_list(texts):
     tokenizer = characters(FieldFormat(",", column_pattern="<col{}>", markers=2), "".join(texts) + "a")
     ids = [number for text in [*texts, "a"] for number in tokenizer.encode_to_ids(text)]
-    assert tokenizer.structure_of(np.array(ids, np.int64)) == tokenizer.structure_of(ids)
+    assert tokenizer.decode_structure(np.array(ids, np.int64)) == tokenizer.decode_structure(ids)
     with pytest.raises(IndexError):
-        tokenizer.structure_of(np.array([tokenizer.total_vocab_size], np.int64))
+        tokenizer.decode_structure(np.array([tokenizer.total_vocab_size], np.int64))
 
 
 def test_quoted_delimiters_do_not_separate():
@@ -176,7 +176,9 @@ def test_escape_is_a_bijection(text, other):
 @pytest.mark.parametrize("kind", ["characters", "sentencepiece"])
 def test_saved_and_loaded(kind, model, tmp_path):
     fields = FieldFormat(", ", quoted=False, column_pattern="[{}]", markers=3)
-    tokenizer = characters(fields, *HOSTILE) if kind == "characters" else SentencePieceTokenizer(model, fields)
+    tokenizer = (
+        characters(fields, *ADVERSARIAL_TEXTS) if kind == "characters" else SentencePieceTokenizer(model, fields)
+    )
     tokenizer.save(tmp_path / "tokenizer")
     for loaded in (load_tokenizer(tmp_path / "tokenizer"), tokenizer_from_model_dir(tmp_path)):
         assert loaded.digest == tokenizer.digest

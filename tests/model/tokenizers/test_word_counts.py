@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from linesmith.model.tokenizers.word_counts import WordCounts, words_of
+from linesmith.model.tokenizers.word_counts import WordCounts, split_words
 from linesmith.records.input.record_format import digest_of
 from linesmith.transforms.count_words import CountWordsFn
 
@@ -94,10 +94,10 @@ def test_the_sample_is_bounded_and_about_uniform():
     [("", []), ("a  b", ["a", " ", " b"]), ("\ta\t", ["a"]), ("a\nb ", ["a", "b", " "]), ("a\r b", ["a\r", " b"])],
 )
 def test_words(text, words):
-    assert words_of(text) == words
+    assert split_words(text) == words
 
 
 @settings(derandomize=True, deadline=None)
 @given(st.text(alphabet=st.characters(exclude_categories=["Cs"], exclude_characters="\n\t")))
 def test_words_joined_are_the_escaped_text(text):
-    assert "".join(words_of(text)) == text.replace("\U0010fffd", "\U0010fffd1").replace("▁", "\U0010fffd0")
+    assert "".join(split_words(text)) == text.replace("\U0010fffd", "\U0010fffd1").replace("▁", "\U0010fffd0")

@@ -28,7 +28,7 @@ def test_an_epoch_holds_every_record_once_and_keeps_to_its_bounds(data, batch_si
 def test_a_batch_spells_its_records(data, batch_size, seq_length):
     store = store_of(data)
     for batch in rows.EpochBatches(store, batch_size=batch_size, seq_length=seq_length, seed=0, epoch=0):
-        arrays = rows.materialise(store, batch)
+        arrays = rows.make_batch(store, batch)
         for row, rank in enumerate(batch):
             places = len(data[rank]) + 1
             assert arrays.inputs[:places, row].tolist() == [0, *data[rank]]
@@ -38,7 +38,7 @@ def test_a_batch_spells_its_records(data, batch_size, seq_length):
 
 def test_measuring_reads_every_record_once():
     store = store_of(random_records(77, 9, 40))
-    seen = [rank for batch in rows.in_order_batches(store, batch_size=8, seq_length=10) for rank in batch]
+    seen = [rank for batch in rows.evaluation_batches(store, batch_size=8, seq_length=10) for rank in batch]
     assert sorted(seen) == list(range(77))
 
 
@@ -59,7 +59,7 @@ def test_little_padding_on_records_of_any_length():
     store = store_of([[1] * int(length) for length in random.integers(1, 100, 4096)])
     real = padded = 0
     for batch in rows.EpochBatches(store, batch_size=64, seq_length=100, seed=0, epoch=0):
-        arrays = rows.materialise(store, batch)
+        arrays = rows.make_batch(store, batch)
         real += arrays.weights.sum()
         padded += arrays.weights.size
     assert real / padded > 0.95

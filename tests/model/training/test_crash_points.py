@@ -16,7 +16,7 @@ import pytest
 
 from linesmith.core.artifacts.history import EpochState
 from linesmith.core.config.tensorflow_config import TensorFlowConfig
-from linesmith.model.training.loop import Hooks, Progress, TrainingLoop
+from linesmith.model.training.loop import Progress, TrainingHooks, TrainingLoop
 from tests.helpers.token_stores import store_of
 
 EPOCHS, STEPS = 4, 3
@@ -40,11 +40,11 @@ class Arithmetic(TrainingLoop):
             directory=root / "checkpoints",
             history_path=root / "model_history.csv",
             identity={"seed": 1},
-            hooks=Hooks(),
+            hooks=TrainingHooks(),
             clock=lambda: 0.0,
         )
         self.told: list[int] = []
-        self.hooks = Hooks(on_epoch=lambda entry, _best: self.told.append(entry.epoch))
+        self.hooks = TrainingHooks(on_epoch=lambda entry, _best: self.told.append(entry.epoch))
 
     def begin_epoch(self) -> int:
         return STEPS
@@ -61,7 +61,7 @@ class Arithmetic(TrainingLoop):
         history = self.state.history
         return self.state.best_epoch is None or entry.loss < history[self.state.best_epoch].loss
 
-    def reason_to_stop(self) -> str | None:
+    def stop_reason_after_epoch(self) -> str | None:
         return "epochs" if self.state.epoch >= EPOCHS else None
 
     def progress(self, steps: int) -> Progress:

@@ -9,7 +9,7 @@ import tensorflow as tf
 
 from linesmith.model.training import batches as rows
 from linesmith.model.training.language_model import LanguageModel, token_losses
-from linesmith.model.training.lstm import LSTM, lstm, stock_lstm
+from linesmith.model.training.lstm import LSTM, keras_lstm, lstm
 from tests.helpers.token_stores import random_records, store_of
 
 T, B, D, U = 11, 5, 12, 20
@@ -57,7 +57,7 @@ def test_a_batch_has_the_loss_of_its_records_one_by_one():
     batches = rows.EpochBatches(store, batch_size=7, seq_length=20, seed=1, epoch=0)
     for total, parts in ((together, batches), (alone, [[rank] for rank in range(len(store))])):
         for batch in parts:
-            tensors = rows.materialise(store, batch).tensors()
+            tensors = rows.make_batch(store, batch).tensors()
             total += [float(part) for part in token_losses(model, tensors)]
     np.testing.assert_allclose(together, alone, rtol=1e-5)
     assert together[2] == store.tokens
@@ -71,10 +71,10 @@ def test_the_same_seed_gives_the_same_initial_weights():
 
 
 def test_the_layer_for_gpus_equals_ours(layers):
-    """`stock_lstm` is what a GPU runs; it can be checked without one."""
+    """`keras_lstm` is what a GPU runs; it can be checked without one."""
     weights = [w.value for w in layers[1].trainable_weights]
     x = tf.constant(np.random.default_rng(1).normal(size=(T, B, D)), tf.float32)
     expected = _gradients(lambda: tf.reduce_sum(lstm(x, *weights) ** 2), [x, *weights])
-    found = _gradients(lambda: tf.reduce_sum(stock_lstm(x, *weights) ** 2), [x, *weights])
+    found = _gradients(lambda: tf.reduce_sum(keras_lstm(x, *weights) ** 2), [x, *weights])
     for one, other in zip(expected, found, strict=True):
         np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-4)

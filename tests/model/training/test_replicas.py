@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from linesmith.core.config.tensorflow_config import TensorFlowConfig
 from linesmith.core.errors import ParameterError
 from linesmith.model.training.batches import Batch
-from linesmith.model.training.replicas import choose_strategy, split_rows
+from linesmith.model.training.replicas import choose_strategy, split_batch
 
 ROOT = Path(__file__).resolve().parents[3]
 TWO_DEVICES = """
@@ -80,7 +80,7 @@ def test_two_devices_end_like_one(tmp_path):
 @given(st.integers(1, 9), st.integers(1, 5), st.integers(1, 4))
 def test_every_row_goes_to_one_replica_and_what_fills_up_weighs_nothing(count, steps, replicas):
     rows = np.arange(1, count + 1) * np.ones((steps, 1))
-    parts = split_rows(Batch(rows, rows, rows), replicas)
+    parts = split_batch(Batch(rows, rows, rows), replicas)
     assert len({part.inputs.shape for part in parts}) == 1
     columns = [part.weights[0, i] for part in parts for i in range(part.weights.shape[1])]
     assert sorted(column for column in columns if column) == list(range(1, count + 1))

@@ -40,14 +40,14 @@ def test_order_comes_from_content_not_from_shards(tmp_path):
         assert [store.record(rank).tolist() for rank in range(3)] == expected
     assert one.tokens == 2 + 1 + 4 + 2
     assert one.chars == (2 + 1 + 3) + 3
-    assert (one.longest, one.longer_than(2), one.longer_than(3), one.longer_than(4)) == (4, 2, 1, 0)
+    assert (one.longest, one.count_longer_than(2), one.count_longer_than(3), one.count_longer_than(4)) == (4, 2, 1, 0)
     assert isinstance(one.ids, np.memmap)
 
 
 def test_an_empty_split_is_an_empty_store(tmp_path):
     store = _build([], tmp_path, expected=0)
     assert len(store) == 0
-    assert store.tokens == store.longest == store.longer_than(0) == 0
+    assert store.tokens == store.longest == store.count_longer_than(0) == 0
 
 
 @pytest.mark.parametrize("damage", ["cut", "foreign", "plain"])

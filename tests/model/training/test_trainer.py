@@ -14,7 +14,7 @@ from linesmith.core.artifacts.history import EpochState, write_history
 from linesmith.core.config.tensorflow_config import TensorFlowConfig
 from linesmith.core.errors import DataError, TooFewRecordsError
 from linesmith.model.training.early_stopping import better, stale
-from linesmith.model.training.trainer import BEST, LAST, Hooks, Trainer, build_model
+from linesmith.model.training.trainer import BEST, LAST, Trainer, TrainingHooks, build_model
 from tests.helpers.token_stores import random_records, store_of
 
 VOCAB = 9
@@ -57,7 +57,9 @@ def _history(directory) -> list[dict[str, str]]:
 
 def test_learns_and_writes_history(tmp_path):
     seen: list[EpochState] = []
-    trainer = _trainer(tmp_path, Hooks(on_epoch=lambda state, best: seen.append(state)), epochs=6, learning_rate=0.03)
+    trainer = _trainer(
+        tmp_path, TrainingHooks(on_epoch=lambda state, best: seen.append(state)), epochs=6, learning_rate=0.03
+    )
     state = trainer.fit()
     assert state.stopped == "epochs"
     assert [entry.epoch for entry in seen] == list(range(6))
@@ -86,7 +88,7 @@ def _fitted(directory, **changes) -> Trainer:
 def test_a_resumed_run_ends_like_an_unbroken_one(tmp_path, stop_after):
     unbroken = _fitted(tmp_path / "unbroken")
     steps = []
-    hooks = Hooks(on_step=steps.append, stop_requested=lambda: len(steps) == stop_after)
+    hooks = TrainingHooks(on_step=steps.append, stop_requested=lambda: len(steps) == stop_after)
     first = _trainer(tmp_path / "broken", hooks)
     assert first.fit().stopped is None
     second = _trainer(tmp_path / "broken")
@@ -98,7 +100,9 @@ def test_a_resumed_run_ends_like_an_unbroken_one(tmp_path, stop_after):
 
 def test_a_resume_with_other_settings_is_refused_by_name(tmp_path):
     steps = []
-    _trainer(tmp_path, Hooks(on_step=steps.append, stop_requested=lambda: True), identity={"rnn_units": 16}).fit()
+    _trainer(
+        tmp_path, TrainingHooks(on_step=steps.append, stop_requested=lambda: True), identity={"rnn_units": 16}
+    ).fit()
     with pytest.raises(DataError, match="rnn_units 16, this run 32"):
         _trainer(tmp_path, identity={"rnn_units": 32}).fit()
 
@@ -107,7 +111,7 @@ def test_a_resume_with_other_settings_is_refused_by_name(tmp_path):
 def test_a_torn_checkpoint_is_skipped_with_a_message_for_the_one_before(tmp_path, caplog, damage):
     unbroken = _fitted(tmp_path / "unbroken")
     steps = []
-    hooks = Hooks(on_step=steps.append, stop_requested=lambda: len(steps) == 8)  # after two saves
+    hooks = TrainingHooks(on_step=steps.append, stop_requested=lambda: len(steps) == 8)  # after two saves
     _trainer(tmp_path / "broken", hooks).fit()
     path = tmp_path / "broken" / "checkpoints" / LAST
     content = path.read_bytes()
@@ -121,7 +125,7 @@ def test_a_torn_checkpoint_is_skipped_with_a_message_for_the_one_before(tmp_path
 
 
 def test_without_a_whole_checkpoint_training_begins_anew_and_says_so(tmp_path, caplog):
-    _trainer(tmp_path, Hooks(stop_requested=lambda: True)).fit()
+    _trainer(tmp_path, TrainingHooks(stop_requested=lambda: True)).fit()
     (tmp_path / "checkpoints" / LAST).write_bytes(b"PK")
     trainer = _trainer(tmp_path)
     trainer.fit()
@@ -141,7 +145,7 @@ def test_the_time_limit_is_checked_each_step_then_validates(tmp_path):
 def test_no_history_row_for_an_epoch_that_time_did_not_let_begin(tmp_path):
     # Time runs out during the validation that ends epoch 0.
     clock = Clock()
-    hooks = Hooks(on_epoch=lambda state, best: setattr(clock, "now", 100.0))
+    hooks = TrainingHooks(on_epoch=lambda state, best: setattr(clock, "now", 100.0))
     state = _trainer(tmp_path, hooks, clock, max_training_time_seconds=50).fit()
     assert state.stopped == "time"
     assert [entry.batch > 0 for entry in state.history] == [True]
@@ -179,13 +183,13 @@ def test_each_epoch_that_brings_nothing_halves_the_rate(tmp_path, schedule, fact
     trainer = _trainer(tmp_path, learning_rate_schedule=schedule, epochs=10)
     losses = [2.0, 2.1, 1.5, 1.4999]  # the last improves by less than what counts
     trainer.state.history = [EpochState(epoch=i, loss=1.0, val_loss=loss) for i, loss in enumerate(losses)]
-    assert trainer.slowdown() == factor
+    assert trainer.learning_rate_factor() == factor
     assert trainer._learning_rate(steps=5) == pytest.approx(trainer.config.learning_rate * factor)
 
 
 def test_a_loss_that_is_no_number_ends_training_and_keeps_the_best(tmp_path):
     trainer = _trainer(tmp_path, epochs=4)
-    poisoned = Hooks(on_epoch=lambda state, best: trainer.model.logits.bias.assign([np.nan] * VOCAB))
+    poisoned = TrainingHooks(on_epoch=lambda state, best: trainer.model.logits.bias.assign([np.nan] * VOCAB))
     trainer.hooks = poisoned
     state = trainer.fit()
     assert state.stopped == "diverged"

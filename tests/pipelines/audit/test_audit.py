@@ -14,14 +14,14 @@ from linesmith.cli.app import run_command_line
 from linesmith.core.config.tensorflow_config import TensorFlowConfig
 from linesmith.core.errors import ParameterError
 from linesmith.model.privacy.audit.findings import findings
-from linesmith.model.privacy.audit.gradient_canaries import audit_gradients, draw_faults
-from linesmith.model.privacy.audit.neighbors import audit_neighbours
-from linesmith.model.privacy.audit.text_canaries import LETTERS, SUFFIX, make_canaries
+from linesmith.model.privacy.audit.gradient_canaries import audit_gradients, sampling_faults
+from linesmith.model.privacy.audit.neighbors import audit_neighbors
+from linesmith.model.privacy.audit.text_canaries import LETTERS, SUFFIX_LENGTH, make_canaries
 from linesmith.model.privacy.poisson_sampling import poisson_sample
 from linesmith.model.privacy.trainer import PrivateTrainer
-from linesmith.pipelines.audit.attacks import audit_texts, small_config
+from linesmith.pipelines.audit.attacks import audit_text_canaries, small_config
 from linesmith.pipelines.audit.settings import AuditSettings
-from linesmith.pipelines.evaluate.refresh import mark_stale, update_page
+from linesmith.pipelines.evaluate.refresh import add_audit_to_report, mark_report_stale
 from linesmith.records.fields import split_fields
 from tests.helpers import planted_bugs
 from tests.helpers.audit_report import audit_body
@@ -40,7 +40,7 @@ def test_canaries_keep_their_fields_and_each_has_a_character_of_its_own():
     assert len(set(made.texts)) == len(set(made.marks)) == 100
     for text, mark in zip(made.texts, made.marks, strict=True):
         assert text.count(",") == 2 and text.count(mark) == 1
-        assert text[-SUFFIX:].isalnum() and set(text[-SUFFIX:]) <= set(LETTERS)
+        assert text[-SUFFIX_LENGTH:].isalnum() and set(text[-SUFFIX_LENGTH:]) <= set(LETTERS)
         assert any(text.startswith(record[: record.rindex(",")]) for record in records)
     assert 30 < made.included.sum() < 70
     assert make_canaries(records, 100, seed=3, delimiter=",").texts == made.texts
@@ -73,7 +73,7 @@ def test_poisson_draws_pass_and_others_do_not():
     flagged = 0
     for trial in range(50):
         draws = [poisson_sample(units, rate, (trial, step)) for step in range(steps)]
-        flagged += bool(draw_faults(*_counts(draws, units), units, rate))
+        flagged += bool(sampling_faults(*_counts(draws, units), units, rate))
     assert flagged <= 2  # at one in 1,000 each more than 2 of 50 happen once in 50,000
     for draw, fault in (
         (planted_bugs._shuffled, "repetition"),
@@ -81,8 +81,8 @@ def test_poisson_draws_pass_and_others_do_not():
         (planted_bugs._too_often, "rate"),
     ):
         draws = [draw(units, rate, step, None) for step in range(steps)]
-        assert fault in draw_faults(*_counts(draws, units), units, rate)
-    assert draw_faults(np.zeros(3), [], 3, 0.5) == draw_faults(np.ones(3), [3], 3, 1.0) == []
+        assert fault in sampling_faults(*_counts(draws, units), units, rate)
+    assert sampling_faults(np.zeros(3), [], 3, 0.5) == sampling_faults(np.ones(3), [3], 3, 1.0) == []
 
 
 # -- inside the trainer
@@ -108,19 +108,19 @@ def test_noise_that_is_missing_or_known_is_found(bug):
 
 
 def test_one_record_moves_the_sum_by_the_clipping_norm_and_no_more():
-    found = audit_neighbours(setting(), VOCAB)
+    found = audit_neighbors(setting(), VOCAB)
     assert not found.refuted
     assert 0.99 * found.clip < found.moved <= found.clip
     assert (found.released_moved, found.released_allowed) == (0, 0)
 
 
 def test_clipping_that_is_missing_is_found():
-    found = audit_neighbours(setting(), VOCAB, trainer=planted_bugs._clipping(planted_bugs._no_clipping))
+    found = audit_neighbors(setting(), VOCAB, trainer=planted_bugs._clipping(planted_bugs._no_clipping))
     assert found.moved > found.clip and found.refuted
 
 
 def test_a_raw_validation_loss_is_found():
-    found = audit_neighbours(setting(), VOCAB, trainer=planted_bugs.RawValidation)
+    found = audit_neighbors(setting(), VOCAB, trainer=planted_bugs.RawValidation)
     assert found.released_moved > found.released_allowed == 0 and found.refuted
 
 
@@ -132,7 +132,9 @@ def test_text_canaries_find_a_vocabulary_that_was_learnt(tmp_path):
     """Without privacy the characters of included canaries are in the tokenizer, and those of excluded ones are not."""
     lines = [f"{n % 24}, {n * 37 % 1000:03d}, {n * 91 % 997}" for n in range(60)]
     config = TensorFlowConfig(field_delimiter=", ", vocab_size=0, rnn_units=8, embedding_dim=8, rnn_layers=1, epochs=1)
-    found = audit_texts(config, lines, tmp_path / "run", AuditSettings(records=60, canaries=60, reference=False))
+    found = audit_text_canaries(
+        config, lines, tmp_path / "run", AuditSettings(records=60, canaries=60, reference=False)
+    )
     attacks = {one["name"]: one for one in found["attacks"]}
     assert attacks["vocabulary"]["membership"]["auc"] == 1.0
     assert found["bound"]["epsilon"] > 1.5
@@ -186,18 +188,18 @@ def test_an_audit_and_new_records_change_a_report_that_is_there(tmp_path, evalua
     place.mkdir()
     (place / "report.json").write_text(json.dumps(evaluated))
     (place / "manifest.json").write_text("{}")
-    assert update_page(RunDirectory(tmp_path), audit_body())
+    assert add_audit_to_report(RunDirectory(tmp_path), audit_body())
     page = (place / "index.html").read_text("utf-8")
     assert 'id="audit"' in page and "exposure" in page and "80 of 100" in page
     assert "No audit was made" not in page
     for _ in range(2):  # saying it once is enough
-        assert mark_stale(tmp_path) == [place]
+        assert mark_report_stale(tmp_path) == [place]
         assert (place / "index.html").read_text("utf-8").count("of earlier records") == 1
-    assert update_page(RunDirectory(tmp_path), audit_body())
+    assert add_audit_to_report(RunDirectory(tmp_path), audit_body())
     assert (place / "index.html").read_text("utf-8").count("of earlier records") == 1
     assert json.loads((place / "report.json").read_text())["stale"] is True
     assert not (place / "manifest.json").exists()
-    assert mark_stale(tmp_path / "elsewhere") == [] and not update_page(
+    assert mark_report_stale(tmp_path / "elsewhere") == [] and not add_audit_to_report(
         RunDirectory(tmp_path / "elsewhere"), audit_body()
     )
 
@@ -206,10 +208,10 @@ def test_an_audit_and_new_records_change_a_report_that_is_there(tmp_path, evalua
 def evaluated():
     """A report's content, made without a pipeline."""
     from linesmith.pipelines.evaluate.stage import EvaluationSettings, describe
-    from tests.helpers.evaluation_sets import gather_plainly, people
+    from tests.helpers.evaluation_sets import collect_evidence_in_memory, people
 
     sets = {"training": people(300, 1), "holdout": people(100, 2), "synthetic": people(100, 3)}
-    found = describe(gather_plainly(sets), EvaluationSettings())
+    found = describe(collect_evidence_in_memory(sets), EvaluationSettings())
     return {
         **found,
         "context": {},

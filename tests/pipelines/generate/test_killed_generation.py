@@ -12,8 +12,8 @@ import pytest
 
 from linesmith.core.artifacts.params import config_from_model_dir
 from linesmith.core.config.tensorflow_config import TensorFlowConfig
-from linesmith.model.generation.from_config import unit_settings
-from linesmith.model.generation.staging import Spool
+from linesmith.model.generation.from_config import attempt_settings
+from linesmith.model.generation.staging import StagingDirectory
 from linesmith.model.generation.work_units import plan_units
 from linesmith.pipelines.generate import stage
 from linesmith.records.output.layout import RecordLayout
@@ -62,9 +62,9 @@ def settings(run: Path, **changes: Any) -> TensorFlowConfig:
 def work(directory: Path) -> list[Any]:
     """Units as a runner hands them to a worker; the spool stays, as it does between a runner's tries."""
     layout = RecordLayout(("a", "b", "c"), ",")
-    spool = Spool(str(directory), FORMATS, layout, total=3)
+    spool = StagingDirectory(str(directory), FORMATS, layout, total=3)
     spool.create()
-    rules = unit_settings(TensorFlowConfig(checkpoint_dir="unused"), None)
+    rules = attempt_settings(TensorFlowConfig(checkpoint_dir="unused"), None)
     generator = RecordGenerator(FakeSampler, rules, Judge(None, 3, ","), None, spool)
     return list(generator.run_inference(plan_units(60, 20), generator.load_model()))
 

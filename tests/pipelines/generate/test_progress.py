@@ -7,12 +7,12 @@ import logging
 
 from rich.console import Console
 
-from linesmith.pipelines.generate.progress import GenerationProgress
+from linesmith.pipelines.generate.progress import GenerationProgressDisplay
 
 
-def _at(times: list[float], figures: list[tuple[int, int]], terminal: bool = False) -> GenerationProgress:
+def _at(times: list[float], figures: list[tuple[int, int]], terminal: bool = False) -> GenerationProgressDisplay:
     console = Console(file=io.StringIO(), force_terminal=terminal, width=200)
-    return GenerationProgress(lambda: figures.pop(0), 1000, console, lambda: times.pop(0))
+    return GenerationProgressDisplay(lambda: figures.pop(0), 1000, console, lambda: times.pop(0))
 
 
 def test_lines_say_how_far_it_is_and_how_long_it_takes(caplog):

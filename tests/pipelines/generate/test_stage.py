@@ -137,8 +137,8 @@ def test_invalid_records_are_kept_with_their_reason(run: Path) -> None:
 def test_only_the_first_invalid_records_are_kept(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     stage.generate(settings(run))
     all_rows = invalid(run)
-    plain = stage.unit_settings
-    monkeypatch.setattr(stage, "unit_settings", lambda config, ceiling: plain(config, ceiling, keep_invalid=7))
+    plain = stage.attempt_settings
+    monkeypatch.setattr(stage, "attempt_settings", lambda config, ceiling: plain(config, ceiling, keep_invalid=7))
     stage.generate(settings(run, overwrite=True))
     assert invalid(run) == all_rows[:7]
     assert manifest(run, "invalid")["counts"]["kept"] == 7

@@ -14,7 +14,7 @@ from linesmith.cli.app import run_command_line
 from linesmith.core.artifacts.manifest import read_manifest, write_manifest
 from linesmith.core.config.tensorflow_config import TensorFlowConfig
 from linesmith.core.errors import DataError, ParameterError
-from linesmith.pipelines.export import adopt, export
+from linesmith.pipelines.export import export, import_archive
 from linesmith.pipelines.generate import shared_staging as sharing
 from linesmith.pipelines.generate.stage import generate
 from linesmith.pipelines.remote import local_paths as remote_run
@@ -22,15 +22,15 @@ from linesmith.pipelines.remote.mirror import Mirror, mirrored
 from linesmith.pipelines.remote.published_files import is_published
 from linesmith.transforms.storage import addresses as store_addresses
 from linesmith.transforms.storage import objects as storage
-from linesmith.transforms.storage.retries import failure_of, patiently
-from tests.helpers.fake_object_store import FolderStore, install
+from linesmith.transforms.storage.retries import classify_error, with_retries
+from tests.helpers.fake_object_store import FakeObjectStore, install
 from tests.helpers.tiny_model import tiny_run
 
 RUN = "s3://lines/run"
 
 
 @pytest.fixture
-def store(tmp_path, monkeypatch) -> FolderStore:
+def store(tmp_path, monkeypatch) -> FakeObjectStore:
     return install(tmp_path, monkeypatch)
 
 
@@ -46,7 +46,7 @@ def everything(name: str) -> bool:
     return True
 
 
-def published(store: FolderStore) -> list[str]:
+def published(store: FakeObjectStore) -> list[str]:
     return sorted(storage.list_below(RUN))
 
 
@@ -201,7 +201,7 @@ def test_a_stage_that_fails_publishes_what_it_left(store):
 
 
 def test_names_that_lead_out_of_the_folder_are_not_followed(store, tmp_path):
-    class Hostile(FolderStore):
+    class Hostile(FakeObjectStore):
         def list_files(self, prefix, with_metadata=True):
             yield f"{RUN}/../../evil", (1, 1.0)
             yield from super().list_files(prefix)
@@ -235,7 +235,7 @@ def test_workers_elsewhere_write_the_same_records(store, tmp_path, monkeypatch, 
     for name in ("shared", "apart"):
         tiny_run(tmp_path / name)
         if name == "apart":
-            monkeypatch.setattr(sharing, "worker_place", lambda options: "s3://lines/tmp")
+            monkeypatch.setattr(sharing, "shared_storage_root", lambda options: "s3://lines/tmp")
         generate(TensorFlowConfig(checkpoint_dir=str(tmp_path / name), **settings))
     shared, apart = (read_manifest(tmp_path / name / "synthetic") for name in ("shared", "apart"))
     assert shared["outputs"] == apart["outputs"] and len(apart["outputs"]) == (num_shards or 3)
@@ -252,7 +252,7 @@ def test_an_archive_goes_to_a_bucket_and_back(store, tmp_path):
     export(str(tmp_path / "run"), "s3://lines/model.tar.gz")
     with pytest.raises(DataError, match="LS204"):
         export(str(tmp_path / "run"), "s3://lines/model.tar.gz")
-    adopt("s3://lines/model.tar.gz", str(tmp_path / "new"))
+    import_archive("s3://lines/model.tar.gz", str(tmp_path / "new"))
     assert (tmp_path / "new" / "model").is_dir()
 
 
@@ -261,7 +261,7 @@ def test_small_files_are_copied_and_their_address_is_published(store, tmp_path):
     rules.write_text("[]")
     storage.put(rules, "s3://lines/rules.yaml")
     config = TensorFlowConfig(checkpoint_dir=RUN, rules="s3://lines/rules.yaml")
-    with remote_run.local_config(config, "generate") as (local, mirror):
+    with remote_run.config_with_local_paths(config, "generate") as (local, mirror):
         assert Path(local.rules).read_text() == "[]"
         (mirror.folder / "model").mkdir()
         (mirror.folder / "model" / "x.json").write_text(json.dumps({"rules": local.rules, "at": local.checkpoint_dir}))
@@ -279,7 +279,7 @@ def test_small_files_are_copied_and_their_address_is_published(store, tmp_path):
 def test_what_needs_a_lock_or_a_path_is_refused(store, settings, code):
     with (
         pytest.raises(ParameterError, match=code),
-        remote_run.local_config(TensorFlowConfig(checkpoint_dir=RUN, **settings), "generate"),
+        remote_run.config_with_local_paths(TensorFlowConfig(checkpoint_dir=RUN, **settings), "generate"),
     ):
         pass
 
@@ -335,16 +335,16 @@ class Answer(Exception):
     ],
 )
 def test_what_a_store_says_is_told_in_words(error, words, passing):
-    failure = failure_of(error)
+    failure = classify_error(error)
     assert words in failure.reason and failure.passing == passing
     assert "secret" not in failure.reason
 
 
 @pytest.mark.parametrize("error", [OSError(errno.ENOSPC, "full"), ValueError("x"), ZeroDivisionError()])
 def test_what_is_no_store_s_fault_is_left_alone(error):
-    assert failure_of(error) is None
+    assert classify_error(error) is None
     with pytest.raises(type(error)):
-        patiently(lambda: (_ for _ in ()).throw(error), "s3://b/x", "read", waits=(0, 0))
+        with_retries(lambda: (_ for _ in ()).throw(error), "s3://b/x", "read", waits=(0, 0))
 
 
 def test_a_store_that_comes_back_is_waited_for():
@@ -356,11 +356,11 @@ def test_a_store_that_comes_back_is_waited_for():
             raise ConnectionResetError
         return "there"
 
-    assert patiently(flaky, "s3://b/x", "read", waits=(0, 0, 0)) == "there"
+    assert with_retries(flaky, "s3://b/x", "read", waits=(0, 0, 0)) == "there"
     with pytest.raises(DataError, match=r"LS213: 's3://b/x' cannot be read: the store cannot be reached"):
-        patiently(lambda: (_ for _ in ()).throw(ConnectionResetError()), "s3://b/x", "read", waits=(0, 0))
+        with_retries(lambda: (_ for _ in ()).throw(ConnectionResetError()), "s3://b/x", "read", waits=(0, 0))
 
 
 def test_stamps_differ_where_an_object_was_written():
-    one = storage.Stored(3, 10.2)
+    one = storage.StoredObject(3, 10.2)
     assert dataclasses.replace(one, size=4).stamp != one.stamp != dataclasses.replace(one, updated=12.0).stamp

@@ -20,14 +20,14 @@ from linesmith.model.tokenizers import tokenizer_from_model_dir
 from linesmith.pipelines.tokenize import stage
 from linesmith.pipelines.tokenize.stage import is_current, tokenize
 from linesmith.records.input.input_ranges import plan_units
-from linesmith.records.input.record_format import Splitter, digest_of, split_breaks
-from tests.helpers.adversarial_texts import HOSTILE
+from linesmith.records.input.record_format import DatasetSplitter, digest_of, mark_field_breaks
+from tests.helpers.adversarial_texts import ADVERSARIAL_TEXTS
 
 pytestmark = pytest.mark.slow
 RIDES = [f"{n % 24}, ride {n % 7}, {n / 8:.2f}, {'' if n % 5 else n}" for n in range(150)]
 OVERLONG = 405_000  # more bytes than 101,000 characters can have
 LONG = "long, " + "🛴 1," * 25_000
-GOOD = [*RIDES, *HOSTILE, *RIDES[:10], LONG]
+GOOD = [*RIDES, *ADVERSARIAL_TEXTS, *RIDES[:10], LONG]
 
 
 def content() -> bytes:
@@ -95,7 +95,7 @@ def records(data: Path, split: str) -> list[tuple[list[int], int, int]]:
 
 
 def test_every_accepted_line_is_there_once_and_unchanged(run):
-    splitter = Splitter(0.05, True)
+    splitter = DatasetSplitter(0.05, True)
     texts = []
     for number, split in enumerate(("train", "validation", "holdout")):
         found = records(run.data, split)
@@ -169,7 +169,7 @@ def test_statistics_equal_a_slow_count(run):
     fields = []
     for ids, _, _ in described:
         text = run.tokenizer.decode_from_ids(ids[1:-1])
-        fields.append(split_breaks(text, config.field_delimiter, config.quoted).split("\n"))
+        fields.append(mark_field_breaks(text, config.field_delimiter, config.quoted).split("\n"))
     assert run.statistics["records_described"] == len(described)
     assert run.statistics["field_counts"] == {str(n): c for n, c in Counter(map(len, fields)).items()}
     assert run.statistics["length_tokens"]["max"] == max(len(ids) - 1 for ids, _, _ in described)
@@ -193,7 +193,9 @@ def field_tokens(tokenizer, field: str) -> set[int]:
     """Ids of a field that is encoded alone, structure left out."""
     quoted, tokenizer.fields = (
         tokenizer.fields,
-        SimpleNamespace(fields_of=lambda text: [text], join=lambda parts: parts[0], reserved=tokenizer.fields.reserved),
+        SimpleNamespace(
+            split_record=lambda text: [text], join=lambda parts: parts[0], reserved=tokenizer.fields.reserved
+        ),
     )
     try:
         return set(tokenizer.encode_to_ids(field))
@@ -283,7 +285,7 @@ def test_one_line(vocab_size, tmp_path):
 
 def test_too_few(tmp_path):
     (tmp_path / "input.txt").write_text("record 6\n")  # falls on the validation side
-    line = next(n for n in range(99) if Splitter(0.05, True).side(digest_of(f"record {n}".encode())) == 1)
+    line = next(n for n in range(99) if DatasetSplitter(0.05, True).side(digest_of(f"record {n}".encode())) == 1)
     (tmp_path / "input.txt").write_text(f"record {line}\n")
     with pytest.raises(TooFewRecordsError, match="none fell on the training side"):
         tokenize(config_of(tmp_path))

@@ -13,7 +13,7 @@ from linesmith import TensorFlowConfig
 from linesmith.core.artifacts.model_info import load_weights, read_model_info
 from linesmith.core.errors import DataError, InterruptedRunError
 from linesmith.model.privacy import trainer as private_training
-from linesmith.model.privacy.initial_bias import UNLIKELY
+from linesmith.model.privacy.initial_bias import UNLIKELY_LOGIT
 from linesmith.model.privacy.ledger import read_ledger
 from linesmith.pipelines.generate.stage import generate
 from linesmith.pipelines.tokenize.stage import tokenize
@@ -60,7 +60,7 @@ def test_a_private_run_from_interruption_to_statement(tokenized, monkeypatch):
 
     def stop_after_the_first_epoch(trainer):
         begins = trainer.model.logits.bias.numpy()
-        assert (begins[2 + ord("a")], begins[2 + 0xC3]) == (0, UNLIKELY)  # what is known of any text
+        assert (begins[2 + ord("a")], begins[2 + 0xC3]) == (0, UNLIKELY_LOGIT)  # what is known of any text
         trainer.hooks = type(trainer.hooks)(
             on_step=states.append, on_epoch=trainer.hooks.on_epoch, stop_requested=lambda: len(states) == 5
         )

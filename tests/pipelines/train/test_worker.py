@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from linesmith.core.artifacts.lease import LEASE
+from linesmith.core.artifacts.lease import LEASE_FILE
 from linesmith.core.artifacts.model_info import read_model_info
 from linesmith.core.config.tensorflow_config import TensorFlowConfig
 from linesmith.core.errors import DataError, ParameterError
@@ -43,7 +43,7 @@ def test_a_worker_trains_the_model_that_this_process_would(source, tmp_path):
     assert weights[0] == weights[1]
     assert reports[0].counts == reports[1].counts
     assert reports[1].seconds > 0
-    assert not (tmp_path / "there" / LEASE).exists()
+    assert not (tmp_path / "there" / LEASE_FILE).exists()
 
 
 def test_an_error_on_the_worker_is_that_error_here(source, tmp_path):
@@ -62,7 +62,7 @@ def test_the_fence_stops_a_training_that_was_taken_over(source, tmp_path, monkey
 
     def taken_over(*args, **named):
         made = trainer(*args, **named)
-        lease = tmp_path / "run" / LEASE
+        lease = tmp_path / "run" / LEASE_FILE
         lease.write_text(json.dumps({**json.loads(lease.read_text()), "number": 9, "owner": "another attempt"}))
         return made
 

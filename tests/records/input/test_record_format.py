@@ -22,10 +22,10 @@ from linesmith.records.input.record_format import (
     TOO_LONG,
     TRAIN,
     VALIDATION,
+    DatasetSplitter,
     RecordFormat,
-    Splitter,
     digest_of,
-    split_breaks,
+    mark_field_breaks,
 )
 
 DERANDOMISED = settings(derandomize=True, deadline=None, max_examples=300)
@@ -118,13 +118,13 @@ def test_a_gigantic_line_is_cut_in_memory_not_in_length():
     ],
 )
 def test_what_is_a_record(content, expected):
-    assert RecordFormat(max_line_len=5).text_of(content, len(content)) == expected
+    assert RecordFormat(max_line_len=5).decode_line(content, len(content)) == expected
 
 
 @DERANDOMISED
 @given(st.text(alphabet='ab," ', max_size=20))
 def test_quoted_fields_are_those_of_csv(text):
-    fields = split_breaks(text, ",", quoted=True).split("\n")
+    fields = mark_field_breaks(text, ",", quoted=True).split("\n")
     assert ",".join(fields) == text
     if text:
         assert len(fields) == len(next(csv.reader([text])))
@@ -133,19 +133,19 @@ def test_quoted_fields_are_those_of_csv(text):
 @DERANDOMISED
 @given(st.text(alphabet="ab, ", max_size=20))
 def test_unquoted_fields_are_those_of_split(text):
-    assert split_breaks(text, ", ").split("\n") == text.split(", ")
+    assert mark_field_breaks(text, ", ").split("\n") == text.split(", ")
 
 
 def test_split_shares_and_stability():
     digests = [digest_of(f"record {number}".encode()) for number in range(20_000)]
-    sides = Counter(Splitter(0.05, True).side(digest) for digest in digests)
+    sides = Counter(DatasetSplitter(0.05, True).side(digest) for digest in digests)
     # Binomial deviations of five standard errors: a false alarm once in a million.
     for side, share in ((HOLDOUT, 0.05), (VALIDATION, 0.2), (TRAIN, 0.75)):
         assert abs(sides[side] - 20_000 * share) < 5 * math.sqrt(20_000 * share * (1 - share))
-    assert {Splitter(0.0, False).side(digest) for digest in digests} == {TRAIN}
+    assert {DatasetSplitter(0.0, False).side(digest) for digest in digests} == {TRAIN}
     # Without a validation split those records train; the holdout stays what it was.
     for digest in digests[:1000]:
-        with_validation, without = Splitter(0.05, True).side(digest), Splitter(0.05, False).side(digest)
+        with_validation, without = DatasetSplitter(0.05, True).side(digest), DatasetSplitter(0.05, False).side(digest)
         assert (with_validation == HOLDOUT) == (without == HOLDOUT)
     levels = Counter(digest.level for digest in digests)
     assert abs(levels[0] - 10_000) < 5 * math.sqrt(5_000)

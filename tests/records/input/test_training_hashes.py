@@ -14,10 +14,10 @@ from linesmith.core.config.tensorflow_config import TensorFlowConfig
 from linesmith.core.errors import DataError, ParameterError
 from linesmith.model.generation import local_model
 from linesmith.model.generation.python_api import generate_text
-from linesmith.model.generation.training_hashes import write_training_set
+from linesmith.model.generation.training_hashes import write_training_hashes
 from linesmith.pipelines.generate import stage
 from linesmith.records.input.record_format import digest_of
-from linesmith.records.input.training_hashes import TrainingSet
+from linesmith.records.input.training_hashes import TrainingHashes
 from linesmith.transforms.tfrecord_shards import Shard
 from tests.helpers import generation_fakes
 from tests.helpers.generation_fakes import fake_run
@@ -56,8 +56,8 @@ def test_learnt_records_are_known_and_others_are_not(tmp_path: Path) -> None:
     learnt, validated, held_out = ([f"{side},{n}" for n in range(100)] for side in "abc")
     for side, texts in (("train", learnt), ("validation", validated), ("holdout", held_out)):
         write_side(tmp_path, side, [*texts, texts[0]])
-    assert write_training_set(tmp_path / "set.npy", tmp_path / "training_data") == 200
-    known = TrainingSet(tmp_path / "set.npy")
+    assert write_training_hashes(tmp_path / "set.npy", tmp_path / "training_data") == 200
+    known = TrainingHashes(tmp_path / "set.npy")
     assert all(text in known for text in learnt + validated)
     assert not any(text in known for text in [*held_out, "", "a,100", "A,1", "a,1 "])
 

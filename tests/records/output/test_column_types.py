@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from linesmith.core.errors import ParameterError
-from linesmith.records.input.field_statistics import OneField
+from linesmith.records.input.field_statistics import FieldAccumulator
 from linesmith.records.output.column_types import STRING, ColumnType
 from linesmith.records.output.schema import infer_schema, read_schema, write_schema
 
@@ -89,9 +89,9 @@ def test_numbers_survive(amount: Decimal, whole: int) -> None:
 
 
 def statistics(values: list[str]) -> dict:
-    one = OneField()
+    one = FieldAccumulator()
     one.add(pa.array(values[: len(values) // 2], pa.large_string()) if len(values) > 1 else pa.array(values))
-    other = OneField()
+    other = FieldAccumulator()
     if len(values) > 1:
         other.add(pa.array(values[len(values) // 2 :], pa.large_string()))
     one.merge(other)
@@ -168,11 +168,11 @@ def test_a_schema_that_cannot_be_used_is_refused(tmp_path: Path, content: str | 
 
 def test_shapes_do_not_depend_on_batches() -> None:
     values = [str(n) for n in range(50)] + [f"{n}.5" for n in range(50)] + [""]
-    whole = OneField()
+    whole = FieldAccumulator()
     whole.add(pa.array(values, pa.large_string()))
-    parts = OneField()
+    parts = FieldAccumulator()
     for part in np.array_split(np.array(values, object), 7):
-        one = OneField()
+        one = FieldAccumulator()
         one.add(pa.array(part.tolist(), pa.large_string()))
         parts.merge(one)
     assert parts.as_dict() == whole.as_dict()

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from linesmith.records.output.avro_names import distinct
-from linesmith.records.output.layout import Record, RecordLayout, columns_of
+from linesmith.records.output.layout import Record, RecordLayout, resolve_column_names
 from linesmith.records.output.writers import keep_first_invalid, shard_name, write_invalid, write_records
 
 RECORDS = [Record("6, é\u2028,", "6, ", 0), Record("7, \r,x", "7, ", 1), Record(", ,", "", 2)]
@@ -109,8 +109,8 @@ def test_names_that_are_different_stay_as_they_are() -> None:
 
 
 def test_where_columns_come_from() -> None:
-    assert columns_of(["x", "y"], ["a", "b"], 2) == ["x", "y"]
-    assert columns_of(None, ["a", "b"], 2) == ["a", "b"]
-    assert columns_of(None, ["a"], 2) == ["field_0", "field_1"], "a header that does not fit names nothing"
-    assert columns_of(None, ["a"], None) is None
-    assert columns_of(["x"], None, None) == ["x"]
+    assert resolve_column_names(["x", "y"], ["a", "b"], 2) == ["x", "y"]
+    assert resolve_column_names(None, ["a", "b"], 2) == ["a", "b"]
+    assert resolve_column_names(None, ["a"], 2) == ["field_0", "field_1"], "a header that does not fit names nothing"
+    assert resolve_column_names(None, ["a"], None) is None
+    assert resolve_column_names(["x"], None, None) == ["x"]

@@ -9,19 +9,19 @@ import yaml
 
 from linesmith.core.errors import ParameterError
 from linesmith.records.validation.expressions import ExpressionError, compile_expression
-from linesmith.records.validation.rules import Broken, rule_set
+from linesmith.records.validation.rules import RuleViolation, parse_rules
 
 NAMES = ["id", "country", "low", "high", "zip code"]
 GOOD = ["17", "CR", "9.5", "10", "00501"]
 
 
 def reason_of(rules: str, fields: list[str]) -> str | None:
-    compiled = rule_set(yaml.safe_load(rules), "--rules (rules) 'r.yaml'").compile(
+    compiled = parse_rules(yaml.safe_load(rules), "--rules (rules) 'r.yaml'").compile(
         NAMES, seen=lambda text: "seen" in text
     )
     try:
         compiled(",".join(fields), fields)
-    except Broken as broken:
+    except RuleViolation as broken:
         return broken.reason
     return None
 

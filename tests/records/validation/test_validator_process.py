@@ -19,7 +19,7 @@ from linesmith.model.sampling.sampler import Sample, SampleRequest
 from linesmith.records.validation import validator_process as validator_host
 from linesmith.records.validation.record_validator import Judge, Verdict, ask
 from linesmith.records.validation.user_validator import validator_source
-from linesmith.records.validation.validator_process import ValidatorHost, close_hosts
+from linesmith.records.validation.validator_process import ValidatorProcess, close_validator_processes
 
 CODE = """
 import os, time
@@ -39,14 +39,14 @@ def judge(text):
 
 
 @pytest.fixture
-def host(tmp_path: Path) -> Iterator[ValidatorHost]:
+def host(tmp_path: Path) -> Iterator[ValidatorProcess]:
     (tmp_path / "v.py").write_text(CODE)
-    host = ValidatorHost(validator_source(f"{tmp_path / 'v.py'}:judge"), 0.5)
+    host = ValidatorProcess(validator_source(f"{tmp_path / 'v.py'}:judge"), 0.5)
     yield host
     host.close()
 
 
-def test_verdicts_are_those_of_the_function_itself(host: ValidatorHost) -> None:
+def test_verdicts_are_those_of_the_function_itself(host: ValidatorProcess) -> None:
     texts = ["a", "bad", "raise", "é\u2028\n\0", "x" * 100_000] * 120
     function = host._source.load()
     assert host.many(texts) == [ask(function, text) for text in texts]
@@ -54,7 +54,7 @@ def test_verdicts_are_those_of_the_function_itself(host: ValidatorHost) -> None:
 
 
 @pytest.mark.parametrize(("text", "reason"), [("spin", "timeout"), ("sleep", "timeout"), ("exit", "validator")])
-def test_one_record_is_lost_and_the_rest_are_judged(host: ValidatorHost, text: str, reason: str) -> None:
+def test_one_record_is_lost_and_the_rest_are_judged(host: ValidatorProcess, text: str, reason: str) -> None:
     host("a")
     began = time.monotonic()
     assert [verdict.reason for verdict in host.many(["a", text, "bad", "a"])] == [None, reason, "validator", None]
@@ -68,27 +68,27 @@ def test_one_record_is_lost_and_the_rest_are_judged(host: ValidatorHost, text: s
 def test_what_does_not_load_is_the_users(tmp_path: Path, code: str, found: str) -> None:
     (tmp_path / "v.py").write_text(code)
     with pytest.raises(ParameterError, match=f"^LS107: --line-validator.*{found}"):
-        ValidatorHost(validator_source(f"{tmp_path / 'v.py'}:judge"), 1.0).start()
+        ValidatorProcess(validator_source(f"{tmp_path / 'v.py'}:judge"), 1.0).start()
 
 
-@pytest.mark.parametrize("how", ["close", "close_hosts", "forget"])
+@pytest.mark.parametrize("how", ["close", "close_validator_processes", "forget"])
 def test_no_process_is_left(tmp_path: Path, how: str) -> None:
     (tmp_path / "v.py").write_text(CODE)
-    host = ValidatorHost(validator_source(f"{tmp_path / 'v.py'}:judge"), 0.5)
+    host = ValidatorProcess(validator_source(f"{tmp_path / 'v.py'}:judge"), 0.5)
     host.start()
     assert host._child is not None
     child = host._child._process.pid
     if how == "close":
         host.close()
-    elif how == "close_hosts":
-        close_hosts()
+    elif how == "close_validator_processes":
+        close_validator_processes()
     del host
     gc.collect()
     with pytest.raises(ProcessLookupError):
         os.kill(child, 0)
 
 
-def test_a_batch_goes_out_and_comes_back_at_once(host: ValidatorHost, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_batch_goes_out_and_comes_back_at_once(host: ValidatorProcess, monkeypatch: pytest.MonkeyPatch) -> None:
     host("a")
     assert host._child is not None
     sent: list[int] = []
@@ -102,7 +102,7 @@ def test_a_batch_goes_out_and_comes_back_at_once(host: ValidatorHost, monkeypatc
     assert Counter(v.reason for v in verdicts) == {None: 100, "field_count": 100, "validator": 100, "empty": 100}
 
 
-def test_the_right_record_of_a_batch_is_lost(host: ValidatorHost) -> None:
+def test_the_right_record_of_a_batch_is_lost(host: ValidatorProcess) -> None:
     texts = [str(n) for n in range(600)]
     texts[250], texts[300], texts[599] = "spin", "exit", "sleep"
     reasons = {n: verdict.reason for n, verdict in enumerate(host.many(texts)) if verdict.reason is not None}
@@ -113,9 +113,9 @@ def test_a_validator_that_hangs_does_not_outlive_its_parent(tmp_path: Path) -> N
     (tmp_path / "v.py").write_text(CODE + f"open({str(tmp_path / 'pid')!r}, 'w').write(str(os.getpid()))\n")
     parent = f"""
 import threading, time
-from linesmith.records.validation.validator_process import ValidatorHost
+from linesmith.records.validation.validator_process import ValidatorProcess
 from linesmith.records.validation.user_validator import validator_source
-host = ValidatorHost(validator_source({str(tmp_path / "v.py") + ":judge"!r}), 600.0)
+host = ValidatorProcess(validator_source({str(tmp_path / "v.py") + ":judge"!r}), 600.0)
 host.start()
 threading.Thread(target=lambda: host("spin"), daemon=True).start()
 time.sleep(600)
@@ -138,9 +138,9 @@ time.sleep(600)
 def test_one_that_loses_every_record_ends_the_run(
     tmp_path: Path, text: str, found: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(validator_host, "LOST_IN_A_ROW", 3)
+    monkeypatch.setattr(validator_host, "MAX_CONSECUTIVE_FAILURES", 3)
     (tmp_path / "v.py").write_text(CODE)
-    with contextlib.closing(ValidatorHost(validator_source(f"{tmp_path / 'v.py'}:judge"), 0.2)) as host:
+    with contextlib.closing(ValidatorProcess(validator_source(f"{tmp_path / 'v.py'}:judge"), 0.2)) as host:
         host.many([text] * 2 + ["a"] + [text] * 2)  # one that is judged begins the count anew
         with pytest.raises(ParameterError, match=rf"^LS107: --line-validator.*{found}, for 3 records in a row"):
             host(text)

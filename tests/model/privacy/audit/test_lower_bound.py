@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import norm
 
-from linesmith.model.privacy.audit.lower_bound import epsilon_bound, exposures, lower_bound, membership, p_value
+from linesmith.model.privacy.audit.lower_bound import canary_exposures, epsilon_bound, lower_bound, membership, p_value
 
 # Of 100 trials at 5 % each more than 13 fail with probability 0.0005: a bound that is right is accepted.
 TRIALS, MOST_FAILURES = 100, 13
@@ -160,15 +160,15 @@ def test_one_canary_and_none_prove_nothing():
 def test_exposure_of_useless_scores_is_that_of_chance_and_of_perfect_ones_the_largest():
     random = np.random.default_rng(0)
     included = _coins(random, 4000)
-    assert np.mean(exposures(random.random(4000), included)) == pytest.approx(1.443, abs=0.1)
-    perfect = exposures(included.astype(float), included)
+    assert np.mean(canary_exposures(random.random(4000), included)) == pytest.approx(1.443, abs=0.1)
+    perfect = canary_exposures(included.astype(float), included)
     assert np.allclose(perfect, np.log2((~included).sum() + 1))
 
 
 def test_equal_scores_have_an_exposure_of_one_bit():
     """In the middle of all excluded ones: half of them, which saves one bit."""
     included = np.arange(2001) < 1
-    assert exposures(np.zeros(2001), included)[0] == pytest.approx(1.0, abs=0.01)
+    assert canary_exposures(np.zeros(2001), included)[0] == pytest.approx(1.0, abs=0.01)
 
 
 def test_membership_of_two_normals_has_the_area_that_theory_says():

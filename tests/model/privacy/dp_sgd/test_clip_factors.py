@@ -10,22 +10,22 @@ import tensorflow as tf
 
 from linesmith.model.privacy.dp_sgd import clip_factors as dp_clipping
 from linesmith.model.privacy.dp_sgd.clip_factors import clip_factors
-from linesmith.model.privacy.dp_sgd.gradient_norms import Affine, GramNorms, direct_norms
+from linesmith.model.privacy.dp_sgd.gradient_norms import GramNorms, LayerOperands, direct_norms
 from linesmith.model.privacy.dp_sgd.weighted_sums import cut, scaled
 
 LIMIT = 0.3
 
 
-def _cancelling(records: int, width: int = 3) -> list[Affine]:
+def _cancelling(records: int, width: int = 3) -> list[LayerOperands]:
     """Records whose two steps nearly cancel: their gradient is the last bit of their inputs, which rounding moves."""
     random = np.random.default_rng(4)
     size = random.uniform(1, 2, (records, 1, width))
     inputs = tf.cast(np.concatenate([size, size * (1 + 1 / 100)], axis=1), tf.bfloat16)
     delta = tf.cast(random.uniform(20, 30, (records, 1, 1)) * np.array([1, -1])[None, :, None], tf.bfloat16)
-    return [Affine(inputs, None, delta)]
+    return [LayerOperands(inputs, None, delta)]
 
 
-def _lengths(layers: list[Affine], factors: tf.Tensor) -> np.ndarray:
+def _lengths(layers: list[LayerOperands], factors: tf.Tensor) -> np.ndarray:
     """Norms of records so scaled, by their gradients in float64."""
     (layer,) = layers
     a = tf.cast(scaled(layer.inputs, factors[:, None, None]), tf.float64).numpy()

@@ -9,8 +9,8 @@ import tensorflow as tf
 from linesmith.model.privacy.dp_sgd import batch_clipping as dp_factors
 from linesmith.model.privacy.dp_sgd import clipped_sum as dp_sgd
 from linesmith.model.privacy.dp_sgd import weighted_sums
-from linesmith.model.privacy.dp_sgd.clipped_sum import MARGIN, clipped_sum
-from linesmith.model.privacy.dp_sgd.gradient_norms import Affine, affine_norms, direct_norms, embedding_norms
+from linesmith.model.privacy.dp_sgd.clipped_sum import CLIP_MARGIN, clipped_sum
+from linesmith.model.privacy.dp_sgd.gradient_norms import LayerOperands, affine_norms, direct_norms, embedding_norms
 from linesmith.model.training import backpropagation
 from linesmith.model.training.language_model import LanguageModel, token_losses
 from tests.helpers.reference_gradients import distance, given, network, norm, padded, record_gradient
@@ -44,7 +44,7 @@ def test_norms_and_sum_equal_one_record_at_a_time(units, dtype, tolerance):
     found = clipped_sum(variables, rows, given(masks), clip=tf.constant(clip, dtype), seq_length=SEQ)
     np.testing.assert_allclose(found.norms[: len(RECORDS)], norms, rtol=tolerance)
     assert np.all(found.norms[len(RECORDS) :] == 0)
-    factors = [min(1.0, clip * (1 - MARGIN) / value) for value in norms]
+    factors = [min(1.0, clip * (1 - CLIP_MARGIN) / value) for value in norms]
     assert 0 < sum(factor < 1 for factor in factors) < len(RECORDS)
     for index, gradient in enumerate(found.gradients):
         total = sum(factor * gradients[index].numpy() for factor, gradients in zip(factors, wanted, strict=True))
@@ -71,9 +71,9 @@ def test_a_gram_that_cancels_is_done_directly():
     a = np.repeat(random.normal(size=(1, 1, width)), steps, axis=1) + 1e-4 * random.normal(size=(1, steps, width))
     delta = random.normal(size=(1, 1, width)) * np.tile([1.0, -1.0], steps // 2)[None, :, None]
     wide = [np.concatenate([x, random.normal(size=x.shape)]) for x in (a, delta)]
-    exact = direct_norms([Affine(wide[0], None, wide[1])]).numpy()
+    exact = direct_norms([LayerOperands(wide[0], None, wide[1])]).numpy()
     narrow = [tf.constant(x, tf.float32) for x in wide]
-    found = affine_norms([Affine(narrow[0], None, narrow[1])]).numpy()
+    found = affine_norms([LayerOperands(narrow[0], None, narrow[1])]).numpy()
     np.testing.assert_allclose(found, exact, rtol=1e-3)
     assert exact[0] < 1e-6 * exact[1]  # what a Gram sum in float32 could not have told from 0
 
@@ -104,7 +104,7 @@ def test_norms_and_sums_are_of_the_same_operands_in_bfloat16(units, vocab, monke
             np.testing.assert_allclose(total, sum(parts), rtol=1e-5, atol=1e-6)
         lengths = np.array([norm(gradients) for gradients in clipped])
         assert np.all(lengths <= clip)
-        assert np.all((factors == 1) | (lengths > clip * (1 - 2 / 128 - 2 * MARGIN)))
+        assert np.all((factors == 1) | (lengths > clip * (1 - 2 / 128 - 2 * CLIP_MARGIN)))
     assert 0 < sum(factor < 1 for factor in every) < len(RECORDS)
     np.testing.assert_allclose(found.norms, norms[: len(found.norms)], rtol=1e-4)
 
@@ -147,7 +147,7 @@ def test_sums_by_token_agree_however_they_are_made(monkeypatch):
         variables, rows = network(vocab=vocab), padded(RECORDS, SEQ)
         found = []
         for few in (0, 100):
-            monkeypatch.setattr(weighted_sums, "FEW", few)
+            monkeypatch.setattr(weighted_sums, "MAX_ONE_HOT_VOCABULARY", few)
             found.append(
                 clipped_sum(variables, rows, given([None, None]), clip=tf.constant(CLIP, tf.float64), seq_length=SEQ)
             )
@@ -157,7 +157,7 @@ def test_sums_by_token_agree_however_they_are_made(monkeypatch):
 def test_records_are_done_in_groups_of_any_size(monkeypatch):
     variables, rows = network(units=16), padded(RECORDS, SEQ, extra_rows=2)
     whole = clipped_sum(variables, rows, given([None, None]), clip=tf.constant(CLIP, tf.float64), seq_length=SEQ)
-    monkeypatch.setattr(dp_factors, "CACHED", 3 * SEQ)  # the last group of a half of 8 is smaller
+    monkeypatch.setattr(dp_factors, "TOKENS_PER_GROUP", 3 * SEQ)  # the last group of a half of 8 is smaller
     parts = clipped_sum(variables, rows, given([None, None]), clip=tf.constant(CLIP, tf.float64), seq_length=SEQ)
     np.testing.assert_allclose(parts.norms, whole.norms, rtol=1e-12)
     assert distance(parts.gradients, whole.gradients) < 1e-12
@@ -298,7 +298,7 @@ def _carried_state(variables, rows, masks, clip):
 
 def _overshoot(variables, rows, masks, clip):
     """The bound is missed by a hundredth: how fine the test is."""
-    return _healthy(variables, rows, masks, clip * 1.01 / (1 - MARGIN))
+    return _healthy(variables, rows, masks, clip * 1.01 / (1 - CLIP_MARGIN))
 
 
 @pytest.mark.parametrize(

@@ -80,7 +80,7 @@ def test_sums_by_token(vocab, kind):
     x, factors = tf.cast(_short(8, 5, 6), kind), _factors(5)
     wanted = np.zeros((vocab, 6))
     np.add.at(wanted, tokens.numpy(), _wide(factors)[:, None] * _wide(x))
-    found = ws.weighted_sums(factors, kind).by_token(tokens, x, vocab)
+    found = ws.weighted_sums(factors, kind).sum_by_token(tokens, x, vocab)
     np.testing.assert_allclose(found, wanted, rtol=1e-5, atol=1e-6)
 
 
