@@ -1,4 +1,4 @@
-"""The published peers, each installed into an environment of its own under `benchmarks/.peers/`."""
+"""Install each published peer into its own virtual environment under `benchmarks/.peers/`."""
 
 from __future__ import annotations
 
@@ -9,38 +9,38 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-PLACE = Path(__file__).resolve().parent / ".peers"
+ENVIRONMENTS = Path(__file__).resolve().parent / ".peers"
 _SECONDS = 900.0
 
 
 class NotInstalledError(RuntimeError):
-    """A peer's environment cannot be made here; the message says where the installer's own words are."""
+    """Error that a peer's environment cannot be created on this machine; the message names the installer's log."""
 
 
 @dataclass(frozen=True)
 class Peer:
-    """A published tool.
+    """Published tool that Linesmith is compared with.
 
     Attributes:
-        name: of its folder.
-        bare: packages installed without what they declare to need.
-        needs: packages installed with everything they need.
-        never: packages to leave out although they are declared.
-        imports: what must import once it is installed.
+        name: name of its folder.
+        without_dependencies: packages installed without their declared dependencies.
+        packages: packages installed with their dependencies.
+        excluded: declared dependencies that are not installed.
+        import_check: module that must be importable after the installation.
     """
 
     name: str
-    bare: tuple[str, ...]
-    needs: tuple[str, ...]
-    never: tuple[str, ...]
-    imports: str
+    without_dependencies: tuple[str, ...]
+    packages: tuple[str, ...]
+    excluded: tuple[str, ...]
+    import_check: str
 
 
-# Its own pins no longer resolve: it is installed bare beside a set of packages that it runs with.
+# Its own version pins no longer resolve: it is installed without dependencies, next to versions that it runs with.
 GRETEL = Peer(
     name="gretel",
-    bare=("gretel-synthetics==0.22.17",),
-    needs=(
+    without_dependencies=("gretel-synthetics==0.22.17",),
+    packages=(
         "tensorflow==2.12.1",
         "tensorflow-privacy==0.7.3",
         "tensorflow-probability==0.19.0",
@@ -57,64 +57,64 @@ GRETEL = Peer(
         "category-encoders",
         "setuptools",
     ),
-    never=(),
-    imports="gretel_synthetics.train",
+    excluded=(),
+    import_check="gretel_synthetics.train",
 )
-# It needs torch on the CPU only, and of torch's companions none.
+# It runs on the CPU and needs torch, but not torchvision or torchaudio.
 MOSTLYAI = Peer(
     name="mostlyai",
-    bare=(),
-    needs=("mostlyai-engine==2.7.3",),
-    never=("torchvision", "torchaudio"),
-    imports="mostlyai.engine",
+    without_dependencies=(),
+    packages=("mostlyai-engine==2.7.3",),
+    excluded=("torchvision", "torchaudio"),
+    import_check="mostlyai.engine",
 )
 
 
-def python_of(peer: Peer) -> Path:
-    """The interpreter of a peer's environment, which is made where it is not complete.
+def environment_python(peer: Peer) -> Path:
+    """Return the interpreter of a peer's environment; create the environment if it is missing, incomplete or outdated.
 
     Raises:
-        NotInstalledError: it cannot be made.
+        NotInstalledError: the environment cannot be created.
     """
-    place = PLACE / peer.name
-    python, stamp = place / "bin" / "python", place / "complete"
-    wanted = hashlib.sha256(repr(peer).encode()).hexdigest()
-    if stamp.is_file() and stamp.read_text() == wanted:
+    directory = ENVIRONMENTS / peer.name
+    python, stamp = directory / "bin" / "python", directory / "complete"
+    digest = hashlib.sha256(repr(peer).encode()).hexdigest()
+    if stamp.is_file() and stamp.read_text() == digest:
         return python
-    shutil.rmtree(place, ignore_errors=True)
-    PLACE.mkdir(exist_ok=True)
-    log = PLACE / f"{peer.name}.log"
-    left_out = PLACE / f"{peer.name}-left-out.txt"
-    left_out.write_text("".join(f"{name} ; python_version < '3'\n" for name in peer.never))
+    shutil.rmtree(directory, ignore_errors=True)
+    ENVIRONMENTS.mkdir(exist_ok=True)
+    log = ENVIRONMENTS / f"{peer.name}.log"
+    overrides = ENVIRONMENTS / f"{peer.name}-left-out.txt"
+    overrides.write_text("".join(f"{name} ; python_version < '3'\n" for name in peer.excluded))
     install = [_uv(), "pip", "install", "--python", str(python)]
-    with open(log, "w") as words:
-        _run([_uv(), "venv", "--python", sys.executable, str(place)], words, peer, log)
-        if peer.bare:
-            _run([*install, "--no-deps", *peer.bare], words, peer, log)
-        _install(peer, [*install, "--override", str(left_out), *peer.needs], words, log)
-        _run([str(python), "-c", f"import {peer.imports}"], words, peer, log)
-    stamp.write_text(wanted)
+    with open(log, "w") as output:
+        _run([_uv(), "venv", "--python", sys.executable, str(directory)], output, peer, log)
+        if peer.without_dependencies:
+            _run([*install, "--no-deps", *peer.without_dependencies], output, peer, log)
+        _install(peer, [*install, "--override", str(overrides), *peer.packages], output, log)
+        _run([str(python), "-c", f"import {peer.import_check}"], output, peer, log)
+    stamp.write_text(digest)
     return python
 
 
-def _install(peer: Peer, command: list[str], words: object, log: Path) -> None:
-    """With torch built for the CPU alone where that can be had, otherwise with the one everybody gets, which is larger."""
+def _install(peer: Peer, command: list[str], output: object, log: Path) -> None:
+    """Install with the CPU build of torch if the index has it, otherwise with the default build, which is larger."""
     try:
-        _run([*command, "--torch-backend", "cpu"], words, peer, log)
+        _run([*command, "--torch-backend", "cpu"], output, peer, log)
     except NotInstalledError:
-        _run(command, words, peer, log)
+        _run(command, output, peer, log)
 
 
-def _run(command: list[str], words: object, peer: Peer, log: Path) -> None:
+def _run(command: list[str], output: object, peer: Peer, log: Path) -> None:
     try:
-        subprocess.run(command, stdout=words, stderr=words, check=True, timeout=_SECONDS)  # type: ignore[call-overload]
+        subprocess.run(command, stdout=output, stderr=output, check=True, timeout=_SECONDS)  # type: ignore[call-overload]
     except (subprocess.SubprocessError, OSError) as error:
         raise NotInstalledError(f"{peer.name} could not be installed: see {log}") from error
 
 
 def _uv() -> str:
-    beside = Path(sys.executable).parent / "uv"
-    found = str(beside) if beside.is_file() else shutil.which("uv")
-    if found is None:
-        raise NotInstalledError("uv, which makes the peers' environments, is not installed")
-    return found
+    in_environment = Path(sys.executable).parent / "uv"
+    program = str(in_environment) if in_environment.is_file() else shutil.which("uv")
+    if program is None:
+        raise NotInstalledError("uv, which creates the peers' environments, is not installed")
+    return program

@@ -1,9 +1,9 @@
-"""Lines a second and anonymous memory of `evaluate` as the synthetic set grows: memory must not.
+"""Measure lines per second and anonymous memory of `evaluate` for growing synthetic sets: memory must not grow with them.
 
-    .venv/bin/python benchmarks/evaluate_scale.py --data rides.csv --field-delimiter ', ' --lines 100000 1000000
+    python -m benchmarks.evaluate_scale --data rides.csv --field-delimiter ', ' --lines 100000 1000000
 
-Each synthetic set is the data file over and over, every digit of every record changed with a chance of one in ten by a
-generator that is seeded by line number. Prints a table and writes benchmarks/results/evaluate_scale.json.
+Each synthetic set repeats the data file; every digit is replaced with probability 1/10 by a generator that is seeded with the
+line number. Prints a table and writes benchmarks/results/evaluate_scale.json.
 """
 
 from __future__ import annotations
@@ -22,12 +22,14 @@ import psutil
 from rich.console import Console
 from rich.table import Table
 
+from benchmarks.memory import anonymous_bytes
+
 RESULTS = Path(__file__).parent / "results" / "evaluate_scale.json"
 _BLOCK = 50_000
 
 
 def perturb(lines: list[str], count: int, path: Path) -> None:
-    """Write `count` records: those of the file in turn, a tenth of their digits replaced."""
+    """Write `count` records: the file's lines, repeated, with a tenth of their digits replaced."""
     with open(path, "wb") as out:
         for start in range(0, count, _BLOCK):
             random = np.random.default_rng(start)
@@ -38,30 +40,18 @@ def perturb(lines: list[str], count: int, path: Path) -> None:
             out.write(content.tobytes())
 
 
-def anonymous_bytes(process: psutil.Process) -> int:
-    """Anonymous memory of a process and its children: what libraries' files on disk cannot give back."""
-    total = 0
-    for one in [process, *process.children(recursive=True)]:
-        try:
-            status = Path(f"/proc/{one.pid}/status").read_text()
-        except OSError:
-            continue
-        total += sum(int(line.split()[1]) * 1024 for line in status.splitlines() if line.startswith("RssAnon"))
-    return total
-
-
 def run(arguments: list[str]) -> tuple[float, int]:
-    """Seconds and the peak of anonymous memory of a command."""
+    """Run a command; return its seconds and its peak of anonymous memory in bytes, with all its child processes."""
     start, peak = time.monotonic(), 0
     process = subprocess.Popen(arguments, stdout=subprocess.DEVNULL)
-    watched = psutil.Process(process.pid)
+    process_tree = psutil.Process(process.pid)
     done = threading.Event()
 
     def watch() -> None:
         nonlocal peak
         while not done.wait(0.5):
             try:
-                peak = max(peak, anonymous_bytes(watched))
+                peak = max(peak, anonymous_bytes(process_tree))
             except psutil.NoSuchProcess:
                 return
 
@@ -80,14 +70,14 @@ def main() -> None:
     parser.add_argument("--data", required=True)
     parser.add_argument("--field-delimiter", required=True)
     parser.add_argument("--lines", type=int, nargs="+", default=[10**5, 10**6])
-    given = parser.parse_args()
-    lines = Path(given.data).read_text("utf-8").splitlines()
-    table, results = Table("synthetic lines", "seconds", "lines a second", "peak anonymous memory"), []
+    options = parser.parse_args()
+    lines = Path(options.data).read_text("utf-8").splitlines()
+    table, results = Table("synthetic lines", "seconds", "lines per second", "peak anonymous memory"), []
     with tempfile.TemporaryDirectory() as scratch:
         root = Path(scratch)
         (root / "real.txt").write_text("\n".join(lines[: len(lines) * 4 // 5]) + "\n")
         (root / "holdout.txt").write_text("\n".join(lines[len(lines) * 4 // 5 :]) + "\n")
-        for count in given.lines:
+        for count in options.lines:
             perturb(lines, count, root / "synthetic.txt")
             files = [
                 part for name in ("real", "holdout", "synthetic") for part in (f"--{name}", str(root / f"{name}.txt"))
@@ -99,7 +89,7 @@ def main() -> None:
                 "evaluate",
                 *files,
                 "--field-delimiter",
-                given.field_delimiter,
+                options.field_delimiter,
             ]
             seconds, peak = run([*command, "--output", str(root / "out"), "--overwrite"])
             results.append({"lines": count, "seconds": seconds, "anonymous_bytes": peak})

@@ -1,9 +1,9 @@
-"""Samples with our trained weights and the obvious loop: a batch of records, one token a call, until the longest has ended.
+"""Sample from our trained weights with a naive loop: a batch of records, one token per call, until the longest has ended.
 
     python benchmarks/generate_naive.py WORK RECORDS RESULT
 
-What a careful person writes without thinking about speed: state is carried from token to token, the step is compiled, a
-batch is as large as the peers' and ends with its longest record.
+This is a correct implementation without attention to speed: the state is carried from token to token, the step is compiled,
+and a batch is as large as the peers' and ends with its longest record.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ BATCH = 64
 
 
 class Loop:
-    """The network, one token a call."""
+    """The network, evaluated one token per call."""
 
     def __init__(self, work: Path) -> None:
         self.info, self.tokenizer = read_model_info(work), tokenizer_from_model_dir(work)
@@ -49,9 +49,10 @@ class Loop:
         return tf.random.categorical(logits, 1, dtype=tf.int32)[:, 0], after
 
     def batch(self) -> list[str]:
-        """The texts of a batch of records."""
+        """Return the texts of a batch of records."""
         state = [tf.zeros([BATCH, self.info.rnn_units])] * (2 * self.info.rnn_layers)
-        tokens, ids, ended = tf.fill([BATCH], NEWLINE_ID), [], np.zeros(BATCH, bool)
+        ids: list[np.ndarray] = []
+        tokens, ended = tf.fill([BATCH], NEWLINE_ID), np.zeros(BATCH, bool)
         while not ended.all() and len(ids) < self.info.length_cap_tokens:
             tokens, state = self.step(tokens, state)
             ids.append(tokens.numpy())

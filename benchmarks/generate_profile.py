@@ -1,10 +1,10 @@
-"""Our generation: tokens and characters a second of one process, beside the machine's float32 matmul rate, in one run.
+"""Measure our generation in one process: tokens and characters per second, next to the machine's float32 matmul rate.
 
-    python -m benchmarks.generate_profile RUN [--records-a-slot 20] [--output results.json]
+    python -m benchmarks.generate_profile RUN [--records-per-row 20] [--output results.json]
 
-RUN is a run directory with a trained model. Printed for blocks of 64 to 2,048 rows and each precision that the processor is
-fast in: tokens a second, of the matmul bound, characters a second, slot occupancy (ramp-down included). Then the naive loop, one
-token at a time for one record, and how the time of a step falls into products, gates, draw and the rest.
+RUN is a run directory with a trained model. Printed for blocks of 96 to 2,064 rows and each precision that the processor is
+fast in: tokens per second, their share of the matmul bound, characters per second, row occupancy (ramp-down included). Then the
+naive loop, one token at a time for one record, and the time of each part of a step: products, gates, draw and the rest.
 """
 
 from __future__ import annotations
@@ -27,24 +27,22 @@ import tensorflow as tf
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.machine import flops_a_token, matmul_rate, rounds
+from benchmarks.machine import flops_per_token, matmul_rate, rounds
 from linesmith.core.hardware import matmul_precision, sampling_precision
 from linesmith.model.sampling.block import ROWS_PER_CORE
-from linesmith.model.sampling.request_table import idle_requests, table_of
-from linesmith.model.sampling.row_state import Limits, RowState, Rule
+from linesmith.model.sampling.request_table import idle_requests, padded_table
+from linesmith.model.sampling.row_state import DrawMode, DrawParameters, RowState
 from linesmith.model.sampling.sampler import DrawSettings, Sampler, SampleRequest, SamplerOptions
 from linesmith.model.tf_function import fused, graph
 
-BLOCKS = (64, 256, 512, 1024, 2048)
+BLOCKS = (96, 240, 480, 1008, 2064)
 
 
-def sample_rate(run: str, precision: str, block: int, records_a_slot: int) -> dict[str, float]:
-    """One run of the sampler, its graphs compiled before."""
-    sampler = Sampler(run, options=SamplerOptions(precision=precision, block=block))
-    for count in (
-        2 * block,
-        records_a_slot * block,
-    ):  # the first for tracing, all block sizes of the ramp-down included
+def sample_rate(run: str, precision: str, block: int, records_per_row: int) -> dict[str, float]:
+    """Measure one run of the sampler, after a shorter one that compiles its graphs."""
+    sampler = Sampler(run, options=SamplerOptions(matmul_precision=precision, block_rows=block))
+    # The first run traces the graphs, those of the ramp-down's smaller blocks included.
+    for count in (2 * block, records_per_row * block):
         sampler.row_steps = sampler.busy_row_steps = characters = 0
         start = time.perf_counter()
         for sample in sampler.stream(deque(SampleRequest(i, 0) for i in range(count)), DrawSettings(seed=1)):
@@ -59,13 +57,13 @@ def sample_rate(run: str, precision: str, block: int, records_a_slot: int) -> di
 
 
 def naive_rate(sampler: Sampler, seconds: float = 5.0) -> float:
-    """Tokens a second of the obvious loop: one record, one step a graph call, the state kept."""
+    """Return the tokens per second of a naive loop: one record, one step per graph call, with the state carried on."""
     network = sampler._network
 
     @tf.function
     def step(state: list[Any], token: Any) -> Any:
         above = state[2] if network.layers > 1 else None
-        first = network._gates(0, network._products[0].times(state[0]), token, fresh, state[1], above)
+        first = network._gates(0, network._products[0].multiply(state[0]), token, fresh, state[1], above)
         return network._layers_above(first, state, token, fresh)
 
     state = network.idle_block(16)[len(RowState._fields) :]
@@ -84,38 +82,38 @@ def naive_rate(sampler: Sampler, seconds: float = 5.0) -> float:
 
 
 def phases(sampler: Sampler, rows: int) -> dict[str, float]:
-    """Milliseconds of the parts of a step for a block, each in a loop by itself, as it runs in one."""
+    """Return the milliseconds of each part of a step of a block, each measured in its own loop inside a graph."""
     network = sampler._network
     block = network.idle_block(rows)
-    marks, state = RowState(*block[: len(RowState._fields)]), block[len(RowState._fields) :]
+    row_state, state = RowState(*block[: len(RowState._fields)]), block[len(RowState._fields) :]
     first, hidden = network._products[0], tf.random.uniform([rows, network.units], -1, 1)
-    wide = tf.concat([first.operand(hidden)] * min(2, network.layers), axis=1)
-    multiplied = network._products[0].times(first.operand(hidden))
-    table = tf.constant(table_of(idle_requests(0), rows))
-    rule = Rule(greedy=False, truncated=False, counts_chars=False, prefixed=False)
-    limits = Limits(tf.constant(1.0), tf.constant(0), tf.constant(0), tf.constant(1.0))
+    wide = tf.concat([first.to_operand(hidden)] * min(2, network.layers), axis=1)
+    multiplied = network._products[0].multiply(first.to_operand(hidden))
+    table = tf.constant(padded_table(idle_requests(0), rows))
+    mode = DrawMode(greedy=False, truncated=False, counts_chars=False, prefixed=False)
+    parameters = DrawParameters.from_settings(DrawSettings())
     logits = tf.matmul(hidden, network._logits_kernel)
     above = state[2] if network.layers > 1 else None
     zero = tf.constant(0)
     parts: dict[str, tuple[Callable[..., Any], tuple[Any, ...]]] = {
-        "first product": (first.times, (first.operand(hidden),)),
-        "last product": (network._products[-1].times, (wide,)),
+        "first product": (first.multiply, (first.to_operand(hidden),)),
+        "last product": (network._products[-1].multiply, (wide,)),
         "logits": (lambda h: tf.matmul(h, network._logits_kernel), (hidden,)),
-        "requests and first gates": (fused(network._begin), (zero, marks, table, multiplied, state[1], above)),
+        "requests and first gates": (fused(network._begin), (zero, row_state, table, multiplied, state[1], above)),
         "last gates": (
             fused(partial(network._gates, network.layers - 1)),
-            (multiplied, marks.token, marks.done, state[1], None),
+            (multiplied, row_state.token, row_state.done, state[1], None),
         ),
-        "draw and end": (fused(partial(network._finish, rule, limits)), (logits, marks)),
+        "draw and end": (fused(partial(network._draw_and_update, mode, parameters)), (logits, row_state)),
     }
     return {name: _milliseconds(*part) for name, part in parts.items()}
 
 
 def _milliseconds(call: Callable[..., Any], operands: tuple[Any, ...], steps: int = 64) -> float:
-    """Of one call among many in a graph, the median of a second."""
+    """Return the milliseconds of one call among many in a graph: the median of the measurements of one second."""
 
     def many(*operands: Any) -> Any:
-        def body(k: Any, *_: Any) -> Any:  # what each turn gives is kept until the next, lest it be left out
+        def body(k: Any, *_: Any) -> Any:  # results are loop variables, so that no call is optimized away
             return k + 1, *tf.nest.flatten(call(*operands))
 
         return tf.while_loop(lambda k, *_: k < steps, body, (tf.constant(1), *tf.nest.flatten(call(*operands))))
@@ -126,39 +124,41 @@ def _milliseconds(call: Callable[..., Any], operands: tuple[Any, ...], steps: in
 
 
 def main() -> None:
-    options = argparse.ArgumentParser(description=__doc__)
-    options.add_argument("run")
-    options.add_argument("--records-a-slot", type=int, default=20)
-    options.add_argument("--output", type=Path)
-    options.add_argument("--blocks", type=int, nargs="*", default=BLOCKS)
-    asked = options.parse_args()
-    sampler = Sampler(asked.run)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("run")
+    parser.add_argument("--records-per-row", type=int, default=20)
+    parser.add_argument("--output", type=Path)
+    parser.add_argument("--blocks", type=int, nargs="*", default=BLOCKS)
+    arguments = parser.parse_args()
+    sampler = Sampler(arguments.run)
     info = sampler.info
     before = matmul_rate()
     results: dict[str, Any] = {"blocks": {}}
     for precision in dict.fromkeys((sampling_precision("auto"), matmul_precision("auto"), "float32")):
-        for block in asked.blocks:
-            results["blocks"][f"{precision}, {block}"] = sample_rate(asked.run, precision, block, asked.records_a_slot)
+        for block in arguments.blocks:
+            results["blocks"][f"{precision}, {block}"] = sample_rate(
+                arguments.run, precision, block, arguments.records_per_row
+            )
     results["naive_tokens_per_second"] = naive_rate(sampler)
     after = matmul_rate()
     bound = (
         (before + after)
         / 2
-        / flops_a_token(info.rnn_units, info.embedding_dim, info.rnn_layers, info.vocab_size, training=False)
+        / flops_per_token(info.rnn_units, info.embedding_dim, info.rnn_layers, info.vocab_size, training=False)
     )
     results["matmul_flops"] = {"before": before, "after": after}
     results["bound_tokens_per_second"] = bound
-    results["phases_ms"] = {f"{rows}": phases(sampler, rows) for rows in (ROWS_PER_CORE, 2048)}
+    results["phases_ms"] = {f"{rows}": phases(sampler, rows) for rows in (ROWS_PER_CORE, 2064)}
     table = Table("block", "tokens/s", "of the bound", "characters/s", "records/s", "occupancy")
-    for name, one in results["blocks"].items():
-        one["of_bound"] = one["tokens_per_second"] / bound
+    for name, rates in results["blocks"].items():
+        rates["of_bound"] = rates["tokens_per_second"] / bound
         table.add_row(
             name,
-            f"{one['tokens_per_second']:,.0f}",
-            f"{one['of_bound']:.2f}",
-            f"{one['characters_per_second']:,.0f}",
-            f"{one['records_per_second']:,.0f}",
-            f"{one['occupancy']:.3f}",
+            f"{rates['tokens_per_second']:,.0f}",
+            f"{rates['of_bound']:.2f}",
+            f"{rates['characters_per_second']:,.0f}",
+            f"{rates['records_per_second']:,.0f}",
+            f"{rates['occupancy']:.3f}",
         )
     console = Console()
     console.print(table)
@@ -168,8 +168,8 @@ def main() -> None:
     console.print(
         f"naive loop {results['naive_tokens_per_second']:,.0f} tokens/s; phases of a step, ms: {results['phases_ms']}"
     )
-    if asked.output is not None:
-        asked.output.write_text(json.dumps(results, indent=2) + "\n")
+    if arguments.output is not None:
+        arguments.output.write_text(json.dumps(results, indent=2) + "\n")
 
 
 if __name__ == "__main__":

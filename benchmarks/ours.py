@@ -1,4 +1,4 @@
-"""Our training steps on batches of a given shape: the one place here that knows the inside of the trainers."""
+"""Run our training steps on batches of a chosen shape; only this benchmark module uses internals of the trainers."""
 
 from __future__ import annotations
 
@@ -13,56 +13,59 @@ from linesmith.core.artifacts.manifest import read_manifest
 from linesmith.core.artifacts.run_directory import workspace
 from linesmith.core.config.tensorflow_config import TensorFlowConfig
 from linesmith.model.privacy.noise import noise_seeds
-from linesmith.model.privacy.plan import plan_privacy
+from linesmith.model.privacy.plan_from_config import plan_privacy
 from linesmith.model.privacy.trainer import PrivateTrainer
 from linesmith.model.tokenizers import load_tokenizer
+from linesmith.model.training.settings import NetworkSettings, TrainingSettings
 from linesmith.model.training.token_store import build_token_store
 from linesmith.model.training.trainer import Trainer, build_model
 
 Step = Callable[[], object]
-# `dp` has smaller defaults of its own: a step of one network over a step of another says nothing.
+# `dp` has smaller defaults: the steps of two different networks must not be compared.
 ARCHITECTURE = ("embedding_dim", "rnn_units", "rnn_layers", "dropout_rate")
 
 
-def refuse_other_shapes(one: Any, other: Any) -> None:
+def require_equal_shapes(one: Any, other: Any) -> None:
     """Raise ValueError unless two models have weights of the same shapes."""
     shapes = [[tuple(variable.shape) for variable in model.trainable_variables] for model in (one, other)]
     if shapes[0] != shapes[1]:
         raise ValueError(f"not the same architecture, so not to be compared: {shapes[0]} and {shapes[1]}")
 
 
-class Shapes:
-    """Makes steps for tokenized data, which give the vocabulary; the batches are its text without padding.
+class StepFactory:
+    """Factory of training steps on tokenized data; the batches hold its text without padding.
 
     Args:
-        config: settings; its run directory has been tokenized.
-        scratch: where trainers may write.
+        config: settings of a run directory that has been tokenized.
+        scratch: directory that trainers may write to.
     """
 
     def __init__(self, config: TensorFlowConfig, scratch: Path) -> None:
         self.config, self.scratch = config, scratch
-        space = workspace(config)
-        self.vocab = load_tokenizer(space.tokenizer).total_vocab_size
-        counts = (read_manifest(space.training_data) or {})["counts"]["splits"]
+        directories = workspace(config)
+        self.vocab = load_tokenizer(directories.tokenizer).total_vocab_size
+        counts = (read_manifest(directories.training_data) or {})["counts"]["splits"]
         self.train, self.validation = (
             build_token_store(
-                sorted(space.training_data.glob(f"{split}-*.tfrecord.gz")),
+                sorted(directories.training_data.glob(f"{split}-*.tfrecord.gz")),
                 scratch / f"{split}.tokens",
                 vocab_size=self.vocab,
-                expected=counts[split]["records"],
+                expected_records=counts[split]["records"],
             )
             for split in ("train", "validation")
         )
 
     def plain(self, batch: int, time: int) -> Step:
-        """A whole step without privacy: forward, backward, update."""
-        model = build_model(self.config, self.vocab)
-        trainer = Trainer(self.config, model, self.train, self.validation, **self._places())
+        """Return a complete step without privacy: forward, backward, update."""
+        model = build_model(NetworkSettings.from_config(self.config), self.vocab)
+        trainer = Trainer(
+            TrainingSettings.from_config(self.config), model, self.train, self.validation, **self._files()
+        )
         rows = self._rows(batch, time)
         return lambda: [float(part) for part in trainer._train_step(rows)]
 
     def private(self, batch: int, time: int) -> Step:
-        """A whole private step: forward, backward, per-record norms, clipping, noise, update."""
+        """Return a complete private step: forward, backward, per-record norms, clipping, noise, update."""
         config = self.config.replace(
             dp=True,
             dp_noise_multiplier=1.0,
@@ -71,30 +74,30 @@ class Shapes:
             epochs=1,
             **{name: getattr(self.config, name) for name in ARCHITECTURE},
         )
-        model = build_model(config, self.vocab)
-        refuse_other_shapes(model, build_model(self.config, self.vocab))
+        model = build_model(NetworkSettings.from_config(config), self.vocab)
+        require_equal_shapes(model, build_model(NetworkSettings.from_config(self.config), self.vocab))
         plan = plan_privacy(config, len(self.train))
-        trainer = PrivateTrainer(config, model, self.train, plan, **self._places())
+        trainer = PrivateTrainer(TrainingSettings.from_config(config), model, self.train, plan, **self._files())
         rows = self._rows(batch, time)
 
         def step() -> object:
             part = trainer._clipped(rows, trainer._dropout_seeds(0, 0))
             trainer._update(part.gradients, tf.constant(noise_seeds(trainer._key, 0, len(part.gradients)), tf.int64))
-            return part.whole.numpy()
+            return part.unclipped.numpy()
 
         return step
 
-    def _places(self) -> dict[str, Any]:
+    def _files(self) -> dict[str, Any]:
         return {"directory": self.scratch, "history_path": self.scratch / "history.csv", "identity": {}}
 
     def _rows(self, batch: int, time: int) -> dict[str, Any]:
-        """Rows of real text, cut anywhere: how often a token comes back in a row is part of what a step costs."""
-        needed = batch * time + 1
-        found = np.resize(
-            np.concatenate([self.train.record(rank) for rank in range(min(len(self.train), needed))]), needed
+        """Return rows of real text, cut at any position: the cost of a step depends on how often tokens repeat in a row."""
+        count = batch * time + 1
+        tokens = np.resize(
+            np.concatenate([self.train.record(rank) for rank in range(min(len(self.train), count))]), count
         )
         return {
-            "inputs": tf.constant(found[:-1].reshape(batch, time).T, tf.int32),
-            "targets": tf.constant(found[1:].reshape(batch, time).T, tf.int32),
+            "inputs": tf.constant(tokens[:-1].reshape(batch, time).T, tf.int32),
+            "targets": tf.constant(tokens[1:].reshape(batch, time).T, tf.int32),
             "weights": tf.ones([time, batch]),
         }

@@ -1,4 +1,4 @@
-"""Our sampler at work on whole records: the one place here that knows its inside."""
+"""Sample complete records with our sampler; only this module and `generate_profile` use its internals."""
 
 from __future__ import annotations
 
@@ -14,64 +14,64 @@ from linesmith.model.sampling.sampler import Sampler
 
 
 @dataclass(frozen=True)
-class Work:
-    """What sampling some records took.
+class SamplingResult:
+    """Work and time of sampling some records.
 
     Attributes:
-        records: finished.
-        characters: of them, newlines included.
-        tokens: drawn for them, newlines included.
-        places: slots × steps that the network was run for; some drew nothing that was kept.
-        seconds: in all.
-        graph_seconds: of those, inside the network; the mean over what runs side by side.
+        records: number of finished records.
+        characters: their characters, newlines included.
+        tokens: tokens drawn for them, newlines included.
+        row_steps: rows × steps that the network computed, idle rows included.
+        seconds: total time.
+        graph_seconds: time in the network, averaged over the blocks that run in parallel.
     """
 
     records: int
     characters: int
     tokens: int
-    places: int
+    row_steps: int
     seconds: float
     graph_seconds: float
 
 
 class Engine:
-    """A trained model, ready to sample without masks.
+    """Trained model that samples without masks.
 
     Args:
-        run_dir: a run directory.
-        threads: cores that it may use.
+        run_dir: run directory with a trained model.
+        threads: number of cores that it may use.
     """
 
     def __init__(self, run_dir: Path, threads: int) -> None:
         self.sampler = Sampler(run_dir, threads=threads, options=SamplerOptions(field_aware=False))
         self.vocab = self.sampler.info.vocab_size
         self._graph_seconds = 0.0
-        turn = threading.Lock()
+        lock = threading.Lock()
         network: Any = self.sampler._network
         run = network.run
 
         def timed(*arguments: Any) -> Any:
             start = time.perf_counter()
             result = run(*arguments)
-            with turn:
+            with lock:
                 self._graph_seconds += time.perf_counter() - start
             return result
 
         network.run = timed
 
-    def run(self, first: int, count: int, seed: int = 0) -> Work:
+    def run(self, first: int, count: int, seed: int = 0) -> SamplingResult:
         """Sample `count` records from index `first` on, without validation."""
         sampler = self.sampler
-        self._graph_seconds, places, tokens = 0.0, sampler.row_steps, sampler.busy_row_steps
+        self._graph_seconds, row_steps, tokens = 0.0, sampler.row_steps, sampler.busy_row_steps
         requests = deque(SampleRequest(index, 0) for index in range(first, first + count))
         start = time.perf_counter()
         samples = list(sampler.stream(requests, DrawSettings(seed=seed)))
         seconds = time.perf_counter() - start
-        return Work(
+        return SamplingResult(
             records=len(samples),
             characters=sum(len(sample.text) + 1 for sample in samples),
             tokens=sampler.busy_row_steps - tokens,
-            places=sampler.row_steps - places,
+            row_steps=sampler.row_steps - row_steps,
             seconds=seconds,
-            graph_seconds=self._graph_seconds / sampler.lanes,
+            graph_seconds=self._graph_seconds / sampler.parallel_blocks,
         )

@@ -1,9 +1,9 @@
-"""Trains and samples one of our models for `benchmarks.quality`, in a process of its own.
+"""Train and sample one of our models for `benchmarks.quality`, in its own process.
 
     python benchmarks/quality_ours.py SETTINGS SYNTHETIC RESULT
 
-SETTINGS is a JSON file of `TensorFlowConfig` settings. `max_training_time_seconds` counts the process's own work, in seconds
-of the whole machine (`inside/cpu_clock.py`).
+SETTINGS is a JSON file of `TensorFlowConfig` settings. `max_training_time_seconds` counts CPU seconds of the process divided by
+the number of cores (`inside/cpu_clock.py`).
 """
 
 from __future__ import annotations
@@ -13,18 +13,18 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from benchmarks.inside.cpu_clock import seconds_of_work
+from benchmarks.inside.cpu_clock import cpu_seconds_per_core
 from linesmith.core.config.tensorflow_config import TensorFlowConfig
 from linesmith.core.library_logging import quiet_libraries
 
 
 def run(settings: dict[str, Any], synthetic: Path) -> dict[str, Any]:
-    """Tokenize, train and generate; the records go to one file, the figures come back."""
+    """Tokenize, train and generate; write the records to one file and return the figures."""
     from linesmith.model.training import loop as training_loop
     from linesmith.pipelines import workflow
 
-    # The loop's clock is an argument with a default: every trainer of this process gets this one.
-    training_loop.TrainingLoop.__init__.__kwdefaults__["clock"] = seconds_of_work  # type: ignore[index]
+    # The clock of the training loop is an argument with a default: changing the default sets it for every trainer here.
+    training_loop.TrainingLoop.__init__.__kwdefaults__["clock"] = cpu_seconds_per_core  # type: ignore[index]
     config = TensorFlowConfig(**settings, report=False, tensorboard=False)
     reports = {report.stage: report for report in workflow.run(config)}
     root = Path(str(config.checkpoint_dir))

@@ -1,4 +1,4 @@
-"""The settings that `benchmarks.quality trials` compares: what differs from the defaults, characters apart."""
+"""Settings that `benchmarks.quality trials` compares: differences from the defaults, with characters as tokens."""
 
 from __future__ import annotations
 

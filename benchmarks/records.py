@@ -1,4 +1,4 @@
-"""The records that every tool learns from, and those that none of them sees."""
+"""Load the records that every tool is trained on, and the held-out records that none of them sees."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 CHECKOUT = Path(__file__).resolve().parent.parent
-FILE = CHECKOUT.parent / "shared" / "data" / "uber_scooter_rides.csv"
-COUNT = 5_000
-_ONE_IN = 10
+DEFAULT_FILE = CHECKOUT.parent / "shared" / "data" / "uber_scooter_rides.csv"
+MAX_RECORDS = 5_000
+_HELDOUT_EVERY = 10
 
 
 @dataclass(frozen=True)
@@ -16,11 +16,11 @@ class Records:
     """Two disjoint sets of lines.
 
     Attributes:
-        source: where they come from.
-        train: what a tool is given; it may set some of them aside for its own validation.
-        heldout: what bits a character are measured on. None has a character that `train` lacks.
-        fields: delimited fields of a whole record.
-        delimiter: what stands between them.
+        source: name of their file, or `airports`.
+        train: records that a tool is trained on; it may use some of them for its own validation.
+        heldout: records for which bits per character are measured. None has a character that `train` lacks.
+        fields: number of fields of a complete record.
+        delimiter: string between two fields.
     """
 
     source: str
@@ -30,32 +30,32 @@ class Records:
     delimiter: str
 
 
-def records(file: Path | None) -> Records:
-    """The first 5,000 lines of a file, every tenth held out. None: the scooter rides, or where they are not, airports.
+def load_records(file: Path | None) -> Records:
+    """Return the first 5,000 lines of a file, every tenth held out. None: the scooter rides, or airports if they are missing.
 
     Raises:
-        FileNotFoundError: a file was named and is not there.
+        FileNotFoundError: the file does not exist.
     """
-    if file is None and FILE.is_file():
-        file = FILE
+    if file is None and DEFAULT_FILE.is_file():
+        file = DEFAULT_FILE
     if file is None:
         from linesmith.cli.commands.demo import airport_lines
 
-        return _split("airports", airport_lines(COUNT), "|")
+        return _split("airports", airport_lines(MAX_RECORDS), "|")
     with open(file, encoding="utf-8") as lines:
-        first = [line.rstrip("\n") for line, _ in zip(lines, range(COUNT), strict=False)]
+        first = [line.rstrip("\n") for line, _ in zip(lines, range(MAX_RECORDS), strict=False)]
     return _split(file.name, first, ", " if ", " in first[0] else ",")
 
 
 def _split(source: str, lines: list[str], delimiter: str) -> Records:
-    train = [line for number, line in enumerate(lines) if number % _ONE_IN != _ONE_IN - 1]
+    train = [line for number, line in enumerate(lines) if number % _HELDOUT_EVERY != _HELDOUT_EVERY - 1]
     known = set("".join(train))
-    heldout = [line for line in lines[_ONE_IN - 1 :: _ONE_IN] if known.issuperset(line)]
+    heldout = [line for line in lines[_HELDOUT_EVERY - 1 :: _HELDOUT_EVERY] if known.issuperset(line)]
     return Records(source, train, heldout, train[0].count(delimiter) + 1, delimiter)
 
 
 def write_lines(path: Path, lines: list[str]) -> Path:
-    """Write lines to a file, each with its newline."""
+    """Write lines to a file, each followed by a newline."""
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text("".join(line + "\n" for line in lines), encoding="utf-8")
     return path

@@ -1,10 +1,10 @@
-"""How time and memory grow with the work, and with the workers: `make bench-scale`, up to 40 minutes.
+"""Measure how time and memory grow with the amount of work and with the workers: `make bench-scale`, up to 40 minutes.
 
     python -m benchmarks.scale [--lines 10000,100000,1000000,10000000] [--records 10000,100000,1000000] [--only NAME,NAME]
 
-Every figure is of one stage in a process of its own (`scale_part.py`), on the demo's airports, each line with a number of its
-own. Rates are marginal: the difference in work between two sizes over the difference in seconds, so that starting workers and
-building graphs stand apart. Prints a table, and writes benchmarks/results/scale.json after each measurement.
+Every figure is of one stage in its own process (`scale_part.py`), on the demo's airports with numbers that make the lines
+unique. Rates are marginal: the difference in work between two sizes divided by the difference in seconds, which excludes the
+time of starting workers and building graphs. Prints a table, and writes benchmarks/results/scale.json after each measurement.
 """
 
 from __future__ import annotations
@@ -27,22 +27,23 @@ from rich.table import Table
 CHECKOUT = Path(__file__).resolve().parent.parent
 RESULTS = CHECKOUT / "benchmarks" / "results" / "scale.json"
 LINES, RECORDS = (10**4, 10**5, 10**6, 10**7), (10**4, 10**5, 10**6)
-ON_FLINK = 10**6, 10**5  # most lines and records there
-# A cluster starts a worker when it has work: below this, one of two, whose start-up then looks like work at the next size.
+ON_FLINK = 10**6, 10**5  # largest numbers of lines and of records on Flink
+# Smallest sizes that keep all workers busy. A cluster starts a worker when there is work for it: below these sizes only one of
+# two starts, and the start-up of the other would count as work of the next size.
 ALL_AT_WORK = 10**5, 10**4
 _TRAIN_SECONDS = 40
 _LIMIT_SECONDS = 900
 
 
 @dataclass(frozen=True)
-class Place:
-    """Where a stage runs.
+class RunnerSetup:
+    """Runner and workers of a stage.
 
     Attributes:
-        name: as the results call it.
-        args: Beam's arguments.
-        core: the process and all it starts stay on this core; None: on all.
-        flink: needs the cluster.
+        name: name in the results.
+        args: arguments for Beam.
+        core: the only core that the process and its children use; None: all cores.
+        flink: whether it needs the cluster.
     """
 
     name: str
@@ -52,53 +53,53 @@ class Place:
 
 
 @dataclass(frozen=True)
-class Measured:
-    """One run of a stage. `size` is lines or records."""
+class Measurement:
+    """Time and memory of one run of a stage. `size` is the number of lines or records."""
 
     stage: str
-    place: str
+    runner: str
     size: int
     seconds: float
-    peak_bytes_a_worker: int
+    peak_bytes_per_worker: int
 
 
-def places(flink_args: list[str]) -> list[Place]:
-    """One worker on one core, two workers on two, one process that may use both, and Flink with 1, 2 and 4 tasks."""
+def runner_setups(flink_args: list[str]) -> list[RunnerSetup]:
+    """Return the setups: one worker on one core, one process on all cores, two workers, and Flink with 1, 2 and 4 tasks."""
     return [
-        Place("direct-1-core", core=0),
-        Place("direct-1"),
-        Place("direct-2", ("--workers", "2")),
-        *(Place(f"flink-{n}", (*flink_args, "--parallelism", str(n)), flink=True) for n in (1, 2, 4)),
+        RunnerSetup("direct-1-core", core=0),
+        RunnerSetup("direct-1"),
+        RunnerSetup("direct-2", ("--workers", "2")),
+        *(RunnerSetup(f"flink-{n}", (*flink_args, "--parallelism", str(n)), flink=True) for n in (1, 2, 4)),
     ]
 
 
-def measure(stage: str, place: Place, size: int, settings: dict[str, object]) -> Measured:
-    """Run a stage once.
+def measure(stage: str, runner: RunnerSetup, size: int, settings: dict[str, object]) -> Measurement:
+    """Run a stage once and measure it.
 
     Raises:
-        RuntimeError: it failed; the message ends with what it said.
+        RuntimeError: it failed; the message ends with its error output.
     """
-    words = [sys.executable, "-m", "benchmarks.scale_part", stage, "--settings", json.dumps(settings), *place.args]
-    if place.core is not None:
-        words = ["taskset", "-c", str(place.core), *words]
-    done = subprocess.run(words, cwd=CHECKOUT, capture_output=True, text=True, timeout=_LIMIT_SECONDS, check=False)
-    if done.returncode:
-        raise RuntimeError(f"{stage} of {size} on {place.name} failed: {done.stderr[-1500:]}")
-    found = json.loads(done.stdout.splitlines()[-1])
-    return Measured(stage, place.name, size, found["seconds"], found["peak_bytes_a_worker"])
+    command = [sys.executable, "-m", "benchmarks.scale_part", stage, "--settings", json.dumps(settings), *runner.args]
+    if runner.core is not None:
+        command = ["taskset", "-c", str(runner.core), *command]
+    process = subprocess.run(command, cwd=CHECKOUT, capture_output=True, text=True, timeout=_LIMIT_SECONDS, check=False)
+    if process.returncode:
+        raise RuntimeError(f"{stage} of {size} on {runner.name} failed: {process.stderr[-1500:]}")
+    found = json.loads(process.stdout.splitlines()[-1])
+    return Measurement(stage, runner.name, size, found["seconds"], found["peak_bytes_per_worker"])
 
 
 def marginal_rate(
-    runs: list[Measured], stage: str, place: str, largest: float = math.inf, smallest: int = 0
+    runs: list[Measurement], stage: str, runner: str, largest: float = math.inf, smallest: int = 0
 ) -> float | None:
-    """Lines or records a second between the smallest and the largest size, or None where there is one size only.
+    """Return lines or records per second between the smallest and the largest size, or None if there is only one size.
 
     Example:
-        >>> marginal_rate([Measured("s", "p", 10, 5.0, 0), Measured("s", "p", 110, 7.0, 0)], "s", "p")
+        >>> marginal_rate([Measurement("s", "p", 10, 5.0, 0), Measurement("s", "p", 110, 7.0, 0)], "s", "p")
         50.0
     """
     own = sorted(
-        (run for run in runs if (run.stage, run.place) == (stage, place) and smallest <= run.size <= largest),
+        (run for run in runs if (run.stage, run.runner) == (stage, runner) and smallest <= run.size <= largest),
         key=lambda run: run.size,
     )
     if len(own) < 2 or own[-1].seconds <= own[0].seconds:
@@ -106,15 +107,17 @@ def marginal_rate(
     return (own[-1].size - own[0].size) / (own[-1].seconds - own[0].seconds)
 
 
-def exponent(runs: list[Measured], stage: str, place: str) -> float | None:
-    """Slope of log seconds over log size, the seconds of the smallest size taken off as start-up; None below three sizes.
+def exponent(runs: list[Measurement], stage: str, runner: str) -> float | None:
+    """Return the slope of log seconds over log size; None for fewer than three sizes.
+
+    The seconds of the smallest size are subtracted as start-up time.
 
     Example:
-        >>> runs = [Measured("s", "p", n, 3.0 + n / 100, 0) for n in (1, 100, 1000, 10000)]
+        >>> runs = [Measurement("s", "p", n, 3.0 + n / 100, 0) for n in (1, 100, 1000, 10000)]
         >>> round(exponent(runs, "s", "p"), 2)
         1.0
     """
-    own = sorted((run for run in runs if (run.stage, run.place) == (stage, place)), key=lambda run: run.size)
+    own = sorted((run for run in runs if (run.stage, run.runner) == (stage, runner)), key=lambda run: run.size)
     points = [
         (math.log(run.size - own[0].size), math.log(run.seconds - own[0].seconds))
         for run in own[1:]
@@ -126,21 +129,21 @@ def exponent(runs: list[Measured], stage: str, place: str) -> float | None:
     return sum((x - mean_x) * (y - mean_y) for x, y in points) / sum((x - mean_x) ** 2 for x, _ in points)
 
 
-def ratios(runs: list[Measured]) -> dict[str, float | None]:
-    """The figures that the goals are about; None where a part was not run.
+def ratios(runs: list[Measurement]) -> dict[str, float | None]:
+    """Return the figures that have goals; None where a part was not run.
 
-    `flink_vs_direct` is time on Flink over time on the direct runner, two workers each, at sizes that both ran and at which all
-    workers have work.
+    `flink_vs_direct` is the time on Flink divided by the time on the direct runner, two workers each, at sizes that both ran
+    and that keep all workers busy.
     """
 
-    def over(above: float | None, below: float | None) -> float | None:
-        return None if above is None or below is None else above / below
+    def over(numerator: float | None, denominator: float | None) -> float | None:
+        return None if numerator is None or denominator is None else numerator / denominator
 
     found: dict[str, float | None] = {}
     for stage, most, least in zip(("tokenize", "generate"), ON_FLINK, ALL_AT_WORK, strict=True):
         two = marginal_rate(runs, stage, "direct-2", most)
         found[f"{stage}_flink_vs_direct"] = over(
-            *(marginal_rate(runs, stage, place, most, least) for place in ("direct-2", "flink-2"))
+            *(marginal_rate(runs, stage, runner, most, least) for runner in ("direct-2", "flink-2"))
         )
         found[f"{stage}_two_workers_vs_one"] = over(two, marginal_rate(runs, stage, "direct-1-core", most))
         rate = "lines" if stage == "tokenize" else "records"
@@ -154,60 +157,60 @@ def ratios(runs: list[Measured]) -> dict[str, float | None]:
     return found
 
 
-class Plan:
-    """What is run, in order; each result is kept before the next begins."""
+class ScaleBenchmark:
+    """All measurements, in order; each result is saved before the next measurement begins."""
 
-    def __init__(self, work: Path, given: argparse.Namespace) -> None:
-        self.work, self.given = work, given
-        self.runs: list[Measured] = []
+    def __init__(self, work: Path, options: argparse.Namespace) -> None:
+        self.work, self.options = work, options
+        self.runs: list[Measurement] = []
         self.failed: list[str] = []
-        if given.add and RESULTS.is_file():
-            self.runs = [Measured(**run) for run in json.loads(RESULTS.read_text("utf-8"))["runs"]]
+        if options.add and RESULTS.is_file():
+            self.runs = [Measurement(**run) for run in json.loads(RESULTS.read_text("utf-8"))["runs"]]
 
     def run(self) -> None:
-        """Tokenize on every place, train once, generate on every place."""
+        """Train once, then tokenize and generate with every setup."""
         from tools.flink.cluster import Cluster
 
         cluster = Cluster(CHECKOUT / ".flink")
-        everywhere = [one for one in places(cluster.beam_args) if one.name in self.given.only]
+        selected = [setup for setup in runner_setups(cluster.beam_args) if setup.name in self.options.only]
         self._train()
         for flink in (False, True):
-            here = [one for one in everywhere if one.flink == flink]
-            if not here:
+            setups = [setup for setup in selected if setup.flink == flink]
+            if not setups:
                 continue
             if flink:
                 cluster.down()
                 cluster.up()
             try:
-                for place in here:
-                    self._stages(place)
+                for runner in setups:
+                    self._stages(runner)
             finally:
                 if flink:
                     cluster.down()
 
-    def _stages(self, place: Place) -> None:
-        if place.flink and self.given.lines:
-            # The first job of a cluster loads classes and starts Python's workers: not what a size is compared by.
-            self._keep("tokenize-first", place, self.given.lines[0], self._tokenizing(self.given.lines[0]))
-        for size in self.given.lines:
-            if place.name == "direct-2" or size <= ON_FLINK[0]:
-                self._keep("tokenize", place, size, self._tokenizing(size))
-        if place.name == "direct-2" and self.given.bpe:
-            for size in [size for size in self.given.lines if 10**5 <= size <= ON_FLINK[0]]:
-                self._keep("tokenize-bpe", place, size, {**self._tokenizing(size), "vocab_size": 4000})
-        for size in self.given.records:
-            if place.name == "direct-2" or size <= ON_FLINK[1]:
-                self._keep("generate", place, size, self._generating(size))
+    def _stages(self, runner: RunnerSetup) -> None:
+        if runner.flink and self.options.lines:
+            # The first job of a cluster also loads classes and starts Python workers: it is not compared with other sizes.
+            self._keep("tokenize-first", runner, self.options.lines[0], self._tokenizing(self.options.lines[0]))
+        for size in self.options.lines:
+            if runner.name == "direct-2" or size <= ON_FLINK[0]:
+                self._keep("tokenize", runner, size, self._tokenizing(size))
+        if runner.name == "direct-2" and self.options.bpe:
+            for size in [size for size in self.options.lines if 10**5 <= size <= ON_FLINK[0]]:
+                self._keep("tokenize-bpe", runner, size, {**self._tokenizing(size), "vocab_size": 4000})
+        for size in self.options.records:
+            if runner.name == "direct-2" or size <= ON_FLINK[1]:
+                self._keep("generate", runner, size, self._generating(size))
 
-    def _keep(self, name: str, place: Place, size: int, settings: dict[str, object]) -> None:
+    def _keep(self, name: str, runner: RunnerSetup, size: int, settings: dict[str, object]) -> None:
         try:
-            found = measure(name.partition("-")[0], place, size, settings)
+            found = measure(name.partition("-")[0], runner, size, settings)
         except (RuntimeError, subprocess.TimeoutExpired) as error:
             self.failed.append(str(error)[:2000])
             return
-        self.runs = [run for run in self.runs if (run.stage, run.place, run.size) != (name, place.name, size)]
-        self.runs.append(Measured(name, place.name, size, found.seconds, found.peak_bytes_a_worker))
-        print(f"{name} {place.name} {size:,}: {found.seconds:.1f} s", flush=True)
+        self.runs = [run for run in self.runs if (run.stage, run.runner, run.size) != (name, runner.name, size)]
+        self.runs.append(Measurement(name, runner.name, size, found.seconds, found.peak_bytes_per_worker))
+        print(f"{name} {runner.name} {size:,}: {found.seconds:.1f} s", flush=True)
         self.save()
 
     def save(self) -> None:
@@ -229,14 +232,19 @@ class Plan:
         return {**_COMMON, "checkpoint_dir": str(self.work / "model"), "gen_lines": size, "overwrite": True}
 
     def _train(self) -> None:
-        if (self.work / "model" / "model" / "manifest.json").is_file() or not self.given.records:
+        if (self.work / "model" / "model" / "manifest.json").is_file() or not self.options.records:
             return
-        here = {**_COMMON, "input_data_path": str(self._lines(20_000)), "checkpoint_dir": str(self.work / "model")}
-        measure("tokenize", Place("direct-1"), 20_000, here)
-        measure("train", Place("direct-1"), 20_000, {**here, "max_training_time_seconds": self.given.train_seconds})
+        settings = {**_COMMON, "input_data_path": str(self._lines(20_000)), "checkpoint_dir": str(self.work / "model")}
+        measure("tokenize", RunnerSetup("direct-1"), 20_000, settings)
+        measure(
+            "train",
+            RunnerSetup("direct-1"),
+            20_000,
+            {**settings, "max_training_time_seconds": self.options.train_seconds},
+        )
 
     def _lines(self, size: int) -> Path:
-        """The airports, over and over, each again with a number of its own."""
+        """Write a file of airports, repeated with the number of the repetition at the end; return its path."""
         from linesmith.cli.commands.demo import airport_lines
 
         path = self.work / f"lines-{size}.txt"
@@ -244,27 +252,27 @@ class Plan:
             found = airport_lines(min(size, 20_000))
             with open(path, "w", encoding="utf-8") as out:
                 for number in range(size):
-                    again, place = divmod(number, len(found))
-                    out.write(f"{found[place]} {again}\n" if again else f"{found[place]}\n")
+                    repetition, index = divmod(number, len(found))
+                    out.write(f"{found[index]} {repetition}\n" if repetition else f"{found[index]}\n")
         return path
 
 
 _COMMON: dict[str, object] = {"vocab_size": 0, "field_delimiter": "|", "report": False, "tensorboard": False}
 
 
-def show(runs: list[Measured]) -> None:
-    """A table of everything, and the ratios."""
-    console, table = Console(), Table("stage", "where", "size", "seconds", "MB a worker, at most")
+def show(runs: list[Measurement]) -> None:
+    """Print a table of all measurements, and the ratios."""
+    console, table = Console(), Table("stage", "runner", "size", "seconds", "peak MB per worker")
     for run in runs:
-        peak = f"{run.peak_bytes_a_worker / 1e6:,.0f}"
-        table.add_row(run.stage, run.place, f"{run.size:,}", f"{run.seconds:,.1f}", peak)
+        peak = f"{run.peak_bytes_per_worker / 1e6:,.0f}"
+        table.add_row(run.stage, run.runner, f"{run.size:,}", f"{run.seconds:,.1f}", peak)
     console.print(table)
     for name, value in ratios(runs).items():
         console.print(f"{name}: {'not run' if value is None else f'{value:,.3g}' if value < 100 else f'{value:,.0f}'}")
 
 
 def main() -> int:
-    names = [one.name for one in places([])]
+    names = [setup.name for setup in runner_setups([])]
     parser = argparse.ArgumentParser(description=str(__doc__).partition("\n")[0])
     parser.add_argument("--lines", type=_numbers, default=list(LINES))
     parser.add_argument("--records", type=_numbers, default=list(RECORDS))
@@ -272,19 +280,19 @@ def main() -> int:
     parser.add_argument("--train-seconds", type=int, default=_TRAIN_SECONDS)
     parser.add_argument("--no-bpe", dest="bpe", action="store_false")
     parser.add_argument(
-        "--add", action="store_true", help="keep the figures that are there, but for those measured again"
+        "--add", action="store_true", help="keep the earlier figures except those that are measured again"
     )
-    parser.add_argument("--work", default=None, help="a directory to work in and keep; by default one that is deleted")
-    given = parser.parse_args()
+    parser.add_argument("--work", default=None, help="working directory, which is kept; by default a temporary one")
+    options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="linesmith-scale-") as scratch:
-        work = Path(given.work or scratch)
+        work = Path(options.work or scratch)
         work.mkdir(parents=True, exist_ok=True)
-        plan = Plan(work, given)
-        plan.run()
-    show(plan.runs)
-    for failure in plan.failed:
+        benchmark = ScaleBenchmark(work, options)
+        benchmark.run()
+    show(benchmark.runs)
+    for failure in benchmark.failed:
         print(f"not run: {failure}", file=sys.stderr)
-    return 1 if plan.failed else 0
+    return 1 if benchmark.failed else 0
 
 
 def _numbers(text: str) -> list[int]:

@@ -1,6 +1,7 @@
-"""One stage, once, in a process of its own: its seconds and the memory of each worker, as JSON on the last line.
+"""Run one stage once, in its own process, and print its seconds and the peak memory per worker as JSON on the last line.
 
-Run by benchmarks/scale.py. Loading libraries is not in the seconds; starting workers is, and is taken out by comparing sizes.
+Run by benchmarks/scale.py. The seconds exclude loading libraries but include starting workers, which cancels in the comparison
+of sizes.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ WORKERS = ("sdk_worker_main", "linesmith-worker")  # in the command line of a wo
 
 
 def anonymous_bytes(pid: int) -> int:
-    """RssAnon of one process: what the system cannot drop and read again. 0 where it has ended."""
+    """Return the RssAnon of one process, memory that the system cannot drop and read again; 0 if the process has ended."""
     try:
         lines = Path(f"/proc/{pid}/status").read_text("utf-8").splitlines()
     except OSError:
@@ -27,38 +28,38 @@ def anonymous_bytes(pid: int) -> int:
 
 
 def worker_pids() -> list[int]:
-    """Worker processes on this machine; shells that started one are left out."""
+    """Return the worker processes on this machine, without the shells that started them."""
     found = []
-    for place in Path("/proc").iterdir():
-        if not place.name.isdigit():
+    for process_dir in Path("/proc").iterdir():
+        if not process_dir.name.isdigit():
             continue
         try:
-            words = (place / "cmdline").read_bytes().split(b"\0")
+            arguments = (process_dir / "cmdline").read_bytes().split(b"\0")
         except OSError:
             continue
-        if b"python" in words[0] and any(name.encode() in word for word in words for name in WORKERS):
-            found.append(int(place.name))
+        if b"python" in arguments[0] and any(name.encode() in argument for argument in arguments for name in WORKERS):
+            found.append(int(process_dir.name))
     return found
 
 
-class PeakOfWorkers:
-    """While the block runs, the largest anonymous memory of any one worker; of this process where there are none."""
+class WorkerMemoryPeak:
+    """Record the largest anonymous memory of any single worker while the block runs, or of this process if there is no worker."""
 
     def __init__(self) -> None:
         self.bytes = 0
-        self._over = threading.Event()
+        self._stop = threading.Event()
         self._thread = threading.Thread(target=self._watch, daemon=True)
 
-    def __enter__(self) -> PeakOfWorkers:
+    def __enter__(self) -> WorkerMemoryPeak:
         self._thread.start()
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._over.set()
+        self._stop.set()
         self._thread.join()
 
     def _watch(self) -> None:
-        while not self._over.wait(0.25):
+        while not self._stop.wait(0.25):
             pids = worker_pids() or [os.getpid()]
             self.bytes = max([self.bytes, *map(anonymous_bytes, pids)])
 
@@ -67,7 +68,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=str(__doc__).partition("\n")[0])
     parser.add_argument("stage", choices=("tokenize", "train", "generate"))
     parser.add_argument("--settings", required=True, help="JSON of the settings")
-    given, beam_args = parser.parse_known_args()
+    options, beam_args = parser.parse_known_args()
     from linesmith.core.config.tensorflow_config import TensorFlowConfig
     from linesmith.core.library_logging import quiet_import
 
@@ -76,15 +77,15 @@ def main() -> None:
         import tensorflow  # noqa: F401
     from linesmith.pipelines.generate.stage import generate
     from linesmith.pipelines.tokenize.stage import tokenize
-    from linesmith.pipelines.train.stage import train
+    from linesmith.pipelines.train.stage import train_model
 
-    stage = {"tokenize": tokenize, "train": train, "generate": generate}[given.stage]
-    config = TensorFlowConfig(**json.loads(given.settings))
-    with PeakOfWorkers() as peak:
-        begun = time.monotonic()
+    stage = {"tokenize": tokenize, "train": train_model, "generate": generate}[options.stage]
+    config = TensorFlowConfig(**json.loads(options.settings))
+    with WorkerMemoryPeak() as peak:
+        start = time.monotonic()
         stage(config, beam_args)
-        seconds = time.monotonic() - begun
-    print(json.dumps({"seconds": round(seconds, 3), "peak_bytes_a_worker": peak.bytes}))
+        seconds = time.monotonic() - start
+    print(json.dumps({"seconds": round(seconds, 3), "peak_bytes_per_worker": peak.bytes}))
 
 
 if __name__ == "__main__":

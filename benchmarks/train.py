@@ -1,10 +1,10 @@
-"""Training beside stock Keras, the published peers and the machine's matmul rate, in one table.
+"""Compare training with stock Keras, the published peers and the machine's matmul rate, in one table.
 
     python -m benchmarks.train [--data FILE] [--seconds 120] [--only PART,PART]
 
-Each part is a process of its own: every tool trains on the same records for the same seconds and is then measured on the
-same records that none has seen. `--only` runs some parts and takes the others' results from earlier. The table's figures go
-to `benchmarks/results/train.json`; how each is made is told in docs/benchmarks.md.
+Each part runs in its own process: every tool trains on the same records for the same number of seconds and is then measured on
+the same held-out records. `--only` runs some parts and uses the earlier results of the others. The figures are written to
+`benchmarks/results/train.json`; docs/benchmarks.md describes how each is measured.
 """
 
 from __future__ import annotations
@@ -23,22 +23,31 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.environments import GRETEL, MOSTLYAI
-from benchmarks.machine import flops_a_token, matmul_rate
-from benchmarks.parts import RESULTS, Part, disturbed, earlier, mark, median_rate, run_part, undisturbed
-from benchmarks.records import Records, records, write_lines
+from benchmarks.machine import flops_per_token, matmul_rate
+from benchmarks.parts import (
+    RESULTS,
+    Part,
+    disturbance_note,
+    disturbed,
+    median_rate,
+    run_part,
+    saved_results,
+    undisturbed,
+)
+from benchmarks.records import Records, load_records, write_lines
 from linesmith.core.config.tensorflow_config import TensorFlowConfig
 from linesmith.core.hardware import matmul_precision
 from linesmith.core.library_logging import quiet_libraries, quiet_on_import
 
-PLACE = RESULTS / "train"
-BATCH = "64"  # of gretel's default, and so of everyone's
-AGAIN = [f"steps-{number}" for number in range(2, 6)]  # parts that time the shape with goals again
-SHAPE = ("precision", "time", "batch")  # what names one
+RESULT_DIR = RESULTS / "train"
+BATCH = "64"  # gretel's default, used for all tools
+REPEATED_STEPS = [f"steps-{number}" for number in range(2, 6)]  # parts that repeat the timing of the shape with goals
+SHAPE_KEYS = ("precision", "time", "batch")
 Results = dict[str, dict[str, Any]]
 
 
 def parts(data: Records, seconds: int, scratch: Path) -> list[Part]:
-    """All parts, in the order they run."""
+    """Return all parts, in the order they run."""
     train = str(write_lines(scratch / "train.txt", data.train))
     heldout = str(write_lines(scratch / "heldout.txt", data.heldout))
     limit = str(seconds)
@@ -64,23 +73,25 @@ def parts(data: Records, seconds: int, scratch: Path) -> list[Part]:
         ours("ours-private", "auto", "private"),
         ours("ours-private-defaults", "auto", "private-defaults"),
         Part("steps", "train_steps.py", (train, files("steps")[2], "all")),
-        # A step takes longer in one process than in another, all through: the shape with goals is timed in several.
-        *(Part(name, "train_steps.py", (train, files(name)[2], "goal")) for name in AGAIN),
+        # The speed of a step differs between processes throughout: the shape with goals is timed in several of them.
+        *(Part(name, "train_steps.py", (train, files(name)[2], "goal")) for name in REPEATED_STEPS),
     ]
 
 
-def ratios(found: Results) -> dict[str, float | None]:
-    """What the goals are about. None: one side was not run, or was disturbed."""
-    fast = _fast(found)
+def ratios(results: Results) -> dict[str, float | None]:
+    """Return the figures that have goals. None: one side was not run, or was disturbed by other processes."""
+    fast = _fast(results)
     return {
-        "train_vs_gretel": _over(found, fast, "gretel", "characters_per_second"),
-        "train_vs_stock_keras": _over(found, fast, "keras", "characters_per_second"),
-        "train_vs_tf_keras": _over(found, fast, "tf_keras", "characters_per_second"),
-        "train_vs_mostlyai": _over(found, fast, "mostlyai", "records_per_second"),
-        "private_vs_mostlyai": _over(found, "ours-private", "mostlyai-private", "records_per_second"),
-        "private_defaults_vs_mostlyai": _over(found, "ours-private-defaults", "mostlyai-private", "records_per_second"),
+        "train_vs_gretel": _over(results, fast, "gretel", "characters_per_second"),
+        "train_vs_stock_keras": _over(results, fast, "keras", "characters_per_second"),
+        "train_vs_tf_keras": _over(results, fast, "tf_keras", "characters_per_second"),
+        "train_vs_mostlyai": _over(results, fast, "mostlyai", "records_per_second"),
+        "private_vs_mostlyai": _over(results, "ours-private", "mostlyai-private", "records_per_second"),
+        "private_defaults_vs_mostlyai": _over(
+            results, "ours-private-defaults", "mostlyai-private", "records_per_second"
+        ),
         **{
-            name: _shape(found, precision, time=100, batch=256, figure=figure)
+            name: _shape(results, precision, time=100, batch=256, figure=figure)
             for name, precision, figure in (
                 ("train_vs_matmul_bound", matmul_precision("auto"), "plain_vs_matmul_bound"),
                 ("train_vs_matmul_bound_float32", "float32", "plain_vs_matmul_bound"),
@@ -88,72 +99,73 @@ def ratios(found: Results) -> dict[str, float | None]:
                 ("private_step_vs_plain_float32", "float32", "private_vs_plain"),
             )
         },
-        "bits_vs_stock_keras": _over(found, fast, "keras", "heldout_bits_per_character"),
+        "bits_vs_stock_keras": _over(results, fast, "keras", "heldout_bits_per_character"),
     }
 
 
-def _fast(found: Results) -> str:
-    """Our part in the precision that `auto` means here."""
+def _fast(results: Results) -> str:
+    """Return the name of our part with the precision that `auto` selects on this machine."""
     name = f"ours-{matmul_precision('auto')}"
-    return name if name in found else "ours-float32"
+    return name if name in results else "ours-float32"
 
 
-def _over(found: Results, ours: str, theirs: str, figure: str) -> float | None:
-    mine, other = found.get(ours, {}).get(figure), found.get(theirs, {}).get(figure)
+def _over(results: Results, ours: str, theirs: str, figure: str) -> float | None:
+    mine, other = results.get(ours, {}).get(figure), results.get(theirs, {}).get(figure)
     return None if mine is None or other is None else mine / other
 
 
-def _shape(found: Results, precision: str, time: int, batch: int, figure: str) -> float | None:
-    for shape in _shapes(found):
+def _shape(results: Results, precision: str, time: int, batch: int, figure: str) -> float | None:
+    for shape in _shapes(results):
         if (shape["precision"], shape["time"], shape["batch"]) == (precision, time, batch):
             return float(shape[figure])
     return None
 
 
-def _shapes(found: Results) -> list[dict[str, Any]]:
-    """Figures of each shape, medians over the processes in which it was timed."""
-    every: dict[tuple[Any, ...], list[dict[str, Any]]] = {}
-    for name in ["steps", *AGAIN]:
-        for shape in found.get(name, {}).get("shapes", []):
-            every.setdefault(tuple(shape[key] for key in SHAPE), []).append(shape)
+def _shapes(results: Results) -> list[dict[str, Any]]:
+    """Return the figures of each shape: medians over the processes that timed it."""
+    by_shape: dict[tuple[Any, ...], list[dict[str, Any]]] = {}
+    for name in ["steps", *REPEATED_STEPS]:
+        for shape in results.get(name, {}).get("shapes", []):
+            by_shape.setdefault(tuple(shape[key] for key in SHAPE_KEYS), []).append(shape)
     return [
-        {key: same[0][key] if key in SHAPE else median(one[key] for one in same) for key in same[0]}
-        for same in every.values()
+        {key: timings[0][key] if key in SHAPE_KEYS else median(timing[key] for timing in timings) for key in timings[0]}
+        for timings in by_shape.values()
     ]
 
 
-def show(console: Console, found: Results, data: Records) -> None:
-    """The tables."""
+def show(console: Console, results: Results, data: Records) -> None:
+    """Print the tables."""
     config = TensorFlowConfig()
     vocab = len(set("".join(data.train))) + 1
-    usual = [config.rnn_units, config.embedding_dim, config.rnn_layers]
+    default_architecture = [config.rnn_units, config.embedding_dim, config.rnn_layers]
     table = Table(
         "training", "characters/s", "records/s", "held-out bits/char", "of the bound", "valid raw", "matmul GFLOP/s"
     )
-    for name, result in found.items():
+    for name, result in results.items():
         if name.startswith("steps"):
             continue
         if "not_run" in result:
             table.add_row(name, "not run", "", "", "", "", result["not_run"])
             continue
         characters = result.get("characters_per_second")
-        flops = flops_a_token(*result.get("architecture", usual), result.get("vocab", vocab), training=True)
-        # The peer's pieces of words are not our characters, nor its one layer our two: no bound for it.
-        bounded = characters is not None and "mostlyai" not in name
+        units, embedding, layers = result.get("architecture", default_architecture)
+        flops = flops_per_token(units, embedding, layers, result.get("vocab", vocab), training=True)
+        # mostlyai's tokens are subwords, and its network has one layer: the bound would be another.
+        of_bound = None if characters is None or "mostlyai" in name else characters / (median_rate(result) / flops)
         table.add_row(
             name,
             _figure(characters, ",.0f"),
             _figure(result.get("records_per_second"), ",.0f"),
             _figure(result["heldout_bits_per_character"], ".3f"),
-            _figure(characters / (median_rate(result) / flops) if bounded else None, ".2f"),
+            _figure(of_bound, ".2f"),
             _figure(result.get("valid_rate"), ".3f"),
-            f"{result['matmul_before'] / 1e9:.0f}, {result['matmul_after'] / 1e9:.0f}" + mark(result),
+            f"{result['matmul_before'] / 1e9:.0f}, {result['matmul_after'] / 1e9:.0f}" + disturbance_note(result),
         )
     console.print(table)
     steps = Table(
         "our steps, full rows", "tokens/s", "of the bound", "private / plain", "private records/s", "matmul GFLOP/s"
     )
-    for shape in _shapes(found):
+    for shape in _shapes(results):
         steps.add_row(
             f"{shape['precision']}, {shape['batch']} rows of {shape['time']}",
             f"{shape['plain_tokens_per_second']:,.0f}",
@@ -169,39 +181,41 @@ def _figure(value: float | None, form: str) -> str:
     return "" if value is None else format(value, form)
 
 
-def _asked_as(name: str) -> str:
-    return "steps" if name in AGAIN else name
+def _option_name(name: str) -> str:
+    return "steps" if name in REPEATED_STEPS else name
 
 
-def arguments(given: Sequence[str]) -> argparse.Namespace:
+def arguments(command_line: Sequence[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", type=Path, help="a file of delimited lines; default: the scooter rides, or airports")
-    parser.add_argument("--seconds", type=int, default=120, help="of training for each tool")
-    parser.add_argument("--only", type=lambda names: names.split(","), help="parts to run, with commas; default: all")
-    return parser.parse_args(given)
+    parser.add_argument("--data", type=Path, help="file of delimited lines; default: the scooter rides, or airports")
+    parser.add_argument("--seconds", type=int, default=120, help="seconds of training for each tool")
+    parser.add_argument(
+        "--only", type=lambda names: names.split(","), help="parts to run, separated by commas; default: all"
+    )
+    return parser.parse_args(command_line)
 
 
 def main() -> None:
-    asked = arguments(sys.argv[1:])
+    options = arguments(sys.argv[1:])
     quiet_libraries()
     quiet_on_import("tensorflow")
-    data = records(asked.data)
-    run = {"data": data.source, "records": len(data.train), "seconds": asked.seconds}
+    data = load_records(options.data)
+    run = {"data": data.source, "records": len(data.train), "seconds": options.seconds}
     console = Console(width=130)
-    if asked.only is None:
-        shutil.rmtree(PLACE, ignore_errors=True)
+    if options.only is None:
+        shutil.rmtree(RESULT_DIR, ignore_errors=True)
     with tempfile.TemporaryDirectory() as scratch:
-        every = parts(data, asked.seconds, Path(scratch))
-        for part in every:
-            if asked.only is not None and _asked_as(part.name) not in asked.only:
+        all_parts = parts(data, options.seconds, Path(scratch))
+        for part in all_parts:
+            if options.only is not None and _option_name(part.name) not in options.only:
                 continue
             console.print(f"{part.name} …")
-            run_part(part, PLACE, matmul_rate, sys.executable, run)
-    found = earlier(every, PLACE, run)
-    show(console, found, data)
-    outcome = run | {"disturbed": disturbed(found), "ratios": ratios(undisturbed(found))}
-    console.print_json(data=outcome)
-    (RESULTS / "train.json").write_text(json.dumps(outcome | {"parts": found}, indent=2) + "\n")
+            run_part(part, RESULT_DIR, matmul_rate, sys.executable, run)
+    results = saved_results(all_parts, RESULT_DIR, run)
+    show(console, results, data)
+    summary = run | {"disturbed": disturbed(results), "ratios": ratios(undisturbed(results))}
+    console.print_json(data=summary)
+    (RESULTS / "train.json").write_text(json.dumps(summary | {"parts": results}, indent=2) + "\n")
 
 
 if __name__ == "__main__":

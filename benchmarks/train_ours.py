@@ -1,9 +1,9 @@
-"""Trains our model as a user would, for so many seconds, and measures it.
+"""Train our model through the public API for a number of seconds, and measure it.
 
     python benchmarks/train_ours.py TRAIN HELDOUT WORK SECONDS BATCH PRECISION DELIMITER plain|private|private-defaults RESULT
 
-Characters are tokens and lines are not parted into fields, so that a token is a character as it is for the peers. A step is
-timed by the loop's own `run_step`: forming the batch is in it, validation and checkpoints are not.
+Tokens are characters and lines are not split into fields, as for the peers. A step is the training loop's `run_step`: its time
+includes forming the batch, but neither validation nor checkpoints.
 """
 
 from __future__ import annotations
@@ -23,51 +23,59 @@ from benchmarks.ours import ARCHITECTURE
 from linesmith import TensorFlowConfig, generate_text, tokenizer_from_model_dir, train
 from linesmith.core.artifacts.model_info import load_weights
 from linesmith.model.privacy.trainer import PrivateTrainer
+from linesmith.model.training.settings import NetworkSettings
 from linesmith.model.training.trainer import Trainer, build_model
 from linesmith.records.fields import NEWLINE_ID
 
 SAMPLES = 2_000
-ROW = 64  # tokens of a private row
-# Private training has the peer's own defaults where they mean the same: records expected a step, noise multiplier. A draw of
-# more than that is still one physical batch.
-PRIVATE = {"dp": True, "dp_batch_size": 64, "dp_noise_multiplier": 1.5, "seq_length": ROW, "batch_size": 256}
-# Private training has a smaller network by default. This is the plain one's; `private-defaults` leaves it to the product.
+PRIVATE_ROW_TOKENS = 64  # tokens of a private row
+# Private training uses the peer's defaults where they have the same meaning: expected records per step and noise multiplier.
+# A larger draw still fits into one physical batch.
+PRIVATE = {
+    "dp": True,
+    "dp_batch_size": 64,
+    "dp_noise_multiplier": 1.5,
+    "seq_length": PRIVATE_ROW_TOKENS,
+    "batch_size": 256,
+}
+# Private training has a smaller network by default. `private` uses this one, of plain training; `private-defaults` the default.
 NETWORK = {name: TensorFlowConfig.model_fields[name].default for name in ARCHITECTURE}
-EPOCHS = 100_000  # more than the clock lets begin
+EPOCHS = 100_000  # more than fit into the time
 
 
 class StepClock:
-    """Times the steps of every trainer of a class."""
+    """Clock of the steps of every trainer of a class, which it patches."""
 
     def __init__(self, trainer: type[Any]) -> None:
         self.times: list[tuple[float, float]] = []
-        self.steps_an_epoch = 0
+        self.steps_per_epoch = 0
         self.trainer: Any = None
         run_step, begin_epoch = trainer.run_step, trainer.begin_epoch
 
-        def begin(this: Any) -> int:
-            self.trainer, self.steps_an_epoch = this, begin_epoch(this)
-            return self.steps_an_epoch
+        def begin(trainer_self: Any) -> int:
+            self.trainer, self.steps_per_epoch = trainer_self, begin_epoch(trainer_self)
+            return self.steps_per_epoch
 
-        def run(this: Any, index: int) -> None:
+        def run(trainer_self: Any, index: int) -> None:
             start = time.perf_counter()
-            run_step(this, index)
+            run_step(trainer_self, index)
             self.times.append((start, time.perf_counter() - start))
 
         trainer.begin_epoch, trainer.run_step = begin, run
 
-    def epochs_a_second(self, skip: float) -> float:
-        """Of steps that began `skip` seconds after the first or later."""
+    def epochs_per_second(self, skip: float) -> float:
+        """Return epochs per second, measured on the steps that began at least `skip` seconds after the first one."""
         first = self.times[0][0]
         steady = [length for start, length in self.times if start - first >= skip] or [self.times[-1][1]]
-        return len(steady) / self.steps_an_epoch / sum(steady)
+        return len(steady) / self.steps_per_epoch / sum(steady)
 
 
 def heldout_bits(config: TensorFlowConfig, lines: list[str]) -> tuple[float, int]:
-    """Bits of the lines, newlines included, each from a zero state after a newline; and characters."""
-    tokenizer = tokenizer_from_model_dir(config.checkpoint_dir)
-    model = build_model(config, tokenizer.total_vocab_size)
-    weights = load_weights(config.checkpoint_dir)
+    """Return the bits and the characters of the lines, newlines included, each line from a zero state after a newline."""
+    run_dir = str(config.checkpoint_dir)
+    tokenizer = tokenizer_from_model_dir(run_dir)
+    model = build_model(NetworkSettings.from_config(config), tokenizer.total_vocab_size)
+    weights = load_weights(run_dir)
     for variable in model.trainable_variables:
         variable.assign(weights[variable.path])
     nats = 0.0
@@ -84,11 +92,11 @@ def heldout_bits(config: TensorFlowConfig, lines: list[str]) -> tuple[float, int
 
 
 def valid_rate(config: TensorFlowConfig, delimiter: str, fields: int) -> float:
-    """Share of raw samples that end by themselves and have all their fields."""
+    """Return the share of raw samples that end with a newline and have all their fields."""
     attempts = generate_text(config, num_lines=SAMPLES, max_invalid=SAMPLES, parallelism=1)
     samples = list(itertools.islice(attempts, SAMPLES))
-    whole = [one.valid is not False and one.text.count(delimiter) == fields - 1 for one in samples]
-    return sum(whole) / len(whole)
+    complete = [sample.valid is not False and sample.text.count(delimiter) == fields - 1 for sample in samples]
+    return sum(complete) / len(complete)
 
 
 def main() -> None:
@@ -111,12 +119,12 @@ def main() -> None:
     clock = StepClock(PrivateTrainer if private else Trainer)
     train(config)
     store = clock.trainer.train
-    epochs = clock.epochs_a_second(skip=float(seconds) / 10)
+    epochs = clock.epochs_per_second(skip=float(seconds) / 10)
     bits, characters = heldout_bits(config, lines)
     Path(result).write_text(
         json.dumps(
             {
-                "characters_per_second": epochs * store.chars,
+                "characters_per_second": epochs * store.num_chars,
                 "records_per_second": epochs * len(store),
                 "heldout_bits_per_character": bits / characters,
                 "heldout_characters": characters,

@@ -1,9 +1,10 @@
-"""Trains the same architecture from stock Keras layers for so many seconds and measures it.
+"""Train the same architecture, built of stock Keras layers, for a number of seconds and measure it.
 
     python benchmarks/train_stock.py TRAIN HELDOUT WORK SECONDS BATCH keras|tf_keras RESULT
 
-The training around the layers is ours: one record a row from a zero state, Adam at 0.01 falling linearly over the time, the
-best of the epochs by validation loss, the time that validation takes included in the limit. Only the layers differ.
+The training procedure is ours: one record per row from a zero state, Adam with a learning rate that falls linearly from 0.01
+over the time, and the weights of the epoch with the best validation loss. The limit includes the time of validation. Only the
+layers differ.
 """
 
 from __future__ import annotations
@@ -21,12 +22,12 @@ import tensorflow as tf
 
 from linesmith.core.config.tensorflow_config import TensorFlowConfig
 
-_ONE_IN = 5  # records for validation: a fifth, as everywhere
+_VALIDATION_EVERY = 5  # a fifth of the records, as for the other tools
 Rows = tuple[np.ndarray, np.ndarray]
 
 
 def network(library: Any, vocab: int) -> Any:
-    """Embedding, (LSTM, Dropout) × 2, Dense, of the default sizes."""
+    """Return a network of Embedding, (LSTM, Dropout) × 2 and Dense layers of the default sizes."""
     config, layers = TensorFlowConfig(), library.layers
     chain = [layers.Input(shape=(None,), dtype="int32"), layers.Embedding(vocab, config.embedding_dim)]
     for _ in range(config.rnn_layers):
@@ -34,17 +35,17 @@ def network(library: Any, vocab: int) -> Any:
     return library.Sequential([*chain, layers.Dense(vocab)])
 
 
-def rows_of(lines: list[str], known: dict[str, int]) -> Rows:
-    """Ids [records, longest + 2], a newline at both ends, and how many of them are real."""
+def rows_of(lines: list[str], ids_of_characters: dict[str, int]) -> Rows:
+    """Return the ids [records, longest + 2] with a newline at both ends of each record, and the length of each record."""
     lengths = np.array([len(line) + 2 for line in lines])
     ids = np.zeros((len(lines), lengths.max()), np.int32)
     for row, line in enumerate(lines):
-        ids[row, 1 : len(line) + 1] = [known[character] for character in line]
+        ids[row, 1 : len(line) + 1] = [ids_of_characters[character] for character in line]
     return ids, lengths
 
 
 class Stock:
-    """A network with its training step."""
+    """Network with its training step."""
 
     def __init__(self, library: Any, vocab: int) -> None:
         self.model = network(library, vocab)
@@ -64,7 +65,7 @@ class Stock:
         self.optimizer.apply_gradients(zip(tape.gradient(loss, variables), variables, strict=True))
 
     def nats(self, rows: Rows) -> float:
-        """Of all rows, dropout off."""
+        """Return the loss of all rows in nats, without dropout."""
         return sum(
             float(self.measure(*_batch(rows, range(at, min(at + 256, len(rows[1]))))))
             for at in range(0, len(rows[1]), 256)
@@ -72,7 +73,7 @@ class Stock:
 
 
 def fit(stock: Stock, train: Rows, validation: Rows, batch: int, seconds: float) -> list[tuple[float, float, int]]:
-    """Train, leave the best epoch's weights in the network, and tell each step's beginning, length and characters."""
+    """Train, load the best epoch's weights into the network, and return each step's start, length and characters."""
     random, rate = np.random.default_rng(0), TensorFlowConfig().learning_rate
     best, weights, steps, began = math.inf, stock.model.get_weights(), [], time.perf_counter()
     while time.perf_counter() - began < seconds:
@@ -92,31 +93,35 @@ def fit(stock: Stock, train: Rows, validation: Rows, batch: int, seconds: float)
     return steps
 
 
-def _batch(rows: Rows, which: Any) -> tuple[tf.Tensor, tf.Tensor]:
-    ids, lengths = rows[0][list(which)], rows[1][list(which)]
+def _batch(rows: Rows, indexes: Any) -> tuple[tf.Tensor, tf.Tensor]:
+    ids, lengths = rows[0][list(indexes)], rows[1][list(indexes)]
     return tf.constant(ids[:, : lengths.max()]), tf.constant(lengths, tf.int32)
 
 
 def main() -> None:
     source, heldout, _, seconds, batch, library, result = sys.argv[1:]
     lines = Path(source).read_text("utf-8").splitlines()
-    known = {character: number for number, character in enumerate(sorted(set("".join(lines))), start=1)}
+    ids_of_characters = {character: number for number, character in enumerate(sorted(set("".join(lines))), start=1)}
     parts = [
-        [line for number, line in enumerate(lines) if (number % _ONE_IN == _ONE_IN - 1) == aside]
-        for aside in (False, True)
+        [
+            line
+            for number, line in enumerate(lines)
+            if (number % _VALIDATION_EVERY == _VALIDATION_EVERY - 1) == is_validation
+        ]
+        for is_validation in (False, True)
     ]
-    train, validation = (rows_of(part, known) for part in parts)
-    stock = Stock(importlib.import_module(library), len(known) + 1)
+    train, validation = (rows_of(part, ids_of_characters) for part in parts)
+    stock = Stock(importlib.import_module(library), len(ids_of_characters) + 1)
     steps = fit(stock, train, validation, int(batch), float(seconds))
     steady = [(length, characters) for start, length, characters in steps if start > float(seconds) / 10]
     steady = steady or [steps[-1][1:]]
-    kept = rows_of(Path(heldout).read_text("utf-8").splitlines(), known)
-    characters = int((kept[1] - 1).sum())
+    heldout_rows = rows_of(Path(heldout).read_text("utf-8").splitlines(), ids_of_characters)
+    characters = int((heldout_rows[1] - 1).sum())
     Path(result).write_text(
         json.dumps(
             {
                 "characters_per_second": sum(c for _, c in steady) / sum(length for length, _ in steady),
-                "heldout_bits_per_character": stock.nats(kept) / math.log(2) / characters,
+                "heldout_bits_per_character": stock.nats(heldout_rows) / math.log(2) / characters,
                 "heldout_characters": characters,
                 "steps": len(steps),
             }

@@ -1,4 +1,4 @@
-"""What every room needs: settings, run-directory artifacts, errors and hardware facts. No Beam, no TensorFlow."""
+"""What all other packages need: settings, artifacts of the run directory, errors, hardware features. No Beam, no TensorFlow."""
 
 if __name__ != "linesmith.core":
     raise ImportError("this package has no name of its own: import linesmith.core")

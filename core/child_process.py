@@ -11,7 +11,7 @@ def python_command(*arguments: str) -> list[str]:
     """Return the command line of a child interpreter that does not search the working directory.
 
     Args:
-        arguments: what follows the interpreter, such as `-m`, a module and its arguments.
+        arguments: arguments of the interpreter, such as `-m`, a module and its arguments.
 
     Example:
         >>> python_command("-m", "linesmith")[1:]
@@ -22,11 +22,12 @@ def python_command(*arguments: str) -> list[str]:
 
 
 def python_environment(environment: Mapping[str, str] = os.environ) -> dict[str, str]:
-    """Return an environment in which a child interpreter searches the places that this one searches, in the same order.
+    """Return an environment in which a child interpreter searches the same directories as this one, in the same order.
 
     Args:
-        environment: variables to start from; what its `PYTHONPATH` names comes first.
+        environment: variables to start from; the directories of its `PYTHONPATH` come first.
     """
-    named = environment.get("PYTHONPATH", "").split(os.pathsep)
-    places = dict.fromkeys(place for place in (*named, *sys.path) if place)
-    return {**environment, "PYTHONPATH": os.pathsep.join(places)}
+    own = environment.get("PYTHONPATH", "").split(os.pathsep)
+    # An empty entry would be the working directory.
+    directories = dict.fromkeys(directory for directory in (*own, *sys.path) if directory)
+    return {**environment, "PYTHONPATH": os.pathsep.join(directories)}

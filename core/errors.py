@@ -1,10 +1,14 @@
-"""The errors a caller may want to tell apart, and the exit code each one ends the command line with.
+"""Errors that a caller may want to tell apart, and the exit code with which each one ends the command line.
 
-Every message is one paragraph that names the option, its value, what was found and the remedy. None ever holds the text
-of a record: a file and a line number at most.
+Every message is one paragraph that names the option, its value, what was found and the remedy. No message holds the text of
+a record: it names a file and a line number at most. `linesmith.core.error_codes` lists the codes.
 """
 
 from __future__ import annotations
+
+from typing import Self
+
+from linesmith.core.error_codes import ERROR_CODES
 
 EXIT_SUCCESS = 0
 EXIT_INTERNAL_ERROR = 1
@@ -14,22 +18,66 @@ EXIT_SHORTFALL = 4
 EXIT_INTERRUPTED = 130
 
 
+def coded_message(code: str, option: str | None, found: str, remedy: str) -> str:
+    """Return the paragraph of an error or a warning: `code: option: found. remedy`.
+
+    Args:
+        code: one of `ERROR_CODES`.
+        option: the option as typed on the command line, with its value; None where no option is to blame.
+        found: what is wrong, without a full stop at the end.
+        remedy: what to do, in whole sentences.
+
+    Raises:
+        KeyError: the code is not in the table.
+
+    Example:
+        >>> coded_message("LS205", "--input 'x.csv'", "no such file", "Give a file of lines.")
+        "LS205: --input 'x.csv': no such file. Give a file of lines."
+    """
+    if code not in ERROR_CODES:
+        raise KeyError(code)
+    return f"{code}: {'' if option is None else f'{option}: '}{found}. {remedy}"
+
+
 class LinesmithError(Exception):
-    """Base of all errors raised on purpose. `code` is the stable preflight code (LS1xx … LS4xx), where one exists."""
+    """Base of all errors raised on purpose.
+
+    Args:
+        code: stable code of what is wrong, one of `ERROR_CODES`.
+        option: the option as typed on the command line, with its value; None where no option is to blame.
+        found: what is wrong, without a full stop at the end.
+        remedy: what to do, in whole sentences.
+
+    Raises:
+        KeyError: the code is not in the table.
+    """
 
     exit_code: int = EXIT_USER_ERROR
+    code: str
 
-    def __init__(self, message: str, *, code: str | None = None) -> None:
-        super().__init__(message)
+    def __init__(self, code: str, option: str | None, found: str, remedy: str) -> None:
+        super().__init__(coded_message(code, option, found, remedy))
         self.code = code
 
+    @classmethod
+    def from_message(cls, code: str, message: str) -> Self:
+        """Return the error that another process or thread described by its code and its whole message."""
+        error = cls.__new__(cls)
+        Exception.__init__(error, message)
+        error.code = code
+        return error
+
+    def with_message(self, message: str) -> Self:
+        """Return an error of the same class and code with another message."""
+        return type(self).from_message(self.code, message)
+
+    def as_dict(self) -> dict[str, str]:
+        """Return class, code and message as plain JSON types; `error_from_dict` reads them."""
+        return {"error": type(self).__name__, "code": self.code, "message": str(self)}
+
     def __reduce__(self) -> tuple:
-        # Errors cross process boundaries (loky); the default reduction would drop the keyword-only code.
-        return (_rebuild, (type(self), str(self), self.code))
-
-
-def _rebuild(kind: type[LinesmithError], message: str, code: str | None) -> LinesmithError:
-    return kind(message, code=code)
+        # Errors cross process boundaries (loky); the default reduction would call __init__ with the message alone.
+        return (type(self).from_message, (self.code, str(self)))
 
 
 class ParameterError(LinesmithError, ValueError):
@@ -41,7 +89,7 @@ class VocabSizeTooSmall(ParameterError):
 
 
 class DataError(LinesmithError, ValueError):
-    """The input, or an artefact of an earlier stage, cannot be used as it is."""
+    """The input, or an artifact of an earlier stage, cannot be used as it is."""
 
 
 class TooFewRecordsError(DataError):
@@ -50,6 +98,14 @@ class TooFewRecordsError(DataError):
 
 class TokenizerError(LinesmithError):
     """A text or a sequence of ids cannot be represented by the tokenizer."""
+
+    @property
+    def reason(self) -> str:
+        """The reason under which generation counts such a record as invalid."""
+        return _TOKENIZER_REASONS[self.code]
+
+
+_TOKENIZER_REASONS = {"LS223": "unknown", "LS224": "range", "LS225": "utf8", "LS226": "escape"}
 
 
 class GenerationError(LinesmithError, RuntimeError):
@@ -72,3 +128,10 @@ class InterruptedRunError(LinesmithError):
     """Stopped by Ctrl-C; the run directory can be resumed."""
 
     exit_code = EXIT_INTERRUPTED
+
+
+def error_from_dict(described: dict[str, str]) -> LinesmithError:
+    """Return the error that `LinesmithError.as_dict` described; a `DataError` where its class is not known here."""
+    named = globals().get(described["error"])
+    error_class = named if isinstance(named, type) and issubclass(named, LinesmithError) else DataError
+    return error_class.from_message(described["code"], described["message"])

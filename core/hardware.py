@@ -1,4 +1,4 @@
-"""What else the bytes of a generation depend on: TensorFlow's version and the vector instructions of the processor."""
+"""TensorFlow's version and the vector instructions of the processor, on which the bytes of generated records depend."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from functools import lru_cache
 from importlib import metadata
 from pathlib import Path
 
-# Instruction sets for which TensorFlow has kernels of their own; others do not change results.
+# Instruction sets for which TensorFlow has separate kernels; others do not change results.
 _FEATURES = (
     "avx",
     "avx2",
@@ -25,7 +25,7 @@ _FEATURES = (
 
 
 def cpu_features(cpuinfo: str) -> str:
-    """The relevant features in the text of /proc/cpuinfo, in a fixed order.
+    """Return the features in the text of /proc/cpuinfo that change results, in a fixed order, separated by spaces.
 
     Example:
         >>> cpu_features("flags : fpu avx2 avx sse")
@@ -40,10 +40,10 @@ def cpu_features(cpuinfo: str) -> str:
 
 
 def matmul_precision(asked: str, features: str | None = None) -> str:
-    """The precision of matrix products in training, 'float32' or 'bfloat16', that a `matmul_precision` setting means here.
+    """Return the precision of matrix products in training, 'float32' or 'bfloat16', for a value of `matmul_precision`.
 
     Args:
-        asked: 'auto', 'float32', 'bfloat16' or 'int8'; the last is for sampling and means 'auto' here.
+        asked: 'auto', 'float32', 'bfloat16' or 'int8'; the last is for generation and means 'auto' in training.
         features: from `cpu_features`; None: this machine's.
 
     Example:
@@ -52,15 +52,15 @@ def matmul_precision(asked: str, features: str | None = None) -> str:
     """
     if asked not in ("auto", "int8"):
         return asked
-    found = set((environment()["cpu"] if features is None else features).split())
-    return "bfloat16" if found & {"avx512_bf16", "amx_bf16"} else "float32"
+    available = set((environment()["cpu"] if features is None else features).split())
+    return "bfloat16" if available & {"avx512_bf16", "amx_bf16"} else "float32"
 
 
 def sampling_precision(asked: str, features: str | None = None) -> str:
-    """The precision of matrix products in generation: 'int8' where 'auto' finds instructions for it.
+    """Return the precision of matrix products in generation for a value of `matmul_precision`.
 
-    What integers round away moves the distribution of a token by 0.0007 in the mean (docs/sampling.md), and they are three
-    times as fast as float32.
+    With 'auto' it is 'int8' where the processor has instructions for it: three times as fast as float32, and the rounding
+    moves the distribution of a token by 0.0007 on average (docs/sampling.md).
 
     Args:
         asked: as for `matmul_precision`.
@@ -76,14 +76,14 @@ def sampling_precision(asked: str, features: str | None = None) -> str:
 
 
 def has_int8_instructions(features: str | None = None) -> bool:
-    """Whether the processor multiplies 8-bit integers and sums them in 32 bits (VNNI)."""
-    found = set((environment()["cpu"] if features is None else features).split())
-    return bool(found & {"avx512_vnni", "avx_vnni"})
+    """Return whether the processor has instructions that multiply 8-bit integers and sum them in 32 bits (VNNI)."""
+    available = set((environment()["cpu"] if features is None else features).split())
+    return bool(available & {"avx512_vnni", "avx_vnni"})
 
 
 @lru_cache(maxsize=1)
 def environment() -> dict[str, str]:
-    """TensorFlow's version (found without importing it), the architecture, and the processor's features."""
+    """Return TensorFlow's version (found without importing it), the architecture, and the processor's features."""
     try:
         tensorflow = metadata.version("tensorflow")
     except metadata.PackageNotFoundError:

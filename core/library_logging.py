@@ -1,7 +1,7 @@
-"""A terminal that shows what concerns its reader: start-up chatter of the libraries below us is held back.
+"""Suppress the start-up messages of TensorFlow, Beam and the libraries that they load.
 
-TensorFlow's C++ side writes a few lines while it is loaded, before its own log level applies; only redirecting the file
-descriptor silences those. They are shown after all when loading fails.
+TensorFlow's C++ code writes a few lines while it is loaded, before its own log level applies; only redirecting the file
+descriptor suppresses those. They are shown when loading fails.
 """
 
 from __future__ import annotations
@@ -24,7 +24,10 @@ NOISY_LOGGERS = ("tensorflow", "absl", "apache_beam", "tfx_bsl", "h5py", "google
 
 
 def quiet_libraries() -> None:
-    """Set the levels that TensorFlow, Beam and the Google libraries heed. For a process of our own, before they load."""
+    """Set the log levels of TensorFlow, Beam and the Google libraries; call it before they are loaded.
+
+    It changes the environment, the warnings filter and the root logger, so it is for a process of Linesmith's own only.
+    """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     os.environ.setdefault("GRPC_VERBOSITY", "ERROR")
     os.environ.setdefault("PYTHONWARNINGS", "ignore")  # for worker processes, which inherit it
@@ -32,25 +35,25 @@ def quiet_libraries() -> None:
     logging.getLogger().setLevel(logging.ERROR)
     for name in NOISY_LOGGERS:
         logging.getLogger(name).setLevel(logging.ERROR)
-    _quiet_broken_calls()
+    _quiet_broken_connections()
 
 
-def _quiet_broken_calls() -> None:
-    """No traceback of a thread of Beam's whose connection to a job server broke: the main thread meets the same, and tells it."""
-    shown = threading.excepthook
-    if shown.__module__ == __name__:
+def _quiet_broken_connections() -> None:
+    """Suppress the traceback of a thread of Beam whose connection to a job server broke: the main thread reports the same."""
+    show_traceback = threading.excepthook
+    if show_traceback.__module__ == __name__:  # it is replaced already
         return
 
     def show(broken: threading.ExceptHookArgs) -> None:
         if not broken.exc_type.__module__.startswith("grpc"):
-            shown(broken)
+            show_traceback(broken)
 
     threading.excepthook = show
 
 
 @contextlib.contextmanager
 def quiet_import() -> Iterator[None]:
-    """Hold back what is written to file descriptor 2, by whatever language; show it if the block raises."""
+    """Suppress what a block writes to file descriptor 2, from C++ too; show it if the block raises."""
     sys.stderr.flush()
     saved = os.dup(2)
     try:
@@ -72,13 +75,13 @@ def quiet_import() -> Iterator[None]:
 
 
 def quiet_on_import(package: str) -> None:
-    """Hold back what the first import of a package writes, whenever that comes; imports nothing now."""
+    """Suppress what the first import of a package writes, whenever that happens; import nothing now."""
     if package not in sys.modules:
         sys.meta_path.insert(0, _QuietFinder(package))
 
 
 class _QuietFinder(MetaPathFinder):
-    """Finds one package, once, as Python would, and wraps its execution."""
+    """Finder of one package, once, as Python would find it, that wraps the execution of the package."""
 
     def __init__(self, package: str) -> None:
         self._package = package

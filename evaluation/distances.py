@@ -1,6 +1,6 @@
 """Distances between distributions, strength of association, and intervals for differences of shares.
 
-All distances are 0 for equal and at most 1; None where one side has nothing to compare.
+All distances are 0 for equal distributions and at most 1; None where one side has nothing to compare.
 """
 
 from __future__ import annotations
@@ -11,14 +11,21 @@ import numpy as np
 import numpy.typing as npt
 from scipy import stats
 
-from linesmith.evaluation.sketches import Quantiles
+from linesmith.evaluation.sketches import QuantileSketch
 
 Counts = npt.NDArray[np.int64]
-_POINTS = np.linspace(0.0, 1.0, 1025)
+_RANKS = np.linspace(0.0, 1.0, 1025)
 
 
 def total_variation(left: Counts, right: Counts) -> float | None:
-    """Half the sum of the absolute differences of two distributions over the same cells, given as counts.
+    """Return half the sum of the absolute differences of two distributions.
+
+    Args:
+        left: counts per cell.
+        right: counts of the other distribution over the same cells.
+
+    Returns:
+        A distance from 0 to 1, or None where one side has no counts.
 
     Example:
         >>> total_variation(np.array([1, 1]), np.array([2, 0]))
@@ -29,33 +36,45 @@ def total_variation(left: Counts, right: Counts) -> float | None:
     return float(np.abs(left / left.sum() - right / right.sum()).sum() / 2)
 
 
-def _grid(left: Quantiles, right: Quantiles) -> npt.NDArray[np.float64]:
-    return np.unique(np.concatenate([left.at(_POINTS), right.at(_POINTS)]))
+def _grid(left: QuantileSketch, right: QuantileSketch) -> npt.NDArray[np.float64]:
+    """Return the distinct points, ascending, at which two distributions are compared: 1,025 quantiles of each."""
+    return np.unique(np.concatenate([left.quantiles(_RANKS), right.quantiles(_RANKS)]))
 
 
-def kolmogorov_smirnov(left: Quantiles, right: Quantiles) -> float | None:
-    """The largest difference of the two cumulative shares, looked for at 1,025 quantiles of either."""
+def kolmogorov_smirnov(left: QuantileSketch, right: QuantileSketch) -> float | None:
+    """Return the largest difference between two cumulative distribution functions.
+
+    The difference is evaluated at 1,025 quantiles of each side. None where one side has no values.
+    """
     if not left.count or not right.count:
         return None
     points = _grid(left, right)
-    return float(np.abs(left.below(points) - right.below(points)).max())
+    return float(np.abs(left.cdf(points) - right.cdf(points)).max())
 
 
-def wasserstein(left: Quantiles, right: Quantiles) -> float | None:
-    """The area between the cumulative shares: how far, in the field's own unit, values must move to become the others."""
+def wasserstein(left: QuantileSketch, right: QuantileSketch) -> float | None:
+    """Return the first Wasserstein distance: the area between two cumulative distribution functions.
+
+    It is in the unit of the values: how far they must be moved, on average, to turn one distribution into the other. None
+    where one side has no values.
+    """
     if not left.count or not right.count:
         return None
     points = _grid(left, right)
     if len(points) == 1:
         return 0.0
-    gap = np.abs(left.below(points) - right.below(points))
-    return float((gap[:-1] * np.diff(points)).sum())
+    difference = np.abs(left.cdf(points) - right.cdf(points))
+    return float((difference[:-1] * np.diff(points)).sum())
 
 
 def cramers_v(table: Counts) -> float | None:
-    """Strength of association of two coded fields, 0 to 1, corrected for bias (Bergsma 2013).
+    """Return Cramér's V, corrected for bias (Bergsma 2013): the strength of association of two coded fields.
 
-    None where a field has one code only: there is nothing to be associated.
+    Args:
+        table: contingency table, one row per code of the first field and one column per code of the second.
+
+    Returns:
+        0 (independent) to 1, or None where a field has only one code and there is no association to measure.
 
     Example:
         >>> cramers_v(np.array([[50, 0], [0, 50]])), cramers_v(np.array([[25, 25], [25, 25]]))
@@ -67,46 +86,43 @@ def cramers_v(table: Counts) -> float | None:
         return None
     expected = kept.sum(1, keepdims=True) * kept.sum(0, keepdims=True) / count
     phi2 = float((((kept - expected) ** 2) / expected).sum() / count)
+    # Independent fields have a positive phi² by chance: its expectation is subtracted, and the number of codes reduced alike.
     phi2 = max(0.0, phi2 - (rows - 1) * (columns - 1) / (count - 1))
     fewest = min(rows - (rows - 1) ** 2 / (count - 1), columns - (columns - 1) ** 2 / (count - 1)) - 1
     return 0.0 if fewest <= 0 else min(1.0, math.sqrt(phi2 / fewest))
 
 
 def rank_correlation(table: Counts) -> float | None:
-    """Spearman's correlation of two ordered codes; code 0 (no value) is left out."""
-    counts = table[1:, 1:].astype(np.float64)
-    total = counts.sum()
-    if total < 2:
-        return None
-    rows, columns = _mid_ranks(counts.sum(1)), _mid_ranks(counts.sum(0))
-    x = rows - (counts.sum(1) * rows).sum() / total
-    y = columns - (counts.sum(0) * columns).sum() / total
-    spread = math.sqrt((counts.sum(1) * x**2).sum() * (counts.sum(0) * y**2).sum())
-    return None if spread == 0 else float((counts * np.outer(x, y)).sum() / spread)
+    """Return Spearman's rank correlation of two ordered codes, computed from their contingency table.
 
+    `scipy.stats.spearmanr` needs one entry per record, which a table of counts does not have.
 
-def _mid_ranks(counts: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    return np.cumsum(counts) - counts / 2
+    Args:
+        table: counts of pairs of codes; code 0 means "no value" and is left out.
 
-
-def wilson(hits: int, trials: int, confidence: float) -> tuple[float, float]:
-    """Wilson's interval for a share.
-
-    Example:
-        >>> [round(end, 3) for end in wilson(0, 100, 0.95)]
-        [0.0, 0.037]
+    Returns:
+        −1 to 1, or None where fewer than two pairs are left or one of the codes does not vary.
     """
-    if not trials:
-        return 0.0, 1.0
-    z = float(stats.norm.ppf((1 + confidence) / 2))
-    share = hits / trials
-    middle = (share + z * z / (2 * trials)) / (1 + z * z / trials)
-    half = z / (1 + z * z / trials) * math.sqrt(share * (1 - share) / trials + z * z / (4 * trials * trials))
-    return max(0.0, middle - half), min(1.0, middle + half)
+    counts = table[1:, 1:]
+    rows, columns = counts.sum(1), counts.sum(0)
+    if np.count_nonzero(rows) < 2 or np.count_nonzero(columns) < 2:
+        return None
+    # Spearman's is Pearson's correlation of the ranks; all records with one code share the middle of their ranks.
+    row_ranks, column_ranks = (np.cumsum(totals) - totals / 2 for totals in (rows, columns))
+    covariance = np.cov(np.repeat(row_ranks, len(columns)), np.tile(column_ranks, len(rows)), fweights=counts.ravel())
+    return float(covariance[0, 1] / math.sqrt(covariance[0, 0] * covariance[1, 1]))
 
 
 def newcombe_interval(hits: tuple[int, int], trials: tuple[int, int], confidence: float) -> tuple[float, float]:
-    """Newcombe's hybrid interval (1998, method 10) for the first share less the second; no trials give [-1, 1].
+    """Return Newcombe's hybrid score interval (1998, method 10) for the first share minus the second.
+
+    Args:
+        hits: number of hits of each side.
+        trials: number of trials of each side.
+        confidence: level of the interval, from 0 to 1.
+
+    Returns:
+        The ends of the interval; −1 and 1 where a side has no trials.
 
     Example:
         >>> [round(end, 3) for end in newcombe_interval((56, 48), (70, 80), 0.95)]
@@ -114,10 +130,13 @@ def newcombe_interval(hits: tuple[int, int], trials: tuple[int, int], confidence
     """
     if not all(trials):
         return -1.0, 1.0
-    (low1, high1), (low2, high2) = (wilson(h, t, confidence) for h, t in zip(hits, trials, strict=True))
+    (low1, high1), (low2, high2) = (
+        stats.binomtest(hit, trial).proportion_ci(confidence, method="wilson")
+        for hit, trial in zip(hits, trials, strict=True)
+    )
     first, second = hits[0] / trials[0], hits[1] / trials[1]
-    gap = first - second
+    difference = first - second
     return (
-        gap - math.sqrt((first - low1) ** 2 + (high2 - second) ** 2),
-        gap + math.sqrt((high1 - first) ** 2 + (second - low2) ** 2),
+        float(difference - math.sqrt((first - low1) ** 2 + (high2 - second) ** 2)),
+        float(difference + math.sqrt((high1 - first) ** 2 + (second - low2) ** 2)),
     )

@@ -1,7 +1,7 @@
-"""64-bit hashes of strings, a whole Arrow array at a time, and the order in which samples are taken.
+"""64-bit hashes of strings, computed for a whole Arrow array at a time; samples are ordered by them.
 
-A string's hash is the sum of one pseudo-random number for each of its (byte, position) pairs, mixed once more: equal
-strings have equal hashes on every machine, and n distinct strings collide with a chance of about n² / 2^65.
+A string's hash is the sum of one pseudo-random number for each of its (byte, position) pairs, mixed once more. Equal
+strings have equal hashes on every machine, and among n distinct strings a collision has a probability of about n² / 2^65.
 """
 
 from __future__ import annotations
@@ -10,25 +10,25 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from linesmith.core.splitmix64 import INCREMENT, mix64
+
 Hashes = npt.NDArray[np.uint64]
-_BYTE = np.uint64(256)
+_BYTE_VALUES = np.uint64(256)
 
 
-def mix64(values: Hashes) -> Hashes:
-    """The finaliser of SplitMix64: a bijection of 64-bit numbers that leaves no pattern. Works on a copy."""
-    mixed = values + np.uint64(0x9E3779B97F4A7C15)
-    mixed ^= mixed >> np.uint64(30)
-    mixed *= np.uint64(0xBF58476D1CE4E5B9)
-    mixed ^= mixed >> np.uint64(27)
-    mixed *= np.uint64(0x94D049BB133111EB)
-    mixed ^= mixed >> np.uint64(31)
-    return mixed
+def splitmix64(values: Hashes) -> Hashes:
+    """Return SplitMix64's output for each state: a bijection of 64-bit integers; the input is not changed."""
+    return mix64(values + np.uint64(INCREMENT))
 
 
 def text_bytes(values: pa.Array) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.int64]]:
-    """UTF-8 bytes of all strings, one after the other, and where each begins (one more entry than strings).
+    """Return the UTF-8 bytes of all strings, concatenated, and the offset of each string.
 
-    Null counts as the empty string.
+    Args:
+        values: strings; null counts as the empty string.
+
+    Returns:
+        The bytes, and `len(values) + 1` offsets into them: string i is `bytes[offsets[i]:offsets[i + 1]]`.
     """
     strings = values.cast(pa.large_string())
     if strings.null_count:
@@ -36,16 +36,21 @@ def text_bytes(values: pa.Array) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.
     _, offsets_buffer, data = strings.buffers()
     if not len(strings) or offsets_buffer is None:
         return np.empty(0, np.uint8), np.zeros(1, np.int64)
+    # The array may be a slice of larger buffers: its own offsets begin at `strings.offset`.
     offsets = np.frombuffer(offsets_buffer, np.int64)[strings.offset : strings.offset + len(strings) + 1]
     content = np.empty(0, np.uint8) if data is None else np.frombuffer(data, np.uint8)
     return content[offsets[0] : offsets[-1]], offsets - offsets[0]
 
 
 def hash_strings(values: pa.Array, salt: int = 0) -> Hashes:
-    """A hash for each string.
+    """Return one hash per string.
 
     Args:
-        salt: other hashes for another salt, so that the same text in two columns differs.
+        values: strings; null counts as the empty string.
+        salt: selects another hash function, so that equal texts in two columns get different hashes.
+
+    Returns:
+        `len(values)` hashes.
 
     Example:
         >>> import pyarrow as pa
@@ -58,20 +63,26 @@ def hash_strings(values: pa.Array, salt: int = 0) -> Hashes:
     if not len(lengths):
         return np.empty(0, np.uint64)
     position = np.arange(len(content), dtype=np.uint64) - np.repeat(offsets[:-1].astype(np.uint64), lengths)
-    terms = mix64(content.astype(np.uint64) + _BYTE * position)
+    terms = splitmix64(content.astype(np.uint64) + _BYTE_VALUES * position)
+    # Differences of running sums modulo 2^64 give the sum of each string's terms without a loop over strings.
     sums = np.concatenate([np.zeros(1, np.uint64), np.cumsum(terms, dtype=np.uint64)])
     total = sums[offsets[1:]] - sums[offsets[:-1]]
-    return mix64(total + mix64(lengths.astype(np.uint64) + np.uint64(salt << 32)))
+    return splitmix64(total + splitmix64(lengths.astype(np.uint64) + np.uint64(salt << 32)))
 
 
 def ngram_buckets(content: npt.NDArray[np.uint8], order: int, buckets: int) -> npt.NDArray[np.int64]:
-    """A bucket for each run of `order` bytes: `len(content) − order + 1` of them.
+    """Return a hash bucket for each n-gram of bytes.
 
     Args:
-        buckets: a power of two.
+        content: bytes of one text, or of several concatenated ones.
+        order: length of an n-gram in bytes, at most 8.
+        buckets: number of buckets, a power of two.
+
+    Returns:
+        `len(content) − order + 1` buckets, or none where the content is shorter than one n-gram.
     """
     count = max(len(content) - order + 1, 0)
     code = np.zeros(count, np.uint64)
     for step in range(order):
-        code = code * _BYTE + content[step : step + count].astype(np.uint64)
-    return (mix64(code) & np.uint64(buckets - 1)).astype(np.int64)
+        code = code * _BYTE_VALUES + content[step : step + count].astype(np.uint64)
+    return (splitmix64(code) & np.uint64(buckets - 1)).astype(np.int64)

@@ -1,6 +1,6 @@
-"""The tally: what a second pass over a set counts against the schema, in bounded memory and exactly.
+"""What the second pass over a set counts against the schema, in bounded memory and exactly.
 
-Probes are hashes of sampled records and identifiers; how often each occurs in every set tells copies from coincidences.
+Tracked hashes are those of sampled records and identifiers; how often each occurs in every set tells copies from coincidences.
 """
 
 from __future__ import annotations
@@ -13,24 +13,24 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from linesmith.evaluation.columns import Column, Columns
+from linesmith.evaluation.columns import FieldColumn, RecordColumns
 from linesmith.evaluation.dataset_profile import RARE_LENGTH, identifier_hashes, record_hashes, value_hashes
 from linesmith.evaluation.hashing import Hashes
-from linesmith.evaluation.identifiers import identifiers
-from linesmith.evaluation.schema import CATEGORY, COARSE_CODES, MAX_CATEGORIES, Schema
-from linesmith.evaluation.sketches import Quantiles
+from linesmith.evaluation.identifiers import find_identifiers
+from linesmith.evaluation.schema import CATEGORY, COARSE_CODES, MAX_CATEGORIES, DatasetSchema
+from linesmith.evaluation.sketches import QuantileSketch
 
 _EARTH_KM = 6371.0
 
 
 @dataclass(frozen=True)
-class Probes:
-    """Hashes to look for, sorted and distinct.
+class TrackedHashes:
+    """Hashes whose occurrences are counted in every set, ascending and distinct.
 
     Attributes:
-        records: of whole records.
-        identifiers: of identifiers, and of values of the fields in `columns`.
-        columns: fields whose values are among the identifiers.
+        records: hashes of whole records.
+        identifiers: hashes of identifiers, and of values of the fields in `columns`.
+        columns: numbers of the fields whose values are among the identifiers.
     """
 
     records: Hashes
@@ -40,10 +40,10 @@ class Probes:
 
 @dataclass(frozen=True)
 class CountPlan:
-    """What to count."""
+    """What the second pass counts: the fields and relations of a schema, and tracked hashes."""
 
-    schema: Schema
-    probes: Probes
+    schema: DatasetSchema
+    tracked: TrackedHashes
 
 
 @dataclass
@@ -51,120 +51,125 @@ class SchemaCounts:
     """Counts over a set of records.
 
     Attributes:
-        records: all of them; `usable`: with the right number of fields, only these enter what follows.
-        invalid: records by the first reason why they cannot be real ones.
-        fine: fields × codes of categories.
-        pairs: coarse codes of all pairs of fields at once: fields·COARSE_CODES squared.
-        differences, distances: quantiles of the relations that the schema names.
-        record_hits, identifier_hits: occurrences of each probe.
+        plan: what is counted.
+        records: number of all records.
+        usable: number of records with the right number of fields; everything below but `invalid`, `record_hits` and
+            the hits of identifiers is counted over these.
+        invalid: number of invalid records by the first reason.
+        category_counts: fields × category codes (`FieldSchema.category_codes`).
+        pair_counts: coarse codes of all pairs of fields at once, (fields · COARSE_CODES) squared.
+        differences: quantiles of the differences between fields that the schema names.
+        distances: quantiles of the distances between places that the schema names, in kilometers.
+        record_hits: occurrences of each tracked record.
+        identifier_hits: occurrences of each tracked identifier.
     """
 
     plan: CountPlan
     records: int = 0
     usable: int = 0
     invalid: Counter[str] = field(default_factory=Counter)
-    fine: npt.NDArray[np.int64] = field(init=False)
-    pairs: npt.NDArray[np.int64] = field(init=False)
-    differences: list[Quantiles] = field(init=False)
-    distances: list[Quantiles] = field(init=False)
+    category_counts: npt.NDArray[np.int64] = field(init=False)
+    pair_counts: npt.NDArray[np.int64] = field(init=False)
+    differences: list[QuantileSketch] = field(init=False)
+    distances: list[QuantileSketch] = field(init=False)
     record_hits: npt.NDArray[np.int64] = field(init=False)
     identifier_hits: npt.NDArray[np.int64] = field(init=False)
 
     def __post_init__(self) -> None:
-        schema, probes = self.plan.schema, self.plan.probes
+        schema, tracked = self.plan.schema, self.plan.tracked
         width = len(schema.fields)
-        self.fine = np.zeros((width, MAX_CATEGORIES + 2), np.int64)
-        self.pairs = np.zeros((width * COARSE_CODES, width * COARSE_CODES), np.int64)
-        self.differences = [Quantiles() for _ in schema.differences]
-        self.distances = [Quantiles() for _ in schema.distances]
-        self.record_hits = np.zeros(len(probes.records), np.int64)
-        self.identifier_hits = np.zeros(len(probes.identifiers), np.int64)
+        self.category_counts = np.zeros((width, MAX_CATEGORIES + 2), np.int64)
+        self.pair_counts = np.zeros((width * COARSE_CODES, width * COARSE_CODES), np.int64)
+        self.differences = [QuantileSketch() for _ in schema.differences]
+        self.distances = [QuantileSketch() for _ in schema.distances]
+        self.record_hits = np.zeros(len(tracked.records), np.int64)
+        self.identifier_hits = np.zeros(len(tracked.identifiers), np.int64)
 
     def add(self, text: pa.Array) -> None:
-        """Add records, with field breaks."""
+        """Add a batch of records with field breaks; no nulls."""
         if not len(text):
             return
         self.records += len(text)
-        _count(self.plan.probes.records, record_hashes(text), self.record_hits)
-        found, _, _ = identifiers(text)
+        _count_hits(self.plan.tracked.records, record_hashes(text), self.record_hits)
+        found, _, _ = find_identifiers(text)
         if found:
-            _count(self.plan.probes.identifiers, identifier_hashes(found), self.identifier_hits)
-        columns = Columns(text)
-        right = columns.counts == self.plan.schema.field_count
+            _count_hits(self.plan.tracked.identifiers, identifier_hashes(found), self.identifier_hits)
+        columns = RecordColumns(text)
+        right = columns.field_counts == self.plan.schema.field_count
         self._add_invalid("wrong number of fields", int((~right).sum()))
         if not right.all():
-            columns = Columns(text.filter(pa.array(right)))
+            columns = RecordColumns(text.filter(pa.array(right)))
         if len(columns):
             self._add_fields([columns.column(number) for number in range(len(self.plan.schema.fields))])
 
-    def _add_fields(self, columns: list[Column]) -> None:
+    def _add_fields(self, columns: list[FieldColumn]) -> None:
         fields = self.plan.schema.fields
         self.usable += len(columns[0])
         good = np.ones(len(columns[0]), bool)
         codes = np.empty((len(columns[0]), len(fields)), np.int64)
-        for number, (one, column) in enumerate(zip(fields, columns, strict=True)):
-            valid = one.valid(column)
-            self._add_invalid(f"{one.name}: not {_or(one.kinds)}", int((good & ~valid).sum()))
+        for number, (schema, column) in enumerate(zip(fields, columns, strict=True)):
+            valid = schema.valid(column)
+            self._add_invalid(f"{schema.name}: not {_join_kinds(schema.kinds)}", int((good & ~valid).sum()))
             good &= valid
-            codes[:, number] = one.coarse(column)
-            if one.role == CATEGORY:
-                self.fine[number] += np.bincount(one.fine(column), minlength=self.fine.shape[1])
-            if number in self.plan.probes.columns:
+            codes[:, number] = schema.coarse_codes(column)
+            if schema.role == CATEGORY:
+                category_codes = schema.category_codes(column)
+                self.category_counts[number] += np.bincount(category_codes, minlength=self.category_counts.shape[1])
+            if number in self.plan.tracked.columns:
                 self._add_values(column, number)
         self._add_pairs(codes)
         self._add_relations(columns)
 
-    def _add_values(self, column: Column, number: int) -> None:
+    def _add_values(self, column: FieldColumn, number: int) -> None:
         long = column.values.filter(pa.array(column.lengths >= RARE_LENGTH))
-        _count(self.plan.probes.identifiers, value_hashes(long, number), self.identifier_hits)
+        _count_hits(self.plan.tracked.identifiers, value_hashes(long, number), self.identifier_hits)
 
     def _add_pairs(self, codes: npt.NDArray[np.int64]) -> None:
+        """Count all pairs of codes with one matrix product of the one-hot codes."""
         rows, width = codes.shape
         hot = np.zeros((rows, width * COARSE_CODES), np.float32)
         hot[np.arange(rows)[:, None], codes + COARSE_CODES * np.arange(width)] = 1
-        self.pairs += np.rint(hot.T @ hot).astype(np.int64)  # exact below 2^24 rows
+        self.pair_counts += np.rint(hot.T @ hot).astype(np.int64)  # float32 is exact below 2^24 rows
 
-    def _add_relations(self, columns: list[Column]) -> None:
+    def _add_relations(self, columns: list[FieldColumn]) -> None:
         for (i, j), sketch in zip(self.plan.schema.differences, self.differences, strict=True):
             sketch.add(columns[j].numbers - columns[i].numbers)
         for (a, b), sketch in zip(self.plan.schema.distances, self.distances, strict=True):
-            sketch.add(kilometres(*(columns[number].numbers for number in (*a, *b))))
+            sketch.add(great_circle_km(*(columns[number].numbers for number in (*a, *b))))
 
     def _add_invalid(self, reason: str, count: int) -> None:
         if count:
             self.invalid[reason] += count
 
     def merge(self, other: Self) -> None:
+        """Add everything that other counts of the same plan have seen."""
         self.records += other.records
         self.usable += other.usable
         self.invalid.update(other.invalid)
-        self.fine += other.fine
-        self.pairs += other.pairs
+        self.category_counts += other.category_counts
+        self.pair_counts += other.pair_counts
         for mine, theirs in zip(self.differences + self.distances, other.differences + other.distances, strict=True):
             mine.merge(theirs)
         self.record_hits += other.record_hits
         self.identifier_hits += other.identifier_hits
 
     def table(self, first: int, second: int) -> npt.NDArray[np.int64]:
-        """Counts of the coarse codes of two fields: COARSE_CODES × COARSE_CODES."""
-        rows, columns = (
-            slice(first * COARSE_CODES, (first + 1) * COARSE_CODES),
-            slice(second * COARSE_CODES, (second + 1) * COARSE_CODES),
-        )
-        return self.pairs[rows, columns]
+        """Return the contingency table of the coarse codes of two fields, COARSE_CODES × COARSE_CODES."""
+        rows, columns = (slice(number * COARSE_CODES, (number + 1) * COARSE_CODES) for number in (first, second))
+        return self.pair_counts[rows, columns]
 
 
-def kilometres(
+def great_circle_km(
     lat1: npt.NDArray[np.float64],
     lon1: npt.NDArray[np.float64],
     lat2: npt.NDArray[np.float64],
     lon2: npt.NDArray[np.float64],
 ) -> npt.NDArray[np.float64]:
-    """Great-circle distances between places in degrees.
+    """Return great-circle distances in kilometers between places given in degrees (haversine formula).
 
     Example:
         >>> paris, rome = np.array([48.8566, 2.3522]), np.array([41.9028, 12.4964])
-        >>> round(float(kilometres(*paris, *rome)))
+        >>> round(float(great_circle_km(*paris, *rome)))
         1105
     """
     phi1, phi2 = np.radians(lat1), np.radians(lat2)
@@ -174,13 +179,13 @@ def kilometres(
     return distance
 
 
-def _count(probes: Hashes, hashes: Hashes, hits: npt.NDArray[np.int64]) -> None:
-    """Add to each probe how often it is among the hashes."""
-    if not len(probes) or not len(hashes):
+def _count_hits(tracked: Hashes, hashes: Hashes, hits: npt.NDArray[np.int64]) -> None:
+    """Add to `hits` how often each tracked hash is among the hashes."""
+    if not len(tracked) or not len(hashes):
         return
-    at = np.minimum(np.searchsorted(probes, hashes), len(probes) - 1)
-    hits += np.bincount(at[probes[at] == hashes], minlength=len(probes))
+    at = np.minimum(np.searchsorted(tracked, hashes), len(tracked) - 1)
+    hits += np.bincount(at[tracked[at] == hashes], minlength=len(tracked))
 
 
-def _or(kinds: tuple[str, ...]) -> str:
+def _join_kinds(kinds: tuple[str, ...]) -> str:
     return " or ".join(kind for kind in kinds if kind != "empty") or "empty"

@@ -1,6 +1,7 @@
-"""Linesmith learns from line-delimited text and writes synthetic records that keep its structure and statistics.
+"""Learn from line-delimited text and write synthetic records that keep its structure and statistics.
 
-What is named here is meant to be used; everything else may change. Nothing heavy is loaded before it is asked for.
+The names in `__all__` are the public API; everything else may change. Their modules are imported on first use, so importing
+`linesmith` does not load TensorFlow or Beam.
 
 Example:
     >>> from linesmith import TensorFlowConfig
@@ -49,8 +50,8 @@ _ERRORS = (
     "TooManyInvalidError",
     "VocabSizeTooSmall",
 )
-# Public name: module that has it, and its name there.
-_HOME = {
+# Module and name there of each public name.
+_LAZY_IMPORTS = {
     "TensorFlowConfig": ("linesmith.core.config.tensorflow_config", "TensorFlowConfig"),
     "LocalConfig": ("linesmith.core.config.tensorflow_config", "TensorFlowConfig"),
     "config_from_model_dir": ("linesmith.core.artifacts.params", "config_from_model_dir"),
@@ -98,10 +99,10 @@ __all__ = [
 def __getattr__(name: str) -> Any:
     if name == "__version__":
         return metadata.version("linesmith")
-    if name not in _HOME:
+    if name not in _LAZY_IMPORTS:
         raise AttributeError(f"module 'linesmith' has no attribute {name!r}")
-    module, there = _HOME[name]
-    return getattr(import_module(module), there)
+    module, attribute = _LAZY_IMPORTS[name]
+    return getattr(import_module(module), attribute)
 
 
 def __dir__() -> list[str]:

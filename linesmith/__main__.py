@@ -1,4 +1,4 @@
-"""`python -m linesmith`: the same as the command."""
+"""Run the `linesmith` command as `python -m linesmith`."""
 
 from linesmith.cli.app import main
 

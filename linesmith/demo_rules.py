@@ -1,4 +1,4 @@
-"""What makes an airport of the demo valid. `linesmith demo` names it as `--line-validator linesmith.demo_rules:airport`."""
+"""Validator of the demo's airports; `linesmith demo` uses it as `--line-validator linesmith.demo_rules:airport`."""
 
 from __future__ import annotations
 
@@ -11,8 +11,11 @@ COLUMNS = ("name", "city", "country", "elevation", "latitude", "longitude")
 def airport(line: str) -> None:
     """Accept a record that could be an airport.
 
+    Args:
+        line: the record, with `DELIMITER` between its fields.
+
     Raises:
-        ValueError: the count of fields, a coordinate, the elevation or the country code cannot be right.
+        ValueError: the number of fields, a coordinate, the elevation or the country code is impossible.
     """
     fields = line.split(DELIMITER)
     if len(fields) != len(COLUMNS):
@@ -22,23 +25,23 @@ def airport(line: str) -> None:
         raise ValueError("no name")
     if country not in country_codes():
         raise ValueError("unknown country code")
-    _within("elevation", elevation, -1500, 30000)
-    _within("latitude", latitude, -90, 90)
-    _within("longitude", longitude, -180, 180)
+    _check_range("elevation", elevation, -1500, 30000)
+    _check_range("latitude", latitude, -90, 90)
+    _check_range("longitude", longitude, -180, 180)
 
 
 @cache
 def country_codes() -> frozenset[str]:
-    """The ISO 3166 alpha-2 codes that occur in the whole public table, not only in the part that is learnt from."""
+    """Return the ISO 3166 alpha-2 codes in the whole public table, not only in the part used for training."""
     import airportsdata
 
     return frozenset(row["country"] for row in airportsdata.load().values())
 
 
-def _within(name: str, text: str, least: float, most: float) -> None:
+def _check_range(name: str, text: str, least: float, most: float) -> None:
     try:
         number = float(text)
     except ValueError:
-        raise ValueError(f"{name} is no number") from None
+        raise ValueError(f"{name} is not a number") from None
     if not least <= number <= most:
         raise ValueError(f"{name} is out of range")

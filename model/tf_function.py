@@ -1,7 +1,7 @@
-"""Graphs of functions that say themselves what TensorFlow is to decide: loops and conditions are `tf.while_loop` and `tf.cond`.
+"""`tf.function` without AutoGraph, XLA-compiled kernels, and reuse of results within one graph.
 
-AutoGraph, which would rewrite every function on the way for the sake of Python's own `if` and `for`, has nothing to find in
-them, and takes seconds to look.
+The functions of this package write their loops and conditions as `tf.while_loop` and `tf.cond`. AutoGraph, which rewrites
+Python's own `if` and `for`, would find nothing to do in them and take seconds to look.
 """
 
 from __future__ import annotations
@@ -13,27 +13,31 @@ import tensorflow as tf
 
 
 def graph(function: Callable[..., Any], **settings: Any) -> Any:
-    """`tf.function`, as the function is written.
+    """Return the function as a `tf.function` that AutoGraph leaves as it is.
 
     Args:
-        function: to be traced.
-        settings: as `tf.function` takes them.
+        function: to be traced; its loops and conditions are TensorFlow operations.
+        settings: passed on to `tf.function`.
     """
     return tf.function(function, autograph=False, **settings)
 
 
 def fused(function: Callable[..., Any]) -> Any:
-    """The function as one kernel, compiled by XLA once for each shape."""
+    """Return the function as one kernel that XLA compiles once for each combination of argument shapes."""
     return graph(function, jit_compile=True)
 
 
-def once(function: Callable[[Any], Any]) -> Callable[[Any], Any]:
-    """The function, computed once a tensor however often a graph asks for it."""
-    known: dict[int, tuple[Any, Any]] = {}
+def cached_by_tensor(function: Callable[[tf.Tensor], tf.Tensor]) -> Callable[[tf.Tensor], tf.Tensor]:
+    """Return the function with its results cached, so that a graph computes it once for each tensor object.
 
-    def ask(tensor: Any) -> Any:
-        if id(tensor) not in known:
-            known[id(tensor)] = tensor, function(tensor)  # kept, or its id could become another's
-        return known[id(tensor)][1]
+    The cache lives as long as the returned function. It compares tensors by identity, not by value.
+    """
+    results: dict[int, tuple[tf.Tensor, tf.Tensor]] = {}
 
-    return ask
+    def cached(tensor: tf.Tensor) -> tf.Tensor:
+        if id(tensor) not in results:
+            # The argument is kept too: were it freed, another tensor could get its id.
+            results[id(tensor)] = tensor, function(tensor)
+        return results[id(tensor)][1]
+
+    return cached

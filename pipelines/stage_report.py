@@ -1,4 +1,4 @@
-"""What a stage tells its caller when it is done."""
+"""The report that every stage returns to its caller."""
 
 from __future__ import annotations
 
@@ -11,16 +11,17 @@ from dataclasses import dataclass, field
 
 @dataclass
 class StageReport:
-    """Outcome of one stage.
+    """Result of one stage.
 
     Attributes:
-        stage: tokenize, train or generate.
+        stage: name of the command, for example tokenize, train or generate.
         seconds: wall time.
-        peak_memory_bytes: largest resident size of this process and of any child it waited for, up to the stage's end.
-        counts: what was counted, in the order worth showing.
-        outputs: what was written, by what it is.
-        notices: sentences a user should read.
-        exit_code: 0, or what the command line should end with although the stage came to its end.
+        peak_memory_bytes: largest resident size of this process plus that of its largest finished child process, in bytes,
+            from the start of the process to the end of the stage.
+        counts: counts and measurements by label, in display order.
+        outputs: paths or addresses of what was written, by label.
+        notices: sentences that the user should read.
+        exit_code: 0, or the exit code of a stage that ended without an error but below what was asked for.
     """
 
     stage: str
@@ -33,15 +34,17 @@ class StageReport:
 
 
 @contextmanager
-def measured(stage: str) -> Iterator[StageReport]:
-    """Yields a report and fills in its time and memory when the block ends."""
+def measured_stage(stage: str) -> Iterator[StageReport]:
+    """Yield a report, and fill in its wall time and peak memory when the block ends.
+
+    Args:
+        stage: name of the command.
+    """
     report = StageReport(stage)
     start = time.monotonic()
     try:
         yield report
     finally:
         report.seconds = time.monotonic() - start
-        kib = (
-            resource.getrusage(resource.RUSAGE_SELF).ru_maxrss + resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
-        )
-        report.peak_memory_bytes = kib * 1024
+        usages = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+        report.peak_memory_bytes = 1024 * sum(usage.ru_maxrss for usage in usages)  # Linux gives KiB

@@ -1,8 +1,7 @@
-"""The whole job under one lock: tokenize, train, generate, evaluate. What an earlier, equal run finished is not done again."""
+"""The whole workflow under one lock: tokenize, train, generate, evaluate; stages that an equal run has completed are skipped."""
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,50 +18,110 @@ from linesmith.core.artifacts.run_directory import (
 from linesmith.core.config import preflight
 from linesmith.core.config.tensorflow_config import SETTINGS_WITHOUT_EFFECT, Stage, TensorFlowConfig
 from linesmith.core.errors import DataError, LinesmithError
-from linesmith.pipelines.remote.local_paths import accepts_remote_run_directory
+from linesmith.pipelines.remote.local_paths import after_publishing, config_with_local_paths, with_remote_addresses
 from linesmith.pipelines.stage_report import StageReport
 
 if TYPE_CHECKING:
     from linesmith.model.tokenizers import CharTokenizerTrainer, SentencePieceTokenizerTrainer
 
-_log = logging.getLogger("linesmith")
 
-
-@accepts_remote_run_directory("run")
 def run(
     config: TensorFlowConfig, beam_args: Sequence[str] = (), on_stage: Callable[[StageReport], Any] | None = None
 ) -> list[StageReport]:
     """Tokenize, train, generate and evaluate.
 
     Args:
-        config: the settings; `checkpoint_dir` is the run directory.
+        config: the settings; `checkpoint_dir` is the run directory, a path or a bucket address.
         beam_args: Beam pipeline options, as on a command line.
-        on_stage: told of each stage when it is done.
+        on_stage: called with the report of each stage when the stage is complete and published.
 
     Returns:
-        One report a stage, in order.
+        One report per stage, in order.
 
     Raises:
-        LinesmithError: the run directory holds a complete run, one of other settings, or a stage fails.
+        LinesmithError: the run directory holds a complete run, or one of other settings, or a stage fails.
     """
     from linesmith.pipelines.generate.stage import generate_locked
 
-    preflight.check(config, "run")
-    tell = on_stage or (lambda report: None)
-    directory = run_directory(config)
-    with locked(directory):
-        check_overwrite_allowed(directory.synthetic, "run", config.overwrite)
-        reports = _learn(config, beam_args, tell)
-        reports.append(generate_locked(config, beam_args))
-        tell(reports[-1])
-        if config.report:
-            reports.append(_evaluate(config, beam_args, reports[-1]))
-            tell(reports[-1])
+    with config_with_local_paths(config, "run", beam_args) as (local_config, mirror):
+        preflight.check(local_config, "run")
+        notify = after_publishing(on_stage or _ignore, mirror)
+        directory = run_directory(local_config)
+        with locked(directory):
+            check_overwrite_allowed(directory.synthetic, "run", local_config.overwrite)
+            reports = _tokenize_and_train(local_config, beam_args, notify)
+            reports.append(generate_locked(local_config, beam_args))
+            notify(reports[-1])
+            if local_config.report:
+                reports.append(_evaluate(local_config, beam_args, reports[-1]))
+                notify(reports[-1])
+    return reports
+
+
+def train(
+    config: TensorFlowConfig,
+    tokenizer_trainer: CharTokenizerTrainer | SentencePieceTokenizerTrainer | None = None,
+) -> list[StageReport]:
+    """Tokenize and train in one call, as scripts of the LSTM workflow expect.
+
+    Args:
+        config: the settings; `checkpoint_dir` is the run directory, a path or a bucket address.
+        tokenizer_trainer: replaces the tokenizer settings of `config`.
+
+    Returns:
+        One report per stage, in order.
+
+    Raises:
+        LinesmithError: the run directory holds a complete model, or one of other settings, or a stage fails.
+    """
+    if tokenizer_trainer is not None:
+        config = tokenizer_trainer.apply(config)
+    with config_with_local_paths(config, "run") as (local_config, mirror):
+        preflight.check(local_config, "tokenize", "train")
+        directory = run_directory(local_config)
+        with locked(directory):
+            check_overwrite_allowed(directory.model, "model", local_config.overwrite)
+            reports = _tokenize_and_train(local_config, (), _ignore)
+        return [with_remote_addresses(report, mirror) for report in reports]
+
+
+def _ignore(report: StageReport) -> None:
+    pass
+
+
+def _tokenize_and_train(
+    config: TensorFlowConfig, beam_args: Sequence[str], notify: Callable[[StageReport], Any]
+) -> list[StageReport]:
+    """Run the first two stages, or report why one is skipped, for a caller that holds the lock."""
+    from linesmith.pipelines.tokenize.stage import is_current, tokenize_locked
+    from linesmith.pipelines.train.stage import train_locally_or_on_worker
+
+    staged_run = workspace(config)
+    _refuse_other_settings(config, staged_run)
+    reports = []
+    current = is_current(config)
+    if not current and staged_run.has_model():
+        raise DataError(
+            "LS201",
+            None,
+            f"'{staged_run.root}' holds a model, but not the training data that it was made from",
+            "Choose another --output, or pass --overwrite to begin anew.",
+        )
+    if current:
+        reports.append(_skipped("tokenize", staged_run.training_data, "the training data are complete and current"))
+    else:
+        reports.append(tokenize_locked(config, beam_args))
+    notify(reports[-1])
+    if staged_run.has_model():
+        reports.append(_skipped("train", staged_run.model, "the model is complete, of equal settings and data"))
+    else:
+        reports.append(train_locally_or_on_worker(config, beam_args))
+    notify(reports[-1])
     return reports
 
 
 def _evaluate(config: TensorFlowConfig, beam_args: Sequence[str], generated: StageReport) -> StageReport:
-    """The report that ends a run. Records that were made are not given up because nothing can be said about them."""
+    """Evaluate the records that were generated, or report why not: a failure here must not make the records fail."""
     from linesmith.pipelines.evaluate.stage import EvaluationSettings, evaluate_run_locked, missing_libraries
 
     missing = missing_libraries()
@@ -74,85 +133,32 @@ def _evaluate(config: TensorFlowConfig, beam_args: Sequence[str], generated: Sta
         try:
             return evaluate_run_locked(config, beam_args, EvaluationSettings(overwrite=True))
         except LinesmithError as error:
-            said = [f"the records are complete, but they could not be evaluated: {error}"]
-            return StageReport("evaluate", notices=said, exit_code=error.exit_code)
+            notice = f"the records are complete, but they could not be evaluated: {error}"
+            return StageReport("evaluate", notices=[notice], exit_code=error.exit_code)
     return StageReport("evaluate", notices=[f"evaluate is left out: {why}"])
 
 
-@accepts_remote_run_directory("run")
-def train(
-    config: TensorFlowConfig,
-    tokenizer_trainer: CharTokenizerTrainer | SentencePieceTokenizerTrainer | None = None,
-) -> list[StageReport]:
-    """Tokenize and train in one call, as scripts of the LSTM workflow expect.
+def _skipped(stage: Stage, path: Path, why: str) -> StageReport:
+    return StageReport(stage, outputs={stage: str(path)}, notices=[f"{stage} is left out: {why}"])
 
-    Args:
-        config: the settings; `checkpoint_dir` is the run directory.
-        tokenizer_trainer: replaces the tokenizer settings of `config`.
 
-    Returns:
-        One report a stage, in order.
+def _refuse_other_settings(config: TensorFlowConfig, staged_run: RunDirectory) -> None:
+    """Refuse to continue a run with other settings than those it was begun with.
 
     Raises:
-        LinesmithError: the run directory holds a complete model, one of other settings, or a stage fails.
+        DataError: LS215, a setting differs; the message names it.
     """
-    if tokenizer_trainer is not None:
-        config = tokenizer_trainer.apply(config)
-    preflight.check(config, "tokenize", "train")
-    directory = run_directory(config)
-    with locked(directory):
-        check_overwrite_allowed(directory.model, "model", config.overwrite)
-        return _learn(config, (), lambda report: None)
-
-
-def _learn(config: TensorFlowConfig, beam_args: Sequence[str], tell: Callable[[StageReport], Any]) -> list[StageReport]:
-    """Tokenize and train, or say why not. The lock is held."""
-    from linesmith.pipelines.tokenize.stage import is_current, tokenize_locked
-    from linesmith.pipelines.train.stage import train_locally_or_on_worker
-
-    space = workspace(config)
-    _refuse_other_settings(config, space)
-    reports = []
-    current = is_current(config)
-    if not current and space.has_model():
-        raise DataError(
-            f"LS204: '{space.root}' holds a model, but not the training data that it was made from; choose another --output, "
-            "or pass --overwrite to begin anew.",
-            code="LS204",
-        )
-    if current:
-        reports.append(_skipped("tokenize", space.training_data, "the training data are complete and current"))
-    else:
-        reports.append(tokenize_locked(config, beam_args))
-    tell(reports[-1])
-    if space.has_model():
-        reports.append(_skipped("train", space.model, "the model is complete, of equal settings and data"))
-    else:
-        reports.append(train_locally_or_on_worker(config, beam_args))
-    tell(reports[-1])
-    return reports
-
-
-def _skipped(stage: Stage, place: Path, why: str) -> StageReport:
-    return StageReport(stage, outputs={stage: str(place)}, notices=[f"{stage} is left out: {why}"])
-
-
-def _refuse_other_settings(config: TensorFlowConfig, space: RunDirectory) -> None:
-    """A begun run goes on with the settings it was begun with, or not at all.
-
-    Raises:
-        DataError: a setting differs; the message names it.
-    """
-    if config.overwrite or not space.params.is_file():
+    if config.overwrite or not staged_run.params.is_file():
         return
-    begun = config_from_model_dir(space.root)
-    stages: tuple[Stage, ...] = ("tokenize", "train") if read_manifest(space.training_data) else ("train",)
+    begun = config_from_model_dir(staged_run.root)
+    stages: tuple[Stage, ...] = ("tokenize", "train") if read_manifest(staged_run.training_data) else ("train",)
     before = {"seed": begun.seed, **begun.stage_settings(*stages)}
     now = {"seed": config.seed, **config.stage_settings(*stages)}
     for name, value in now.items():
         if before[name] != value and name not in SETTINGS_WITHOUT_EFFECT:
             raise DataError(
-                f"LS204: '{space.root}' holds a run that was begun with {name} {before[name]!r}, and {name} is now {value!r}. "
+                "LS215",
+                None,
+                f"'{staged_run.root}' holds a run that was begun with {name} {before[name]!r}, and {name} is now {value!r}",
                 "Give the same settings to go on with it, another --output, or --overwrite to begin anew.",
-                code="LS204",
             )

@@ -1,15 +1,100 @@
-"""`GenText`: one generated record with its verdict."""
+"""Records and their fields: `FieldFormat` splits and joins the text of a record, `GenText` is one generated record."""
 
 from __future__ import annotations
 
 import csv
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import lru_cache
 
 NEWLINE_ID = 0  # token id that begins and ends a record
 DELIMITER_ID = 1  # token id between two fields
-# Inside, structural delimiters are newlines: a record is one line, so its own text cannot contain one.
+# In internal texts a newline takes the place of each delimiter that separates fields. A record is one line, so its own
+# text cannot contain one.
 FIELD_BREAK = "\n"
+
+
+@dataclass(frozen=True)
+class FieldFormat:
+    """How the text of a record is split into fields.
+
+    Attributes:
+        delimiter: text between two fields; None for free text, which is a single field.
+        quoted: delimiters inside double quotes do not separate fields. Needs a delimiter of one character.
+    """
+
+    delimiter: str | None = None
+    quoted: bool = False
+
+    def split(self, text: str) -> list[str]:
+        """Return the fields of a record, empty ones included.
+
+        With `quoted`, fields are read as the csv module reads them: quotes are removed, doubled quotes undone.
+
+        Raises:
+            csv.Error: `quoted` is set and a field is longer than the csv module's limit.
+
+        Example:
+            >>> FieldFormat(",", quoted=True).split('a,"b,c"')
+            ['a', 'b,c']
+            >>> FieldFormat(",", quoted=True).split("")
+            ['']
+        """
+        if self.delimiter is None:
+            return [text]
+        if not self.quoted:
+            return text.split(self.delimiter)
+        return next(csv.reader([text], delimiter=self.delimiter), None) or [""]  # csv finds no field in an empty line
+
+    def join(self, fields: Iterable[str]) -> str:
+        """Return the record that `split` takes apart into these fields, with quotes where they are needed.
+
+        Example:
+            >>> FieldFormat(",", quoted=True).join(["a", "b,c"])
+            'a,"b,c"'
+        """
+        return (self.delimiter or "").join(self.quote(field) for field in fields)
+
+    def quote(self, field: str) -> str:
+        """Return a field in double quotes, its own doubled, if `quoted` is set and it holds a delimiter or a quote."""
+        if not self.quoted or self.delimiter is None or not (self.delimiter in field or '"' in field):
+            return field
+        return f'"{field.replace(chr(34), chr(34) * 2)}"'
+
+    def mark_breaks(self, text: str) -> str:
+        r"""Return the record with FIELD_BREAK in place of each delimiter that separates fields.
+
+        Unlike `split`, this keeps quotes, so the record can be restored. With `quoted`, a field that begins with a double
+        quote runs to the closing one, as in the csv module.
+
+        Example:
+            >>> FieldFormat(",", quoted=True).mark_breaks('a,"b,c",')
+            'a\n"b,c"\n'
+        """
+        if self.delimiter is None:
+            return text
+        if not self.quoted or '"' not in text:
+            return text.replace(self.delimiter, FIELD_BREAK)
+        pattern, fields, position = _field_pattern(self.delimiter), [], 0
+        while True:
+            match = pattern.match(text, position)
+            end = len(text) if match is None else match.end()
+            fields.append(text[position:end])
+            if end >= len(text):
+                return FIELD_BREAK.join(fields)
+            position = end + 1  # skips the delimiter, which is one character
+
+
+FREE_TEXT = FieldFormat()
+
+
+@lru_cache(maxsize=8)
+def _field_pattern(delimiter: str) -> re.Pattern[str]:
+    """Return the pattern of one field, quotes included, for a delimiter of one character."""
+    other = f"[^{re.escape(delimiter)}]"
+    # After a closing quote csv reads on to the next delimiter; a quote that is never closed runs to the end of the line.
+    return re.compile(rf'"(?:[^"]|"")*+(?:"{other}*+)?+|{other}*+', re.DOTALL)
 
 
 @dataclass(frozen=True)
@@ -17,10 +102,10 @@ class GenText:
     """A generated record.
 
     Attributes:
-        valid: the validator's verdict; None where nothing judged the record.
-        text: the record, its start string included, without a line end.
-        explain: why it is not valid; None where it is.
-        delimiter: what separates the fields; None for free text.
+        valid: whether the validator accepted the record; None if nothing checked it.
+        text: the record, including its start string, without a line end.
+        explain: why the record is invalid; None otherwise.
+        delimiter: text between the fields; None for free text.
         quoted: delimiters inside double quotes do not separate fields.
     """
 
@@ -31,11 +116,11 @@ class GenText:
     quoted: bool = False
 
     def as_dict(self) -> dict[str, bool | str | None]:
-        """valid, text, explain and delimiter as plain values."""
+        """Return valid, text, explain and delimiter as plain values."""
         return {"valid": self.valid, "text": self.text, "explain": self.explain, "delimiter": self.delimiter}
 
     def values_as_list(self) -> list[str] | None:
-        """The fields in order, empty ones and an empty last one kept; None for free text.
+        """Return the fields in order, empty ones included; None for free text.
 
         Example:
             >>> GenText(True, "6,HRN405,", delimiter=",").values_as_list()
@@ -43,33 +128,4 @@ class GenText:
         """
         if self.delimiter is None:
             return None
-        return split_fields(self.text, self.delimiter, self.quoted)
-
-
-def split_fields(text: str, delimiter: str, quoted: bool = False) -> list[str]:
-    """The fields of a record. With `quoted`, as the csv module reads them (quotes removed, doubled quotes undone).
-
-    Example:
-        >>> split_fields('a,"b,c"', ",", quoted=True)
-        ['a', 'b,c']
-        >>> split_fields("", ",", quoted=True)
-        ['']
-    """
-    if not quoted:
-        return text.split(delimiter)
-    return next(csv.reader([text], delimiter=delimiter), None) or [""]  # the csv module gives an empty line no field
-
-
-def join_fields(fields: Iterable[str], delimiter: str, quoted: bool = False) -> str:
-    """The record of some fields: what `split_fields` undoes. With `quoted`, quotes stand where they are needed.
-
-    Example:
-        >>> join_fields(["a", "b,c"], ",", quoted=True)
-        'a,"b,c"'
-    """
-    return delimiter.join(quoted_field(field, delimiter) if quoted else field for field in fields)
-
-
-def quoted_field(field: str, delimiter: str) -> str:
-    """A field in double quotes, its own doubled, if it holds a delimiter or a quote."""
-    return f'"{field.replace(chr(34), chr(34) * 2)}"' if delimiter in field or '"' in field else field
+        return FieldFormat(self.delimiter, self.quoted).split(self.text)

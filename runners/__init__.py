@@ -1,4 +1,4 @@
-"""Where it runs: a few plain settings become Beam's `PipelineOptions`, one module a runner.
+"""Turn a few plain settings into Beam's `PipelineOptions`: one module per runner.
 
 The default, and what `--runner DirectRunner` means here, is the in-process runner. Beam's own `DirectRunner` would first try
 to download a binary (Prism), which hangs behind a proxy that never answers.

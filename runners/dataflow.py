@@ -1,8 +1,8 @@
-"""On Google Cloud Dataflow: what a job there cannot do without is asked for, and what cannot work is refused, before it starts.
+"""Run on Google Cloud Dataflow: require what a job needs and refuse what cannot work, before the job starts.
 
-Plain settings, all of them Beam's own options: `--project`, `--region`, `--temp_location`; and, where they are left out,
-a machine type, a disk and a memory hint that hold TensorFlow and a model, and our `setup.py`, from which Beam builds an sdist
-that workers install when they start. With `--sdk_container_image` nothing is installed at start-up: the image has it all.
+All options are Beam's own. `--project`, `--region` and `--temp_location` are required. Machine type, disk and memory hint have
+defaults that hold TensorFlow and a model, and `--setup_file` defaults to Linesmith's `setup.py`, from which Beam builds an
+sdist that workers install when they start. With `--sdk_container_image` nothing is installed at start-up.
 """
 
 from __future__ import annotations
@@ -19,43 +19,51 @@ from linesmith.core.errors import ParameterError
 if TYPE_CHECKING:
     from apache_beam.options.pipeline_options import PipelineOptions
 
-NAMES = ("DataflowRunner",)
+RUNNER_NAMES = ("DataflowRunner",)
 MACHINE_TYPE = "n2-standard-4"
 DISK_GB = 50
-MIN_RAM = "8GB"  # a worker's processes, TensorFlow and a model in each
+MIN_RAM = "8GB"  # for a worker's processes, each of which holds TensorFlow and a model
 _log = logging.getLogger("linesmith")
 
 
-def complete(options: PipelineOptions) -> None:
-    """Fill in what the arguments leave open, and say what it comes to.
+def complete_options(options: PipelineOptions) -> None:
+    """Fill in what the arguments do not set, and log the result.
+
+    Args:
+        options: parsed arguments; changed in place.
 
     Raises:
         ParameterError: LS106, an extra is missing; LS403, the project, the region, a temporary location or the setup file is
-            missing; LS405, a place is none that Dataflow's workers can see.
+            missing; LS405, a location is not in Google Cloud Storage.
     """
     from apache_beam.options.pipeline_options import GoogleCloudOptions, StandardOptions
 
     if importlib.util.find_spec("google.cloud.storage") is None:
-        raise ParameterError("LS403: --runner DataflowRunner needs the Google libraries: pip install 'linesmith[gcp]'.")
+        raise ParameterError(
+            "LS106",
+            "--runner DataflowRunner",
+            "the Google libraries are not installed",
+            "Install them: pip install 'linesmith[gcp]'.",
+        )
     options.view_as(StandardOptions).runner = "DataflowRunner"
     cloud = options.view_as(GoogleCloudOptions)
     missing = [f"--{name}" for name in ("project", "region", "temp_location") if getattr(cloud, name) is None]
     if missing:
-        raise ParameterError(f"LS403: --runner DataflowRunner needs {', '.join(missing)}; add what is missing.")
+        raise ParameterError("LS403", "--runner DataflowRunner", f"needs {', '.join(missing)}", "Add what is missing.")
     for name in ("temp_location", "staging_location"):
         if getattr(cloud, name) is not None:
             check_bucket(f"--{name}", getattr(cloud, name))
-    _workers(options)
-    _software(options)
-    for name, value in resolved(options).items():
+    _complete_workers(options)
+    _complete_software(options)
+    for name, value in job_summary(options).items():
         _log.info("Dataflow: %s %s", name, value)
 
 
-def resolved(options: PipelineOptions) -> dict[str, str]:
-    """What a job will be, in words; no credential is among it."""
+def job_summary(options: PipelineOptions) -> dict[str, str]:
+    """Return a description of the job, by topic. It holds no credentials."""
     from apache_beam.options.pipeline_options import GoogleCloudOptions, SetupOptions, WorkerOptions
 
-    cloud, worker, setup = (options.view_as(kind) for kind in (GoogleCloudOptions, WorkerOptions, SetupOptions))
+    cloud, worker, setup = (options.view_as(view) for view in (GoogleCloudOptions, WorkerOptions, SetupOptions))
     image = worker.sdk_container_image
     return {
         "project": f"{cloud.project}, region {cloud.region}",
@@ -69,47 +77,54 @@ def resolved(options: PipelineOptions) -> dict[str, str]:
 
 
 def shared_storage_root(options: PipelineOptions) -> str | None:
-    """The address below which workers of this runner and the driver both can write; None where they share a file system."""
+    """Return an address below which both the workers and the driver can write; None where they share a file system."""
     from apache_beam.options.pipeline_options import GoogleCloudOptions, StandardOptions
 
-    if options.view_as(StandardOptions).runner not in NAMES:
+    if options.view_as(StandardOptions).runner not in RUNNER_NAMES:
         return None
     return str(options.view_as(GoogleCloudOptions).temp_location)
 
 
-def check_bucket(option: str, place: str) -> None:
-    """Refuse a place that is none in the store of Dataflow's workers.
+def check_bucket(option: str, address: str) -> None:
+    """Refuse an address that is not in Google Cloud Storage.
+
+    Args:
+        option: the option, for the message.
+        address: value of the option.
 
     Raises:
         ParameterError: LS405.
     """
-    if re.match(r"gs://[a-z0-9][a-z0-9._-]{2,221}(/|$)", place) is None:
+    if re.match(r"gs://[a-z0-9][a-z0-9._-]{2,221}(/|$)", address) is None:
         raise ParameterError(
-            f"LS405: {option} '{place}' is not in Google Cloud Storage, where Dataflow's workers look for it; give "
-            "gs://BUCKET/….",
-            code="LS405",
+            "LS405",
+            f"{option} '{address}'",
+            "not in Google Cloud Storage, where Dataflow's workers look for it",
+            "Give gs://BUCKET/….",
         )
 
 
-def check_worker_paths(places: Mapping[str, str]) -> None:
-    """Refuse a local path that workers, which share no file system with this machine, would open.
+def check_worker_paths(paths: Mapping[str, str]) -> None:
+    """Refuse local paths that workers would open: they share no file system with this machine.
 
     Args:
-        places: what they open, by the option or the thing it is.
+        paths: files that workers open, by the option or the name of each.
 
     Raises:
         ParameterError: LS405.
     """
-    for what, place in places.items():
-        if "://" not in place:
+    for name, path in paths.items():
+        if "://" not in path:
             raise ParameterError(
-                f"LS405: {what} '{place}' is a path of this machine, which workers of DataflowRunner cannot see. Run this stage "
-                "with the in-process runner or on Flink with a shared file system (docs/dataflow.md says what runs on Dataflow).",
-                code="LS405",
+                "LS405",
+                f"{name} '{path}'",
+                "a path of this machine, which workers of DataflowRunner cannot see",
+                "Run this stage with the in-process runner or on Flink with a shared file system (docs/dataflow.md "
+                "says what runs on Dataflow).",
             )
 
 
-def _workers(options: PipelineOptions) -> None:
+def _complete_workers(options: PipelineOptions) -> None:
     from apache_beam.options.pipeline_options import StandardOptions, WorkerOptions
 
     worker = options.view_as(WorkerOptions)
@@ -127,8 +142,8 @@ def _hints(options: PipelineOptions) -> list[str]:
     return list(options.view_as(StandardOptions).resource_hints or [])
 
 
-def _software(options: PipelineOptions) -> None:
-    """An image has everything; else workers install our sdist."""
+def _complete_software(options: PipelineOptions) -> None:
+    """Set how workers get Linesmith: it is in the image, or they install the sdist of `--setup_file`."""
     from apache_beam.options.pipeline_options import SetupOptions, WorkerOptions
 
     setup = options.view_as(SetupOptions)
@@ -139,10 +154,13 @@ def _software(options: PipelineOptions) -> None:
     if setup.setup_file is None:
         import linesmith
 
-        beside = Path(linesmith.__file__).resolve().parent.parent / "setup.py"
-        if not beside.is_file():
+        setup_file = Path(linesmith.__file__).resolve().parent.parent / "setup.py"
+        if not setup_file.is_file():
             raise ParameterError(
-                "LS403: --runner DataflowRunner needs --setup_file, so that the workers get Linesmith: give the path of "
-                "setup.py in a checkout of the same version, or an image of the workers with --sdk_container_image."
+                "LS403",
+                "--runner DataflowRunner",
+                "needs --setup_file, so that the workers get Linesmith",
+                "Give the path of setup.py in a checkout of the same version, or an image of the workers with "
+                "--sdk_container_image.",
             )
-        setup.setup_file = str(beside)
+        setup.setup_file = str(setup_file)

@@ -1,4 +1,4 @@
-"""What a Flink cluster says about itself before a job is sent to it."""
+"""Query a Flink cluster before a job is submitted to it."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ from dataclasses import dataclass
 
 from linesmith.core.errors import ParameterError
 
-_SECONDS = 10.0
+_TIMEOUT_SECONDS = 10.0
 
 
 @dataclass(frozen=True)
 class ClusterInfo:
-    """Facts of a running cluster.
+    """Properties of a running cluster.
 
     Attributes:
-        master: its address as it was given.
-        version: of Flink.
-        task_managers: how many are registered.
-        slots: tasks that can run side by side.
-        restarts: a job is started again after a failure.
+        master: address, as `--flink_master` gives it.
+        version: version of Flink.
+        task_managers: number of registered TaskManagers.
+        slots: number of tasks that can run at the same time.
+        restarts: whether the cluster restarts a job after a failure.
     """
 
     master: str
@@ -33,35 +33,43 @@ class ClusterInfo:
     restarts: bool = True
 
 
-def ask(master: str) -> ClusterInfo:
-    """Ask the JobManager's REST service.
+def query_cluster(master: str) -> ClusterInfo:
+    """Return what the JobManager's REST service reports.
+
+    Args:
+        master: host and port, or a URL.
 
     Raises:
-        ParameterError: it does not answer, or is none.
+        ParameterError: LS412, nothing answers within 10 seconds, or it is not a JobManager.
     """
     url = master if "://" in master else f"http://{master}"
     try:
-        with urllib.request.urlopen(f"{url}/overview", timeout=_SECONDS) as answer:
-            found = json.load(answer)
-        with urllib.request.urlopen(f"{url}/jobmanager/config", timeout=_SECONDS) as answer:
-            settings = {one["key"]: one["value"] for one in json.load(answer)}
+        with urllib.request.urlopen(f"{url}/overview", timeout=_TIMEOUT_SECONDS) as response:
+            overview = json.load(response)
+        with urllib.request.urlopen(f"{url}/jobmanager/config", timeout=_TIMEOUT_SECONDS) as response:
+            settings = {entry["key"]: entry["value"] for entry in json.load(response)}
         strategy = settings.get("restart-strategy.type", settings.get("restart-strategy", "none"))
         return ClusterInfo(
             master,
-            str(found["flink-version"]),
-            int(found["taskmanagers"]),
-            int(found["slots-total"]),
+            str(overview["flink-version"]),
+            int(overview["taskmanagers"]),
+            int(overview["slots-total"]),
             strategy.lower() not in ("none", "off", "disable"),
         )
     except (OSError, ValueError, KeyError, TypeError, urllib.error.URLError) as error:
         raise ParameterError(
-            f"LS403: --flink_master {master}: no Flink JobManager answers there ({type(error).__name__}). Give the host and "
-            "port of its REST service, for example host:8081, and see that it runs."
+            "LS412",
+            f"--flink_master {master}",
+            f"no Flink JobManager answers there ({type(error).__name__})",
+            "Give the host and port of its REST service, for example host:8081, and see that it runs.",
         ) from None
 
 
 def is_this_machine(master: str) -> bool:
-    """Whether an address is one of this machine's own.
+    """Return whether an address belongs to this machine; False if its host name cannot be resolved.
+
+    Args:
+        master: host and port, or a URL.
 
     Example:
         >>> is_this_machine("http://localhost:8081"), is_this_machine("127.0.0.1:8081")
@@ -75,7 +83,7 @@ def is_this_machine(master: str) -> bool:
         return False
     if address.is_loopback:
         return True
-    with socket.socket() as probe:
+    with socket.socket() as probe:  # a socket can be bound only to an address of this machine
         try:
             probe.bind((str(address), 0))
         except OSError:

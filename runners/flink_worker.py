@@ -1,9 +1,9 @@
-"""One Beam worker process on a Flink TaskManager: `linesmith-worker`, the command of environment type PROCESS.
+"""Run one Beam worker process on a Flink TaskManager: `linesmith-worker`, the command of environment type PROCESS.
 
-Flink starts it with an id and an address; everything else is asked for there. It does what the boot program of Beam's
-container does, less the installation of packages: Linesmith must be installed on every machine of the cluster, in the
-versions of the machine that submits, and that is checked before any work is taken. The same command serves a worker pool
-(environment type EXTERNAL) as its `--container_executable`.
+Flink starts it with an id and the address of a service, from which it gets everything else. It does what the boot program of
+Beam's container does, except for the installation of packages: every machine of the cluster must have Linesmith, in the same
+versions as the machine that submits, which is checked before any work is accepted. A worker pool (environment type EXTERNAL)
+starts the same command as its `--container_executable`.
 """
 
 from __future__ import annotations
@@ -15,35 +15,51 @@ import os
 import sys
 from collections.abc import Sequence
 
-from linesmith.runners.versions import DRIVER_DIRECTORY, DRIVER_VERSIONS, differences
+from linesmith.core.errors import coded_message
+from linesmith.runners.versions import DRIVER_DIRECTORY, DRIVER_VERSIONS, version_differences
 
-EXIT_VERSION_MISMATCH = 64  # exit code, which is all that Flink tells of a worker that ends
+EXIT_VERSION_MISMATCH = 64  # Flink reports nothing but the exit code of a worker that ends
 
 
-def main(words: Sequence[str] | None = None) -> int:
-    """Ask for the job's settings, become its worker, and end with it."""
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Get the job's settings and run its worker until the job ends.
+
+    Args:
+        arguments: command line; None: `sys.argv`.
+
+    Returns:
+        The exit code.
+    """
     parser = argparse.ArgumentParser(prog="linesmith-worker", description=str(__doc__).partition("\n")[0])
     parser.add_argument("--id", required=True, help="the worker's name")
-    parser.add_argument("--provision_endpoint", required=True, help="host:port of the service that tells the rest")
+    parser.add_argument(
+        "--provision_endpoint", required=True, help="host:port of the service that has the job's settings"
+    )
     parser.add_argument("--semi_persist_dir", default="/tmp")
-    given, _ = parser.parse_known_args(words)
-    different = differences(os.environ.get(DRIVER_VERSIONS, "{}"))
-    if different:
-        print(f"LS404: this worker differs from the machine that submitted: {different}", file=sys.stderr)  # noqa: T201
+    parsed, _ = parser.parse_known_args(arguments)
+    differences = version_differences(os.environ.get(DRIVER_VERSIONS, "{}"))
+    if differences:
+        found = f"this worker differs from the machine that submitted: {differences}"
+        print(coded_message("LS404", None, found, "Install the same versions here."), file=sys.stderr)  # noqa: T201
         return EXIT_VERSION_MISMATCH
-    with contextlib.suppress(
-        KeyError, OSError
-    ):  # elsewhere, only absolute paths are taken (linesmith.runners.shared_paths)
+    # On another machine the directory may not exist; paths are absolute there (linesmith.runners.shared_paths).
+    with contextlib.suppress(KeyError, OSError):
         os.chdir(os.environ[DRIVER_DIRECTORY])
-    os.environ.update(settings_of(given.id, given.provision_endpoint), SEMI_PERSISTENT_DIRECTORY=given.semi_persist_dir)
+    variables = worker_environment(parsed.id, parsed.provision_endpoint)
+    os.environ.update(variables, SEMI_PERSISTENT_DIRECTORY=parsed.semi_persist_dir)
     from apache_beam.runners.worker import sdk_worker_main
 
     sdk_worker_main.main([])
     return 0
 
 
-def settings_of(worker: str, endpoint: str) -> dict[str, str]:
-    """What Beam's worker reads from its environment, as the runner's provision service tells it."""
+def worker_environment(worker_id: str, endpoint: str) -> dict[str, str]:
+    """Return the environment variables that Beam's worker reads, from the runner's provision service.
+
+    Args:
+        worker_id: id that Flink gave to the worker.
+        endpoint: host and port of the provision service.
+    """
     import grpc
     from apache_beam.portability.api import beam_provision_api_pb2, beam_provision_api_pb2_grpc
     from google.protobuf import json_format, text_format
@@ -51,17 +67,19 @@ def settings_of(worker: str, endpoint: str) -> dict[str, str]:
     with grpc.insecure_channel(endpoint) as channel:
         stub = beam_provision_api_pb2_grpc.ProvisionServiceStub(channel)
         request = beam_provision_api_pb2.GetProvisionInfoRequest()
-        info = stub.GetProvisionInfo(request, metadata=(("worker_id", worker),), timeout=60, wait_for_ready=True).info
-    settings = {
-        "WORKER_ID": worker,
+        info = stub.GetProvisionInfo(
+            request, metadata=(("worker_id", worker_id),), timeout=60, wait_for_ready=True
+        ).info
+    variables = {
+        "WORKER_ID": worker_id,
         "PIPELINE_OPTIONS": json.dumps(json_format.MessageToDict(info.pipeline_options)),
         "CONTROL_API_SERVICE_DESCRIPTOR": text_format.MessageToString(info.control_endpoint),
         "LOGGING_API_SERVICE_DESCRIPTOR": text_format.MessageToString(info.logging_endpoint),
         "RUNNER_CAPABILITIES": " ".join(info.runner_capabilities),
     }
     if info.HasField("status_endpoint"):
-        settings["STATUS_API_SERVICE_DESCRIPTOR"] = text_format.MessageToString(info.status_endpoint)
-    return settings
+        variables["STATUS_API_SERVICE_DESCRIPTOR"] = text_format.MessageToString(info.status_endpoint)
+    return variables
 
 
 if __name__ == "__main__":

@@ -1,14 +1,18 @@
-"""Worker processes that need not load their libraries: each is a fork of one process that has.
+"""Start worker processes as forks of one process that has imported their libraries.
 
-TensorFlow, tf.Transform and Beam take ten seconds to import, each stage runs several pipelines, and Beam starts its workers
-anew for every one of them. So a command with `--workers N` starts one process that imports everything and nothing more, while
-the driver prepares, and every worker is a fork of it: it begins at once and shares the memory of the libraries.
+TensorFlow, tf.Transform and Beam take ten seconds to import, each stage runs several pipelines, and Beam starts new workers
+for every pipeline. A command with `--workers N` therefore starts one server process, which only imports the libraries while
+the driver prepares. Every worker is a fork of the server: it starts at once and shares the memory of the libraries.
 
-    python -m linesmith.runners.fork_server      started by `ForkServer`, and of no use otherwise
+    python -m linesmith.runners.fork_server      started by `ForkServer`; not for use by hand
 
-It reads a line of JSON for each worker, `{"name": …, "directory": …, "environment": {…}}`, and writes `{"name": …, "status": …}`
-when that worker has ended; `status` is an exit code, or minus a signal's number. It ends, and its workers with it, when its
-input does: nothing survives the driver.
+The server reads one line of JSON per worker, `{"name": …, "directory": …, "environment": {…}}`, and writes
+`{"name": …, "status": …}` when that worker has ended; `status` is an exit code, or minus the number of a signal. When its
+input ends, which is when the driver ends, however it ends, the server kills its workers and exits.
+
+The standard library's forkserver is not used: its preparation data runs the user's script again in each worker, one server is
+shared by everything in the process (a user's own program may need it), and a driver that ends early cannot end it while it
+imports, so that whoever reads the driver's output would wait.
 """
 
 from __future__ import annotations
@@ -26,23 +30,23 @@ from collections.abc import Callable, Mapping
 
 from linesmith.core.child_process import python_command, python_environment
 
-# What workers use. They are imported, and nothing of them is run: threads and channels do not live through a fork.
+# Modules that workers use. They are only imported: threads and gRPC channels would not survive a fork.
 PRELOAD = (
-    "linesmith.runners.worker_logging",  # first: it holds back what the others write while they load
+    "linesmith.runners.worker_logging",  # first: it suppresses what the others write while they load
     "apache_beam.runners.worker.sdk_worker_main",
     "tensorflow",
     "tensorflow_transform.beam",
     "linesmith.transforms.encode_records",
     "linesmith.transforms.generate_records",
 )
-_PATIENCE = 2.0  # seconds for a server that is at its loop to end
+_CLOSE_SECONDS = 2.0  # a server that is in its loop ends within this time
 
 
 class ForkServer:
-    """The driver's end. One for the life of the process is enough: see `shared`."""
+    """Driver's side of the server. A process normally has one: see `shared_fork_server`."""
 
     def __init__(self) -> None:
-        # One thread of BLAS: its others would not live through the fork.
+        # One BLAS thread: other threads would not survive the fork.
         environment = python_environment({**os.environ, "OPENBLAS_NUM_THREADS": "1"})
         self._process = subprocess.Popen(
             python_command("-m", "linesmith.runners.fork_server"),
@@ -56,15 +60,16 @@ class ForkServer:
 
     @property
     def alive(self) -> bool:
+        """Whether the server process runs."""
         return self._process.poll() is None
 
     def start(self, name: str, environment: Mapping[str, str], on_end: Callable[[int], None]) -> None:
         """Start a worker.
 
         Args:
-            name: tells it from the others.
-            environment: all its environment variables.
-            on_end: told of its exit code, or of minus the signal that killed it, in another thread.
+            name: unique name of the worker.
+            environment: all environment variables of the worker.
+            on_end: called once, in another thread, with the exit code, or minus the number of the signal that killed it.
         """
         line = json.dumps({"name": name, "directory": os.getcwd(), "environment": dict(environment)})
         stdin = self._process.stdin
@@ -75,34 +80,34 @@ class ForkServer:
                 stdin.flush()
 
     def close(self) -> None:
-        """End it, and every worker that still runs."""
+        """End the server and every worker that still runs."""
         if self._process.stdin is not None:
             self._process.stdin.close()
         try:
-            self._process.wait(_PATIENCE)
-        except subprocess.TimeoutExpired:  # it still imports, and has no workers
+            self._process.wait(_CLOSE_SECONDS)
+        except subprocess.TimeoutExpired:  # it is still importing, and has no workers
             self._process.kill()
             self._process.wait()
 
     def _listen(self) -> None:
         for line in self._process.stdout or ():
-            said = json.loads(line)
+            report = json.loads(line)
             with self._lock:
-                on_end = self._ended.pop(said["name"], None)
+                on_end = self._ended.pop(report["name"], None)
             if on_end is not None:
-                on_end(said["status"])
-        # It was killed: so are its workers, or they will be without a parent that could tell.
+                on_end(report["status"])
+        # The server is gone. Nobody can report how the remaining workers end, so they count as killed.
         with self._lock:
-            left, self._ended = list(self._ended.values()), {}
-        for on_end in left:
+            remaining, self._ended = list(self._ended.values()), {}
+        for on_end in remaining:
             on_end(-signal.SIGKILL)
 
 
 _shared: list[ForkServer] = []
 
 
-def shared() -> ForkServer:
-    """The one of this process, started where there is none. It is closed when the process ends."""
+def shared_fork_server() -> ForkServer:
+    """Return the server of this process; start it if there is none. It is closed when the process ends."""
     if not _shared or not _shared[0].alive:
         if not _shared:
             atexit.register(_close_shared)
@@ -115,85 +120,87 @@ def _close_shared() -> None:
 
 
 def _python_path(environment: Mapping[str, str]) -> list[str]:
-    return [place for place in environment.get("PYTHONPATH", "").split(os.pathsep) if place]
+    return [entry for entry in environment.get("PYTHONPATH", "").split(os.pathsep) if entry]
 
 
 class _Server:
-    """Forks on request, and says who ended."""
+    """Server's side: fork a worker for each request and report each worker that ended."""
 
     def __init__(self) -> None:
-        self._names: dict[int, str] = {}
+        self._names: dict[int, str] = {}  # by process id
         self._out = os.fdopen(os.dup(1), "wb", buffering=0)
-        os.dup2(2, 1)  # what a worker prints is not an answer of ours
+        os.dup2(2, 1)  # what a worker prints must not be taken for a report
 
     def run(self) -> None:
-        """Until the input ends. Returns in the server only; a worker's process ends in `_become`."""
-        woken, wake = os.pipe()
-        os.set_blocking(wake, False)
-        os.set_blocking(woken, False)
-        signal.set_wakeup_fd(wake, warn_on_full_buffer=False)
-        signal.signal(signal.SIGCHLD, lambda *_: None)
+        """Serve until the input ends. Only the server returns from here; a worker's process ends in `_run_worker`."""
+        # SIGCHLD writes a byte to the pipe, so that the selector wakes up when a worker has ended.
+        wakeup_read, wakeup_write = os.pipe()
+        os.set_blocking(wakeup_write, False)
+        os.set_blocking(wakeup_read, False)
+        signal.set_wakeup_fd(wakeup_write, warn_on_full_buffer=False)
+        signal.signal(signal.SIGCHLD, lambda *_: None)  # without a handler, no byte is written
         with selectors.DefaultSelector() as selector:
             selector.register(0, selectors.EVENT_READ)
-            selector.register(woken, selectors.EVENT_READ)
-            pending = b""
+            selector.register(wakeup_read, selectors.EVENT_READ)
+            pending = b""  # of a line that is not complete yet
             while True:
                 for key, _ in selector.select():
-                    read = os.read(key.fd, 1 << 16)
-                    if key.fd == woken:
-                        self._reap()
-                    elif not read:
-                        return self._end()
+                    data = os.read(key.fd, 1 << 16)
+                    if key.fd == wakeup_read:
+                        self._report_ended()
+                    elif not data:
+                        return self._kill_workers()
                     else:
-                        *lines, pending = (pending + read).split(b"\n")
+                        *lines, pending = (pending + data).split(b"\n")
                         for line in lines:
-                            self._fork(json.loads(line), (woken, wake))
+                            self._fork(json.loads(line), (wakeup_read, wakeup_write))
 
-    def _fork(self, wanted: dict[str, object], ours: tuple[int, int]) -> None:
+    def _fork(self, request: dict[str, object], server_descriptors: tuple[int, int]) -> None:
         pid = os.fork()
         if pid:
-            self._names[pid] = str(wanted["name"])
+            self._names[pid] = str(request["name"])
             return
         signal.set_wakeup_fd(-1)
-        for descriptor in ours:
+        for descriptor in server_descriptors:
             os.close(descriptor)
         self._out.close()
-        _become(wanted)
+        _run_worker(request)
 
-    def _reap(self) -> None:
+    def _report_ended(self) -> None:
         while self._names:
             pid, status = os.waitpid(-1, os.WNOHANG)
             if not pid:
                 return
-            said = {"name": self._names.pop(pid), "status": os.waitstatus_to_exitcode(status)}
-            self._out.write(json.dumps(said).encode() + b"\n")
+            report = {"name": self._names.pop(pid), "status": os.waitstatus_to_exitcode(status)}
+            self._out.write(json.dumps(report).encode() + b"\n")
 
-    def _end(self) -> None:
+    def _kill_workers(self) -> None:
         for pid in self._names:
             os.kill(pid, signal.SIGKILL)
 
 
-def _become(wanted: dict[str, object]) -> None:
-    """Run a worker in this process, a fork, and end it."""
+def _run_worker(request: dict[str, object]) -> None:
+    """Run a Beam worker in this process, a fork of the server, and end the process."""
     status = 1
     try:
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-        nothing = os.open(os.devnull, os.O_RDONLY)
-        os.dup2(nothing, 0)
-        environment, directory = wanted["environment"], str(wanted["directory"])
+        null = os.open(os.devnull, os.O_RDONLY)
+        os.dup2(null, 0)
+        environment, directory = request["environment"], str(request["directory"])
         os.environ.clear()
         os.environ.update(environment)  # type: ignore[call-overload]
         os.chdir(directory)
-        sys.path[:0] = [place for place in (directory, *_python_path(os.environ)) if place not in sys.path]
+        sys.path[:0] = [entry for entry in (directory, *_python_path(os.environ)) if entry not in sys.path]
         importlib.import_module("apache_beam.runners.worker.sdk_worker_main").main(["worker"])
         status = 0
     finally:
         sys.stderr.flush()
-        os._exit(status)  # the server's own clean-up is not ours to run
+        os._exit(status)  # sys.exit would run the exit handlers of the server
 
 
 def main() -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the driver's to handle; it closes our input
+    """Import the libraries, then serve."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the driver handles Ctrl-C, and then closes the server's input
     server = _Server()
     for name in PRELOAD:
         importlib.import_module(name)

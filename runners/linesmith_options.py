@@ -1,4 +1,4 @@
-"""Pipeline options of ours, beside Beam's. Importing this makes Beam's parser know them."""
+"""Define Linesmith's pipeline options. Beam's parser knows them once this module is imported."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from apache_beam.options.pipeline_options import PipelineOptions
 
 
 class LinesmithOptions(PipelineOptions):
-    """What Beam has no single option for."""
+    """Options that Beam does not have."""
 
     @classmethod
     def _add_argparse_args(cls, parser: argparse.ArgumentParser) -> None:
@@ -16,28 +16,28 @@ class LinesmithOptions(PipelineOptions):
             "--workers",
             type=int,
             default=None,
-            help="workers side by side: processes on this machine, or tasks on Flink; sets memory and threads to go with it",
+            help="workers that run at the same time: processes on this machine, or tasks on Flink; also sets memory and threads",
         )
         parser.add_argument(
             "--threads_per_worker",
             type=int,
             default=None,
-            help="threads of TensorFlow in each worker; by default the machine's cores are shared out",
+            help="TensorFlow threads of each worker; by default the cores of the machine are divided among the workers",
         )
         parser.add_argument(
             "--train_on",
             choices=("driver", "worker"),
             default=None,
-            help="where training runs: in this process, or on a worker; by default on a worker of a Flink cluster",
+            help="where training runs: in this process or on a worker; by default on a worker of a Flink cluster, else here",
         )
         parser.add_argument(
             "--train_accelerator",
             default=None,
-            help="accelerator for the worker that trains, in the words of Beam's resource hints",
+            help="accelerator of the worker that trains, written as in Beam's resource hints",
         )
         parser.add_argument(
             "--workers_share_files",
             action="store_true",
             default=False,
-            help="every worker sees the paths of this machine, although they do not look mounted",
+            help="every worker sees the paths of this machine, even if they do not look like a shared mount",
         )

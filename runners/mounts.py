@@ -1,20 +1,20 @@
-"""Whether a path can be one that other machines see, too."""
+"""Tell whether a path can be on a file system that other machines have mounted, too."""
 
 from __future__ import annotations
 
 import re
 from pathlib import Path
 
-_SHARED_KINDS = re.compile(
+_SHARED_TYPES = re.compile(
     r"^(nfs\d*|cifs|smb\w*|ceph|lustre|glusterfs|gpfs|beegfs|9p|virtiofs|fuse\..+|fuse|afs|ocfs2|gfs2)$"
 )
 
 
 def is_mounted(path: Path, mounts: str | None = None) -> bool:
-    """Whether a path lies on a file system that other machines can have mounted too.
+    """Return whether a path lies on a file system of a type that several machines can mount, such as NFS.
 
     Args:
-        path: need not exist.
+        path: a path that need not exist.
         mounts: the table of mounts, as in /proc/mounts; None: this machine's.
 
     Example:
@@ -27,13 +27,13 @@ def is_mounted(path: Path, mounts: str | None = None) -> bool:
             mounts = Path("/proc/mounts").read_text("utf-8", "replace")
         except OSError:
             return False
-    whole = path.absolute()
-    best, kind = -1, ""
+    absolute = path.absolute()
+    deepest, file_system = -1, ""  # the mount point that is nearest to the path decides
     for line in mounts.splitlines():
         fields = line.split()
         if len(fields) < 3:
             continue
-        place = Path(fields[1].replace("\\040", " "))
-        if (place == whole or place in whole.parents) and len(place.parts) >= best:
-            best, kind = len(place.parts), fields[2]
-    return bool(_SHARED_KINDS.match(kind))
+        mount_point = Path(fields[1].replace("\\040", " "))  # the kernel writes a space as \040
+        if (mount_point == absolute or mount_point in absolute.parents) and len(mount_point.parts) >= deepest:
+            deepest, file_system = len(mount_point.parts), fields[2]
+    return bool(_SHARED_TYPES.match(file_system))

@@ -1,4 +1,4 @@
-"""Beam arguments: checked, parsed and completed by the module of the runner they name."""
+"""Check and parse Beam arguments; the module of the runner that they name completes them."""
 
 from __future__ import annotations
 
@@ -16,7 +16,10 @@ if TYPE_CHECKING:
 
 
 def pipeline_options(beam_args: Sequence[str] = ()) -> PipelineOptions:
-    """Complete options for the runner that the arguments name; the in-process runner where they name none.
+    """Return complete options for the runner that the arguments name; the in-process runner where they name none.
+
+    Args:
+        beam_args: Beam arguments of the command line.
 
     Raises:
         ParameterError: an argument that Beam does not know, a bad value, or a runner that lacks a setting.
@@ -31,31 +34,31 @@ def pipeline_options(beam_args: Sequence[str] = ()) -> PipelineOptions:
 
     check_beam_args(beam_args)
     options = PipelineOptions(list(beam_args))
-    named = (options.view_as(StandardOptions).runner or direct.NAMES[0]).lower().removesuffix("runner")
+    named = (options.view_as(StandardOptions).runner or direct.RUNNER_NAMES[0]).lower().removesuffix("runner")
     for module in (direct, flink, dataflow):
-        if named in {name.lower().removesuffix("runner") for name in module.NAMES}:
-            module.complete(options)
+        if named in {name.lower().removesuffix("runner") for name in module.RUNNER_NAMES}:
+            module.complete_options(options)
             return options
     _check_other_runner(named, options)
     return options
 
 
 def runner_name(options: PipelineOptions) -> str:
-    """The runner that will run, by Beam's own name for it."""
+    """Return Beam's name of the runner that will run."""
     from apache_beam.options.pipeline_options import StandardOptions
 
     return str(options.view_as(StandardOptions).runner).rpartition(".")[2]
 
 
-def check_beam_args(beam_args: Sequence[str], ours: Iterable[str] = ()) -> None:
-    """Refuse what neither we nor Beam know; Beam alone would only warn and run without it.
+def check_beam_args(beam_args: Sequence[str], linesmith_flags: Iterable[str] = ()) -> None:
+    """Refuse arguments that Beam does not know. Beam itself would only warn and ignore them.
 
     Args:
-        beam_args: what is left of a command line when our own flags are taken out.
-        ours: our flags, so that a slip of the pen in one of them gets its right name.
+        beam_args: the arguments of a command line that are not flags of Linesmith.
+        linesmith_flags: the flags of Linesmith, so that the message can name the one that a misspelled flag resembles.
 
     Raises:
-        ParameterError: an unknown flag, a stray word, or a value that Beam cannot parse.
+        ParameterError: an unknown flag, an argument that belongs to no flag, or a value that Beam cannot parse.
     """
     if not beam_args:
         return
@@ -66,15 +69,20 @@ def check_beam_args(beam_args: Sequence[str], ours: Iterable[str] = ()) -> None:
     first = unknown[0]
     if not first.startswith("-"):
         raise ParameterError(
-            f"LS110: unexpected argument {first!r}: every value needs its option before it, for example --input {first}. "
-            "A pattern such as *.csv must be quoted, or the shell splits it into several words."
+            "LS110",
+            None,
+            f"unexpected argument {first!r}: every value needs its option before it",
+            f"Write for example --input {first}. A pattern such as *.csv must be quoted, or the shell splits it into "
+            "several words.",
         )
     flag = first.split("=", 1)[0]
     beam_flags = [name for action in parser._actions for name in action.option_strings]
-    spelt = {name.strip("-").replace("_", "-"): name for name in [*beam_flags, *ours, *_setting_flags()]}
-    close = difflib.get_close_matches(flag.strip("-").replace("_", "-"), list(spelt), n=1, cutoff=0.6)
-    hint = f"the nearest known option is {spelt[close[0]]}" if close else "see linesmith run --help for the known ones"
-    raise ParameterError(f"LS110: unknown option {flag}: neither Linesmith nor Beam knows it; {hint}.")
+    known = {name.strip("-").replace("_", "-"): name for name in [*beam_flags, *linesmith_flags, *_setting_flags()]}
+    close = difflib.get_close_matches(flag.strip("-").replace("_", "-"), list(known), n=1, cutoff=0.6)
+    hint = (
+        f"The nearest known option is {known[close[0]]}." if close else "See linesmith run --help for the known ones."
+    )
+    raise ParameterError("LS110", None, f"unknown option {flag}: neither Linesmith nor Beam knows it", hint)
 
 
 def _setting_flags() -> Iterator[str]:
@@ -82,17 +90,19 @@ def _setting_flags() -> Iterator[str]:
 
 
 class _RaisingParser(argparse.ArgumentParser):
-    """Reports a bad value as an error of ours; argparse would print its usage and leave the process."""
+    """Parser that raises `ParameterError` for a bad value; argparse itself would print its usage and end the process."""
 
     def error(self, message: str) -> NoReturn:
-        raise ParameterError(f"LS110: Beam refuses its options: {message}.")
+        raise ParameterError(
+            "LS122", None, f"Beam refuses its options: {message}", "Correct the value; Beam's documentation lists them."
+        )
 
 
 def _beam_parser() -> argparse.ArgumentParser:
-    """A parser that knows the options of every runner that is installed."""
+    """Return a parser that knows the options of every installed runner."""
     from apache_beam.options.pipeline_options import PipelineOptions, _BeamArgumentParser
 
-    from linesmith.runners import linesmith_options as own_options  # noqa: F401  (the parser finds what is imported)
+    from linesmith.runners import linesmith_options  # noqa: F401  (the parser finds the classes that are imported)
 
     class Parser(_RaisingParser, _BeamArgumentParser):
         pass
@@ -113,23 +123,25 @@ def _subclasses(root: Any) -> Iterator[Any]:
 def _check_other_runner(named: str, options: PipelineOptions) -> None:
     from apache_beam.options.pipeline_options import PrismRunnerOptions, StandardOptions
 
-    given = options.view_as(StandardOptions).runner
+    runner = options.view_as(StandardOptions).runner
     if named == "prism" and options.view_as(PrismRunnerOptions).prism_location is None:
         raise ParameterError(
-            "LS401: --runner PrismRunner without --prism_location would download a binary; leave --runner out to run in "
-            "this process, or give the path of a Prism binary."
+            "LS401",
+            "--runner PrismRunner",
+            "would download a binary without --prism_location",
+            "Leave --runner out to run in this process, or give the path of a Prism binary.",
         )
     known = {name.lower().removesuffix("runner"): name for name in StandardOptions.KNOWN_RUNNER_NAMES}
-    if named in known or _importable(str(given)):
+    if named in known or _is_importable(str(runner)):
         return
     close = difflib.get_close_matches(named, list(known), n=1, cutoff=0.5)
-    hint = f"the nearest known runner is {known[close[0]]}" if close else f"known are {', '.join(known.values())}"
-    raise ParameterError(f"LS401: --runner {given!r} is not a runner that Beam knows; {hint}.")
+    hint = f"The nearest known runner is {known[close[0]]}." if close else f"Known are {', '.join(known.values())}."
+    raise ParameterError("LS401", f"--runner {runner!r}", "not a runner that Beam knows", hint)
 
 
-def _importable(dotted: str) -> bool:
-    """A runner may be named by its full class path."""
-    module = dotted.rpartition(".")[0]
+def _is_importable(class_path: str) -> bool:
+    """Return whether the module of a runner's full class path, such as `package.module.Runner`, can be imported."""
+    module = class_path.rpartition(".")[0]
     try:
         return bool(module) and importlib.util.find_spec(module) is not None
     except ImportError:

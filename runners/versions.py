@@ -1,4 +1,4 @@
-"""Versions that driver and workers must share: of Python, of Beam, of what computes, and of Linesmith itself."""
+"""Compare the versions that driver and workers must share: of Python, Beam, TensorFlow, NumPy and Linesmith."""
 
 from __future__ import annotations
 
@@ -7,19 +7,19 @@ import platform
 from importlib import metadata
 
 DRIVER_VERSIONS = "LINESMITH_DRIVER_VERSIONS"  # environment variable of a worker
-DRIVER_DIRECTORY = "LINESMITH_DRIVER_DIRECTORY"  # likewise; where the driver's relative paths begin
-_SHARED = ("linesmith", "apache-beam", "tensorflow", "numpy")
+DRIVER_DIRECTORY = "LINESMITH_DRIVER_DIRECTORY"  # likewise: the directory that relative paths of the driver start from
+_PACKAGES = ("linesmith", "apache-beam", "tensorflow", "numpy")
 
 
-def versions() -> dict[str, str | None]:
-    """Versions of this machine; None for a package that is not installed.
+def installed_versions() -> dict[str, str | None]:
+    """Return the versions on this machine, by package; None for a package that is not installed.
 
     Example:
-        >>> versions()["python"].count(".")
+        >>> installed_versions()["python"].count(".")
         1
     """
     found: dict[str, str | None] = {"python": ".".join(platform.python_version_tuple()[:2])}
-    for name in _SHARED:
+    for name in _PACKAGES:
         try:
             found[name] = metadata.version(name)
         except metadata.PackageNotFoundError:
@@ -27,19 +27,22 @@ def versions() -> dict[str, str | None]:
     return found
 
 
-def differences(theirs: str) -> str:
-    """What differs between the versions of another machine, as JSON, and those of this one; empty if nothing does.
+def version_differences(other_versions: str) -> str:
+    """Return the differences between the versions on another machine and those on this one; empty if there are none.
+
+    Args:
+        other_versions: `installed_versions` of the other machine, as JSON.
 
     Example:
-        >>> differences('{"python": "2.7"}').partition(" here")[0] == f"python {versions()['python']}"
+        >>> version_differences('{"python": "2.7"}').partition(" here")[0] == f"python {installed_versions()['python']}"
         True
-        >>> differences("{}")
+        >>> version_differences("{}")
         ''
     """
-    here = versions()
-    wanted: dict[str, str | None] = json.loads(theirs)
+    own = installed_versions()
+    other: dict[str, str | None] = json.loads(other_versions)
     return "; ".join(
-        f"{name} {here.get(name) or 'missing'} here, {version or 'missing'} there"
-        for name, version in wanted.items()
-        if here.get(name) != version
+        f"{name} {own.get(name) or 'missing'} here, {version or 'missing'} there"
+        for name, version in other.items()
+        if own.get(name) != version
     )

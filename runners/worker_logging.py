@@ -1,4 +1,7 @@
-"""Beam imports this in each worker process it starts on this machine (`--beam_plugins`): the terminal is shared with them."""
+"""Set the log levels of a worker process on this machine, which shares the driver's terminal.
+
+Beam imports this module in each worker (`--beam_plugins`).
+"""
 
 from linesmith.core.library_logging import quiet_libraries, quiet_on_import
 

@@ -1,6 +1,7 @@
-"""Beam imports this in each worker process (`--beam_plugins`): TensorFlow gets the share of the cores that is the worker's.
+"""Limit TensorFlow in a worker process to the worker's share of the cores.
 
-The number must be set before TensorFlow is first used, and a worker process knows it from the pipeline options alone.
+Beam imports this module in each worker (`--beam_plugins`). The number of threads must be set before TensorFlow is first used,
+and a worker process can only know it from the pipeline options.
 """
 
 from __future__ import annotations
@@ -9,14 +10,14 @@ import os
 
 from apache_beam.options.value_provider import RuntimeValueProvider
 
-_CAPS = ("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS", "OMP_NUM_THREADS")
+_THREAD_VARIABLES = ("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS", "OMP_NUM_THREADS")
 
 
 def cap_threads() -> None:
-    """Say to TensorFlow, where nothing was said yet, how many threads the options give each worker."""
+    """Set the environment variables of TensorFlow's threads to `threads_per_worker`, unless they are set already."""
     threads = (RuntimeValueProvider.runtime_options or {}).get("threads_per_worker")
     if threads:
-        for name in _CAPS:
+        for name in _THREAD_VARIABLES:
             os.environ.setdefault(name, str(int(threads)))
 
 

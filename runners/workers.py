@@ -1,4 +1,4 @@
-"""What the options say about the workers, whatever the runner: how many, with how many threads, and whether they help."""
+"""Read from complete options, whatever the runner, how many workers and threads there are and whether more workers help."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from apache_beam.options.pipeline_options import PipelineOptions
 
-# Below so many seconds of work, starting processes that import TensorFlow takes longer than they save.
-_WORTH_SECONDS = 15.0
+# With less work than this, starting processes that import TensorFlow takes longer than they save.
+_WORTHWHILE_SECONDS = 15.0
 
 
 def worker_count(options: PipelineOptions) -> int:
-    """How many workers run side by side on the direct runner or on Flink; 1 where nothing says otherwise."""
+    """Return how many workers run at the same time on the direct runner or on Flink; 1 on other runners."""
     from apache_beam.options.pipeline_options import DirectOptions, FlinkRunnerOptions, StandardOptions
 
     if options.view_as(StandardOptions).runner == "FlinkRunner":
@@ -25,7 +25,7 @@ def worker_count(options: PipelineOptions) -> int:
 
 
 def threads_per_worker(options: PipelineOptions) -> int | None:
-    """TensorFlow's threads in each worker; None leaves the choice to it, where one process has its machine."""
+    """Return the TensorFlow threads of each worker; None: TensorFlow chooses, since one process has the machine."""
     from linesmith.runners.linesmith_options import LinesmithOptions
 
     threads = options.view_as(LinesmithOptions).threads_per_worker
@@ -33,12 +33,13 @@ def threads_per_worker(options: PipelineOptions) -> int | None:
 
 
 def idle_worker_notice(options: PipelineOptions, stage: str, units: int, seconds: float | None = None) -> str | None:
-    """A sentence for the user where several workers cannot help; None where they can.
+    """Return a sentence for the user if several workers cannot help, else None.
 
     Args:
+        options: complete options.
         stage: name of the stage.
-        units: pieces of work that can run side by side.
-        seconds: what one worker would need, roughly, if that is known.
+        units: number of pieces of work that can run at the same time.
+        seconds: estimate of the time that one worker would need; None: unknown.
     """
     workers = worker_count(options)
     if workers <= 1:
@@ -48,6 +49,6 @@ def idle_worker_notice(options: PipelineOptions, stage: str, units: int, seconds
             f"{stage} has {units} piece{'s' if units != 1 else ''} of work for {workers} workers: "
             f"{workers - units} of them {'stand' if workers - units > 1 else 'stands'} idle"
         )
-    if seconds is not None and seconds < _WORTH_SECONDS:
+    if seconds is not None and seconds < _WORTHWHILE_SECONDS:
         return f"{stage} is about {seconds:.0f} s of work: starting {workers} workers takes longer than they save"
     return None

@@ -1,4 +1,4 @@
-"""A fixed number of shards from what the units have set aside: contiguous ranges of like size, cut by position."""
+"""Write a fixed number of shards from the staged records of all units: contiguous ranges of nearly equal size."""
 
 from __future__ import annotations
 
@@ -9,23 +9,29 @@ from pathlib import Path
 import apache_beam as beam
 
 from linesmith.core.errors import DataError, LinesmithError
-from linesmith.model.generation.staging import Shard, StagingDirectory
+from linesmith.model.generation.staging import StagingDirectory
+from linesmith.model.generation.unit_summary import StagedShard
 from linesmith.transforms.remote_staging import RemoteStagingDirectory
 
 
 @dataclass(frozen=True)
 class ShardPlan:
-    """A shard and where its records lie: unit, first position in it, and the one behind the last."""
+    """Where the records of a shard are.
+
+    Attributes:
+        number: number of the shard, from 0.
+        parts: ranges of staged records, each as unit, first position in it, and position after the last.
+    """
 
     number: int
     parts: tuple[tuple[int, int, int], ...]
 
 
 def plan_shards(counts: Sequence[tuple[int, int]], shards: int) -> list[ShardPlan]:
-    """Cut all records into so many ranges; their sizes differ by at most one record, and some are empty if records are few.
+    """Cut all records into ranges whose sizes differ by at most one record. Some are empty if there are few records.
 
     Args:
-        counts: number and records of each unit, in order.
+        counts: number of each unit and of its records, in order.
         shards: how many ranges.
 
     Example:
@@ -50,41 +56,47 @@ def plan_shards(counts: Sequence[tuple[int, int]], shards: int) -> list[ShardPla
 
 @dataclass
 class AssembleShards(beam.PTransform):
-    """`PCollection[ShardPlan]` → the shards in the spool, and a list of what they are in the file `results`.
+    """`PCollection[ShardPlan]` → the shards in the staging directory, and a list of them in the file `results`.
 
     Guarantee: files depend on the plans and the staged records only; a shard that is written twice is the same file.
+
+    Attributes:
+        staging: holds the staged records, and gets the shards.
+        results: JSON file with a list of StagedShard.
     """
 
-    spool: StagingDirectory | RemoteStagingDirectory
+    staging: StagingDirectory | RemoteStagingDirectory
     results: str | Path
 
     def __post_init__(self) -> None:
         super().__init__()
 
     def expand(self, plans: beam.PCollection[ShardPlan]) -> beam.PCollection:
+        """Write the shards and collect what was written."""
         from linesmith.transforms.collect_json import CollectJson
 
         return (
             plans
             | "Spread" >> beam.Reshuffle()
-            | "Assemble" >> beam.FlatMap(assemble, self.spool)
+            | "Assemble" >> beam.FlatMap(assemble, self.staging)
             | "Shards" >> CollectJson(self.results)
         )
 
 
-def assemble(plan: ShardPlan, spool: StagingDirectory | RemoteStagingDirectory) -> Iterable[Shard]:
-    """Write one shard in every format; errors the user can mend are noted in the spool."""
+def assemble(plan: ShardPlan, staging: StagingDirectory | RemoteStagingDirectory) -> Iterable[StagedShard]:
+    """Write one shard in every format. Errors that a user can fix go to the staging directory: a runner would retry them."""
     try:
-        with spool.open_staged(plan.parts) as records:
-            return spool.write_shards(plan.number, spool.num_shards or 1, records)
+        with staging.open_staged(plan.parts) as records:
+            return staging.write_shards(plan.number, staging.num_shards or 1, records)
     except LinesmithError as error:
-        spool.write_failure(error)
+        staging.write_failure(error)
     except OSError as error:
-        spool.write_failure(
+        staging.write_failure(
             DataError(
-                f"LS209: --output: '{spool.directory}' cannot be written ({error.strerror}); make room or choose another "
-                "--output. What stood there before is untouched.",
-                code="LS209",
+                "LS209",
+                "--output",
+                f"'{staging.directory}' cannot be written ({error.strerror})",
+                "Make room or choose another --output. What stood there before is untouched.",
             )
         )
     return []

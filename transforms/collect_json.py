@@ -1,4 +1,4 @@
-"""A small PCollection into one JSON file that the driver reads: how counts come back from any runner."""
+"""Write a small PCollection into one JSON file that the driver reads. Counts come back from any runner this way."""
 
 from __future__ import annotations
 
@@ -16,13 +16,20 @@ from linesmith.transforms.storage.addresses import is_bucket
 
 
 class CollectJson(beam.PTransform):
-    """Writes all elements, dataclasses or plain JSON, as one list, in no particular order. For hundreds, not millions."""
+    """PCollection of dataclasses or plain JSON → one JSON file with a list of them, in no particular order.
+
+    All elements are held in memory: it is meant for hundreds, not for millions.
+
+    Args:
+        path: the file or object to write.
+    """
 
     def __init__(self, path: str | Path) -> None:
         super().__init__()
         self._path = str(path)
 
     def expand(self, elements: beam.PCollection) -> beam.PCollection:
+        """Write the elements."""
         return elements | "List" >> beam.combiners.ToList() | "Write" >> beam.Map(_write, self._path)
 
 
@@ -39,16 +46,17 @@ def _write(elements: list[Any], path: str) -> None:
 
 
 def read_collected(path: Path) -> list[Any]:
-    """What a finished pipeline collected.
+    """Read what a finished pipeline collected.
 
     Raises:
-        DataError: the file is not there, because workers do not share the driver's file system.
+        DataError: LS402, the file is not there, because workers do not share the driver's file system.
     """
     if not path.is_file():
         raise DataError(
-            f"LS402: the pipeline ended but its results are not in '{path.parent}': its workers do not share this file "
-            "system. Give an --output on a file system that driver and workers mount at the same place.",
-            code="LS402",
+            "LS402",
+            None,
+            f"the pipeline ended but its results are not in '{path.parent}': its workers do not share this file system",
+            "Give an --output on a file system that driver and workers mount at the same place.",
         )
     collected: list[Any] = read_json(path, "a result of the pipeline")
     return collected

@@ -1,7 +1,7 @@
-"""Records through the saved graph into TFRecord shards: one shard a unit of work and split, written by the unit's worker.
+"""Encode records with the saved graph into TFRecord shards: each unit writes one shard per split.
 
-Nothing is grouped or shuffled, so memory does not grow with the input; a retried unit writes the same files again. What is
-written is proved before it is believed: every record's ids give back its text, and every shard is read back and counted.
+Nothing is grouped or shuffled, so memory does not grow with the input, and a retried unit writes the same files again. The
+output is verified: the ids of every record must decode to its text, and every shard is read back and counted.
 """
 
 from __future__ import annotations
@@ -21,21 +21,34 @@ import pyarrow as pa
 from linesmith.core.artifacts.files import sha256_file, write_json
 from linesmith.core.errors import DataError, LinesmithError
 from linesmith.records.input.field_statistics import FieldStatistics
-from linesmith.records.input.input_ranges import Unit
-from linesmith.records.input.record_format import HOLDOUT, SPLITS
+from linesmith.records.input.input_ranges import InputUnit
+from linesmith.records.input.record_format import HOLDOUT, SPLIT_NAMES
 from linesmith.transforms.read_records import RangeCount, RangeReader, ReadSettings
-from linesmith.transforms.tfrecord_shards import RejectFile, Shard, SplitCount, reject_name, shard_name
+from linesmith.transforms.tfrecord_shards import (
+    RejectFileWriter,
+    SplitCount,
+    TFRecordShardWriter,
+    reject_name,
+    tfrecord_shard_name,
+)
 
 if TYPE_CHECKING:
     from linesmith.model.tokenizers.loading import AnyTokenizer
     from linesmith.transforms.transform_graph import SavedGraph
 
-_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+_DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 @dataclass
-class UnitResult:
-    """What became of a unit: its counts by range and by split, and the SHA-256 of each file that it wrote, by name."""
+class EncodedUnit:
+    """Result of a unit.
+
+    Attributes:
+        index: number of the unit.
+        ranges: counts of its ranges, in order.
+        splits: counts of what it wrote, by split.
+        digests: SHA-256 of each file that it wrote, by name.
+    """
 
     index: int
     ranges: list[RangeCount] = field(default_factory=list)
@@ -45,7 +58,15 @@ class UnitResult:
 
 @dataclass(frozen=True)
 class EncodeSettings:
-    """Where the graph and the tokenizer are, and where shards and rejects go: directories that all workers share."""
+    """What workers need; all directories are shared by all workers.
+
+    Attributes:
+        read: how the input is read.
+        tokenizer: directory of the tokenizer.
+        graph: directory of the saved graph.
+        data: directory for shards.
+        rejects: directory for rejected lines.
+    """
 
     read: ReadSettings
     tokenizer: str
@@ -55,9 +76,16 @@ class EncodeSettings:
 
 
 class EncodeRecords(beam.PTransform):
-    """Units → shards on disk, one UnitResult each in `results`, and the merged FieldStatistics in `statistics`."""
+    """Input units → shards on disk.
 
-    def __init__(self, units: Iterable[Unit], settings: EncodeSettings, results: Path, statistics: Path) -> None:
+    Args:
+        units: what to encode.
+        settings: how, and where to.
+        results: JSON file for a list of EncodedUnit.
+        statistics: JSON file for the merged FieldStatistics of all records outside the holdout.
+    """
+
+    def __init__(self, units: Iterable[InputUnit], settings: EncodeSettings, results: Path, statistics: Path) -> None:
         super().__init__()
         self._units = list(units)
         self._settings = settings
@@ -65,6 +93,7 @@ class EncodeRecords(beam.PTransform):
         self._statistics = str(statistics)
 
     def expand(self, root: beam.pvalue.PBegin) -> Any:
+        """Encode all units, and write results and statistics."""
         from linesmith.transforms.collect_json import CollectJson
 
         encoded = (
@@ -75,31 +104,20 @@ class EncodeRecords(beam.PTransform):
         )
         statistics = (
             encoded.statistics
-            | "Merge" >> beam.CombineGlobally(MergeStatisticsFn())
+            | "Merge" >> beam.CombineGlobally(merge_statistics)
             | "WriteStatistics" >> beam.Map(_write_statistics, self._statistics)
         )
         return encoded.results | "Results" >> CollectJson(self._results), statistics
 
 
-class MergeStatisticsFn(beam.CombineFn):
-    """FieldStatistics → their sum, or None of none. The result does not depend on the order of merging."""
-
-    def create_accumulator(self) -> FieldStatistics | None:
-        return None
-
-    def add_input(self, accumulator: FieldStatistics | None, part: FieldStatistics) -> FieldStatistics:
-        return self.merge_accumulators([accumulator, part]) or part
-
-    def merge_accumulators(self, accumulators: Iterable[FieldStatistics | None]) -> FieldStatistics | None:
-        merged: FieldStatistics | None = None
-        for accumulator in accumulators:
-            if accumulator is not None:
-                merged = merged or accumulator.empty()
-                merged.merge(accumulator)
-        return merged
-
-    def extract_output(self, accumulator: FieldStatistics | None) -> FieldStatistics | None:
-        return accumulator
+def merge_statistics(parts: Iterable[FieldStatistics]) -> FieldStatistics | None:
+    """Return the sum of statistics, or None if there are none. The parts are not changed, and their order does not matter."""
+    merged: FieldStatistics | None = None
+    for part in parts:
+        if merged is None:
+            merged = part.new_empty()
+        merged.merge(part)
+    return merged
 
 
 def _write_statistics(statistics: FieldStatistics | None, path: str) -> None:
@@ -107,7 +125,7 @@ def _write_statistics(statistics: FieldStatistics | None, path: str) -> None:
 
 
 class _EncodeFn(beam.DoFn):
-    """Encodes units. Graph and tokenizer are loaded once a worker."""
+    """DoFn that encodes units. Graph and tokenizer are loaded once per worker."""
 
     def __init__(self, settings: EncodeSettings) -> None:
         super().__init__()
@@ -122,28 +140,29 @@ class _EncodeFn(beam.DoFn):
         self._graph = SavedGraph(self._settings.graph)
         self._tokenizer = load_tokenizer(self._settings.tokenizer)
 
-    def process(self, unit: Unit) -> Iterator[Any]:
+    def process(self, unit: InputUnit) -> Iterator[Any]:
         try:
             yield from self._process(unit)
         except Exception as error:
-            # TensorFlow's writer has errors of its own kind, which carry the system's words.
-            if (isinstance(error, OSError) and error.errno in _FULL) or "No space left" in str(error):
+            # TensorFlow's writer raises errors of its own, with the message of the operating system.
+            if (isinstance(error, OSError) and error.errno in _DISK_FULL) or "No space left" in str(error):
                 raise DataError(
-                    f"LS209: --output: '{self._settings.data}' cannot be written: the disk is full or its quota used up; make "
-                    "room and run the same command again, or choose another --output.",
-                    code="LS209",
+                    "LS209",
+                    "--output",
+                    f"'{self._settings.data}' cannot be written: the disk is full or its quota used up",
+                    "Make room and run the same command again, or choose another --output.",
                 ) from None
             raise
 
-    def _process(self, unit: Unit) -> Iterator[Any]:
-        result = UnitResult(unit.index, splits={name: SplitCount() for name in SPLITS})
-        statistics = FieldStatistics(self._tokenizer.total_vocab_size, self._tokenizer.fields.reserved)
+    def _process(self, unit: InputUnit) -> Iterator[Any]:
+        result = EncodedUnit(unit.index, splits={name: SplitCount() for name in SPLIT_NAMES})
+        statistics = FieldStatistics(self._tokenizer.total_vocab_size, self._tokenizer.token_format.reserved_count)
         with contextlib.ExitStack() as stack:
             users = self._settings.read.records.user_field is not None
-            files = [Path(self._settings.data) / shard_name(name, unit.index) for name in SPLITS]
-            shards = [stack.enter_context(Shard(file, users)) for file in files]
+            files = [Path(self._settings.data) / tfrecord_shard_name(name, unit.index) for name in SPLIT_NAMES]
+            shards = [stack.enter_context(TFRecordShardWriter(file, users)) for file in files]
             files.append(Path(self._settings.rejects) / reject_name(unit.index))
-            rejects = stack.enter_context(RejectFile(files[-1]))
+            rejects = stack.enter_context(RejectFileWriter(files[-1]))
             for source in unit.ranges:
                 reader = RangeReader(source, self._settings.read, rejects.write)
                 for batch in reader.batches():
@@ -151,25 +170,25 @@ class _EncodeFn(beam.DoFn):
                 result.ranges.append(reader.count)
         for shard, count in zip(shards, result.splits.values(), strict=True):
             shard.verify(count)
-        # Here and not on the driver, which would read alone what all workers wrote.
+        # Computed here, since the driver would have to read alone what all workers wrote.
         result.digests = {file.name: sha256_file(file) for file in files if file.exists()}
         yield result
         yield beam.pvalue.TaggedOutput("statistics", statistics)
 
     def _encode(
-        self, batch: pa.RecordBatch, shards: list[Shard], result: UnitResult, statistics: FieldStatistics
+        self, batch: pa.RecordBatch, shards: list[TFRecordShardWriter], result: EncodedUnit, statistics: FieldStatistics
     ) -> None:
         ids, lengths = self._graph.encode_batch(batch)
         verify_ids(self._tokenizer, batch, ids, lengths)
         split = batch["split"].to_numpy()
-        seen = split != HOLDOUT
-        statistics.add(batch.filter(pa.array(seen)), ids[np.repeat(seen, lengths)], lengths[seen])
+        learned = split != HOLDOUT  # statistics describe no record of the holdout
+        statistics.add(batch.filter(pa.array(learned)), ids[np.repeat(learned, lengths)], lengths[learned])
         for number, (shard, count) in enumerate(zip(shards, result.splits.values(), strict=True)):
             rows = split == number
             if rows.any():
-                part, own = batch.filter(pa.array(rows)), ids[np.repeat(rows, lengths)]
-                shard.write(part, own, lengths[rows])
-                count.add(part, len(own))
+                part, part_ids = batch.filter(pa.array(rows)), ids[np.repeat(rows, lengths)]
+                shard.write(part, part_ids, lengths[rows])
+                count.add(part, len(part_ids))
 
 
 def verify_ids(
@@ -178,10 +197,16 @@ def verify_ids(
     ids: npt.NDArray[np.int64],
     lengths: npt.NDArray[np.int64],
 ) -> None:
-    """Check that ids are the batch's records, each `<n> … <n>`, and decode to exactly their text.
+    """Check that ids are the records of a batch, each `<n> … <n>`, and decode to exactly their text.
+
+    Args:
+        tokenizer: decodes the ids.
+        batch: the records, as column `text` with field breaks.
+        ids: token ids of all records, one record after the other.
+        lengths: number of ids of each record.
 
     Raises:
-        DataError: they do not. The input changed between the passes over it, or we are wrong; no text is shown.
+        DataError: LS220, they do not: the input changed between the passes over it, or the encoder is wrong. No text is shown.
     """
     expected = "".join(f"\n{text}\n" for text in batch["text"].to_pylist())
     try:
@@ -195,9 +220,10 @@ def verify_ids(
         same = False
     if not same:
         raise DataError(
-            "LS209: the encoded records do not decode to what was read. The input changed while it was read; run tokenize "
-            "again on a copy that nobody writes to.",
-            code="LS209",
+            "LS220",
+            "--input",
+            "changed while it was read: the encoded records do not decode to what was read",
+            "Run tokenize again on a copy that nobody writes to.",
         )
 
 

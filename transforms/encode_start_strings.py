@@ -1,12 +1,13 @@
-"""Files of start strings → a store of encoded ones, one pair of files a source file, so that sources are read in parallel.
+"""Encode files of start strings into a store with one pair of files per source, so that sources are read in parallel.
 
-Errors that the user can mend come back as results: a runner would retry them, in vain.
+Errors that a user can fix come back as results: a runner would retry them in vain.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,9 +24,9 @@ class StartStringSettings:
     """What is needed to encode start strings.
 
     Attributes:
-        run_dir: whose tokenizer encodes them.
-        column: of tables; None: the only one.
-        field_count: most fields a start string may begin; None: any.
+        run_dir: run directory with the tokenizer.
+        column: column of tables to read; None: `start_string`, or the only column.
+        field_count: most fields that a start string may begin; None: any number.
         store: directory to write to, which all workers share.
     """
 
@@ -37,7 +38,7 @@ class StartStringSettings:
 
 @dataclass(frozen=True)
 class StartStringFile:
-    """A source, and its number in the store."""
+    """A source file, and its number in the store."""
 
     number: int
     path: str
@@ -45,7 +46,7 @@ class StartStringFile:
 
 @dataclass(frozen=True)
 class StartStringCount:
-    """How many start strings a source gave, or what is wrong with it."""
+    """How many start strings a source holds, or what is wrong with it."""
 
     number: int
     count: int = 0
@@ -54,7 +55,7 @@ class StartStringCount:
 
 @dataclass
 class EncodeStartStrings(beam.PTransform):
-    """`PCollection[StartStringFile]` → a list of StartStringCount in the file `results`; the store holds what they count."""
+    """`PCollection[StartStringFile]` → encoded start strings in the store, and a list of StartStringCount in `results`."""
 
     settings: StartStringSettings
     results: Path
@@ -63,18 +64,19 @@ class EncodeStartStrings(beam.PTransform):
         super().__init__()
 
     def expand(self, files: beam.PCollection[StartStringFile]) -> beam.PCollection:
+        """Encode the files and collect their counts."""
         from linesmith.transforms.collect_json import CollectJson
 
         return (
             files
             | "Spread" >> beam.Reshuffle()
-            | "Encode" >> beam.ParDo(_EncodeSeeds(self.settings))
+            | "Encode" >> beam.ParDo(_EncodeStartStringsFn(self.settings))
             | "Counts" >> CollectJson(self.results)
         )
 
 
-class _EncodeSeeds(beam.DoFn):
-    """Encodes sources; the tokenizer is loaded once a worker."""
+class _EncodeStartStringsFn(beam.DoFn):
+    """DoFn that encodes source files; the tokenizer is loaded once per worker."""
 
     def __init__(self, settings: StartStringSettings) -> None:
         super().__init__()
@@ -91,33 +93,29 @@ class _EncodeSeeds(beam.DoFn):
 
 
 def encode_start_string_file(file: StartStringFile, settings: StartStringSettings, tokenizer: Any) -> StartStringCount:
-    """Encode one source into the store."""
+    """Encode one source into the store; an error of the source is returned in the count."""
     from linesmith.model.generation.start_string_encoding import iter_encoded_start_strings
-    from linesmith.model.generation.start_string_files import OPTION, iter_start_strings, open_local
+    from linesmith.model.generation.start_string_files import START_STRINGS_FILE_OPTION, iter_start_strings, open_local
     from linesmith.model.generation.start_string_store import write_start_strings
     from linesmith.transforms.find_inputs import open_raw
 
     try:
         texts = iter_start_strings(file.path, settings.column, open_raw if "://" in file.path else open_local)
-        encoded = iter_encoded_start_strings(texts, tokenizer, f"{OPTION} '{file.path}'", settings.field_count)
+        encoded = iter_encoded_start_strings(
+            texts, tokenizer, f"{START_STRINGS_FILE_OPTION} '{file.path}'", settings.field_count
+        )
         return StartStringCount(file.number, write_start_strings(settings.store, file.number, encoded))
     except ParameterError as error:
         return StartStringCount(file.number, error=str(error))
 
 
-def match_start_string_files(given: str) -> list[str]:
-    """The files that a path, a glob or a bucket address names, in order of name.
+def match_start_string_files(pattern: str) -> list[str]:
+    """Return the files that a path, a glob or a bucket address names, sorted by name.
 
     Raises:
         ParameterError: LS108, there are none.
     """
-    from linesmith.model.generation.start_string_files import OPTION, find_start_string_files, start_string_error
+    from linesmith.model.generation.start_string_files import START_STRINGS_FILE_OPTION, find_start_string_files
+    from linesmith.transforms.find_inputs import match_files
 
-    if "://" not in given:
-        return find_start_string_files(given)
-    from linesmith.transforms.find_inputs import match_objects
-
-    found = sorted(item.path for item in match_objects(given, OPTION))
-    if not found:
-        raise start_string_error(f"{OPTION} '{given}'", "it matches no file", "Give an address that exists.")
-    return found
+    return find_start_string_files(pattern, partial(match_files, option=START_STRINGS_FILE_OPTION))

@@ -1,8 +1,7 @@
-"""The input files of a configuration, found and inspected on the driver before any pipeline starts."""
+"""Find and inspect input files on the driver, before any pipeline starts."""
 
 from __future__ import annotations
 
-import glob
 import hashlib
 import os
 import shutil
@@ -18,21 +17,27 @@ from apache_beam.io.filesystems import FileSystems
 from linesmith.core.artifacts.files import sha256_file
 from linesmith.core.config.tensorflow_config import TensorFlowConfig
 from linesmith.core.errors import DataError, ParameterError
-from linesmith.records.input.input_files import DECOMPRESSION_ERRORS, InputFile, damaged_file_error, inspect, unpack
+from linesmith.records.input.file_patterns import has_wildcard, match_local_files
+from linesmith.records.input.input_files import (
+    DECOMPRESSION_ERRORS,
+    InputFile,
+    damaged_file_error,
+    decompress,
+    inspect_input_file,
+)
 from linesmith.transforms.storage.addresses import check_address, is_bucket
 from linesmith.transforms.storage.clients import check_reachable
 from linesmith.transforms.storage.reader import open_object
 from linesmith.transforms.storage.retries import with_retries
 
-_WILD = ("*", "?", "[")
 _TIMEOUT_SECONDS = 60
-# Packed files up to this size are unpacked once on the driver, so that damage is found before any work is done; in larger
-# ones the reader finds it.
+# Compressed files up to this size are decompressed once on the driver, so that damage is found before any work is done. In
+# larger ones the reader finds it.
 _CHECKED_BYTES = 64 << 20
 
 
 def open_raw(path: str) -> IO[bytes]:
-    """The stored bytes of a file, seekable, wherever it lies."""
+    """Open the bytes of a local file or an object as they are stored; the stream is seekable."""
     if is_bucket(path):
         return open_object(path)
     stream: IO[bytes] = FileSystems.open(path, compression_type=CompressionTypes.UNCOMPRESSED)
@@ -40,30 +45,32 @@ def open_raw(path: str) -> IO[bytes]:
 
 
 def find_inputs(config: TensorFlowConfig, scratch: Path) -> list[InputFile]:
-    """Every input file once, sorted by name.
+    """Return every input file once, sorted by name.
 
     Args:
-        scratch: where http(s) inputs are copied to.
+        config: names the input.
+        scratch: directory to which http(s) inputs are copied.
 
     Raises:
-        ParameterError: `input_data_path` is not set.
+        ParameterError: LS205, `input_data_path` is not set.
         DataError: an input is missing, matches nothing, is a directory, empty, damaged, or not text.
     """
     files = []
     for name, listed in sorted(_listed(config).items()):
         path, size = _fetch(name, scratch) if listed is None else (listed.path, listed.size_in_bytes)
         with open_raw(path) as stream:
-            file = inspect(path, name, size, stream, config.encoding)
-        if file.packing is not None and size <= _CHECKED_BYTES:
+            file = inspect_input_file(path, name, size, stream, config.encoding)
+        if file.compression is not None and size <= _CHECKED_BYTES:
             _check_packed(file)
         files.append(file)
     return files
 
 
 def input_digests(config: TensorFlowConfig) -> dict[str, str]:
-    """What tells by name whether an input is the same as before, without fetching or inspecting it.
+    """Return, by name, a digest that tells whether an input has changed, without fetching or inspecting it.
 
-    SHA-256 of a local file's content; the store's own checksum and the size in a bucket; for http(s) the address itself.
+    It is the SHA-256 of a local file's content, the store's checksum and the size of an object, and the address of an
+    http(s) input.
 
     Raises:
         ParameterError: `input_data_path` is not set.
@@ -81,67 +88,74 @@ def input_digests(config: TensorFlowConfig) -> dict[str, str]:
 
 
 def _listed(config: TensorFlowConfig) -> dict[str, FileMetadata | None]:
-    """Every input file by name; None for an address that is yet to be fetched."""
+    """Return every input file by name; None for an address that has yet to be fetched."""
     found: dict[str, FileMetadata | None] = {}
-    for given in _given(config):
-        if _is_http(given):
-            found[given] = None
+    for pattern in _input_patterns(config):
+        if urllib.parse.urlsplit(pattern).scheme in ("http", "https"):
+            found[pattern] = None
         else:
-            found.update((item.path, item) for item in _match(given))
+            found.update((item.path, item) for item in _match_input(pattern))
     return found
 
 
-def _given(config: TensorFlowConfig) -> list[str]:
-    given = config.input_data_path
-    if given is None or given in ([], ""):
-        raise ParameterError("LS205: --input (input_data_path) is not set; give a file of lines.", code="LS205")
-    return [given] if isinstance(given, str) else list(given)
+def _input_patterns(config: TensorFlowConfig) -> list[str]:
+    patterns = config.input_data_path
+    if patterns is None or patterns in ([], ""):
+        raise ParameterError("LS205", "--input (input_data_path)", "not set", "Give a file of lines.")
+    return [patterns] if isinstance(patterns, str) else list(patterns)
 
 
-def _is_http(given: str) -> bool:
-    return urllib.parse.urlsplit(given).scheme in ("http", "https")
-
-
-def _match(given: str) -> list[FileMetadata]:
-    """Files that a path or a glob names. A path that exists is taken literally, even with glob characters in its name."""
-    if "://" not in given:
-        if os.path.isdir(given):
-            raise DataError(
-                f"LS205: --input '{given}' is a directory; give its files, for example '{given.rstrip('/')}/*.csv'.",
-                code="LS205",
-            )
-        if os.path.exists(given):
-            return [_readable(given)]
-    wild = any(character in given for character in _WILD)
+def _match_input(pattern: str) -> list[FileMetadata]:
+    """Return the files that one entry of the input names, with their sizes; refuses what cannot be read."""
+    if "://" not in pattern and os.path.isdir(pattern):
+        raise DataError(
+            "LS205",
+            f"--input '{pattern}'",
+            "a directory",
+            f"Give its files, for example '{pattern.rstrip('/')}/*.csv'.",
+        )
     try:
-        if is_bucket(given):
-            matched = match_objects(given, "--input")
-        elif "://" in given:
-            matched = list(FileSystems.match([given])[0].metadata_list)
+        if is_bucket(pattern):
+            matched = _match_objects(pattern, "--input")
+        elif "://" in pattern:
+            matched = list(FileSystems.match([pattern])[0].metadata_list)
         else:
-            names = glob.glob(given, recursive=True) if wild else []
-            matched = [_readable(name) for name in names if not os.path.isdir(name)]
+            matched = [_describe_local(name) for name in match_local_files(pattern)]
     except (BeamIOError, ValueError) as error:
         raise DataError(
-            f"LS205: --input '{given}' cannot be listed ({type(error).__name__}); check the address and its permissions.",
-            code="LS205",
+            "LS205",
+            f"--input '{pattern}'",
+            f"cannot be listed ({type(error).__name__})",
+            "Check the address and its permissions.",
         ) from None
     if not matched:
-        found = "matches no file" if wild else "does not exist"
-        raise DataError(f"LS205: --input '{given}' {found}; give an existing path or a glob in quotes.", code="LS205")
+        found = "matches no file" if has_wildcard(pattern) else "does not exist"
+        raise DataError("LS205", f"--input '{pattern}'", found, "Give an existing path or a glob in quotes.")
     return matched
 
 
-def match_objects(given: str, option: str) -> list[FileMetadata]:
-    """The objects of a bucket that an address or a glob names.
+def match_files(pattern: str, option: str) -> list[str]:
+    """Return the files or objects that a path, a glob or a bucket address names, sorted by name; may be empty.
 
     Raises:
-        ParameterError: LS106, LS213, the address cannot be reached with what is installed.
-        DataError: LS213, the store says no or cannot be reached.
+        ParameterError: LS106, LS127, the address cannot be used with what is installed.
+        DataError: LS213, the store refuses or cannot be reached.
     """
-    check_address(given, option)
-    check_reachable(given)
-    found = with_retries(lambda: list(FileSystems.match([given])[0].metadata_list), given, "listed")
+    if "://" in pattern:
+        return sorted(item.path for item in _match_objects(pattern, option))
+    return match_local_files(pattern)
+
+
+def _match_objects(pattern: str, option: str) -> list[FileMetadata]:
+    """Return the objects of a bucket that an address or a glob names.
+
+    Raises:
+        ParameterError: LS106, LS127, the address cannot be used with what is installed.
+        DataError: LS213, the store refuses or cannot be reached.
+    """
+    check_address(pattern, option)
+    check_reachable(pattern)
+    found = with_retries(lambda: list(FileSystems.match([pattern])[0].metadata_list), pattern, "listed")
     return [item for item in found if not item.path.endswith("/")]
 
 
@@ -149,19 +163,18 @@ def _checksum(path: str) -> str:
     return str(with_retries(lambda: FileSystems.checksum(path), path, "read"))
 
 
-def _readable(path: str) -> FileMetadata:
+def _describe_local(path: str) -> FileMetadata:
     if not os.access(path, os.R_OK):
-        raise DataError(f"LS205: --input '{path}' cannot be read; check its permissions.", code="LS205")
+        raise DataError("LS205", f"--input '{path}'", "cannot be read", "Check its permissions.")
     if not os.path.isfile(path):
         raise DataError(
-            f"LS205: --input '{path}' is not a regular file, and the input is read twice; save it to a file first.",
-            code="LS205",
+            "LS205", f"--input '{path}'", "not a regular file, and the input is read twice", "Save it to a file first."
         )
     return FileMetadata(path, os.path.getsize(path))
 
 
 def _fetch(address: str, scratch: Path) -> tuple[str, int]:
-    """Copy an http(s) input once, and check its length against what the server announced."""
+    """Copy an http(s) input, and check its length against what the server announced; return its path and size."""
     name = os.path.basename(urllib.parse.urlsplit(address).path) or "input"
     scratch.mkdir(parents=True, exist_ok=True)
     target = scratch / f"{hashlib.sha256(address.encode()).hexdigest()[:16]}-{name}"
@@ -172,22 +185,24 @@ def _fetch(address: str, scratch: Path) -> tuple[str, int]:
     except (urllib.error.URLError, OSError, ValueError) as error:
         reason = getattr(error, "code", None) or getattr(error, "reason", None) or type(error).__name__
         raise DataError(
-            f"LS205: --input '{address}' cannot be fetched ({reason}); check the address.", code="LS205"
+            "LS205", f"--input '{address}'", f"cannot be fetched ({reason})", "Check the address."
         ) from None
     size = target.stat().st_size
     if announced is not None and int(announced) != size:
         raise DataError(
-            f"LS206: --input '{address}' was cut off: {size} of {announced} bytes arrived; run the command again.",
-            code="LS206",
+            "LS206",
+            f"--input '{address}'",
+            f"was cut off: {size} of {announced} bytes arrived",
+            "Run the command again.",
         )
     return str(target), size
 
 
 def _check_packed(file: InputFile) -> None:
     with open_raw(file.path) as stored:
-        content = unpack(stored, file.packing)
+        content = decompress(stored, file.compression)
         try:
             while content.read(1 << 20):
                 pass
         except DECOMPRESSION_ERRORS:
-            raise damaged_file_error(file.name, str(file.packing)) from None
+            raise damaged_file_error(file.name, str(file.compression)) from None

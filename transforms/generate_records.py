@@ -1,4 +1,4 @@
-"""Work units in, shards out: Reshuffle → RunInference, which writes. Yields one `UnitSummary` a unit that ran."""
+"""Generate work units and write their shards: Reshuffle → RunInference, which writes. One `UnitSummary` per unit."""
 
 from __future__ import annotations
 
@@ -13,115 +13,127 @@ from apache_beam.ml.inference.base import ModelHandler, RunInference
 
 from linesmith.core.errors import LinesmithError
 from linesmith.model.generation.attempts import AttemptSettings
-from linesmith.model.generation.staging import StagingDirectory, UnitSummary
+from linesmith.model.generation.staging import StagingDirectory
 from linesmith.model.generation.unit_generator import SampleSource, generate_units
+from linesmith.model.generation.unit_summary import UnitSummary
 from linesmith.model.generation.work_units import WorkUnit
-from linesmith.records.validation.record_validator import Judge, ValidatorLoader
+from linesmith.records.validation.record_validator import RecordValidator, ValidatorLoader
 from linesmith.transforms.remote_staging import RemoteStagingDirectory
 
 METRICS_NAMESPACE = "linesmith.generate"
-# Units that a worker generates side by side: enough that few rows stand idle where one unit ends and none begins.
-_UNITS_A_BATCH = 64
+# Units that a worker generates at the same time: enough that few rows are idle when one unit ends and none is left.
+_UNITS_PER_BATCH = 64
 
 
 @dataclass
 class LoadedModel:
-    """A sampler and a judge, or the error that kept them from being loaded. One batch of units at a time uses it."""
+    """A sampler and a record validator, or the error that kept them from being loaded. One batch of units at a time uses it."""
 
     sampler: SampleSource | None = None
-    judge: Judge | None = None
+    record_validator: RecordValidator | None = None
     failure: LinesmithError | None = None
 
     def __post_init__(self) -> None:
-        self.turn = threading.Lock()  # a runner may call one process's model from several threads
+        self.lock = threading.Lock()  # a runner may call the model of a process from several threads
 
 
 class RecordGenerator(ModelHandler[WorkUnit, UnitSummary, LoadedModel]):
-    """Generates units and writes their shards; the model is loaded once a process.
+    """ModelHandler that generates units and writes their shards; the model is loaded once per process.
 
-    Units that need not run, and those after an error, yield nothing. A unit that is run again, after a failure elsewhere,
-    yields what it has left already. The units of a batch share the sampler's rows; which units meet in a batch, the runner
-    decides, and nothing depends on it. Records are written here and not by a later step, so that a batch holds in memory only
-    the units at work.
+    Units that need not run, and those after an error, have no result. A unit that runs again, after a failure elsewhere,
+    has the result that it left in the staging directory. The units of a batch share the rows of the sampler. The runner
+    decides which units are in a batch, and no result depends on it. Records are written here and not by a later step, so
+    only the units in progress are in memory.
 
-    Errors that the user can mend are noted in the spool instead of raised: a runner would retry them, in vain.
+    Errors that a user can fix go to the staging directory instead of being raised: a runner would retry them in vain.
 
     Args:
-        open_sampler: loads the model; called on the worker, where it may import TensorFlow.
-        settings: what decides about attempts.
-        judge: decides about samples; its validator is set on the worker.
-        validator: where the validator comes from, or None.
-        spool: where units leave their work.
+        open_sampler: loads the model. Called on the worker, where it may import TensorFlow.
+        settings: how attempts are made.
+        record_validator: decides about samples; its validator is set on the worker.
+        validator: loads the validator on the worker, or None.
+        staging: where units write their results.
     """
 
     def __init__(
         self,
         open_sampler: Callable[[], SampleSource],
         settings: AttemptSettings,
-        judge: Judge,
+        record_validator: RecordValidator,
         validator: ValidatorLoader | None,
-        spool: StagingDirectory | RemoteStagingDirectory,
+        staging: StagingDirectory | RemoteStagingDirectory,
     ) -> None:
         super().__init__()
         self._open_sampler = open_sampler
         self._settings = settings
-        self._judge = judge
+        self._record_validator = record_validator
         self._validator = validator
-        self._spool = spool
+        self._staging = staging
 
     def load_model(self) -> LoadedModel:
+        """Load the sampler and the validator; an error of ours is returned, not raised."""
         try:
             validator = None if self._validator is None else self._validator.load()
-            judge = Judge(validator, self._judge.field_count, self._judge.delimiter, self._judge.quoted)
-            return LoadedModel(self._open_sampler(), judge)
+            record_validator = RecordValidator(
+                validator, self._record_validator.field_count, self._record_validator.fields
+            )
+            return LoadedModel(self._open_sampler(), record_validator)
         except LinesmithError as error:
             return LoadedModel(failure=error)
 
     def run_inference(
         self, batch: Sequence[WorkUnit], model: LoadedModel, inference_args: dict[str, Any] | None = None
     ) -> Iterable[UnitSummary]:
-        if model.failure is not None or model.sampler is None or model.judge is None:
+        """Generate and write the units of a batch, and return their summaries."""
+        if model.failure is not None or model.sampler is None or model.record_validator is None:
             if model.failure is not None:
-                self._spool.write_failure(model.failure)
+                self._staging.write_failure(model.failure)
             return []
-        with model.turn:
+        with model.lock:
             try:
-                return self._summaries(batch, model.sampler, model.judge)
+                return self._summaries(batch, model.sampler, model.record_validator)
             except LinesmithError as error:
-                self._spool.write_failure(error)
+                self._staging.write_failure(error)
                 return []
 
-    def _summaries(self, batch: Sequence[WorkUnit], sampler: SampleSource, judge: Judge) -> list[UnitSummary]:
+    def _summaries(
+        self, batch: Sequence[WorkUnit], sampler: SampleSource, record_validator: RecordValidator
+    ) -> list[UnitSummary]:
         summaries = []
 
-        def to_do() -> Iterator[WorkUnit]:
+        def unfinished() -> Iterator[WorkUnit]:
             for unit in sorted(batch, key=lambda unit: unit.start):
-                if self._spool.should_skip(unit.number):
+                if self._staging.should_skip(unit.number):
                     return
-                there = self._spool.summary(unit.number)
-                if there is None:
+                earlier = self._staging.read_summary(unit.number)
+                if earlier is None:
                     yield unit
                 else:
-                    summaries.append(there)
+                    summaries.append(earlier)
 
-        units = generate_units(sampler, to_do(), self._settings, judge, progress=self._spool.write_progress)
+        units = generate_units(
+            sampler, unfinished(), self._settings, record_validator, progress=self._staging.write_progress
+        )
         for result in units:
-            summaries.append(self._spool.write(result))
+            summaries.append(self._staging.write(result))
             _count(summaries[-1])
         return summaries
 
     def get_num_bytes(self, batch: Sequence[WorkUnit]) -> int:
-        return sum(8 * len(start.ids) for unit in batch for start in unit.starts)
+        """Return the approximate bytes of a batch, for the runner's metrics."""
+        return sum(8 * len(start.ids) for unit in batch for start in unit.start_strings)
 
     def get_metrics_namespace(self) -> str:
+        """Return the namespace of the metrics."""
         return METRICS_NAMESPACE
 
     def batch_elements_kwargs(self) -> Mapping[str, Any]:
-        return {"min_batch_size": _UNITS_A_BATCH, "max_batch_size": _UNITS_A_BATCH}
+        """Return the size of batches."""
+        return {"min_batch_size": _UNITS_PER_BATCH, "max_batch_size": _UNITS_PER_BATCH}
 
 
 def _count(summary: UnitSummary) -> None:
-    """Counters that repeat what the summaries say, for a runner's own display; names carry the unit where it is not one."""
+    """Update the counters that a runner displays, from a summary. Names hold the unit if it is not a plain number."""
     counts = {
         "records_valid": summary.records,
         "records_missing": summary.missing,
@@ -136,9 +148,12 @@ def _count(summary: UnitSummary) -> None:
 
 @dataclass
 class GenerateRecords(beam.PTransform):
-    """`PCollection[WorkUnit]` → `PCollection[UnitSummary]`; the shards lie in the generator's spool.
+    """`PCollection[WorkUnit]` → `PCollection[UnitSummary]`; the shards are in the staging directory of the generator.
 
-    Guarantee: files and summaries depend on the units only, not on bundles, workers or retries (`seconds` aside).
+    Guarantee: files and summaries, except for `seconds`, depend on the units only, not on bundles, workers or retries.
+
+    Attributes:
+        generator: generates and writes the units.
     """
 
     generator: RecordGenerator
@@ -147,8 +162,10 @@ class GenerateRecords(beam.PTransform):
         super().__init__()
 
     def expand(self, units: beam.PCollection[WorkUnit]) -> beam.PCollection[UnitSummary]:
+        """Spread the units over the workers and generate them."""
         return (
             units
-            | "Spread over workers" >> beam.Reshuffle()  # else all units fuse with Create onto one worker
+            | "Spread over workers"
+            >> beam.Reshuffle()  # otherwise Create is fused with this step, and one worker gets all units
             | "Generate and write" >> RunInference(self.generator)
         )

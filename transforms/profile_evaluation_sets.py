@@ -1,8 +1,9 @@
-"""The two passes of an evaluation: batches of sets → one Survey, then one SchemaCounts, a set."""
+"""The two passes of an evaluation: batches of each set → one DatasetProfile, then one SchemaCounts."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -10,65 +11,42 @@ import apache_beam as beam
 import pyarrow as pa
 
 from linesmith.core.artifacts.files import write_json
-from linesmith.evaluation.dataset_profile import SAMPLE, Survey
+from linesmith.evaluation.dataset_profile import SAMPLE, DatasetProfile
 from linesmith.evaluation.schema_counts import CountPlan, SchemaCounts
-from linesmith.evaluation.serialization import pack
+from linesmith.evaluation.serialization import to_json
+from linesmith.transforms.combine_batches import CombineBatchesFn
 from linesmith.transforms.read_evaluation_sets import EvaluationInputUnit, ReadEvaluationSets
 
-Numbered = tuple[int, pa.Array]  # number of the first record, records
+NumberedRecords = tuple[int, pa.Array]  # number of the first record, texts of the records
 
 
-class ProfileFn(beam.CombineFn):
-    """Batches → Survey. The samples and counts do not depend on batches, bundles or the order of merging."""
-
-    def __init__(self, sample: int = SAMPLE) -> None:
-        super().__init__()
-        self._sample = sample
-
-    def create_accumulator(self) -> Survey:
-        return Survey(self._sample)
-
-    def add_input(self, accumulator: Survey, batch: Numbered) -> Survey:
-        first, text = batch
-        accumulator.add(text, first)
-        return accumulator
-
-    def merge_accumulators(self, accumulators: Iterable[Survey]) -> Survey:
-        merged = self.create_accumulator()
-        for accumulator in accumulators:
-            merged.merge(accumulator)
-        return merged
-
-    def extract_output(self, accumulator: Survey) -> Survey:
-        return accumulator
+def profile_fn(sample: int = SAMPLE) -> CombineBatchesFn[DatasetProfile, NumberedRecords]:
+    """Return the CombineFn of the first pass, whose profiles keep `sample` records as a sample."""
+    return CombineBatchesFn(partial(DatasetProfile, sample), _add_to_profile, DatasetProfile.merge)
 
 
-class CountFn(beam.CombineFn):
-    """Batches → SchemaCounts. Counts are exact."""
+def _add_to_profile(profile: DatasetProfile, batch: NumberedRecords) -> None:
+    first, texts = batch
+    profile.add(texts, first)
 
-    def __init__(self, plan: CountPlan) -> None:
-        super().__init__()
-        self._plan = plan
 
-    def create_accumulator(self) -> SchemaCounts:
-        return SchemaCounts(self._plan)
+def schema_counts_fn(plan: CountPlan) -> CombineBatchesFn[SchemaCounts, NumberedRecords]:
+    """Return the CombineFn of the second pass; its counts are exact."""
+    return CombineBatchesFn(partial(SchemaCounts, plan), _add_to_counts, SchemaCounts.merge)
 
-    def add_input(self, accumulator: SchemaCounts, batch: Numbered) -> SchemaCounts:
-        accumulator.add(batch[1])
-        return accumulator
 
-    def merge_accumulators(self, accumulators: Iterable[SchemaCounts]) -> SchemaCounts:
-        merged = self.create_accumulator()
-        for accumulator in accumulators:
-            merged.merge(accumulator)
-        return merged
-
-    def extract_output(self, accumulator: SchemaCounts) -> SchemaCounts:
-        return accumulator
+def _add_to_counts(counts: SchemaCounts, batch: NumberedRecords) -> None:
+    counts.add(batch[1])
 
 
 class ProfileEvaluationSets(beam.PTransform):
-    """Units → one file `SET.json` for each set that has records, with what the combiner made of it (`packing.pack`)."""
+    """Input units → one file `SET.json` for each set that has records, with the combined result (`serialization.to_json`).
+
+    Args:
+        units: what to read.
+        combiner: `profile_fn()` or `schema_counts_fn()`.
+        directory: where the files go; driver and workers share it.
+    """
 
     def __init__(self, units: Iterable[EvaluationInputUnit], combiner: beam.CombineFn, directory: Path) -> None:
         super().__init__()
@@ -77,6 +55,7 @@ class ProfileEvaluationSets(beam.PTransform):
         self._directory = str(directory)
 
     def expand(self, root: beam.pvalue.PBegin) -> Any:
+        """Read the units, combine the batches of each set and write the results."""
         return (
             root
             | "Batches" >> ReadEvaluationSets(self._units)
@@ -85,6 +64,6 @@ class ProfileEvaluationSets(beam.PTransform):
         )
 
 
-def _write(counted: tuple[str, Survey | SchemaCounts], directory: str) -> None:
-    name, result = counted
-    write_json(Path(directory) / f"{name}.json", pack(result))
+def _write(named_result: tuple[str, DatasetProfile | SchemaCounts], directory: str) -> None:
+    set_name, result = named_result
+    write_json(Path(directory) / f"{set_name}.json", to_json(result))

@@ -1,4 +1,4 @@
-"""Lines of the input as batches of records. Every pass over the input goes through here, so all passes agree."""
+"""Read lines of the input as batches of records. Every pass over the input uses this reader, so all passes agree."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ import apache_beam as beam
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from linesmith.records.fields import FIELD_BREAK, split_fields
-from linesmith.records.input.input_files import DECOMPRESSION_ERRORS, unpack
-from linesmith.records.input.input_ranges import FileRange, Unit
+from linesmith.records.fields import FIELD_BREAK
+from linesmith.records.input.input_files import DECOMPRESSION_ERRORS, decompress
+from linesmith.records.input.input_ranges import FileRange, InputUnit
 from linesmith.records.input.line_scanner import next_line, scan_lines
 from linesmith.records.input.record_format import (
     ENCODING,
@@ -23,16 +23,15 @@ from linesmith.records.input.record_format import (
     DatasetSplitter,
     Digest,
     RecordFormat,
-    digest_of,
-    mark_field_breaks,
+    record_digest,
     user_digest,
 )
 from linesmith.transforms.find_inputs import open_raw
 
 _BATCH_LINES = 2000
 _BATCH_CHARS = 1 << 20
-# text: the record, its structural delimiters replaced by FIELD_BREAK; num_chars: characters of the record as it was read;
-# user_hash: whose record it is, 0 where records are protected one by one.
+# text: the record, with FIELD_BREAK in place of the delimiters that separate fields; level: `Digest.sample_level`;
+# num_chars: characters of the record as it was read; user_hash: 0 if records are protected one by one.
 SCHEMA = pa.schema(
     [
         ("text", pa.large_string()),
@@ -48,7 +47,13 @@ _Row = tuple[str, int, int, int, int, int]
 
 @dataclass(frozen=True)
 class ReadSettings:
-    """What a reader needs to know beside where to read."""
+    """How input is read.
+
+    Attributes:
+        records: how lines become records.
+        splitter: how records are split.
+        header: the first line of each file is a header.
+    """
 
     records: RecordFormat
     splitter: DatasetSplitter
@@ -57,18 +62,18 @@ class ReadSettings:
 
 @dataclass
 class RangeCount:
-    """What was in a range.
+    """Counts of a range.
 
     Attributes:
         file: name of the file.
         start: first byte of the range; with the file it identifies the range.
-        lines: physical lines, a header included.
-        headers: 1 where the first line is a header, else 0.
+        lines: physical lines, including a header.
+        headers: 1 if the first line is a header, else 0.
         accepted: records.
-        rejected: lines that are none, by reason.
+        rejected: lines that are not records, by reason.
         max_fields: most fields of a record.
         columns: fields of the header.
-        damaged: the packed stream broke off here.
+        damaged: the compressed stream is cut off or broken in this range.
     """
 
     file: str
@@ -83,10 +88,12 @@ class RangeCount:
 
 
 class RangeReader:
-    """Reads one range; `count` is complete when `batches` has been exhausted.
+    """Reader of one range; `count` is complete once `batches` is exhausted.
 
     Args:
-        on_reject: told of every line that is no record, with where it is and its first 64 KiB.
+        source: the range.
+        settings: how it is read.
+        on_reject: called with every rejected line: its file, number, offset, reason, length, and first 64 KiB.
     """
 
     def __init__(
@@ -99,7 +106,7 @@ class RangeReader:
         self._on_reject = on_reject
 
     def batches(self) -> Iterator[pa.RecordBatch]:
-        """Record batches of SCHEMA, in the order of the file."""
+        """Yield record batches of SCHEMA, in the order of the file."""
         rows: list[_Row] = []
         size = 0
         for row in self._rows():
@@ -113,7 +120,7 @@ class RangeReader:
 
     def _batch(self, rows: list[_Row]) -> pa.RecordBatch:
         batch = pa.RecordBatch.from_arrays(
-            [pa.array(column, kind.type) for column, kind in zip(zip(*rows, strict=True), SCHEMA, strict=True)],
+            [pa.array(column, field.type) for column, field in zip(zip(*rows, strict=True), SCHEMA, strict=True)],
             schema=SCHEMA,
         )
         breaks = pc.max(pc.count_substring(batch["text"], FIELD_BREAK)).as_py()
@@ -122,8 +129,8 @@ class RangeReader:
 
     def _rows(self) -> Iterator[_Row]:
         count, limit = self.count, self._source.limit
-        delimiter, quoted = self._format.delimiter, self._format.quoted
-        decode_line, side = self._format.decode_line, self._settings.splitter.side
+        mark_breaks, decode_line = self._format.fields.mark_breaks, self._format.decode_line
+        split_of = self._settings.splitter.split_of
         for offset, content, length in self._lines():
             if limit is not None and count.accepted >= limit:
                 return
@@ -135,32 +142,33 @@ class RangeReader:
             digest: Digest | None = None
             user: Digest | None = None
             if reason is None:
-                digest, user, reason = self._whose(text)
+                digest, user, reason = self._digests(text)
             if digest is None:
                 self._reject(offset, content, length, str(reason))
                 continue
             count.accepted += 1
-            # All records of a user fall on the user's side of the split.
-            where = side(digest if user is None else user)
-            who = 0 if user is None else user.record
-            yield mark_field_breaks(text, delimiter, quoted), digest.record, where, digest.level, len(text), who
+            # All records of a user are in the same split.
+            split = split_of(digest if user is None else user)
+            user_hash = 0 if user is None else user.text_hash
+            yield mark_breaks(text), digest.text_hash, split, digest.sample_level, len(text), user_hash
 
-    def _whose(self, text: str) -> tuple[Digest | None, Digest | None, str | None]:
-        """Digests of a record and of its user (None where records stand for themselves), or the reason why it is none."""
+    def _digests(self, text: str) -> tuple[Digest | None, Digest | None, str | None]:
+        """Return the digests of a record and of its user, if records are protected by user, or the reason of its rejection."""
         form = self._format
         try:
-            digest = digest_of(text.encode())
+            digest = record_digest(text.encode())
         except UnicodeEncodeError:  # half a surrogate pair, which some codecs let through
             return None, None, ENCODING
-        if form.user_field is None or form.delimiter is None:
+        if form.user_field is None or form.fields.delimiter is None:
             return digest, None, None
-        user = user_digest(text, form.user_field, form.delimiter, form.quoted)
+        user = user_digest(text, form.user_field, form.fields)
         return (None, None, NO_USER) if user is None else (digest, user, None)
 
     def _lines(self) -> Iterator[tuple[int, bytes, int]]:
+        """Yield the lines of the range as `scan_lines` does; a damaged compressed stream ends early and is noted."""
         source = self._source
         with open_raw(source.file.path) as stored:
-            stream = unpack(stored, source.file.packing)
+            stream = decompress(stored, source.file.compression)
             offset: int | None = source.start
             if source.starts_file:
                 stream.read(source.start)  # the byte-order mark
@@ -169,13 +177,12 @@ class RangeReader:
                 offset = next_line(stream, start=source.start, end=end, newline=self._format.newline)
             if offset is None:
                 return
-            lines = scan_lines(
-                stream, offset=offset, end=source.end, newline=self._format.newline, keep=self._format.keep
-            )
+            newline, keep_bytes = self._format.newline, self._format.keep_bytes
+            lines = scan_lines(stream, offset=offset, end=source.end, newline=newline, keep_bytes=keep_bytes)
             try:
                 yield from lines
             except DECOMPRESSION_ERRORS:
-                if source.file.packing is None:
+                if source.file.compression is None:
                     raise
                 self.count.damaged = True
 
@@ -183,9 +190,7 @@ class RangeReader:
         self.count.headers = 1
         text, reason = self._format.decode_line(content, length)
         if reason is None:
-            delimiter = self._format.delimiter
-            names = [text] if delimiter is None else split_fields(text, delimiter, self._format.quoted)
-            self.count.columns = [name.strip() for name in names]
+            self.count.columns = [name.strip() for name in self._format.fields.split(text)]
 
     def _reject(self, offset: int, content: bytes, length: int, reason: str) -> None:
         self.count.rejected[reason] = self.count.rejected.get(reason, 0) + 1
@@ -197,11 +202,11 @@ class RangeReader:
                 "reason": reason,
                 "bytes": length,
             }
-            self._on_reject(row | _shown(content[:REJECT_BYTES], self._format.encoding))
+            self._on_reject(row | _rejected_content(content[:REJECT_BYTES], self._format.encoding))
 
 
-def _shown(content: bytes, encoding: str) -> dict[str, str]:
-    """The line as text, or in base64 where it is none."""
+def _rejected_content(content: bytes, encoding: str) -> dict[str, str]:
+    """Return a rejected line as text, or in base64 if it is not text."""
     try:
         text = content.decode(encoding)
         text.encode()
@@ -211,17 +216,23 @@ def _shown(content: bytes, encoding: str) -> dict[str, str]:
 
 
 class ReadRecords(beam.PTransform):
-    """Units → record batches, and (tagged `counts`) one RangeCount a range.
+    """Input units → record batches of SCHEMA, and (tagged `counts`) one RangeCount per range.
 
-    The units are spread over the workers; batches stream through whatever is fused behind, and are never grouped.
+    The units are spread over the workers. Batches stream into the next steps, which are fused with this one, and are never
+    grouped.
+
+    Args:
+        units: the input.
+        settings: how it is read.
     """
 
-    def __init__(self, units: Iterable[Unit], settings: ReadSettings) -> None:
+    def __init__(self, units: Iterable[InputUnit], settings: ReadSettings) -> None:
         super().__init__()
         self._units = list(units)
         self._settings = settings
 
     def expand(self, root: beam.pvalue.PBegin) -> Any:
+        """Read all units; returns `batches` and `counts`."""
         return (
             root
             | "Units" >> beam.Create(self._units, reshuffle=False)
@@ -230,18 +241,18 @@ class ReadRecords(beam.PTransform):
         )
 
 
-def read_unit(unit: Unit, settings: ReadSettings) -> Iterator[Any]:
-    """Batches of a unit's records, and a tagged RangeCount after each range."""
+def read_unit(unit: InputUnit, settings: ReadSettings) -> Iterator[Any]:
+    """Yield batches of the records of a unit, and after each range its tagged RangeCount."""
     for source in unit.ranges:
         reader = RangeReader(source, settings)
         yield from reader.batches()
         yield beam.pvalue.TaggedOutput("counts", reader.count)
 
 
-def take_first(units: Iterable[Unit], settings: ReadSettings, max_lines: int) -> list[Unit]:
-    """The units that hold the first `max_lines` accepted records, the last range with a limit.
+def take_first(units: Iterable[InputUnit], settings: ReadSettings, max_lines: int) -> list[InputUnit]:
+    """Return the units that hold the first `max_lines` accepted records; the last range has a limit.
 
-    Reads no further than it must, on the driver: a count over the whole input would cost more than these lines do.
+    Reads on the driver, and no more than it has to: a count over the whole input would cost more than these lines.
     """
     taken, missing = [], max_lines
     for unit in units:
@@ -256,12 +267,12 @@ def take_first(units: Iterable[Unit], settings: ReadSettings, max_lines: int) ->
             ranges.append(replace(source, limit=missing) if accepted == missing else source)
             missing -= accepted
         if ranges:
-            taken.append(Unit(unit.index, tuple(ranges)))
+            taken.append(InputUnit(unit.index, tuple(ranges)))
     return taken
 
 
 def total_rejected(counts: Iterable[RangeCount]) -> dict[str, int]:
-    """Rejected lines by reason, over ranges."""
+    """Return the rejected lines of all ranges by reason, sorted by reason."""
     total: Counter[str] = Counter()
     for count in counts:
         total.update(count.rejected)

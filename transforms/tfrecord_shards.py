@@ -1,4 +1,4 @@
-"""Files that one unit of work writes: a TFRecord shard a split, and its rejects. Whole, or not there at all."""
+"""Write the files of one unit of work: one TFRecord shard per split, and rejects. A file is complete or does not exist."""
 
 from __future__ import annotations
 
@@ -18,7 +18,14 @@ from linesmith.core.errors import DataError
 
 @dataclass
 class SplitCount:
-    """What a unit wrote for one split. Tokens count all ids but each record's first; `hash_sum` is modulo 2^64."""
+    """Counts of what a unit wrote for one split.
+
+    Attributes:
+        records: number of records.
+        tokens: ids, except the first one of each record.
+        chars: characters of the records as they were read.
+        hash_sum: sum of the record hashes modulo 2^64, which does not depend on their order.
+    """
 
     records: int = 0
     tokens: int = 0
@@ -26,18 +33,21 @@ class SplitCount:
     hash_sum: int = 0
 
     def add(self, batch: pa.RecordBatch, tokens: int) -> None:
+        """Add a batch of `tokens` ids, the first ones of its records included."""
         self.records += batch.num_rows
         self.tokens += tokens - batch.num_rows
         self.chars += int(batch["num_chars"].to_numpy().sum())
         self.hash_sum = (self.hash_sum + sum(batch["record_hash"].to_pylist())) % 2**64
 
 
-class Shard:
-    """One TFRecord file under construction; it appears under its name when it is complete, or not at all if empty.
+class TFRecordShardWriter:
+    """Writer of a TFRecord file, which appears under its name when the `with` block ends without an error.
+
+    Without a record there is no file.
 
     Args:
-        path: its name.
-        users: each record carries whose it is, as `user_hash`.
+        path: the file.
+        users: each record has a feature `user_hash`.
     """
 
     def __init__(self, path: Path, users: bool = False) -> None:
@@ -46,10 +56,17 @@ class Shard:
         self._temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
         self._writer: Any = None
 
-    def __enter__(self) -> Shard:
+    def __enter__(self) -> TFRecordShardWriter:
         return self
 
     def write(self, batch: pa.RecordBatch, ids: npt.NDArray[np.int64], lengths: npt.NDArray[np.int64]) -> None:
+        """Write records.
+
+        Args:
+            batch: columns record_hash and num_chars, and user_hash if `users`.
+            ids: token ids of all records, one record after the other.
+            lengths: number of ids of each record.
+        """
         import tensorflow as tf
         from tfx_bsl.coders import example_coder
 
@@ -57,43 +74,45 @@ class Shard:
             self._writer = tf.io.TFRecordWriter(str(self._temporary), tf.io.TFRecordOptions(compression_type="GZIP"))
             self._encoder = example_coder.RecordBatchToExamplesEncoder()
         offsets = np.concatenate([[0], np.cumsum(lengths)])
-        one = np.arange(len(lengths) + 1)
+        single = np.arange(len(lengths) + 1)  # offsets of lists of one value
         columns = {"ids": pa.LargeListArray.from_arrays(pa.array(offsets), pa.array(ids))}
         for name in self._features:
-            columns[name] = pa.LargeListArray.from_arrays(pa.array(one), batch[name])
+            columns[name] = pa.LargeListArray.from_arrays(pa.array(single), batch[name])
         for example in self._encoder.encode(pa.RecordBatch.from_arrays(list(columns.values()), list(columns))):
             self._writer.write(example)
 
-    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+    def __exit__(self, error_type: type[BaseException] | None, *_: object) -> None:
         if self._writer is None:
             return
         self._writer.close()
-        if kind is None:
+        if error_type is None:
             os.replace(self._temporary, self._path)
         else:
             self._temporary.unlink(missing_ok=True)
 
     def verify(self, expected: SplitCount) -> None:
-        """Read the file back and compare what it holds with what was meant.
+        """Read the file back and compare its content with what was written.
 
         Raises:
-            DataError: they differ: the file system lost or changed something.
+            DataError: LS209, they differ: the file system lost or changed something.
         """
         found = count_shard(self._path) if self._path.exists() else SplitCount()
         if asdict(found) != asdict(expected):
             raise DataError(
-                f"LS209: '{self._path}' holds {found.records} records with {found.tokens} tokens after writing "
-                f"{expected.records} with {expected.tokens}; check the disk and run tokenize again.",
-                code="LS209",
+                "LS209",
+                "--output",
+                f"'{self._path}' holds {found.records} records with {found.tokens} tokens after writing "
+                f"{expected.records} with {expected.tokens}",
+                "Check the disk and run tokenize again.",
             )
 
 
 def count_shard(path: Path) -> SplitCount:
-    """Counts of a shard as a reader of the promised features finds them."""
+    """Read a shard by its documented features, and return its counts."""
     import tensorflow as tf
 
-    one = tf.io.FixedLenFeature([], tf.int64)
-    features = {"ids": tf.io.RaggedFeature(tf.int64), "record_hash": one, "num_chars": one}
+    scalar = tf.io.FixedLenFeature([], tf.int64)
+    features = {"ids": tf.io.RaggedFeature(tf.int64), "record_hash": scalar, "num_chars": scalar}
     count = SplitCount()
     for serialized in tf.data.TFRecordDataset(str(path), "GZIP").batch(4096):
         parsed = tf.io.parse_example(serialized, features)
@@ -105,35 +124,38 @@ def count_shard(path: Path) -> SplitCount:
     return count
 
 
-class RejectFile:
-    """Rejected lines of a unit as JSON lines; no file where there are none."""
+class RejectFileWriter:
+    """Writer of the rejected lines of a unit as JSON lines. Without a line there is no file."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
         self._temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
         self._file: Any = None
 
-    def __enter__(self) -> RejectFile:
+    def __enter__(self) -> RejectFileWriter:
         return self
 
     def write(self, row: dict[str, Any]) -> None:
+        """Write a rejected line."""
         if self._file is None:
             self._file = open(self._temporary, "w", encoding="utf-8")  # noqa: SIM115  (closed in __exit__)
         self._file.write(json.dumps(row, ensure_ascii=False) + "\n")
 
-    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+    def __exit__(self, error_type: type[BaseException] | None, *_: object) -> None:
         if self._file is None:
             return
         self._file.close()
-        if kind is None:
+        if error_type is None:
             os.replace(self._temporary, self._path)
         else:
             self._temporary.unlink(missing_ok=True)
 
 
-def shard_name(split: str, unit: int) -> str:
+def tfrecord_shard_name(split: str, unit: int) -> str:
+    """Return the name of the shard that a unit writes for a split."""
     return f"{split}-{unit:05d}.tfrecord.gz"
 
 
 def reject_name(unit: int) -> str:
+    """Return the name of the file with the rejected lines of a unit."""
     return f"part-{unit:05d}.jsonl"

@@ -1,6 +1,6 @@
-"""The tf.Transform graph that turns records into token ids: used by tokenize, and saved for whoever serves the model.
+"""Build the tf.Transform graph from records to token ids. It is used by tokenize, and saved for those who serve the model.
 
-Input `text`: a record whose structural delimiters are FIELD_BREAK. Output `ids`: `<n> [marker] field <d> [marker] field … <n>`.
+Input `text`: a record with FIELD_BREAK between its fields. Output `ids`: `<n> [marker] field <d> [marker] field … <n>`.
 TensorFlow is imported where it is used, so that workers that need no graph start fast.
 """
 
@@ -8,13 +8,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 
 from linesmith.core.library_logging import quiet_import
 from linesmith.model.tokenizers.escape import ESCAPE_PAIRS
 from linesmith.records.fields import DELIMITER_ID, FIELD_BREAK, NEWLINE_ID
+
+if TYPE_CHECKING:
+    import tensorflow as tf
 
 TEXT, IDS = "text", "ids"
 CHARACTERS = "characters"  # name of the vocabulary file
@@ -24,9 +29,13 @@ PreprocessingFn = Callable[[dict[str, Any]], dict[str, Any]]
 
 
 def characters_graph(markers: int) -> PreprocessingFn:
-    """Ids of code points, by descending count. Reserved ids are the negative numbers at the head of the vocabulary file.
+    """Return the preprocessing function whose tokens are code points, by descending count in the data.
 
-    The vocabulary holds numbers: as text, tf.Transform would silently drop newline and carriage return.
+    The vocabulary file holds code points as numbers: of characters, tf.Transform would silently drop newline and carriage
+    return. Reserved ids are the negative numbers at its beginning.
+
+    Args:
+        markers: number of marker ids.
     """
 
     def preprocess(inputs: dict[str, Any]) -> dict[str, Any]:
@@ -37,7 +46,7 @@ def characters_graph(markers: int) -> PreprocessingFn:
         points = tf.strings.unicode_decode(fields.flat_values, "UTF-8", errors="strict")
         points = points.with_flat_values(tf.cast(points.flat_values, tf.int64))
         reserved = [str(-1 - number) for number in range(2 + markers)]
-        # Counted within the batch first: tf.Transform hands every element on by itself, and a line has many characters.
+        # Counted within the batch first: tf.Transform passes on every element by itself, and a line has many characters.
         # Integer weights stay integers, so their sum does not depend on the order of the batches.
         distinct, _, counts = tf.unique_with_counts(points.flat_values, out_idx=tf.int64)
         vocabulary = tft.vocabulary(distinct, weights=counts, vocab_filename=CHARACTERS, reserved_tokens=reserved)
@@ -48,7 +57,12 @@ def characters_graph(markers: int) -> PreprocessingFn:
 
 
 def sentencepiece_graph(model: bytes, markers: int) -> PreprocessingFn:
-    """Ids of the pieces of a trained model, whose bytes become part of the graph."""
+    """Return the preprocessing function whose tokens are the pieces of a SentencePiece model.
+
+    Args:
+        model: the serialized model, which becomes part of the graph.
+        markers: number of marker ids.
+    """
 
     def preprocess(inputs: dict[str, Any]) -> dict[str, Any]:
         import tensorflow as tf
@@ -67,7 +81,12 @@ def sentencepiece_graph(model: bytes, markers: int) -> PreprocessingFn:
 
 
 def bytes_graph(markers: int, characters: Sequence[int] = ()) -> PreprocessingFn:
-    """Ids of the bytes of the text, and one id for each of the given characters outside ASCII. Nothing is learnt here."""
+    """Return the preprocessing function whose tokens are bytes, and some characters. Nothing is learned from the data.
+
+    Args:
+        markers: number of marker ids.
+        characters: code points outside ASCII, ascending, that have an id of their own.
+    """
 
     def preprocess(inputs: dict[str, Any]) -> dict[str, Any]:
         import tensorflow as tf
@@ -78,12 +97,13 @@ def bytes_graph(markers: int, characters: Sequence[int] = ()) -> PreprocessingFn
             ids = _byte_ids(fields.flat_values, offset)
         else:
             split = tf.strings.unicode_split(fields.flat_values, "UTF-8")
-            points = tf.strings.unicode_decode(split.flat_values, "UTF-8").flat_values  # one a character
-            place = tf.minimum(tf.searchsorted(characters, points), len(characters) - 1)
-            known = tf.equal(tf.gather(characters, place), points)
-            own = tf.boolean_mask(tf.cast(place, tf.int64) + offset + 256, known)
+            points = tf.strings.unicode_decode(split.flat_values, "UTF-8").flat_values  # one per character
+            index = tf.minimum(tf.searchsorted(characters, points), len(characters) - 1)
+            known = tf.equal(tf.gather(characters, index), points)
+            character_ids = tf.boolean_mask(tf.cast(index, tf.int64) + offset + 256, known)
+            # For each character, either its own id and no bytes, or no id and its bytes.
             parts = [
-                tf.RaggedTensor.from_row_lengths(own, tf.cast(known, tf.int64)),
+                tf.RaggedTensor.from_row_lengths(character_ids, tf.cast(known, tf.int64)),
                 _byte_ids(tf.where(known, "", split.flat_values), offset),
             ]
             ids = tf.RaggedTensor.from_row_splits(tf.concat(parts, axis=1), split.row_splits).merge_dims(1, 2)
@@ -92,8 +112,8 @@ def bytes_graph(markers: int, characters: Sequence[int] = ()) -> PreprocessingFn
     return preprocess
 
 
-def _byte_ids(texts: Any, offset: int) -> Any:
-    """The bytes of each text as ids, ragged."""
+def _byte_ids(texts: tf.Tensor, offset: int) -> tf.RaggedTensor:
+    """Return the bytes of each text as a ragged tensor of ids."""
     import tensorflow as tf
 
     values = tf.io.decode_raw(tf.strings.reduce_join(texts), tf.uint8)
@@ -101,10 +121,15 @@ def _byte_ids(texts: Any, offset: int) -> Any:
     return tf.RaggedTensor.from_row_lengths(tf.cast(values, tf.int64) + offset, lengths)
 
 
-def _assemble(fields: Any, ids: Any, markers: int) -> Any:
-    """Records from the ids of all fields: reserved ids before each field, `<n>` at the end.
+def _assemble(fields: tf.RaggedTensor, ids: tf.RaggedTensor, markers: int) -> tf.SparseTensor:
+    """Join the ids of fields to records: reserved ids before each field, and `<n>` at the end.
 
     The result is sparse: tf.Transform's schema of a ragged output does not name the feature that the TFRecords hold.
+
+    Args:
+        fields: ragged texts of the fields, one row per record.
+        ids: ragged ids, one row per field.
+        markers: number of marker ids; later fields have none.
     """
     import tensorflow as tf
 
@@ -115,14 +140,14 @@ def _assemble(fields: Any, ids: Any, markers: int) -> Any:
         marked = column < markers
         marker = tf.boolean_mask(tf.cast(column, tf.int64) + 2, marked)
         parts.append(tf.RaggedTensor.from_row_lengths(marker, tf.cast(marked, tf.int64)))
-    whole_fields = tf.concat([*parts, ids], axis=1)
-    records = tf.RaggedTensor.from_row_splits(whole_fields, fields.row_splits).merge_dims(1, 2)
+    complete_fields = tf.concat([*parts, ids], axis=1)
+    records = tf.RaggedTensor.from_row_splits(complete_fields, fields.row_splits).merge_dims(1, 2)
     end = tf.fill([records.nrows(), 1], tf.constant(NEWLINE_ID, tf.int64))
     return tf.concat([records, end], axis=1).to_sparse()
 
 
 def adapter_config() -> Any:
-    """How tf.Transform reads the batches of `to_arrow`."""
+    """Return the configuration by which tf.Transform reads the batches of `to_arrow`."""
     import tensorflow as tf
     from tensorflow_transform.tf_metadata import schema_utils
     from tfx_bsl.tfxio import tensor_adapter, tensor_representation_util
@@ -133,18 +158,18 @@ def adapter_config() -> Any:
 
 
 def to_arrow(batch: pa.RecordBatch) -> pa.RecordBatch:
-    """The text column of a batch of records, as tf.Transform wants it: lists of one value."""
+    """Return the text column of a batch of records as tf.Transform needs it: lists of one value."""
     values = batch[TEXT].cast(pa.large_binary())
     offsets = pa.array(range(len(values) + 1), pa.int64())
     return pa.RecordBatch.from_arrays([pa.LargeListArray.from_arrays(offsets, values)], schema=_ARROW)
 
 
 def write_data_schema(path: Path, users: bool = False) -> None:
-    """Write `schema.pbtxt`: the features of the TFRecords, by which any tool can read them.
+    """Write the schema of the TFRecords' features, by which any tool can read them.
 
     Args:
-        path: where to.
-        users: records carry whose they are.
+        path: the file, `schema.pbtxt`.
+        users: records have a feature `user_hash`.
     """
     import tensorflow as tf
     from google.protobuf import text_format
@@ -162,7 +187,11 @@ def write_data_schema(path: Path, users: bool = False) -> None:
 
 
 class SavedGraph:
-    """The saved graph in memory: batches of records in, ids out."""
+    """The saved graph, in memory.
+
+    Args:
+        directory: as tf.Transform wrote it.
+    """
 
     def __init__(self, directory: str) -> None:
         import tensorflow as tf
@@ -170,14 +199,12 @@ class SavedGraph:
         import tensorflow_transform as tft
 
         self._output = tft.TFTransformOutput(directory)
-        with (
-            quiet_import()
-        ):  # the first use loads the graph, and SentencePiece writes a line that no log level holds back
+        # The first use loads the graph, and SentencePiece prints a line then that no log level suppresses.
+        with quiet_import():
             self._output.transform_raw_features({TEXT: tf.constant([""])})
 
-    def encode_batch(self, batch: pa.RecordBatch) -> tuple[Any, Any]:
-        """Token ids of a batch of records, one after the other, and the number of ids of each record."""
-        import numpy as np
+    def encode_batch(self, batch: pa.RecordBatch) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+        """Return the token ids of all records of a batch, one record after the other, and the number of ids of each record."""
         import tensorflow as tf
 
         texts = tf.constant(batch[TEXT].cast(pa.large_binary()).to_numpy(zero_copy_only=False), tf.string)
@@ -186,6 +213,6 @@ class SavedGraph:
         return ids.values.numpy(), np.bincount(rows, minlength=batch.num_rows)
 
     def vocabulary(self) -> list[bytes]:
-        """Entries of the character vocabulary, in the order of ids."""
+        """Return the entries of the character vocabulary, in the order of their ids."""
         entries: list[bytes] = self._output.vocabulary_by_name(CHARACTERS)
         return entries

@@ -1,4 +1,4 @@
-"""Errors that workers raise on purpose, as the driver should show them: the same error, not a runner's account of it."""
+"""Raise on the driver the error that a worker raised on purpose, instead of the report that a runner makes of it."""
 
 from __future__ import annotations
 
@@ -8,42 +8,45 @@ from contextlib import contextmanager
 
 from linesmith.core.errors import DataError, LinesmithError, ParameterError
 
-# Runners hand an error on as text, with the step's name appended and a traceback around it.
-_OURS = re.compile(r"(?:\w*Error: )((LS2\d\d): [^\n]*?)(?: \[while running .*)?$", re.MULTILINE)
-# All that Flink tells of a worker that ended: `linesmith.runners.flink_worker` ends with this where its versions are others.
+# Runners report an error as text, with the name of the step appended and a traceback around it.
+_WORKER_ERROR = re.compile(r"(?:\w*Error: )((LS2\d\d): [^\n]*?)(?: \[while running .*)?$", re.MULTILINE)
+# Flink reports nothing else of a worker that ended. `linesmith.runners.flink_worker` ends with this code if versions differ.
 _OTHER_VERSIONS = re.compile(r"[Ee]xit(?:ed with)? code:? 64\b")
 
 
 @contextmanager
 def reraise_worker_errors() -> Iterator[None]:
-    """Raises the DataError that a worker meant, where a pipeline fails with one inside.
+    """Raise the DataError of a worker in place of the failure of the pipeline that holds it. Other failures pass unchanged.
 
     Raises:
         DataError: as raised by the worker.
-        ParameterError: a worker refused to begin, since what is installed there differs from here; or the job server is gone.
-
-    Every other failure passes unchanged.
+        ParameterError: LS404, a worker did not start, since its installed versions differ; LS407, the job server is gone.
     """
     try:
         yield
     except Exception as error:
         if _is_gone(error):
             raise ParameterError(
-                "LS407: the cluster's job server stopped answering while the job ran. See that the cluster is up, and run the "
-                "same command again: nothing unfinished was put in place."
+                "LS407",
+                None,
+                "the cluster's job server stopped answering while the job ran",
+                "See that the cluster is up, and run the same command again: nothing unfinished was put in place.",
             ) from None
         if _OTHER_VERSIONS.search(str(error)):
             raise ParameterError(
-                "LS404: a worker of the cluster has other versions of Python, Beam, TensorFlow, numpy or Linesmith than this "
-                "machine, and did not begin; its TaskManager's log names them. Install the same ones there."
+                "LS404",
+                None,
+                "a worker of the cluster has other versions of Python, Beam, TensorFlow, numpy or Linesmith than this "
+                "machine, and did not begin; its TaskManager's log names them",
+                "Install the same ones there.",
             ) from None
-        meant = _OURS.search(str(error)) or _OURS.search(f"{type(error).__name__}: {error}")
-        if meant is None or (isinstance(error, LinesmithError) and meant[1] == str(error)):
+        match = _WORKER_ERROR.search(str(error)) or _WORKER_ERROR.search(f"{type(error).__name__}: {error}")
+        if match is None or (isinstance(error, LinesmithError) and match[1] == str(error)):
             raise
-        raise DataError(meant[1], code=meant[2]) from None
+        raise DataError.from_message(match[2], match[1]) from None
 
 
 def _is_gone(error: BaseException) -> bool:
-    """Whether the connection to a job server broke. Only runners that have one raise errors of gRPC."""
+    """Return whether the connection to a job server broke. Only runners that have one raise errors of gRPC."""
     code = getattr(error, "code", None)
     return type(error).__module__.startswith("grpc") and callable(code) and code().name in ("UNAVAILABLE", "CANCELLED")

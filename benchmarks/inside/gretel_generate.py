@@ -1,8 +1,9 @@
-"""Generates with a model that gretel_train.py left, and measures it. Runs in gretel's own environment.
+"""Generate with a model that gretel_train.py has trained, and measure it. Runs in gretel's own environment.
 
     python gretel_generate.py WORK RECORDS PARALLELISM BATCH RESULT
 
-Loading is not counted: the clock starts when as many records have come as its workers' first batches hold, and later ones count.
+Loading is not measured: the time starts when as many records have arrived as the workers' first batches hold, and only later
+records count.
 """
 
 from __future__ import annotations

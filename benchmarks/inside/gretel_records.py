@@ -1,9 +1,9 @@
-"""Trains gretel-synthetics for so many seconds and writes records. Runs in gretel's own environment.
+"""Train gretel-synthetics for a number of seconds and write records. Runs in gretel's own environment.
 
     python gretel_records.py TRAIN WORK SECONDS RECORDS FIELDS DELIMITER SYNTHETIC RESULT
 
-As `gretel_train.py` trains it, on the clock of its own work (`cpu_clock.py`); every default but the vocabulary. Records come
-through its own validation loop, with a validator that asks for the right number of fields.
+It is trained as in `gretel_train.py`, with all defaults except the vocabulary, but time is its own CPU time (`cpu_clock.py`).
+Records come from its own validation loop, with a validator that requires the right number of fields.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ def main() -> None:
     config = TensorFlowConfig(input_data_path=source, checkpoint_dir=work, vocab_size=0, epochs=100_000, overwrite=True)
     config.gen_chars = 200  # without a limit a row may never end
     clock = gretel_train.StepClock(float(seconds))
-    gretel_train.fit_under(clock)
+    gretel_train.add_callback(clock)
     train(config)
     valid: list[str] = []
     attempts = 0

@@ -1,9 +1,9 @@
-"""Trains gretel-synthetics' character LSTM for so many seconds and measures it. Runs in gretel's own environment.
+"""Train gretel-synthetics' character LSTM for a number of seconds and measure it. Runs in gretel's own environment.
 
     python gretel_train.py TRAIN HELDOUT WORK SECONDS RESULT
 
-Everything is its own default but the vocabulary (characters) and the clock. The clock of a step is Keras' own batch callbacks:
-from the start of a training batch, the fetching of its rows included, to its end. Validation is not counted.
+All settings are its defaults except the vocabulary (characters) and the time limit. A step is timed by Keras' batch callbacks,
+from the start of a training batch, including the fetching of its rows, to its end. Validation is not counted.
 """
 
 from __future__ import annotations
@@ -24,11 +24,12 @@ from gretel_synthetics.train import train
 
 
 class StepClock(tf.keras.callbacks.Callback):
-    """Times every training step, and ends training after so many seconds."""
+    """Callback that times every training step and ends training after a number of seconds."""
 
     def __init__(self, seconds: float) -> None:
         super().__init__()
-        self.seconds, self.times = seconds, []
+        self.seconds = seconds
+        self.times: list[tuple[float, float]] = []
         self.began = self.step_began = 0.0
 
     def on_train_begin(self, logs: Any = None) -> None:
@@ -44,18 +45,18 @@ class StepClock(tf.keras.callbacks.Callback):
             self.model.stop_training = True
 
 
-def fit_under(clock: StepClock) -> None:
-    """Gretel takes no callbacks of its user's at a step: hand the clock to the fit it calls."""
-    plain = tf.keras.Model.fit
+def add_callback(clock: StepClock) -> None:
+    """Add the clock to Keras' `fit` as a callback, since gretel accepts no callbacks for training steps."""
+    original_fit = tf.keras.Model.fit
 
     def fit(model: Any, *arguments: Any, callbacks: Any = (), **named: Any) -> Any:
-        return plain(model, *arguments, callbacks=[*callbacks, clock], **named)
+        return original_fit(model, *arguments, callbacks=[*callbacks, clock], **named)
 
     tf.keras.Model.fit = fit
 
 
 class HeldOut:
-    """Bits that the trained model gives to lines, newlines included."""
+    """Bits per character of the trained model on held-out lines, newlines included."""
 
     def __init__(self, config: TensorFlowConfig, lines: list[str]) -> None:
         self.tokenizer = tokenizer_from_model_dir(config.checkpoint_dir)
@@ -63,8 +64,8 @@ class HeldOut:
         self.lines, self.rows = lines, config.predict_batch_size
         self.characters = sum(map(len, lines)) + len(lines)
 
-    def each_afresh(self) -> float:
-        """Bits a character with each line from a zero state after a newline: as it generates."""
+    def bits_from_zero_state(self) -> float:
+        """Return bits per character with each line from a zero state after a newline, as in its generation."""
         nats = 0.0
         for start in range(0, len(self.lines), self.rows):
             records = [self.tokenizer.encode_to_ids(f"\n{line}\n") for line in self.lines[start : start + self.rows]]
@@ -77,8 +78,8 @@ class HeldOut:
             nats += self._nats(ids, weights)
         return nats / math.log(2) / self.characters
 
-    def running_on(self) -> float:
-        """Bits a character with the state running on from line to line: as it trains."""
+    def bits_with_carried_state(self) -> float:
+        """Return bits per character with the state carried from line to line, as in its training."""
         text = self.tokenizer.encode_to_ids("\n" + "".join(line + "\n" for line in self.lines))
         width = (len(text) - 1) // self.rows
         ids = np.array([text[row * width : (row + 1) * width + 1] for row in range(self.rows)], np.int32)
@@ -98,18 +99,18 @@ def main() -> None:
     source, heldout, work, seconds, result = sys.argv[1:]
     config = TensorFlowConfig(input_data_path=source, checkpoint_dir=work, vocab_size=0, epochs=100_000, overwrite=True)
     clock = StepClock(float(seconds))
-    fit_under(clock)
+    add_callback(clock)
     train(config)
-    kept = HeldOut(config, Path(heldout).read_text("utf-8").splitlines())
-    # The first tenth of the time, with the tracing of the graph, is not steady.
+    heldout_bits = HeldOut(config, Path(heldout).read_text("utf-8").splitlines())
+    # The first tenth of the time, which includes tracing the graph, is left out.
     steady = [length for began, length in clock.times if began > clock.seconds / 10]
     Path(result).write_text(
         json.dumps(
             {
                 "characters_per_second": len(steady) * config.batch_size * config.seq_length / sum(steady),
-                "heldout_bits_per_character": kept.each_afresh(),
-                "heldout_bits_running_on": kept.running_on(),
-                "heldout_characters": kept.characters,
+                "heldout_bits_per_character": heldout_bits.bits_from_zero_state(),
+                "heldout_bits_running_on": heldout_bits.bits_with_carried_state(),
+                "heldout_characters": heldout_bits.characters,
                 "steps": len(clock.times),
                 "batch_size": config.batch_size,
                 "seq_length": config.seq_length,

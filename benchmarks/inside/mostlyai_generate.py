@@ -1,8 +1,8 @@
-"""Generates with a model that mostlyai_train.py left, and measures it. Runs in its own environment.
+"""Generate with a model that mostlyai_train.py has trained, and measure it. Runs in mostlyai-engine's own environment.
 
     python mostlyai_generate.py WORK RECORDS BATCH RESULT
 
-Timed from the end of its first batch to the end of its last, as its own progress tells: loading is not counted.
+The time is from the end of its first batch to the end of its last one, by its progress callback: loading is not counted.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from mostlyai import engine
 
 
 class BatchClock:
-    """Notes when each batch was done, and of how many records."""
+    """Progress callback that records when each batch was done, and its number of records."""
 
     def __init__(self) -> None:
         self.done: list[tuple[float, int]] = []

@@ -1,9 +1,9 @@
-"""Trains mostlyai-engine's LSTM for so many seconds and writes records. Runs in its own environment.
+"""Train mostlyai-engine's LSTM for a number of seconds and write records. Runs in mostlyai-engine's own environment.
 
     python mostlyai_records.py TRAIN WORK SECONDS RECORDS FIELDS DELIMITER SYNTHETIC RESULT
 
-As `mostlyai_train.py` trains it, each line as one text, on the clock of its own work (`cpu_clock.py`). It has no validator:
-records are made in excess, and the first that have the right number of fields are kept, as for the others.
+It is trained as in `mostlyai_train.py`, with each line as one text, but time is its own CPU time (`cpu_clock.py`). It has no
+validator: more records than needed are generated, and the first ones with the right number of fields are kept.
 """
 
 from __future__ import annotations

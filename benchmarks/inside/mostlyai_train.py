@@ -1,10 +1,10 @@
-"""Trains mostlyai-engine's LSTM on whole lines for so many seconds and measures it. Runs in its own environment.
+"""Train mostlyai-engine's LSTM on lines for a number of seconds and measure it. Runs in mostlyai-engine's own environment.
 
     python mostlyai_train.py TRAIN HELDOUT WORK SECONDS plain|private RESULT
 
-Each line is the one text column of a table. Everything is its own default but the clock and, in private training, the
-ceiling on epsilon, which is lifted so that the clock decides. A record is timed from one call of the network in training
-to the next; where validation or a checkpoint lies between, that time is not counted.
+Each line is the value of a table's only column, a text column. All settings are its defaults except the time limit and, in
+private training, the maximum of epsilon, which is removed so that the time limit applies. Records are timed from one training
+call of the network to the next; time with validation or a checkpoint in between is not counted.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ MODEL = "MOSTLY_AI/LSTMFromScratch-3m"
 
 
 class RecordClock:
-    """Notes when the network is called, for how many records, and whether in training."""
+    """Recorder of the network's calls: when, for how many records and tokens, and whether in training."""
 
     def __init__(self) -> None:
         self.calls: list[tuple[float, int, int, bool]] = []
@@ -41,15 +41,15 @@ class RecordClock:
         forward = network.forward
 
         @functools.wraps(forward)  # its caller reads the signature
-        def watched(module: Any, input_ids: Any, attention_mask: Any, *arguments: Any, **named: Any) -> Any:
+        def timed_forward(module: Any, input_ids: Any, attention_mask: Any, *arguments: Any, **options: Any) -> Any:
             moment = time.perf_counter()
             self.calls.append((moment, attention_mask.shape[0], int(attention_mask.sum()), module.training))
-            return forward(module, input_ids, attention_mask, *arguments, **named)
+            return forward(module, input_ids, attention_mask, *arguments, **options)
 
-        network.forward = watched
+        network.forward = timed_forward
 
     def rates(self, skip: float) -> dict[str, float]:
-        """Records and tokens a second between neighbouring training calls later than `skip` seconds after the first."""
+        """Return records and tokens per second between adjacent training calls more than `skip` seconds after the first."""
         first = self.calls[0][0]
         seconds, records, tokens = 0.0, 0, 0
         for (start, count, size, training), (end, _, _, next_training) in zip(self.calls, self.calls[1:], strict=False):
@@ -76,9 +76,9 @@ def train(lines: list[str], work: str, seconds: float, private: bool) -> None:
 
 @torch.no_grad()
 def heldout_bits(work: str, lines: list[str]) -> tuple[float, int]:
-    """Bits of the lines, and how many tokens its own tokenizer makes of them.
+    """Return the bits of the lines, and the number of tokens that its own tokenizer makes of them.
 
-    Counted is what it would generate: all tokens after its fixed prompt, the wrapping of the line and the end token included.
+    All tokens that it would generate count: those after its fixed prompt, including the wrapping of the line and the end token.
     """
     workspace = Workspace(Path(work))
     model, _ = load_base_model_and_config(
@@ -90,19 +90,19 @@ def heldout_bits(work: str, lines: list[str]) -> tuple[float, int]:
     )
     table = pd.DataFrame({"line": lines})
     coded = encode_df(pd.DataFrame(index=table.index), tgt_df=table, tgt_stats=workspace.tgt_stats.read())
-    named = {"tokenizer": tokenizer, "return_tensors": "pt"}
-    prompt = tokenize_fn([coded["ctx"].iloc[0]], add_eos_token=False, **named)["input_ids"].shape[1]
+    options = {"tokenizer": tokenizer, "return_tensors": "pt"}
+    prompt = tokenize_fn([coded["ctx"].iloc[0]], add_eos_token=False, **options)["input_ids"].shape[1]
     nats, tokens = 0.0, 0
     for start in range(0, len(lines), 64):
         part = coded.iloc[start : start + 64]
-        batch = tokenize_fn((part["ctx"] + part["tgt"]).tolist(), **named)
+        batch = tokenize_fn((part["ctx"] + part["tgt"]).tolist(), **options)
         ids, mask = batch["input_ids"], batch["attention_mask"]
         logits = model.lm_head(model.lstm(model.embedding(ids))[0])
         losses = torch.nn.functional.cross_entropy(logits[:, :-1].transpose(1, 2), ids[:, 1:], reduction="none")
-        counted = mask[:, 1:].clone()
-        counted[:, : prompt - 1] = 0
-        nats += float((losses * counted).sum())
-        tokens += int(counted.sum())
+        predicted = mask[:, 1:].clone()
+        predicted[:, : prompt - 1] = 0
+        nats += float((losses * predicted).sum())
+        tokens += int(predicted.sum())
     return nats / math.log(2), tokens
 
 

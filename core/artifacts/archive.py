@@ -1,15 +1,15 @@
-"""A trained model in one file that can be given away: what generation needs and the privacy statement, and nothing else.
+"""Archive of a trained model, one file to give away: what generation needs, the privacy statement, and nothing else.
 
-The archive is a gzip tar of regular files. `manifest.json` comes first and lists every other member with its size and sha256.
-Equal models give equal bytes: members are sorted and carry no time, owner or name of a machine.
+The archive is a gzip-compressed tar of regular files. `manifest.json` is the first member and lists every other one with its
+size and SHA-256. Equal models give equal bytes: members are sorted and carry no time, owner or name of a machine.
 
-Never in it: training data, rejects, statistics, history, RUN/private, checkpoints but the one that generates, and settings
-that name files, datasets, validators or keys. What the model itself holds leaves with it: its vocabulary, the names and
-types of its columns, and what it has learnt.
+An archive never holds training data, rejects, statistics, the history, RUN/private, checkpoints other than the one that
+generates, or settings that name files, data sets, validators or keys. It does hold what is part of the model: its vocabulary,
+the names and types of its columns, and what its weights have learned.
 
-Reading trusts nothing. Anything that is not a regular file of an expected name is refused before it is read: absolute paths,
-`..`, links, devices, extended headers, duplicates, and more bytes than the manifest announces or the limits allow. Settings
-that would run code or read files are dropped although our own archives have none.
+An archive that is read may be hostile. Anything that is not a regular file of an expected name is refused before it is read:
+absolute paths, `..`, links, devices, extended headers, duplicates, and more bytes than the manifest announces or the limits
+allow. Settings that would run code or read files are dropped, although no archive that Linesmith wrote has any.
 """
 
 from __future__ import annotations
@@ -43,8 +43,8 @@ from linesmith.core.errors import DataError, LinesmithError, ParameterError
 
 KIND = "linesmith-model"
 MAX_BYTES = 8 << 30  # of all members together, unpacked
-MAX_RATIO = 200  # unpacked over packed: weights do not shrink
-_FREE_BYTES = 64 << 20  # below it the ratio is not looked at
+MAX_RATIO = 200  # of unpacked to packed bytes: weights hardly compress
+_FREE_BYTES = 64 << 20  # an archive that unpacks to fewer bytes may have any ratio
 _MAX_MEMBERS = 64
 _MAX_MANIFEST = 1 << 20
 _BLOCK = tarfile.BLOCKSIZE
@@ -53,33 +53,33 @@ _NAME = re.compile(
     rf"{re.escape(PARAMS_FILE)}|model/({'|'.join(map(re.escape, _MODEL_FILES))})"
     rf"|model/{CHECKPOINTS_DIR}/({re.escape(BEST_WEIGHTS)}|{re.escape(LAST_WEIGHTS)})|tokenizer/[A-Za-z0-9_][A-Za-z0-9_.-]{{0,99}}"
 )
-# Settings of training that name files, people's data or keys, or would run code.
-_LEFT_OUT = {
-    "input_data_path",
-    "checkpoint_dir",
-    "dp_public_vocabulary",
-    "dp_public_validation",
-    "dp_unsafe_fixed_key",
-    "privacy_ledger",
-    "dataset_name",
-    "overwrite",
-}
+# Settings of training, beside paths, that name people's data or a key, or belong to one run.
+_LEFT_OUT = {"dp_unsafe_fixed_key", "dataset_name", "overwrite"}
 
 
 def write_archive(run_dir: str | Path, path: str | Path) -> dict[str, Any]:
-    """Pack the model of a run directory. Returns the manifest.
+    """Pack the model of a run directory.
+
+    Args:
+        run_dir: the run directory.
+        path: of the archive, which is written atomically.
+
+    Returns:
+        The manifest of the archive.
 
     Raises:
-        DataError: LS201, LS206, there is no whole model.
+        DataError: LS201, there is no complete model; LS214, its files are damaged.
     """
     root = Path(run_dir)
     info = read_model_info(root)
     if info.stopped is None:
         raise DataError(
-            f"LS201: '{root}' holds no complete model to export; its training has not ended. Run it again to finish it.",
-            code="LS201",
+            "LS201",
+            None,
+            f"'{root}' holds no complete model to export; its training has not ended",
+            "Run it again to finish it.",
         )
-    load_weights(root)  # proves that they are the ones that the description names
+    load_weights(root)  # checks that they are the ones that the description names
     members = _members(root, info.default_checkpoint)
     manifest: dict[str, Any] = {
         "format_version": FORMAT_VERSION,
@@ -93,7 +93,7 @@ def write_archive(run_dir: str | Path, path: str | Path) -> dict[str, Any]:
     with (
         atomic_path(path) as temporary,
         open(temporary, "wb") as out,
-        # Its default time and name would make every archive another one.
+        # The default time and name would make the bytes of equal archives differ.
         gzip.GzipFile(filename="", mode="wb", fileobj=out, mtime=0, compresslevel=6) as packed,
         tarfile.open(mode="w", fileobj=packed, format=tarfile.USTAR_FORMAT) as tar,
     ):
@@ -111,36 +111,40 @@ def _members(root: Path, checkpoint: str) -> list[tuple[str, bytes]]:
     tokenizer = sorted((root / "tokenizer").iterdir())
     files += [f"tokenizer/{file.name}" for file in tokenizer if file.is_file() and not file.name.startswith(".")]
     for name in files:
-        # A link may lead to what must not leave.
+        # A link may lead to a file that must not leave this machine.
         if _NAME.fullmatch(name) is None or (root / name).resolve() != root.resolve() / name:
-            raise DataError(f"LS206: '{root / name}' is no file of a model; remove it.", code="LS206")
+            raise DataError("LS214", None, f"'{root / name}' is not a file of a model", "Remove it.")
     members = [(name, (root / name).read_bytes()) for name in files]
     members.append((PARAMS_FILE, _safe_params((root / PARAMS_FILE).read_bytes())))
     return sorted(members)
 
 
 def _safe_params(content: bytes) -> bytes:
-    """The settings that the model was made with, without those of generation and those that name or run something."""
-    from linesmith.core.config.tensorflow_config import fields
+    """Return the settings that the model was made with, without those of generation, paths, names of data, and keys."""
+    from linesmith.core.config.tensorflow_config import fields, path_settings
 
     settings = json.loads(content)
     if not isinstance(settings, dict):
         raise ValueError("no settings")
     generation = {name for name, info in fields().items() if stage_of(info) == "generate"}
-    kept = {name: value for name, value in settings.items() if name not in _LEFT_OUT | generation}
+    dropped = {*_LEFT_OUT, *path_settings(), *generation}
+    kept = {name: value for name, value in settings.items() if name not in dropped}
     return (json.dumps(kept, indent=2, ensure_ascii=False) + "\n").encode()
 
 
 def unpack_archive(path: str | Path, run_dir: str | Path) -> bool:
-    """Put the model of an archive into a run directory. Returns False where that very model lies there already.
+    """Put the model of an archive into a run directory.
 
     Args:
-        path: a local file.
-        run_dir: has no model, or the same one.
+        path: of the archive, a local file.
+        run_dir: the run directory, which must hold no model or the same one.
+
+    Returns:
+        False where the run directory holds this very model already.
 
     Raises:
-        ParameterError: LS210, the archive cannot be read.
-        DataError: LS210, it is damaged, foreign or hostile; LS204, another model lies in the run directory.
+        ParameterError: LS210, there is no such file.
+        DataError: LS210, the archive is damaged, foreign or hostile; LS215, the run directory holds another model.
     """
     root, fresh = Path(run_dir), Path(run_dir) / ".adopted"
     shutil.rmtree(fresh, ignore_errors=True)
@@ -149,53 +153,59 @@ def unpack_archive(path: str | Path, run_dir: str | Path) -> bool:
         info = read_model_info(fresh)
         config_from_model_dir(fresh)
         if (root / "model" / MODEL_FILE).exists():
-            there = read_model_info(root)
-            if (there.weights_digest, there.tokenizer_digest) == (info.weights_digest, info.tokenizer_digest):
+            present = read_model_info(root)
+            if (present.weights_digest, present.tokenizer_digest) == (info.weights_digest, info.tokenizer_digest):
                 return False
             raise DataError(
-                f"LS204: '{root}' holds another model than the archive '{path}'; choose another --output.", code="LS204"
+                "LS215",
+                f"--model (model_archive) '{path}'",
+                f"'{root}' holds another model than the archive",
+                "Choose another --output.",
             )
         if (info.weights_digest, info.tokenizer_digest) != (
             manifest.get("weights_digest"),
             manifest.get("tokenizer_digest"),
         ):
-            raise _bad(path, "its manifest describes another model")
+            raise _refused(path, "its manifest describes another model")
         replace_directory(fresh / "tokenizer", root / "tokenizer")
         (fresh / PARAMS_FILE).replace(root / PARAMS_FILE)
-        replace_directory(fresh / "model", root / "model")  # last: a model makes a run directory
+        # Last: with a model, the run directory counts as complete.
+        replace_directory(fresh / "model", root / "model")
         return True
     except LinesmithError as error:
-        if error.code in ("LS210", "LS204"):
+        if error.code in ("LS210", "LS215"):
             raise
-        raise _bad(path, f"its content is no model ({' '.join(str(error).split()[1:12])} …)") from None
+        raise _refused(path, f"its content is no model ({' '.join(str(error).split()[1:12])} …)") from None
     finally:
         shutil.rmtree(fresh, ignore_errors=True)
 
 
 def _unpack(path: Path, root: Path) -> dict[str, Any]:
-    """Unpack to a new directory; every member is checked against the manifest."""
+    """Unpack to a new directory, check every member against the manifest, and return the manifest."""
     try:
         packed_bytes = path.stat().st_size
         limit = min(MAX_BYTES, max(_FREE_BYTES, MAX_RATIO * packed_bytes))
         with open(path, "rb") as stored, gzip.GzipFile(fileobj=stored) as packed:
             return _unpack_members(path, cast("IO[bytes]", packed), root, limit)
     except FileNotFoundError:
-        raise ParameterError(f"LS210: --model '{path}' does not exist; give an archive.", code="LS210") from None
+        raise ParameterError(
+            "LS210", f"--model (model_archive) '{path}'", "no such file", "Give an archive that linesmith export wrote."
+        ) from None
     except (gzip.BadGzipFile, zlib.error, EOFError, tarfile.TarError, UnicodeError, IsADirectoryError):
-        raise _bad(path, "it is no gzip tar archive, or it is cut off") from None
+        raise _refused(path, "it is no gzip tar archive, or it is cut off") from None
 
 
 def _unpack_members(path: Path, packed: IO[bytes], root: Path, limit: int) -> dict[str, Any]:
     headers = _headers(path, packed)
     first = next(headers, None)
     if first is None or first.name != MANIFEST or first.size > _MAX_MANIFEST:
-        raise _bad(path, f"it does not begin with a {MANIFEST}")
+        raise _refused(path, f"it does not begin with a {MANIFEST}")
     manifest = _manifest(path, _read(path, packed, first.size), limit)
     expected = dict(manifest["members"])
     for member in headers:
         facts = expected.pop(member.name, None)
         if facts is None or member.size != facts["bytes"]:
-            raise _bad(path, f"member '{member.name[:100]}' is not what its manifest lists")
+            raise _refused(path, f"member '{member.name[:100]}' is not what its manifest lists")
         target = root / member.name
         target.parent.mkdir(parents=True, exist_ok=True)
         with open(target, "wb") as out:
@@ -208,9 +218,9 @@ def _unpack_members(path: Path, packed: IO[bytes], root: Path, limit: int) -> di
                 left -= len(part)
         _skip_padding(packed, member.size)
         if sha256_file(target) != facts["sha256"]:
-            raise _bad(path, f"member '{member.name}' is damaged")
+            raise _refused(path, f"member '{member.name}' is damaged")
     if expected:
-        raise _bad(path, f"member '{min(expected)}' is missing")
+        raise _refused(path, f"member '{min(expected)}' is missing")
     (root / PARAMS_FILE).write_bytes(_checked_params(path, root / PARAMS_FILE))
     return manifest
 
@@ -224,26 +234,26 @@ def _manifest(path: Path, content: bytes, limit: int) -> dict[str, Any]:
         total = 0
         for name, facts in members.items():
             if _NAME.fullmatch(name) is None:
-                raise _bad(path, f"its manifest lists '{name[:100]}', which is no file of a model")
+                raise _refused(path, f"its manifest lists '{name[:100]}', which is no file of a model")
             if type(facts["bytes"]) is not int or facts["bytes"] < 0 or not isinstance(facts["sha256"], str):
                 raise ValueError("member")
             total += facts["bytes"]
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
         if isinstance(error, LinesmithError):
             raise
-        raise _bad(path, f"its {MANIFEST} is not one of ours") from None
+        raise _refused(path, f"its {MANIFEST} is not one of ours") from None
     check_format_version(manifest.get("format_version"), str(path))
     if total > limit or len(members) > _MAX_MEMBERS:
-        raise _bad(path, f"it would unpack to {total:,} bytes in {len(members)} files, more than is allowed")
+        raise _refused(path, f"it would unpack to {total:,} bytes in {len(members)} files, more than is allowed")
     if PARAMS_FILE not in members:
-        raise _bad(path, f"it holds no {PARAMS_FILE}")
+        raise _refused(path, f"it holds no {PARAMS_FILE}")
     return cast("dict[str, Any]", manifest)
 
 
 def _headers(path: Path, packed: IO[bytes]) -> Iterator[tarfile.TarInfo]:
-    """Headers of the members, in order. The caller reads each one's data before it asks for the next.
+    """Yield the headers of the members, in order. The caller must read the data of each before it asks for the next.
 
-    Only plain headers of regular files are known here: an extended one could hide another name, or a gigabyte.
+    Only plain headers of regular files are accepted: an extended header could hide another name, or a gigabyte of text.
     """
     seen: set[str] = set()
     while True:
@@ -252,13 +262,13 @@ def _headers(path: Path, packed: IO[bytes]) -> Iterator[tarfile.TarInfo]:
             return
         member = tarfile.TarInfo.frombuf(block, "utf-8", "strict")
         if member.type not in (tarfile.REGTYPE, tarfile.AREGTYPE) or member.name.endswith("/"):
-            raise _bad(path, f"member '{member.name[:100]}' is no regular file (type {member.type!r})")
+            raise _refused(path, f"member '{member.name[:100]}' is no regular file (type {member.type!r})")
         if member.name != MANIFEST and _NAME.fullmatch(member.name) is None:
-            raise _bad(path, f"member '{member.name[:100]}' is no file of a model")
+            raise _refused(path, f"member '{member.name[:100]}' is no file of a model")
         if member.name in seen:
-            raise _bad(path, f"member '{member.name}' stands in it twice")
+            raise _refused(path, f"member '{member.name}' stands in it twice")
         if member.size < 0 or len(seen) > _MAX_MEMBERS:
-            raise _bad(path, "it has too many members, or one of negative size")
+            raise _refused(path, "it has too many members, or one of negative size")
         seen.add(member.name)
         yield member
 
@@ -284,11 +294,10 @@ def _checked_params(path: Path, file: Path) -> bytes:
     try:
         return _safe_params(file.read_bytes())
     except (ValueError, RecursionError):
-        raise _bad(path, f"its {PARAMS_FILE} holds no settings") from None
+        raise _refused(path, f"its {PARAMS_FILE} holds no settings") from None
 
 
-def _bad(path: str | Path, found: str) -> DataError:
+def _refused(path: str | Path, found: str) -> DataError:
     return DataError(
-        f"LS210: --model (model_archive) '{path}' cannot be used: {found}. Give an archive that linesmith export wrote.",
-        code="LS210",
+        "LS210", f"--model (model_archive) '{path}'", found, "Give an archive that linesmith export wrote."
     )

@@ -1,6 +1,6 @@
-"""Arrays and a state in one file, written whole: numpy's zip format, never pickle.
+"""Checkpoints: named arrays and a JSON state in one file of NumPy's zip format (.npz), without pickle.
 
-An unfinished training keeps its two newest checkpoints, so that one which the disk has torn costs minutes, not the training.
+An unfinished training keeps its two newest checkpoints, so that a damaged one costs minutes and not the whole training.
 """
 
 from __future__ import annotations
@@ -25,7 +25,8 @@ _log = logging.getLogger("linesmith")
 
 
 def save_arrays(path: str | Path, arrays: Mapping[str, np.ndarray], state: Mapping[str, Any] | None = None) -> None:
-    """Write named arrays, and a JSON state beside them, atomically. Same content, same bytes."""
+    """Write named arrays and a JSON state to one file, atomically. Equal content gives equal bytes."""
+    # A slash in a name would be a folder in the zip file.
     packed = {name.replace("/", "|"): np.asarray(array) for name, array in arrays.items()}
     packed[_STATE] = np.frombuffer(json.dumps(state if state is not None else {}).encode("utf-8"), np.uint8)
     with atomic_path(path) as temporary, open(temporary, "wb") as out:
@@ -33,25 +34,29 @@ def save_arrays(path: str | Path, arrays: Mapping[str, np.ndarray], state: Mappi
 
 
 def load_arrays(path: str | Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
-    """What `save_arrays` wrote: arrays by name, and the state.
+    """Return the arrays, by name, and the state that `save_arrays` wrote.
 
     Raises:
-        DataError: the file is missing, cut off, or not one of ours.
+        DataError: LS214, the file is missing, cut off, or was not written by `save_arrays`.
     """
     try:
         with np.load(path, allow_pickle=False) as stored:
             arrays = {name.replace("|", "/"): stored[name] for name in stored.files if name != _STATE}
             return arrays, json.loads(stored[_STATE].tobytes())
     except FileNotFoundError:
-        raise DataError(f"LS206: model file '{path}' is missing; train again, or restore the run directory.") from None
+        raise DataError(
+            "LS214", None, f"model file '{path}' is missing", "Train again, or restore the run directory."
+        ) from None
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, TypeError, AttributeError):
-        raise DataError(f"LS206: model file '{path}' is damaged or foreign; train again with --overwrite.") from None
+        raise DataError(
+            "LS214", None, f"model file '{path}' is damaged or foreign", "Train again with --overwrite."
+        ) from None
 
 
 def save_checkpoint(directory: Path, arrays: Mapping[str, np.ndarray], state: Mapping[str, Any]) -> None:
-    """Write the newest checkpoint of a training; the one before it is kept, an older one is not.
+    """Write the newest checkpoint of a training and keep the one before it.
 
-    A process that dies at any moment of this leaves at least one whole checkpoint, if there was one before.
+    A process that is killed at any moment of this leaves at least one complete checkpoint, if there was one before.
     """
     last = directory / LAST
     if last.is_file():
@@ -60,9 +65,10 @@ def save_checkpoint(directory: Path, arrays: Mapping[str, np.ndarray], state: Ma
 
 
 def load_checkpoint(directory: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]] | None:
-    """The newest whole checkpoint of a training; None where there is none.
+    """Return the newest complete checkpoint of a training; None where there is none.
 
-    A torn one is skipped with a message, and deleted: it must not take the place of the good one that came before it.
+    A damaged checkpoint is skipped with a warning and deleted: `save_checkpoint` must not put it in the place of the good
+    one that was written before it.
     """
     for name in (LAST, PREVIOUS):
         path = directory / name
@@ -72,19 +78,19 @@ def load_checkpoint(directory: Path) -> tuple[dict[str, np.ndarray], dict[str, A
             return load_arrays(path)
         except DataError:
             _log.warning(
-                "checkpoint '%s' is torn or damaged and is skipped; training goes on from an earlier one", path
+                "checkpoint '%s' is cut off or damaged and is skipped; training goes on from an earlier one", path
             )
             path.unlink()
     return None
 
 
 def has_checkpoint(directory: Path) -> bool:
-    """Whether a training was begun here, as far as a checkpoint; it may be torn."""
+    """Return whether a training has written a checkpoint here, which may be damaged."""
     return any((directory / name).is_file() for name in (LAST, PREVIOUS))
 
 
 def digest_arrays(arrays: Mapping[str, np.ndarray]) -> str:
-    """Hex SHA-256 over names, shapes, types and values, in order of name."""
+    """Return the SHA-256 over names, shapes, types and values in order of name, in hexadecimal digits."""
     digest = hashlib.sha256()
     for name in sorted(arrays):
         array = np.ascontiguousarray(arrays[name])

@@ -1,4 +1,4 @@
-"""Files that are either wholly there or not there at all: write beside, flush, rename."""
+"""Atomic files: written under a temporary name, flushed to disk, and renamed, so that a reader never sees half a file."""
 
 from __future__ import annotations
 
@@ -18,12 +18,13 @@ from linesmith.core.errors import DataError
 
 @contextlib.contextmanager
 def atomic_path(path: str | Path) -> Iterator[Path]:
-    """Yields a temporary name beside `path`; on success it is flushed to disk and renamed, otherwise removed.
+    """Yield a temporary name beside `path`; rename the file to `path` when the block ends, remove it when the block raises.
 
-    No other writer has that name: the number of a process would not do, since containers that share a disk count alike.
+    The directory of `path` is created where it is missing. The file is flushed to disk before it is renamed.
     """
     final = Path(path)
     final.parent.mkdir(parents=True, exist_ok=True)
+    # Not the process number: processes in containers that share a disk may have the same one.
     temporary = final.with_name(f".{final.name}.{uuid.uuid4().hex}.tmp")
     try:
         yield temporary
@@ -35,51 +36,58 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
 
 
 def remove_temporary_files(directory: str | Path) -> None:
-    """Delete the temporary names that writers which were killed have left in a directory that nobody else writes to."""
+    """Delete the temporary files of killed writers from a directory to which no other process writes."""
     for path in Path(directory).glob(".*.tmp"):
-        # Digits: the number of a process, in the names of earlier versions.
+        # Earlier versions named the file after the number of the process: digits.
         if re.fullmatch(r"\..+\.([0-9a-f]{32}|\d+)\.tmp", path.name) and path.is_file():
             path.unlink()
 
 
 def write_bytes(path: str | Path, content: bytes) -> None:
+    """Write a file atomically."""
     with atomic_path(path) as temporary:
         temporary.write_bytes(content)
 
 
 def write_json(path: str | Path, content: Any) -> None:
-    """Write JSON atomically, keys in the order given, readable by a person."""
+    """Write JSON atomically, indented, keys in the order given."""
     write_bytes(path, (json.dumps(content, indent=2, ensure_ascii=False) + "\n").encode("utf-8"))
 
 
 def read_json(path: str | Path, what: str) -> Any:
-    """Read JSON that we wrote.
+    """Read a JSON file that Linesmith wrote.
+
+    Args:
+        path: of the file.
+        what: what the file holds, for the message of an error, such as 'the manifest'.
 
     Raises:
-        DataError: it is missing or damaged; the message names `what` it is.
+        DataError: LS201, the file is missing or is not JSON.
     """
     try:
         return json.loads(Path(path).read_text("utf-8"))
     except FileNotFoundError:
-        raise DataError(f"LS201: {what} is missing: '{path}' does not exist. Run the stage that writes it.") from None
+        raise DataError(
+            "LS201", None, f"{what} is missing: '{path}' does not exist", "Run the stage that writes it."
+        ) from None
     except (OSError, ValueError, UnicodeDecodeError):
         raise DataError(
-            f"LS201: {what} is damaged: '{path}' is not readable JSON. Run the stage that writes it again."
+            "LS201", None, f"{what} is damaged: '{path}' is not readable JSON", "Run the stage that writes it again."
         ) from None
 
 
 def sha256_file(path: str | Path) -> str:
-    """Hex SHA-256 of a file, in constant memory."""
+    """Return the SHA-256 of a file in hexadecimal digits, computed in constant memory."""
     with open(path, "rb") as content:
         return hashlib.file_digest(content, "sha256").hexdigest()
 
 
 def sha256_tree(directory: str | Path, known: Mapping[str, str] | None = None) -> dict[str, str]:
-    """SHA-256 of every file below a directory, by its relative name, in sorted order.
+    """Return the SHA-256 of every file below a directory, by relative name, in sorted order.
 
     Args:
         directory: the root.
-        known: digests that whoever wrote the files took already; those are not read.
+        known: digests by relative name that are known already; these files are not read.
     """
     root, known = Path(directory), {} if known is None else known
     files = {str(path.relative_to(root)): path for path in sorted(root.rglob("*")) if path.is_file()}
@@ -87,7 +95,7 @@ def sha256_tree(directory: str | Path, known: Mapping[str, str] | None = None) -
 
 
 def replace_directory(new: str | Path, final: str | Path) -> None:
-    """Put directory `new` in the place of `final`. What stood there is set aside first and removed last."""
+    """Rename directory `new` to `final`. A directory that has this name is renamed first, and removed last."""
     new, final = Path(new), Path(final)
     final.parent.mkdir(parents=True, exist_ok=True)
     aside = final.with_name(f".{final.name}.old")

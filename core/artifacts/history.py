@@ -1,4 +1,4 @@
-"""`EpochState`, what a callback is told, and `model_history.csv`, the same for every epoch of a run."""
+"""State of training after an epoch: passed to callbacks, and one row per epoch in `model_history.csv`."""
 
 from __future__ import annotations
 
@@ -12,20 +12,21 @@ from linesmith.core.artifacts.files import write_bytes
 
 HISTORY_FILE = "model_history.csv"
 COLUMNS = ("epoch", "loss", "accuracy", "val_loss", "val_accuracy", "epsilon", "delta", "best")
-SOURCE = "val_source"  # a last column, where validation is not that of the raw validation records
+SOURCE = "val_source"  # last column, only where the validation loss is not computed from the raw validation records
 
 
 @dataclass(frozen=True)
 class EpochState:
-    """State of training after an epoch. What was not measured is None, never 0.
+    """State of training after an epoch. A value that was not measured is None, never 0.
 
     Attributes:
         epoch: from 0.
-        accuracy, loss: over the training tokens of this epoch; the loss is in nats a token.
+        accuracy, loss: over the training tokens of this epoch; the loss is in nats per token.
         val_accuracy, val_loss: over the validation tokens.
-        batch: training steps of this epoch that were run.
-        epsilon, delta: privacy spent so far, with differential privacy only.
-        val_source: what val_loss is, with differential privacy only: 'noised' (charged noise is in it) or 'public file'.
+        batch: number of training steps that were run in this epoch.
+        epsilon, delta: privacy spent so far; only with differential privacy.
+        val_source: what val_loss is computed from; only with differential privacy: 'noised' (validation records, with noise
+            that is charged) or 'public file'.
     """
 
     epoch: int
@@ -39,7 +40,7 @@ class EpochState:
     val_source: str | None = None
 
     def metric(self, name: str) -> float | None:
-        """loss, accuracy, val_loss or val_accuracy."""
+        """Return the metric of this name: loss, accuracy, val_loss or val_accuracy."""
         return {
             "loss": self.loss,
             "accuracy": self.accuracy,
@@ -49,7 +50,13 @@ class EpochState:
 
 
 def write_history(path: str | Path, states: Sequence[EpochState], best_epoch: int | None) -> None:
-    """Write the history atomically, numbers unrounded; exactly the row of `best_epoch` has best = 1."""
+    """Write the history atomically, numbers unrounded.
+
+    Args:
+        path: of the CSV file.
+        states: one per epoch, in order.
+        best_epoch: the epoch whose row has 1 in the column `best`, all others have 0; None: all have 0.
+    """
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     sources = any(state.val_source is not None for state in states)

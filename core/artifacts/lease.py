@@ -1,18 +1,17 @@
-"""A fenced lease in the run directory: one trainer at a time, whatever machine it runs on, and no late writes of a former one.
+"""A fenced lease in the run directory: one trainer at a time on any machine, and no late writes by an earlier one.
 
-A lock of the operating system ends with its process or its connection; a cluster that starts a stage again cannot tell a
-worker that died from one that only cannot be reached. So the trainer renews a small file, and a second attempt takes it over
-only when it has stood still for a whole term by the second one's own clock (clocks of machines are never compared). Each
-taking has an owner's name of its own, the fence: whoever wakes up late finds another's name, or none, and may not write any
-more. Name and writes are checked under a lock of the file system, so that no write falls between the check and a take-over.
-A lease that is given back leaves no file.
+A lock of the operating system ends with its process or its connection, and a cluster that starts a stage again cannot tell a
+worker that died from one that cannot be reached. Therefore the trainer renews a small file, and a second attempt takes the
+lease over only when the file has not changed for a whole term by the second attempt's own clock; clocks of machines are never
+compared. Each holder writes a unique owner name, the fence: a trainer that was suspended and wakes up finds another name, or
+no file, and may not write any more. The name is checked and results are written under one lock of the file system, so that no
+take-over falls between the check and the write. A lease that is released leaves no file.
 """
 
 from __future__ import annotations
 
 import contextlib
 import fcntl
-import json
 import os
 import platform
 import threading
@@ -27,19 +26,19 @@ from linesmith.core.errors import DataError
 
 LEASE_FILE = ".lease.json"
 LEASE_TERM_SECONDS = 20.0
-_RENEWALS_A_TERM = 4
+_RENEWALS_PER_TERM = 4
 
 
 @dataclass(frozen=True)
 class Claim:
-    """What the file says.
+    """Content of the lease file.
 
     Attributes:
-        number: 1, and one more for each take-over from an owner that was lost.
-        owner: the fence, unique to the taking.
+        number: 1, and one more for each take-over from an owner that did not release it.
+        owner: the fence, a unique name of this holder.
         host: machine of the owner.
-        pid: its process.
-        renewed: how often it was renewed; its growth is what tells that the owner lives.
+        pid: process number of the owner.
+        renewed: how often the lease was renewed; while it grows, the owner is alive.
     """
 
     number: int
@@ -66,32 +65,35 @@ class Lease:
 
     @property
     def number(self) -> int:
+        """Number of the lease, as in `Claim`."""
         return self._claim.number
 
     @property
     def name(self) -> str:
-        """What no other taking is called: fit for a scratch directory."""
+        """Unique name of this holder, which can name a scratch directory."""
         return self._claim.owner
 
     @contextlib.contextmanager
     def writing(self) -> Iterator[None]:
-        """What is written inside is written by the holder, or not at all.
+        """Guard a block that writes results: it runs only while this process holds the lease, and no one takes over meanwhile.
 
         Raises:
-            DataError: another attempt has taken over.
+            DataError: LS203, another attempt has taken over.
         """
         with _guarded(self._root):
             found = _read(self._root)
             if found is None or found.owner != self._claim.owner:
                 raise DataError(
-                    f"LS203: another attempt has taken over the training in '{self._root}' (lease {self.number} is "
-                    f"{found.number if found else 'gone'} now); this one ends and writes nothing more.",
-                    code="LS203",
+                    "LS203",
+                    None,
+                    f"another attempt has taken over the training in '{self._root}' (lease {self.number} is "
+                    f"{found.number if found else 'gone'} now)",
+                    "This one ends and writes nothing more.",
                 )
             yield
 
     def release(self) -> None:
-        """Let the next one in at once. Does nothing where another attempt has taken over."""
+        """Give the lease up, so that the next attempt need not wait. Does nothing where another attempt has taken over."""
         self._stop.set()
         self._thread.join()
         with _guarded(self._root):
@@ -100,7 +102,7 @@ class Lease:
                 (self._root / LEASE_FILE).unlink()
 
     def _renew(self) -> None:
-        while not self._stop.wait(LEASE_TERM_SECONDS / _RENEWALS_A_TERM):
+        while not self._stop.wait(LEASE_TERM_SECONDS / _RENEWALS_PER_TERM):
             with contextlib.suppress(OSError, DataError), _guarded(self._root):
                 found = _read(self._root)
                 if found is None or found.owner != self._claim.owner:
@@ -110,15 +112,15 @@ class Lease:
 
 @contextlib.contextmanager
 def hold_lease(root: Path, term: float = LEASE_TERM_SECONDS, patience: float = LEASE_TERM_SECONDS) -> Iterator[Lease]:
-    """Hold the lease of a run directory.
+    """Hold the lease of a run directory during a block.
 
     Args:
         root: the run directory, which must exist.
-        term: seconds after which a lease that nobody renews may be taken over.
-        patience: how long to wait for one that is being renewed.
+        term: seconds after which a lease that is not renewed may be taken over.
+        patience: seconds to wait for a lease that is being renewed.
 
     Raises:
-        DataError: another process holds it and goes on.
+        DataError: LS203, another process holds the lease and keeps renewing it.
     """
     wait_for_lease(root, term, patience)
     with _guarded(root):
@@ -135,17 +137,23 @@ def hold_lease(root: Path, term: float = LEASE_TERM_SECONDS, patience: float = L
 def wait_for_lease(
     root: Path, term: float = LEASE_TERM_SECONDS, patience: float = 0.0, clock: Callable[[], float] = time.monotonic
 ) -> None:
-    """Return when nobody holds the lease: there is none, its process on this machine is gone, or it stood still for a term.
+    """Wait until no one holds the lease: there is none, its process on this machine has ended, or a term passed without renewal.
+
+    Args:
+        root: the run directory.
+        term: seconds after which a lease that is not renewed may be taken over.
+        patience: seconds to wait for a lease that is being renewed.
+        clock: gives the time in seconds; only differences count.
 
     Raises:
-        DataError: it is renewed for longer than `patience`.
+        DataError: LS203, the lease is renewed for longer than `patience`.
     """
     begun = clock()
     seen, since = _read(root), begun
     while seen is not None and not _is_dead(seen):
         if clock() - since >= term:
             return
-        if clock() - begun > patience and since > begun:  # it was renewed while we looked
+        if clock() - begun > patience and since > begun:  # the lease was renewed while this loop waited
             raise _in_use(root, seen)
         time.sleep(min(0.2, term / 10))
         now = _read(root)
@@ -155,14 +163,15 @@ def wait_for_lease(
 
 def _in_use(root: Path, claim: Claim) -> DataError:
     return DataError(
-        f"LS203: process {claim.pid} on {claim.host} is training in the run directory '{root}' and goes on (lease "
-        f"{claim.number}); wait for it, end it, or choose another --output.",
-        code="LS203",
+        "LS203",
+        f"--output '{root}'",
+        f"process {claim.pid} on {claim.host} is training in this run directory and goes on (lease {claim.number})",
+        "Wait for it, end it, or choose another --output.",
     )
 
 
 def _is_dead(claim: Claim) -> bool:
-    """The owner ran on this machine and is gone; of other machines nothing is known."""
+    """Return whether the owner ran on this machine and has ended; False for other machines, of which nothing is known."""
     if claim.host != platform.node():
         return False
     try:
@@ -187,7 +196,7 @@ def _read(root: Path) -> Claim | None:
         return None
     try:
         return Claim(**read_json(path, "the lease"))
-    except (TypeError, json.JSONDecodeError):
+    except TypeError:
         raise DataError(
-            f"LS201: '{path}' is damaged: it is no lease. Delete it when nothing trains there.", code="LS201"
+            "LS201", None, f"'{path}' is damaged: it is not a lease", "Delete it when nothing trains there."
         ) from None

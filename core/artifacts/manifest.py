@@ -1,4 +1,4 @@
-"""The manifest: written last, it says that a stage is complete and what went in and came out."""
+"""The manifest of a stage: written last, it marks the stage complete and records what went in and came out."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _PACKAGES = (
 
 
 def versions() -> dict[str, str]:
-    """Versions of Python, the machine's architecture and the packages that shape the output; absent ones left out."""
+    """Return the versions of Python, the architecture, and of those packages that affect the output and are installed."""
     found = {"python": platform.python_version(), "machine": platform.machine(), "system": sys.platform}
     for name in _PACKAGES:
         try:
@@ -38,35 +38,50 @@ def versions() -> dict[str, str]:
 
 
 def write_manifest(directory: str | Path, stage: str, body: Mapping[str, Any]) -> None:
-    """Mark a stage's directory complete. Call it last."""
+    """Write the manifest, which marks the directory of a stage complete; call it last.
+
+    Args:
+        directory: of the stage.
+        stage: name of the stage.
+        body: further entries, plain JSON types.
+    """
     write_json(
         Path(directory) / MANIFEST, {"format_version": FORMAT_VERSION, "stage": stage, "versions": versions(), **body}
     )
 
 
 def read_manifest(directory: str | Path) -> dict[str, Any] | None:
-    """The manifest of a complete stage, or None where there is none.
+    """Return the manifest of a stage; None where there is none, so that the stage is not complete.
 
     Raises:
-        DataError: it is damaged, or a newer Linesmith wrote it.
+        DataError: LS201, the manifest is damaged; LS202, a newer Linesmith wrote it.
     """
     path = Path(directory) / MANIFEST
     if not path.is_file():
         return None
     body = read_json(path, "a manifest")
     if not isinstance(body, dict):
-        raise DataError(f"LS201: '{path}' is damaged: it is not a JSON object. Run the stage again with --overwrite.")
+        raise DataError(
+            "LS201", None, f"'{path}' is damaged: it is not a JSON object", "Run the stage again with --overwrite."
+        )
     check_format_version(body.get("format_version"), str(path))
     return body
 
 
 def check_format_version(found: Any, where: str) -> None:
-    """Refuse what a newer Linesmith wrote.
+    """Refuse a file that a newer Linesmith wrote.
+
+    Args:
+        found: the version that the file holds.
+        where: name of the file, for the message.
 
     Raises:
-        DataError: the version is newer than this one, or no number.
+        DataError: LS202, the version is newer than `FORMAT_VERSION`, or is not an integer.
     """
     if not isinstance(found, int) or isinstance(found, bool) or found > FORMAT_VERSION:
         raise DataError(
-            f"LS202: '{where}' has format_version {found!r}; this Linesmith reads up to {FORMAT_VERSION}. Upgrade Linesmith."
+            "LS202",
+            None,
+            f"'{where}' has format_version {found!r}; this Linesmith reads up to {FORMAT_VERSION}",
+            "Upgrade Linesmith.",
         )

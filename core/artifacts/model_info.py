@@ -1,4 +1,4 @@
-"""What generation needs to know of a trained model: `RUN/model/model.json` and the weights beside it."""
+"""Description of a trained model, `RUN/model/model.json`, and its weights: what generation needs of them."""
 
 from __future__ import annotations
 
@@ -21,22 +21,23 @@ LAST_WEIGHTS, BEST_WEIGHTS = "last-weights.npz", "best.npz"
 
 @dataclass(frozen=True)
 class ModelInfo:
-    """Facts of a trained model.
+    """Description of a trained model.
 
     Attributes:
-        vocab_size: token ids, reserved ones included.
+        vocab_size: number of token ids, reserved ones included.
         embedding_dim, rnn_units, rnn_layers: shape of the network.
-        length_cap_tokens: longest record that generation lets the model write, in tokens.
+        length_cap_tokens: length of the longest record that generation may write, in tokens.
         field_count: the number of fields of every training record; None where they differ or there is no delimiter.
         columns: names of the fields, from the configuration or the header; None where unknown.
-        tokenizer_digest: of the tokenizer it was trained with.
+        tokenizer_digest: digest of the tokenizer that the model was trained with.
         default_checkpoint: 'best' or 'last'.
-        weights_digest: of the default checkpoint.
+        weights_digest: digest of the weights of the default checkpoint.
         best_epoch, last_epoch: from 0; None before the first epoch ended.
         stopped: why training ended; None while it is unfinished.
-        field_tokens: ids seen in each field in training, where the number of fields is constant; None where that is not
-            known, as in private training.
-        field_numbers: limits of the numbers of each field (`number_ranges`), None where it holds others; None as above.
+        field_tokens: token ids that each field had in training, where the number of fields is constant; None where that is
+            not known, as in private training.
+        field_numbers: limits of the numbers of each field (`number_ranges`); None for a field that holds other text; None as
+            a whole where nothing is known.
     """
 
     vocab_size: int
@@ -57,41 +58,47 @@ class ModelInfo:
 
 
 def write_model_info(model_dir: str | Path, info: ModelInfo) -> None:
-    """Write `model.json` atomically; from then on the model can generate."""
+    """Write `model.json` atomically; from then on the model can be generated from."""
     write_json(Path(model_dir) / MODEL_FILE, {"format_version": FORMAT_VERSION, **asdict(info)})
 
 
 def read_model_info(run_dir: str | Path) -> ModelInfo:
-    """The facts of the model in a run directory.
+    """Read the description of the model in a run directory.
 
     Raises:
-        DataError: there is no model, or its description is damaged or of a newer format.
+        DataError: LS201, there is no model; LS214, its description is damaged; LS202, a newer Linesmith wrote it.
     """
     path = Path(run_dir) / "model" / MODEL_FILE
     if not path.is_file():
         raise DataError(
-            f"LS201: checkpoint_dir '{run_dir}' holds no model: model/{MODEL_FILE} is missing. "
-            "Give the run directory of a training (--output), or train one first."
+            "LS201",
+            f"--output (checkpoint_dir) '{run_dir}'",
+            f"holds no model: model/{MODEL_FILE} is missing",
+            "Give the run directory of a training, or train one first.",
         )
     stored = read_json(path, "the model's description")
     names = [field.name for field in fields(ModelInfo)]
     needed = {field.name for field in fields(ModelInfo) if field.default is MISSING}
     if not isinstance(stored, dict) or not needed <= set(stored):
-        raise DataError(f"LS206: model file '{path}' is damaged or foreign; train again with --overwrite.")
+        raise DataError("LS214", None, f"model file '{path}' is damaged or foreign", "Train again with --overwrite.")
     check_format_version(stored.get("format_version"), str(path))
     return ModelInfo(**{name: stored[name] for name in names if name in stored})
 
 
 def load_weights(run_dir: str | Path, checkpoint: str | None = None) -> dict[str, np.ndarray]:
-    """Weights by variable path.
+    """Read the weights of a model.
 
     Args:
         run_dir: the run directory.
         checkpoint: an epoch's number, 'best' or 'last'; None takes the model's default, whose digest is checked.
 
+    Returns:
+        Arrays by path of the variable.
+
     Raises:
-        DataError: the file is missing, damaged, not the one that the model describes, or holds numbers that are not finite.
-        ParameterError: that epoch's weights were not kept.
+        DataError: LS201, LS202, as `read_model_info`; LS214, the file is missing, damaged, not the one that the model
+            describes, or holds numbers that are not finite.
+        ParameterError: LS120, there are no weights of that epoch.
     """
     info = read_model_info(run_dir)
     directory = Path(run_dir) / "model" / CHECKPOINTS_DIR
@@ -101,24 +108,30 @@ def load_weights(run_dir: str | Path, checkpoint: str | None = None) -> dict[str
     elif name.isdigit():
         path = directory / f"epoch-{int(name):04d}.npz"
     else:
-        raise ParameterError(f"LS104: --checkpoint '{name}' is not an epoch's number, 'best' or 'last'.")
+        raise ParameterError(
+            "LS120", f"--checkpoint '{name}'", "not an epoch's number, 'best' or 'last'", "Give one of these."
+        )
     if checkpoint is not None and not path.is_file():
         kept = sorted(int(file.stem.split("-")[1]) for file in directory.glob("epoch-*.npz"))
         raise ParameterError(
-            f"LS104: --checkpoint '{name}' was not kept; this run keeps {_listed(kept)}. "
-            "Train with --save-all-checkpoints to keep every epoch."
+            "LS120",
+            f"--checkpoint '{name}'",
+            f"was not kept; this run keeps {_listed(kept)}",
+            "Train with --save-all-checkpoints to keep every epoch.",
         )
     arrays, _ = load_arrays(path)
     if checkpoint is None and digest_arrays(arrays) != info.weights_digest:
         raise DataError(
-            f"LS206: model file '{path}' is not the one that '{MODEL_FILE}' describes (digests differ); "
-            "restore the run directory or train again with --overwrite."
+            "LS214",
+            None,
+            f"model file '{path}' is not the one that '{MODEL_FILE}' describes (digests differ)",
+            "Restore the run directory or train again with --overwrite.",
         )
     if not all(np.isfinite(array).all() for array in arrays.values()):
-        # Rounded to integers, a NaN would become 0 without a word.
-        raise DataError(f"LS206: model file '{path}' holds weights that are not finite numbers; train again.")
+        # A NaN that is rounded to an integer silently becomes 0.
+        raise DataError("LS214", None, f"model file '{path}' holds weights that are not finite numbers", "Train again.")
     return arrays
 
 
-def _listed(epochs: list[int]) -> Any:
+def _listed(epochs: list[int]) -> str:
     return ", ".join([*(str(epoch) for epoch in epochs), "best", "last"])

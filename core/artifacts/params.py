@@ -1,4 +1,4 @@
-"""Settings from and to files: YAML or JSON written by hand, `model_params.json` written by us or by the older tool."""
+"""Settings from and to files: YAML or JSON by hand, `model_params.json` by Linesmith or by the older tool."""
 
 from __future__ import annotations
 
@@ -12,13 +12,14 @@ import yaml
 
 from linesmith.core.artifacts.files import write_json
 from linesmith.core.artifacts.manifest import FORMAT_VERSION, check_format_version
+from linesmith.core.config.setting_field import default_of
 from linesmith.core.config.tensorflow_config import SETTINGS_WITHOUT_EFFECT, TensorFlowConfig, fields
 from linesmith.core.errors import DataError, ParameterError
 
 PARAMS_FILE = "model_params.json"
 _log = logging.getLogger("linesmith")
 
-# Settings of the older tool that no longer choose anything.
+# Settings of the older tool that no longer have an effect.
 _IGNORED = {
     "training_data_path": "the training data always lies in the run directory",
     "model_type": "there is one kind of model",
@@ -27,16 +28,21 @@ _OLD_DP_LEARNING_RATE = 0.001
 
 
 def config_from_settings(settings: Mapping[str, Any]) -> TensorFlowConfig:
-    """A configuration from a plain mapping, which may be one of the older tool's.
+    """Return the configuration that a plain mapping describes, which may have been written by the older tool.
 
-    Files without `model_type` (written before it existed) may hold `dp_learning_rate`; with `dp` it is the learning rate.
+    Mappings without `model_type` (written before it existed) may hold `dp_learning_rate`; with `dp` it is the learning rate.
+    Settings that have no effect are reported as warnings of the logger `linesmith`.
+
+    Args:
+        settings: values by name; with `format_version` where Linesmith wrote them.
 
     Raises:
-        ParameterError: an unknown name or a bad value.
+        ParameterError: LS101, an unknown name or a value that cannot be used.
+        DataError: LS202, a newer Linesmith wrote the settings.
     """
     plain = {str(name): value for name, value in settings.items()}
     ours = "format_version" in plain
-    if "format_version" in plain:  # one of our own files: it holds nothing to be surprised at
+    if ours:
         check_format_version(plain.pop("format_version"), PARAMS_FILE)
         plain.pop("model_type", None)
     if "dp_learning_rate" in plain and "model_type" not in plain:
@@ -54,63 +60,77 @@ def config_from_settings(settings: Mapping[str, Any]) -> TensorFlowConfig:
             del plain[name]
     config = TensorFlowConfig(**plain)
     for name, why in SETTINGS_WITHOUT_EFFECT.items():
-        if name in plain and plain[name] != fields()[name].default:
+        if name in plain and plain[name] != default_of(fields()[name]):
             _log.warning("setting '%s' has no effect: %s", name, why)
     return config
 
 
 def read_settings(path: str | Path) -> dict[str, Any]:
-    """The mapping in a YAML or JSON file, unchecked (JSON is YAML). Safe-loaded: a file cannot run code.
+    """Read the mapping in a YAML or JSON file, unchecked. Safe-loaded: a file cannot run code.
+
+    Args:
+        path: of the file; a name that ends in .json is read as JSON, any other as YAML, of which JSON is a part.
 
     Raises:
-        ParameterError: the file is missing, is not YAML, or holds something other than a mapping.
+        ParameterError: LS102, the file is missing, is not YAML or JSON, or holds something other than a mapping.
     """
     try:
         text = Path(path).read_text("utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise ParameterError(
-            f"LS102: --config '{path}' cannot be read ({_reason(error)}); give a YAML or JSON file."
+            "LS102", f"--config '{path}'", f"cannot be read ({_reason(error)})", "Give a YAML or JSON file."
         ) from None
     try:
         loaded = json.loads(text) if str(path).endswith(".json") else yaml.safe_load(text)
     except (yaml.YAMLError, json.JSONDecodeError) as error:
-        place = getattr(error, "problem_mark", None)
-        line = place.line + 1 if place is not None else getattr(error, "lineno", "?")
+        mark = getattr(error, "problem_mark", None)  # of YAML; JSON's errors have a line number
+        line = mark.line + 1 if mark is not None else getattr(error, "lineno", "?")
         raise ParameterError(
-            f"LS102: --config '{path}' is not valid YAML or JSON at line {line}; mend it there."
+            "LS102", f"--config '{path}'", f"not valid YAML or JSON at line {line}", "Correct it there."
         ) from None
     if loaded is None:
         return {}
     if not isinstance(loaded, dict):
         raise ParameterError(
-            f"LS102: --config '{path}' holds a {type(loaded).__name__}; it must hold settings, one 'name: value' a line."
+            "LS102",
+            f"--config '{path}'",
+            f"holds a {type(loaded).__name__}, not settings",
+            "Write one 'name: value' per line.",
         )
     return loaded
 
 
 def config_from_model_dir(model_dir: str | Path) -> TensorFlowConfig:
-    """The configuration of the run that lies in a directory, which may have been moved since it was trained.
+    """Return the configuration of the run in a directory, which may have been moved since it was trained.
+
+    Args:
+        model_dir: the run directory; it becomes `checkpoint_dir`.
 
     Raises:
-        DataError: the directory holds no model, or its parameters are damaged.
+        DataError: LS201, the directory holds no model, or its settings are damaged; LS202, a newer Linesmith wrote them.
+        ParameterError: LS101, the settings cannot be used.
     """
     path = Path(model_dir) / PARAMS_FILE
     if not path.is_file():
         raise DataError(
-            f"LS201: checkpoint_dir '{model_dir}' holds no model: {PARAMS_FILE} is missing. "
-            "Give the run directory of a training (--output), or train one first.",
+            "LS201",
+            f"--output (checkpoint_dir) '{model_dir}'",
+            f"holds no model: {PARAMS_FILE} is missing",
+            "Give the run directory of a training, or train one first.",
         )
     try:
         stored = json.loads(path.read_text("utf-8"))
         if not isinstance(stored, dict):
             raise ValueError("not a mapping")
     except (ValueError, UnicodeDecodeError):
-        raise DataError(f"LS201: '{path}' is damaged: it is not a JSON object. Restore it or train again.") from None
+        raise DataError(
+            "LS201", None, f"'{path}' is damaged: it is not a JSON object", "Restore it or train again."
+        ) from None
     return config_from_settings({**stored, "checkpoint_dir": str(model_dir)})
 
 
 def save_params(config: TensorFlowConfig, run_dir: str | Path) -> None:
-    """Write `model_params.json`, every default explicit, atomically."""
+    """Write `model_params.json` atomically, with the value of every setting."""
     write_json(
         Path(run_dir) / PARAMS_FILE,
         {"format_version": FORMAT_VERSION, "model_type": "TensorFlowConfig", **config.as_dict()},

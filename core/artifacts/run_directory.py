@@ -1,7 +1,7 @@
-"""The run directory: where each artefact lies, who may write, and how an overwriting run replaces the old one.
+"""The run directory: where each artifact lies, who may write, and how a run with `overwrite` replaces an earlier one.
 
-While a complete model stands and `overwrite` is set, the new tokenizer, training data and model grow in `RUN/.next`; they
-take the old ones' place together, after the new model is complete. Until then the old model generates as before.
+While the directory holds a complete model and `overwrite` is set, the new tokenizer, training data and model are written to
+`RUN/.next`. They replace the old ones together when the new model is complete; until then the old model can be generated from.
 """
 
 from __future__ import annotations
@@ -28,93 +28,109 @@ PRIVATE = "private"
 
 @dataclass(frozen=True)
 class RunDirectory:
-    """Names of everything in a run directory. Creating one touches nothing on disk."""
+    """Paths of everything in a run directory. Creating an object touches nothing on disk.
+
+    Attributes:
+        root: the directory.
+        private: whether training has differential privacy; artifacts with raw records then lie in `RUN/private`, apart from
+            what may be released.
+    """
 
     root: Path
-    private: bool = False  # differential privacy: what depends on raw records lies apart, and is never released
+    private: bool = False
 
     @property
     def raw(self) -> Path:
-        """Where raw-data artefacts lie."""
+        """Directory of the artifacts that depend on raw records."""
         return self.root / PRIVATE if self.private else self.root
 
     @property
     def tokenizer(self) -> Path:
+        """Directory of the tokenizer."""
         return self.root / "tokenizer"
 
     @property
     def training_data(self) -> Path:
+        """Directory of the tokenized records."""
         return self.raw / "training_data"
 
     @property
     def rejects(self) -> Path:
+        """Directory of the lines of the input that are not records."""
         return self.raw / "rejects"
 
     @property
     def model(self) -> Path:
+        """Directory of the model's description and weights."""
         return self.root / "model"
 
     @property
     def synthetic(self) -> Path:
+        """Directory of the generated records."""
         return self.root / "synthetic"
 
     @property
     def invalid(self) -> Path:
+        """Directory of the generated records that were invalid."""
         return self.root / "invalid"
 
     @property
     def params(self) -> Path:
+        """File of the settings."""
         return self.root / PARAMS_FILE
 
     @property
     def history(self) -> Path:
+        """File with one row per epoch of training."""
         return self.root / HISTORY_FILE
 
     @property
     def private_counts(self) -> Path:
-        """What private training counted of the raw records; not releasable."""
+        """File of what private training counted in the raw records; it must not be released."""
         return self.root / PRIVATE / "training_counts.json"
 
     @property
     def temporary(self) -> Path:
-        """Scratch space of the stage that holds the lock; on the same file system, so that a rename is atomic."""
+        """Scratch directory of the stage that holds the lock, on the same file system, so that a rename is atomic."""
         return self.root / ".tmp"
 
     def has_model(self) -> bool:
-        """A complete model lies here."""
+        """Return whether the directory holds a complete model."""
         return (self.model / MANIFEST).is_file()
 
 
 def run_directory(config: TensorFlowConfig) -> RunDirectory:
-    """The run directory of a configuration.
+    """Return the run directory of a configuration.
 
     Raises:
-        ParameterError: none is given, or it is an address that is not a local path.
+        ParameterError: LS103, none is given; LS118, it is an address and not a local path.
     """
     if config.checkpoint_dir is None:
-        raise ParameterError("LS103: --output (checkpoint_dir) is not set; give the directory of the run.")
+        raise ParameterError("LS103", "--output (checkpoint_dir)", "not set", "Give the directory of the run.")
     if "://" in config.checkpoint_dir:
         raise ParameterError(
-            f"LS103: --output '{config.checkpoint_dir}' is not a local path, which this needs. Give a path; or "
-            "s3://BUCKET/… or gs://BUCKET/… to a command or a stage's function, which work on a copy."
+            "LS118",
+            f"--output '{config.checkpoint_dir}'",
+            "not a local path, which this needs",
+            "Give a path; or s3://BUCKET/… or gs://BUCKET/… to a command or a stage's function, which work on a copy.",
         )
     return RunDirectory(Path(config.checkpoint_dir), config.dp)
 
 
 def workspace(config: TensorFlowConfig) -> RunDirectory:
-    """Where tokenize and train write: the run directory itself, or `.next` while an old model must stay."""
+    """Return where tokenize and train write: the run directory, or `RUN/.next` while an old model must stay."""
     run = run_directory(config)
     return RunDirectory(run.root / _NEXT, config.dp) if config.overwrite and run.has_model() else run
 
 
 def promote(config: TensorFlowConfig) -> None:
-    """Put a complete `.next` in the old run's place. Does nothing where there is none."""
+    """Replace the old run by `RUN/.next` if that holds a complete model; otherwise do nothing."""
     run = run_directory(config)
     new = RunDirectory(run.root / _NEXT, config.dp)
     if not new.has_model():
         return
     for old in (RunDirectory(run.root, not config.dp).training_data, RunDirectory(run.root, not config.dp).rejects):
-        shutil.rmtree(old, ignore_errors=True)  # of a run of the other kind
+        shutil.rmtree(old, ignore_errors=True)  # of an earlier run with privacy, if this one has none, or the reverse
     for name in ("tokenizer", "training_data", "rejects", "model"):
         if getattr(new, name).exists():
             replace_directory(getattr(new, name), getattr(run, name))
@@ -128,37 +144,52 @@ def promote(config: TensorFlowConfig) -> None:
 
 @contextlib.contextmanager
 def locked(run: RunDirectory) -> Iterator[None]:
-    """Hold the run directory against a second writer; created where it is missing.
+    """Hold the lock of a run directory during a block, so that no second process writes there.
+
+    The directory is created where it is missing, and its scratch directory is emptied.
 
     Raises:
-        ParameterError: it cannot be created or written.
-        DataError: another process holds it, or a worker on another machine trains in it.
+        ParameterError: LS119, the directory cannot be created or written.
+        DataError: LS203, another process holds the lock, or a worker on another machine trains in the directory.
     """
     try:
         run.root.mkdir(parents=True, exist_ok=True)
         lock = open(run.root / ".lock", "w")  # noqa: SIM115  (closed below, after the lock is released)
     except OSError as error:
         raise ParameterError(
-            f"LS103: --output '{run.root}' cannot be written ({error.strerror}); give a directory you may write to."
+            "LS119",
+            f"--output '{run.root}'",
+            f"cannot be written ({error.strerror})",
+            "Give a directory you may write to.",
         ) from None
     with lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
             raise DataError(
-                f"LS203: another process is writing to the run directory '{run.root}'; wait for it or choose another --output."
+                "LS203",
+                f"--output '{run.root}'",
+                "another process is writing to this run directory",
+                "Wait for it or choose another --output.",
             ) from None
-        wait_for_lease(run.root)  # a worker of a former command may still be training here
+        wait_for_lease(run.root)  # a worker of an earlier command may still be training here
         shutil.rmtree(run.temporary, ignore_errors=True)
         yield
 
 
 def check_overwrite_allowed(directory: Path, what: str, overwrite: bool) -> None:
-    """Raise unless a stage may write its directory. A partial result, marked as such, may always be tried again.
+    """Refuse to replace the complete result of a stage without `overwrite`; a result that is marked as partial may be replaced.
+
+    Args:
+        directory: of the stage.
+        what: what the directory holds, for the message, such as 'model'.
+        overwrite: whether a complete result may be replaced.
 
     Raises:
-        DataError: the stage is complete and `overwrite` is off.
+        DataError: LS204, the stage is complete and `overwrite` is off.
     """
     manifest = None if overwrite else read_manifest(directory)
     if manifest is not None and manifest.get("complete", True):
-        raise DataError(f"LS204: '{directory}' already holds a complete {what}; pass --overwrite to replace it.")
+        raise DataError(
+            "LS204", None, f"'{directory}' already holds a complete {what}", "Pass --overwrite to replace it."
+        )

@@ -1,4 +1,4 @@
-"""The settings of generation."""
+"""Settings of generation."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from linesmith.core.config.setting_field import SETTINGS_WITHOUT_EFFECT, setting
 
 
 class GenerationSettings(BaseModel):
-    """How many records, from what beginnings, judged by what, written as what."""
+    """How many records, from which start strings, validated by what, written in which formats."""
 
     gen_lines: int = setting("generate", 1000, "Valid records to generate.", ge=0)
     gen_temp: float = setting("generate", 1.0, "Sampling temperature; 0: always the likeliest token.", ge=0)
-    gen_top_k: int = setting("generate", 0, "Draw from the so many likeliest tokens only; 0: from all.", ge=0)
+    gen_top_k: int = setting("generate", 0, "Draw from this many of the likeliest tokens only; 0: from all.", ge=0)
     gen_top_p: float = setting(
         "generate", 1.0, "Draw from the fewest tokens that hold this share of the probability; 1: from all.", gt=0, le=1
     )
@@ -30,10 +30,10 @@ class GenerationSettings(BaseModel):
     exact_distribution: bool = setting(
         "generate",
         False,
-        "Keep a record only as often as makes the records those of the model without field_aware; costs attempts.",
+        "Reject some records, so that the others have the distribution of the model without field_aware; costs attempts.",
     )
     gen_chars: int = setting(
-        "generate", 0, "Cut a record after so many characters, its start included; 0: no limit.", ge=0
+        "generate", 0, "Cut a record after this many characters, its start included; 0: no limit.", ge=0
     )
     start_string: str | list[str] | None = setting(
         "generate", None, "Begin every record with this text; a list gives one valid record each, in order."
@@ -42,6 +42,7 @@ class GenerationSettings(BaseModel):
         "generate",
         None,
         "Start strings, any number of them: lines, or a column of CSV, JSON Lines, Avro or Parquet; a glob.",
+        path="streamed",
     )
     start_strings_field: str | None = setting(
         "generate", None, "The column of start_strings_file; default start_string, or the only one."
@@ -55,12 +56,14 @@ class GenerationSettings(BaseModel):
     validator_timeout: float = setting(
         "generate",
         10.0,
-        "Most seconds line_validator may take for a record; 0: no limit, and no process of its own.",
+        "Most seconds that line_validator may take per record; 0: no limit, and no separate process.",
         ge=0,
     )
-    rules: str | None = setting("generate", None, "A YAML file of rules that every record must keep; no code is run.")
+    rules: str | None = setting(
+        "generate", None, "A YAML file of rules that every record must satisfy; no code is run.", path="small"
+    )
     validation_rules: list[dict[str, Any]] | None = setting(
-        "generate", None, "The same rules in place: a list in a settings file, YAML text as a flag."
+        "generate", None, "The same rules inline: a list in a settings file, YAML text as a flag."
     )
     max_invalid: int | None = setting(
         "generate", None, "Hard ceiling on invalid records; unset: only a hopeless rate ends the run.", ge=0
@@ -80,6 +83,7 @@ class GenerationSettings(BaseModel):
         "generate",
         None,
         "Avro schema (.avsc) of the records: names, types, logical types. What does not fit is invalid.",
+        path="small",
     )
     output_types: Literal["inferred", "text"] = setting(
         "generate", "inferred", "Types of typed formats without a schema_file: those of the training data, or all text."
@@ -88,7 +92,7 @@ class GenerationSettings(BaseModel):
         "generate", None, "A column whose values become directories, as in country=CR/part-00000-of-00001.parquet."
     )
     num_shards: int | None = setting(
-        "generate", None, "Write so many shards of like size; unset: one a unit of work.", ge=1, le=100_000
+        "generate", None, "Write this many shards of similar size; unset: one per unit of work.", ge=1, le=100_000
     )
     iceberg_table: str | None = setting(
         "generate", None, "Append the records to this Apache Iceberg table, namespace.name, in one commit."
@@ -97,10 +101,10 @@ class GenerationSettings(BaseModel):
         "generate",
         None,
         "The table's catalog: its URI, or key=value properties; unset: an SQLite file in the run directory. Secrets belong "
-        "into PYICEBERG_CATALOG__LINESMITH__* variables.",
+        "in PYICEBERG_CATALOG__LINESMITH__* variables.",
     )
     model_archive: str | None = setting(
-        "generate", None, "Take the model from an archive that export wrote, into the run directory."
+        "generate", None, "Take the model from an archive that export wrote, into the run directory.", path="streamed"
     )
     unit_size: int = setting("generate", 8192, "Records in a unit of work and in a shard of the output.", ge=1)
     checkpoint: str | None = setting(
@@ -119,21 +123,21 @@ class GenerationSettings(BaseModel):
         """Refuse settings that contradict each other.
 
         Raises:
-            ValueError: they do; the message names them.
+            ValueError: two settings do; the message names them.
         """
         if self.start_strings_field is not None and self.start_strings_file is None:
-            raise ValueError("start_strings_field needs a start_strings_file")
+            raise ValueError("--start-strings-field needs a --start-strings-file")
         if self.iceberg_catalog is not None and self.iceberg_table is None:
-            raise ValueError("iceberg_catalog needs an iceberg_table")
+            raise ValueError("--iceberg-catalog needs an --iceberg-table")
         if self.iceberg_table is not None and not re.fullmatch(r"\w+(\.\w+)+", self.iceberg_table):
-            raise ValueError(f"iceberg_table {self.iceberg_table!r} must be a namespace and a name, as in lake.rides")
+            raise ValueError(f"--iceberg-table {self.iceberg_table!r} must be a namespace and a name, as in lake.rides")
 
 
 def parse_rules_yaml(value: Any) -> Any:
-    """Rules as a flag gives them, YAML text, or several; anything else as it is.
+    """Return rules from the YAML text of a flag, or from the texts of several flags; any other value unchanged.
 
     Raises:
-        ValueError: a text is no YAML.
+        ValueError: a text is not YAML.
     """
     if isinstance(value, str):
         try:

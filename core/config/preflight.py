@@ -1,4 +1,4 @@
-"""What can be known to fail before anything is read, trained or paid for. Codes are listed in docs/errors.md."""
+"""Checks before anything is read, trained or paid for. docs/errors.md lists the codes."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ from linesmith.core.config.privacy_checks import check_libraries, check_privacy_
 from linesmith.core.config.tensorflow_config import Stage, TensorFlowConfig
 from linesmith.core.errors import ParameterError
 
-# Libraries that only fitting a tokenizer needs; generation must run without them.
+# Libraries that only tokenize needs; generation must run without them.
 _TOKENIZE_LIBRARIES = ("tensorflow_transform", "tfx_bsl", "tensorflow_text")
 
 
 def check(config: TensorFlowConfig, *stages: Stage) -> None:
-    """Refuse what the given stages could not finish.
+    """Refuse a configuration with which the given stages could not finish.
 
     Raises:
-        ParameterError: the configuration asks for what is not there.
+        ParameterError: LS106, a library is not installed; as `check_privacy_settings`.
     """
     if {"tokenize", "train", "run"} & set(stages):
         check_privacy_settings(config)
@@ -26,7 +26,8 @@ def check(config: TensorFlowConfig, *stages: Stage) -> None:
         missing = [name for name in _TOKENIZE_LIBRARIES if importlib.util.find_spec(name) is None]
         if missing:
             raise ParameterError(
-                f"LS106: tokenizing needs {', '.join(missing)}: pip install 'linesmith[tokenize]'. Generation from an "
-                "existing run directory needs none of them.",
-                code="LS106",
+                "LS106",
+                None,
+                f"tokenizing needs {', '.join(missing)}, which is not installed",
+                "Install it: pip install 'linesmith[tokenize]'. Generation from an existing run directory does not need it.",
             )

@@ -1,7 +1,7 @@
-"""The settings of differential privacy. What affects the claim is here; what only affects speed is not.
+"""Settings of differential privacy: those that affect the claim, and not those that only affect speed.
 
-`dp: true` alone is enough: epsilon 8 at delta 1e-6, a public vocabulary of bytes, noise found by calibration. Which
-combinations cannot work is said by `linesmith.core.config.privacy_checks`, before anything is read.
+`dp: true` alone is enough: epsilon 8 at delta 1e-6, a public vocabulary of bytes, noise found by calibration.
+`linesmith.core.config.privacy_checks` refuses combinations that cannot work, before anything is read.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ class PrivacySettings(BaseModel):
     dp_records_per_user: int = setting(
         "train",
         1,
-        "With privacy_key_field: most records of a user that are trained on, each clipped to the norm over this number.",
+        "With privacy_key_field: train on at most this many records per user, each clipped to the norm divided by this number.",
         ge=1,
     )
     dp_target_epsilon: float | None = setting(
@@ -43,13 +43,13 @@ class PrivacySettings(BaseModel):
         gt=0,
     )
     dp_max_epsilon: float | None = setting(
-        "train", None, "Ceiling: training ends before the step that would pass it, whatever epochs says.", gt=0
+        "train", None, "Ceiling: training ends before the step that would exceed it, whatever epochs says.", gt=0
     )
     dp_delta: float = setting(
-        "train", 1e-6, "Delta of the claim, in total for everything; must be below 1 over the records.", gt=0, lt=1
+        "train", 1e-6, "Delta of the whole claim; must be below 1 divided by the number of records.", gt=0, lt=1
     )
     dp_noise_multiplier: float | None = setting(
-        "train", None, "Noise over clipping norm, instead of a target. 0: no privacy at all.", ge=0
+        "train", None, "Noise divided by the clipping norm, instead of a target. 0: no privacy at all.", ge=0
     )
     dp_l2_norm_clip: float = setting(
         "train",
@@ -64,7 +64,7 @@ class PrivacySettings(BaseModel):
         "is given, batch_size if that is given, too, or 64; otherwise what makes about 1,000 steps of the run, at least 256.",
         ge=1,
     )
-    dp_optimizer: Literal["adam", "sgd"] = setting("train", "adam", "What is done with the noised gradient.")
+    dp_optimizer: Literal["adam", "sgd"] = setting("train", "adam", "Optimizer to which the noised gradient is given.")
     dp_adaptive_clip: bool = setting(
         "train", False, "Move the clipping norm to a quantile of the records' gradient norms, at a charged cost."
     )
@@ -72,33 +72,37 @@ class PrivacySettings(BaseModel):
     dp_validation: Validation = setting(
         "train",
         "budget",
-        "What early stopping and the best epoch go by. budget: nothing, training ends with its steps. public_file: the loss "
-        "on dp_public_validation, free. noised: the loss on the validation records, noised and charged.",
+        "What early stopping and the choice of the best epoch use. budget: nothing, training ends with its steps. "
+        "public_file: the loss on dp_public_validation, free. noised: the loss on the validation records, noised and charged.",
     )
     dp_public_validation: str | None = setting(
-        "train", None, "For public_file: a public text, one record a line, in the form of the records."
+        "train",
+        None,
+        "For public_file: a public text, one record per line, in the format of the records.",
+        path="small",
     )
     dp_validation_noise: float | None = setting(
         "train",
         None,
-        "For noised: noise of one evaluation over dp_validation_loss_clip; unset: as little as keeps all evaluations within "
-        "what training costs.",
+        "For noised: noise of one evaluation divided by dp_validation_loss_clip; unset: the least noise with which all "
+        "evaluations cost no more than training.",
         gt=0,
     )
     dp_validation_loss_clip: float = setting(
-        "train", 4.0, "For noised: most that one record's loss, in nats a token, counts for.", gt=0
+        "train", 4.0, "For noised: upper limit of one record's loss, in nats per token.", gt=0
     )
     dp_vocabulary: Vocabulary | None = setting(
         "tokenize",
         None,
-        "bytes: public, costs nothing (the default with dp). dp_characters: and characters outside ASCII that many records "
-        "have, learnt at a charged cost. public_file: and those of dp_public_vocabulary, free. raw: learnt from the data, "
-        "not covered by the claim.",
+        "bytes: public, free (the default with dp). dp_characters: bytes and those characters outside ASCII that many records "
+        "have, learned at a charged cost. public_file: bytes and the characters of dp_public_vocabulary, free. raw: learned "
+        "from the data, not covered by the claim.",
     )
     dp_public_vocabulary: str | None = setting(
         "tokenize",
         None,
         "For public_file: a public text that holds the characters to expect, or a SentencePiece .model.",
+        path="small",
     )
     dp_vocabulary_noise: float = setting(
         "tokenize", 8.0, "Noise multiplier of dp_characters: less noise finds rarer characters, at a higher cost.", ge=0
@@ -106,17 +110,21 @@ class PrivacySettings(BaseModel):
     dp_unsafe_fixed_key: str | None = setting(
         "train",
         None,
-        "For tests only: draw samples and noise from this key of up to 32 hex digits. Voids the claim for whoever knows it.",
+        "For tests only: draw samples and noise from this key of up to 32 hex digits. The claim does not hold for anyone who "
+        "knows it.",
         pattern="^[0-9a-fA-F]{1,32}$",
     )
     privacy_ledger: str | None = setting(
-        "run", None, "A file that adds up what every training on the same data has spent; needs dataset_name."
+        "run",
+        None,
+        "A file that adds up what all trainings on the same data have spent; needs dataset_name.",
+        path="written",
     )
     dataset_name: str | None = setting("run", None, "The data's name in the privacy ledger.", min_length=1)
 
     @property
     def target_epsilon(self) -> float | None:
-        """The epsilon that noise is calibrated to; None where the noise is given."""
+        """Epsilon to which the noise is calibrated; None where the noise is given."""
         if self.dp_noise_multiplier is not None:
             return None
         return DEFAULT_TARGET_EPSILON if self.dp_target_epsilon is None else self.dp_target_epsilon

@@ -1,4 +1,4 @@
-"""The command line. Reading it is cheap: TensorFlow and Beam are loaded by the stage that needs them, and not before."""
+"""Define the commands of the command line. TensorFlow and Beam are loaded by the stage that needs them, not earlier."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import dataclasses
 import sys
 from collections.abc import Callable, Sequence
 from importlib import metadata
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -14,17 +14,21 @@ from linesmith.cli import console
 from linesmith.cli.commands.audit import build_audit_command
 from linesmith.cli.errors import explain
 from linesmith.cli.libraries import check_beam_options, load_libraries
-from linesmith.cli.local_copies import LocalRun, at_hand, with_small_files
-from linesmith.cli.options import Given, command
+from linesmith.cli.local_copies import with_fetched_files, with_local_run_directory
+from linesmith.cli.options import CommandLine, DebugOption, command
 from linesmith.cli.settings import resolve
 from linesmith.cli.summary import show_report
 from linesmith.core.config.tensorflow_config import TensorFlowConfig
 from linesmith.core.errors import EXIT_INTERNAL_ERROR, EXIT_INTERRUPTED, EXIT_SUCCESS, ParameterError
+from linesmith.pipelines.remote.local_paths import after_publishing, check_table_catalog
 from linesmith.pipelines.stage_report import StageReport
 
+if TYPE_CHECKING:
+    from linesmith.pipelines.remote.mirror import Mirror
+
 _BEAM_HINT = (
-    "Every setting may also stand in a --config file. Beam pipeline options follow as they are, for example --runner "
-    "FlinkRunner --flink_master host:8081; an option that neither Linesmith nor Beam knows is refused."
+    "Every setting can also be given in a --config file. Beam pipeline options are passed on unchanged, for example --runner "
+    "FlinkRunner --flink_master host:8081; an option that neither Linesmith nor Beam knows is an error."
 )
 
 app = typer.Typer(
@@ -38,53 +42,36 @@ app = typer.Typer(
 )
 
 
-def _run(given: Given) -> int:
-    with at_hand(given) as (local, here):
-        config, beam_args = _prepare(local, here)
-        from linesmith.pipelines import workflow
+def _run_stages(command_line: CommandLine) -> int:
+    """Run `run`, or the one stage that the command names; return the exit code."""
+    with with_local_run_directory(command_line) as (local, mirror):
+        config, beam_args = _prepare(local, mirror)
+        show = after_publishing(_show, mirror)
+        if command_line.command == "run":
+            from linesmith.pipelines import workflow
 
-        reports = workflow.run(config, beam_args, on_stage=here.then(_show))
-        return max(report.exit_code for report in reports)
+            return max(report.exit_code for report in workflow.run(config, beam_args, on_stage=show))
+        if command_line.command == "tokenize":
+            from linesmith.pipelines.tokenize.stage import tokenize
 
+            return show(tokenize(config, beam_args))
+        if command_line.command == "train":
+            from linesmith.pipelines.train.stage import train_model
 
-def _tokenize(given: Given) -> int:
-    with at_hand(given) as (local, here):
-        config, beam_args = _prepare(local, here)
-        from linesmith.pipelines.tokenize.stage import tokenize
-
-        return here.then(_show)(tokenize(config, beam_args))
-
-
-def _train(given: Given) -> int:
-    with at_hand(given) as (local, here):
-        config, beam_args = _prepare(local, here)
-        from linesmith.pipelines.train.stage import train
-
-        return here.then(_show)(train(config, beam_args))
-
-
-def _generate(given: Given) -> int:
-    with at_hand(given) as (local, here):
-        config, beam_args = _prepare(local, here)
+            return show(train_model(config, beam_args))
         from linesmith.pipelines.generate.stage import generate
         from linesmith.runners import with_all_cores
 
-        return here.then(_show)(generate(config, with_all_cores(beam_args)))
+        return show(generate(config, with_all_cores(beam_args)))
 
 
-def _plan(given: Given) -> int:
-    check_beam_options(given.beam_args)
+def _plan(command_line: CommandLine) -> int:
+    check_beam_options(command_line.beam_args)
     from linesmith.cli.commands.plan import show_plan
 
-    with at_hand(given) as (local, _):
-        show_plan(console.results(), resolve(local), given.beam_args)
+    with with_local_run_directory(command_line) as (local, _):
+        show_plan(console.results(), resolve(local), command_line.beam_args)
     return EXIT_SUCCESS
-
-
-def _export(run_dir: str, target: str, overwrite: bool) -> int:
-    from linesmith.pipelines.export import export
-
-    return _show(export(run_dir, target, overwrite))
 
 
 def _show(report: StageReport) -> int:
@@ -92,32 +79,40 @@ def _show(report: StageReport) -> int:
     return report.exit_code
 
 
-def _prepare(given: Given, here: LocalRun) -> tuple[TensorFlowConfig, tuple[str, ...]]:
-    """Check everything that is cheap to check, then load what is not. The run directory is local."""
+def _prepare(command_line: CommandLine, mirror: Mirror | None) -> tuple[TensorFlowConfig, tuple[str, ...]]:
+    """Resolve the configuration, do every cheap check, and only then load the slow libraries.
+
+    Args:
+        command_line: command whose run directory is local.
+        mirror: copy of the run directory in a bucket; None: the user gave a local one.
+    """
     from linesmith.cli.commands.plan import input_files
     from linesmith.core.artifacts.run_directory import check_overwrite_allowed, run_directory
     from linesmith.core.config import preflight
 
-    config = with_small_files(resolve(given))
-    here.check(config)
+    config = with_fetched_files(resolve(command_line))
+    check_table_catalog(config, mirror)
     run = run_directory(config)
-    preflight.check(config, given.command)  # type: ignore[arg-type]
-    check_beam_options(given.beam_args)
-    if given.command in ("run", "tokenize") and not input_files(config):
-        raise ParameterError("LS205: --input (input_data_path) is not set; give a file of lines.", code="LS205")
-    place = {"run": run.synthetic, "train": run.model, "generate": run.synthetic}.get(given.command)
-    if place is not None:
-        check_overwrite_allowed(place, {"train": "model"}.get(given.command, "run"), config.overwrite)
+    preflight.check(config, command_line.command)  # type: ignore[arg-type]
+    check_beam_options(command_line.beam_args)
+    if command_line.command in ("run", "tokenize") and not input_files(config):
+        raise ParameterError("LS205", "--input (input_data_path)", "not set", "Give a file of lines.")
+    output = {"run": run.synthetic, "train": run.model, "generate": run.synthetic}.get(command_line.command)
+    if output is not None:
+        check_overwrite_allowed(output, {"train": "model"}.get(command_line.command, "run"), config.overwrite)
     load_libraries()
-    return config, given.beam_args
+    return config, command_line.beam_args
 
 
-_COMMANDS: dict[str, tuple[Callable[[Given], int], str]] = {
-    "run": (_run, "Tokenize, train, generate and evaluate; resumes where an earlier, equal run stopped."),
-    "tokenize": (_tokenize, "Read the input, set bad lines aside, fit a tokenizer and write training data."),
-    "train": (_train, "Train a model on the run directory's training data."),
-    "generate": (_generate, "Generate validated records from the model in --output. Needs nothing but that directory."),
-    "plan": (_plan, "Show what would run, with every default resolved, and run nothing."),
+_COMMANDS: dict[str, tuple[Callable[[CommandLine], int], str]] = {
+    "run": (
+        _run_stages,
+        "Tokenize, train, generate and evaluate. Resumes an interrupted run that has the same settings.",
+    ),
+    "tokenize": (_run_stages, "Read the input, reject invalid lines, fit a tokenizer and write training data."),
+    "train": (_run_stages, "Train a model on the run directory's training data."),
+    "generate": (_run_stages, "Generate validated records from the model in --output. Needs only that directory."),
+    "plan": (_plan, "Show what would run, with every default resolved, without running it."),
 }
 for _name, (_action, _doc) in _COMMANDS.items():
     app.command(
@@ -134,8 +129,8 @@ for _name, (_action, _doc) in _COMMANDS.items():
 
 @app.command("doctor")
 def _doctor(
-    quick: Annotated[bool, typer.Option("--quick", help="Leave the smoke run out.")] = False,
-    debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks and the libraries' logs.")] = False,
+    quick: Annotated[bool, typer.Option("--quick", help="Skip the smoke run.")] = False,
+    debug: DebugOption = False,
 ) -> int:
     """Check this machine: versions, extras, CPUs, memory, GPU, and a smoke run of a few seconds."""
     from linesmith.cli.commands.doctor import show_checks
@@ -147,23 +142,25 @@ def _doctor(
 def _export_command(
     run: Annotated[str, typer.Argument(help="The run directory.", metavar="RUN")],
     target: Annotated[str, typer.Argument(help="The archive to write: a path or a bucket address.", metavar="TARGET")],
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an archive that stands there.")] = False,
-    debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks and the libraries' logs.")] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an existing archive.")] = False,
+    debug: DebugOption = False,
 ) -> int:
-    """Pack the model in RUN into one file for generate --model: no training data, rejects or statistics are in it."""
-    return _export(run, target, overwrite)
+    """Pack the model in RUN into one file for generate --model, without training data, rejects or statistics."""
+    from linesmith.pipelines.export import export
+
+    return _show(export(run, target, overwrite))
 
 
 @app.command("demo")
 def _demo(
-    output: Annotated[str, typer.Option("--output", help="The run directory to make.")] = "demo-out",
+    output: Annotated[str, typer.Option("--output", help="The run directory to create.")] = "demo-out",
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an earlier demo there.")] = False,
-    seconds: Annotated[int, typer.Option("--seconds", min=1, help="Most time to train.")] = 150,
-    lines: Annotated[int, typer.Option("--lines", min=20, help="Airports to learn from.")] = 8000,
-    num_lines: Annotated[int, typer.Option("--num-lines", min=1, help="Airports to make.")] = 600,
-    debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks and the libraries' logs.")] = False,
+    seconds: Annotated[int, typer.Option("--seconds", min=1, help="Maximum training time in seconds.")] = 150,
+    lines: Annotated[int, typer.Option("--lines", min=20, help="Number of airports to learn from.")] = 8000,
+    num_lines: Annotated[int, typer.Option("--num-lines", min=1, help="Number of airports to generate.")] = 600,
+    debug: DebugOption = False,
 ) -> int:
-    """Do the whole job on real public data: learn the world's airports, then make up new ones."""
+    """Run every stage on real public data: learn from the world's airports, then generate new ones."""
     from linesmith.cli.commands.demo import DemoPlan, run_demo
 
     plan = DemoPlan(output=output, overwrite=overwrite, seconds=seconds, lines=lines, num_lines=num_lines)
@@ -173,34 +170,38 @@ def _demo(
 @app.command("evaluate", epilog=_BEAM_HINT, context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
 def _evaluate(
     ctx: typer.Context,
-    output: Annotated[str | None, typer.Option("--output", help="Run directory, or where the report goes.")] = None,
+    output: Annotated[str | None, typer.Option("--output", help="Run directory, or directory of the report.")] = None,
     config: Annotated[str | None, typer.Option("--config", help="Settings of the run in a file.")] = None,
     real: Annotated[list[str] | None, typer.Option("--real", help="Files of training records.")] = None,
-    holdout: Annotated[list[str] | None, typer.Option("--holdout", help="Real records that were not learnt.")] = None,
+    holdout: Annotated[
+        list[str] | None, typer.Option("--holdout", help="Files of real records not used in training.")
+    ] = None,
     synthetic: Annotated[list[str] | None, typer.Option("--synthetic", help="Files of synthetic records.")] = None,
     field_delimiter: Annotated[str | None, typer.Option("--field-delimiter", help="Text between fields.")] = None,
-    quoted: Annotated[bool, typer.Option("--quoted", help="Delimiters inside double quotes do not count.")] = False,
+    quoted: Annotated[bool, typer.Option("--quoted", help="Ignore delimiters inside double quotes.")] = False,
     header: Annotated[bool, typer.Option("--header", help="The first line of every file names the fields.")] = False,
     encoding: Annotated[str, typer.Option("--encoding", help="Encoding of text files.")] = "utf-8",
     role: Annotated[
         list[str] | None,
         typer.Option("--role", help="FIELD=ROLE: category, number, time or text; others are inferred."),
     ] = None,
-    target: Annotated[str | None, typer.Option("--target", help="Field to predict; one is chosen where unset.")] = None,
+    target: Annotated[
+        str | None, typer.Option("--target", help="Field to predict; chosen automatically if unset.")
+    ] = None,
     fail_under_closeness: Annotated[
-        float | None, typer.Option("--fail-under-closeness", help="End with 3 below this score, 0 to 1.")
+        float | None, typer.Option("--fail-under-closeness", help="Exit with 3 below this score, 0 to 1.")
     ] = None,
     fail_under_privacy: Annotated[
-        float | None, typer.Option("--fail-under-privacy", help="End with 3 below this score, 0 to 1.")
+        float | None, typer.Option("--fail-under-privacy", help="Exit with 3 below this score, 0 to 1.")
     ] = None,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a report that is there.")] = False,
-    debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks and the libraries' logs.")] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an existing report.")] = False,
+    debug: DebugOption = False,
 ) -> int:
-    """Say how close and how safe synthetic records are: of the run in --output, or of any three sets of files."""
+    """Measure how close to the real records and how private synthetic ones are: of the run in --output, or of files."""
     from linesmith.cli.commands.evaluate import EvaluateOptions, run_evaluation
 
     check_beam_options(ctx.args)
-    said = EvaluateOptions(
+    options = EvaluateOptions(
         output=output,
         config_file=config,
         real=real or (),
@@ -217,16 +218,13 @@ def _evaluate(
         overwrite=overwrite,
         beam_args=tuple(ctx.args),
     )
-    given = Given(
-        "files" if said.real or said.holdout or said.synthetic else "evaluate", {}, config, False, tuple(ctx.args)
-    )
-    with at_hand(dataclasses.replace(given, settings={} if output is None else {"checkpoint_dir": output})) as (
-        at,
-        here,
-    ):
-        place = at.settings.get("checkpoint_dir")
-        local = dataclasses.replace(said, output=place, config_file=at.config_file)
-        return run_evaluation(local, load_libraries, here.then(_show))
+    name = "files" if options.real or options.holdout or options.synthetic else "evaluate"
+    settings = {} if output is None else {"checkpoint_dir": output}
+    command_line = CommandLine(name, settings, config, beam_args=tuple(ctx.args))
+    with with_local_run_directory(command_line) as (local, mirror):
+        local_output = local.settings.get("checkpoint_dir")
+        local_options = dataclasses.replace(options, output=local_output, config_file=local.config_file)
+        return run_evaluation(local_options, load_libraries, after_publishing(_show, mirror))
 
 
 app.command("audit")(build_audit_command(load_libraries, _show))
@@ -235,27 +233,27 @@ app.command("audit")(build_audit_command(load_libraries, _show))
 @app.command("compare")
 def _compare(
     run_a: Annotated[str, typer.Argument(metavar="RUN_A", help="A directory with a report.")],
-    run_b: Annotated[str, typer.Argument(metavar="RUN_B", help="Another one.")],
-    debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks and the libraries' logs.")] = False,
+    run_b: Annotated[str, typer.Argument(metavar="RUN_B", help="Another directory with a report.")],
+    debug: DebugOption = False,
 ) -> int:
-    """Put the reports of two runs side by side."""
+    """Show the reports of two runs side by side."""
     from linesmith.cli.commands.compare import show_comparison
     from linesmith.cli.local_copies import local_output
 
-    with local_output(run_a, "compare") as (one, _), local_output(run_b, "compare") as (other, _):
-        return show_comparison(console.results(), (run_a, str(one)), (run_b, str(other)))
+    with local_output(run_a, "compare") as root_a, local_output(run_b, "compare") as root_b:
+        return show_comparison(console.results(), (run_a, root_a), (run_b, root_b))
 
 
-def _version(wanted: bool) -> None:
-    if wanted:
+def _show_version(requested: bool) -> None:
+    if requested:
         console.results().print(f"linesmith {metadata.version('linesmith')}")
         raise typer.Exit
 
 
 @app.callback()
-def _front(
+def _root(
     version: Annotated[
-        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version.")
     ] = False,
 ) -> None:
     pass
@@ -267,19 +265,19 @@ def run_command_line(args: Sequence[str]) -> int:
     console.set_up_logging(debug)
     try:
         result = typer.main.get_command(app).main(list(args), prog_name="linesmith", standalone_mode=False)
-        if result == EXIT_INTERRUPTED:  # what typer makes of KeyboardInterrupt
+        if result == EXIT_INTERRUPTED:  # typer turns KeyboardInterrupt into it
             console.error("interrupted; run the same command again to go on where it stopped.")
         return result if isinstance(result, int) else EXIT_SUCCESS
-    except SystemExit as leaving:  # a reader that went away, as in `linesmith plan | head`
-        return leaving.code if isinstance(leaving.code, int) else EXIT_INTERNAL_ERROR
-    except Exception as failure:
+    except SystemExit as exit_request:  # the reader of standard output is gone, as in `linesmith plan | head`
+        return exit_request.code if isinstance(exit_request.code, int) else EXIT_INTERNAL_ERROR
+    except Exception as error:
         if debug:
             console.messages().print_exception()
-        message, code = explain(failure)
+        message, code = explain(error)
         console.error(message)
         return code
 
 
 def main() -> None:
-    """Entry point of the `linesmith` command."""
+    """Run the `linesmith` command: its entry point."""
     sys.exit(run_command_line(sys.argv[1:]))

@@ -1,4 +1,4 @@
-"""Where words go: results to standard output, everything else to standard error."""
+"""Write to the terminal: results to standard output, everything else to standard error."""
 
 from __future__ import annotations
 
@@ -11,36 +11,36 @@ from linesmith.core.library_logging import quiet_libraries
 
 
 def results() -> Console:
-    """Standard output. Made on demand, so that a redirected stream is the one written to."""
+    """Return a console on standard output; a new one per call, so that a redirected `sys.stdout` is used."""
     return Console(file=sys.stdout, highlight=False, soft_wrap=True)
 
 
 def messages() -> Console:
-    """Standard error."""
+    """Return a console on standard error."""
     return Console(file=sys.stderr, highlight=False, soft_wrap=True)
 
 
-class _ToConsole(logging.Handler):
-    """One line a message, each distinct warning once: several stages read the same settings."""
+class _ConsoleHandler(logging.Handler):
+    """Handler that writes each distinct warning once, since several stages check the same settings."""
 
     def __init__(self) -> None:
         super().__init__()
-        self._said: set[str] = set()
+        self._shown: set[str] = set()
 
     def emit(self, record: logging.LogRecord) -> None:
         text = record.getMessage()
         if record.levelno >= logging.WARNING:
-            if text in self._said:
+            if text in self._shown:
                 return
-            self._said.add(text)
+            self._shown.add(text)
             text = f"{record.levelname.lower()}: {text}"
         messages().print(text, markup=False)
 
 
 def set_up_logging(debug: bool = False) -> None:
-    """Our own log to the terminal, that of the libraries below us only with `debug`."""
+    """Send Linesmith's log to the terminal, and the logs of the libraries only with `debug`."""
     log = logging.getLogger("linesmith")
-    log.handlers = [_ToConsole()]
+    log.handlers = [_ConsoleHandler()]
     log.setLevel(logging.DEBUG if debug else logging.INFO)
     log.propagate = False
     if not debug:
@@ -48,5 +48,5 @@ def set_up_logging(debug: bool = False) -> None:
 
 
 def error(message: str) -> None:
-    """One paragraph on standard error."""
+    """Write an error message to standard error, as one paragraph."""
     messages().print(f"error: {message}", markup=False, style=None)

@@ -1,4 +1,4 @@
-"""What a failed command says, and the exit code it ends with."""
+"""Turn the exception that ended a command into a message and an exit code."""
 
 from __future__ import annotations
 
@@ -10,11 +10,14 @@ _ENVIRONMENT_ERRNOS = {errno.ENOSPC, errno.EACCES, errno.EPERM, errno.EROFS, err
 
 
 def explain(failure: BaseException) -> tuple[str, int]:
-    """A sentence and an exit code. The text of an error that is not ours is left out: it may quote a record."""
-    for error in _chain(failure):
+    """Return a message and an exit code for an exception.
+
+    The message leaves out the text of exceptions that are not Linesmith's own: it may quote a record.
+    """
+    for error in _exception_chain(failure):
         if isinstance(error, LinesmithError):
             return " ".join(str(error).split()), error.exit_code
-    usage = getattr(failure, "format_message", None)
+    usage = getattr(failure, "format_message", None)  # of click's errors
     if callable(usage):
         return f"{' '.join(str(usage()).split())} See linesmith --help.", int(
             getattr(failure, "exit_code", EXIT_USER_ERROR)
@@ -33,8 +36,8 @@ def explain(failure: BaseException) -> tuple[str, int]:
     )
 
 
-def _chain(failure: BaseException) -> list[BaseException]:
-    """The error and what caused it: Beam wraps what its workers raise."""
+def _exception_chain(failure: BaseException) -> list[BaseException]:
+    """Return the exception and its causes, since Beam wraps what its workers raise."""
     chain: list[BaseException] = []
     current: BaseException | None = failure
     while current is not None and current not in chain:

@@ -1,7 +1,7 @@
-"""Libraries that others would load for no other reason than that they are installed.
+"""Keep libraries from importing optional packages that Linesmith does not need from them.
 
-Keras loads scikit-learn and matplotlib where it finds them, for wrappers and galleries that nothing here uses, and Beam
-pymongo: three of the twelve seconds in which TensorFlow and Beam are loaded.
+If they are installed, Keras imports scikit-learn and matplotlib, for wrappers and galleries that nothing here uses, and Beam
+imports pymongo. That takes three of the twelve seconds in which TensorFlow and Beam are loaded.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from types import ModuleType
 
 @contextlib.contextmanager
 def import_without(*packages: str) -> Iterator[None]:
-    """While the block imports, these packages are not to be found, unless they are loaded already; afterwards they are."""
-    finder = _Absent(packages)
+    """Hide packages from imports within the block, except those that are loaded already."""
+    finder = _BlockingFinder(packages)
     sys.meta_path.insert(0, finder)
     try:
         yield
@@ -25,7 +25,7 @@ def import_without(*packages: str) -> Iterator[None]:
         sys.meta_path.remove(finder)
 
 
-class _Absent(MetaPathFinder):
+class _BlockingFinder(MetaPathFinder):
     def __init__(self, packages: Sequence[str]) -> None:
         self._packages = packages
 
@@ -33,5 +33,5 @@ class _Absent(MetaPathFinder):
         self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
         if fullname.partition(".")[0] in self._packages:
-            raise ModuleNotFoundError(f"{fullname} is left out here", name=fullname)
+            raise ModuleNotFoundError(f"{fullname} is hidden by linesmith.cli.import_blocker", name=fullname)
         return None

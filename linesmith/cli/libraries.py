@@ -1,4 +1,4 @@
-"""The slow libraries, TensorFlow and Beam: loaded once, when a command needs them, their start-up chatter held back."""
+"""Load the slow libraries, TensorFlow and Beam, once a command needs them, without their start-up messages."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _log = logging.getLogger("linesmith")
 
 
 def check_beam_options(beam_args: Sequence[str]) -> None:
-    """Refuse unknown options; loads Beam only where there is something to check."""
+    """Refuse unknown options; load Beam only if there are any options to check."""
     if beam_args:
         from linesmith.core.library_logging import quiet_import
 
@@ -21,7 +21,7 @@ def check_beam_options(beam_args: Sequence[str]) -> None:
 
 
 def load_libraries() -> None:
-    """Load both; not with --debug, so that the stage which needs them loads them, and their chatter is shown."""
+    """Load TensorFlow and Beam quietly. With --debug do nothing: the stages load them later and show their messages."""
     from linesmith.cli.import_blocker import import_without
     from linesmith.core.library_logging import quiet_import
 

@@ -1,120 +1,99 @@
-"""Commands whose run directory is in a bucket: it is brought to hand before a command looks at it, and only then."""
+"""Copy a run directory and settings files from buckets to this machine before a command uses them."""
 
 from __future__ import annotations
 
 import contextlib
 import dataclasses
-import tempfile
 from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from linesmith.cli.libraries import check_beam_options
-from linesmith.cli.options import Given
+from linesmith.cli.options import CommandLine
 from linesmith.core.artifacts.params import read_settings
-from linesmith.core.config.tensorflow_config import TensorFlowConfig
+from linesmith.core.config.tensorflow_config import TensorFlowConfig, path_settings
 
-_FILES = ("rules", "schema_file", "dp_public_vocabulary", "dp_public_validation", "privacy_ledger")
+if TYPE_CHECKING:
+    from linesmith.pipelines.remote.mirror import Mirror
 
-
-class LocalRun(Protocol):
-    """What a command does with a run directory that may stand for one in a bucket."""
-
-    def check(self, config: TensorFlowConfig) -> None:
-        """Refuse settings that cannot be kept there."""
-
-    def then(self, show: Any) -> Any:
-        """Shows a stage's report when what it made is where it belongs."""
-
-
-class _Local:
-    """What `MirroredRun` of `pipelines.remote.local_paths` is where nothing lies in a bucket: no library is loaded for it."""
-
-    def check(self, config: TensorFlowConfig) -> None:
-        pass
-
-    def then(self, show: Any) -> Any:
-        return show
+_FETCHED_SETTINGS = (*path_settings("small"), "privacy_ledger")
 
 
 @contextlib.contextmanager
-def at_hand(given: Given) -> Iterator[tuple[Given, LocalRun]]:
-    """A command with its run directory and its settings file on this machine; those of a bucket are copied.
+def with_local_run_directory(command_line: CommandLine) -> Iterator[tuple[CommandLine, Mirror | None]]:
+    """Yield a command whose run directory and settings file are local, and the mirror of the run directory.
+
+    Args:
+        command_line: the command; a run directory or a settings file in a bucket is copied.
+
+    Yields:
+        The command with local paths, and the mirror that publishes the run directory; None where it is local anyway.
 
     Raises:
-        ParameterError, DataError: the address cannot be reached, or the store says no.
+        ParameterError, DataError: the address cannot be reached, or the store refuses access.
     """
     with contextlib.ExitStack() as stack:
-        given = stack.enter_context(local_settings_file(given))
-        output = _output(given.settings, given.config_file)
+        command_line = stack.enter_context(local_settings_file(command_line))
+        output = _output(command_line.settings, command_line.config_file)
         if output is None or "://" not in output:
-            yield given, _Local()
+            yield command_line, None
             return
-        _load(given.beam_args)
-        from linesmith.pipelines.remote import local_paths as remote_run
+        _load_beam(command_line.beam_args)
+        from linesmith.pipelines.remote.local_paths import open_local_run
 
-        here = stack.enter_context(remote_run.at_hand(output, given.command, given.beam_args))
-        yield dataclasses.replace(given, settings={**given.settings, "checkpoint_dir": here.output}), here
+        root, mirror = stack.enter_context(open_local_run(output, command_line.command, command_line.beam_args))
+        settings = {**command_line.settings, "checkpoint_dir": root}
+        yield dataclasses.replace(command_line, settings=settings), mirror
 
 
 @contextlib.contextmanager
-def local_output(output: str | None, stage: str, beam_args: Sequence[str] = ()) -> Iterator[tuple[str | None, Any]]:
-    """The same for a run directory alone."""
-    if output is None or "://" not in output:
-        yield output, _Local()
+def local_output(output: str, stage: str, beam_args: Sequence[str] = ()) -> Iterator[str]:
+    """Yield a local path of a run directory; copy it from its bucket if it is in one."""
+    if "://" not in output:
+        yield output
         return
-    _load(beam_args)
-    from linesmith.pipelines.remote import local_paths as remote_run
+    _load_beam(beam_args)
+    from linesmith.pipelines.remote.local_paths import open_local_run
 
-    with remote_run.at_hand(output, stage, beam_args) as here:
-        yield here.output, here
+    with open_local_run(output, stage, beam_args) as (root, _):
+        yield root
 
 
-def with_small_files(config: TensorFlowConfig) -> TensorFlowConfig:
-    """A configuration whose small files in buckets have been copied to the run directory, which is local."""
-    if not any("://" in str(getattr(config, name)) for name in _FILES):
+def with_fetched_files(config: TensorFlowConfig) -> TensorFlowConfig:
+    """Return a configuration whose small files are copied from their buckets to the run directory, which is local."""
+    if not any("://" in str(getattr(config, name)) for name in _FETCHED_SETTINGS):
         return config
-    _load(())
-    from linesmith.pipelines.remote import local_paths as remote_run
+    _load_beam(())
+    from linesmith.pipelines.remote import local_paths
 
-    return remote_run.with_small_files(config)
+    return local_paths.with_fetched_files(config)
 
 
 @contextlib.contextmanager
-def local_settings_file(given: Given) -> Iterator[Given]:
-    """A command with its settings file on this machine.
+def local_settings_file(command_line: CommandLine) -> Iterator[CommandLine]:
+    """Yield a command whose settings file is local.
 
     Raises:
-        ParameterError, DataError: as `at_hand`.
+        ParameterError, DataError: as `with_local_run_directory`.
     """
-    if given.config_file is None or "://" not in given.config_file:
-        yield given
+    if command_line.config_file is None or "://" not in command_line.config_file:
+        yield command_line
         return
-    _load(given.beam_args)
-    from linesmith.pipelines.remote.local_paths import set_filesystem_options
-    from linesmith.transforms.storage.addresses import check_address
-    from linesmith.transforms.storage.clients import check_reachable
-    from linesmith.transforms.storage.objects import fetch
+    _load_beam(command_line.beam_args)
+    from linesmith.pipelines.remote.local_paths import local_copy
 
-    check_address(given.config_file, "--config")
-    set_filesystem_options(given.beam_args)
-    check_reachable(given.config_file)
-    with tempfile.TemporaryDirectory() as scratch:
-        copy = Path(scratch) / Path(given.config_file).name
-        fetch(given.config_file, copy)
-        yield dataclasses.replace(given, config_file=str(copy))
+    with local_copy(command_line.config_file, "--config", command_line.beam_args) as copy:
+        yield dataclasses.replace(command_line, config_file=str(copy))
 
 
 def _output(settings: Mapping[str, Any], config_file: str | None) -> str | None:
-    said = dict(settings)
-    if "checkpoint_dir" not in said and config_file is not None:
-        said = read_settings(config_file)
-    output = said.get("checkpoint_dir")
+    if "checkpoint_dir" not in settings and config_file is not None:
+        settings = read_settings(config_file)
+    output = settings.get("checkpoint_dir")
     return None if output is None else str(output)
 
 
-def _load(beam_args: Sequence[str]) -> None:
-    """Beam, its start-up chatter held back, and a check of its options before any is used."""
+def _load_beam(beam_args: Sequence[str]) -> None:
+    """Load Beam without its start-up messages, and check its options before any is used."""
     from linesmith.core.library_logging import quiet_import
 
     with quiet_import():

@@ -1,4 +1,4 @@
-"""Every setting as a flag: names, help and kinds come from the fields of `TensorFlowConfig`, and from nowhere else."""
+"""Make a command-line flag of every setting: names, help texts and types come from the fields of `TensorFlowConfig`."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pydantic.fields import FieldInfo
 from rich.markup import escape
 
 from linesmith.core.config.privacy import PrivacySettings
-from linesmith.core.config.setting_field import dp_default
+from linesmith.core.config.setting_field import SHORT_FLAGS, default_of, dp_default, flag_name
 from linesmith.core.config.tensorflow_config import SETTINGS_WITHOUT_EFFECT, Stage, fields, stage_of
 
 PANELS: dict[str, str] = {
@@ -24,15 +24,8 @@ PANELS: dict[str, str] = {
     "generate": "Generate",
     "moot": "Accepted, without effect",
 }
-# Established short names, first in the help; the name of the setting works as well.
-SHORT_NAMES = {
-    "input_data_path": "--input",
-    "checkpoint_dir": "--output",
-    "gen_lines": "--num-lines",
-    "model_archive": "--model",
-}
-# Which panels a command shows first: its own stage's.
-_FIRST: dict[str, tuple[str, ...]] = {
+# Panels that the help of a command shows first: those of its own stage.
+_FIRST_PANELS: dict[str, tuple[str, ...]] = {
     "tokenize": ("run", "tokenize"),
     "train": ("run", "train", "privacy"),
     "generate": ("run", "generate"),
@@ -40,16 +33,19 @@ _FIRST: dict[str, tuple[str, ...]] = {
 }
 
 
+DebugOption = Annotated[bool, typer.Option("--debug", help="Show tracebacks and the libraries' logs.")]
+
+
 @dataclass(frozen=True)
-class Given:
-    """What a command line said: only what was said, nothing by default.
+class CommandLine:
+    """Parsed command line. It holds only the options that were given; defaults are applied later.
 
     Attributes:
-        command: the command's name.
-        settings: settings by field name, text not yet parsed but for booleans.
-        config_file: `--config`.
-        debug: `--debug`.
-        beam_args: what is not ours, in order.
+        command: name of the command.
+        settings: settings by field name; values are text, lists of text, or booleans.
+        config_file: value of `--config`.
+        debug: whether `--debug` was given.
+        beam_args: arguments that are not flags of Linesmith, in order.
     """
 
     command: str
@@ -60,34 +56,36 @@ class Given:
 
 
 def flag_fields() -> dict[str, FieldInfo]:
-    """The settings that can be written on a command line."""
+    """Return the settings that have a flag, by name."""
     return {name: info for name, info in fields().items() if not info.exclude}
 
 
 def flags_of(name: str) -> list[str]:
-    """All spellings of a setting's flag, the short one first."""
+    """Return all spellings of a setting's flag, the short one first."""
     plain = "--" + name.replace("_", "-")
-    return [SHORT_NAMES[name], plain] if name in SHORT_NAMES else [plain]
+    return [flag_name(name), plain] if name in SHORT_FLAGS else [plain]
 
 
 def linesmith_flags() -> list[str]:
-    """Every flag that is ours, the general ones included."""
+    """Return every flag of Linesmith, including `--config`, `--debug` and `--help`."""
     negative = ["--no-" + name.replace("_", "-") for name, info in flag_fields().items() if is_bool(info)]
     return [*(flag for name in flag_fields() for flag in flags_of(name)), *negative, "--config", "--debug", "--help"]
 
 
 def is_bool(info: FieldInfo) -> bool:
+    """Return whether a setting is a boolean, whose flag takes no value."""
     return info.annotation is bool
 
 
 def is_list(info: FieldInfo) -> bool:
-    return any(get_origin(part) is list for part in _parts(info.annotation))
+    """Return whether a setting can be a list, whose flag can be repeated."""
+    return any(get_origin(member) is list for member in _union_members(info.annotation))
 
 
 def value_placeholder(info: FieldInfo) -> str:
-    """What a value looks like, for help and reference: TEXT, INTEGER, NUMBER or the choices."""
+    """Return the placeholder of a value in help and reference: TEXT, INTEGER, NUMBER, YES/NO or the choices."""
     names = []
-    for part in _parts(info.annotation):
+    for part in _union_members(info.annotation):
         inner = get_args(part)[0] if get_origin(part) is list else part
         if get_origin(inner) is Literal:
             names.append("|".join(map(str, get_args(inner))))
@@ -97,13 +95,13 @@ def value_placeholder(info: FieldInfo) -> str:
 
 
 def default_text(info: FieldInfo) -> str:
-    """The default in words a person reads; empty where there is none."""
-    text = _shown(info.default)
+    """Return the default as text, with the other default under differential privacy if there is one; empty if none."""
+    text = _value_text(default_of(info))
     private = dp_default(info)
-    return text if private is None else f"{text}; with dp {_shown(private)}"
+    return text if private is None else f"{text}; with dp {_value_text(private)}"
 
 
-def _shown(default: Any) -> str:
+def _value_text(default: Any) -> str:
     if default is None:
         return ""
     if isinstance(default, bool):
@@ -112,27 +110,31 @@ def _shown(default: Any) -> str:
 
 
 def panel_of(name: str, info: FieldInfo) -> str:
-    """The heading under which help and reference show a setting."""
+    """Return the heading under which help and reference show a setting."""
     return PANELS[_panel_key(name, info)]
 
 
 def _panel_key(name: str, info: FieldInfo) -> str:
-    return (
-        "moot"
-        if name in SETTINGS_WITHOUT_EFFECT
-        else "privacy"
-        if name in PrivacySettings.model_fields
-        else stage_of(info)
-    )
+    if name in SETTINGS_WITHOUT_EFFECT:
+        return "moot"
+    return "privacy" if name in PrivacySettings.model_fields else stage_of(info)
 
 
-def command(name: Stage | Literal["plan"], action: Callable[[Given], int], doc: str) -> Callable[..., int]:
-    """A function that typer can read: one keyword a setting, in the order in which help should show the panels."""
+def command(name: Stage | Literal["plan"], action: Callable[[CommandLine], int], doc: str) -> Callable[..., int]:
+    """Return a function that typer can make a command of.
+
+    Its signature has one keyword per setting, in the order in which help shows the panels.
+
+    Args:
+        name: name of the command.
+        action: function that runs the parsed command and returns the exit code.
+        doc: help text of the command.
+    """
 
     def run_command(ctx: typer.Context, **values: Any) -> int:
         config_file, debug = values.pop("config_file"), values.pop("debug")
         settings = {key: value for key, value in values.items() if value is not None and value != []}
-        return action(Given(name, settings, config_file, debug, tuple(ctx.args)))
+        return action(CommandLine(name, settings, config_file, debug, tuple(ctx.args)))
 
     general = {
         "config_file": Annotated[
@@ -157,9 +159,10 @@ def command(name: Stage | Literal["plan"], action: Callable[[Given], int], doc: 
     keyword = inspect.Parameter.KEYWORD_ONLY
     parameters = [inspect.Parameter("ctx", inspect.Parameter.POSITIONAL_OR_KEYWORD, annotation=typer.Context)]
     parameters += [
-        inspect.Parameter(key, keyword, annotation=kind, default=False if key == "debug" else None)
-        for key, kind in annotations.items()
+        inspect.Parameter(key, keyword, annotation=annotation, default=False if key == "debug" else None)
+        for key, annotation in annotations.items()
     ]
+    # Typer reads the signature; the function itself takes any keyword.
     run_command.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
     run_command.__annotations__ = {"ctx": typer.Context, **annotations}
     run_command.__doc__ = doc
@@ -167,7 +170,7 @@ def command(name: Stage | Literal["plan"], action: Callable[[Given], int], doc: 
 
 
 def _ordered(command_name: str) -> list[tuple[str, FieldInfo]]:
-    first = _FIRST.get(command_name, ("run",))
+    first = _FIRST_PANELS.get(command_name, ("run",))
 
     def rank(item: tuple[str, FieldInfo]) -> tuple[int, int]:
         panel = _panel_key(*item)
@@ -177,8 +180,8 @@ def _ordered(command_name: str) -> list[tuple[str, FieldInfo]]:
 
 
 def _annotation(name: str, info: FieldInfo) -> Any:
-    shown = default_text(info)
-    text = escape((info.description or "") + (f" Default: {shown}." if shown else ""))
+    default = default_text(info)
+    text = escape((info.description or "") + (f" Default: {default}." if default else ""))
     panel = panel_of(name, info)
     if is_bool(info):
         plain = "--" + name.replace("_", "-")
@@ -192,5 +195,5 @@ def _annotation(name: str, info: FieldInfo) -> Any:
     return Annotated[list[str] | None if is_list(info) else str | None, option]
 
 
-def _parts(annotation: Any) -> tuple[Any, ...]:
+def _union_members(annotation: Any) -> tuple[Any, ...]:
     return get_args(annotation) if get_origin(annotation) in (Union, types.UnionType) else (annotation,)

@@ -1,4 +1,7 @@
-"""Write docs/configuration.md from the settings themselves: `python -m linesmith.cli.reference`."""
+"""Write pages of docs/ from the code.
+
+`python -m linesmith.cli.reference` prints docs/configuration.md, `python -m linesmith.cli.reference errors` docs/errors.md.
+"""
 
 from __future__ import annotations
 
@@ -14,25 +17,46 @@ from linesmith.cli.options import (
     panel_of,
     value_placeholder,
 )
+from linesmith.core.error_codes import ERROR_CODES
 
 _HEAD = """# Configuration
 
-Every setting is a flag, a line in a `--config` file (YAML or JSON) and a keyword of `TensorFlowConfig`, under one name.
-Flags override the file. 0 is a value everywhere. This page is made from the code by `python -m linesmith.cli.reference`.
+Every setting has one name, which is that of its flag, its key in a `--config` file (YAML or JSON) and its keyword of
+`TensorFlowConfig`. Flags override the file. 0 is a value like any other. This page is generated from the code by
+`python -m linesmith.cli.reference`.
 
 """
 _FOOT = """
 Python only: `epoch_callback`, called with an `EpochState` after each epoch.
 """
+_ERRORS_HEAD = """# Exit codes and error codes
+
+| exit code | meaning |
+|---|---|
+| 0 | success; also when patience, the time limit or the epoch limit ended training |
+| 1 | an error in Linesmith itself; run again with `--debug` and report the traceback |
+| 2 | a problem with a setting, the input, the run directory or the installation; the message says what to do |
+| 3 | a quality gate was not met: `evaluate --fail-under-closeness` or `--fail-under-privacy`; or an `audit` refuted the claim |
+| 4 | fewer valid records than requested; those that were generated are written and marked as partial |
+| 130 | interrupted by Ctrl-C; run the same command again to continue |
+
+Every error is one paragraph on standard error that names the option, its value, what was found and the remedy. No message
+quotes a record. The codes are stable; in Python they are the attribute `code` of the error. LS1xx codes are about settings, LS2xx
+about data and artifacts, LS3xx about privacy, LS4xx about runners, LS5xx about runs that ended early. This page is generated from
+the code by `python -m linesmith.cli.reference errors`.
+
+| code | what is wrong |
+|---|---|
+"""
 
 
 def configuration_markdown() -> str:
-    """One table a stage: name, flag, kind, default, meaning."""
+    """Return docs/configuration.md: one table per panel with name, flag, value, default and meaning of each setting."""
     rows: dict[str, list[str]] = {}
     for name, info in flag_fields().items():
         flag = flags_of(name)[0] + ("`, `--no-" + name.replace("_", "-") if is_bool(info) else "")
-        kind = value_placeholder(info).replace("|", " or ") + (", repeatable" if is_list(info) else "")
-        cells = (f"`{name}`", f"`{flag}`", kind, default_text(info) or "–", info.description or "")
+        value = value_placeholder(info).replace("|", " or ") + (", repeatable" if is_list(info) else "")
+        cells = (f"`{name}`", f"`{flag}`", value, default_text(info) or "–", info.description or "")
         row = " | ".join(cell.replace("|", "\\|").replace("<", "&lt;") for cell in cells)
         rows.setdefault(panel_of(name, info), []).append(f"| {row} |")
     text = _HEAD
@@ -42,5 +66,11 @@ def configuration_markdown() -> str:
     return text.rstrip("\n") + "\n" + _FOOT
 
 
+def errors_markdown() -> str:
+    """Return docs/errors.md: the exit codes, and one table row per LS code."""
+    rows = [f"| {code} | {meaning} |\n" for code, meaning in ERROR_CODES.items()]
+    return _ERRORS_HEAD + "".join(rows)
+
+
 if __name__ == "__main__":
-    sys.stdout.write(configuration_markdown())
+    sys.stdout.write(errors_markdown() if sys.argv[1:] == ["errors"] else configuration_markdown())

@@ -1,4 +1,4 @@
-"""What a stage did, in a few lines."""
+"""Print a summary of what a stage did."""
 
 from __future__ import annotations
 
@@ -8,22 +8,24 @@ from linesmith.pipelines.stage_report import StageReport
 
 
 def show_report(console: Console, report: StageReport) -> None:
-    """Stage, time, memory, counts, places; then what a user should read."""
+    """Print stage, time, peak memory, counts and output paths, then the notices for the user."""
     memory = f", {human_bytes(report.peak_memory_bytes)} at most" if report.peak_memory_bytes else ""
     console.print(f"[bold]{report.stage}[/bold]: {report.seconds:,.1f} s{memory}")
     if report.counts:
         counts = ", ".join(f"{name.replace('_', ' ')} {human_count(n)}" for name, n in report.counts.items())
         console.print(f"  {counts}", markup=False)
-    for what, where in report.outputs.items():
-        console.print(f"  {what}: {where}", markup=False)
+    for name, path in report.outputs.items():
+        console.print(f"  {name}: {path}", markup=False)
     for notice in report.notices:
         console.print(f"  note: {notice}", markup=False)
 
 
 def human_count(value: float | str) -> str:
-    """
-    >>> human_count(28000), human_count(0.97125), human_count("val_loss")
-    ('28,000', '0.971', 'val_loss')
+    """Return a number with thousands separators, a fraction with three digits, and text unchanged.
+
+    Example:
+        >>> human_count(28000), human_count(0.97125), human_count("val_loss")
+        ('28,000', '0.971', 'val_loss')
     """
     if isinstance(value, bool | str):
         return str(value)
@@ -31,9 +33,11 @@ def human_count(value: float | str) -> str:
 
 
 def human_bytes(count: float) -> str:
-    """
-    >>> human_bytes(512), human_bytes(3 * 2**30)
-    ('512 B', '3.0 GiB')
+    """Return a number of bytes in the largest fitting unit, up to GiB.
+
+    Example:
+        >>> human_bytes(512), human_bytes(3 * 2**30)
+        ('512 B', '3.0 GiB')
     """
     units = ("B", "KiB", "MiB", "GiB")
     power = 0

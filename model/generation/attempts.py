@@ -1,60 +1,54 @@
-"""Counts the outcomes of a unit in canonical order, whatever order they arrive in, and says when the unit is done.
+"""Counting of a unit's attempts in canonical order, whatever order they arrive in, until the unit is done.
 
-Two limits are counted by index instead, because their result must be the one that a patient worker would get who settles
-index 0, then index 1, and so on: the ceiling on invalid records, and which invalid records are kept.
+Two limits are counted by index instead: the ceiling on invalid records, and which invalid records are kept. Their result must
+be that of a worker who finishes index 0 before it begins index 1, and so on.
 """
 
 from __future__ import annotations
 
 from collections import Counter, deque
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from linesmith.model.sampling.sample_types import DrawSettings
 
-# The rate is that of a unit's last so many attempts, and is judged once there have been so many.
+# The valid rate is that of a unit's last attempts, so many of them; before that it is not judged.
 RATE_WINDOW = 10_000
-THINNED = "thinned"  # valid, but left out by `linesmith.model.generation.rejection_sampling`
+NOT_ACCEPTED = "thinned"  # reason of a valid record that `linesmith.model.generation.rejection_sampling` left out
 
 
 @dataclass(frozen=True)
 class AttemptSettings:
-    """What decides about attempts.
+    """Settings of the attempts at the indices of a unit.
 
     Attributes:
-        seed: seed of the run.
-        temperature: sampling temperature; 0: the likeliest token.
-        gen_chars: a record is cut after so many characters; 0: never.
+        draw_settings: how tokens are drawn.
         max_attempts: attempts at one index before it counts as missing.
-        min_valid_rate: a unit stops when of its last 10,000 attempts a smaller share was valid, while most of its indices have no
-            record yet.
+        min_valid_rate: a unit stops when a smaller share of its last 10,000 attempts was valid, while most of its indices have
+            no record yet.
         max_invalid: a unit stops at the first invalid record beyond so many, in index order; None: never.
         keep_invalid: how many invalid outcomes are kept, the first by index; None: all.
-        top_k, top_p: as in `DrawSettings`.
-        exact: thin the records so that they have the distribution of the unmasked model (`rejection_sampling`).
+        exact_distribution: leave records out so that the rest has the distribution of the unmasked model
+            (`rejection_sampling`).
     """
 
-    seed: int = 0
-    temperature: float = 1.0
-    gen_chars: int = 0
+    draw_settings: DrawSettings = field(default_factory=DrawSettings)
     max_attempts: int = 1000
     min_valid_rate: float = 0.001
     max_invalid: int | None = None
     keep_invalid: int | None = 10_000
-    top_k: int = 0
-    top_p: float = 1.0
-    exact: bool = False
-
-    @property
-    def draw(self) -> DrawSettings:
-        """How tokens are drawn."""
-        return DrawSettings(self.seed, self.temperature, self.gen_chars, self.top_k, self.top_p)
+    exact_distribution: bool = False
 
 
 @dataclass(frozen=True)
-class Outcome:
-    """An attempt with its verdict; `reason` is None exactly where it is accepted (`valid` True or None).
+class AttemptOutcome:
+    """An attempt with its verdict.
 
-    `survival` is that of its sample.
+    Attributes:
+        index, attempt, text: those of its sample.
+        valid: the validator's verdict; None: it was not asked.
+        reason: why the attempt is invalid; None exactly where it is accepted (`valid` True or None).
+        explain: the reason in words, or None.
+        acceptance_probability: that of its sample.
     """
 
     index: int
@@ -63,11 +57,19 @@ class Outcome:
     valid: bool | None
     reason: str | None = None
     explain: str | None = None
-    survival: float = 1.0
+    acceptance_probability: float = 1.0
 
 
 class AttemptCounter:
-    """The books of one unit, for indices `start` … `end` − 1."""
+    """Counter of one unit's attempts, for indices `start` … `end` − 1.
+
+    Args:
+        start, end: range of the unit's indices.
+        settings: its limits.
+
+    Attributes:
+        acceptance_sum: sum of ∏ Zₜ over the attempts that gave a valid record, those left out by rejection sampling included.
+    """
 
     def __init__(self, start: int, end: int, settings: AttemptSettings) -> None:
         self._range = range(start, end)
@@ -76,56 +78,56 @@ class AttemptCounter:
         self._position = 0
         self._next: list[int] = []
         self._attempt = 0
-        self._waiting: dict[tuple[int, int], Outcome] = {}
-        self._accepted: dict[int, Outcome] = {}
+        self._waiting: dict[tuple[int, int], AttemptOutcome] = {}
+        self._accepted: dict[int, AttemptOutcome] = {}
         self._attempts = 0
         self._reasons: Counter[str] = Counter()
         self._reasons_at: dict[int, list[str]] = {}  # only under a ceiling, which bounds it
-        self._kept: dict[int, list[Outcome]] = {}
+        self._kept: dict[int, list[AttemptOutcome]] = {}
         self._ceiling = _Ceiling(start, end, settings.max_invalid)
         keep = settings.keep_invalid
         self._keep = _Ceiling(start, end, None if keep is None else keep - 1)
-        self._rate = _Rate(settings.min_valid_rate)
+        self._rate = _ValidRate(settings.min_valid_rate)
         self._hopeless = False
-        self.survival = 0.0  # sum of ∏ Zₜ over the attempts that gave a record, thinned ones included
+        self.acceptance_sum = 0.0
 
     @property
     def last_index(self) -> int:
-        """Indices after this one can no longer change the result."""
+        """Return the last index that can still change the result."""
         return self._ceiling.last
 
     @property
     def stopped(self) -> str | None:
-        """Why the unit ended early: 'rate', 'max_invalid', or None."""
+        """Return why the unit ended early: 'rate', 'max_invalid', or None."""
         if self._ceiling.crossed:
             return "max_invalid"
         return "rate" if self._hopeless else None
 
-    def offer(self, outcome: Outcome) -> bool:
-        """Take an outcome, in any order; True when the unit is done."""
-        if outcome.index not in self._accepted:  # else it was sampled ahead of need
+    def add(self, outcome: AttemptOutcome) -> bool:
+        """Add an outcome; they may come in any order. Returns whether the unit is done."""
+        if outcome.index not in self._accepted:  # else it was sampled ahead and is not needed
             self._waiting[outcome.attempt, outcome.index] = outcome
         while not self._hopeless:
-            index = self._awaited()
+            index = self._next_index()
             if index is None:
                 return True
-            found = self._waiting.pop((self._attempt, index), None)
-            if found is None:
+            waiting = self._waiting.pop((self._attempt, index), None)
+            if waiting is None:
                 return False
             self._position += 1
-            self._count(found)
+            self._count(waiting)
         return True
 
-    def accepted(self) -> list[Outcome]:
-        """The records, by index; under a crossed ceiling only those before it."""
+    def accepted(self) -> list[AttemptOutcome]:
+        """Return the accepted outcomes by index; where the ceiling was crossed, only those before it."""
         return [
             self._accepted[index]
             for index in self._range
             if index in self._accepted and (not self._ceiling.crossed or index < self._ceiling.last)
         ]
 
-    def kept(self) -> list[Outcome]:
-        """The first invalid outcomes by (index, attempt), as many as are to be kept."""
+    def kept_invalid(self) -> list[AttemptOutcome]:
+        """Return the first invalid outcomes by (index, attempt), as many as are to be kept."""
         return [
             outcome
             for index in sorted(self._kept)
@@ -134,12 +136,12 @@ class AttemptCounter:
         ]
 
     def missing(self) -> list[int]:
-        """The indices without a record."""
-        there = {outcome.index for outcome in self.accepted()}
-        return [index for index in self._range if index not in there]
+        """Return the indices without a record."""
+        accepted = {outcome.index for outcome in self.accepted()}
+        return [index for index in self._range if index not in accepted]
 
     def reasons(self) -> Counter[str]:
-        """All invalid outcomes by reason; under a crossed ceiling those up to the one that crossed it."""
+        """Count the invalid outcomes by reason; where the ceiling was crossed, those up to the one that crossed it."""
         if not self._ceiling.crossed:
             return self._reasons
         return Counter(
@@ -149,8 +151,8 @@ class AttemptCounter:
             if self._ceiling.holds(index, attempt)
         )
 
-    def _awaited(self) -> int | None:
-        """The index whose outcome comes next in canonical order; None when there is none."""
+    def _next_index(self) -> int | None:
+        """Return the index whose outcome comes next in canonical order; None when there is none."""
         while True:
             while self._position < len(self._round):
                 index = self._round[self._position]
@@ -163,14 +165,14 @@ class AttemptCounter:
             self._attempt += 1
 
     def _beyond(self, index: int) -> bool:
-        # The index at which the ceiling is crossed has already failed often enough.
+        # At the index at which the ceiling is crossed no further attempt is needed either.
         return self._ceiling.crossed and index >= self._ceiling.last
 
-    def _count(self, outcome: Outcome) -> None:
+    def _count(self, outcome: AttemptOutcome) -> None:
         index = outcome.index
         self._attempts += 1
-        if outcome.reason in (None, THINNED):
-            self.survival += outcome.survival
+        if outcome.reason in (None, NOT_ACCEPTED):
+            self.acceptance_sum += outcome.acceptance_probability
         if outcome.reason is None:
             self._accepted[index] = outcome
         else:
@@ -180,10 +182,10 @@ class AttemptCounter:
             if outcome.attempt + 1 < self._settings.max_attempts and not self._beyond(index):
                 self._next.append(index)
         self._rate.add(outcome.reason is None)
-        # A few indices that keep failing, such as impossible start strings, make no run hopeless: `max_attempts` bounds them.
+        # A few indices that keep failing, such as impossible start strings, do not end a run: `max_attempts` bounds them.
         self._hopeless = self._rate.is_low and 2 * len(self._accepted) < len(self._range)
 
-    def _keep_invalid(self, outcome: Outcome) -> None:
+    def _keep_invalid(self, outcome: AttemptOutcome) -> None:
         before = self._keep.last
         self._keep.add(outcome.index)
         if outcome.index <= self._keep.last:
@@ -202,14 +204,17 @@ class AttemptCounter:
             self._reasons_at.pop(dropped, None)
 
 
-class _Rate:
-    """The share of valid ones among the last `RATE_WINDOW` attempts.
+class _ValidRate:
+    """The share of valid attempts among the last `RATE_WINDOW`.
+
+    Args:
+        least: the share below which the rate is low.
 
     Example:
-        >>> rate = _Rate(least=0.001)
+        >>> rate = _ValidRate(least=0.001)
         >>> for number in range(RATE_WINDOW + 10):
         ...     rate.add(number < 10)
-        >>> rate.is_low  # ten of the last 10,000, and one more is too many
+        >>> rate.is_low  # ten of the first 10,000 were valid, but the window has moved on
         True
     """
 
@@ -220,11 +225,11 @@ class _Rate:
 
     @property
     def is_low(self) -> bool:
-        """Too few are valid; never before the window is full."""
+        """Return whether too few attempts are valid; never before the window is full."""
         return self._attempts >= RATE_WINDOW and len(self._valid) < self._least * RATE_WINDOW
 
     def add(self, valid: bool) -> None:
-        """Count an attempt."""
+        """Count an attempt and drop those that have left the window."""
         if valid:
             self._valid.append(self._attempts)
         self._attempts += 1
@@ -233,7 +238,14 @@ class _Rate:
 
 
 class _Ceiling:
-    """Finds where more than `limit` things were counted by (index, attempt), although they come in another order.
+    """Finds the index at which more than `limit` failed attempts were counted by index, although they come in any order.
+
+    Args:
+        start, end: range of indices.
+        limit: None: no limit.
+
+    Attributes:
+        last: the index at which the limit is crossed, or the last of the range.
 
     Example:
         >>> ceiling = _Ceiling(0, 10, limit=1)
@@ -247,26 +259,27 @@ class _Ceiling:
         self.last = end - 1
         self._start = start
         self._limit = limit
-        self._at: Counter[int] = Counter()
+        self._counts: Counter[int] = Counter()
         self._total = 0  # of the indices up to `last`
 
     @property
     def crossed(self) -> bool:
+        """Return whether there were more than `limit`."""
         return self._limit is not None and self._total > self._limit
 
     def add(self, index: int) -> None:
-        """Count one. Indices only ever lower `last`, so the whole costs one pass."""
+        """Count a failed attempt. `last` only ever falls, so all calls together cost one pass over the range."""
         if self._limit is None or index > self.last:
             return
-        self._at[index] += 1
+        self._counts[index] += 1
         self._total += 1
-        while self.last > self._start and self._total - self._at[self.last] > self._limit:
-            self._total -= self._at.pop(self.last, 0)
+        while self.last > self._start and self._total - self._counts[self.last] > self._limit:
+            self._total -= self._counts.pop(self.last, 0)
             self.last -= 1
 
     def holds(self, index: int, attempt: int) -> bool:
-        """The failed attempt is among the first limit + 1."""
+        """Return whether a failed attempt is among the first limit + 1."""
         if not self.crossed or self._limit is None:
             return True
-        before = self._total - self._at[self.last]
+        before = self._total - self._counts[self.last]
         return index < self.last or (index == self.last and attempt <= self._limit - before)

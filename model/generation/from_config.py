@@ -1,34 +1,48 @@
-"""From a configuration to what a worker needs: the rules about attempts, how the sampler is set up, and the sampler itself."""
+"""Values that workers need, taken from a configuration: how tokens are drawn, settings of attempts and of the sampler."""
 
 from __future__ import annotations
 
 from linesmith.core.config.tensorflow_config import TensorFlowConfig
 from linesmith.model.generation.attempts import AttemptSettings
 from linesmith.model.generation.unit_generator import SampleSource
+from linesmith.model.sampling.sample_types import DrawSettings
 from linesmith.model.sampling.sampler import Sampler, SamplerOptions
 from linesmith.records.output.schema import schema_text
+
+
+def draw_settings(config: TensorFlowConfig) -> DrawSettings:
+    """Return how tokens are drawn under a configuration. The network gets this object as it is."""
+    return DrawSettings(
+        seed=config.seed,
+        temperature=config.gen_temp,
+        gen_chars=config.gen_chars,
+        top_k=config.gen_top_k,
+        top_p=config.gen_top_p,
+    )
 
 
 def attempt_settings(
     config: TensorFlowConfig, max_invalid: int | None, keep_invalid: int | None = 10_000
 ) -> AttemptSettings:
-    """The rules about attempts in a configuration; where a run's own limits apply, they are given."""
+    """Return the settings of attempts in a configuration.
+
+    Args:
+        config: the settings of the run.
+        max_invalid: most invalid records, which the Python interface and the stage default differently; None: no limit.
+        keep_invalid: how many invalid records of a unit are kept; None: all.
+    """
     return AttemptSettings(
-        seed=config.seed,
-        temperature=config.gen_temp,
-        gen_chars=config.gen_chars,
+        draw_settings=draw_settings(config),
         max_attempts=config.max_attempts,
         min_valid_rate=config.min_valid_rate,
         max_invalid=max_invalid,
         keep_invalid=keep_invalid,
-        top_k=config.gen_top_k,
-        top_p=config.gen_top_p,
-        exact=config.exact_distribution,
+        exact_distribution=config.exact_distribution,
     )
 
 
 def sampler_options(config: TensorFlowConfig, field_count: int | None = None) -> SamplerOptions:
-    """How the sampler of a configuration is set up; files are read here, so that workers need none.
+    """Return how the sampler of a configuration is set up. Files are read here, so that workers need none.
 
     Args:
         config: the settings.
@@ -48,6 +62,12 @@ def open_sampler(
     threads: int | None = None,
 ) -> SampleSource:
     """Load the model of a run directory; imports TensorFlow.
+
+    Args:
+        run_dir: the run directory.
+        checkpoint: an epoch's number, 'best' or 'last'; None: the model's default.
+        options: precision, masks, block size.
+        threads: cores that sampling may use, in a process that does nothing else with TensorFlow; None: TensorFlow's own.
 
     Raises:
         DataError, ParameterError: as `Sampler`.

@@ -1,6 +1,6 @@
-"""A run directory as the Python interface needs it: start strings, what judges records, and their stream.
+"""A run directory as the Python interface uses it: start strings, validation, and the stream of records.
 
-`linesmith.model.generation.python_api` has the functions that people call.
+The public functions are in `linesmith.model.generation.python_api`.
 """
 
 from __future__ import annotations
@@ -17,27 +17,27 @@ from linesmith.core.artifacts.params import config_from_model_dir
 from linesmith.core.artifacts.run_directory import run_directory
 from linesmith.core.config.tensorflow_config import TensorFlowConfig
 from linesmith.core.errors import ParameterError, ShortfallError, TooManyInvalidError
-from linesmith.model.generation.attempts import Outcome
+from linesmith.model.generation.attempts import AttemptOutcome
 from linesmith.model.generation.from_config import attempt_settings, open_sampler, sampler_options
 from linesmith.model.generation.output_plan import plan_output
 from linesmith.model.generation.start_string_encoding import encode_start_strings, resolve_start_strings
-from linesmith.model.generation.work_units import StartString, UnitResult, WorkUnit
-from linesmith.model.generation.worker_pool import Engine, run_units
+from linesmith.model.generation.work_units import StartString, WorkUnit, WorkUnitResult
+from linesmith.model.generation.worker_pool import WorkerSetup, run_units
 from linesmith.model.tokenizers import tokenizer_from_model_dir
 from linesmith.model.tokenizers.base import Tokenizer
 from linesmith.records.fields import GenText
 from linesmith.records.validation.record_checks import RecordCheckSpec
-from linesmith.records.validation.record_validator import Judge, Validator
+from linesmith.records.validation.record_validator import RecordValidator, Validator
 from linesmith.records.validation.user_validator import InProcessValidator, ValidatorSource, pickled_validator_source
 from linesmith.records.validation.validator_process import close_validator_processes
 
 
 class LocalModel:
-    """A model to generate with, on the CPUs of this machine.
+    """A trained model that generates on the CPUs of this machine.
 
     Args:
         config: the settings.
-        validator_timeout: as for `generate_text`.
+        validator_timeout: as in `generate_text`.
 
     Raises:
         DataError: there is no usable model.
@@ -53,117 +53,147 @@ class LocalModel:
         self._root = str(self._run.root.absolute())
         self._tokenizer: Tokenizer | None = None
 
-    def requested(self, start_string: str | Sequence[str] | None) -> tuple[str | list[str] | None, str]:
-        """The start strings that are meant, and the option they came from."""
+    def resolve_start_strings(self, start_string: str | Sequence[str] | None) -> tuple[str | list[str] | None, str]:
+        """Return the start strings, those of the configuration where none are given, and the option they came from."""
         if start_string is None:
             return resolve_start_strings(self._config)
-        wanted = start_string if isinstance(start_string, str) else list(start_string)
-        if not isinstance(wanted, str) and not all(isinstance(text, str) for text in wanted):
-            raise ParameterError("LS108: start_string must be text or a list of texts.", code="LS108")
-        return resolve_start_strings(self._config.replace(start_string=wanted, start_strings_file=None))
+        start_strings = start_string if isinstance(start_string, str) else list(start_string)
+        if not isinstance(start_strings, str) and not all(isinstance(text, str) for text in start_strings):
+            raise ParameterError("LS108", "start_string", "neither text nor a list of texts", "Give one or the other.")
+        return resolve_start_strings(self._config.replace(start_string=start_strings, start_strings_file=None))
 
-    def starts(self, start_string: str | Sequence[str] | None) -> tuple[tuple[StartString, ...], bool]:
-        """Start strings with their ids, and whether each record has its own."""
-        wanted, option = self.requested(start_string)
-        if wanted is None:
+    def encode_start_strings(self, start_string: str | Sequence[str] | None) -> tuple[tuple[StartString, ...], bool]:
+        """Return the start strings with their ids, and whether each record has its own."""
+        start_strings, option = self.resolve_start_strings(start_string)
+        if start_strings is None:
             return (), False
         if self._tokenizer is None:
             self._tokenizer = tokenizer_from_model_dir(self._root)
-        texts = [wanted] if isinstance(wanted, str) else wanted
-        return encode_start_strings(texts, self._tokenizer, option, self._info.field_count), not isinstance(wanted, str)
+        texts = [start_strings] if isinstance(start_strings, str) else start_strings
+        encoded = encode_start_strings(texts, self._tokenizer, option, self._info.field_count)
+        return encoded, isinstance(start_strings, list)
 
-    def engine(self, line_validator: Validator | str | None, max_invalid: int) -> Engine:
+    def worker_setup(self, line_validator: Validator | str | None, max_invalid: int) -> WorkerSetup:
+        """Return what a worker needs to generate.
+
+        Args:
+            line_validator: as in `generate_text`.
+            max_invalid: most invalid records.
+
+        Raises:
+            ParameterError: the validator, the rules or the schema cannot be used.
+        """
         config = self._config
-        judge, checks = self._checks(line_validator)
+        record_validator, checks = self._checks(line_validator)
         settings = attempt_settings(config, max_invalid, keep_invalid=None)
         sampler = functools.partial(
-            open_sampler, self._root, config.checkpoint, sampler_options(config, judge.field_count)
+            open_sampler, self._root, config.checkpoint, sampler_options(config, record_validator.field_count)
         )
-        return Engine(sampler, settings, judge, None if checks.is_empty else checks)
+        return WorkerSetup(sampler, settings, record_validator, None if checks.is_empty else checks)
 
-    def _checks(self, line_validator: Validator | str | None) -> tuple[Judge, RecordCheckSpec]:
-        """What judges records, by their shape and otherwise. What is wrong with it is said here, where the caller sees it."""
+    def _checks(self, line_validator: Validator | str | None) -> tuple[RecordValidator, RecordCheckSpec]:
+        """Return what validates records: by their shape, and by types, rules and the validator. Errors are raised at the call."""
         config, timeout = self._config, self._timeout
         if timeout is not None:
             config = config.replace(validator_timeout=timeout)
-        # What only concerns written files has no say here.
+        # Settings of output files do not apply here.
         config = config.replace(output_format=["text"], iceberg_table=None, iceberg_catalog=None, partition_by=None)
         if isinstance(line_validator, str):
             config = config.replace(line_validator=line_validator)
-        given: ValidatorSource | InProcessValidator | None = None
+        validator: ValidatorSource | InProcessValidator | None = None
         if line_validator is not None and not isinstance(line_validator, str):
-            given = _given(line_validator, by_value=timeout is not None and timeout > 0)
-        output = plan_output(config, self._run, self._info, self._trained, False, self._directory, given)
-        if not output.checks.typed and not output.checks.rules:
-            return Judge(), output.checks
+            validator = _validator_source(line_validator, by_value=timeout is not None and timeout > 0)
+        output = plan_output(config, self._run, self._info, self._trained, False, self._directory, validator)
+        if not output.checks.check_types and not output.checks.rules:
+            return RecordValidator(), output.checks
         layout = output.layout
-        return Judge(None, output.field_count, layout.delimiter, layout.quoted), output.checks
+        return RecordValidator(None, output.field_count, layout.fields), output.checks
 
     def _directory(self) -> Path:
-        """A directory that goes with this object."""
+        """Make a directory that is removed with this object."""
         made = tempfile.mkdtemp(prefix="linesmith-")
         weakref.finalize(self, shutil.rmtree, made, True)
         return Path(made)
 
     def stream(
         self,
-        engine: Engine,
+        setup: WorkerSetup,
         units: Iterator[WorkUnit],
         workers: int,
         max_invalid: int,
-        on_settled: Callable[[], None] = lambda: None,
+        on_record_done: Callable[[], None] = lambda: None,
     ) -> Generator[GenText, None, None]:
-        """GenText of all units' outcomes by index and attempt; `on_settled` is told before a record and after a failure."""
+        """Yield all units' outcomes by index and attempt.
+
+        Args:
+            setup: from `worker_setup`.
+            units: units of work.
+            workers: number of processes; 1: this process.
+            max_invalid: most invalid records.
+            on_record_done: called for each index when it is done: just before its valid record, or after its last failure.
+
+        Raises:
+            TooManyInvalidError: after the record that exceeds `max_invalid`.
+            ShortfallError: too few attempts are valid, or, at the end, some indices have no record.
+        """
         invalid = missing = 0
-        results = run_units(engine, units, workers)
+        results = run_units(setup, units, workers)
         try:
             for result in results:
                 for outcomes in _by_index(result):
                     for outcome in outcomes:
                         if outcome.reason is None:
-                            on_settled()
+                            on_record_done()
                         yield GenText(outcome.valid, outcome.text, outcome.explain, self._delimiter, self._quoted)
                         invalid += outcome.reason is not None
                         if invalid > max_invalid:
-                            raise TooManyInvalidError(_too_many(max_invalid))
+                            raise _too_many_invalid(max_invalid)
                     if result.stopped is None and outcomes[-1].reason is not None:
                         missing += 1
-                        on_settled()
+                        on_record_done()
                 if result.stopped == "rate":
                     raise ShortfallError(
-                        f"Less than {engine.settings.min_valid_rate:.4g} of the attempts are valid (min_valid_rate): the "
-                        "generation was ended. Train longer, or look at the invalid records."
+                        "LS503",
+                        None,
+                        f"less than {setup.settings.min_valid_rate:.4g} of the attempts are valid (min_valid_rate), so "
+                        "generation was ended",
+                        "Train longer, or look at the invalid records.",
                     )
         finally:
             results.close()
             close_validator_processes()
         if missing:
             raise ShortfallError(
-                f"{missing} records are missing: none of their {engine.settings.max_attempts} attempts (max_attempts) was "
-                "valid. All others were generated."
+                "LS502",
+                None,
+                f"{missing} records are missing: none of their {setup.settings.max_attempts} attempts (max_attempts) was valid",
+                "All others were generated. Train longer, or look at the invalid records.",
             )
 
 
-def _given(validator: Validator, *, by_value: bool) -> ValidatorSource | InProcessValidator:
+def _validator_source(validator: Validator, *, by_value: bool) -> ValidatorSource | InProcessValidator:
     if not callable(validator):
         raise ParameterError(
-            f"LS107: line_validator is of type {type(validator).__name__} and cannot be called; give a function that takes "
-            "the text of a record.",
-            code="LS107",
+            "LS107",
+            "line_validator",
+            f"a {type(validator).__name__}, which cannot be called",
+            "Give a function that takes the text of a record.",
         )
     return pickled_validator_source(validator) if by_value else InProcessValidator(validator)
 
 
-def _by_index(result: UnitResult) -> Iterator[list[Outcome]]:
-    """The outcomes of each index of a unit, in order of attempt."""
-    found: dict[int, list[Outcome]] = {index: [] for index in range(result.unit.start, result.unit.end)}
-    for outcome in [*result.invalid, *result.valid]:  # the valid one is an index's last
+def _by_index(result: WorkUnitResult) -> Iterator[list[AttemptOutcome]]:
+    """Yield the outcomes of each index of a unit, in order of attempt."""
+    found: dict[int, list[AttemptOutcome]] = {index: [] for index in range(result.unit.start, result.unit.end)}
+    for outcome in [*result.invalid, *result.valid]:  # the valid attempt of an index is its last
         found[outcome.index].append(outcome)
     yield from found.values()
 
 
-def _too_many(max_invalid: int) -> str:
-    return (
-        f"More than {max_invalid} invalid records (max_invalid). The invalid records that were yielded say why in `explain`; "
-        "train longer, mend the validator, or allow more."
+def _too_many_invalid(max_invalid: int) -> TooManyInvalidError:
+    return TooManyInvalidError(
+        "LS504",
+        f"--max-invalid (max_invalid) {max_invalid}",
+        "more invalid records than this",
+        "The invalid records that were yielded say why in `explain`. Train longer, correct the validator, or allow more.",
     )

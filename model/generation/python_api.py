@@ -1,4 +1,4 @@
-"""Generating from Python: `generate_text` and `SeedingGenerator` yield `GenText`, in order, on the CPUs of this machine.
+"""Generation from Python: `generate_text` and `SeedingGenerator` yield `GenText`, in order, on the CPUs of this machine.
 
 The records of a seed are the same for any parallelism, and the same as those of the `generate` stage for equal settings
 and an equal validator. (The stage also checks the field count; here that is checked only beside rules or a schema.)
@@ -12,14 +12,14 @@ from dataclasses import dataclass, field
 from linesmith.core.config.tensorflow_config import TensorFlowConfig
 from linesmith.core.errors import ParameterError
 from linesmith.model.generation.local_model import LocalModel
-from linesmith.model.generation.work_units import StartString, WorkUnit, plan_units
-from linesmith.model.generation.worker_pool import worker_count
+from linesmith.model.generation.work_units import StartString, WorkUnit, plan_work_units
+from linesmith.model.generation.worker_pool import process_count
 from linesmith.records.fields import GenText
 from linesmith.records.validation.record_validator import Validator
 
-# Records in a unit: small, so that the first ones come soon and workers share even a short run. Fixed, so that an abort by
-# rate falls on the same record for any parallelism.
-CHUNK = 256
+# Records per unit: few, so that the first ones come soon and workers share even a short run. Fixed, so that a run that is
+# ended by its valid rate ends at the same record for any parallelism.
+UNIT_RECORDS = 256
 _DEFAULT_MAX_INVALID = 1000
 
 
@@ -37,21 +37,21 @@ def generate_text(
 
     Args:
         config: names the run directory and holds the generation settings (seed, gen_temp, gen_chars, max_attempts, …); what
-            belongs to the model is read from the run directory. Its `rules`, `validation_rules` and `schema_file` judge records
-            before the validator does, as in the stage; then the field count is checked as well.
+            belongs to the model is read from the run directory. Its `rules`, `validation_rules` and `schema_file` are checked
+            before the validator is called, as in the stage; then the field count is checked as well.
         start_string: begins every record; a list gives one valid record each, in order, and `num_lines` is ignored. Default:
             the configuration's.
         line_validator: called with each record's text. False or an exception: invalid; None, True or anything else: valid.
             May be a lambda, a closure or an import path. Without one `valid` is None.
         max_invalid: most invalid records; default the configuration's, else max(1000, number of lines). 0 is a value.
         num_lines: records that are not invalid; default `config.gen_lines`.
-        parallelism: 0 all CPUs, n so many, 1 none (in this process), −n all but n, a float a share of them.
-        validator_timeout: most seconds the validator may take for a record, in a process of its own; 0: no limit, in this one.
-            Default: the configuration's for an import path, 0 for a function, which may keep notes in this process.
+        parallelism: 0: all CPUs; n: n processes, 1: this process; −n: all CPUs but n; a float: that share of them.
+        validator_timeout: most seconds the validator may take for a record, in a process of its own; 0: no limit, in this
+            process. Default: the configuration's for an import path; 0 for a function, which may keep state in this process.
 
     Returns:
         An iterator over GenText by index and attempt: invalid ones are among them and do not count. Closing it ends the
-        workers. The model is loaded when the first record is asked for.
+        workers. The model is loaded when the first record is start_strings for.
 
     Raises:
         ParameterError: an argument that cannot work (at the call).
@@ -60,19 +60,21 @@ def generate_text(
         ShortfallError: a GenerationError, at the end, when records are missing because their attempts are used up.
     """
     model = LocalModel(config, validator_timeout)
-    starts, paired = model.starts(start_string)
-    lines = config.gen_lines if num_lines is None else _whole("num_lines", num_lines)
-    count = len(starts) if paired else lines
-    ceiling = _ceiling(config, max_invalid, count)
-    workers = min(worker_count(parallelism), -(-count // CHUNK))
-    units = iter(plan_units(count, CHUNK, starts, paired))
-    return model.stream(model.engine(line_validator, ceiling), units, workers, ceiling)
+    starts, start_string_per_record = model.encode_start_strings(start_string)
+    lines = config.gen_lines if num_lines is None else _check_count("num_lines", num_lines)
+    count = len(starts) if start_string_per_record else lines
+    ceiling = _invalid_limit(config, max_invalid, count)
+    workers = min(process_count(parallelism), -(-count // UNIT_RECORDS))
+    units = iter(plan_work_units(count, UNIT_RECORDS, starts, start_string_per_record))
+    return model.stream(model.worker_setup(line_validator, ceiling), units, workers, ceiling)
 
 
 @dataclass
 class SeedingSettings:
-    """Attributes:
-    start_string: the live list of start strings that have no record yet.
+    """Live settings of a `SeedingGenerator`.
+
+    Attributes:
+        start_string: the live list of start strings that have no record yet.
     """
 
     start_string: list[str] = field(default_factory=list)
@@ -104,46 +106,57 @@ class SeedingGenerator(Iterator[GenText]):
         validator_timeout: float | None = None,
     ) -> None:
         self._model = LocalModel(config, validator_timeout)
-        asked, _ = self._model.requested(seed_list)
-        if asked is None or isinstance(asked, str):
-            raise ParameterError("LS108: seed_list is missing: give a list of start strings.", code="LS108")
-        self._model.starts(asked)  # all errors that can be known are told here
-        self.settings = SeedingSettings(list(asked))  # ours to empty
-        self._units = _LiveUnits(self.settings.start_string, lambda taken: self._model.starts(taken)[0])
-        ceiling = _ceiling(config, max_invalid, len(asked))
-        workers = min(worker_count(parallelism), -(-len(asked) // CHUNK))
-        engine = self._model.engine(line_validator, ceiling)
-        self._stream = self._model.stream(engine, self._units, workers, ceiling, self._settled)
+        start_strings, _ = self._model.resolve_start_strings(seed_list)
+        if start_strings is None or isinstance(start_strings, str):
+            raise ParameterError("LS108", "seed_list", "not given", "Give a list of start strings.")
+        self._model.encode_start_strings(start_strings)  # raises here what would otherwise be raised later
+        self.settings = SeedingSettings(list(start_strings))  # a copy: the caller's list stays as it is
+        self._units = _LiveUnits(self.settings.start_string, lambda taken: self._model.encode_start_strings(taken)[0])
+        ceiling = _invalid_limit(config, max_invalid, len(start_strings))
+        workers = min(process_count(parallelism), -(-len(start_strings) // UNIT_RECORDS))
+        setup = self._model.worker_setup(line_validator, ceiling)
+        self._stream = self._model.stream(setup, self._units, workers, ceiling, self._remove_done)
 
     def __next__(self) -> GenText:
         return next(self._stream)
 
     def close(self) -> None:
-        """End the workers."""
+        """End the workers; nothing more is generated."""
         self._stream.close()
 
-    def _settled(self) -> None:
+    def _remove_done(self) -> None:
+        """Take the first start string off the live list."""
         live, ahead = self.settings.start_string, self._units.ahead
         if not live or live is not self._units.live or live[0] != ahead[0]:
             raise ParameterError(
-                "LS108: settings.start_string was changed other than by appending while records were being generated; begin a "
-                "new SeedingGenerator with the changed list.",
-                code="LS108",
+                "LS108",
+                "settings.start_string",
+                "changed other than by appending while records were being generated",
+                "Begin a new SeedingGenerator with the changed list.",
             )
         del live[0], ahead[0]
 
 
 class _LiveUnits(Iterator[WorkUnit]):
-    """Units over a list that may grow. Unlike a generator, it goes on when there is more after it had ended."""
+    """Units over a list that may grow. Unlike a generator, it goes on when there is more after it has ended.
+
+    Args:
+        live: start strings that have no record yet.
+        encode: encodes start strings.
+
+    Attributes:
+        live: as given.
+        ahead: the first ones of `live`, which are in a unit already.
+    """
 
     def __init__(self, live: list[str], encode: Callable[[list[str]], tuple[StartString, ...]]) -> None:
         self.live = live
-        self.ahead: list[str] = []  # in a unit, and not yet settled
+        self.ahead: list[str] = []
         self._encode = encode
         self._number = self._start = 0
 
     def __next__(self) -> WorkUnit:
-        taken = self.live[len(self.ahead) : len(self.ahead) + CHUNK]
+        taken = self.live[len(self.ahead) : len(self.ahead) + UNIT_RECORDS]
         if not taken:
             raise StopIteration
         unit = WorkUnit(self._number, self._start, self._start + len(taken), self._encode(taken))
@@ -152,16 +165,18 @@ class _LiveUnits(Iterator[WorkUnit]):
         return unit
 
 
-def _ceiling(config: TensorFlowConfig, max_invalid: int | None, count: int) -> int:
+def _invalid_limit(config: TensorFlowConfig, max_invalid: int | None, count: int) -> int:
+    """Return the most invalid records: as given, else the configuration's, else max(1000, count)."""
     if max_invalid is not None:
-        return _whole("max_invalid", max_invalid)
+        return _check_count("max_invalid", max_invalid)
     return max(_DEFAULT_MAX_INVALID, count) if config.max_invalid is None else config.max_invalid
 
 
-def _whole(name: str, value: int) -> int:
+def _check_count(name: str, value: int) -> int:
+    """Return a count as an int, or raise ParameterError."""
     try:
         if not isinstance(value, bool) and value >= 0 and int(value) == value:
             return int(value)
     except (TypeError, ValueError, OverflowError):
         pass
-    raise ParameterError(f"LS101: {name} is {value!r}; it must be a whole number of at least 0.", code="LS101")
+    raise ParameterError("LS101", f"{name} {value!r}", "not a whole number of at least 0", "Give one.")

@@ -1,31 +1,33 @@
-"""From the distribution of masked sampling back to that of rejection sampling: accept a record with probability ∏ Zₜ.
+"""Rejection sampling on top of masked sampling: a record is accepted with probability ∏ Zₜ.
 
 Under a mask a text comes out with probability ∏ pₜ / ∏ Zₜ. Accepted with probability ∏ Zₜ, the product is ∏ pₜ, which is the
-law of the unmasked model on the records that the mask allows: exactly that of drawing without masks until a record is valid
-(rejection sampling; von Neumann 1951).
+distribution of the unmasked model on the records that the mask allows, exactly as if records were drawn without masks until
+one is valid (von Neumann 1951).
 """
 
 from __future__ import annotations
 
-from linesmith.model.generation.attempts import THINNED
+from linesmith.model.generation.attempts import NOT_ACCEPTED
 from linesmith.model.sampling.sample_types import Sample
 from linesmith.model.sampling.uniform_random import stream_keys, uniforms
-from linesmith.records.validation.record_validator import Verdict
+from linesmith.records.validation.record_validator import ValidationResult
 
-NOT_ACCEPTED_VERDICT = Verdict(False, THINNED, "left out to keep the model's own distribution (exact_distribution)")
-# A step that no record reaches: its number is spent on nothing else.
-_STEP = 2**62
+NOT_ACCEPTED_VERDICT = ValidationResult(
+    False, NOT_ACCEPTED, "left out to keep the model's own distribution (exact_distribution)"
+)
+# A step that no record reaches: its uniform number is used for nothing else.
+_ACCEPTANCE_STEP = 2**62
 
 
-def survives(sample: Sample, seed: int) -> bool:
-    """The verdict on a finished record, a function of its identity.
+def is_accepted(sample: Sample, seed: int) -> bool:
+    """Decide whether a finished record is accepted; a function of seed, index, attempt and acceptance probability.
 
     Example:
         >>> from linesmith.model.sampling.sample_types import SampleRequest
-        >>> survives(Sample(SampleRequest(0, 0), "a", "newline", survival=1.0), 7)
+        >>> is_accepted(Sample(SampleRequest(0, 0), "a", "newline", acceptance_probability=1.0), 7)
         True
-        >>> survives(Sample(SampleRequest(0, 0), "a", "newline", survival=0.0), 7)
+        >>> is_accepted(Sample(SampleRequest(0, 0), "a", "newline", acceptance_probability=0.0), 7)
         False
     """
     keys = stream_keys(seed, [sample.request.index], [sample.request.attempt])
-    return bool(uniforms(keys, [_STEP], 1)[0, 0] < sample.survival)
+    return bool(uniforms(keys, [_ACCEPTANCE_STEP], 1)[0, 0] < sample.acceptance_probability)

@@ -1,73 +1,76 @@
-"""Start strings in files: lines of text, or one column of CSV, JSON Lines, Avro or Parquet. Read one by one, never as a list.
+"""Readers of start strings: lines of text, or one column of CSV, JSON Lines, Avro or Parquet. They are read one by one.
 
 | suffix                  | a start string is                                                         |
 |-------------------------|---------------------------------------------------------------------------|
 | .csv                    | a field of a row below the header                                         |
 | .jsonl, .ndjson         | a field of an object, or a line that is a JSON text                       |
 | .avro                   | a field of a record                                                       |
-| .parquet                | a value of a column                                                       |
+| .parquet, .pq           | a value of a column                                                       |
 | .txt and anything else  | a line; only its end is removed, since a delimiter may end with a space   |
 
-The column is the one that is named, else `start_string`, else the only one. Text formats may be packed (.gz). A null is an
-empty start string: its record begins freely.
+The column is the named one, else `start_string`, else the only one. Text formats may be compressed (.gz). A null is an empty
+start string: its record begins freely.
 """
 
 from __future__ import annotations
 
 import csv
-import glob
 import gzip
 import io
 import json
-import os
 from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from typing import IO, Any, cast
 
 from linesmith.core.errors import ParameterError
+from linesmith.records.input.file_patterns import has_wildcard, match_local_files
 from linesmith.records.output.layout import START_COLUMN
 
-OPTION = "--start-strings-file (start_strings_file)"
+START_STRINGS_FILE_OPTION = "--start-strings-file (start_strings_file)"
 Opener = Callable[[str], IO[bytes]]
 
 
 def open_local(path: str) -> IO[bytes]:
-    """The bytes of a file of this machine."""
+    """Open a file of this machine."""
     return open(path, "rb")
 
 
-def find_start_string_files(given: str) -> list[str]:
-    """The local files that a path or a glob names, in order of name. A path that exists is taken literally.
+def find_start_string_files(pattern: str, match: Callable[[str], list[str]] = match_local_files) -> list[str]:
+    """Return the files that a path or a glob names, sorted by name. A path that exists is taken literally.
+
+    Args:
+        pattern: a path, a glob, or an address if `match` knows addresses.
+        match: returns the files; none is no error.
 
     Raises:
         ParameterError: LS108, there are none.
     """
-    found = (
-        [given] if os.path.exists(given) else sorted(p for p in glob.glob(given, recursive=True) if os.path.isfile(p))
-    )
+    found = match(pattern)
     if not found:
-        wild = any(character in given for character in "*?[")
         raise start_string_error(
-            f"{OPTION} '{given}'",
-            "it matches no file" if wild else "it cannot be read (No such file or directory)",
-            "Give a file you may read, or a glob in quotes.",
+            f"{START_STRINGS_FILE_OPTION} '{pattern}'",
+            "it matches no file"
+            if has_wildcard(pattern) or "://" in pattern
+            else "it cannot be read (No such file or directory)",
+            "Give a file you may read, a glob in quotes, or an address that exists.",
         )
     return found
 
 
 def iter_start_strings(path: str, column: str | None = None, opener: Opener = open_local) -> Iterator[str]:
-    """The start strings of a file, in order.
+    """Yield the start strings of a file, in order.
 
     Args:
-        path: of the file; its suffix says what it is.
+        path: the file; its suffix gives its format.
         column: which column of a table.
-        opener: gives its bytes.
+        opener: opens it.
 
     Raises:
-        ParameterError: LS108, it is missing, damaged, of another kind than its suffix says, or lacks the column.
+        ParameterError: LS108, it is missing, damaged, of another format than its suffix says, or lacks the column.
     """
     plain = path.lower().removesuffix(".gz")
     suffix = plain.rpartition(".")[2]
-    where = f"{OPTION} '{path}'"
+    where = f"{START_STRINGS_FILE_OPTION} '{path}'"
     try:
         with opener(path) as stored:
             content = cast("IO[bytes]", gzip.GzipFile(fileobj=stored)) if path.lower().endswith(".gz") else stored
@@ -82,8 +85,8 @@ def iter_start_strings(path: str, column: str | None = None, opener: Opener = op
 
 
 def start_string_error(option: str, found: str, remedy: str) -> ParameterError:
-    """The error of everything that has to do with start strings."""
-    return ParameterError(f"LS108: {option}: {found}. {remedy}", code="LS108")
+    """Return the error for start strings that cannot be used."""
+    return ParameterError("LS108", option, found, remedy)
 
 
 def _lines(content: IO[bytes], column: str | None, where: str) -> Iterator[str]:
@@ -104,7 +107,7 @@ def _csv(content: IO[bytes], column: str | None, where: str) -> Iterator[str]:
         header = next(rows, None)
         if header is None:
             return
-        place = header.index(_chosen(column, header, where))
+        position = header.index(_column(column, header, where))
         for number, row in enumerate(rows, 2):
             if not row:  # a blank line
                 continue
@@ -112,7 +115,7 @@ def _csv(content: IO[bytes], column: str | None, where: str) -> Iterator[str]:
                 raise start_string_error(
                     where, f"row {number} has {len(row)} fields instead of {len(header)}", "Mend the file there."
                 )
-            yield row[place]
+            yield row[position]
     except csv.Error:
         raise start_string_error(where, f"row {number + 1} is no CSV", "Mend the file there.") from None
 
@@ -126,60 +129,53 @@ def _jsonl(content: IO[bytes], column: str | None, where: str) -> Iterator[str]:
         except ValueError:
             raise start_string_error(where, f"line {number} is no JSON", "Mend the file there.") from None
         if isinstance(value, dict):
-            value = value[_chosen(column, value, where)]
+            value = value[_column(column, value, where)]
         yield _text(value, where)
 
 
-def _avro(content: IO[bytes], column: str | None, where: str) -> Iterator[str]:
-    import fastavro
+def _typed(content: IO[bytes], column: str | None, where: str, format_name: str) -> Iterator[str]:
+    from linesmith.records.input.typed_files import TypedFile, TypedFileError
 
     try:
-        reader = fastavro.reader(content)
-        schema: Any = reader.writer_schema
-        named = _chosen(column, [field["name"] for field in schema["fields"]], where)
-        for row in reader:
-            yield _text(cast("dict[str, Any]", row)[named], where)
-    except (ValueError, KeyError, TypeError, IndexError) as error:
-        if isinstance(error, ParameterError):
-            raise
-        raise start_string_error(where, "it is no Avro file, or a damaged one", "Write it again.") from None
+        file = TypedFile(content, format_name)
+        name = _column(column, file.columns, where)
+        for rows in file.batches(8192, columns=[name]):
+            for row in rows:
+                yield _text(row[name], where)
+    except TypedFileError as error:
+        raise start_string_error(where, str(error), "Write it again.") from None
 
 
-def _parquet(content: IO[bytes], column: str | None, where: str) -> Iterator[str]:
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    try:
-        file = pq.ParquetFile(content)
-        named = _chosen(column, file.schema_arrow.names, where)
-        for batch in file.iter_batches(batch_size=8192, columns=[named]):
-            for value in batch.column(0).to_pylist():
-                yield _text(value, where)
-    except pa.ArrowException:
-        raise start_string_error(where, "it is no Parquet file, or a damaged one", "Write it again.") from None
+_READERS: dict[str, Callable[[IO[bytes], str | None, str], Iterator[str]]] = {
+    "csv": _csv,
+    "jsonl": _jsonl,
+    "ndjson": _jsonl,
+    "avro": partial(_typed, format_name="avro"),
+    "parquet": partial(_typed, format_name="parquet"),
+    "pq": partial(_typed, format_name="parquet"),
+}
 
 
-_READERS = {"csv": _csv, "jsonl": _jsonl, "ndjson": _jsonl, "avro": _avro, "parquet": _parquet}
-
-
-def _chosen(column: str | None, names: Iterable[str], where: str) -> str:
-    there = list(names)
+def _column(column: str | None, names: Iterable[str], where: str) -> str:
+    """Return the name of the column to read."""
+    available = list(names)
     if column is None:
-        if START_COLUMN in there:
+        if START_COLUMN in available:
             return START_COLUMN
-        if len(there) == 1:
-            return there[0]
-    elif column in there:
+        if len(available) == 1:
+            return available[0]
+    elif column in available:
         return column
     asked = "says nothing of which" if column is None else f"is '{column}'"
     raise start_string_error(
         where,
-        f"--start-strings-field {asked}, and its columns are {', '.join(map(str, there))}",
+        f"--start-strings-field {asked}, and its columns are {', '.join(map(str, available))}",
         "Name one of them.",
     )
 
 
 def _text(value: Any, where: str) -> str:
+    """Return a value of the column as text."""
     if value is None:
         return ""
     if isinstance(value, str | int) and not isinstance(value, bool):

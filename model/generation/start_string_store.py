@@ -1,12 +1,12 @@
-"""Encoded, numbered start strings on disk: as many as there are, in flat memory. Each unit reads its own range of them.
+"""Encoded, numbered start strings on disk. Any number of them needs little memory: each unit reads only its own range.
 
 ```
-STORE/seeds-00000.bin   of each start string: its text in UTF-8, then its ids as 32-bit integers
-STORE/seeds-00000.idx   of each start string: where it begins, bytes of text, number of ids
-STORE/store.json        how many there are in each pair of files
+STORE/seeds-00000.bin   for each start string its text in UTF-8, then its ids as 32-bit integers
+STORE/seeds-00000.idx   for each start string its offset, bytes of text, number of ids
+STORE/store.json        number of start strings in each pair of files
 ```
 
-The number of a start string is its position over all files. With k records a start string, record i belongs to number i // k.
+The number of a start string is its position over all files. With k records per start string, record i has number i // k.
 """
 
 from __future__ import annotations
@@ -25,12 +25,21 @@ from linesmith.core.artifacts.files import atomic_path, read_json, write_json
 from linesmith.model.generation.work_units import StartString, WorkUnit
 
 _INDEX = np.dtype([("begin", "<u8"), ("text", "<u4"), ("ids", "<u4")])
-_PART = 4096
+_INDEX_ROWS = 4096  # index rows held before they are written
 _STORE = "store.json"
 
 
 def write_start_strings(directory: str | Path, number: int, starts: Iterable[StartString]) -> int:
-    """Write one pair of files. Returns how many start strings it holds."""
+    """Write one pair of files.
+
+    Args:
+        directory: of the store.
+        number: number of the pair.
+        starts: encoded start strings, read one by one.
+
+    Returns:
+        How many start strings there are.
+    """
     content, index = _paths(directory, number)
     count = position = 0
     with (
@@ -47,7 +56,7 @@ def write_start_strings(directory: str | Path, number: int, starts: Iterable[Sta
             part.append((position, len(text), len(start.ids)))
             position += len(text) + 4 * len(start.ids)
             count += 1
-            if len(part) == _PART:
+            if len(part) == _INDEX_ROWS:
                 where.write(np.array(part, _INDEX).tobytes())
                 part = []
         where.write(np.array(part, _INDEX).tobytes())
@@ -55,13 +64,21 @@ def write_start_strings(directory: str | Path, number: int, starts: Iterable[Sta
 
 
 def write_store_counts(directory: str | Path, counts: Sequence[int]) -> int:
-    """Complete a store of so many start strings in each pair of files. Returns how many there are in all."""
+    """Write the file that completes a store.
+
+    Args:
+        directory: of the store.
+        counts: start strings in each pair of files.
+
+    Returns:
+        How many start strings there are in all.
+    """
     write_json(Path(directory) / _STORE, {"counts": list(counts)})
     return sum(counts)
 
 
 def read_start_strings_range(directory: str, first: int, last: int) -> tuple[StartString, ...]:
-    """The start strings of numbers `first` … `last` − 1."""
+    """Read the start strings of numbers `first` … `last` − 1 from the store in `directory`."""
     ends = _ends(directory)
     starts: list[StartString] = []
     number = bisect_right(ends, first)
@@ -74,6 +91,7 @@ def read_start_strings_range(directory: str, first: int, last: int) -> tuple[Sta
 
 
 def _read(directory: str, number: int, first: int, last: int) -> Iterator[StartString]:
+    """Yield start strings of one pair of files, by position in it."""
     if first == last:
         return
     content, index = _paths(directory, number)
@@ -83,24 +101,25 @@ def _read(directory: str, number: int, first: int, last: int) -> Iterator[StartS
     with open(content, "rb") as stored:
         stored.seek(begin)
         part = stored.read(end - begin)
-    for place, text, ids in rows.tolist():
-        offset = place - begin
+    for position, text, ids in rows.tolist():
+        offset = position - begin
         values = np.frombuffer(part, "<i4", ids, offset + text)
         yield StartString(part[offset : offset + text].decode("utf-8"), tuple(values.tolist()))
 
 
 @functools.lru_cache(maxsize=4)
 def _ends(directory: str) -> list[int]:
+    """Return the number after the last of each pair of files."""
     return list(accumulate(read_json(Path(directory) / _STORE, "the store of start strings")["counts"]))
 
 
-@functools.lru_cache(maxsize=16)  # units that are at work side by side
+@functools.lru_cache(maxsize=16)  # as many as units are at work side by side
 def _cached_range(directory: str, first: int, last: int) -> tuple[StartString, ...]:
     return read_start_strings_range(directory, first, last)
 
 
 def clear_store_cache() -> None:
-    """Drop what is cached: a directory is about to be written anew."""
+    """Clear the cache of files read: a directory is about to be written again."""
     _ends.cache_clear()
     _cached_range.cache_clear()
 
@@ -112,46 +131,54 @@ def _paths(directory: str | Path, number: int) -> tuple[Path, Path]:
 
 @dataclass(frozen=True)
 class StartStringRange(Sequence[StartString]):
-    """The start strings of records `start` … `end` − 1, read when they are asked for. It travels as four short values.
+    """The start strings of records `start` … `end` − 1, read on access. Pickled, it is only four short values.
 
     Attributes:
-        directory: of the store; driver and workers see it under the same path.
+        directory: of the store; driver and workers reach it under the same path.
         start, end: the range of records.
-        copies: records of each start string.
+        records_per_seed: records of each start string.
     """
 
     directory: str
     start: int
     end: int
-    copies: int = 1
+    records_per_seed: int = 1
 
     def __len__(self) -> int:
         return self.end - self.start
 
     @overload
-    def __getitem__(self, place: int) -> StartString: ...
+    def __getitem__(self, position: int) -> StartString: ...
     @overload
-    def __getitem__(self, place: slice) -> tuple[StartString, ...]: ...
-    def __getitem__(self, place: int | slice) -> StartString | tuple[StartString, ...]:
-        if isinstance(place, slice):
-            return tuple(self[number] for number in range(*place.indices(len(self))))
-        if not 0 <= place < len(self):
-            raise IndexError(place)
-        first = self.start // self.copies
-        last = (self.end - 1) // self.copies + 1
-        return _cached_range(self.directory, first, last)[(self.start + place) // self.copies - first]
+    def __getitem__(self, position: slice) -> tuple[StartString, ...]: ...
+    def __getitem__(self, position: int | slice) -> StartString | tuple[StartString, ...]:
+        if isinstance(position, slice):
+            return tuple(self[number] for number in range(*position.indices(len(self))))
+        if not 0 <= position < len(self):
+            raise IndexError(position)
+        first = self.start // self.records_per_seed
+        last = (self.end - 1) // self.records_per_seed + 1
+        return _cached_range(self.directory, first, last)[(self.start + position) // self.records_per_seed - first]
 
 
-def plan_start_string_units(directory: str, seeds: int, copies: int, unit_size: int) -> list[WorkUnit]:
-    """Cut a run of `copies` records for each of `seeds` start strings into units.
+def plan_start_string_units(
+    directory: str, num_start_strings: int, records_per_seed: int, unit_size: int
+) -> list[WorkUnit]:
+    """Cut a run in which each start string has a number of records into units.
+
+    Args:
+        directory: store of the start strings.
+        num_start_strings: how many there are.
+        records_per_seed: records of each.
+        unit_size: records of each unit but the last.
 
     Example:
         >>> [(unit.start, unit.end) for unit in plan_start_string_units("store", 3, 2, 4)]
         [(0, 4), (4, 6)]
     """
-    count = seeds * copies
+    count = num_start_strings * records_per_seed
     return [
-        WorkUnit(number, start, end, StartStringRange(directory, start, end, copies))  # type: ignore[arg-type]
+        WorkUnit(number, start, end, StartStringRange(directory, start, end, records_per_seed))  # type: ignore[arg-type]
         for number, start in enumerate(range(0, count, unit_size))
         for end in [min(start + unit_size, count)]
     ]

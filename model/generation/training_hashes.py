@@ -1,8 +1,8 @@
 """Write the sorted hashes of the training records, which the rule `not_in_training_set` looks up.
 
-Made once, before generation, from the hashes that stand in the training data beside the token ids: of the training and the
-validation side, not of the holdout, which no model has seen. Eight bytes per record. Two different texts share a hash with
-probability 2^-64.
+They are made once, before generation, from the hashes beside the token ids in the training data: those of the training and
+the validation side, not of the holdout, which no model has seen. Eight bytes per record. Two different texts share a hash
+with probability 2⁻⁶⁴.
 """
 
 from __future__ import annotations
@@ -18,19 +18,27 @@ _BATCH = 16_384
 
 
 def write_training_hashes(path: str | Path, training_data: Path) -> int:
-    """Write the hashes of the records in a directory of training data. Returns how many different ones there are.
+    """Write the distinct hashes of the records in a directory of training data, sorted, as a NumPy file.
+
+    Args:
+        path: file to write.
+        training_data: directory of training data.
+
+    Returns:
+        How many there are.
 
     Raises:
-        DataError: LS201, there are no training data, LS205, or they are damaged.
+        DataError: LS201, there are no training data; LS216, they are damaged.
     """
     import tensorflow as tf
 
     files = sorted(file for side in ("train", "validation") for file in training_data.glob(f"{side}-*.tfrecord.gz"))
     if not files:
         raise DataError(
-            f"LS201: the rule not_in_training_set needs the training data, and there are none in '{training_data}': generate "
-            "in the run directory of the training, or leave the rule out.",
-            code="LS201",
+            "LS201",
+            None,
+            f"the rule not_in_training_set needs the training data, and there are none in '{training_data}'",
+            "Generate in the run directory of the training, or leave the rule out.",
         )
     feature = {"record_hash": tf.io.FixedLenFeature([], tf.int64)}
     parts: list[np.ndarray] = [np.empty(0, np.int64)]
@@ -40,7 +48,7 @@ def write_training_hashes(path: str | Path, training_data: Path) -> int:
                 parts.append(tf.io.parse_example(batch, feature)["record_hash"].numpy())
         except tf.errors.OpError:  # its message may quote the record
             raise DataError(
-                f"LS205: training data '{file}' is damaged. Run tokenize again with --overwrite.", code="LS205"
+                "LS216", None, f"training data '{file}' is damaged", "Run tokenize again with --overwrite."
             ) from None
     hashes = np.unique(np.concatenate(parts))
     with atomic_path(path) as temporary, open(temporary, "wb") as out:

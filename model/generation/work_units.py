@@ -1,6 +1,6 @@
-"""The work of a run cut into units of record indices, and what became of one. Nothing here samples.
+"""Units of work, which are ranges of record indices, and their results. Nothing here samples.
 
-A unit is a range of indices, small enough for one worker and one shard. How a run is cut never changes a record.
+How a run is cut into units never changes a record.
 """
 
 from __future__ import annotations
@@ -8,12 +8,17 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass
 
-from linesmith.model.generation.attempts import Outcome
+from linesmith.model.generation.attempts import AttemptOutcome
 
 
 @dataclass(frozen=True)
 class StartString:
-    """How a record begins: text, and its ids without the leading `<n>`."""
+    """The beginning of a record.
+
+    Attributes:
+        text: its text; empty: the record begins freely.
+        ids: its ids, without the leading `<n>`.
+    """
 
     text: str = ""
     ids: tuple[int, ...] = ()
@@ -26,24 +31,24 @@ class WorkUnit:
     Attributes:
         number: position of the unit in the run.
         start, end: its range of indices.
-        starts: nothing (records begin freely), one start string for all, or exactly one for each index.
+        start_strings: nothing (records begin freely), one start string for all, or exactly one for each index.
     """
 
     number: int
     start: int
     end: int
-    starts: tuple[StartString, ...] = ()
+    start_strings: tuple[StartString, ...] = ()
 
     def start_string_of(self, index: int) -> StartString:
-        """The start string of an index."""
-        if not self.starts:
+        """Return the start string of an index of the unit."""
+        if not self.start_strings:
             return StartString()
-        return self.starts[0] if len(self.starts) == 1 else self.starts[index - self.start]
+        return self.start_strings[0] if len(self.start_strings) == 1 else self.start_strings[index - self.start]
 
 
 @dataclass(frozen=True)
-class UnitResult:
-    """What became of a unit.
+class WorkUnitResult:
+    """Result of a unit.
 
     Attributes:
         unit: the unit.
@@ -53,39 +58,47 @@ class UnitResult:
         reasons: all invalid outcomes, by reason.
         stopped: None, 'rate' (hopeless) or 'max_invalid' (the ceiling was crossed).
         seconds: wall time; the only part that is not reproducible.
-        survival: sum of ∏ Zₜ over the attempts that gave a record, thinned ones included.
+        acceptance_sum: sum of ∏ Zₜ over the attempts that gave a valid record, those left out by rejection sampling included.
     """
 
     unit: WorkUnit
-    valid: list[Outcome]
-    invalid: list[Outcome]
+    valid: list[AttemptOutcome]
+    invalid: list[AttemptOutcome]
     missing: list[int]
     reasons: Counter[str]
     stopped: str | None
     seconds: float
-    survival: float = 0.0
+    acceptance_sum: float = 0.0
 
     @property
     def invalid_count(self) -> int:
+        """Return the number of all invalid outcomes."""
         return sum(self.reasons.values())
 
     @property
     def attempts(self) -> int:
+        """Return the number of all outcomes."""
         return len(self.valid) + self.invalid_count
 
     @property
     def characters(self) -> int:
-        """Characters of the valid records."""
+        """Return the characters of the valid records."""
         return sum(len(outcome.text) for outcome in self.valid)
 
 
-def plan_units(
-    count: int, unit_size: int, starts: tuple[StartString, ...] = (), paired: bool = False
+def plan_work_units(
+    count: int, unit_size: int, start_strings: tuple[StartString, ...] = (), start_string_per_record: bool = False
 ) -> list[WorkUnit]:
-    """Cut a run of `count` records into units; with `paired`, `starts` holds one start string for each index.
+    """Cut a run into units.
+
+    Args:
+        count: records of the run.
+        unit_size: records of each unit but the last, which may be smaller.
+        start_strings: none, one for all records, or with `start_string_per_record` one for each.
+        start_string_per_record: each record has a start string of its own.
 
     Example:
-        >>> [(unit.start, unit.end) for unit in plan_units(5, 2)]
+        >>> [(unit.start, unit.end) for unit in plan_work_units(5, 2)]
         [(0, 2), (2, 4), (4, 5)]
     """
     return [
@@ -93,7 +106,7 @@ def plan_units(
             number,
             start,
             min(start + unit_size, count),
-            starts[start : start + unit_size] if paired else starts,
+            start_strings[start : start + unit_size] if start_string_per_record else start_strings,
         )
         for number, start in enumerate(range(0, count, unit_size))
     ]

@@ -1,8 +1,8 @@
-"""The words of the privacy claim: what is protected, how it is sampled and split, where the vocabulary comes from."""
+"""Texts of the privacy statement: what is protected, how units are sampled and split, where the vocabulary comes from."""
 
 from __future__ import annotations
 
-UNITS = {
+UNIT_DESCRIPTIONS = {
     "record": "one record: one physical line of the input, one training example",
     "user": "one user: all records with the same value in field {field}, of which at most {most} {are} trained on",
 }
@@ -16,7 +16,9 @@ SAMPLER_DESCRIPTIONS = {
     "user": "Poisson: each user is in each step independently with probability sample_rate, and all of its records that "
     "are trained on with it; never a shuffle, never truncated",
 }
-GENERATOR = "a counter-based generator keyed by a secret 128-bit key; it is not a cryptographic one"
+# For estimates made before training; a trained model's statement names `noise.GENERATOR_DESCRIPTION`.
+DEFAULT_GENERATOR_DESCRIPTION = "a counter-based generator keyed by a secret 128-bit key; it is not a cryptographic one"
+# By `dp_vocabulary`: the text, and the epsilon of the vocabulary itself; None: no bound.
 VOCABULARY_DESCRIPTIONS = {
     "bytes": ("public: the 256 bytes and reserved tokens, fixed before any data were read", 0.0),
     "public_file": ("public: bytes, and the characters or pieces of a file that was named as public", 0.0),
@@ -25,9 +27,9 @@ VOCABULARY_DESCRIPTIONS = {
         "most 32 of them, every Unicode scalar value is noised, and the cost is in the claim",
         0.0,
     ),
-    "raw": ("learnt from the raw records; what it reveals is not covered", None),
+    "raw": ("learned from the raw records; what it reveals is not covered", None),
 }
-SPLITS = {
+SPLIT_DESCRIPTIONS = {
     "record": "validation and holdout records are set aside by a hash of their own text and take no part in training",
     "user": "users are set aside for validation and holdout by a hash of who they are; their records take no part in training",
 }

@@ -1,8 +1,8 @@
-"""A ledger of what trainings on the same data have spent together, since each one composes with all the others.
+"""Ledger of what all trainings on the same data have spent together, since each one composes with all the others.
 
 One JSON file may hold many data sets; the name, not the content, says which data they are (a digest of the data would be
-a membership test). A training is entered with its claim, at its planned steps, before its first step: a crash can then
-only overstate what was spent. It is entered once, however often it is resumed.
+a membership test). A training is entered with its claim, at its planned steps, before its first step, so that a crash can
+only make the ledger overstate what was spent. It is entered once, however often it is resumed.
 """
 
 from __future__ import annotations
@@ -23,20 +23,20 @@ from linesmith.model.privacy.accounting import GaussianEvent, epsilon
 from linesmith.model.privacy.plan import PrivacyPlan
 
 FORMAT_VERSION = 1
-# A run directory's own ledger, in RUN/private; overwriting the run leaves it. Its data set is its name
+# A run directory's own ledger, in RUN/private, which survives overwriting the run; also the name of its only data set.
 RUN_LEDGER_FILE = "spent.json"
 
 
 @dataclass(frozen=True)
 class LedgerEntry:
-    """One training.
+    """One training in a ledger; the attributes are also the keys of its JSON object.
 
     Attributes:
-        run: its identity, chosen by the caller; a resumed training has the same.
-        begun: when it was entered, UTC.
-        events: what it releases by its planned end.
+        run: identity of the training, chosen by the caller; a resumed training keeps it.
+        begun: time of the entry, UTC, ISO 8601.
+        events: everything that it releases by its planned end.
         delta, epsilon: its own claim.
-        unsafe_key: its draws came from a fixed key, so that nothing bounds what it gave away.
+        unsafe_key: its draws came from a fixed key, so that nothing bounds what it revealed.
     """
 
     run: str
@@ -48,10 +48,17 @@ class LedgerEntry:
 
 
 def read_ledger(path: str | Path, dataset: str) -> list[LedgerEntry]:
-    """The trainings on a data set, oldest first; none where there is no such file yet.
+    """Return the trainings on a data set.
+
+    Args:
+        path: the ledger.
+        dataset: name of the data.
+
+    Returns:
+        Its entries, oldest first; none where the file does not exist yet, or has no such data set.
 
     Raises:
-        DataError: LS306, the file is damaged or of a newer version. It is never taken for empty.
+        DataError: the file is damaged or of a newer version. A damaged ledger is never taken for an empty one.
     """
     return [_entry(stored, Path(path)) for stored in _read(Path(path))["datasets"].get(dataset, [])]
 
@@ -59,23 +66,23 @@ def read_ledger(path: str | Path, dataset: str) -> list[LedgerEntry]:
 def record_in_ledger(
     path: str | Path, dataset: str, run: str, plan: PrivacyPlan, *, unsafe_key: bool = False
 ) -> list[LedgerEntry]:
-    """Enter a training, atomically and against other writers; to be called before its first step.
+    """Enter a training in a ledger, atomically and under a lock; to be called before its first step.
 
-    A training that is entered already under the same identity is not entered again, unless its plan differs: then both
-    stand, since steps of both may have been released.
+    A training that is already entered under the same identity is not entered again, unless its plan differs: then both
+    entries stand, since steps of both may have been released.
 
     Args:
         path: the ledger; created where it is missing.
         dataset: name of the data.
         run: identity of the training, the same when it is resumed.
         plan: what it will spend at most.
-        unsafe_key: its draws come from a fixed key.
+        unsafe_key: whether its draws come from a fixed key.
 
     Returns:
-        All trainings on the data set, this one included.
+        All trainings on the data set, this one included, oldest first.
 
     Raises:
-        DataError: LS306, the file is damaged, or cannot be written.
+        DataError: the file is damaged, or cannot be written.
     """
     path = Path(path)
     entry = LedgerEntry(
@@ -97,13 +104,23 @@ def record_in_ledger(
 
 
 def composed_epsilon(entries: Sequence[LedgerEntry], delta: float, *more: GaussianEvent) -> float:
-    """Epsilon of all trainings together, and of `more` events, at `delta`; infinite where one has no bound."""
+    """Compute the epsilon of all trainings together.
+
+    Args:
+        entries: the trainings.
+        delta: delta of the whole composition.
+        more: further events to compose with them.
+
+    Returns:
+        Epsilon; infinite where a training has no bound.
+    """
     if any(entry.unsafe_key for entry in entries):
         return math.inf
     return epsilon([*(event for entry in entries for event in entry.events), *more], delta)
 
 
 def _read(path: Path) -> dict[str, Any]:
+    """Return the content of a ledger, that of an empty one where the file is missing."""
     import json
 
     try:
@@ -119,6 +136,7 @@ def _read(path: Path) -> dict[str, Any]:
 
 
 def _entry(stored: Any, path: Path) -> LedgerEntry:
+    """Return the entry that a JSON object describes; `path` is for the error."""
     try:
         epsilon_one = math.inf if stored["epsilon"] == "infinite" else float(stored["epsilon"])
         events = tuple(GaussianEvent(**event) for event in stored["events"])
@@ -128,17 +146,22 @@ def _entry(stored: Any, path: Path) -> LedgerEntry:
 
 
 def _stored(entry: LedgerEntry) -> dict[str, Any]:
+    """Return the JSON object of an entry; JSON has no infinity, so an infinite epsilon becomes a word."""
     return {**asdict(entry), "epsilon": entry.epsilon if math.isfinite(entry.epsilon) else "infinite"}
 
 
 @contextlib.contextmanager
 def _locked(path: Path) -> Iterator[None]:
+    """Hold the lock of a ledger: a file of its own beside it, since writing replaces the ledger."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         lock = open(path.with_name(f".{path.name}.lock"), "w")  # noqa: SIM115  (closed below)
     except OSError as error:
         raise DataError(
-            f"LS306: --privacy-ledger '{path}' cannot be written ({error.strerror}); nothing was trained.", code="LS306"
+            "LS306",
+            f"--privacy-ledger '{path}'",
+            f"cannot be written ({error.strerror})",
+            "Give a path that you may write to. Nothing was trained.",
         ) from None
     with lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
@@ -147,7 +170,8 @@ def _locked(path: Path) -> Iterator[None]:
 
 def _damaged(path: Path) -> DataError:
     return DataError(
-        f"LS306: --privacy-ledger '{path}' is damaged or no ledger; restore it. It is not begun anew, since that would "
-        "forget what was spent.",
-        code="LS306",
+        "LS306",
+        f"--privacy-ledger '{path}'",
+        "damaged, or not a privacy ledger",
+        "Restore it. It is not begun anew, since that would forget what was spent.",
     )

@@ -1,4 +1,4 @@
-"""The key of everything secret in private training: which records a step draws, its dropout and its noise."""
+"""Secret key from which private training derives its samples, its dropout and its noise."""
 
 from __future__ import annotations
 
@@ -11,11 +11,17 @@ KEY_BYTES = 16
 
 
 class SecretKey:
-    """A 128-bit key from which seeds are derived by name.
+    """128-bit key from which seeds are derived by name.
 
-    Seeds of different names are unrelated to whoever does not know the key (HMAC-SHA256). The key is never shown and cannot be
-    pickled. A key lives as long as its process: a resumed training takes a fresh one, so no draw is ever used twice,
+    Without the key, seeds of different names cannot be related to one another (HMAC-SHA256). The key is never shown and
+    cannot be pickled. It lives as long as its process: a resumed training takes a fresh one, so that no draw is used twice
     and there is nothing on disk to protect or to delete.
+
+    Args:
+        key: 16 bytes.
+
+    Raises:
+        ValueError: another number of bytes.
     """
 
     __slots__ = ("_key",)
@@ -27,20 +33,20 @@ class SecretKey:
 
     @classmethod
     def fresh(cls) -> SecretKey:
-        """A key from the operating system's entropy."""
+        """Make a key from the entropy of the operating system."""
         return cls(secrets.token_bytes(KEY_BYTES))
 
     @classmethod
     def unsafe(cls, digits: str) -> SecretKey:
-        """A key that somebody chose, of up to 32 hex digits: for tests; whoever knows it can undo the noise."""
+        """Make a key from up to 32 hexadecimal digits: for tests only, since whoever knows them can remove the noise."""
         return cls(int(digits, 16).to_bytes(KEY_BYTES, "big"))
 
     def seed(self, purpose: str, *where: int) -> tuple[int, int]:
-        """128 bits for one use, as two signed 64-bit integers.
+        """Derive the 128-bit seed of one use, as two signed 64-bit integers.
 
         Args:
-            purpose: 'sample', 'dropout', 'noise', …
-            where: step, variable and the like; at most 64 bits each.
+            purpose: 'sample', 'dropout', 'noise', 'count', 'validation' or 'vocabulary'.
+            where: step, variable and the like, which name the use; non-negative, at most 64 bits each.
         """
         name = purpose.encode() + b"\0" + b"".join(number.to_bytes(8, "big") for number in where)
         digest = hmac.digest(self._key, name, hashlib.sha256)

@@ -1,7 +1,7 @@
-"""The privacy claim as JSON. Releasable: it is made of public constants and of what was charged.
+"""Privacy statement: the claim as JSON. Releasable, since it is made of public constants and of what was charged.
 
-Nothing here depends on the records but N, which is treated as public and said to be, and the number of charged steps and
-evaluations.
+It depends on the records only through N, which is treated as public and stated as such, and through the number of charged
+steps and evaluations.
 """
 
 from __future__ import annotations
@@ -12,16 +12,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from linesmith.core.artifacts.files import write_bytes, write_json
-from linesmith.model.privacy.accounting import MAX_MEANINGFUL_EPSILON, group, replace_one
+from linesmith.model.privacy.accounting import MAX_MEANINGFUL_EPSILON, group_privacy, replace_one_privacy
 from linesmith.model.privacy.descriptions import (
     ADJACENCY_DESCRIPTIONS,
-    GENERATOR,
+    DEFAULT_GENERATOR_DESCRIPTION,
     SAMPLER_DESCRIPTIONS,
-    SPLITS,
-    UNITS,
+    SPLIT_DESCRIPTIONS,
+    UNIT_DESCRIPTIONS,
     VOCABULARY_DESCRIPTIONS,
 )
-from linesmith.model.privacy.statement_text import statement_text
+from linesmith.model.privacy.statement_text import format_statement
 
 if TYPE_CHECKING:
     from linesmith.model.privacy.plan import PrivacyPlan
@@ -31,77 +31,63 @@ FORMAT_VERSION = 1
 _GROUP_SIZES = (2, 5, 10)
 
 
-def statement(
+def build_statement(
     plan: PrivacyPlan,
-    steps_done: int,
+    charged_steps: int,
     *,
     unsafe_key: bool,
-    evaluations_done: int = 0,
+    charged_evaluations: int = 0,
     stopped: str | None = None,
-    generator: str = GENERATOR,
+    generator: str = DEFAULT_GENERATOR_DESCRIPTION,
     callback: bool = False,
-    earlier: tuple[int, float] = (0, 0.0),
+    earlier_trainings: tuple[int, float] = (0, 0.0),
 ) -> dict[str, Any]:
-    """The claim of a private training, ready for JSON; an infinite epsilon is the word 'infinite'.
+    """Build the privacy statement of a training.
 
     Args:
-        plan: the plan that was trained by.
-        steps_done: steps that were charged; at most the planned ones.
-        evaluations_done: noised evaluations that were charged.
+        plan: the plan of the training.
+        charged_steps: number of charged steps; at most the planned ones.
         unsafe_key: samples and noise came from a fixed key, so that there is no claim.
+        charged_evaluations: number of charged noised evaluations.
         stopped: why training ended; None while it is unfinished.
-        generator: what the secret draws are made with.
-        callback: an epoch_callback was there, which may have stopped training.
-        earlier: how many trainings were begun in the same run directory before, and the epsilon of all with this one.
+        generator: description of the random generator of the secret draws.
+        callback: an epoch_callback was set, which may have stopped training.
+        earlier_trainings: number of trainings begun in the same run directory before, and the epsilon of all with this one.
+
+    Returns:
+        The statement, ready for JSON; an infinite epsilon is the word 'infinite'.
     """
     epsilon, delta = plan.epsilon, plan.delta
-    described, cost = VOCABULARY_DESCRIPTIONS[plan.vocabulary]
     return {
         "format_version": FORMAT_VERSION,
-        "unit": UNITS[plan.unit].format(
+        "unit": UNIT_DESCRIPTIONS[plan.unit].format(
             field=plan.user_key_field, most=plan.records_per_unit, are="is" if plan.records_per_unit == 1 else "are"
         ),
         "adjacency": ADJACENCY_DESCRIPTIONS[plan.unit],
-        "epsilon": _number(epsilon),
+        "epsilon": _json_number(epsilon),
         "delta": delta,
         "epsilon_is": "the claim: at the planned steps, whether or not training reached them",
         "meaning": _meaning(epsilon, unsafe_key, plan.unit),
         "accountant": {
             "name": plan.accountant,
             "library": f"dp-accounting {_version('dp-accounting')}",
-            "second_opinion": {"name": "RDP", "epsilon": _number(plan.rdp_epsilon)},
+            "second_opinion": {"name": "RDP", "epsilon": _json_number(plan.rdp_epsilon)},
         },
-        "spent_so_far": {
-            "epsilon": _number(plan.epsilon_at(steps_done, evaluations_done)),
-            "steps": steps_done,
-            "evaluations": evaluations_done,
-            "note": "no claim: where training ends may depend on the data; quote epsilon above instead",
-            "stopped_by": stopped,
-        },
-        "earlier_trainings": {
-            "count": earlier[0],
-            "epsilon_with_this": _number(earlier[1]) if earlier[0] else None,
-            "note": "begun in the same run directory and not finished, or overwritten; each one composes with this one, "
-            "unless it was on entirely other records",
-        },
+        "spent_so_far": _spent_so_far(plan, charged_steps, charged_evaluations, stopped),
+        "earlier_trainings": _earlier_trainings(*earlier_trainings),
         "sampler": SAMPLER_DESCRIPTIONS[plan.unit],
         "sample_rate": plan.sample_rate,
         "expected_batch_size": plan.expected_batch_size,
         "planned_steps": plan.planned_steps,
         "steps_per_epoch": plan.steps_per_epoch,
         f"{plan.unit}s": plan.units,
-        f"{plan.unit}s_note": f"the number of {_counted(plan)} is treated as public; sample_rate and steps follow from it",
+        f"{plan.unit}s_note": _unit_count_note(plan),
         "mechanism": _mechanism(plan),
-        "vocabulary": {
-            "mode": plan.vocabulary,
-            "what": described,
-            "noise_multiplier": plan.other_events[0].noise_multiplier if plan.other_events else None,
-            "epsilon": _number(plan.epsilon_at(0, 0)) if plan.other_events else cost,
-        },
+        "vocabulary": _vocabulary(plan),
         "validation": _validation(plan),
         "group_privacy": _groups(epsilon, delta, plan.unit),
-        "replace_one": _pair(*replace_one(epsilon, delta)),
-        "split": SPLITS[plan.unit],
+        "replace_one": _claim(*replace_one_privacy(epsilon, delta)),
+        "split": SPLIT_DESCRIPTIONS[plan.unit],
         "target_epsilon": plan.target_epsilon,
         "max_epsilon": plan.max_epsilon,
         "unsafe_fixed_key": unsafe_key,
@@ -111,24 +97,31 @@ def statement(
     }
 
 
-def write_statement(model_dir: Path, plan: PrivacyPlan, steps_done: int, **more: Any) -> None:
-    """Write `privacy.json` and the same in plain words beside it, each atomically.
+def write_statement(model_dir: Path, plan: PrivacyPlan, charged_steps: int, **more: Any) -> None:
+    """Write `privacy.json`, and `privacy.txt` with the same in plain words, each atomically.
 
     Args:
         model_dir: RUN/model.
-        plan: the plan that was trained by.
-        steps_done: steps that were charged, those lost in a crash included.
-        more: what else `statement` takes.
+        plan: the plan of the training.
+        charged_steps: number of charged steps, those lost in a crash included.
+        more: further arguments of `build_statement`.
     """
-    facts = statement(plan, steps_done, **more)
-    write_json(model_dir / STATEMENT_FILE, facts)
-    write_bytes(model_dir / TEXT_FILE, statement_text(facts).encode("utf-8"))
+    statement = build_statement(plan, charged_steps, **more)
+    write_json(model_dir / STATEMENT_FILE, statement)
+    write_bytes(model_dir / TEXT_FILE, format_statement(statement).encode("utf-8"))
 
 
 def not_covered(
-    vocabulary: str, generator: str = GENERATOR, unit: str = "record", *, callback: bool = False
+    vocabulary: str, generator: str = DEFAULT_GENERATOR_DESCRIPTION, unit: str = "record", *, callback: bool = False
 ) -> dict[str, str]:
-    """What the claim does not cover, by name."""
+    """Return what the claim does not cover, by name.
+
+    Args:
+        vocabulary: source of the vocabulary, as `dp_vocabulary` names it.
+        generator: description of the random generator of the secret draws.
+        unit: 'record' or 'user'.
+        callback: an epoch_callback was set.
+    """
     return {
         "raw vocabulary": "in use here: which characters or pieces occur in the records is in tokenizer/"
         if vocabulary == "raw"
@@ -142,35 +135,68 @@ def not_covered(
         "duplicates and groups": "a text that occurs k times is k records: see group_privacy"
         if unit == "record"
         else "users whose records speak of one another are a group: see group_privacy",
-        "callbacks": "an epoch_callback was there: if it stopped training, or changed anything, by a raw loss or by raw "
+        "callbacks": "an epoch_callback was set: if it stopped training, or changed anything, by a raw loss or by raw "
         "records, this claim is void"
         if callback
-        else "an epoch_callback that stops training by a raw loss voids the claim; there was none",
+        else "an epoch_callback that stops training by a raw loss voids the claim; none was set",
     }
 
 
-def _counted(plan: PrivacyPlan) -> str:
-    return "training records" if plan.unit == "record" else "users with training records"
+def _spent_so_far(
+    plan: PrivacyPlan, charged_steps: int, charged_evaluations: int, stopped: str | None
+) -> dict[str, Any]:
+    return {
+        "epsilon": _json_number(plan.epsilon_at(charged_steps, charged_evaluations)),
+        "steps": charged_steps,
+        "evaluations": charged_evaluations,
+        "note": "no claim: where training ends may depend on the data; quote epsilon above instead",
+        "stopped_by": stopped,
+    }
+
+
+def _earlier_trainings(count: int, epsilon_with_this: float) -> dict[str, Any]:
+    return {
+        "count": count,
+        "epsilon_with_this": _json_number(epsilon_with_this) if count else None,
+        "note": "begun in the same run directory and not finished, or overwritten; each one composes with this one, "
+        "unless it was on entirely other records",
+    }
+
+
+def _unit_count_note(plan: PrivacyPlan) -> str:
+    counted = "training records" if plan.unit == "record" else "users with training records"
+    return f"the number of {counted} is treated as public; sample_rate and steps follow from it"
+
+
+def _vocabulary(plan: PrivacyPlan) -> dict[str, Any]:
+    description, epsilon_without_events = VOCABULARY_DESCRIPTIONS[plan.vocabulary]
+    return {
+        "mode": plan.vocabulary,
+        "what": description,
+        "noise_multiplier": plan.other_events[0].noise_multiplier if plan.other_events else None,
+        "epsilon": _json_number(plan.epsilon_at(0, 0)) if plan.other_events else epsilon_without_events,
+    }
 
 
 def _validation(plan: PrivacyPlan) -> dict[str, Any]:
-    """What early stopping and the choice of weights went by."""
-    loss = plan.validation
-    if loss is None:
+    """Return what early stopping and the choice of weights went by, and its cost."""
+    noised = plan.validation
+    if noised is None:
         public = plan.validation_mode == "public_file"
         what = "a file that was named as public" if public else "nothing; training ends with its planned steps"
         return {"by": plan.validation_mode, "what": f"early stopping and the best epoch go by {what}", "epsilon": 0.0}
     return {
         "by": plan.validation_mode,
         "what": f"early stopping and the best epoch go by a noised loss: each {plan.unit} of the validation side counts for at "
-        f"most {loss.loss_clip:g}, noise of {loss.noise_multiplier:.4g} times that is added to the sum, and it is divided by an "
-        f"expected size; {loss.evaluations} evaluations are charged. They see no {plan.unit} that the steps see: the claim is "
+        f"most {noised.loss_clip:g}, noise of {noised.noise_multiplier:.4g} times that is added to the sum, and it is "
+        "divided by an "
+        f"expected size; {noised.evaluations} evaluations are charged. They see no {plan.unit} that the steps see: the claim is "
         "the larger of both sides' epsilon",
-        "noise_multiplier": loss.noise_multiplier,
-        "loss_clip": loss.loss_clip,
-        "planned_evaluations": loss.evaluations,
-        f"expected_{plan.unit}s": loss.expected_units,
-        "epsilon": _number(plan.epsilon_at(0, loss.evaluations)),
+        "noise_multiplier": noised.noise_multiplier,
+        "loss_clip": noised.loss_clip,
+        "planned_evaluations": noised.evaluations,
+        f"expected_{plan.unit}s": noised.expected_units,
+        "epsilon": _json_number(plan.epsilon_at(0, noised.evaluations)),
     }
 
 
@@ -209,14 +235,15 @@ def _meaning(epsilon: float, unsafe_key: bool, unit: str) -> str:
 
 
 def _groups(epsilon: float, delta: float, unit: str) -> list[dict[str, Any]]:
-    return [{f"{unit}s": size, **_pair(*group(epsilon, delta, size))} for size in _GROUP_SIZES]
+    return [{f"{unit}s": size, **_claim(*group_privacy(epsilon, delta, size))} for size in _GROUP_SIZES]
 
 
-def _pair(epsilon: float, delta: float) -> dict[str, Any]:
-    return {"epsilon": _number(epsilon), "delta": delta}
+def _claim(epsilon: float, delta: float) -> dict[str, Any]:
+    return {"epsilon": _json_number(epsilon), "delta": delta}
 
 
-def _number(value: float) -> float | str:
+def _json_number(value: float) -> float | str:
+    """Return a number as JSON can hold it, which has no infinity."""
     return value if math.isfinite(value) else "infinite"
 
 

@@ -1,4 +1,4 @@
-"""The privacy statement for a person to read, and how an epsilon is shown anywhere."""
+"""Privacy statement as text for a person, and the one way to show an epsilon."""
 
 from __future__ import annotations
 
@@ -7,7 +7,10 @@ from typing import Any
 
 
 def format_epsilon(value: float | str) -> str:
-    """Four significant digits, rounded up: what is shown is never less than what is claimed.
+    """Format an epsilon with four significant digits, rounded up: what is shown is never less than what is claimed.
+
+    Args:
+        value: a finite epsilon, infinity, or the word 'infinite' of a statement.
 
     Example:
         >>> format_epsilon(7.99412), format_epsilon(455.0), format_epsilon(0.0), format_epsilon("infinite")
@@ -21,8 +24,12 @@ def format_epsilon(value: float | str) -> str:
     return f"{math.ceil(value / unit - 1e-9) * unit:.4g}"
 
 
-def statement_text(facts: dict[str, Any]) -> str:
-    """A statement for a person to read, one paragraph an idea; `facts` as `privacy_statement.statement` gives them."""
+def format_statement(facts: dict[str, Any]) -> str:
+    """Format a privacy statement for a person to read, one line per idea.
+
+    Args:
+        facts: the statement, from `linesmith.model.privacy.statement.build_statement`.
+    """
     accountant, spent, mechanism = facts["accountant"], facts["spent_so_far"], facts["mechanism"]
     unit = "user" if "users" in facts else "record"
     lines = [
@@ -35,21 +42,17 @@ def statement_text(facts: dict[str, Any]) -> str:
         f"Sampler: {facts['sampler']}. sample_rate {facts['sample_rate']:.6g}, expected batch "
         f"{facts['expected_batch_size']:g} of {facts[unit + 's']} {unit}s (this number is treated as public).",
         f"Mechanism: {mechanism['what']}; noise multiplier {mechanism['noise_multiplier']:g}, clipping norm "
-        f"{mechanism['l2_norm_clip']:g}{_adaptive_words(mechanism['adaptive_clip'])}.",
+        f"{mechanism['l2_norm_clip']:g}{_adaptive_clipping_clause(mechanism['adaptive_clip'])}.",
         f"Accountant: {accountant['name']} ({accountant['library']}); second opinion "
         f"{accountant['second_opinion']['name']}: epsilon {format_epsilon(accountant['second_opinion']['epsilon'])}.",
         f"Steps: {facts['planned_steps']} planned, which is what epsilon above is for. Spent so far (no claim): "
         f"{spent['steps']} steps, epsilon {format_epsilon(spent['epsilon'])}.",
         f"Vocabulary: {facts['vocabulary']['mode']}, {facts['vocabulary']['what']}.",
         f"Validation: {facts['validation']['what']}.",
-        *_earlier_words(facts["earlier_trainings"]),
+        *_earlier_trainings_lines(facts["earlier_trainings"]),
         f"If one {unit} is changed instead of added or removed: epsilon {format_epsilon(facts['replace_one']['epsilon'])}, delta "
         f"{facts['replace_one']['delta']:.3g}.",
-        *(
-            f"For {row[unit + 's']} {unit}s together{_such_as(row, unit)}: epsilon "
-            f"{format_epsilon(row['epsilon'])}, delta {row['delta']:.3g}."
-            for row in facts["group_privacy"]
-        ),
+        *(_group_line(group, unit) for group in facts["group_privacy"]),
         f"Split: {facts['split']}.",
         f"Draws: {facts['generator']}.",
         *(
@@ -66,20 +69,22 @@ def statement_text(facts: dict[str, Any]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _earlier_words(earlier: dict[str, Any]) -> list[str]:
+def _earlier_trainings_lines(earlier: dict[str, Any]) -> list[str]:
     if not earlier["count"]:
         return []
     return [
         f"BEFORE THIS ONE, {earlier['count']} trainings were begun in the same run directory. If they were on the same records, "
-        f"what all of them gave away is bounded by epsilon {format_epsilon(earlier['epsilon_with_this'])}, not by the one above."
+        f"what all of them revealed is bounded by epsilon {format_epsilon(earlier['epsilon_with_this'])}, not by the one above."
     ]
 
 
-def _such_as(row: dict[str, Any], unit: str) -> str:
-    return f", such as a text that occurs {row['records']} times" if unit == "record" else ""
+def _group_line(group: dict[str, Any], unit: str) -> str:
+    size, epsilon = group[f"{unit}s"], format_epsilon(group["epsilon"])
+    example = f", such as a text that occurs {size} times" if unit == "record" else ""
+    return f"For {size} {unit}s together{example}: epsilon {epsilon}, delta {group['delta']:.3g}."
 
 
-def _adaptive_words(clip: dict[str, float] | None) -> str:
+def _adaptive_clipping_clause(clip: dict[str, float] | None) -> str:
     if clip is None:
         return ""
     return (

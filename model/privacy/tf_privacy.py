@@ -1,6 +1,6 @@
-"""The one place that imports tensorflow-privacy.
+"""Import of tensorflow-privacy, in this one place.
 
-Its top level imports `tf.estimator`, which TensorFlow no longer has. It carries its own switch for that: with
+The package's top level imports `tf.estimator`, which TensorFlow no longer has. It has its own switch for that: with
 `sys.skip_tf_privacy_import` set, the package loads empty and its submodules import as usual.
 """
 

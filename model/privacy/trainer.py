@@ -1,9 +1,10 @@
 """Private training: DP-SGD on Poisson samples, under a plan that was fixed before it began.
 
-A step draws its sample, sums the clipped gradients of its records over as many physical batches as they take, adds noise
-once, divides by the plan's expected batch size and hands the result to the optimizer. Samples, dropout and noise come from
-one secret key; nothing else that a step computes leaves it.
-What is charged, and when, is in `linesmith.model.privacy.budget`.
+Unit: one record, or one user, added or removed. A step draws its sample, sums the clipped gradients of its records over as many
+physical batches as they take, so that a unit moves the sum by at most C (the L2 sensitivity), adds Gaussian noise of standard
+deviation z·C once, divides by the plan's expected batch size and hands the result to the optimizer. Samples, dropout and noise
+come from one secret key; nothing else that a step computes is released. `linesmith.model.privacy.budget` decides what is
+charged, and when.
 """
 
 from __future__ import annotations
@@ -17,23 +18,23 @@ import tensorflow as tf
 
 from linesmith.core.artifacts.checkpoints import has_checkpoint
 from linesmith.core.artifacts.history import EpochState
-from linesmith.core.config.tensorflow_config import TensorFlowConfig
 from linesmith.model.privacy.budget import PrivacyBudget
 from linesmith.model.privacy.dp_sgd.clipped_sum import ClippedSum, clipped_sum
 from linesmith.model.privacy.noise import noise_seeds, noised_sum, standard_normal
 from linesmith.model.privacy.plan import AdaptiveClipping, PrivacyPlan
-from linesmith.model.privacy.poisson_sampling import physical_batches, poisson_sample
+from linesmith.model.privacy.poisson_sampling import poisson_sample
 from linesmith.model.privacy.secret_key import SecretKey
 from linesmith.model.privacy.users import UserIndex
 from linesmith.model.privacy.validation import NoisedValidation, PublicValidation
 from linesmith.model.tf_function import graph
 from linesmith.model.training.backpropagation import NUM_HALVES
-from linesmith.model.training.batches import Batch
+from linesmith.model.training.batches import Batch, physical_batches
 from linesmith.model.training.dropout import dropout_mask
-from linesmith.model.training.early_stopping import better, stale
+from linesmith.model.training.early_stopping import epochs_since_improvement, is_better
 from linesmith.model.training.language_model import LanguageModel
-from linesmith.model.training.loop import Progress, TrainingLoop
-from linesmith.model.training.prefetch import prefetched
+from linesmith.model.training.loop import TrainingLoop, TrainingProgress
+from linesmith.model.training.prefetch import prefetch
+from linesmith.model.training.settings import TrainingSettings
 from linesmith.model.training.token_store import TokenStore
 from linesmith.model.training.trainer import matmul_dtype
 
@@ -42,23 +43,27 @@ class PrivateTrainer(TrainingLoop):
     """Trains one model on one token store with differential privacy.
 
     Training loss and accuracy are not measured: they depend on records in ways that the plan does not charge. Without a
-    validation of public or noised losses the latest epoch is the best one, and training ends with the planned steps, by the
-    clock or on request, never because of what the data said.
+    validation on public or noised losses the latest epoch is the best one, and training ends with the planned steps, by the
+    clock or on request, never because of the data.
 
     Args:
-        config: settings of the run. `batch_size` is the physical batch: it bounds memory and changes no result.
+        settings: settings of the training. `batch_size` is the physical batch: it bounds memory and changes no result.
         model: from `build_model`.
         train: training records.
-        plan: sampler, clipping, noise and budget, made for that many records or users.
-        users: whose the training records are, where the plan's unit is a user.
-        validation: validation records, where the plan has noised evaluations; with whose they are.
+        plan: sampler, clipping, noise and budget, made for the number of these records or of their users.
+        users: the training records by user, where the plan's unit is a user.
+        validation: where the plan has noised evaluations, the validation records, and the same by user at user level.
         public: public records, where early stopping goes by them.
-        places: directory, resume_directory, history_path, identity, hooks and clock, as `TrainingLoop` takes them.
+        unsafe_fixed_key: hexadecimal secret key that repeats samples and noise, for tests only; None: a fresh key.
+        loop_options: directory, resume_directory, history_path, identity, hooks and clock, as `TrainingLoop` takes them.
+
+    Raises:
+        ValueError: the plan was made for another number of units or another kind of unit.
     """
 
     def __init__(
         self,
-        config: TensorFlowConfig,
+        settings: TrainingSettings,
         model: LanguageModel,
         train: TokenStore,
         plan: PrivacyPlan,
@@ -66,75 +71,82 @@ class PrivateTrainer(TrainingLoop):
         users: UserIndex | None = None,
         validation: tuple[TokenStore, UserIndex | None] | None = None,
         public: TokenStore | None = None,
-        **places: Any,
+        unsafe_fixed_key: str | None = None,
+        **loop_options: Any,
     ) -> None:
-        # On a GPU, float32 products have ten bits unless this is said, and norms need all of them.
+        # On a GPU, float32 products would otherwise keep ten bits of their operands, and norms need all of them.
         tf.config.experimental.enable_tensor_float_32_execution(False)
         self.users, self._units = users, len(train) if users is None else len(users)
         if plan.units != self._units or (plan.unit == "user") != (users is not None):
             raise ValueError(
                 f"the plan is for {plan.units} {plan.unit}s, there are {self._units}: its rate would be another"
             )
-        kinds = {"adam": keras.optimizers.Adam, "sgd": keras.optimizers.SGD}
+        optimizers = {"adam": keras.optimizers.Adam, "sgd": keras.optimizers.SGD}
         measured = plan.validation is not None or public is not None
-        metric = _metric(config, public is not None) if measured else None
-        super().__init__(config, model, train, kinds[plan.optimizer](config.learning_rate), metric=metric, **places)
+        metric = _metric(settings, public is not None) if measured else None
+        super().__init__(
+            settings, model, train, optimizers[plan.optimizer](settings.learning_rate), metric=metric, **loop_options
+        )
         self.plan = plan
-        fixed = config.dp_unsafe_fixed_key
-        self.charges = PrivacyBudget(self.files.resume_directory, plan, repeatable=fixed is not None)
-        self._key = SecretKey.fresh() if fixed is None else SecretKey.unsafe(fixed)
+        self.budget = PrivacyBudget(self.files.resume_directory, plan, repeatable=unsafe_fixed_key is not None)
+        self._key = SecretKey.fresh() if unsafe_fixed_key is None else SecretKey.unsafe(unsafe_fixed_key)
         self.clip = keras.Variable(plan.l2_norm_clip, dtype="float32", trainable=False, name="clip")
         seeds = tf.TensorSpec([NUM_HALVES, len(model.lstms), 2], tf.int64)
-        self._clipped = graph(self._clipped_part, input_signature=[Batch.specs(), seeds])
+        self._clipped = graph(self._clipped_part, input_signature=[Batch.tensor_specs(), seeds])
         self._update = graph(self._noise_and_apply)
-        shape = {"batch_size": config.batch_size, "seq_length": plan.seq_length}
+        shape = {"batch_size": settings.batch_size, "seq_length": plan.seq_length}
         self._public = None if public is None else PublicValidation(model, public, **shape)
         self._noised: NoisedValidation | None = None
         if plan.validation is not None and validation is not None:
-            store, whose = validation
-            self._noised = NoisedValidation(model, store, plan.validation, self._key, users=whose, **shape)
+            store, validation_users = validation
+            self._noised = NoisedValidation(model, store, plan.validation, self._key, users=validation_users, **shape)
 
-    # -- the loop's questions
+    # -- what the training loop asks
 
     def begin_epoch(self) -> int:
+        """Return the number of steps of an epoch; there is nothing to prepare, since each step draws its own sample."""
         return self.plan.steps_per_epoch
 
     def stop_reason_before_step(self) -> str | None:
-        if self.charges.spent(self.state):
+        """Return 'budget' where the plan permits no further step, 'time' where the time limit is reached, else None."""
+        if self.budget.spent(self.state):
             return "budget"
         return super().stop_reason_before_step()
 
     def stop_reason_after_epoch(self) -> str | None:
+        """Return 'diverged', 'epochs', 'budget' or 'patience', the last by public or noised losses only, or None to go on."""
         if not all(np.isfinite(array).all() for array in self.weights().values()):
             return "diverged"
-        if self.state.epoch >= self.config.epochs:
+        if self.state.epoch >= self.settings.epochs:
             return "epochs"
-        if self.charges.spent(self.state):
+        if self.budget.spent(self.state):
             return "budget"
-        config = self.config
-        if self.metric is None or not config.early_stopping:
+        settings = self.settings
+        if self.metric is None or not settings.early_stopping:
             return None
         values = [entry.metric(self.metric) for entry in self.state.history]
-        waited = stale(values, self.metric, config.early_stopping_min_delta)
-        return "patience" if waited >= max(1, config.early_stopping_patience) else None
+        epochs_waited = epochs_since_improvement(values, self.metric, settings.early_stopping_min_delta)
+        return "patience" if epochs_waited >= max(1, settings.early_stopping_patience) else None
 
     def is_best(self, entry: EpochState) -> bool:
+        """Return whether an epoch is better than those before it; without a metric, the latest finite one always is."""
         state = self.state
         if not all(np.isfinite(array).all() for array in self.weights().values()):
             return False
         best = None if state.best_epoch is None else state.history[state.best_epoch]
-        return self.metric is None or better(entry, best, self.metric)
+        return self.metric is None or is_better(entry, best, self.metric)
 
     def fraction_done(self, steps: int) -> float:
-        return self.charges.fraction_done(self.state)
+        """Return the fraction of the planned steps that is done, 0 to 1; `steps` is not used."""
+        return self.budget.fraction_done(self.state)
 
-    def measure(self) -> EpochState:
-        """Epsilon spent so far, delta, and a validation loss that is public or charged; nothing else of the records."""
+    def measure_epoch(self) -> EpochState:
+        """Return epsilon spent so far, delta, and a validation loss that is public or charged: nothing else of the records."""
         state = self.state
         loss = accuracy = source = None
         if self._public is not None:
             (loss, accuracy), source = self._public.measure(), "public file"
-        elif self._noised is not None and self.charges.charge_evaluation(state):
+        elif self._noised is not None and self.budget.charge_evaluation(state):
             loss, source = self._noised.measure(state.epoch), "noised"
         return EpochState(
             epoch=state.epoch,
@@ -146,87 +158,96 @@ class PrivateTrainer(TrainingLoop):
             val_source=source,
         )
 
-    def progress(self, steps: int) -> Progress:
+    def progress(self, steps: int) -> TrainingProgress:
+        """Return where training stands, without a loss or an accuracy: neither is charged."""
         state = self.state
-        return Progress(state.epoch, state.step, steps, None, None, state.elapsed)
+        return TrainingProgress(state.epoch, state.step, steps, None, None, state.elapsed)
 
-    def variables(self) -> list[Any]:
-        return [*super().variables(), self.clip]
+    def checkpoint_variables(self) -> list[Any]:
+        """Return the variables of a checkpoint, with the current clipping norm."""
+        return [*super().checkpoint_variables(), self.clip]
 
     # -- a step
 
     def run_step(self, index: int) -> None:
-        """Charge, draw, clip, noise, apply. `index` names nothing: a step is known by its number since the beginning."""
-        self.charges.charge_step(self.state)
+        """Charge a step, draw its sample, clip, add noise, and apply the optimizer.
+
+        Args:
+            index: not used; samples and noise are named by the number of the step since the beginning of training.
+        """
+        self.budget.charge_step(self.state)
         step, plan = self.state.total_steps, self.plan
         drawn = poisson_sample(self._units, plan.sample_rate, self._key.seed("sample", step))
         ranks = drawn if self.users is None else self.users.records_of(drawn)
-        parts = physical_batches(self.train, ranks, batch_size=self.config.batch_size, seq_length=plan.seq_length)
+        parts = physical_batches(self.train, ranks, batch_size=self.settings.batch_size, seq_length=plan.seq_length)
+        # Zeros, so that an empty sample releases noise alone.
         sums = [tf.zeros(variable.shape, variable.dtype) for variable in self.model.trainable_variables]
-        whole = 0
-        for number, batch in enumerate(prefetched(batch.tensors() for batch in parts)):
+        unclipped = 0
+        for number, batch in enumerate(prefetch(batch.to_tensors() for batch in parts)):
             part = self._clipped(batch, self._dropout_seeds(step, number))
             sums = [total + more for total, more in zip(sums, part.gradients, strict=True)]
-            whole += int(part.whole)
-            self.state.left_out += int(part.broken)
+            unclipped += int(part.unclipped)
+            self.state.left_out += int(part.non_finite)
         self._update(sums, tf.constant(noise_seeds(self._key, step, len(sums)), tf.int64))
         if plan.adaptive_clip is not None:
-            self._adapt(plan.adaptive_clip, whole - len(ranks) / 2, step)
+            self._adapt_clip(plan.adaptive_clip, unclipped - len(ranks) / 2, step)
 
-    def _dropout_seeds(self, step: int, number: int) -> Any:
+    def _dropout_seeds(self, step: int, number: int) -> tf.Tensor:
+        """Return the seeds of the dropout of a physical batch, [halves, layers, 2] int64."""
         halves, layers = range(NUM_HALVES), range(len(self.model.lstms))
         seeds = [[self._key.seed("dropout", step, number, half, layer) for layer in layers] for half in halves]
         return tf.constant(seeds, tf.int64)
 
-    def _clipped_part(self, rows: dict[str, Any], seeds: Any) -> ClippedSum:
-        kind, rate = matmul_dtype(self.config), self.config.dropout_rate
+    def _clipped_part(self, rows: dict[str, tf.Tensor], seeds: tf.Tensor) -> ClippedSum:
+        """Compute the clipped sum of a physical batch: rows from `Batch.to_tensors`, seeds from `_dropout_seeds`."""
+        dtype, rate = matmul_dtype(self.settings.matmul_precision), self.settings.dropout_rate
         steps = tf.shape(rows["inputs"])[0]
 
-        def masks_of(half: int, count: Any) -> list[Any]:
+        def masks_of(half: int, count: tf.Tensor) -> list[tf.Tensor | None]:
             return [
-                dropout_mask([steps, count, lstm.units], rate, seeds[half, layer], kind)
+                dropout_mask([steps, count, lstm.units], rate, seeds[half, layer], dtype)
                 for layer, lstm in enumerate(self.model.lstms)
             ]
 
         variables = self.model.trainable_variables
         # A unit of k records contributes at most C, each of them at most C/k.
         clip = self.clip.value / self.plan.records_per_unit
-        return clipped_sum(variables, rows, masks_of, clip=clip, seq_length=self.plan.seq_length, kind=kind)
+        return clipped_sum(variables, rows, masks_of, clip=clip, seq_length=self.plan.seq_length, dtype=dtype)
 
-    def _noise_and_apply(self, sums: list[Any], seeds: Any) -> None:
+    def _noise_and_apply(self, sums: list[tf.Tensor], seeds: tf.Tensor) -> None:
         noised = noised_sum(sums, clip=self.clip.value, noise_multiplier=self.plan.noise_multiplier, seeds=seeds)
         # The divisor is the public expectation, never the draw.
         mean = [total / self.plan.expected_batch_size for total in noised]
         self.optimizer.apply(mean, self.model.trainable_variables)
 
-    def _adapt(self, adaptive: AdaptiveClipping, centred: float, step: int) -> None:
-        """Move the clipping norm by the noised count of records whose gradient was whole.
+    def _adapt_clip(self, adaptive: AdaptiveClipping, centered_count: float, step: int) -> None:
+        """Move the clipping norm by the noised count of records whose gradient was not clipped.
 
         Args:
-            adaptive: its settings.
-            centred: that count less half the records of the sample: a record moves it by 1/2.
-            step: names the draw.
+            adaptive: settings of adaptive clipping.
+            centered_count: that count less half the records of the sample, so that a record moves it by 1/2.
+            step: number of the step, which determines the noise.
         """
         draw = float(standard_normal([], tf.constant(self._key.seed("count", step), tf.int64)))
-        share = (centred + adaptive.count_noise * draw) / self.plan.expected_batch_size + 0.5
-        factor = math.exp(-adaptive.learning_rate * (share - adaptive.target_quantile))
+        fraction = (centered_count + adaptive.count_noise * draw) / self.plan.expected_batch_size + 0.5
+        factor = math.exp(-adaptive.learning_rate * (fraction - adaptive.target_quantile))
         self.clip.assign(self.clip.value * factor)
 
     def _resume(self) -> None:
-        """Take up an earlier start, and charge what it did after its last checkpoint.
+        """Continue an earlier start, and charge what it released after its last checkpoint.
 
         Raises:
             DataError: the checkpoint is another run's, or what was charged cannot be known.
         """
         super()._resume()
         if has_checkpoint(self.files.resume_directory):
-            self.charges.resume(self.state)
+            self.budget.resume(self.state)
         else:
-            # From here on there is a checkpoint, so that no step is charged to a training that is then forgotten.
-            self.charges.begin(self.state)
+            # A checkpoint before the first step: without one, charged steps of a killed start would be forgotten.
+            self.budget.begin(self.state)
             self._save()
 
 
-def _metric(config: TensorFlowConfig, public: bool) -> str:
-    """val_loss, or val_accuracy where it was asked for and is measured; training's own loss never is."""
-    return "val_accuracy" if public and config.best_model_metric == "val_accuracy" else "val_loss"
+def _metric(settings: TrainingSettings, public: bool) -> str:
+    """Return 'val_loss', or 'val_accuracy' where it was asked for and is measured, which it is on public records only."""
+    return "val_accuracy" if public and settings.metric == "val_accuracy" else "val_loss"

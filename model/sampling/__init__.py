@@ -1,1 +1,1 @@
-"""Sample token sequences from a trained network, many rows at a time."""
+"""Sampling of token sequences from a trained network, many rows at a time."""

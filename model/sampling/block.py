@@ -1,7 +1,7 @@
-"""The block of rows at work, seen from the host: requests in, the ids of finished records out, everything by the block.
+"""A block of rows as the host sees it: requests go in, the ids of finished records come out, everything in whole arrays.
 
-The host never looks at a row at a time. A graph call leaves its tokens as a matrix; finished records are segments of its
-columns, cut out with index arithmetic. What a row has of an unfinished record is carried to the next call.
+The host never looks at a single row. A graph call leaves its tokens as a matrix; finished records are segments of its
+columns, cut out with index arithmetic. What a row has written of an unfinished record is carried to the next call.
 """
 
 from __future__ import annotations
@@ -11,50 +11,67 @@ import os
 from collections import deque
 from collections.abc import Container, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
 from linesmith.core.artifacts.model_info import ModelInfo
-from linesmith.model.sampling.request_table import END_FLAG, REQUESTS_PER_ROW, idle_requests, table_of
-from linesmith.model.sampling.sample_types import SampleRequest
+from linesmith.model.sampling.request_table import END_FLAG, REQUESTS_PER_ROW, idle_requests, padded_table
+from linesmith.model.sampling.sample_types import DrawSettings, SampleRequest
 from linesmith.model.sampling.uniform_random import stream_keys
 
-# Rows of a block: few sizes, since each is traced and compiled once, in half a second.
-BLOCKS = (16, 64, 256, 512, 1024, 2048, 4096)
-_DEFAULT_ROWS = 2048  # measured: more rows gain little and end later
-ROWS_PER_CORE = 512  # where each core has a block; measured: a tenth more text than with 1,024, no less than with 256
+if TYPE_CHECKING:
+    from linesmith.model.sampling.network import SamplingNetwork, StepOutputs
+
+# Rows of a block: few sizes, since each is traced and compiled once, in half a second. All are multiples of 48, because then
+# each row's products have the same bits in every block. TensorFlow's products (oneDNN) work on tiles of rows, and the rows of
+# a smaller last tile may be summed in another order. Measured on a processor with AVX2 but without AVX-512 (float32 and
+# bfloat16; kernels of 16 × 64 to 1,024 × 2,048, widths of 16 to 4,096, odd ones among them; one, two and three threads):
+# these sizes have equal bits, as have all multiples of 48 up to 1,056; 32, 80, 128, 512, 784 or 2,048 rows have not: their
+# last 1 to 4 rows differ. Products of 8-bit integers are exact for any size. From four threads of TensorFlow on, which only
+# a block that has all cores to itself uses, narrow float products differ for these sizes, too: sums are then split.
+BLOCK_SIZES = (48, 96, 240, 480, 1008, 2064, 4128)
+_DEFAULT_ROWS = 2064  # measured: more rows gain little and finish later
+ROWS_PER_CORE = (
+    480  # where each core has a block; measured: a tenth more text than with twice as many, no less than with half
+)
 _MEMORY_SHARE = 0.1
-_FEWEST_STEPS, _MOST_STEPS = 16, 64  # of one graph call
+_FEWEST_STEPS, _MOST_STEPS = 16, 64  # steps of one graph call
 
 
 def block_size_for(records: int, most: int) -> int:
-    """The smallest block that holds so many records, at most the one of `most` rows.
+    """Return the smallest block size that holds all records, or the largest one of at most `most` rows.
+
+    Args:
+        records: how many are to be sampled side by side.
+        most: upper limit of the size, if it is one of `BLOCK_SIZES` or above the smallest.
 
     Example:
-        >>> block_size_for(17, 2048), block_size_for(10**6, 2048), block_size_for(10**6, 100)
-        (64, 2048, 64)
+        >>> block_size_for(50, 2064), block_size_for(10**6, 2064), block_size_for(10**6, 100)
+        (96, 2064, 96)
     """
-    fit = [size for size in BLOCKS if size <= most] or [BLOCKS[0]]
+    fit = [size for size in BLOCK_SIZES if size <= most] or [BLOCK_SIZES[0]]
     return next((size for size in fit if size >= records), fit[-1])
 
 
-def largest_block_size(units: int, info: ModelInfo, lanes: int | None = None) -> int:
-    """The rows of each of a process's blocks: as many as help, fewer where memory is short.
+def largest_block_size(units: int, info: ModelInfo, parallel_blocks: int | None = None) -> int:
+    """Return the size of a process's blocks: as many rows as help, fewer where memory is short.
 
     Args:
-        units: of a layer.
-        lanes: blocks, one for each core; None: one for all cores.
+        units: padded units of a layer.
+        info: the model's description.
+        parallel_blocks: number of blocks, one for each core; None: one block for all cores.
     """
     floats = units * (4 * 4 + 4 * info.rnn_layers) + 8 * info.vocab_size + 2 * info.length_cap_tokens
-    most = _DEFAULT_ROWS if lanes is None else ROWS_PER_CORE
-    memory = _MEMORY_SHARE * _free_memory() / (1 if lanes is None else lanes)
-    fit = [rows for rows in BLOCKS if rows <= most and 4 * floats * rows <= memory]
-    return fit[-1] if fit else BLOCKS[0]
+    most = _DEFAULT_ROWS if parallel_blocks is None else ROWS_PER_CORE
+    memory = _MEMORY_SHARE * _free_memory() / (1 if parallel_blocks is None else parallel_blocks)
+    fit = [rows for rows in BLOCK_SIZES if rows <= most and 4 * floats * rows <= memory]
+    return fit[-1] if fit else BLOCK_SIZES[0]
 
 
 def _free_memory() -> float:
+    """Return the bytes of free memory; 4 GiB where the system does not say."""
     try:
         return float(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_AVPHYS_PAGES"))
     except (ValueError, OSError):
@@ -62,145 +79,157 @@ def _free_memory() -> float:
 
 
 @dataclass(frozen=True)
-class Ended:
-    """The records that ended in a call.
+class FinishedRecords:
+    """The records that ended in a call, N of them.
 
     Attributes:
-        requests: what was asked.
-        ids: their ids, end to end, each followed by `<n>`, whether the model drew it or not.
-        lengths: ids of each, the `<n>` counted.
-        whole: the model ended it; otherwise a limit did.
-        acceptance_probabilities: ∏ Zₜ of each; 1 without masks.
-        busy: rows × steps of the call that served a record.
+        requests: their requests.
+        ids: their ids, end to end, each record followed by `<n>`, whether the model drew it or not.
+        lengths: number of ids of each, its `<n>` included, [N].
+        ended_by_model: the model ended the record; otherwise a limit did, [N].
+        acceptance_probabilities: ∏ Zₜ of each, [N]; 1 without masks.
+        busy_row_steps: rows × steps of the call that served a record.
     """
 
     requests: list[SampleRequest]
     ids: npt.NDArray[np.int32]
     lengths: npt.NDArray[np.int64]
-    whole: npt.NDArray[np.bool_]
+    ended_by_model: npt.NDArray[np.bool_]
     acceptance_probabilities: npt.NDArray[np.float32]
-    busy: int
+    busy_row_steps: int
 
-    def of(self, number: int) -> list[int]:
-        """Ids of one record, its `<n>` left out."""
+    def ids_of(self, number: int) -> list[int]:
+        """Return the ids of one record, without its `<n>`."""
         end = int(self.lengths[: number + 1].sum())
         ids: list[int] = self.ids[end - int(self.lengths[number]) : end - 1].tolist()
         return ids
 
 
-class Work:
-    """A block, the requests that wait for a row of it, and what its rows have written.
+class SamplingBlock:
+    """A block of rows, the requests that wait for a row, and what unfinished rows have written.
 
     Args:
-        network: what steps the block.
-        rows: of the block.
-        seed: of the run.
+        network: steps the block.
+        rows: size of the block.
+        settings: how tokens are drawn.
+
+    Attributes:
+        busy_rows: rows at work after the last call.
     """
 
-    def __init__(self, network: Any, rows: int, seed: int) -> None:
+    def __init__(self, network: SamplingNetwork, rows: int, settings: DrawSettings) -> None:
         self._network = network
-        self._seed = seed
+        self._settings = settings
         self._rows = rows
         self._block = network.idle_block(rows)
         self._table = idle_requests(0)
         self._prefixes = _Prefixes()
-        self._asked: dict[int, SampleRequest] = {}
-        self._number = 0
-        self._carry = np.zeros((rows, 0), np.int32)  # right-aligned
-        self._records = self._tokens = 0  # that ended
-        self.busy = 0  # rows at work after the last call
+        self._unfinished: dict[int, SampleRequest] = {}  # by number
+        self._next_number = 0
+        self._carry = np.zeros((rows, 0), np.int32)  # ids of unfinished records, right-aligned
+        self._records = self._tokens = 0  # of finished records
+        self.busy_rows = 0
 
     @property
-    def waiting(self) -> int:
-        """Requests that no row has taken yet."""
+    def waiting_requests(self) -> int:
+        """Return the number of requests that no row has taken yet."""
         return len(self._table)
 
     @property
-    def room(self) -> int:
-        """How many more requests the table has place for."""
+    def free_requests(self) -> int:
+        """Return how many more requests the table can hold."""
         return REQUESTS_PER_ROW * self._rows - len(self._table)
 
     def add(self, requests: Sequence[SampleRequest], cap: int) -> None:
         """Put requests into the table.
 
         Args:
-            requests: no more than there is room for.
-            cap: tokens that the model may write after the prefix.
+            requests: at most `free_requests`.
+            cap: most tokens that the model may write after the prefix.
         """
         if not requests:
             return
         index = np.fromiter((r.index for r in requests), np.uint64, len(requests))
         attempt = np.fromiter((r.attempt for r in requests), np.uint64, len(requests))
-        keys = stream_keys(self._seed, index, attempt).view(np.int64)
+        keys = stream_keys(self._settings.seed, index, attempt).view(np.int64)
         lengths = np.fromiter((len(r.prefix) for r in requests), np.int64, len(requests))
-        numbers = np.arange(self._number, self._number + len(requests), dtype=np.int64) & 0x7FFFFFFF
+        # Numbers wrap around at 31 bits, long after the request that had the same number has finished.
+        numbers = np.arange(self._next_number, self._next_number + len(requests), dtype=np.int64) & 0x7FFFFFFF
         addresses = np.zeros_like(keys)
         if lengths.any():
-            self._prefixes.drop(self._asked)
+            self._prefixes.drop(self._unfinished)
             addresses[:] = [self._prefixes.put(n, r.prefix) for n, r in zip(numbers.tolist(), requests, strict=True)]
-        self._asked.update(zip(numbers.tolist(), requests, strict=True))
+        self._unfinished.update(zip(numbers.tolist(), requests, strict=True))
         more = np.stack([keys, numbers, addresses, lengths, lengths + cap], axis=1)
         self._table = np.concatenate([self._table, more])
-        self._number += len(requests)
+        self._next_number += len(requests)
 
-    def advance(self, rule: Any, limits: tuple[float, int, int, float]) -> Any:
-        """One graph call. Returns what was drawn, for `collect`, which may run beside the next call."""
-        table = table_of(self._table, self._rows)
+    def run_call(self, prefixed: bool) -> StepOutputs:
+        """Run one graph call.
+
+        Args:
+            prefixed: some records have a start string.
+
+        Returns:
+            What was drawn, for `collect`, which may run beside the next call.
+        """
+        table = padded_table(self._table, self._rows)
         prefixes = (self._prefixes.ids(), self._prefixes.base)
-        self._block, taken, emitted = self._network.run(self._block, table, prefixes, rule, limits, self._steps())
+        self._block, taken, outputs = self._network.run(
+            self._block, table, prefixes, self._settings, prefixed, self._steps()
+        )
         self._table = self._table[taken:]
-        self.busy = self._rows - int(np.count_nonzero(self._block[1].numpy()))
-        return emitted
+        self.busy_rows = self._rows - int(np.count_nonzero(self._block[1].numpy()))
+        return outputs
 
     def _steps(self) -> int:
-        """Steps of the next call. Long calls cost the host less; one that outlasts the table would leave rows idle."""
-        mean = self._tokens / self._records if self._records else 1.0
-        lasts = int(len(self._table) * mean / self._rows)
-        return min(_MOST_STEPS, max(_FEWEST_STEPS, lasts - lasts % _FEWEST_STEPS))
+        """Return the steps of the next call: long calls cost the host less, but must not outlast the waiting requests."""
+        mean_tokens = self._tokens / self._records if self._records else 1.0
+        steps = int(len(self._table) * mean_tokens / self._rows)
+        return min(_MOST_STEPS, max(_FEWEST_STEPS, steps - steps % _FEWEST_STEPS))
 
-    def collect(self, emitted: Any) -> Ended:
-        """The records that ended in a call; the others are carried on. Calls are collected in their order."""
-        tokens, steps, owners, acceptance_probabilities = emitted
-        count = len(tokens)
-        at_work = owners >= 0
+    def collect(self, outputs: StepOutputs) -> FinishedRecords:
+        """Cut out the records that ended in a call, and carry the others on. Calls must be collected in their order."""
+        tokens, steps, numbers, probabilities = outputs
+        at_work = numbers >= 0
         ended = ((tokens & END_FLAG) != 0) & at_work
         ids = (tokens & (END_FLAG - 1)).T
         window = np.concatenate([self._carry, ids], axis=1) if self._carry.shape[1] else ids
-        carried = window.shape[1] - count
+        carried = window.shape[1] - len(tokens)
         row, k = np.nonzero(ended.T)
         lengths = steps[k, row].astype(np.int64) + 1
-        drawn = ids[row, k]
-        whole = drawn == 0
-        # A record that a limit ended gets its <n> here; room for it is made in its segment.
-        spans = lengths + ~whole
+        ended_by_model = ids[row, k] == 0
+        # A record that a limit ended has no <n>; one is left in its segment of the zeroed output.
+        spans = lengths + ~ended_by_model
         starts = carried + k + 1 - lengths
         out = np.zeros(int(spans.sum()), np.int32)
         first = np.cumsum(spans) - spans
         offset = np.arange(int(lengths.sum())) - np.repeat(np.cumsum(lengths) - lengths, lengths)
         out[np.repeat(first, lengths) + offset] = window[np.repeat(row, lengths), np.repeat(starts, lengths) + offset]
-        self._carry_on(window, steps[-1], (owners[-1] >= 0) & ~ended[-1])
-        kept = np.ones(len(row), np.float32) if acceptance_probabilities is None else acceptance_probabilities[k, row]
+        self._carry_on(window, steps[-1], (numbers[-1] >= 0) & ~ended[-1])
+        final = np.ones(len(row), np.float32) if probabilities is None else probabilities[k, row]
         self._records, self._tokens = self._records + len(row), self._tokens + int(lengths.sum())
-        requests = [self._asked.pop(number) for number in owners[k, row].tolist()]
-        return Ended(requests, out, spans, whole, kept, int(np.count_nonzero(at_work)))
+        requests = [self._unfinished.pop(number) for number in numbers[k, row].tolist()]
+        return FinishedRecords(requests, out, spans, ended_by_model, final, int(np.count_nonzero(at_work)))
 
     def _carry_on(
         self, window: npt.NDArray[np.int32], last_steps: npt.NDArray[np.int32], unfinished: npt.NDArray[np.bool_]
     ) -> None:
+        """Keep as many of the last columns as the longest unfinished record has ids."""
         longest = int(np.where(unfinished, last_steps + 1, 0).max())
         self._carry = window[:, window.shape[1] - longest :].copy() if longest else window[:, :0]
 
     def resizes_to(self, rows: int) -> bool:
-        """Whether `resize` would do anything: not before what is at work fits."""
-        return rows != self._rows and self.busy <= rows and self.waiting <= REQUESTS_PER_ROW * rows
+        """Return whether `resize` would change the size: it waits until all rows at work and all requests fit."""
+        return rows != self._rows and self.busy_rows <= rows and self.waiting_requests <= REQUESTS_PER_ROW * rows
 
     def resize(self, rows: int) -> None:
-        """Move the rows at work to a block of another size. Everything must have been collected."""
+        """Move the rows at work to a block of another size. All calls must have been collected before."""
         if not self.resizes_to(rows):
             return
         import tensorflow as tf
 
-        order = np.argsort(self._block[1].numpy(), kind="stable")[:rows]  # done is False at work
+        order = np.argsort(self._block[1].numpy(), kind="stable")[:rows]  # rows at work first: their `done` is False
         block = [tf.gather(part, order) for part in self._block]
         carry = self._carry[order]
         if rows > len(order):
@@ -211,34 +240,37 @@ class Work:
 
 
 class _Prefixes:
-    """The ids of the start strings of all records that are not finished, end to end, at addresses that never change.
+    """The ids of the start strings of all unfinished records, end to end, at addresses that never change.
 
-    Addresses only grow; what lies before the oldest unfinished record is dropped, so memory does not grow with the run.
+    Addresses only grow; ids before the oldest unfinished record are dropped, so memory does not grow with the run.
+
+    Attributes:
+        base: address of the first id that is kept.
     """
 
     def __init__(self) -> None:
-        self.base = 0  # address of the first id that is kept
+        self.base = 0
         self._ids = array.array("i")
         self._last: tuple[int, ...] = ()
         self._last_address = 0
-        self._owners: deque[tuple[int, int]] = deque()  # number of the request, address
+        self._users: deque[tuple[int, int]] = deque()  # number of the request, address of its prefix
 
     def put(self, number: int, prefix: tuple[int, ...]) -> int:
-        """Address of a request's prefix; one that equals the former is not kept twice."""
+        """Store the prefix of a request and return its address. One that equals the previous prefix is stored once."""
         if prefix != self._last:
             self._last, self._last_address = prefix, self.base + len(self._ids)
             self._ids.extend(prefix)
-        self._owners.append((number, self._last_address))
+        self._users.append((number, self._last_address))
         return self._last_address
 
     def drop(self, unfinished: Container[int]) -> None:
-        """Forget what only finished requests needed."""
-        while self._owners and self._owners[0][0] not in unfinished:
-            self._owners.popleft()
-        base = self._owners[0][1] if self._owners else self._last_address
+        """Drop the ids that only finished requests needed."""
+        while self._users and self._users[0][0] not in unfinished:
+            self._users.popleft()
+        base = self._users[0][1] if self._users else self._last_address
         del self._ids[: base - self.base]
         self.base = base
 
     def ids(self) -> npt.NDArray[np.int32]:
-        """All ids that are kept, at least one: rows without a start string look at the first."""
+        """Return all ids that are kept, at least one: rows without a start string look up the first."""
         return np.array(self._ids or [0], np.int32)

@@ -1,9 +1,10 @@
-"""The trained network as sampling wants it: weights padded and fused, many steps for a block of rows in one graph call.
+"""The trained network as sampling runs it: weights padded and fused, many steps for a block of rows in one graph call.
 
-A row of the block is a slot. Within a call, a slot that ends its record takes the next request of a table and begins it at
-once, from a zero state, without the host. Every width is padded to a multiple of 16: then a row's numbers do not depend on
-how many rows stand beside it, so text is the same for any block size. The first layer's input projection is a table, one
-row a token. Products are TensorFlow's; what is done to each element is fused by XLA, whose products would be slower.
+Within a call, a row that ends its record takes the next request of a table and begins it at once, from a zero state, without
+the host. Every width is padded to a multiple of 16, and blocks have only certain numbers of rows (`block.BLOCK_SIZES`): then
+a row's numbers do not depend on how many rows stand beside it, so text is the same for any block size. The first layer's
+input projection is a table with one row per token. Products are TensorFlow's; element-wise work is fused by XLA, whose
+own products would be slower.
 """
 
 from __future__ import annotations
@@ -18,43 +19,55 @@ import tensorflow as tf
 
 from linesmith.core.errors import DataError
 from linesmith.model.sampling.draw import PAD_MULTIPLE
-from linesmith.model.sampling.matmul import Product, make_matmul
-from linesmith.model.sampling.row_state import Limits, RowState, Rule, TokenSampler, assign_requests, force, idle_rows
+from linesmith.model.sampling.matmul import MatMul, make_matmul
+from linesmith.model.sampling.row_state import (
+    DrawMode,
+    DrawParameters,
+    RowState,
+    TokenSampler,
+    assign_requests,
+    force_prefix,
+    idle_rows,
+)
+from linesmith.model.sampling.sample_types import DrawSettings
 from linesmith.model.tf_function import fused, graph
-
-Tensor = Any
 
 
 class StepOutputs(NamedTuple):
-    """What a call leaves, step by step, [steps, R] each.
+    """Outputs of a call, step by step, [steps, R] each.
 
     Attributes:
         tokens: the token of each row, with `END_FLAG` set where it ends the record.
         steps: its position in the record.
-        owners: number of the request; −1 where the row is idle.
+        request_numbers: number of the row's request; −1 where the row is idle.
         acceptance_probabilities: ∏ Zₜ up to here; None without masks.
     """
 
     tokens: npt.NDArray[np.int32]
     steps: npt.NDArray[np.int32]
-    owners: npt.NDArray[np.int32]
+    request_numbers: npt.NDArray[np.int32]
     acceptance_probabilities: npt.NDArray[np.float32] | None
 
 
-def up(width: int) -> int:
-    """The next multiple of 16."""
+def round_up(width: int) -> int:
+    """Round a width up to a multiple of 16.
+
+    Example:
+        >>> round_up(24), round_up(32)
+        (32, 32)
+    """
     return -(-width // PAD_MULTIPLE) * PAD_MULTIPLE
 
 
-# Of what sigmoid is taken of: half is enough (`_sigmoid_of_twice`), and halving a float is exact.
+# The sigmoids' gates are halved: `_sigmoid_of_twice` takes the half, and halving a float is exact. Order: i, f, c, o.
 _HALVES = np.array([0.5, 0.5, 1.0, 0.5], np.float32)[:, None]
 
 
 def _gate_columns(matrix: np.ndarray, units: int) -> np.ndarray:
-    """The four gates of a [.., 4u] array, each padded to a multiple of 16 units, the three sigmoids' halved."""
+    """Pad the four gates of a [.., 4u] array to a multiple of 16 units each, and halve the three sigmoids' gates."""
     gates = matrix.reshape(*matrix.shape[:-1], 4, units) * _HALVES
-    widths = [(0, 0)] * (gates.ndim - 1) + [(0, up(units) - units)]
-    return np.pad(gates, widths).reshape(*matrix.shape[:-1], 4 * up(units))
+    widths = [(0, 0)] * (gates.ndim - 1) + [(0, round_up(units) - units)]
+    return np.pad(gates, widths).reshape(*matrix.shape[:-1], 4 * round_up(units))
 
 
 class SamplingNetwork:
@@ -62,12 +75,19 @@ class SamplingNetwork:
 
     Args:
         weights: trained variables by path, as training saved them.
-        layers: LSTM layers.
+        layers: number of LSTM layers.
         forbidden: ids that are never drawn.
-        precision: of the recurrence's products, 'float32', 'bfloat16' or 'int8'; cell state, gates and logits are float32.
-        moves: the masks' automaton, [S, vocab] int32: the next state for each state and token, or ~ of it where the token
-            may not be drawn (but a start string may hold it). State 0 begins a record. None: no masks.
+        precision: precision of the recurrence's products, 'float32', 'bfloat16' or 'int8'; cell state, gates and logits are
+            float32.
+        transitions: the masks' automaton, [S, vocab] int32: the next state for each state and token, or ~ of it where the
+            token may not be drawn (but a start string may hold it). State 0 begins a record. None: no masks.
         chars: characters that each token begins, [vocab]; needed for limits in characters.
+
+    Attributes:
+        units: units of a layer, padded.
+
+    Raises:
+        DataError: weights are missing or have other shapes.
     """
 
     def __init__(
@@ -76,32 +96,37 @@ class SamplingNetwork:
         layers: int,
         forbidden: Sequence[int],
         precision: str = "float32",
-        moves: npt.NDArray[np.int32] | None = None,
+        transitions: npt.NDArray[np.int32] | None = None,
         chars: npt.NDArray[np.int32] | None = None,
     ) -> None:
         self.layers = layers
-        self.masked = moves is not None
+        self.masked = transitions is not None
         try:
             self._prepare({path.split("/", 1)[-1]: array for path, array in weights.items()}, forbidden, precision)
         except (KeyError, ValueError) as error:
-            raise DataError(f"LS206: the model's weights do not fit its description ({error}); train again.") from None
+            raise DataError(
+                "LS214", None, f"the model's weights do not fit its description ({error})", "Train again."
+            ) from None
         width = self._logits_bias.shape[0]
-        if moves is not None:
-            # A padding token has no weight in any case.
-            moves = np.pad(moves, ((0, 0), (0, width - moves.shape[1])), constant_values=-1)
+        if transitions is not None:
+            # Padding tokens have no weight in any case; −1 forbids them.
+            padding = ((0, 0), (0, width - transitions.shape[1]))
+            transitions = np.pad(transitions, padding, constant_values=-1)
         chars = np.zeros(width, np.int32) if chars is None else np.pad(chars, (0, width - len(chars)))
-        self._draw = TokenSampler(self._logits_bias, None if moves is None else tf.constant(moves), tf.constant(chars))
-        self._graphs: dict[tuple[int, Rule], Any] = {}
+        automaton = None if transitions is None else tf.constant(transitions)
+        self._token_sampler = TokenSampler(self._logits_bias, automaton, tf.constant(chars))
+        self._graphs: dict[tuple[int, DrawMode], Any] = {}
 
     def _prepare(self, weights: dict[str, np.ndarray], forbidden: Sequence[int], precision: str) -> None:
+        """Pad and fuse the weights."""
         u = weights["lstm_0/recurrent_kernel"].shape[0]
-        pad_rows = ((0, up(u) - u), (0, 0))
-        self.units = up(u)
+        pad_rows = ((0, round_up(u) - u), (0, 0))
+        self.units = round_up(u)
         table = weights["embedding/embeddings"] @ weights["lstm_0/kernel"] + weights["lstm_0/bias"]
         # A table for each gate: the look-up is then part of the loop over the gate's elements, not a loop of its own.
         self._tables = tf.split(tf.constant(_gate_columns(table, u)), 4, axis=1)
-        # Layer 0 sees only its own state; the others their input and their state, in one product.
-        self._products: list[Product] = []
+        # Layer 0 multiplies only its own state; each other layer multiplies its input and its state in one product.
+        self._products: list[MatMul] = []
         self._biases = []
         for i in range(self.layers):
             recurrent = np.pad(_gate_columns(weights[f"lstm_{i}/recurrent_kernel"], u), pad_rows)
@@ -112,71 +137,75 @@ class SamplingNetwork:
             self._biases.append(tf.split(tf.constant(_gate_columns(weights[f"lstm_{i}/bias"], u)), 4))
         kernel, bias = weights["logits/kernel"], weights["logits/bias"]
         vocab = bias.shape[0]
-        bias = np.pad(bias, (0, up(vocab) - vocab), constant_values=-np.inf)
+        bias = np.pad(bias, (0, round_up(vocab) - vocab), constant_values=-np.inf)
         bias[list(forbidden)] = -np.inf
         # Rounded to bfloat16, logits would move probabilities by a percent or two; they stay float32.
-        self._logits_kernel = tf.constant(np.pad(kernel, (pad_rows[0], (0, up(vocab) - vocab))))
+        self._logits_kernel = tf.constant(np.pad(kernel, (pad_rows[0], (0, round_up(vocab) - vocab))))
         self._logits_bias = tf.constant(bias.astype(np.float32))
 
-    def idle_block(self, rows: int) -> list[Tensor]:
-        """The state of a block in which no row is at work. A list of tensors whose first axis is the row."""
-        kinds = [kind for product in self._products for kind in (product.kind, tf.float32)]
-        return [*idle_rows(rows), *[tf.zeros([rows, self.units], kind) for kind in kinds]]
+    def idle_block(self, rows: int) -> list[tf.Tensor]:
+        """Return the state of a block in which all rows are idle: a list of tensors whose first axis is the row."""
+        dtypes = [dtype for product in self._products for dtype in (product.dtype, tf.float32)]
+        return [*idle_rows(rows), *[tf.zeros([rows, self.units], dtype) for dtype in dtypes]]
 
     def run(
         self,
-        block: list[Tensor],
+        block: list[tf.Tensor],
         table: npt.NDArray[np.int64],
         prefixes: tuple[npt.NDArray[np.int32], int],
-        rule: Rule,
-        limits: tuple[float, int, int, float],
+        settings: DrawSettings,
+        prefixed: bool,
         steps: int,
-    ) -> tuple[list[Tensor], int, StepOutputs]:
+    ) -> tuple[list[tf.Tensor], int, StepOutputs]:
         """Run some steps.
 
         Args:
-            block: from `idle_block` or the former call.
-            table: requests, [REQUESTS_PER_ROW · R + 1, COLUMNS], from `table_of`.
+            block: from `idle_block` or the previous call.
+            table: requests, [REQUESTS_PER_ROW · R + 1, REQUEST_COLUMNS], from `padded_table`.
             prefixes: ids of the start strings of all unfinished records, end to end, at least one; and the address of the first.
-            rule: how tokens are drawn.
-            limits: temperature, most characters of a record, top_k, top_p.
-            steps: how many, at least one.
+            settings: how tokens are drawn.
+            prefixed: some records have a start string.
+            steps: how many steps, at least one.
 
         Returns:
             The new block, how many requests of the table were taken, and what was drawn.
         """
-        temperature, gen_chars, top_k, top_p = limits
-        numbers = Limits(
-            tf.constant(1.0 if rule.greedy else 1.0 / temperature, tf.float32),
-            tf.constant(gen_chars, tf.int32),
-            tf.constant(top_k, tf.int32),
-            tf.constant(top_p, tf.float32),
+        mode = DrawMode.from_settings(settings, prefixed)
+        prefix_tensors = (tf.constant(prefixes[0]), tf.constant(prefixes[1], tf.int64))
+        inputs = (
+            block,
+            tf.constant(table),
+            prefix_tensors,
+            DrawParameters.from_settings(settings),
+            tf.constant(steps),
         )
-        starts = (tf.constant(prefixes[0]), tf.constant(prefixes[1], tf.int64))
-        given = (block, tf.constant(table), starts, numbers, tf.constant(steps))
-        after, taken, emitted = self._graph(given, rule)(*given)
-        tokens, positions, owners, *bits = np.moveaxis(emitted.numpy(), 1, 0)
-        return after, int(taken), StepOutputs(tokens, positions, owners, bits[0].view(np.float32) if bits else None)
+        after, taken, outputs = self._graph(inputs, mode)(*inputs)
+        tokens, positions, numbers, *bits = np.moveaxis(outputs.numpy(), 1, 0)
+        return after, int(taken), StepOutputs(tokens, positions, numbers, bits[0].view(np.float32) if bits else None)
 
-    def _graph(self, given: tuple[Any, ...], rule: Rule) -> Any:
-        """The steps of such a block as a graph. It takes any number of start strings' ids: whatever else is traced again has to
-        be compiled again, for seconds, and never leaves memory."""
-        block = given[0]
-        key = (block[0].shape[0], rule)
+    def _graph(self, inputs: tuple[Any, ...], mode: DrawMode) -> Any:
+        """Return the graph of a block's steps, built at most once for each block size and mode.
+
+        It takes any number of start strings' ids: a graph that is traced again has to be compiled again, for seconds, and
+        never leaves memory.
+        """
+        block = inputs[0]
+        key = (block[0].shape[0], mode)
         if key not in self._graphs:
-            specs = tf.nest.map_structure(lambda part: tf.TensorSpec(part.shape, part.dtype), list(given))
+            specs = tf.nest.map_structure(lambda part: tf.TensorSpec(part.shape, part.dtype), list(inputs))
             specs[2] = (tf.TensorSpec([None], tf.int32), specs[2][1])
-            # Lanes may ask at once; all must get the same one.
-            self._graphs.setdefault(key, graph(partial(self._steps, rule), input_signature=specs))
+            # Several blocks' threads may ask at once; all must get the same graph.
+            self._graphs.setdefault(key, graph(partial(self._steps, mode), input_signature=specs))
         return self._graphs[key]
 
-    def _steps(self, rule, block, table, starts, limits, steps):  # type: ignore[no-untyped-def]
-        lines = 4 if self.masked else 3
-        array = tf.TensorArray(tf.int32, steps, element_shape=[lines, block[0].shape[0]])
+    def _steps(self, mode, block, table, prefixes, parameters, steps):  # type: ignore[no-untyped-def]
+        """Return the block after some steps, the requests taken, and the outputs, [steps, 3 or 4, R]."""
+        output_lines = 4 if self.masked else 3
+        array = tf.TensorArray(tf.int32, steps, element_shape=[output_lines, block[0].shape[0]])
 
         def body(k, taken, block, array):  # type: ignore[no-untyped-def]
-            taken, block, emitted = self._step(rule, limits, table, starts, taken, block)
-            return k + 1, taken, block, array.write(k, emitted)
+            taken, block, outputs = self._step(mode, parameters, table, prefixes, taken, block)
+            return k + 1, taken, block, array.write(k, outputs)
 
         zero = tf.constant(0)
         _, taken, block, array = tf.while_loop(
@@ -184,72 +213,81 @@ class SamplingNetwork:
         )
         return block, taken, array.stack()
 
-    def _step(self, rule, limits, table, starts, taken, block):  # type: ignore[no-untyped-def]
-        """The requests taken and the block after a step, and what it emits. Between two products there is one kernel; only
-        start strings are looked up outside, since what XLA compiles cannot grow with them."""
-        size = len(RowState._fields)
-        marks, state = RowState(*block[:size]), block[size:]
-        multiplied = self._products[0].times(state[0])
-        taken, marks, first = fused(self._begin)(taken, marks, table, multiplied, state[1], _above(state, 0))
-        state, logits = self._layers_above(first, state, marks.token, marks.done)
-        if rule.prefixed:
-            drawn, share = fused(partial(self._draw.draw, rule, limits))(logits, marks)
-            token, forced = force(drawn, marks, *starts)
-            marks, emitted = fused(partial(self._draw.end, rule, limits))(marks, token, forced, share)
-        else:
-            marks, emitted = fused(partial(self._finish, rule, limits))(logits, marks)
-        return taken, [*marks, *state], emitted
+    def _step(self, mode, parameters, table, prefixes, taken, block):  # type: ignore[no-untyped-def]
+        """Return the requests taken, the block after one step, and its outputs.
 
-    def _begin(self, taken, marks, table, multiplied, c, h_above):  # type: ignore[no-untyped-def]
-        """Rows that are done take requests; then the first layer's gates, which begin from a zero state there."""
-        taken, marks = assign_requests(taken, marks, table)
-        return taken, marks, self._gates(0, multiplied, marks.token, marks.done, c, h_above)
+        Between two products there is one XLA kernel. Only start strings are looked up outside of it: their number varies, and
+        XLA compiles fixed shapes.
+        """
+        size = len(RowState._fields)
+        rows, state = RowState(*block[:size]), block[size:]
+        multiplied = self._products[0].multiply(state[0])
+        taken, rows, first = fused(self._begin)(taken, rows, table, multiplied, state[1], _above(state, 0))
+        state, logits = self._layers_above(first, state, rows.token, rows.done)
+        if mode.prefixed:
+            drawn, share = fused(partial(self._token_sampler.draw, mode, parameters))(logits, rows)
+            token, forced = force_prefix(drawn, rows, *prefixes)
+            rows, outputs = fused(partial(self._token_sampler.update, mode, parameters))(rows, token, forced, share)
+        else:
+            rows, outputs = fused(partial(self._draw_and_update, mode, parameters))(logits, rows)
+        return taken, [*rows, *state], outputs
+
+    def _begin(self, taken, rows, table, multiplied, c, h_above):  # type: ignore[no-untyped-def]
+        """Assign requests to rows that are done, then compute the first layer's gates, from a zero state in those rows."""
+        taken, rows = assign_requests(taken, rows, table)
+        return taken, rows, self._gates(0, multiplied, rows.token, rows.done, c, h_above)
 
     def _layers_above(self, first, state, token, fresh):  # type: ignore[no-untyped-def]
-        """New state and logits, from what the first layer's gates gave."""
+        """Return the new state and the logits without their bias, given the first layer's output."""
         out, *new = first
         for layer in range(1, self.layers):
-            gates, multiplied = fused(partial(self._gates, layer)), self._products[layer].times(out)
+            gates, multiplied = fused(partial(self._gates, layer)), self._products[layer].multiply(out)
             out, *more = gates(multiplied, token, fresh, state[2 * layer + 1], _above(state, layer))
             new += more
         return new, tf.matmul(out, self._logits_kernel)
 
-    def _finish(self, rule, limits, logits, marks):  # type: ignore[no-untyped-def]
-        token, share = self._draw.draw(rule, limits, logits, marks)
-        return self._draw.end(rule, limits, marks, token, None, share)
+    def _draw_and_update(self, mode, parameters, logits, rows):  # type: ignore[no-untyped-def]
+        """Draw tokens and update the rows, where no record has a start string."""
+        token, share = self._token_sampler.draw(mode, parameters, logits, rows)
+        return self._token_sampler.update(mode, parameters, rows, token, None, share)
 
     def _gates(self, layer, multiplied, token, fresh, c, h_above):  # type: ignore[no-untyped-def]
-        """What the layer above multiplies, or the last layer's h as float32; h as products take it; c.
+        """Compute a layer's gates and its new state.
 
         Args:
             layer: its number.
-            multiplied: what its product gave.
-            token: of each row.
+            multiplied: the result of its product.
+            token: the last token of each row.
             fresh: rows that begin from a zero state.
-            c: the cell state before.
-            h_above: the former h of the layer above; None in the last layer.
+            c: the previous cell state.
+            h_above: the previous h of the layer above, as an operand; None in the last layer.
+
+        Returns:
+            The operand of the layer above, or the last layer's h as float32; h as an operand; c.
         """
-        product, again = self._products[layer], fresh[:, None]
+        product, reset = self._products[layer], fresh[:, None]
         gates = []
         for number, part in enumerate(tf.split(multiplied, 4, axis=1)):
-            value = product.value(part, slice(number * self.units, (number + 1) * self.units))
+            value = product.to_float32(part, slice(number * self.units, (number + 1) * self.units))
             if layer == 0:
-                gates.append(tf.where(again, 0.0, value) + tf.gather(self._tables[number], token))
+                gates.append(tf.where(reset, 0.0, value) + tf.gather(self._tables[number], token))
             else:
+                # No reset here: in fresh rows the layer below has put zeros into the operand already.
                 gates.append(value + self._biases[layer][number])
         gate_i, gate_f, gate_c, gate_o = gates
-        c = _sigmoid_of_twice(gate_f) * tf.where(again, 0.0, c) + _sigmoid_of_twice(gate_i) * tf.tanh(gate_c)
+        c = _sigmoid_of_twice(gate_f) * tf.where(reset, 0.0, c) + _sigmoid_of_twice(gate_i) * tf.tanh(gate_c)
         wide = _sigmoid_of_twice(gate_o) * tf.tanh(c)
-        h = product.operand(wide)
+        h = product.to_operand(wide)
         if h_above is None:
             return wide, h, c
-        return tf.concat([h, tf.where(again, product.zero, h_above)], axis=1), h, c
+        return tf.concat([h, tf.where(reset, product.zero, h_above)], axis=1), h, c
 
 
-def _above(state: list[Tensor], layer: int) -> Tensor | None:
-    """The former h of the layer above; None above the last."""
+def _above(state: list[tf.Tensor], layer: int) -> tf.Tensor | None:
+    """Return the previous h of the layer above; None above the last layer."""
     return state[2 * layer + 2] if 2 * layer + 2 < len(state) else None
 
 
-def _sigmoid_of_twice(x: Tensor) -> Tensor:
+def _sigmoid_of_twice(x: tf.Tensor) -> tf.Tensor:
+    """Compute sigmoid(2x) by tanh, so that all four gates use the same function."""
     return 0.5 * tf.tanh(x) + 0.5

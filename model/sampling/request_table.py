@@ -1,20 +1,20 @@
-"""The requests that rows of a block take while a graph call runs: one row a request, idle ones behind the real ones."""
+"""Table of the requests that rows of a block take while a graph call runs: one line per request, idle ones at the end."""
 
 from __future__ import annotations
 
 import numpy as np
 import numpy.typing as npt
 
-REQUESTS_PER_ROW = 4  # requests of a table for each row of its block
-# Columns: key of its stream, its number, the address of its prefix, how long it is, limit in tokens.
-KEY, NUMBER, OFFSET, LENGTH, LIMIT = range(5)
-COLUMNS = 5
-END_FLAG = 1 << 30  # set in a token that ends its record, in what a graph call leaves
-Table = npt.NDArray[np.int64]
+REQUESTS_PER_ROW = 4  # lines of the table for each row of its block
+# Columns: key of the random stream, number of the request, address and length of its prefix, most tokens of the record.
+STREAM_KEY, REQUEST_NUMBER, PREFIX_OFFSET, PREFIX_LENGTH, TOKEN_LIMIT = range(5)
+REQUEST_COLUMNS = 5
+END_FLAG = 1 << 30  # set in a token that ends its record, in the output of a graph call
+RequestTable = npt.NDArray[np.int64]
 
 
-def idle_requests(count: int) -> Table:
-    """Requests that are none, [count, COLUMNS]: a record that never ends, and whose row is not at work.
+def idle_requests(count: int) -> RequestTable:
+    """Return placeholder requests, [count, REQUEST_COLUMNS]: number −1 and a record that never ends mark an idle row.
 
     Example:
         >>> idle_requests(3).shape
@@ -23,15 +23,18 @@ def idle_requests(count: int) -> Table:
     return np.tile(np.array([0, -1, 0, 0, np.iinfo(np.int64).max], np.int64), (count, 1))
 
 
-def table_of(requests: Table, rows: int) -> Table:
-    """The table for a block of so many rows, [REQUESTS_PER_ROW · rows + 1, COLUMNS]: there is always an idle request at its end.
+def padded_table(requests: RequestTable, rows: int) -> RequestTable:
+    """Pad requests to the table of a block.
 
     Args:
-        requests: [n, COLUMNS], n at most REQUESTS_PER_ROW · rows.
-        rows: of the block.
+        requests: [n, REQUEST_COLUMNS], n at most REQUESTS_PER_ROW · rows.
+        rows: rows of the block.
+
+    Returns:
+        [REQUESTS_PER_ROW · rows + 1, REQUEST_COLUMNS]; the last line is always an idle request.
 
     Example:
-        >>> table_of(idle_requests(0), 16).shape
+        >>> padded_table(idle_requests(0), 16).shape
         (65, 5)
     """
     return np.concatenate([requests, idle_requests(REQUESTS_PER_ROW * rows + 1 - len(requests))])

@@ -1,150 +1,236 @@
-"""What becomes of a row of the block from one product of the network to the next: its request, its token, its end.
+"""State of a block's rows between two products of the network: each row's request, its last token, the end of its record.
 
-All but the look-up of start strings is fused by XLA. Small operations by themselves cost TensorFlow more than they take, and
-there are dozens of them in a step.
+All but the look-up of start strings is compiled by XLA: TensorFlow needs more time to launch a small operation than to run
+it, and a step has dozens of them.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import tensorflow as tf
 
-from linesmith.model.sampling.draw import PAD_MULTIPLE, draw, truncate, uniform, weigh
-from linesmith.model.sampling.request_table import END_FLAG, KEY, LENGTH, LIMIT, NUMBER, OFFSET, idle_requests
-
-Tensor = Any
+from linesmith.model.sampling.draw import PAD_MULTIPLE, draw_tokens, masked_weights, truncate, uniform
+from linesmith.model.sampling.request_table import (
+    END_FLAG,
+    PREFIX_LENGTH,
+    PREFIX_OFFSET,
+    REQUEST_NUMBER,
+    STREAM_KEY,
+    TOKEN_LIMIT,
+    idle_requests,
+)
+from linesmith.model.sampling.sample_types import DrawSettings
 
 
 @dataclass(frozen=True)
-class Rule:
-    """How tokens are drawn in a call; each kind of rule is a graph of its own, the numbers are not."""
+class DrawMode:
+    """What a call does to draw tokens. Each mode is a graph of its own; the numbers in `DrawParameters` are inputs of it.
+
+    Attributes:
+        greedy: take the likeliest token.
+        truncated: draw from the likeliest tokens only.
+        counts_chars: end records at a number of characters.
+        prefixed: some records have a start string.
+    """
 
     greedy: bool
     truncated: bool
     counts_chars: bool
     prefixed: bool
 
+    @classmethod
+    def from_settings(cls, settings: DrawSettings, prefixed: bool) -> DrawMode:
+        """Return the mode that settings need.
 
-class Limits(NamedTuple):
-    """The numbers of a rule, scalars.
+        Args:
+            settings: how tokens are drawn.
+            prefixed: some records have a start string.
+        """
+        return cls(
+            greedy=settings.temperature == 0,
+            truncated=settings.top_k > 0 or settings.top_p < 1,
+            counts_chars=settings.gen_chars > 0,
+            prefixed=prefixed,
+        )
+
+
+class DrawParameters(NamedTuple):
+    """The numbers of `DrawSettings` as scalar tensors.
 
     Attributes:
-        scale: one over the temperature.
-        gen_chars: of a record.
+        inverse_temperature: one over the temperature; 1 in greedy mode.
+        gen_chars: most characters of a record.
         top_k, top_p: as in `linesmith.model.sampling.draw.truncate`.
     """
 
-    scale: Tensor
-    gen_chars: Tensor
-    top_k: Tensor
-    top_p: Tensor
+    inverse_temperature: tf.Tensor
+    gen_chars: tf.Tensor
+    top_k: tf.Tensor
+    top_p: tf.Tensor
+
+    @classmethod
+    def from_settings(cls, settings: DrawSettings) -> DrawParameters:
+        """Return the tensors of settings."""
+        return cls(
+            tf.constant(1.0 if settings.temperature == 0 else 1.0 / settings.temperature, tf.float32),
+            tf.constant(settings.gen_chars, tf.int32),
+            tf.constant(settings.top_k, tf.int32),
+            tf.constant(settings.top_p, tf.float32),
+        )
 
 
 class RowState(NamedTuple):
-    """What a row remembers beside the network's state, [R] each.
+    """What each row remembers beside the network's state, [R] each.
 
     Attributes:
-        slot: its request, [R, COLUMNS].
+        request: its line of the request table, [R, REQUEST_COLUMNS].
         done: its record has ended, or it has none.
-        token: its last one; 0 before the first.
-        step: how many it has drawn.
-        place: state of the masks' automaton.
-        chars: characters that its tokens began, where they are counted.
-        survival: ∏ Zₜ, with masks.
+        token: its last token; 0 before the first.
+        step: how many tokens it has drawn.
+        automaton_state: state of the masks' automaton.
+        char_count: characters that its tokens began, where they are counted.
+        acceptance_probability: ∏ Zₜ so far, with masks.
     """
 
-    slot: Tensor
-    done: Tensor
-    token: Tensor
-    step: Tensor
-    place: Tensor
-    chars: Tensor
-    survival: Tensor
+    request: tf.Tensor
+    done: tf.Tensor
+    token: tf.Tensor
+    step: tf.Tensor
+    automaton_state: tf.Tensor
+    char_count: tf.Tensor
+    acceptance_probability: tf.Tensor
 
 
 def idle_rows(rows: int) -> RowState:
-    """Of rows that have no request."""
+    """Return the state of rows that have no request."""
     zero = tf.zeros([rows], tf.int32)
     return RowState(tf.constant(idle_requests(rows)), tf.ones([rows], tf.bool), zero, zero, zero, zero, tf.ones([rows]))
 
 
-def assign_requests(taken: Tensor, marks: RowState, table: Tensor) -> tuple[Tensor, RowState]:
-    """Give each row that is done the next request, which it begins anew. Idle ones are behind the real ones, so there is
-    always one.
+def assign_requests(taken: tf.Tensor, rows: RowState, table: tf.Tensor) -> tuple[tf.Tensor, RowState]:
+    """Give each row that is done the next request of the table, in the order of rows.
 
     Args:
-        taken: requests of the table that are gone.
-        marks: of a multiple of 16 rows.
-        table: from `linesmith.model.sampling.request_table.table_of`.
+        taken: number of requests already taken from the table, scalar.
+        rows: state of R rows, R a multiple of 16.
+        table: from `linesmith.model.sampling.request_table.padded_table`; its last line is idle, so there is always a next one.
 
     Returns:
-        How many are gone now, and the marks. Those that are `done` are the fresh ones, until `end`.
+        How many requests are taken now, and the new state. Rows that have just begun are still marked `done`, until
+        `TokenSampler.update`.
     """
-    fresh, last = marks.done, table.shape[0] - 1
-    # In two levels: XLA's running sums take the square of what they run over.
+    fresh, last = rows.done, table.shape[0] - 1
+    # The rank of each fresh row among the fresh ones, in two levels: XLA's running sums cost the square of their length.
     ranks = tf.cumsum(tf.reshape(tf.cast(fresh, tf.int32), [-1, PAD_MULTIPLE]), axis=1)
     ranks += tf.cumsum(ranks[:, -1:], axis=0, exclusive=True)
-    at = tf.clip_by_value(taken + tf.reshape(ranks, [-1]) - 1, 0, last)
-    slot = tf.where(fresh[:, None], tf.gather(table, at), marks.slot)
-    token, step, place, chars = (tf.where(fresh, 0, part) for part in marks[2:6])
-    survival = tf.where(fresh, 1.0, marks.survival)
-    return tf.minimum(taken + ranks[-1, -1], last), RowState(slot, fresh, token, step, place, chars, survival)
+    line = tf.clip_by_value(taken + tf.reshape(ranks, [-1]) - 1, 0, last)
+    new = RowState(
+        request=tf.where(fresh[:, None], tf.gather(table, line), rows.request),
+        done=fresh,
+        token=tf.where(fresh, 0, rows.token),
+        step=tf.where(fresh, 0, rows.step),
+        automaton_state=tf.where(fresh, 0, rows.automaton_state),
+        char_count=tf.where(fresh, 0, rows.char_count),
+        acceptance_probability=tf.where(fresh, 1.0, rows.acceptance_probability),
+    )
+    return tf.minimum(taken + ranks[-1, -1], last), new
 
 
-def force(drawn: Tensor, marks: RowState, prefixes: Tensor, base: Tensor) -> tuple[Tensor, Tensor]:
-    """The start string's token where there is one, and where that is."""
-    position = tf.cast(marks.step, tf.int64)
-    forced = position < marks.slot[:, LENGTH]
-    at = tf.where(forced, marks.slot[:, OFFSET] + position - base, 0)
-    return tf.where(forced, tf.gather(prefixes, at), drawn), forced
+def force_prefix(drawn: tf.Tensor, rows: RowState, prefixes: tf.Tensor, base: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    """Replace drawn tokens by those of start strings, where a row is still inside its start string.
+
+    Args:
+        drawn: token ids, [R].
+        rows: state of the rows.
+        prefixes: ids of all start strings, end to end, at least one.
+        base: address of the first of them, scalar int64.
+
+    Returns:
+        Token ids, [R]; and where they were forced, bool, [R].
+    """
+    position = tf.cast(rows.step, tf.int64)
+    forced = position < rows.request[:, PREFIX_LENGTH]
+    # Rows outside a start string look up the first id, which `where` discards: an index must be valid in any case.
+    address = tf.where(forced, rows.request[:, PREFIX_OFFSET] + position - base, 0)
+    return tf.where(forced, tf.gather(prefixes, address), drawn), forced
 
 
 class TokenSampler:
-    """From a row's logits to its token and what follows from that.
+    """Draws each row's token from its logits, and updates the row.
 
     Args:
-        bias: of the logits, [V] with V a multiple of 16; −inf: never drawn.
-        moves: the masks' automaton, [S, V]: see `linesmith.model.sampling.network.SamplingNetwork`; None: no masks.
+        bias: bias of the logits, [V] with V a multiple of 16; −inf: never drawn.
+        transitions: the masks' automaton, [S, V]: see `linesmith.model.sampling.network.SamplingNetwork`; None: no masks.
         chars: characters that each token begins, [V].
     """
 
-    def __init__(self, bias: Tensor, moves: Tensor | None, chars: Tensor) -> None:
-        self.bias, self.moves, self.chars = bias, moves, chars
+    def __init__(self, bias: tf.Tensor, transitions: tf.Tensor | None, chars: tf.Tensor) -> None:
+        self.bias, self.transitions, self.chars = bias, transitions, chars
 
-    def draw(self, rule: Rule, limits: Limits, logits: Tensor, marks: RowState) -> tuple[Tensor, Tensor | None]:
-        """The token drawn in each row, and the share of the probability that the masks left (None without masks)."""
+    def draw(
+        self, mode: DrawMode, parameters: DrawParameters, logits: tf.Tensor, rows: RowState
+    ) -> tuple[tf.Tensor, tf.Tensor | None]:
+        """Draw a token in each row.
+
+        Args:
+            mode: what is done.
+            parameters: with which numbers.
+            logits: without their bias, [R, V].
+            rows: state of the rows.
+
+        Returns:
+            Token ids, [R]; and the share Zₜ of the probability that the masks left, [R], None without masks.
+        """
         logits += self.bias
-        allowed = None if self.moves is None else tf.gather(self.moves, marks.place) >= 0
-        if rule.greedy:
+        allowed = None if self.transitions is None else tf.gather(self.transitions, rows.automaton_state) >= 0
+        if mode.greedy:
             likeliest = tf.argmax(logits, axis=1, output_type=tf.int32)
             if allowed is None:
                 return likeliest, None
             best = tf.argmax(tf.where(allowed, logits, -float("inf")), axis=1, output_type=tf.int32)
             return best, tf.cast(best == likeliest, tf.float32)
-        weights, share = weigh(logits * limits.scale, allowed)
-        if rule.truncated:
-            weights = truncate(weights, limits.top_k, limits.top_p)
-        return draw(weights, uniform(marks.slot[:, KEY], marks.step)), share
+        weights, share = masked_weights(logits * parameters.inverse_temperature, allowed)
+        if mode.truncated:
+            weights = truncate(weights, parameters.top_k, parameters.top_p)
+        return draw_tokens(weights, uniform(rows.request[:, STREAM_KEY], rows.step)), share
 
-    def end(
-        self, rule: Rule, limits: Limits, marks: RowState, token: Tensor, forced: Tensor | None, share: Tensor | None
-    ) -> tuple[RowState, Tensor]:
-        """The marks after a token, and what is emitted: [token, step, owner], with masks also the bits of the survival, each
-        a line of an int32 array."""
-        survival, place, chars = marks.survival, marks.place, marks.chars
+    def update(
+        self,
+        mode: DrawMode,
+        parameters: DrawParameters,
+        rows: RowState,
+        token: tf.Tensor,
+        forced: tf.Tensor | None,
+        share: tf.Tensor | None,
+    ) -> tuple[RowState, tf.Tensor]:
+        """Update the rows after a token.
+
+        Args:
+            mode: what is done.
+            parameters: with which numbers.
+            rows: state before the token.
+            token: each row's token, [R].
+            forced: where it came from a start string, [R]; None: nowhere.
+            share: from `draw`.
+
+        Returns:
+            The new state; and the step's outputs, int32, [3 or 4, R]: token with `END_FLAG`, step, number of the request, and
+            with masks the bits of the acceptance probability.
+        """
+        probability, state, char_count = rows.acceptance_probability, rows.automaton_state, rows.char_count
         if share is not None:
-            survival *= share if forced is None else tf.where(forced, 1.0, share)
-            move = tf.gather_nd(self.moves, tf.stack([place, token], axis=1))
-            place = tf.where(move < 0, ~move, move)
-        ended = (token == 0) | (tf.cast(marks.step, tf.int64) + 1 >= marks.slot[:, LIMIT])
-        if rule.counts_chars:
-            chars += tf.gather(self.chars, token)
-            ended |= chars > limits.gen_chars
-        owner = tf.cast(marks.slot[:, NUMBER], tf.int32)
-        lines = [tf.where(ended, token + END_FLAG, token), marks.step, owner]
+            probability *= share if forced is None else tf.where(forced, 1.0, share)
+            move = tf.gather_nd(self.transitions, tf.stack([state, token], axis=1))
+            state = tf.where(move < 0, ~move, move)  # ~: the mask forbids the token, but a start string may hold it
+        ended = (token == 0) | (tf.cast(rows.step, tf.int64) + 1 >= rows.request[:, TOKEN_LIMIT])
+        if mode.counts_chars:
+            char_count += tf.gather(self.chars, token)
+            ended |= char_count > parameters.gen_chars
+        number = tf.cast(rows.request[:, REQUEST_NUMBER], tf.int32)
+        outputs = [tf.where(ended, token + END_FLAG, token), rows.step, number]
         if share is not None:
-            lines.append(tf.bitcast(survival, tf.int32))
-        done = ended | (owner < 0)
-        return RowState(marks.slot, done, token, marks.step + 1, place, chars, survival), tf.stack(lines)
+            outputs.append(tf.bitcast(probability, tf.int32))
+        done = ended | (number < 0)
+        return RowState(rows.request, done, token, rows.step + 1, state, char_count, probability), tf.stack(outputs)

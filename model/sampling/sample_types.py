@@ -1,4 +1,4 @@
-"""What is asked of the sampler and what it answers. Nothing here imports TensorFlow."""
+"""Value types of the sampler: requests, samples and settings. Nothing here imports TensorFlow."""
 
 from __future__ import annotations
 
@@ -7,7 +7,13 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class SampleRequest:
-    """One attempt at one record. `prefix` holds the ids of its start string (no leading `<n>`)."""
+    """One attempt at one record.
+
+    Attributes:
+        index: number of the record in the run.
+        attempt: number of the attempt at that index.
+        prefix: ids of the record's start string, without a leading `<n>`.
+    """
 
     index: int
     attempt: int
@@ -19,29 +25,29 @@ class Sample:
     """A finished attempt.
 
     Attributes:
-        request: what was asked.
+        request: the request it answers.
         text: the record, start string included, without its newline. Empty where `error` is set.
-        finish_reason: 'newline' (the model ended it), 'gen_chars' (cut by the user's limit) or 'length' (the learnt cap).
+        finish_reason: 'newline' (the model ended it), 'gen_chars' (cut by the user's limit) or 'length' (the learned cap).
         error: why the ids are no text ('utf8' or 'escape'), or None.
-        survival: the probability that the model without field-aware masks would have stayed within them all along this
-            record: ∏ Zₜ, with Zₜ the share of the probability that the mask left at step t. 1 without masks.
+        acceptance_probability: the probability that the model without field-aware masks would have stayed within them all
+            along this record: ∏ Zₜ, with Zₜ the share of the probability that the mask left at step t. 1 without masks.
     """
 
     request: SampleRequest
     text: str
     finish_reason: str
     error: str | None = None
-    survival: float = 1.0
+    acceptance_probability: float = 1.0
 
 
 @dataclass(frozen=True)
 class DrawSettings:
-    """How tokens are drawn; text is a function of these, the request, the model and the masks.
+    """How tokens are drawn. Text is a function of these, the request, the model and the masks.
 
     Attributes:
-        seed: of the run.
-        temperature: 0 takes the likeliest token.
-        gen_chars: cut a record after so many characters, its start string included; 0: no such limit.
+        seed: seed of the run.
+        temperature: divisor of the logits; 0 takes the likeliest token.
+        gen_chars: a record is cut after so many characters, its start string included; 0: no such limit.
         top_k: draw from the k likeliest tokens only; 0: from all.
         top_p: draw from the fewest tokens whose probabilities sum to this share; 1: from all.
     """
@@ -58,15 +64,15 @@ class SamplerOptions:
     """How a sampler is set up.
 
     Attributes:
-        precision: 'auto', 'float32', 'bfloat16' or 'int8' for the matrix products of the recurrence.
+        matmul_precision: 'auto', 'float32', 'bfloat16' or 'int8' for the matrix products of the recurrence.
         field_aware: mask what no record of the training data's shape contains.
         schema: an Avro schema as JSON text whose types the fields must have, or None.
         field_count: number of fields of every record, where the configuration and not the model knows it.
-        block: most records sampled side by side; None: chosen by cores and memory. Text does not depend on it.
+        block_rows: most rows of a block; None: chosen by cores and memory. Text does not depend on it.
     """
 
-    precision: str = "auto"
+    matmul_precision: str = "auto"
     field_aware: bool = True
     schema: str | None = None
     field_count: int | None = None
-    block: int | None = None
+    block_rows: int | None = None

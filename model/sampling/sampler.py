@@ -1,4 +1,4 @@
-"""Sampling records from a trained model: text as a pure function of (seed, record index, attempt)."""
+"""Samples records from a trained model: text is a pure function of (seed, record index, attempt)."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import contextlib
 from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,7 +14,7 @@ from linesmith.core.artifacts.model_info import load_weights, read_model_info
 from linesmith.core.errors import DataError, ParameterError
 from linesmith.core.hardware import sampling_precision
 from linesmith.model.sampling.batch_decoder import BatchDecoder, char_counts
-from linesmith.model.sampling.block import Work, block_size_for, largest_block_size
+from linesmith.model.sampling.block import SamplingBlock, block_size_for, largest_block_size
 from linesmith.model.sampling.sample_types import DrawSettings, Sample, SampleRequest, SamplerOptions
 from linesmith.model.sampling.token_automaton import token_automaton
 from linesmith.model.tokenizers import tokenizer_from_model_dir
@@ -21,11 +22,10 @@ from linesmith.model.tokenizers.base import Tokenizer
 
 if TYPE_CHECKING:
     from linesmith.model.sampling.network import SamplingNetwork, StepOutputs
-    from linesmith.model.sampling.row_state import Rule
 
 __all__ = ["DrawSettings", "Sample", "SampleRequest", "Sampler", "SamplerOptions"]
 
-_TOKENS_A_CHAR = 4  # at most: a character may be spelt in UTF-8 bytes
+_TOKENS_PER_CHAR = 4  # at most: a character may be spelled in UTF-8 bytes
 
 
 class Sampler:
@@ -36,11 +36,11 @@ class Sampler:
         checkpoint: an epoch's number, 'best' or 'last'; None takes the model's default.
         threads: cores that sampling may use, in a process that does nothing else with TensorFlow; None leaves TensorFlow's
             threads as they are.
-        options: precision, masks, block.
+        options: precision, masks, block size.
 
     Attributes:
-        lanes: blocks at work side by side.
-        slots: most records that are sampled side by side.
+        parallel_blocks: blocks at work side by side, each in a thread of its own.
+        max_rows: most records that are sampled side by side.
         row_steps, busy_row_steps: rows × steps computed so far, and those that served a record.
 
     Raises:
@@ -61,13 +61,16 @@ class Sampler:
         self.tokenizer: Tokenizer = tokenizer_from_model_dir(run_dir)
         if self.tokenizer.digest != self.info.tokenizer_digest:
             raise DataError(
-                f"LS206: the tokenizer in '{run_dir}' is not the one the model was trained with; restore it or train again."
+                "LS214",
+                None,
+                f"the tokenizer in '{run_dir}' is not the one the model was trained with",
+                "Restore it or train again.",
             )
         weights = load_weights(run_dir, checkpoint)
         self.automaton = token_automaton(self.tokenizer, self.info, options)
-        self.precision = sampling_precision(options.precision)
-        lanes = None if threads is None else _lanes_for(threads)
-        self.lanes = 1 if lanes is None else lanes
+        self.precision = sampling_precision(options.matmul_precision)
+        blocks = None if threads is None else _parallel_blocks_for(threads)
+        self.parallel_blocks = 1 if blocks is None else blocks
         from linesmith.model.sampling.network import SamplingNetwork
 
         self._network: SamplingNetwork = SamplingNetwork(
@@ -75,156 +78,158 @@ class Sampler:
             self.info.rnn_layers,
             list(self.tokenizer.never_sampled),
             self.precision,
-            None if self.automaton is None else self.automaton.moves,
+            None if self.automaton is None else self.automaton.transitions,
             char_counts(self.tokenizer),
         )
         self._decoder = BatchDecoder(self.tokenizer)
-        chosen = options.block
-        self._most = largest_block_size(self._network.units, self.info, lanes) if chosen is None else chosen
+        rows = options.block_rows
+        self._block_rows = largest_block_size(self._network.units, self.info, blocks) if rows is None else rows
         self.row_steps = self.busy_row_steps = 0
 
     @property
-    def slots(self) -> int:
-        return self.lanes * self._most
+    def max_rows(self) -> int:
+        """Return the most records that are sampled side by side."""
+        return self.parallel_blocks * self._block_rows
 
     def stream(self, requests: deque[SampleRequest], settings: DrawSettings) -> Iterator[Sample]:
-        """`batches`, sample by sample."""
+        """Yield the samples of `batches` one by one."""
         for batch in self.batches(requests, settings):
             yield from batch
 
     def batches(self, requests: deque[SampleRequest], settings: DrawSettings) -> Iterator[list[Sample]]:
-        """Sample every request, in whatever order they finish; yields what each graph call finished, if anything. The consumer
-        may append further requests while it iterates; it ends when the queue is empty and no row is at work.
+        """Sample every request, in whatever order they finish.
 
-        Each lane's graph call runs in a thread of its own while texts of former ones are decoded and consumed.
+        The consumer may append further requests while it iterates; the iterator ends when the queue is empty and no row is at
+        work. Each block's graph call runs in a thread of its own while texts of earlier calls are decoded and consumed.
 
         Args:
             requests: the queue; consumed from the left.
             settings: how tokens are drawn.
 
+        Yields:
+            The samples that a graph call finished, if any.
+
         Raises:
             ParameterError: a start string that the masks rule out, whatever follows it.
         """
-        lanes = [_Lane(Work(self._network, self._rows_for(len(requests)), settings.seed)) for _ in range(self.lanes)]
-        prefixed = False  # once true, it stays: each kind of rule is a graph of its own
-        running: deque[_Lane] = deque()
-        with ThreadPoolExecutor(len(lanes), "linesmith-graph") as threads:
+        rows = self._rows_for(len(requests))
+        blocks = [_BlockThread(SamplingBlock(self._network, rows, settings)) for _ in range(self.parallel_blocks)]
+        prefixed = False  # once true, it stays: each mode is a graph of its own
+        running: deque[_BlockThread] = deque()
+        with ThreadPoolExecutor(len(blocks), "linesmith-graph") as threads:
 
-            def start(lane: _Lane) -> None:
+            def start(thread: _BlockThread) -> None:
                 nonlocal prefixed
-                if lane.work.busy or lane.work.waiting or requests:
-                    prefixed |= self._fill(lane.work, requests, settings)
-                    lane.start(threads, settings, prefixed)
-                    running.append(lane)
+                if thread.block.busy_rows or thread.block.waiting_requests or requests:
+                    prefixed |= self._fill(thread.block, requests, settings)
+                    thread.start(threads, prefixed)
+                    running.append(thread)
 
             while True:
-                for lane in lanes:
-                    if lane not in running:
-                        start(lane)
+                for thread in blocks:
+                    if thread not in running:
+                        start(thread)
                 if not running:
                     return
-                lane = running.popleft()
-                emitted = lane.result()
-                rows = self._rows_for(lane.work.busy + lane.work.waiting + len(requests))
-                if lane.work.resizes_to(rows):
-                    # Rare, and what rows carry must be known first: this lane does not run meanwhile.
-                    samples = self._samples(lane.work, emitted, settings)
-                    lane.work.resize(rows)
+                thread = running.popleft()
+                outputs, block = thread.result(), thread.block
+                rows = self._rows_for(block.busy_rows + block.waiting_requests + len(requests))
+                if block.resizes_to(rows):
+                    # Rare. The call must be collected before its rows are moved, so this block does not run meanwhile.
+                    samples = self._samples(block, outputs, settings)
+                    block.resize(rows)
                     yield samples
                 else:
-                    start(lane)
-                    yield self._samples(lane.work, emitted, settings)
+                    start(thread)
+                    yield self._samples(block, outputs, settings)
 
     def _rows_for(self, records: int) -> int:
-        return block_size_for(records, self._most)
+        return block_size_for(records, self._block_rows)
 
-    def _fill(self, work: Work, requests: deque[SampleRequest], settings: DrawSettings) -> bool:
+    def _fill(self, block: SamplingBlock, requests: deque[SampleRequest], settings: DrawSettings) -> bool:
         """Move requests to the block's table; returns whether any has a start string."""
-        cap = self.info.length_cap_tokens if settings.gen_chars == 0 else _TOKENS_A_CHAR * settings.gen_chars
-        share = -(-len(requests) // self.lanes)  # what one lane hoards, another cannot have when it runs dry
-        taken = [requests.popleft() for _ in range(min(work.room, share))]
+        cap = self.info.length_cap_tokens if settings.gen_chars == 0 else _TOKENS_PER_CHAR * settings.gen_chars
+        # No more than this block's share: requests in its table are lost to other blocks that run out of work.
+        share = -(-len(requests) // self.parallel_blocks)
+        taken = [requests.popleft() for _ in range(min(block.free_requests, share))]
         prefixes = {request.prefix for request in taken if request.prefix}
         for prefix in prefixes:
-            self._check(prefix)
-        work.add(taken, cap)
+            self._check_prefix(prefix)
+        block.add(taken, cap)
         return bool(prefixes)
 
-    def _check(self, prefix: tuple[int, ...]) -> None:
-        if self.automaton is not None and not self.automaton.follows(prefix):
+    def _check_prefix(self, prefix: tuple[int, ...]) -> None:
+        if self.automaton is not None and not self.automaton.accepts_prefix(prefix):
             raise ParameterError(
-                "LS108: a start string cannot begin a record of the schema: one of its fields is not of the field's type. Give "
-                "one that is, or generate with --no-field-aware.",
-                code="LS108",
+                "LS108",
+                "--start-string",
+                "cannot begin a record of the schema: one of its fields is not of the field's type",
+                "Give one that can, or generate with --no-field-aware.",
             )
 
-    def _samples(self, work: Work, emitted: StepOutputs, settings: DrawSettings) -> list[Sample]:
-        """The records that ended in a call."""
-        ended = work.collect(emitted)
-        self.row_steps += emitted.tokens.size
-        self.busy_row_steps += ended.busy
-        texts = self._decoder.decode(ended.ids, ended.lengths)
+    def _samples(self, block: SamplingBlock, outputs: StepOutputs, settings: DrawSettings) -> list[Sample]:
+        """Return the records that ended in a call."""
+        finished = block.collect(outputs)
+        self.row_steps += outputs.tokens.size
+        self.busy_row_steps += finished.busy_row_steps
+        texts = self._decoder.decode(finished.ids, finished.lengths)
         samples = []
-        for request, (text, error), whole, survival in zip(
-            ended.requests, texts, ended.whole.tolist(), ended.acceptance_probabilities.tolist(), strict=True
+        for request, (text, error), ended_by_model, probability in zip(
+            finished.requests,
+            texts,
+            finished.ended_by_model.tolist(),
+            finished.acceptance_probabilities.tolist(),
+            strict=True,
         ):
-            reason = "newline" if whole else "length"
-            samples.append(Sample(request, text, reason, error, survival))
+            samples.append(Sample(request, text, "newline" if ended_by_model else "length", error, probability))
         if settings.gen_chars:
-            samples = [self._cut(sample, ended.of(n), settings.gen_chars) for n, sample in enumerate(samples)]
+            samples = [self._cut(sample, finished.ids_of(n), settings.gen_chars) for n, sample in enumerate(samples)]
         return samples
 
     def _cut(self, sample: Sample, ids: list[int], gen_chars: int) -> Sample:
-        """The sample under a limit in characters. The last token may have begun a character that the limit cuts off."""
+        """Cut a sample to a number of characters.
+
+        The network ends a record with the token that begins the first character too many, so the last token may be the first
+        byte of a character: the text is then that of the ids before it.
+        """
         text, error = sample.text, sample.error
         if error == "utf8" and sample.finish_reason == "length":
-            text, error = self._decoder.one(ids[:-1])
-            if error is None and len(text) >= gen_chars:
-                return Sample(sample.request, text[:gen_chars], "gen_chars", None, sample.survival)
+            text, error = self._decoder.decode_one(ids[:-1])
+            if error is not None or len(text) < gen_chars:
+                return sample
+        elif error is not None or len(text) <= gen_chars:
             return sample
-        if error is None and len(text) > gen_chars:
-            return Sample(sample.request, text[:gen_chars], "gen_chars", None, sample.survival)
-        return sample
+        return replace(sample, text=text[:gen_chars], finish_reason="gen_chars", error=None)
 
 
-class _Lane:
-    """A block at work beside others, each in a thread of its own."""
+class _BlockThread:
+    """A block whose graph calls run in a thread of a pool, beside those of other blocks."""
 
-    def __init__(self, work: Work) -> None:
-        self.work = work
+    def __init__(self, block: SamplingBlock) -> None:
+        self.block = block
         self._call: Future[StepOutputs] = Future()
 
-    def start(self, threads: ThreadPoolExecutor, settings: DrawSettings, prefixed: bool) -> None:
-        limits = (settings.temperature, settings.gen_chars, settings.top_k, settings.top_p)
-        self._call = threads.submit(self.work.advance, _rule(settings, prefixed), limits)
+    def start(self, threads: ThreadPoolExecutor, prefixed: bool) -> None:
+        """Start the block's next graph call."""
+        self._call = threads.submit(self.block.run_call, prefixed)
 
     def result(self) -> StepOutputs:
-        """What the last call drew, once it has returned."""
+        """Wait for the last call and return what it drew."""
         return self._call.result()
 
 
-def _lanes_for(threads: int) -> int | None:
-    """Blocks to sample side by side. Loops over elements run on one core whatever there is, so one block cannot keep two busy:
-    each core gets a block of its own, and TensorFlow no others (measured: a fifth more text).
+def _parallel_blocks_for(threads: int) -> int | None:
+    """Return how many blocks to sample side by side; None: one block for all cores.
 
-    Where TensorFlow runs already its threads are what they are, and every product takes them all: None, one block for all. So
-    on a GPU.
+    Loops over elements run on one core whatever there is, so one block cannot keep two cores busy: each core gets a block of
+    its own, and TensorFlow one thread per operation (measured: a fifth more text). Where TensorFlow runs already its
+    threads cannot be changed, and every product takes them all: then one block is best. So on a GPU.
     """
     import tensorflow as tf
 
     if tf.config.list_physical_devices("GPU"):
         return None
-    with contextlib.suppress(RuntimeError):
+    with contextlib.suppress(RuntimeError):  # TensorFlow runs already
         tf.config.threading.set_intra_op_parallelism_threads(1)
         return max(1, threads)
     return None
-
-
-def _rule(settings: DrawSettings, prefixed: bool) -> Rule:
-    from linesmith.model.sampling.row_state import Rule
-
-    return Rule(
-        greedy=settings.temperature == 0,
-        truncated=settings.top_k > 0 or settings.top_p < 1,
-        counts_chars=settings.gen_chars > 0,
-        prefixed=prefixed,
-    )

@@ -1,11 +1,11 @@
-"""Field-aware decoding: an automaton over tokens that says what may follow, so that every record has the right shape.
+"""Field-aware decoding: an automaton over tokens decides which token may come next, so that every record has the right shape.
 
-Guaranteed for a record that ends by itself: the exact number of fields, no delimiter inside a field but in quotes, column
-markers where they belong, whole UTF-8 sequences, in each field only the tokens seen there in training, numbers within the
-limits seen there (neither in private training, whose masks come from public configuration alone), and, with a schema, a text of
-the field's type.
+Guarantees for a record that the model ends: the exact number of fields; no delimiter inside a field except in quotes; column
+markers where they belong; complete UTF-8 sequences; in each field only tokens seen there in training and numbers within the
+limits seen there (after private training neither: its masks come from public configuration alone); and, with a schema, a
+text of the field's type.
 
-Masking is not rejection sampling: text comes out with probability ∏ p / ∏ Zₜ instead of ∏ p / P(valid), with Zₜ the share of
+Masking is not rejection sampling: a text has probability ∏ p / ∏ Zₜ instead of ∏ p / P(valid), with Zₜ the share of
 the probability that the mask leaves at step t. The mean of ∏ Zₜ is the rate at which the unmasked model would give valid
 records; accepting a finished record with probability ∏ Zₜ restores its distribution exactly (`rejection_sampling`).
 """
@@ -24,47 +24,54 @@ from linesmith.model.sampling.sample_types import SamplerOptions
 from linesmith.model.tokenizers.base import Tokenizer
 from linesmith.model.tokenizers.byte_tokenizer import ByteTokenizer
 from linesmith.model.tokenizers.char_tokenizer import CharTokenizer
-from linesmith.model.tokenizers.field_format import FieldFormat
 from linesmith.model.tokenizers.sentencepiece_tokenizer import SentencePieceTokenizer
 from linesmith.records.fields import DELIMITER_ID, NEWLINE_ID
 from linesmith.records.patterns.automaton import (
     DEAD,
     ByteAutomaton,
-    both,
     field_text_automaton,
+    intersect,
     soft_intersect,
     utf8_automaton,
 )
 from linesmith.records.patterns.number_ranges import number_automaton
 
-MAX_CELLS = 1 << 27  # states × tokens: half a gibibyte
-Moves = npt.NDArray[np.int32]
+MAX_CELLS = 1 << 27  # states × tokens of int32: half a gibibyte
+Transitions = npt.NDArray[np.int32]
 
 
 @dataclass(frozen=True)
 class TokenAutomaton:
-    """What may follow.
+    """Which tokens may follow in each state.
 
     Attributes:
-        moves: [states, vocab] int32: the next state, or ~ of it where the token may not be drawn but a start string may hold
-            it. A move into the last state leads nowhere. State 0 begins a record.
+        transitions: [states, vocab] int32: the next state, or ~ of it where the token may not be drawn but a start string may
+            hold it. The last state is a dead end. State 0 begins a record.
     """
 
-    moves: Moves
+    transitions: Transitions
 
-    def follows(self, ids: Sequence[int]) -> bool:
-        """Whether a record may go on after these ids, tokens of a start string not seen in training included."""
-        state, nowhere = 0, len(self.moves) - 1
+    def accepts_prefix(self, ids: Sequence[int]) -> bool:
+        """Return whether a record may begin with these ids, which may include tokens not seen in training."""
+        state, dead_end = 0, len(self.transitions) - 1
         for number in ids:
-            move = int(self.moves[state, number])
+            move = int(self.transitions[state, number])
             state = ~move if move < 0 else move
-            if state == nowhere:
+            if state == dead_end:
                 return False
-        return bool((self.moves[state] >= 0).any())
+        return bool((self.transitions[state] >= 0).any())
 
 
 def token_automaton(tokenizer: Tokenizer, info: ModelInfo, options: SamplerOptions) -> TokenAutomaton | None:
-    """The masks of a model; None where there are none: turned off, free text, or records of several field counts.
+    """Build the masks of a model.
+
+    Args:
+        tokenizer: the model's.
+        info: the model's description.
+        options: whether there are masks, and the schema.
+
+    Returns:
+        The automaton; None where there are no masks: turned off, free text, or records with different field counts.
 
     Raises:
         ParameterError: the schema does not fit the model.
@@ -75,102 +82,115 @@ def token_automaton(tokenizer: Tokenizer, info: ModelInfo, options: SamplerOptio
     if tokenizer.field_delimiter is None or count is None:
         return None
     types: list[ByteAutomaton | None] = [None] * count
-    learnt: list[ByteAutomaton | None] = [None] * count
+    seen_texts: list[ByteAutomaton | None] = [None] * count
     if options.schema is not None:
         from linesmith.records.output.schema import parse_schema
         from linesmith.records.patterns.schema_automata import field_automata
 
         types = field_automata(parse_schema(options.schema), count)
     elif info.field_numbers is not None and len(info.field_numbers) == count:
-        learnt = [None if limits is None else number_automaton(limits) for limits in info.field_numbers]
-    return compile_automaton(tokenizer, types, info.field_tokens, learnt)
+        seen_texts = [None if limits is None else number_automaton(limits) for limits in info.field_numbers]
+    return compile_automaton(tokenizer, types, info.field_tokens, seen_texts)
 
 
 def compile_automaton(
     tokenizer: Tokenizer,
     types: Sequence[ByteAutomaton | None],
     field_tokens: Sequence[Sequence[int]] | None = None,
-    learnt: Sequence[ByteAutomaton | None] | None = None,
+    seen_texts: Sequence[ByteAutomaton | None] | None = None,
 ) -> TokenAutomaton:
-    """The automaton of records with so many fields.
+    """Build the automaton of records whose number of fields is that of `types`.
 
     Args:
-        tokenizer: with a field delimiter.
-        types: what each field may hold; None: any text.
+        tokenizer: has a field delimiter.
+        types: texts that each field may hold; None: any text.
         field_tokens: ids that may be drawn in each field; None: all.
-        learnt: texts that may be drawn in each field; a start string may hold others, and then anything follows. None: all.
+        seen_texts: texts that may be drawn in each field; a start string may hold others, and then anything may follow. None:
+            all.
 
     Raises:
         ParameterError: no record can be written: a field's type needs tokens that do not exist, or the tables are too large.
     """
-    contents = token_bytes(tokenizer)
-    fields = _format(tokenizer)
-    machines = _machines(tokenizer, types, [None] * len(types) if learnt is None else learnt)
-    starts, total = [], 0
+    contents = bytes_per_token(tokenizer)
+    fields = tokenizer.token_format
+    machines = _machines(tokenizer, types, [None] * len(types) if seen_texts is None else seen_texts)
+    starts, total = [], 0  # first state of each field, and number of states; the dead end comes after them
     for number, machine in enumerate(machines):
         starts.append(total)
-        total += len(machine.moves) + (number < fields.markers)
+        total += len(machine.transitions) + (number < fields.markers)
     if (total + 1) * len(contents) > MAX_CELLS:
         raise ParameterError(
-            f"LS115: field-aware decoding needs {total:,} states for {len(contents):,} tokens, more than fit in memory; give "
-            "simpler types in the schema, or generate with --no-field-aware.",
-            code="LS115",
+            "LS125",
+            None,
+            f"field-aware decoding needs {total:,} states for {len(contents):,} tokens, more than fit in memory",
+            "Give simpler types in the schema, or generate with --no-field-aware.",
         )
-    moves = np.full((total + 1, len(contents)), total, np.int32)
-    allowed = np.zeros(moves.shape, np.bool_)
-    walked: dict[int, Moves] = {}
+    transitions = np.full((total + 1, len(contents)), total, np.int32)
+    allowed = np.zeros(transitions.shape, np.bool_)
+    by_machine: dict[int, Transitions] = {}  # equal fields share a machine
     for number, machine in enumerate(machines):
         first = starts[number]
         if number < fields.markers:
-            moves[first, 2 + number], allowed[first, 2 + number] = first + 1, True
-            first += 1
-        here = slice(first, first + len(machine.moves))
-        if id(machine) not in walked:
-            walked[id(machine)] = walk(machine, contents, fields.reserved)
-        to = walked[id(machine)]
-        moves[here] = np.where(to == DEAD, total, first + to)
-        allowed[here] = to != DEAD
-        if machine.strayed is not None:
-            allowed[here] &= ~machine.strayed[to] | machine.strayed[:, None]
+            transitions[first, 2 + number], allowed[first, 2 + number] = first + 1, True
+            first += 1  # the marker's state comes before those of the text
+        states = slice(first, first + len(machine.transitions))
+        if id(machine) not in by_machine:
+            by_machine[id(machine)] = token_transitions(machine, contents, fields.reserved_count)
+        target = by_machine[id(machine)]
+        transitions[states] = np.where(target == DEAD, total, first + target)
+        allowed[states] = target != DEAD
+        if machine.unconstrained is not None:
+            # Only a start string may leave the texts seen in training; after that everything of the type may follow.
+            allowed[states] &= ~machine.unconstrained[target] | machine.unconstrained[:, None]
         if field_tokens is not None and number < len(field_tokens):
             seen = np.zeros(len(contents), np.bool_)
             seen[list(field_tokens[number])] = True
-            allowed[here] &= seen
-        ends = np.flatnonzero(machine.accepts) + first
+            allowed[states] &= seen
+        ends = np.flatnonzero(machine.accepting) + first
         if number + 1 < len(machines):
-            moves[ends, DELIMITER_ID], allowed[ends, DELIMITER_ID] = starts[number + 1], True
+            transitions[ends, DELIMITER_ID], allowed[ends, DELIMITER_ID] = starts[number + 1], True
         else:
-            moves[ends, NEWLINE_ID], allowed[ends, NEWLINE_ID] = 0, True
+            transitions[ends, NEWLINE_ID], allowed[ends, NEWLINE_ID] = 0, True
             if len(machines) == 1:
-                allowed[starts[0], NEWLINE_ID] = False  # an empty record is none
+                allowed[starts[0], NEWLINE_ID] = False  # an empty line is not a record
     allowed[:, list(tokenizer.never_sampled)] = False
-    return TokenAutomaton(_pruned(moves, allowed))
+    return TokenAutomaton(_pruned(transitions, allowed))
 
 
-def walk(machine: ByteAutomaton, contents: Sequence[bytes], reserved: int) -> Moves:
-    """Where each token of text leads from each state, [states, vocab]; DEAD for reserved tokens and such as hold no text."""
+def token_transitions(machine: ByteAutomaton, contents: Sequence[bytes], reserved: int) -> Transitions:
+    """Compute the state that each token of text leads to from each state.
+
+    Args:
+        machine: an automaton over bytes.
+        contents: bytes of each token, by id.
+        reserved: number of reserved ids, which come first.
+
+    Returns:
+        [states, vocab]; DEAD for reserved tokens, for tokens without text, and where the automaton has no transition.
+    """
     lengths = np.array([len(content) if number >= reserved else 0 for number, content in enumerate(contents)])
-    to = np.tile(np.arange(len(machine.moves), dtype=np.int32)[:, None], (1, len(contents)))
-    to[:, lengths == 0] = DEAD
+    target = np.tile(np.arange(len(machine.transitions), dtype=np.int32)[:, None], (1, len(contents)))
+    target[:, lengths == 0] = DEAD
     for position in range(int(lengths.max())):
         longer = np.flatnonzero(lengths > position)
         byte = np.array([contents[number][position] for number in longer])
-        at = to[:, longer]
-        to[:, longer] = np.where(at == DEAD, DEAD, machine.moves[at, byte[None, :]])
-    return to
+        state = target[:, longer]
+        target[:, longer] = np.where(state == DEAD, DEAD, machine.transitions[state, byte[None, :]])
+    return target
 
 
-def _pruned(moves: Moves, allowed: npt.NDArray[np.bool_]) -> Moves:
-    """Forbid what leads to states from which no record can be ended, and encode.
+def _pruned(transitions: Transitions, allowed: npt.NDArray[np.bool_]) -> Transitions:
+    """Forbid tokens that lead to states from which no record can be ended, and encode the forbidden ones by ~.
 
     Raises:
-        ParameterError: that is so from the start.
+        ParameterError: no record can be ended from the first state.
     """
-    states = len(moves)
+    states = len(transitions)
     source, token = np.nonzero(allowed)
     ends = token == NEWLINE_ID
-    edges = np.unique(source[~ends].astype(np.int64) * states + moves[source[~ends], token[~ends]])
+    edges = np.unique(source[~ends].astype(np.int64) * states + transitions[source[~ends], token[~ends]])
     source_of, target_of = edges // states, edges % states
+    # A state is alive if a record can be ended from it: search backwards from the states in which <n> is allowed.
     alive = np.zeros(states, np.bool_)
     alive[source[ends]] = True
     while True:
@@ -180,43 +200,40 @@ def _pruned(moves: Moves, allowed: npt.NDArray[np.bool_]) -> Moves:
         alive[more] = True
     if not alive[0]:
         raise ParameterError(
-            "LS115: no record can be written under the masks of field-aware decoding: a field's type needs characters that "
-            "the model does not have. Give a schema that fits the training data, or generate with --no-field-aware.",
-            code="LS115",
+            "LS115",
+            None,
+            "no record can be written under the masks of field-aware decoding: a field's type needs characters that "
+            "the model does not have",
+            "Give a schema that fits the training data, or generate with --no-field-aware.",
         )
-    lives = alive[moves]
-    lives[:, NEWLINE_ID] = True
-    return np.where(allowed & lives, moves, ~moves).astype(np.int32)
+    leads_on = alive[transitions]
+    leads_on[:, NEWLINE_ID] = True
+    return np.where(allowed & leads_on, transitions, ~transitions).astype(np.int32)
 
 
 def _machines(
-    tokenizer: Tokenizer, types: Sequence[ByteAutomaton | None], learnt: Sequence[ByteAutomaton | None]
+    tokenizer: Tokenizer, types: Sequence[ByteAutomaton | None], seen_texts: Sequence[ByteAutomaton | None]
 ) -> list[ByteAutomaton]:
-    """The texts of each field; equal ones are the same object."""
+    """Return the automaton of each field's texts; equal ones are the same object."""
     delimiter = tokenizer.field_delimiter or ""
     inner, last = (field_text_automaton(delimiter, tokenizer.quoted, end) for end in (False, True))
-    if not isinstance(tokenizer, CharTokenizer):  # bytes may be drawn one by one
-        inner, last = both(inner, utf8_automaton()), both(last, utf8_automaton())
+    if not isinstance(tokenizer, CharTokenizer):  # other tokenizers may draw a character byte by byte
+        inner, last = intersect(inner, utf8_automaton()), intersect(last, utf8_automaton())
     known: dict[tuple[int, int, bool], ByteAutomaton] = {}
     machines = []
-    for number, (kind, lean) in enumerate(zip(types, learnt, strict=True)):
-        key = id(kind), id(lean), number + 1 == len(types)
+    for number, (field_type, seen) in enumerate(zip(types, seen_texts, strict=True)):
+        key = id(field_type), id(seen), number + 1 == len(types)
         if key not in known:
             plain = last if key[2] else inner
-            machine = plain if kind is None else both(plain, kind)
-            known[key] = machine if lean is None else soft_intersect(machine, lean)
+            machine = plain if field_type is None else intersect(plain, field_type)
+            known[key] = machine if seen is None else soft_intersect(machine, seen)
         machines.append(known[key])
     return machines
 
 
-def _format(tokenizer: Tokenizer) -> FieldFormat:
-    fields: FieldFormat = tokenizer.fields  # type: ignore[attr-defined]
-    return fields
-
-
-def token_bytes(tokenizer: Tokenizer) -> list[bytes]:
-    """What each token writes, by id; nothing for the reserved ones."""
-    reserved = _format(tokenizer).reserved
+def bytes_per_token(tokenizer: Tokenizer) -> list[bytes]:
+    """Return the bytes of each token's text, by id; none for the reserved ones."""
+    reserved = tokenizer.token_format.reserved_count
     if isinstance(tokenizer, ByteTokenizer | SentencePieceTokenizer):
         content = list(tokenizer.pieces)
     else:

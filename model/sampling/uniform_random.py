@@ -5,27 +5,38 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-Words = npt.NDArray[np.uint64]
-_GOLDEN = np.uint64(0x9E3779B97F4A7C15)
+from linesmith.core.splitmix64 import INCREMENT, Bits64, mix64
+
+_INCREMENT = np.uint64(INCREMENT)
 
 
-def _mix(words: Words) -> Words:
-    """SplitMix64's finaliser (Steele, Lea and Flood 2014): a bijection of 64-bit words that avalanches."""
-    words = (words ^ (words >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    words = (words ^ (words >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return words ^ (words >> np.uint64(31))
+def stream_keys(seed: int, index: npt.ArrayLike, attempt: npt.ArrayLike) -> Bits64:
+    """Compute the 64-bit key of each attempt's stream of uniform numbers.
+
+    Args:
+        seed: seed of the run, 0 … 2⁶⁴ − 1.
+        index: record indices, [N].
+        attempt: attempt numbers, [N].
+
+    Returns:
+        One key for each (seed, index, attempt), [N].
+    """
+    with np.errstate(over="ignore"):  # arithmetic is modulo 2⁶⁴ on purpose
+        key = mix64(np.full(np.shape(index), seed, np.uint64) + _INCREMENT)
+        key = mix64(key ^ (np.asarray(index, np.uint64) * _INCREMENT + np.uint64(1)))
+        return mix64(key ^ (np.asarray(attempt, np.uint64) * _INCREMENT + np.uint64(2)))
 
 
-def stream_keys(seed: int, index: npt.ArrayLike, attempt: npt.ArrayLike) -> Words:
-    """One 64-bit key for each (seed, index, attempt)."""
-    with np.errstate(over="ignore"):
-        key = _mix(np.full(np.shape(index), seed, np.uint64) + _GOLDEN)
-        key = _mix(key ^ (np.asarray(index, np.uint64) * _GOLDEN + np.uint64(1)))
-        return _mix(key ^ (np.asarray(attempt, np.uint64) * _GOLDEN + np.uint64(2)))
+def uniforms(keys: Bits64, first_step: npt.ArrayLike, steps: int) -> npt.NDArray[np.float32]:
+    """Compute uniform numbers in [0, 1), multiples of 2⁻²⁴.
 
+    Args:
+        keys: stream keys, [N].
+        first_step: step of each stream at which to begin, [N].
+        steps: how many consecutive steps.
 
-def uniforms(keys: Words, first_step: npt.ArrayLike, steps: int) -> npt.NDArray[np.float32]:
-    """Numbers in [0, 1), multiples of 2⁻²⁴, [steps, len(keys)]; row k is for step `first_step + k` of each stream.
+    Returns:
+        [steps, N]; row k holds the numbers of step `first_step + k`.
 
     Example:
         >>> keys = stream_keys(7, [0, 1], [0, 0])
@@ -34,5 +45,7 @@ def uniforms(keys: Words, first_step: npt.ArrayLike, steps: int) -> npt.NDArray[
     """
     with np.errstate(over="ignore"):
         counter = np.asarray(first_step, np.uint64)[None, :] + np.arange(1, steps + 1, dtype=np.uint64)[:, None]
-        bits = _mix(keys[None, :] + counter * _GOLDEN) >> np.uint64(40)
+        bits = mix64(keys[None, :] + counter * _INCREMENT) >> np.uint64(
+            40
+        )  # 24 bits: all that a float32 below 1 can hold
     return bits.astype(np.float32) * np.float32(2.0**-24)

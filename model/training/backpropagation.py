@@ -1,241 +1,299 @@
-"""One forward and one backward pass through the language model, and the gradients that follow from what they leave.
+"""One forward and one backward pass through the language model on a CPU, and the gradients that follow from what they leave.
 
-Written out rather than left to a tape, because the parts are needed: δ of every layer gives each weight gradient in one
-product over all steps (plain training), and each record's gradient norm without its gradient (`clipped_sum`).
+Written out rather than left to a tape, because the parts are needed. From δ of every layer, plain training gets each weight
+gradient as one product over all steps, and private training gets each record's gradient norm without the gradient itself
+(`linesmith.model.privacy.dp_sgd.clipped_sum`).
 
-Two halves of the rows are passed through the network side by side, without waiting for each other: the element-wise work
-of one fills the cores that the products of the other leave idle. How rows are split depends on their number alone, so that
-results do not depend on the number of cores.
+Two halves of a batch's rows pass through the network side by side: neither waits for the other, so the element-wise work of
+one fills the cores that the products of the other leave idle. How rows are split depends on their number alone, so results
+do not depend on the number of cores.
 
-A small vocabulary is looked up, not multiplied: the first layer sees `table[token]`, one product a token id and not a step,
-and its kernel's gradient is formed from the sums of δ by token id. Same results, a quarter of the operations less.
+With a small vocabulary, the projected embedding is looked up and not multiplied: the first layer sees `table[token]`, which
+takes one product per token id and not per step, and the gradient of its kernel is formed from sums of δ by token id. The
+results are the same, with a quarter fewer operations.
+
+A `batch` here is what `linesmith.model.training.batches.Batch.to_tensors` returns: `inputs` and `targets` [T, B] int32 and
+`weights` [T, B], 1 at a token to predict and 0 at padding, with one record per row.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Callable, Mapping, Sequence
+from typing import NamedTuple
 
 import tensorflow as tf
 
-from linesmith.model.training.lstm import States, backward, forward, project, transposed, weight_gradient
+from linesmith.model.training.lstm import (
+    LSTMStates,
+    at_least_float32,
+    lstm_backward,
+    lstm_forward,
+    materialized_transpose,
+    project,
+    weight_gradient,
+)
 
-Tensor = Any
 NUM_HALVES = 2
-GRID = 16  # rows are padded to a multiple of it: few shapes to compile for, and halves of equal size
+ROW_MULTIPLE = 16  # rows are padded to a multiple of it: few shapes for XLA to compile, and halves of equal size
+
+# Sums over the tokens to predict: loss in nats, correct predictions, number of tokens.
+TokenSums = tuple[tf.Tensor, tf.Tensor, tf.Tensor]
 
 
-class Trace(NamedTuple):
+class BackpropagationResult(NamedTuple):
     """What the two passes over some rows leave; time first.
 
     Attributes:
         tokens: input ids, [T, B].
-        inputs: what the kernels above the first LSTM's were multiplied with, [T, B, units]; the last is the dense layer's.
+        inputs: inputs of the kernels above the first LSTM's, [T, B, units] each; the last is the dense layer's.
         hidden: hidden states of each LSTM, [T, B, units].
         deltas: loss gradient of each LSTM's gates before activation, [T, B, 4 units].
-        logits_delta: loss gradient of the logits, [T, B, vocab], float32.
-        loss, right: sums over the real tokens: nats, and right predictions.
+        logits_delta: loss gradient of the logits, [T, B, vocab], float32 or wider.
+        loss: sum over the tokens to predict, in nats, not scaled.
+        correct: number of tokens predicted correctly.
     """
 
-    tokens: Tensor
-    inputs: list[Tensor]
-    hidden: list[Tensor]
-    deltas: list[Tensor]
-    logits_delta: Tensor
-    loss: Tensor
-    right: Tensor
+    tokens: tf.Tensor
+    inputs: list[tf.Tensor]
+    hidden: list[tf.Tensor]
+    deltas: list[tf.Tensor]
+    logits_delta: tf.Tensor
+    loss: tf.Tensor
+    correct: tf.Tensor
 
 
-def lstm_weights(variables: Sequence[Tensor]) -> list[Sequence[Tensor]]:
-    """Kernel, recurrent kernel and bias of each LSTM, from `LanguageModel.trainable_variables`."""
+def lstm_weights(variables: Sequence[tf.Tensor]) -> list[Sequence[tf.Tensor]]:
+    """Return kernel, recurrent kernel and bias of each LSTM, from `LanguageModel.trainable_variables`."""
     recurrent = variables[1:-2]
     return [recurrent[i : i + 3] for i in range(0, len(recurrent), 3)]
 
 
 def forward_backward(
-    variables: Sequence[Tensor],
-    rows: dict[str, Tensor],
-    masks: Sequence[Tensor | None],
-    kind: tf.DType,
-    loss_scale: Tensor,
-) -> Trace:
-    """Forward and backward.
+    variables: Sequence[tf.Tensor],
+    batch: Mapping[str, tf.Tensor],
+    masks: Sequence[tf.Tensor | None],
+    dtype: tf.DType,
+    loss_scale: tf.Tensor,
+) -> BackpropagationResult:
+    """Run both passes over the rows of a batch. No operation mixes rows.
 
     Args:
         variables: embedding, then kernel, recurrent kernel and bias of each LSTM, then kernel and bias of the dense layer.
-        rows: inputs, targets [T, B] int32 and weights [T, B], 1 at a token to predict and 0 at padding; one record a row.
-        masks: for each LSTM what multiplies its output in dropout, [T, B, units]; None for no dropout.
-        kind: type of the products.
-        loss_scale: what multiplies the loss of every token, before gradients are taken.
+        batch: inputs, targets and weights, as in the module's description.
+        masks: dropout mask of each LSTM's output, [T, B, units]; None for no dropout.
+        dtype: type of the operands of products.
+        loss_scale: multiplies the loss of every token before gradients are taken.
     """
-    done = _forward_pass(variables, rows["inputs"], masks, kind)
-    wide = done.logits.dtype
-    losses, slope = _cross_entropy(done.logits, rows["targets"])
-    weights = tf.cast(rows["weights"], wide)
-    logits_delta = slope * (weights * tf.cast(loss_scale, wide))[:, :, None]
-    return Trace(
-        tokens=rows["inputs"],
-        inputs=done.inputs,
-        hidden=[states.hs for states in done.states],
-        deltas=_backward(variables, masks, done.states, tf.cast(logits_delta, kind), kind),
+    activations = _forward_pass(variables, batch["inputs"], masks, dtype)
+    wide = activations.logits.dtype
+    losses, slopes = _cross_entropy(activations.logits, batch["targets"])
+    weights = tf.cast(batch["weights"], wide)
+    logits_delta = slopes * (weights * tf.cast(loss_scale, wide))[:, :, None]
+    return BackpropagationResult(
+        tokens=batch["inputs"],
+        inputs=activations.inputs,
+        hidden=[states.hidden for states in activations.states],
+        deltas=_backward_pass(variables, masks, activations.states, tf.cast(logits_delta, dtype), dtype),
         logits_delta=logits_delta,
         loss=tf.reduce_sum(losses * weights),
-        right=tf.reduce_sum(_right(done.logits, rows["targets"]) * weights),
+        correct=tf.reduce_sum(_is_correct(activations.logits, batch["targets"]) * weights),
     )
 
 
 def sum_token_losses_on_cpu(
-    variables: Sequence[Tensor], rows: dict[str, Tensor], kind: tf.DType
-) -> tuple[Tensor, Tensor, Tensor]:
-    """Loss in nats, right predictions and tokens, summed over the real tokens; without dropout, and without a gradient."""
-    loss = right = tf.zeros([])
-    for part in split_in_halves(list(rows.values())):
-        half = dict(zip(rows, part, strict=True))
-        logits = _forward_pass(variables, half["inputs"], [None] * len(lstm_weights(variables)), kind).logits
+    variables: Sequence[tf.Tensor], batch: Mapping[str, tf.Tensor], dtype: tf.DType
+) -> TokenSums:
+    """Compute loss, correct predictions and tokens of a batch, without dropout and without a gradient.
+
+    Args:
+        variables: as for `forward_backward`.
+        batch: as for `forward_backward`.
+        dtype: type of the operands of products.
+    """
+    loss = correct = tf.zeros([])
+    no_masks = [None] * len(lstm_weights(variables))
+    for half in _batch_halves(batch):
+        logits = _forward_pass(variables, half["inputs"], no_masks, dtype).logits
         loss += tf.reduce_sum(_cross_entropy(logits, half["targets"])[0] * half["weights"])
-        right += tf.reduce_sum(_right(logits, half["targets"]) * half["weights"])
-    return loss, right, tf.reduce_sum(rows["weights"])
+        correct += tf.reduce_sum(_is_correct(logits, half["targets"]) * half["weights"])
+    return loss, correct, tf.reduce_sum(batch["weights"])
 
 
 def summed_gradients(
-    variables: Sequence[Tensor],
-    rows: dict[str, Tensor],
-    masks_of: Callable[[int, Tensor], Sequence[Tensor | None]],
-    kind: tf.DType,
-    loss_scale: Tensor,
-) -> tuple[tuple[Tensor, Tensor, Tensor], list[Tensor]]:
-    """A plain training step's loss and gradient.
+    variables: Sequence[tf.Tensor],
+    batch: Mapping[str, tf.Tensor],
+    masks_of: Callable[[int, tf.Tensor], Sequence[tf.Tensor | None]],
+    dtype: tf.DType,
+    loss_scale: tf.Tensor,
+) -> tuple[TokenSums, list[tf.Tensor]]:
+    """Compute loss and gradient of a plain training step.
 
     Args:
-        variables, rows, kind, loss_scale: as `forward_backward` takes them.
-        masks_of: dropout masks of a half, from its number and how many rows it has.
+        variables: as for `forward_backward`.
+        batch: as for `forward_backward`.
+        masks_of: gives the dropout masks of a half, from the half's index and its number of rows.
+        dtype: type of the operands of products.
+        loss_scale: as for `forward_backward`.
 
     Returns:
-        (loss in nats before scaling, right predictions, tokens), summed over the real tokens; and the gradient of the
-        scaled loss for every variable.
+        Loss before scaling, correct predictions and tokens; and the gradient of the scaled loss for every variable.
     """
-    loss = right = tf.zeros([])
-    total: list[Tensor] | None = None
-    for number, part in enumerate(split_in_halves(list(rows.values()))):
-        half = dict(zip(rows, part, strict=True))
-        masks = masks_of(number, tf.shape(half["inputs"])[1])
-        trace = forward_backward(variables, half, masks, kind, loss_scale)
-        found = gradients(variables, trace, kind)
-        total = found if total is None else [one + other for one, other in zip(total, found, strict=True)]
-        loss, right = loss + trace.loss, right + trace.right
-    return (loss, right, tf.reduce_sum(rows["weights"])), total or []
+    loss = correct = tf.zeros([])
+    total: list[tf.Tensor] | None = None
+    for index, half in enumerate(_batch_halves(batch)):
+        masks = masks_of(index, tf.shape(half["inputs"])[1])
+        result = forward_backward(variables, half, masks, dtype, loss_scale)
+        found = parameter_gradients(variables, result, dtype)
+        total = found if total is None else [first + second for first, second in zip(total, found, strict=True)]
+        loss, correct = loss + result.loss, correct + result.correct
+    return (loss, correct, tf.reduce_sum(batch["weights"])), total or []
 
 
-class _Forward(NamedTuple):
-    inputs: list[Tensor]
-    states: list[States]
-    logits: Tensor
+def parameter_gradients(
+    variables: Sequence[tf.Tensor], result: BackpropagationResult, dtype: tf.DType
+) -> list[tf.Tensor]:
+    """Compute the gradient of every variable, by one product over all rows and steps each.
 
+    Args:
+        variables: as for `forward_backward`.
+        result: from `forward_backward`.
+        dtype: type of the operands of products.
 
-def _forward_pass(
-    variables: Sequence[Tensor], tokens: Tensor, masks: Sequence[Tensor | None], kind: tf.DType
-) -> _Forward:
-    dense, dense_bias = variables[-2:]
-    x, inputs, kept = None, [], []
-    for (kernel, recurrent, bias), mask in zip(lstm_weights(variables), masks, strict=True):
-        z = _looked_up(variables, tokens, kind) if x is None else _projected(x, kernel, bias, kind)
-        states = forward(z, tf.shape(tokens)[0], tf.shape(tokens)[1], tf.cast(recurrent, kind))
-        x = states.hs if mask is None else states.hs * tf.cast(mask, kind)
-        inputs.append(x)
-        kept.append(states)
-    # A softmax needs more than the 8 bits of a bfloat16; what the product itself rounds away is small beside it.
-    logits = tf.cast(project(x, tf.cast(dense, kind), tf.zeros([], kind)), _wide(kind)) + dense_bias
-    return _Forward(inputs, kept, logits)
-
-
-def _backward(variables: Sequence[Tensor], masks: Sequence, kept: list, delta: Tensor, kind: tf.DType) -> list[Tensor]:
-    """δ of each LSTM, from that of the logits."""
-    above, deltas = variables[-2], []
-    for (kernel, recurrent, _), mask, states in reversed(list(zip(lstm_weights(variables), masks, kept, strict=True))):
-        dhs = project(delta, transposed(tf.cast(above, kind)), tf.zeros([], kind))
-        delta = backward(dhs if mask is None else dhs * tf.cast(mask, kind), tf.cast(recurrent, kind), states)
-        deltas.append(delta)
-        above = kernel
-    return deltas[::-1]
-
-
-def gradients(variables: Sequence[Tensor], trace: Trace, kind: tf.DType) -> list[Tensor]:
-    """The gradient of every variable, one product over all rows and steps each."""
+    Returns:
+        One gradient per variable, of its shape and type.
+    """
     embedding, kernel = variables[:2]
-    first = trace.deltas[0]
-    if looks_up(embedding):
-        ids = tf.one_hot(trace.tokens, embedding.shape[0], dtype=kind)
-        sums = tf.cast(weight_gradient(ids, first), embedding.dtype)  # of δ by token id, [vocab, 4 units]
+    first = result.deltas[0]
+    if uses_projected_table(embedding):
+        one_hot = tf.one_hot(result.tokens, embedding.shape[0], dtype=dtype)
+        # δ summed by token id, [vocab, 4 units]. From it both gradients follow, with products of vocabulary size.
+        sums = tf.cast(weight_gradient(one_hot, first), embedding.dtype)
         found = [tf.matmul(sums, kernel, transpose_b=True), tf.matmul(embedding, sums, transpose_a=True)]
     else:
-        x = tf.cast(tf.gather(embedding, trace.tokens), kind)
-        found = [_embedding_gradient(embedding, kernel, trace, kind), weight_gradient(x, first)]
-    for number, (hs, delta) in enumerate(zip(trace.hidden, trace.deltas, strict=True)):
-        if number > 0:
-            found.append(weight_gradient(trace.inputs[number - 1], delta))
-        # The state before the first step is zero, so that step adds nothing to the recurrent weights' gradient.
-        found += [weight_gradient(hs[:-1], delta[1:]), _column_sums(delta)]
-    found += [weight_gradient(trace.inputs[-1], tf.cast(trace.logits_delta, kind)), _column_sums(trace.logits_delta)]
+        x = tf.cast(tf.gather(embedding, result.tokens), dtype)
+        found = [_embedding_gradient(embedding, kernel, result, dtype), weight_gradient(x, first)]
+    for layer, (hidden, delta) in enumerate(zip(result.hidden, result.deltas, strict=True)):
+        if layer > 0:
+            found.append(weight_gradient(result.inputs[layer - 1], delta))
+        # The state before the first step is zero: that step adds nothing to the recurrent weights' gradient.
+        found += [weight_gradient(hidden[:-1], delta[1:]), _column_sums(delta)]
+    found += [
+        weight_gradient(result.inputs[-1], tf.cast(result.logits_delta, dtype)),
+        _column_sums(result.logits_delta),
+    ]
     return [tf.cast(gradient, variable.dtype) for gradient, variable in zip(found, variables, strict=True)]
 
 
-def split_in_halves(parts: Sequence[Tensor | None]) -> list[list[Tensor | None]]:
-    """Tensors [T, B, …] padded with rows of zeros to the grid, as two halves of their rows; None stays None."""
-    halves: list[list[Tensor | None]] = [[] for _ in range(NUM_HALVES)]
-    for part in parts:
-        if part is None:
-            whole = [None] * NUM_HALVES
+def split_in_halves(tensors: Sequence[tf.Tensor | None]) -> list[list[tf.Tensor | None]]:
+    """Pad the rows of tensors [T, B, …] with zeros to a multiple of `ROW_MULTIPLE`, and split them in two halves.
+
+    Returns:
+        For each half, its part of each tensor; None where the tensor is None.
+    """
+    halves: list[list[tf.Tensor | None]] = [[] for _ in range(NUM_HALVES)]
+    for tensor in tensors:
+        if tensor is None:
+            parts = [None] * NUM_HALVES
         else:
-            extra = -tf.shape(part)[1] % GRID
-            padded = tf.pad(part, [[0, 0], [0, extra], *[[0, 0]] * (len(part.shape) - 2)])
-            whole = tf.split(padded, NUM_HALVES, axis=1)
-        for half, piece in zip(halves, whole, strict=True):
-            half.append(piece)
+            # Rows of zeros have weight 0 too: they add nothing to any loss or gradient.
+            extra = -tf.shape(tensor)[1] % ROW_MULTIPLE
+            padded = tf.pad(tensor, [[0, 0], [0, extra], *[[0, 0]] * (len(tensor.shape) - 2)])
+            parts = tf.split(padded, NUM_HALVES, axis=1)
+        for half, part in zip(halves, parts, strict=True):
+            half.append(part)
     return halves
 
 
-def looks_up(embedding: Tensor) -> bool:
-    """Whether a table of projected embeddings is cheaper than projecting every step."""
+def uses_projected_table(embedding: tf.Tensor) -> bool:
+    """Return whether a table of projected embeddings is cheaper than projecting every step."""
     return embedding.shape[0] <= 2 * embedding.shape[1]
 
 
-def _looked_up(variables: Sequence[Tensor], tokens: Tensor, kind: tf.DType) -> Callable[[Tensor], Tensor]:
+class _Activations(NamedTuple):
+    inputs: list[tf.Tensor]
+    states: list[LSTMStates]
+    logits: tf.Tensor
+
+
+def _batch_halves(batch: Mapping[str, tf.Tensor]) -> list[dict[str, tf.Tensor]]:
+    return [dict(zip(batch, half, strict=True)) for half in split_in_halves(list(batch.values()))]
+
+
+def _forward_pass(
+    variables: Sequence[tf.Tensor], tokens: tf.Tensor, masks: Sequence[tf.Tensor | None], dtype: tf.DType
+) -> _Activations:
+    dense, dense_bias = variables[-2:]
+    x, inputs, kept = None, [], []
+    for (kernel, recurrent, bias), mask in zip(lstm_weights(variables), masks, strict=True):
+        z = _first_layer_inputs(variables, tokens, dtype) if x is None else _projected(x, kernel, bias, dtype)
+        states = lstm_forward(z, tf.shape(tokens)[0], tf.shape(tokens)[1], tf.cast(recurrent, dtype))
+        # Dropout is on what leaves the layer, not on the recurrence: `states.hidden` itself stays without it.
+        x = states.hidden if mask is None else states.hidden * tf.cast(mask, dtype)
+        inputs.append(x)
+        kept.append(states)
+    # A softmax needs more than the 8 bits of a bfloat16; what the product itself rounds away is small beside it.
+    logits = tf.cast(project(x, tf.cast(dense, dtype), tf.zeros([], dtype)), at_least_float32(dtype)) + dense_bias
+    return _Activations(inputs, kept, logits)
+
+
+def _backward_pass(
+    variables: Sequence[tf.Tensor],
+    masks: Sequence[tf.Tensor | None],
+    kept: Sequence[LSTMStates],
+    delta: tf.Tensor,
+    dtype: tf.DType,
+) -> list[tf.Tensor]:
+    """Compute δ of each LSTM from that of the logits."""
+    kernel_above, deltas = variables[-2], []
+    for (kernel, recurrent, _), mask, states in reversed(list(zip(lstm_weights(variables), masks, kept, strict=True))):
+        hidden_gradients = project(delta, materialized_transpose(tf.cast(kernel_above, dtype)), tf.zeros([], dtype))
+        if mask is not None:
+            hidden_gradients *= tf.cast(mask, dtype)
+        delta = lstm_backward(hidden_gradients, tf.cast(recurrent, dtype), states)
+        deltas.append(delta)
+        kernel_above = kernel
+    return deltas[::-1]
+
+
+def _first_layer_inputs(
+    variables: Sequence[tf.Tensor], tokens: tf.Tensor, dtype: tf.DType
+) -> Callable[[tf.Tensor], tf.Tensor]:
+    """Return what gives the first LSTM's projected input of a step, looked up or multiplied."""
     embedding, kernel, _, bias = variables[:4]
-    if looks_up(embedding):
-        table = tf.cast(tf.matmul(embedding, kernel) + bias, kind)
+    if uses_projected_table(embedding):
+        table = tf.cast(tf.matmul(embedding, kernel) + bias, dtype)
         return lambda t: tf.gather(table, tokens[t])
-    return _projected(tf.cast(tf.gather(embedding, tokens), kind), kernel, bias, kind)
+    return _projected(tf.cast(tf.gather(embedding, tokens), dtype), kernel, bias, dtype)
 
 
-def _projected(x: Tensor, kernel: Tensor, bias: Tensor, kind: tf.DType) -> Callable[[Tensor], Tensor]:
-    z = project(x, tf.cast(kernel, kind), tf.cast(bias, kind))
+def _projected(x: tf.Tensor, kernel: tf.Tensor, bias: tf.Tensor, dtype: tf.DType) -> Callable[[tf.Tensor], tf.Tensor]:
+    z = project(x, tf.cast(kernel, dtype), tf.cast(bias, dtype))
     return lambda t: z[t]
 
 
-def _embedding_gradient(embedding: Tensor, kernel: Tensor, trace: Trace, kind: tf.DType) -> Tensor:
-    dx = project(trace.deltas[0], transposed(tf.cast(kernel, kind)), tf.zeros([], kind))
+def _embedding_gradient(
+    embedding: tf.Tensor, kernel: tf.Tensor, result: BackpropagationResult, dtype: tf.DType
+) -> tf.Tensor:
+    dx = project(result.deltas[0], materialized_transpose(tf.cast(kernel, dtype)), tf.zeros([], dtype))
     flat = tf.reshape(tf.cast(dx, embedding.dtype), [-1, embedding.shape[1]])
-    return tf.math.unsorted_segment_sum(flat, tf.reshape(trace.tokens, [-1]), embedding.shape[0])
+    return tf.math.unsorted_segment_sum(flat, tf.reshape(result.tokens, [-1]), embedding.shape[0])
 
 
-def _cross_entropy(logits: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
-    """Loss of every token and its gradient with respect to the logits, in one pass."""
+def _cross_entropy(logits: tf.Tensor, targets: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    """Compute the loss of every token and its gradient with respect to the logits, in one pass."""
     flat = tf.reshape(logits, [-1, logits.shape[2]])
-    losses, slope = tf.raw_ops.SparseSoftmaxCrossEntropyWithLogits(features=flat, labels=tf.reshape(targets, [-1]))
-    return tf.reshape(losses, tf.shape(targets)), tf.reshape(slope, tf.shape(logits))
+    losses, slopes = tf.raw_ops.SparseSoftmaxCrossEntropyWithLogits(features=flat, labels=tf.reshape(targets, [-1]))
+    return tf.reshape(losses, tf.shape(targets)), tf.reshape(slopes, tf.shape(logits))
 
 
-def _right(logits: Tensor, targets: Tensor) -> Tensor:
-    """1 where the target has the largest logit, [T, B]."""
+def _is_correct(logits: tf.Tensor, targets: tf.Tensor) -> tf.Tensor:
+    """Return 1 where the target has the largest logit and 0 elsewhere, [T, B]."""
+    # Compared with the maximum and not by argmax: a tie counts as correct.
     of_target = tf.gather(logits, targets, axis=2, batch_dims=2)
     return tf.cast(of_target >= tf.reduce_max(logits, axis=2), logits.dtype)
 
 
-def _column_sums(delta: Tensor) -> Tensor:
-    """Sum over rows and steps, [k]; as a product, which adds in float32 whatever the type."""
+def _column_sums(delta: tf.Tensor) -> tf.Tensor:
+    """Sum over rows and steps, [T, B, k] to [k]; as a product, which adds in float32 whatever the type."""
     ones = tf.ones([1, tf.shape(delta)[0] * tf.shape(delta)[1]], delta.dtype)
     return tf.matmul(ones, tf.reshape(delta, [-1, delta.shape[2]]))[0]
-
-
-def _wide(kind: tf.DType) -> tf.DType:
-    return tf.float64 if kind == tf.float64 else tf.float32

@@ -1,14 +1,14 @@
-"""Rows for training: one whole record a row, from a zero state as in generation, cut into batches with little padding.
+"""Batches for training: one whole record per row, from a zero state as in generation, with little padding.
 
-Rows of a batch are of like length, so that short records need not be packed together: a batch then holds `batch_size`
-records whatever their length, and the weights move as often as they can for the same work.
+The rows of a batch are of similar length, so short records need not be packed into one row: a batch then holds `batch_size`
+records whatever their length, and the weights are updated as often as possible for the same work.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -16,17 +16,26 @@ import numpy.typing as npt
 from linesmith.model.training.permutation import Permutation
 from linesmith.model.training.token_store import TokenStore
 
-# Batches whose rows are sorted by length together. Large enough that neighbours are equally long, small enough that
+if TYPE_CHECKING:
+    import tensorflow as tf
+
+# Batches whose records are sorted by length together. Large enough that neighbors are about equally long, small enough that
 # the order stays random and memory bounded.
 _POOL_BATCHES = 64
+
+# Steps and rows of physical batches are multiples of it: few shapes for XLA to compile, little padding.
+SHAPE_MULTIPLE = 16
+
+Ranks = npt.NDArray[np.int64]  # which records of a store
 
 
 @dataclass(frozen=True)
 class Batch:
-    """Records, time first.
+    """Arrays of some records, time first: one column per record.
 
     Attributes:
-        inputs, targets: [T, B] int32.
+        inputs: [T, B] int32.
+        targets: [T, B] int32, the inputs one step later.
         weights: [T, B] float32, 1 at a token to predict, 0 at padding.
     """
 
@@ -34,37 +43,38 @@ class Batch:
     targets: npt.NDArray[np.int32]
     weights: npt.NDArray[np.float32]
 
-    def tensors(self) -> dict[str, Any]:
-        """Everything by name, as TensorFlow has it."""
+    def to_tensors(self) -> dict[str, tf.Tensor]:
+        """Return the arrays as tensors, by attribute name."""
         import tensorflow as tf
 
         arrays = {"inputs": self.inputs, "targets": self.targets, "weights": self.weights}
         return {name: tf.constant(array) for name, array in arrays.items()}
 
     @staticmethod
-    def specs() -> dict[str, Any]:
-        """What `tensors` gives for any batch: a graph that is made for it is made once, whatever the shapes."""
+    def tensor_specs() -> dict[str, tf.TensorSpec]:
+        """Return the signature of `to_tensors` for a batch of any shape, so that a graph is traced only once."""
         import tensorflow as tf
 
-        kinds = {"inputs": tf.int32, "targets": tf.int32, "weights": tf.float32}
-        return {name: tf.TensorSpec([None, None], kind) for name, kind in kinds.items()}
+        dtypes = {"inputs": tf.int32, "targets": tf.int32, "weights": tf.float32}
+        return {name: tf.TensorSpec([None, None], dtype) for name, dtype in dtypes.items()}
 
 
-class EpochBatches(Sequence[npt.NDArray[np.int64]]):
-    """The batches of an epoch, each the ranks of its records; a pure function of the arguments.
+class EpochBatches(Sequence[Ranks]):
+    """Batches of an epoch, each the ranks of its records; a pure function of the arguments.
 
     The records are put in a random order, which is cut into pools. Within a pool they are sorted by length and cut into
-    batches, whose order is random again. A pool is computed when one of its batches is asked for: nothing is kept for a
+    batches, whose order is random again. A pool is computed when one of its batches is asked for: no memory is kept per
     record, and any batch can be had without those before it.
 
-    A batch has `batch_size` records, fewer where they are longer than `seq_length`: its tokens stay bounded, and a long
-    record is trained whole.
+    A batch has `batch_size` records, or fewer where they are longer than `seq_length`: its number of tokens stays bounded, and
+    a long record is trained whole.
 
     Args:
         store: the records.
-        batch_size: most records of a batch.
-        seq_length: tokens of a row that a whole batch of records may have.
-        seed, epoch: name the order.
+        batch_size: most records in a batch.
+        seq_length: tokens per record at which a batch of `batch_size` records is full.
+        seed: of the random order.
+        epoch: number of the epoch; each has another order.
     """
 
     def __init__(self, store: TokenStore, *, batch_size: int, seq_length: int, seed: int, epoch: int) -> None:
@@ -72,79 +82,112 @@ class EpochBatches(Sequence[npt.NDArray[np.int64]]):
         self._key = np.array([seed, epoch], np.uint64)
         self._order = Permutation(len(store), (seed, epoch))
         self._pool_size = _POOL_BATCHES * batch_size
-        # The first batch of each pool, and how many batches there are: a few bytes for every 64 batches.
-        self._firsts = np.concatenate([[0], np.cumsum(list(self._counts()), dtype=np.int64)])
-        self._pool: tuple[int, list[npt.NDArray[np.int64]]] = (-1, [])
+        # Index of the first batch of each pool, and the number of batches at the end: a few bytes for every 64 batches.
+        self._first_batches = np.concatenate([[0], np.cumsum(list(self._batch_counts()), dtype=np.int64)])
+        self._pool: tuple[int, list[Ranks]] = (-1, [])  # the pool asked for last, by its index
 
     def __len__(self) -> int:
-        return int(self._firsts[-1])
+        return int(self._first_batches[-1])
 
     def __getitem__(self, index: Any) -> Any:
         if not 0 <= index < len(self):
             raise IndexError(f"batch {index} of {len(self)}")
-        number = int(np.searchsorted(self._firsts, index, side="right")) - 1
-        if self._pool[0] != number:
-            self._pool = (number, self._batches_of(number))
-        return self._pool[1][index - int(self._firsts[number])]
+        pool = int(np.searchsorted(self._first_batches, index, side="right")) - 1
+        if self._pool[0] != pool:
+            self._pool = (pool, self._pool_batches(pool))
+        return self._pool[1][index - int(self._first_batches[pool])]
 
-    def _batches_of(self, pool: int) -> list[npt.NDArray[np.int64]]:
-        ranks = self._order.at(pool * self._pool_size, (pool + 1) * self._pool_size)
-        batches = list(_cut(self._store, ranks, self._batch_size, self._seq_length))
+    def _pool_batches(self, pool: int) -> list[Ranks]:
+        ranks = self._order.values_at(pool * self._pool_size, (pool + 1) * self._pool_size)
+        batches = list(_cut_by_length(self._store, ranks, self._batch_size, self._seq_length))
+        # A counter per pool: its order does not depend on which pools were computed before it.
         random = np.random.Generator(np.random.Philox(key=self._key, counter=[0, 0, 0, pool + 1]))
         return [batches[i] for i in random.permutation(len(batches))]
 
-    def _counts(self) -> Iterator[int]:
-        """Batches of each pool."""
+    def _batch_counts(self) -> Iterator[int]:
+        """Yield the number of batches of each pool."""
         for start in range(0, len(self._store), self._pool_size):
-            if self._store.longest <= self._seq_length:
+            if self._store.max_tokens <= self._seq_length:
                 yield -(-min(self._pool_size, len(self._store) - start) // self._batch_size)
-            else:  # long records make batches of their own: they have to be looked at
-                ranks = self._order.at(start, start + self._pool_size)
-                yield sum(1 for _ in _cut(self._store, ranks, self._batch_size, self._seq_length))
+            else:  # how many batches a pool with long records makes depends on their lengths
+                ranks = self._order.values_at(start, start + self._pool_size)
+                yield sum(1 for _ in _cut_by_length(self._store, ranks, self._batch_size, self._seq_length))
 
 
-def evaluation_batches(store: TokenStore, *, batch_size: int, seq_length: int) -> Iterator[npt.NDArray[np.int64]]:
-    """Every record once, pool by pool, the longest of each first: for measuring, where order does not matter."""
-    pool = _POOL_BATCHES * batch_size
-    for start in range(0, len(store), pool):
-        yield from _cut(store, np.arange(start, min(start + pool, len(store))), batch_size, seq_length)
-
-
-def _cut(
-    store: TokenStore, ranks: npt.NDArray[np.int64], batch_size: int, seq_length: int
-) -> Iterator[npt.NDArray[np.int64]]:
-    """Batches of records of like length."""
-    lengths = np.asarray(store.lengths)[ranks]
-    order = np.argsort(-lengths, kind="stable")
-    ranks, lengths = ranks[order], lengths[order]
-    at = 0
-    while at < len(ranks):
-        longest = int(lengths[at]) - 1  # inputs and targets overlap: k ids take k − 1 places
-        count = min(batch_size, max(1, batch_size * seq_length // longest))
-        yield ranks[at : at + count]
-        at += count
-
-
-def make_batch(store: TokenStore, ranks: npt.NDArray[np.int64]) -> Batch:
-    """The arrays of a batch of whole records, as wide as the longest."""
-    return gather(store, ranks, steps=int(np.asarray(store.lengths)[ranks].max()) - 1, columns=len(ranks))
-
-
-def gather(store: TokenStore, ranks: npt.NDArray[np.int64], *, steps: int, columns: int) -> Batch:
-    """One record a column from a zero state, cut after `steps` tokens to predict, padded with what weighs nothing.
+def evaluation_batches(store: TokenStore, *, batch_size: int, seq_length: int) -> Iterator[Ranks]:
+    """Yield batches that hold every record once, in the order of the store but for length within each pool.
 
     Args:
         store: the records.
-        ranks: which ones.
+        batch_size: most records in a batch.
+        seq_length: as for `EpochBatches`.
+    """
+    pool = _POOL_BATCHES * batch_size
+    for start in range(0, len(store), pool):
+        yield from _cut_by_length(store, np.arange(start, min(start + pool, len(store))), batch_size, seq_length)
+
+
+def physical_batches(store: TokenStore, ranks: Ranks, *, batch_size: int, seq_length: int) -> Iterator[Batch]:
+    """Yield batches of few shapes that hold given records, one per row; none where there are no records.
+
+    A record longer than `seq_length` is cut there. The longest records come first, so that rows of a batch are of similar
+    length. Which records share a batch, and its padding, changes no record's loss or gradient.
+
+    Args:
+        store: the records.
+        ranks: which records, such as a Poisson sample.
+        batch_size: most rows in a batch: memory grows with it, and results do not depend on it.
+        seq_length: most tokens of a record to predict.
+    """
+    lengths = np.minimum(np.asarray(store.lengths)[ranks] - 1, seq_length)
+    order = ranks[np.argsort(-lengths, kind="stable")]
+    for start in range(0, len(order), batch_size):
+        batch_ranks = order[start : start + batch_size]
+        longest = int(min(np.asarray(store.lengths)[batch_ranks].max() - 1, seq_length))
+        steps = min(_round_up(longest), seq_length)
+        yield make_padded_batch(store, batch_ranks, steps=steps, columns=min(_round_up(len(batch_ranks)), batch_size))
+
+
+def _round_up(count: int) -> int:
+    return -(-count // SHAPE_MULTIPLE) * SHAPE_MULTIPLE
+
+
+def _cut_by_length(store: TokenStore, ranks: Ranks, batch_size: int, seq_length: int) -> Iterator[Ranks]:
+    """Yield batches of records of similar length, the longest first."""
+    lengths = np.asarray(store.lengths)[ranks]
+    order = np.argsort(-lengths, kind="stable")
+    ranks, lengths = ranks[order], lengths[order]
+    start = 0
+    while start < len(ranks):
+        longest = int(lengths[start]) - 1  # k ids give k − 1 pairs of input and target
+        count = min(batch_size, max(1, batch_size * seq_length // longest))
+        yield ranks[start : start + count]
+        start += count
+
+
+def make_batch(store: TokenStore, ranks: Ranks) -> Batch:
+    """Return the arrays of a batch of whole records, with as many steps as the longest has tokens to predict."""
+    steps = int(np.asarray(store.lengths)[ranks].max()) - 1
+    return make_padded_batch(store, ranks, steps=steps, columns=len(ranks))
+
+
+def make_padded_batch(store: TokenStore, ranks: Ranks, *, steps: int, columns: int) -> Batch:
+    """Return the arrays of records cut after `steps` tokens to predict, padded with steps and columns of weight 0.
+
+    Args:
+        store: the records.
+        ranks: which records, one per column.
         steps: T.
         columns: B, at least as many as there are ranks.
     """
     starts = np.asarray(store.starts)[ranks]
-    places = np.minimum(np.asarray(store.lengths)[ranks] - 1, steps)
+    tokens = np.minimum(np.asarray(store.lengths)[ranks] - 1, steps)  # to predict, of each record
     time = np.arange(steps + 1)[:, None]
-    there = time <= places
+    in_record = time <= tokens
     ids = np.zeros((steps + 1, columns), np.int32)
-    ids[:, : len(ranks)] = np.where(there, np.asarray(store.ids)[starts + np.minimum(time, places)], 0)
+    # Indices past a record's end are moved back to it before they are read: past the last record there is nothing to read.
+    ids[:, : len(ranks)] = np.where(in_record, np.asarray(store.ids)[starts + np.minimum(time, tokens)], 0)
     weights = np.zeros((steps, columns), np.float32)
-    weights[:, : len(ranks)] = there[1:]
+    weights[:, : len(ranks)] = in_record[1:]
+    # The last id of a record is a target only: where nothing is to be predicted, there is no input either.
     return Batch(np.where(weights > 0, ids[:-1], 0), ids[1:], weights)

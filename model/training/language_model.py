@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import keras
@@ -10,20 +10,20 @@ import tensorflow as tf
 
 from linesmith.model.training.lstm import LSTM
 
-Tensor = Any
-
 
 @keras.saving.register_keras_serializable("linesmith")
 class LanguageModel(keras.Model):
-    """Next-token logits for whole rows of records.
+    """Keras model that gives next-token logits for whole records.
 
-    Call it with `inputs` [T, B] token ids, one record a row, and dropout masks where there are any; it returns logits
-    [T, B, vocab_size]. Time comes first throughout: a step of the recurrence is then one contiguous slice. On a CPU,
-    training and evaluation take the same variables through `linesmith.model.training.backpropagation`, which is faster.
+    Call it with `inputs` [T, B] token ids, one record per row, and dropout masks where there are any; it returns logits
+    [T, B, vocab_size]. Time comes first throughout: a step of the recurrence is then one contiguous slice. On a CPU, training
+    and evaluation take the same variables through `linesmith.model.training.backpropagation`, which is faster.
 
     Args:
         vocab_size: number of token ids.
-        embedding_dim, units, layers: shape of the network.
+        embedding_dim: width of the token embedding.
+        units: units of each LSTM layer.
+        layers: number of LSTM layers.
         recurrent_initializer: Keras initializer of the recurrent weights.
         seed: makes the initial weights repeatable.
     """
@@ -41,7 +41,7 @@ class LanguageModel(keras.Model):
         # A fixed name: variables are saved by path, and Keras numbers the models of a process otherwise.
         super().__init__(**{"name": "language_model", **kwargs})
         self.vocab_size = vocab_size
-        # Keras takes 32-bit seeds; each layer draws from its own.
+        # Keras takes 32-bit seeds: a 64-bit one is folded, with room above it for the offsets that give each layer its own.
         base = (seed ^ (seed >> 31)) % (2**31 - 100)
         self.embedding = keras.layers.Embedding(
             vocab_size,
@@ -55,27 +55,29 @@ class LanguageModel(keras.Model):
         self.logits = keras.layers.Dense(
             vocab_size, kernel_initializer=keras.initializers.GlorotUniform(seed=base + 1), name="logits"
         )
-        self(tf.zeros([1, 1], tf.int32))  # creates every variable
+        self(tf.zeros([1, 1], tf.int32))  # a first call creates every variable
 
-    def call(self, inputs: Tensor, masks: Sequence[Tensor | None] | None = None) -> Tensor:
+    def call(self, inputs: tf.Tensor, masks: Sequence[tf.Tensor | None] | None = None) -> tf.Tensor:
+        """Return logits [T, B, vocab_size] for ids [T, B]; masks as in `sum_token_losses`."""
+        # Masks come from outside, so that plain and private training control their seeds; no Keras Dropout layer is needed.
         x = self.embedding(inputs)
         for lstm, mask in zip(self.lstms, masks or [None] * len(self.lstms), strict=True):
             x = lstm(x) if mask is None else lstm(x) * mask
         return self.logits(x)
 
 
-def token_losses(
-    model: LanguageModel, rows: dict[str, Tensor], masks: Sequence[Tensor | None] | None = None
-) -> tuple[Tensor, Tensor, Tensor]:
-    """Sums over the real tokens of a batch: loss in nats, right predictions, tokens.
+def sum_token_losses(
+    model: LanguageModel, batch: Mapping[str, tf.Tensor], masks: Sequence[tf.Tensor | None] | None = None
+) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+    """Compute loss in nats, correct predictions and number of tokens, summed over the tokens to predict in a batch.
 
     Args:
         model: the model.
-        rows: inputs, targets [T, B] int32; weights [T, B] float32, 0 at padding.
-        masks: of dropout, one a layer, [T, B, units]; None for none.
+        batch: inputs, targets [T, B] int32; weights [T, B] float32, 1 at a token to predict and 0 at padding.
+        masks: dropout mask of each LSTM's output, [T, B, units]; None for no dropout.
     """
-    logits = model(rows["inputs"], masks)
-    losses = tf.nn.sparse_softmax_cross_entropy_with_logits(rows["targets"], logits)
-    right = tf.cast(tf.equal(tf.argmax(logits, axis=2, output_type=tf.int32), rows["targets"]), tf.float32)
-    weights = rows["weights"]
-    return tf.reduce_sum(losses * weights), tf.reduce_sum(right * weights), tf.reduce_sum(weights)
+    logits = model(batch["inputs"], masks)
+    losses = tf.nn.sparse_softmax_cross_entropy_with_logits(batch["targets"], logits)
+    correct = tf.cast(tf.equal(tf.argmax(logits, axis=2, output_type=tf.int32), batch["targets"]), tf.float32)
+    weights = batch["weights"]
+    return tf.reduce_sum(losses * weights), tf.reduce_sum(correct * weights), tf.reduce_sum(weights)

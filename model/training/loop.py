@@ -1,4 +1,4 @@
-"""The loop that every training shares: epochs of steps, a clock, when to save. What is saved is `state`'s."""
+"""The loop that every kind of training shares: epochs of steps, a clock, and when to save (`state` says what is saved)."""
 
 from __future__ import annotations
 
@@ -12,22 +12,29 @@ from typing import Any
 
 import numpy as np
 
-from linesmith.core.artifacts.checkpoints import LAST
 from linesmith.core.artifacts.history import EpochState
-from linesmith.core.config.tensorflow_config import TensorFlowConfig
 from linesmith.core.errors import TooFewRecordsError
 from linesmith.model.training.language_model import LanguageModel
-from linesmith.model.training.state import BEST, TrainingFiles, TrainingState, epoch_file_name
+from linesmith.model.training.settings import TrainingSettings
+from linesmith.model.training.state import TrainingFiles, TrainingState
 from linesmith.model.training.token_store import TokenStore
 
-CHECKPOINT_SECONDS = 300.0  # within a long epoch, so that a killed run loses minutes, not hours
-
-__all__ = ["BEST", "LAST", "Progress", "TrainingHooks", "TrainingLoop", "TrainingState", "epoch_file_name"]
+CHECKPOINT_SECONDS = 300.0  # between checkpoints within a long epoch: a killed run loses minutes, not hours
+_MIN_RATE_SHARE = 0.001  # of the learning rate that a falling schedule ends with: the last steps still move the weights
 
 
 @dataclass(frozen=True)
-class Progress:
-    """What a progress display is told after each step. Loss and accuracy are None in private training."""
+class TrainingProgress:
+    """Where training stands after a step, for a progress display.
+
+    Attributes:
+        epoch: the running epoch, from 0.
+        step: number of its steps that are done.
+        steps: number of its steps.
+        loss: mean of the epoch so far, in nats per token; None in private training.
+        accuracy: share of tokens predicted correctly in the epoch so far; None in private training.
+        elapsed: seconds of training, earlier starts of the same run included.
+    """
 
     epoch: int
     step: int
@@ -39,34 +46,44 @@ class Progress:
 
 @dataclass(frozen=True)
 class TrainingHooks:
-    """Calls from the loop to whoever runs it; all optional. Files are written inside `writing`, which may forbid it."""
+    """Calls from the loop to its caller; all optional.
 
-    on_step: Callable[[Progress], None] = lambda _: None
+    Attributes:
+        on_step: called after each step.
+        on_epoch: called after each epoch, with whether it is the best so far.
+        stop_requested: asked after each step; True interrupts training, which can be resumed.
+        write_guard: context manager around each write of files; it may raise to forbid the write.
+    """
+
+    on_step: Callable[[TrainingProgress], None] = lambda _: None
     on_epoch: Callable[[EpochState, bool], None] = lambda _state, _is_best: None
     stop_requested: Callable[[], bool] = lambda: False
-    writing: Callable[[], AbstractContextManager[Any]] = nullcontext
+    write_guard: Callable[[], AbstractContextManager[Any]] = nullcontext
 
 
 class TrainingLoop(ABC):
-    """Runs epochs of steps; what a step is, what is measured and when to stop is a subclass's.
+    """Loop over epochs of steps; a subclass says what a step is, what is measured and when to stop.
 
     Args:
-        config: settings of the run.
+        settings: of the training.
         model: the network.
         train: training records.
-        optimizer: a Keras optimizer, built here.
-        metric: what picks the best epoch; None: the latest is the best.
+        optimizer: a Keras optimizer; the loop builds it and sets its learning rate.
+        metric: picks the best epoch; None: the latest epoch is the best.
         directory: where weights go.
         resume_directory: where the state of an unfinished training goes; None: `directory`.
         history_path: where the history table goes.
-        identity: what a resumed run must have in common: settings and data digests, by name.
-        hooks: progress, epochs, stopping.
-        clock: seconds that only grow.
+        identity: settings and data digests, by name, that a resumed run must have in common with the run that it resumes.
+        hooks: progress, ends of epochs, requests to stop.
+        clock: gives seconds and never goes back.
+
+    Raises:
+        TooFewRecordsError: `train` is empty.
     """
 
     def __init__(
         self,
-        config: TensorFlowConfig,
+        settings: TrainingSettings,
         model: LanguageModel,
         train: TokenStore,
         optimizer: Any,
@@ -81,90 +98,101 @@ class TrainingLoop(ABC):
     ) -> None:
         if len(train) == 0:
             raise TooFewRecordsError(
-                "LS207: too few records: none fell on the training side of the split. Give more records, or set "
-                "--no-validation-split and --holdout-fraction 0."
+                "LS207",
+                None,
+                "too few records: none fell on the training side of the split",
+                "Give more records, or set --no-validation-split and --holdout-fraction 0.",
             )
-        self.config, self.model, self.train, self.optimizer, self.metric = config, model, train, optimizer, metric
-        resume = directory if resume_directory is None else resume_directory
-        self.files = TrainingFiles(directory, resume, history_path, identity)
+        self.settings, self.model, self.train, self.optimizer, self.metric = settings, model, train, optimizer, metric
+        self.files = TrainingFiles(
+            directory, directory if resume_directory is None else resume_directory, history_path, identity
+        )
         self.hooks = hooks if hooks is not None else TrainingHooks()
         self.clock = clock
         self.validation: TokenStore | None = None
         self.state = TrainingState()
-        self._best: dict[str, np.ndarray] = {}
+        self._best: dict[str, np.ndarray] = {}  # weights of the best epoch
         self.optimizer.build(model.trainable_variables)
         self._started_at = self.clock()
-        self._earlier = 0.0
+        self._elapsed_before = 0.0  # seconds of earlier starts of the same run
 
     # -- what a subclass does
 
     @abstractmethod
     def begin_epoch(self) -> int:
-        """Prepare the current epoch; how many steps it has."""
+        """Prepare the current epoch from its current step on, and return its number of steps."""
 
     @abstractmethod
     def run_step(self, index: int) -> None:
-        """Run one step of the current epoch."""
+        """Run a step of the current epoch; steps come in order."""
 
     @abstractmethod
-    def measure(self) -> EpochState:
-        """What is known of the epoch that has just ended."""
+    def measure_epoch(self) -> EpochState:
+        """Measure the epoch that has just ended."""
 
     @abstractmethod
     def is_best(self, entry: EpochState) -> bool:
-        """Whether an epoch is better than those before it."""
+        """Return whether an epoch is better than those before it."""
 
     @abstractmethod
     def stop_reason_after_epoch(self) -> str | None:
-        """Why training ends with the epoch that has just ended; None where it goes on."""
+        """Return why training ends, after an epoch was measured; None where it goes on."""
 
     @abstractmethod
-    def progress(self, steps: int) -> Progress:
-        """What a display is told; `steps` is those of the epoch."""
+    def progress(self, steps: int) -> TrainingProgress:
+        """Return where training stands, for a display; `steps` is the number of steps of the epoch."""
 
     def stop_reason_before_step(self) -> str | None:
-        """Why the next step must not be run; None where it may."""
+        """Return why the next step must not be run; None where it may."""
         return "time" if self._out_of_time() else None
 
     def diverged(self) -> bool:
-        """Whether the step that has just been run broke training."""
+        """Return whether the step that has just been run left training without finite numbers."""
         return False
 
     def fraction_done(self, steps: int) -> float:
-        """How much of training is done, 0 to 1; `steps` is those of the epoch."""
-        return (self.state.epoch + self.state.step / steps) / self.config.epochs
+        """Return how much of training is done, 0 to 1; `steps` is the number of steps of the epoch."""
+        return (self.state.epoch + self.state.step / steps) / self.settings.epochs
 
     def learning_rate_factor(self) -> float:
-        """What the schedule's learning rate is multiplied by, 0 to 1, for what the epochs so far have shown."""
+        """Return a factor of the scheduled learning rate, 0 to 1, that depends on the epochs so far."""
         return 1.0
 
-    def variables(self) -> list[Any]:
-        """Everything a checkpoint holds."""
+    def checkpoint_variables(self) -> list[Any]:
+        """Return all variables whose values a checkpoint holds."""
         return [*self.model.variables, *self.optimizer.variables]
 
     # -- the loop
 
     def fit(self) -> TrainingState:
-        """Train until done, stopped or interrupted (then `stopped` is None). Resumes from a checkpoint that is there."""
+        """Train until training ends or is interrupted, from a checkpoint where there is one.
+
+        Returns:
+            The state; its `stopped` is None after an interruption.
+
+        Raises:
+            DataError: the checkpoint belongs to other settings or other data.
+        """
         self._resume()
-        self._started_at, self._earlier = self.clock(), self.state.elapsed
-        if self.state.stopped is None and self.state.epoch >= self.config.epochs:
+        self._started_at, self._elapsed_before = self.clock(), self.state.elapsed
+        if self.state.stopped is None and self.state.epoch >= self.settings.epochs:
             self.state.stopped = "epochs"
         while self.state.stopped is None:
             finished = self._run_epoch()
             if not finished:
                 self._save()
                 return self.state
-            if self.state.step > 0 or not self.state.history:  # no row for an epoch that time did not let begin
+            # An epoch that the time limit kept from beginning gets no row in the history, unless it is the first.
+            if self.state.step > 0 or not self.state.history:
                 self._close_epoch()
         self._save()
         return self.state
 
     def _run_epoch(self) -> bool:
-        """Run the rest of the current epoch; False when an interruption was asked for."""
+        """Run the rest of the current epoch; return False where an interruption was requested."""
         state = self.state
         steps = self.begin_epoch()
-        saved = self.clock()
+        saved_at = self.clock()
         for index in range(state.step, steps):
             state.stopped = self.stop_reason_before_step()
             if state.stopped is not None:
@@ -180,70 +208,73 @@ class TrainingLoop(ABC):
             self.hooks.on_step(self.progress(steps))
             if self.hooks.stop_requested():
                 return False
-            if self.clock() - saved > CHECKPOINT_SECONDS:
+            if self.clock() - saved_at > CHECKPOINT_SECONDS:
                 self._save()
-                saved = self.clock()
+                saved_at = self.clock()
         return True
 
     def _close_epoch(self) -> None:
-        """Measure, remember the best, write checkpoints and history, decide whether to go on."""
+        """Measure the epoch, remember the best, decide whether to go on, and write checkpoints and history."""
         state = self.state
-        entry = self.measure()
+        entry = self.measure_epoch()
         is_best = self.is_best(entry)
         state.history.append(entry)
         if is_best:
             state.best_epoch, self._best = entry.epoch, self.weights()
-        if self.config.save_all_checkpoints:
-            with self.hooks.writing():
+        if self.settings.save_all_checkpoints:
+            with self.hooks.write_guard():
                 self.files.save_epoch(entry.epoch, self.weights())
         state.epoch, state.step, state.sums = state.epoch + 1, 0, [0.0, 0.0, 0.0]
         if state.stopped is None:
             state.stopped = self.stop_reason_after_epoch()
+        # The checkpoint first: what `write_results` writes can be written again from it, after a crash in between.
         self._save()
-        with self.hooks.writing():
+        with self.hooks.write_guard():
             self._write_results()
         self.hooks.on_epoch(entry, is_best)
 
-    # -- the clock
+    # -- clock and learning rate
 
     def _elapsed(self) -> float:
-        return self._earlier + self.clock() - self._started_at
+        return self._elapsed_before + self.clock() - self._started_at
 
     def _out_of_time(self) -> bool:
-        limit = self.config.max_training_time_seconds
+        limit = self.settings.max_training_time_seconds
         self.state.elapsed = self._elapsed()
         return limit is not None and self.state.elapsed >= limit
 
     def _learning_rate(self, steps: int) -> float:
-        config = self.config
-        if config.learning_rate_schedule == "constant":
-            return config.learning_rate
+        """Return the rate of the next step: linear decay over the planned epochs or, with 'auto', over the time limit."""
+        settings = self.settings
+        if settings.learning_rate_schedule == "constant":
+            return settings.learning_rate
         done = self.fraction_done(steps)
-        limit = config.max_training_time_seconds
-        if config.learning_rate_schedule == "auto" and limit:
+        limit = settings.max_training_time_seconds
+        if settings.learning_rate_schedule == "auto" and limit:
+            # Whichever of the two ends training first.
             done = max(done, self.state.elapsed / limit)
-        return config.learning_rate * self.learning_rate_factor() * max(1.0 - done, 0.001)
+        return settings.learning_rate * self.learning_rate_factor() * max(1.0 - done, _MIN_RATE_SHARE)
 
     # -- saving and resuming
 
     def weights(self) -> dict[str, np.ndarray]:
-        """The trained variables by path."""
+        """Return the values of the trained variables, by Keras path."""
         return {variable.path: variable.numpy() for variable in self.model.trainable_variables}
 
     def _save(self) -> None:
-        with self.hooks.writing():
-            self.files.save(self.state, self.variables(), self._best)
+        with self.hooks.write_guard():
+            self.files.save(self.state, self.checkpoint_variables(), self._best)
 
     def _write_results(self) -> None:
         self.files.write_results(self.state, self._best)
 
     def _resume(self) -> None:
-        """Take up the state of an earlier start of the same run, and put right what it left half done.
+        """Take up the state of an earlier start of the same run, and complete or delete what it left half done.
 
         Raises:
             DataError: the checkpoint belongs to other settings or other data; the message names the difference.
         """
-        found = self.files.load(self.variables())
+        found = self.files.load(self.checkpoint_variables())
         if found is not None:
             self.state, self._best = found
         self.files.remove_partial_files(self.state)

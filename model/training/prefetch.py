@@ -1,4 +1,4 @@
-"""One item ahead: the host prepares a batch while the device computes the one before it."""
+"""Prepare the next batch on the host while the device computes the current one."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ Item = TypeVar("Item")
 _END: Any = object()
 
 
-def prefetched(items: Iterable[Item]) -> Iterator[Item]:
-    """The same items in the same order, each made in a thread of its own while the one before it is used.
+def prefetch(items: Iterable[Item]) -> Iterator[Item]:
+    """Yield the same items in the same order, each made in a background thread while the one before it is used.
 
-    At most one item waits. An error in making one is raised where that item is asked for.
+    At most one item is made ahead. An error in making an item is raised where that item is asked for.
 
     Example:
-        >>> list(prefetched(number**2 for number in range(4)))
+        >>> list(prefetch(number**2 for number in range(4)))
         [0, 1, 4, 9]
     """
     source = iter(items)

@@ -1,8 +1,8 @@
-"""A training step on several devices: each computes some of a batch's rows, and all apply the sum of the gradients.
+"""A training step on several devices: each computes some rows of a batch, and all apply the sum of the gradients.
 
-The step is the same as on one device but for the order of additions: every replica divides the loss of its rows by the
-tokens of the whole batch, so that the sum over replicas is the gradient of the batch's mean. Dropout masks are drawn by
-each replica for its own rows, so that they are others than one device draws.
+Synchronous data parallelism. The step is the same as on one device but for the order of additions: every replica divides the
+loss of its rows by the tokens of the whole batch, so the sum over replicas is the gradient of the batch's mean. Each replica
+draws dropout masks for its own rows, so they differ from those that one device would draw.
 """
 
 from __future__ import annotations
@@ -15,81 +15,90 @@ import numpy as np
 import tensorflow as tf
 
 from linesmith.core.config.privacy_checks import check_replicas
-from linesmith.core.config.tensorflow_config import TensorFlowConfig
 from linesmith.core.errors import ParameterError
+from linesmith.model.training.backpropagation import TokenSums
 from linesmith.model.training.batches import Batch
 
-# (rows of a replica, tokens of the whole batch) → (loss, right predictions, tokens) of the rows, gradients.
-Gradients = Callable[[dict[str, Any], Any], tuple[tuple[Any, Any, Any], list[Any]]]
+# (batch of a replica, tokens of the whole batch) → (sums over the replica's tokens, gradients)
+GradientFunction = Callable[[dict[str, tf.Tensor], tf.Tensor], tuple[TokenSums, list[tf.Tensor]]]
 
 
-def choose_strategy(config: TensorFlowConfig) -> tf.distribute.Strategy | None:
-    """How training is spread: over all visible GPUs, or as many as `devices` says; None for one device.
+def choose_strategy(devices: int | None, *, private: bool) -> tf.distribute.Strategy | None:
+    """Return how training is spread over GPUs; None for one device.
+
+    Args:
+        devices: number of GPUs that the settings ask for; None: all that are visible.
+        private: whether training is private, which takes one device.
 
     Raises:
-        ParameterError: LS307 private training on several devices, LS101 more devices than there are.
+        ParameterError: private training on several devices, or more devices than there are.
     """
     gpus = [gpu.name for gpu in tf.config.list_logical_devices("GPU")]
-    count = max(1, len(gpus)) if config.devices is None else config.devices
-    check_replicas(config, count)
+    count = max(1, len(gpus)) if devices is None else devices
+    check_replicas(private, count)
     if count == 1:
         return None
     if count > len(gpus):
         raise ParameterError(
-            f"LS101: --devices {config.devices} asks for more than the {len(gpus)} GPUs that TensorFlow sees; give at most "
-            f"{max(1, len(gpus))}, or leave it out.",
-            code="LS101",
+            "LS101",
+            f"--devices {devices}",
+            f"more than the {len(gpus)} GPUs that TensorFlow sees",
+            f"Give at most {max(1, len(gpus))}, or leave it out.",
         )
     return tf.distribute.MirroredStrategy(gpus[:count])
 
 
-def scope(strategy: tf.distribute.Strategy | None) -> Any:
-    """Where model and optimizer have to be made."""
+def strategy_scope(strategy: tf.distribute.Strategy | None) -> contextlib.AbstractContextManager[Any]:
+    """Return the context in which model and optimizer must be made."""
     return contextlib.nullcontext() if strategy is None else strategy.scope()
 
 
 class ReplicatedStep:
-    """Runs a step of training on all replicas of a strategy.
+    """Step of training on all replicas of a strategy.
 
     Args:
-        strategy: under whose scope `optimizer` and `variables` were made.
-        gradients: computes a replica's share.
-        optimizer: a Keras optimizer; inside a replica its `apply` sums the gradients over all of them.
-        variables: what is trained.
+        strategy: in whose scope `optimizer` and `variables` were made.
+        gradients: computes the part of one replica.
+        optimizer: a Keras optimizer; inside a replica its `apply` sums the gradients over all replicas.
+        variables: the variables that are trained.
     """
 
     def __init__(
-        self, strategy: tf.distribute.Strategy, gradients: Gradients, optimizer: Any, variables: list[Any]
+        self, strategy: tf.distribute.Strategy, gradients: GradientFunction, optimizer: Any, variables: list[Any]
     ) -> None:
         self._strategy = strategy
 
-        def replica(rows: dict[str, Any], tokens: Any) -> tuple[Any, Any, Any]:
-            sums, parts = gradients(rows, tokens)
-            # Dense, so that a replica without any row of a token adds zeros like the others.
+        def replica(batch: dict[str, tf.Tensor], tokens: tf.Tensor) -> TokenSums:
+            sums, parts = gradients(batch, tokens)
+            # Dense gradients, so that a replica without any row of a token adds zeros like the others.
             optimizer.apply([tf.convert_to_tensor(part) for part in parts], variables)
             return sums
 
-        def step(rows: Any, tokens: Any) -> list[Any]:
-            parts = strategy.run(replica, args=(rows, tokens))
+        def step(batch: Any, tokens: tf.Tensor) -> list[tf.Tensor]:
+            parts = strategy.run(replica, args=(batch, tokens))
             return [strategy.reduce(tf.distribute.ReduceOp.SUM, part, axis=None) for part in parts]
 
+        # Shapes differ from batch to batch: TensorFlow relaxes them after the first, so that it traces the step only a few times.
         self._step = tf.function(step, reduce_retracing=True)
 
-    def share(self, batch: Batch) -> tuple[Any, Any]:
-        """A batch as this step takes it: the rows by replica, and the number of tokens."""
-        parts = [part.tensors() for part in split_batch(batch, self._strategy.num_replicas_in_sync)]
-        rows = self._strategy.experimental_distribute_values_from_function(
+    def distribute(self, batch: Batch) -> tuple[Any, tf.Tensor]:
+        """Split a batch over the replicas; return it as `__call__` takes it, with its number of tokens."""
+        parts = [part.to_tensors() for part in split_batch(batch, self._strategy.num_replicas_in_sync)]
+        per_replica = self._strategy.experimental_distribute_values_from_function(
             lambda context: parts[context.replica_id_in_sync_group]
         )
-        return rows, tf.constant(batch.weights.sum(), tf.float32)
+        # Divisor for every replica: with its own tokens as divisor, a replica with fewer of them would weigh too much.
+        return per_replica, tf.constant(batch.weights.sum(), tf.float32)
 
-    def __call__(self, shared: tuple[Any, Any]) -> list[Any]:
-        """Run the step on what `share` gave; loss, right predictions and tokens of the whole batch."""
-        return self._step(*shared)
+    def __call__(self, distributed: tuple[Any, tf.Tensor]) -> list[tf.Tensor]:
+        """Run the step on what `distribute` returned; return loss, correct predictions and tokens of the whole batch."""
+        return self._step(*distributed)
 
 
 def split_batch(batch: Batch, replicas: int) -> list[Batch]:
-    """The rows of a batch dealt out in turn, since neighbours are equally long; filled up with rows that weigh nothing.
+    """Split a batch into parts of equal shape, the last of them filled up with rows of weight 0.
+
+    Rows are dealt out in turn, because neighbors are of similar length: each part then has about as many tokens.
 
     Example:
         >>> ones = np.ones((2, 3))
@@ -98,7 +107,7 @@ def split_batch(batch: Batch, replicas: int) -> list[Batch]:
     """
     missing = -batch.inputs.shape[1] % replicas
 
-    def part(rows: np.ndarray, replica: int) -> np.ndarray:
-        return np.ascontiguousarray(np.pad(rows, ((0, 0), (0, missing)))[:, replica::replicas])
+    def part(array: np.ndarray, replica: int) -> np.ndarray:
+        return np.ascontiguousarray(np.pad(array, ((0, 0), (0, missing)))[:, replica::replicas])
 
     return [Batch(part(batch.inputs, i), part(batch.targets, i), part(batch.weights, i)) for i in range(replicas)]

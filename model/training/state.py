@@ -1,9 +1,9 @@
-"""The state of a training, and its files: checkpoints, the best weights, the history table; exact resume.
+"""The state of a training and its files: checkpoints, best weights, history table; exact resume.
 
-The state that a checkpoint holds (weights, the best ones, optimizer, dropout's counters, position inside the epoch, running
-sums, history) is the whole state of training, and one rename puts all of it in place. The best weights and the history table
-are files of their own as well; they are written after the checkpoint, from what it holds, and again when training is
-resumed. So a run that was killed at any moment and started again ends with the weights and files of an unbroken one.
+A checkpoint holds the whole state of training: weights, best weights, optimizer, position inside the epoch, running sums and
+history. One rename puts all of it in place. The best weights and the history table are files of their own as well; they are
+written after the checkpoint, from what it holds, and again when training is resumed. So a run that was killed at any moment
+and started again ends with the weights and files of an uninterrupted one.
 """
 
 from __future__ import annotations
@@ -18,28 +18,28 @@ import numpy as np
 from linesmith.core.artifacts.checkpoints import load_checkpoint, save_arrays, save_checkpoint
 from linesmith.core.artifacts.files import remove_temporary_files
 from linesmith.core.artifacts.history import EpochState, write_history
+from linesmith.core.artifacts.model_info import BEST_WEIGHTS
 from linesmith.core.errors import DataError
 
-BEST = "best.npz"
 EPOCH_FILE_PATTERN = "epoch-*.npz"
-_OF_BEST = "best/"  # begins the names of the best weights in a checkpoint
+_BEST_PREFIX = "best/"  # of the names of the best weights in a checkpoint
 
 
 @dataclass
 class TrainingState:
-    """Where training stands. Everything here goes into each checkpoint.
+    """Where training stands; all of it goes into each checkpoint, under these names.
 
     Attributes:
         epoch: the epoch that is running or comes next, from 0.
-        step: steps of it that are done.
-        total_steps: steps since the beginning.
-        sums: loss, right predictions and tokens of the running epoch; unused in private training.
-        charged_steps: steps that privacy was spent on, those included that a crash took back; 0 without privacy.
-        charged_evaluations: likewise, noised evaluations.
-        left_out: records of private training whose gradient was not finite, once for each step; not to be released.
+        step: number of its steps that are done.
+        total_steps: number of steps since the beginning.
+        sums: loss in nats, correct predictions and tokens of the running epoch; unused in private training.
+        charged_steps: steps charged to the privacy budget, including those that a crash undid; 0 without privacy.
+        charged_evaluations: noised evaluations charged to the privacy budget, counted likewise.
+        left_out: number of gradients of private training that were not finite, once per record and step; must not be released.
         elapsed: seconds of training, earlier starts of the same run included.
         history: one entry for each finished epoch.
-        best_epoch: the one that the metric prefers; None before the first.
+        best_epoch: the epoch that the metric prefers; None before the first.
         stopped: why training ended: 'epochs', 'patience', 'time', 'budget' or 'diverged'; None while it goes on.
     """
 
@@ -57,18 +57,19 @@ class TrainingState:
 
     @classmethod
     def from_json(cls, stored: dict[str, Any]) -> TrainingState:
+        """Return the state that `dataclasses.asdict` gave."""
         return cls(**{**stored, "history": [EpochState(**entry) for entry in stored["history"]]})
 
 
 @dataclass(frozen=True)
 class TrainingFiles:
-    """Where a training leaves its state, and finds it again.
+    """Files in which a training leaves its state and its results.
 
     Attributes:
-        directory: where weights go.
-        resume_directory: where the state of an unfinished training goes.
-        history_path: where the history table goes.
-        identity: what a resumed run must have in common: settings and data digests, by name.
+        directory: of the weights.
+        resume_directory: of the state of an unfinished training.
+        history_path: of the history table.
+        identity: settings and data digests, by name, that a resumed run must have in common with the run that it resumes.
     """
 
     directory: Path
@@ -81,33 +82,37 @@ class TrainingFiles:
 
         Args:
             state: where training stands.
-            variables: everything that has a value.
-            best: the best weights by path; empty before there are any.
+            variables: Keras variables whose values are saved.
+            best: best weights by path; empty before there are any.
         """
+        # Numbered, because the paths of optimizer and model variables may be equal; `load` relies on their order.
         arrays = {f"{i:04d}/{variable.path}": variable.numpy() for i, variable in enumerate(variables)}
-        arrays |= {_OF_BEST + path: array for path, array in best.items()}
+        arrays |= {_BEST_PREFIX + path: array for path, array in best.items()}
         save_checkpoint(self.resume_directory, arrays, {"identity": self.identity, "state": asdict(state)})
 
     def save_epoch(self, epoch: int, weights: Mapping[str, np.ndarray]) -> None:
-        """Write the weights that an epoch ended with."""
+        """Write the weights at the end of an epoch."""
         save_arrays(self.directory / epoch_file_name(epoch), weights, {"epoch": epoch})
 
     def write_results(self, state: TrainingState, best: Mapping[str, np.ndarray]) -> None:
-        """The best weights and the history table, as the newest checkpoint has them; absent before there are any."""
+        """Write the best weights and the history table, or delete them where the state has none."""
         if state.best_epoch is not None:
-            save_arrays(self.directory / BEST, best, {"epoch": state.best_epoch})
+            save_arrays(self.directory / BEST_WEIGHTS, best, {"epoch": state.best_epoch})
         else:
-            (self.directory / BEST).unlink(missing_ok=True)
+            (self.directory / BEST_WEIGHTS).unlink(missing_ok=True)
         if state.history:
             write_history(self.history_path, state.history, state.best_epoch)
         else:
             self.history_path.unlink(missing_ok=True)
 
     def load(self, variables: Sequence[Any]) -> tuple[TrainingState, dict[str, np.ndarray]] | None:
-        """The state and the best weights of an earlier start of the same run; None where there was none.
+        """Read the newest checkpoint of an earlier start of the same run.
 
         Args:
-            variables: as they were saved; they are given their values.
+            variables: as they were saved; their saved values are assigned to them.
+
+        Returns:
+            The state and the best weights by path; None where there is no checkpoint.
 
         Raises:
             DataError: the checkpoint belongs to other settings or other data; the message names the difference.
@@ -116,19 +121,21 @@ class TrainingFiles:
         if found is None:
             return None
         arrays, stored = found
+        # Before anything is assigned: a refused resume leaves the variables as they are.
         self._check(stored.get("identity", {}))
-        best = {name.removeprefix(_OF_BEST): a for name, a in arrays.items() if name.startswith(_OF_BEST)}
-        current = [array for name, array in arrays.items() if not name.startswith(_OF_BEST)]
+        best = {name.removeprefix(_BEST_PREFIX): a for name, a in arrays.items() if name.startswith(_BEST_PREFIX)}
+        current = [array for name, array in arrays.items() if not name.startswith(_BEST_PREFIX)]
+        # `save` numbered them, so both are in the same order.
         for variable, array in zip(variables, current, strict=True):
             variable.assign(array)
         return TrainingState.from_json(stored["state"]), best
 
     def remove_partial_files(self, state: TrainingState) -> None:
-        """Delete what an earlier start left half done, as seen from the state that it left."""
+        """Delete temporary files of an earlier start, and checkpoints of epochs that will run again from this state."""
         for directory in {self.directory, self.resume_directory, self.history_path.parent}:
             remove_temporary_files(directory)
         for path in self.directory.glob(EPOCH_FILE_PATTERN):
-            if path.name >= epoch_file_name(state.epoch):  # of an epoch that is going to be run again
+            if path.name >= epoch_file_name(state.epoch):  # of an epoch that will run again
                 path.unlink()
 
     def _check(self, identity: Mapping[str, Any]) -> None:
@@ -136,11 +143,13 @@ class TrainingFiles:
             found = identity.get(name)
             if found != value:
                 raise DataError(
-                    f"LS204: the unfinished training in '{self.resume_directory.parent}' has {name} {found!r}, "
-                    f"this run {value!r}; use the same value to resume it, or pass --overwrite to begin anew."
+                    "LS215",
+                    None,
+                    f"the unfinished training in '{self.resume_directory.parent}' has {name} {found!r}, this run {value!r}",
+                    "Use the same value to resume it, or pass --overwrite to begin anew.",
                 )
 
 
 def epoch_file_name(epoch: int) -> str:
-    """Name of the checkpoint of an epoch."""
+    """Return the file name of the weights of an epoch."""
     return f"epoch-{epoch:04d}.npz"

@@ -1,4 +1,4 @@
-"""Training on record-aligned rows: what a step is, validation, early stopping. The loop itself is `loop`."""
+"""Training without privacy on one record per row: what a step is, validation, early stopping."""
 
 from __future__ import annotations
 
@@ -12,202 +12,213 @@ import numpy as np
 import tensorflow as tf
 
 from linesmith.core.artifacts.history import EpochState
-from linesmith.core.config.tensorflow_config import TensorFlowConfig
 from linesmith.core.hardware import matmul_precision
 from linesmith.model.tf_function import graph
-from linesmith.model.training import batches as rows
-from linesmith.model.training.backpropagation import NUM_HALVES, sum_token_losses_on_cpu, summed_gradients
-from linesmith.model.training.dropout import dropout_mask
-from linesmith.model.training.early_stopping import better, epochs_without_improvement, stale
-from linesmith.model.training.language_model import LanguageModel, token_losses
-from linesmith.model.training.loop import (
-    BEST,
-    LAST,
-    Progress,
-    TrainingHooks,
-    TrainingLoop,
-    TrainingState,
-    epoch_file_name,
+from linesmith.model.training.backpropagation import (
+    NUM_HALVES,
+    TokenSums,
+    sum_token_losses_on_cpu,
+    summed_gradients,
 )
+from linesmith.model.training.batches import Batch, EpochBatches, evaluation_batches, make_batch
+from linesmith.model.training.dropout import dropout_mask
+from linesmith.model.training.early_stopping import epochs_since_improvement, epochs_without_improvement, is_better
+from linesmith.model.training.language_model import LanguageModel, sum_token_losses
+from linesmith.model.training.loop import TrainingLoop, TrainingProgress
 from linesmith.model.training.lstm import on_gpu
-from linesmith.model.training.prefetch import prefetched
+from linesmith.model.training.prefetch import prefetch
 from linesmith.model.training.replicas import ReplicatedStep
+from linesmith.model.training.settings import NetworkSettings, TrainingSettings
 from linesmith.model.training.token_store import TokenStore
 
-__all__ = [
-    "BEST",
-    "LAST",
-    "Progress",
-    "Trainer",
-    "TrainingHooks",
-    "TrainingState",
-    "build_model",
-    "epoch_file_name",
-    "matmul_dtype",
-]
-
-_MOST_REPLICAS, _MOST_LAYERS = 1024, 16  # numbers that name a dropout mask
+# Bounds of the numbers that name a dropout mask, so that no two names are equal.
+_MAX_REPLICAS, _MAX_LAYERS = 1024, 16
+_MIN_EVALUATION_BATCH = 256  # nothing is learned between batches of an evaluation: larger ones only save time
 
 
-def build_model(config: TensorFlowConfig, vocab_size: int) -> LanguageModel:
-    """The network that a configuration describes, with its seeded initial weights."""
+def build_model(settings: NetworkSettings, vocab_size: int) -> LanguageModel:
+    """Return a network with its seeded initial weights.
+
+    Args:
+        settings: shape and initial weights.
+        vocab_size: number of token ids.
+    """
     return LanguageModel(
         vocab_size,
-        embedding_dim=config.embedding_dim,
-        units=config.rnn_units,
-        layers=config.rnn_layers,
-        recurrent_initializer=config.rnn_initializer,
-        seed=config.seed,
+        embedding_dim=settings.embedding_dim,
+        units=settings.rnn_units,
+        layers=settings.rnn_layers,
+        recurrent_initializer=settings.rnn_initializer,
+        seed=settings.seed,
     )
 
 
-def matmul_dtype(config: TensorFlowConfig) -> tf.DType:
-    """The type of matrix products on this machine; on a GPU float32, whose products it computes in its own way."""
-    return tf.float32 if on_gpu() else tf.as_dtype(matmul_precision(config.matmul_precision))
+def matmul_dtype(precision: str) -> tf.DType:
+    """Return the type of matrix products on this machine for a `matmul_precision` setting.
+
+    On a GPU it is float32, whose products TensorFlow computes there in its own way (TF32 where that is enabled).
+    """
+    return tf.float32 if on_gpu() else tf.as_dtype(matmul_precision(precision))
 
 
 class Trainer(TrainingLoop):
     """Trains one model on one token store, without privacy.
 
     Args:
-        config: settings of the run.
+        settings: of the training.
         model: from `build_model`.
         train: training records.
         validation: validation records; an empty store where there are none.
-        strategy: spreads a step over several devices; `model` was made in its scope, and this is, too. None: one device.
-        places: directory, history_path, identity, hooks and clock, as `TrainingLoop` takes them.
+        strategy: spreads a step over several devices; model and trainer must be made in its scope. None: one device.
+        loop_options: directory, history_path, identity, hooks and clock, as `TrainingLoop` takes them.
     """
 
     def __init__(
         self,
-        config: TensorFlowConfig,
+        settings: TrainingSettings,
         model: LanguageModel,
         train: TokenStore,
         validation: TokenStore,
         strategy: tf.distribute.Strategy | None = None,
-        **places: Any,
+        **loop_options: Any,
     ) -> None:
-        metric = config.metric if len(validation) or not config.metric.startswith("val_") else config.metric[4:]
-        self._metric = metric
-        super().__init__(config, model, train, keras.optimizers.Adam(config.learning_rate), metric=metric, **places)
+        # Without validation records, 'val_loss' becomes 'loss', and 'val_accuracy' 'accuracy'.
+        self._metric = settings.metric if len(validation) else settings.metric.removeprefix("val_")
+        optimizer = keras.optimizers.Adam(settings.learning_rate)
+        super().__init__(settings, model, train, optimizer, metric=self._metric, **loop_options)
         self.validation: TokenStore = validation
-        self.kind = matmul_dtype(config)
-        self._supply: Iterator[Any] = iter(())
+        self.matmul_dtype = matmul_dtype(settings.matmul_precision)
+        self._batches: Iterator[Any] = iter(())
         if strategy is None:
-            self._share: Callable[[rows.Batch], Any] = rows.Batch.tensors
-            self._train_step: Callable[[Any], Any] = graph(self._step, input_signature=[rows.Batch.specs()])
+            # A signature, so that batches of all shapes share one traced graph.
+            self._distribute: Callable[[Batch], Any] = Batch.to_tensors
+            self._train_step: Callable[[Any], Any] = graph(self._step, input_signature=[Batch.tensor_specs()])
         else:
             replicated = ReplicatedStep(strategy, self._gradients, self.optimizer, model.trainable_variables)
-            self._share, self._train_step = replicated.share, replicated
-        self._eval_step = graph(self._evaluate_step, input_signature=[rows.Batch.specs()])
+            self._distribute, self._train_step = replicated.distribute, replicated
+        self._eval_step = graph(self._evaluate_step, input_signature=[Batch.tensor_specs()])
 
     # -- steps
 
     def begin_epoch(self) -> int:
-        config, state = self.config, self.state
-        batches = rows.EpochBatches(
+        """Prepare the batches of the current epoch from its current step on, and return their number."""
+        settings, state = self.settings, self.state
+        batches = EpochBatches(
             self.train,
-            batch_size=config.batch_size,
-            seq_length=config.seq_length,
-            seed=config.seed,
+            batch_size=settings.batch_size,
+            seq_length=settings.seq_length,
+            seed=settings.seed,
             epoch=state.epoch,
         )
         remaining = (batches[index] for index in range(state.step, len(batches)))
-        self._supply = prefetched(self._share(rows.make_batch(self.train, ranks)) for ranks in remaining)
+        self._batches = prefetch(self._distribute(make_batch(self.train, ranks)) for ranks in remaining)
         return len(batches)
 
     def run_step(self, index: int) -> None:
-        """Run the next step. Steps come in order, from where the epoch was begun or taken up: `index` is known."""
-        sums = self._train_step(next(self._supply))
+        """Run the next step. `index` is not needed: steps come in order, from where `begin_epoch` began."""
+        sums = self._train_step(next(self._batches))
         self.state.sums = [total + float(part) for total, part in zip(self.state.sums, sums, strict=True)]
 
     def diverged(self) -> bool:
+        """Return whether the loss of the epoch is no longer finite."""
         return not math.isfinite(self.state.sums[0])
 
     def learning_rate_factor(self) -> float:
-        """Halved by each epoch that brought nothing: patience must not run out while the rate is still too high to settle."""
-        config = self.config
-        if config.learning_rate_schedule != "auto":
+        """Return 1, halved for each epoch without improvement where the schedule is 'auto'.
+
+        Otherwise patience could run out while the rate is still too high to settle.
+        """
+        settings = self.settings
+        if settings.learning_rate_schedule != "auto":
             return 1.0
         values = [entry.metric(self._metric) for entry in self.state.history]
-        return 0.5 ** epochs_without_improvement(values, self._metric, config.early_stopping_min_delta)
+        return 0.5 ** epochs_without_improvement(values, self._metric, settings.early_stopping_min_delta)
 
-    def progress(self, steps: int) -> Progress:
-        loss, right, tokens = self.state.sums
+    def progress(self, steps: int) -> TrainingProgress:
+        """Return where training stands, with loss and accuracy of the epoch so far."""
+        loss, correct, tokens = self.state.sums
         state = self.state
-        return Progress(state.epoch, state.step, steps, loss / tokens, right / tokens, state.elapsed)
+        return TrainingProgress(state.epoch, state.step, steps, loss / tokens, correct / tokens, state.elapsed)
 
-    def _step(self, batch: dict[str, Any]) -> tuple[Any, Any, Any]:
+    def _step(self, batch: dict[str, tf.Tensor]) -> TokenSums:
         sums, gradients = self._gradients(batch, tf.reduce_sum(batch["weights"]))
         self.optimizer.apply(gradients, self.model.trainable_variables)
         return sums
 
-    def _gradients(self, batch: dict[str, Any], tokens: Any) -> tuple[tuple[Any, Any, Any], list[Any]]:
-        """Loss, right predictions and tokens of rows, and the gradients of that loss over `tokens`."""
+    def _gradients(self, batch: dict[str, tf.Tensor], tokens: tf.Tensor) -> tuple[TokenSums, list[tf.Tensor]]:
+        """Compute loss, correct predictions and tokens of a batch, and the gradients of that loss divided by `tokens`."""
         variables = self.model.trainable_variables
         if not on_gpu():
             weights = [tf.convert_to_tensor(variable) for variable in variables]
-            return summed_gradients(weights, batch, partial(self._masks, self.kind, batch), self.kind, 1 / tokens)
+            masks_of = partial(self._masks, self.matmul_dtype, batch)
+            return summed_gradients(weights, batch, masks_of, self.matmul_dtype, 1 / tokens)
         with tf.GradientTape() as tape:
             masks = self._masks(tf.float32, batch, 0, tf.shape(batch["inputs"])[1])
-            sums = token_losses(self.model, batch, masks)
+            sums = sum_token_losses(self.model, batch, masks)
             mean = sums[0] / tokens
         return sums, tape.gradient(mean, variables)
 
-    def _masks(self, kind: tf.DType, batch: dict[str, Any], half: int, count: Any) -> list[Any]:
-        """Dropout of each layer, for a half of the batch's rows: a function of seed, step and place."""
+    def _masks(
+        self, dtype: tf.DType, batch: dict[str, tf.Tensor], half: int, rows: tf.Tensor
+    ) -> list[tf.Tensor | None]:
+        """Draw the dropout mask of each layer for a half of the batch's rows: a function of seed, step, replica and half."""
         step = tf.cast(self.optimizer.iterations, tf.int64)
         replica = tf.cast(tf.distribute.get_replica_context().replica_id_in_sync_group, tf.int64)
-        shape = [tf.shape(batch["inputs"])[0], count]
+        shape = [tf.shape(batch["inputs"])[0], rows]
         masks = []
         for layer, lstm in enumerate(self.model.lstms):
-            place = ((step * _MOST_REPLICAS + replica) * NUM_HALVES + half) * _MOST_LAYERS + layer
-            seed = tf.stack([tf.constant(self.config.seed, tf.int64), place])
-            masks.append(dropout_mask([*shape, lstm.units], self.config.dropout_rate, seed, kind))
+            # A number that no other mask of this training has, as digits in a mixed base.
+            name = ((step * _MAX_REPLICAS + replica) * NUM_HALVES + half) * _MAX_LAYERS + layer
+            seed = tf.stack([tf.constant(self.settings.seed, tf.int64), name])
+            masks.append(dropout_mask([*shape, lstm.units], self.settings.dropout_rate, seed, dtype))
         return masks
 
-    def _evaluate_step(self, batch: dict[str, Any]) -> tuple[Any, Any, Any]:
+    def _evaluate_step(self, batch: dict[str, tf.Tensor]) -> TokenSums:
         if on_gpu():
-            return token_losses(self.model, batch)
+            return sum_token_losses(self.model, batch)
         variables = [tf.convert_to_tensor(variable) for variable in self.model.trainable_variables]
-        return sum_token_losses_on_cpu(variables, batch, self.kind)
+        return sum_token_losses_on_cpu(variables, batch, self.matmul_dtype)
 
     # -- measuring and deciding
 
-    def measure(self) -> EpochState:
-        loss, right, tokens = self.state.sums
+    def measure_epoch(self) -> EpochState:
+        """Return training loss and accuracy of the epoch, and those of the validation records where there are any."""
+        loss, correct, tokens = self.state.sums
         val_loss = val_accuracy = None
         if len(self.validation):
             val_loss, val_accuracy = self.evaluate(self.validation)
         return EpochState(
             epoch=self.state.epoch,
             loss=loss / tokens if tokens else None,
-            accuracy=right / tokens if tokens else None,
+            accuracy=correct / tokens if tokens else None,
             val_loss=val_loss,
             val_accuracy=val_accuracy,
             batch=self.state.step,
         )
 
     def evaluate(self, store: TokenStore) -> tuple[float, float]:
-        """Loss in nats a token and accuracy over all records of a store, dropout off."""
+        """Compute loss in nats per token and accuracy over all records of a store that is not empty, without dropout."""
         totals = np.zeros(3)
-        batch_size = max(self.config.batch_size, 256)
-        batches = rows.evaluation_batches(store, batch_size=batch_size, seq_length=self.config.seq_length)
-        for batch in prefetched(rows.make_batch(store, ranks).tensors() for ranks in batches):
+        batch_size = max(self.settings.batch_size, _MIN_EVALUATION_BATCH)
+        batches = evaluation_batches(store, batch_size=batch_size, seq_length=self.settings.seq_length)
+        for batch in prefetch(make_batch(store, ranks).to_tensors() for ranks in batches):
             totals += [float(part) for part in self._eval_step(batch)]
         return totals[0] / totals[2], totals[1] / totals[2]
 
     def is_best(self, entry: EpochState) -> bool:
+        """Return whether the metric of an epoch is better than that of the best one so far."""
         state = self.state
         best = state.history[state.best_epoch] if state.best_epoch is not None else None
-        return better(entry, best, self._metric)
+        return is_better(entry, best, self._metric)
 
     def stop_reason_after_epoch(self) -> str | None:
-        config, history = self.config, self.state.history
+        """Return 'diverged', 'patience' or 'epochs', or None where training goes on."""
+        settings, history = self.settings, self.state.history
         values = [entry.metric(self._metric) for entry in history]
+        # An epoch without any step, at a time limit of 0, has no training loss: that is not divergence.
         if values[-1] is not None and not math.isfinite(values[-1]):
             return "diverged"
-        waited = stale(values, self._metric, config.early_stopping_min_delta)
-        if config.early_stopping and waited >= max(1, config.early_stopping_patience):
+        waited = epochs_since_improvement(values, self._metric, settings.early_stopping_min_delta)
+        if settings.early_stopping and waited >= max(1, settings.early_stopping_patience):
             return "patience"
-        return "epochs" if self.state.epoch >= config.epochs else None
+        return "epochs" if self.state.epoch >= settings.epochs else None

@@ -1,1 +1,1 @@
-"""Run the audit stage: attack the way of training and compare the result with the claim."""
+"""Run the audit stage: attack the way in which a model was trained, and compare what is proved with the claim."""

@@ -1,31 +1,43 @@
-"""The looks of an audit: text canaries through tokenize and train, canary gradients and neighbours inside the trainer."""
+"""Attacks of an audit: text canaries through tokenize and train, canary gradients and neighboring data in the trainer."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from linesmith.core.artifacts.run_directory import RunDirectory
+from linesmith.core.artifacts.run_directory import run_directory
+from linesmith.core.config.privacy_checks import user_field_index
 from linesmith.core.config.tensorflow_config import TensorFlowConfig
 from linesmith.pipelines.audit.settings import MAX_RNN_UNITS, AuditSettings
+from linesmith.records.fields import FieldFormat
 
 if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
     from linesmith.model.privacy.audit.gradient_canaries import GradientAudit
     from linesmith.model.privacy.audit.neighbors import NeighborAudit
     from linesmith.model.privacy.audit.text_canaries import Canaries
 
-AUDITED_EPSILON = 2.0  # what canary gradients are looked for under, where the claim is not smaller
-_BESIDE_GRADIENTS = 100  # real records: they hardly matter to a coordinate that none of them touches
-_EPOCHS = {True: 6, False: 12}  # with and without privacy: seconds, not minutes
+MAX_AUDITED_EPSILON = 2.0  # the largest claim that canary gradients are asked to refute
+_LINES_FILE = "lines.txt"  # beside the run directory that is audited
+_RECORDS_WITH_GRADIENTS = 100  # real records beside canary gradients, whose coordinates they hardly touch
+_MAX_EPOCHS = {True: 6, False: 12}  # with and without privacy: an audit takes seconds, not minutes
 
 
-def small_config(trained: TensorFlowConfig, place: Path, settings: AuditSettings) -> TensorFlowConfig:
-    """The run's settings with a network of at most 64 units, few epochs and no place of its own in a ledger."""
+def small_config(trained: TensorFlowConfig, directory: Path, seed: int) -> TensorFlowConfig:
+    """Return a run's settings with a network of at most 64 units, few epochs and no entry in a ledger.
+
+    Args:
+        trained: settings of the audited run.
+        directory: run directory of the audit; its input is a file beside it.
+        seed: public seed; the secret draws of private training do not depend on it.
+    """
     noised = trained.dp and trained.dp_validation == "noised"
     return trained.replace(
-        input_data_path=str(place.parent / "lines.txt"),
-        checkpoint_dir=str(place),
+        input_data_path=str(directory.parent / _LINES_FILE),
+        checkpoint_dir=str(directory),
         header=False,
         encoding="utf-8",
         max_lines=0,
@@ -35,7 +47,7 @@ def small_config(trained: TensorFlowConfig, place: Path, settings: AuditSettings
         early_stopping=False,
         rnn_units=min(trained.rnn_units, MAX_RNN_UNITS),
         embedding_dim=min(trained.embedding_dim, MAX_RNN_UNITS),
-        epochs=min(trained.epochs, _EPOCHS[trained.dp]),
+        epochs=min(trained.epochs, _MAX_EPOCHS[trained.dp]),
         max_training_time_seconds=None,
         dp_batch_size=None,
         dp_unsafe_fixed_key=None,
@@ -46,70 +58,77 @@ def small_config(trained: TensorFlowConfig, place: Path, settings: AuditSettings
         epoch_callback=None,
         report=False,
         overwrite=True,
-        seed=settings.seed,
+        seed=seed,
     )
 
 
-def audit_text_canaries(
-    trained: TensorFlowConfig, lines: Sequence[str], place: Path, settings: AuditSettings
-) -> dict[str, Any]:
-    """Plant text canaries into tokenize and train, and attack what comes out."""
-    return attack_text_canaries(trained, lines, insert_text_canaries(trained, lines, place, settings), place, settings)
+def insert_text_canaries(config: TensorFlowConfig, lines: Sequence[str], settings: AuditSettings) -> Canaries:
+    """Make text canaries, and tokenize the included ones together with real records.
 
+    Args:
+        config: from `small_config`.
+        lines: real records.
+        settings: number of canaries, and seed.
 
-def insert_text_canaries(
-    trained: TensorFlowConfig, lines: Sequence[str], place: Path, settings: AuditSettings
-) -> Canaries:
-    """Make text canaries, and tokenize real records and the included ones."""
-    from linesmith.core.config.privacy_checks import user_field_index
+    Returns:
+        All canaries, included or not.
+    """
     from linesmith.model.privacy.audit.text_canaries import make_canaries
     from linesmith.pipelines.tokenize.stage import tokenize
 
-    config = small_config(trained, place, settings)
     canaries = make_canaries(
         lines,
         settings.canaries,
         settings.seed,
-        delimiter=config.field_delimiter,
-        quoted=config.quoted,
+        fields=FieldFormat(config.field_delimiter, config.quoted),
         key_field=user_field_index(config) if config.dp else None,
-        wanted=_falls_on_training(config),
+        accepts=_is_on_training_side(config),
     )
-    planted = [text for text, there in zip(canaries.texts, canaries.included, strict=True) if there]
-    (place.parent / "lines.txt").write_text("".join(f"{line}\n" for line in [*lines, *planted]), encoding="utf-8")
+    inserted = [text for text, included in zip(canaries.texts, canaries.included, strict=True) if included]
+    path = run_directory(config).root.parent / _LINES_FILE
+    path.write_text("".join(f"{line}\n" for line in [*lines, *inserted]), encoding="utf-8")
     tokenize(config)
     return canaries
 
 
 def attack_text_canaries(
-    trained: TensorFlowConfig, lines: Sequence[str], canaries: Canaries, place: Path, settings: AuditSettings
+    config: TensorFlowConfig, lines: Sequence[str], canaries: Canaries, settings: AuditSettings
 ) -> dict[str, Any]:
-    """Train on what `insert_text_canaries` tokenized, and look for the canaries in what comes out."""
-    from linesmith.core.artifacts.files import read_json
-    from linesmith.model.privacy.audit.lower_bound import canary_exposures, lower_bound, membership
-    from linesmith.model.privacy.audit.scores import losses, reference_network, trained_network, vocabulary_scores
-    from linesmith.model.tokenizers import load_tokenizer
-    from linesmith.pipelines.train.stage import train
+    """Train on what `insert_text_canaries` tokenized, and attack the model and its vocabulary.
 
-    config = small_config(trained, place, settings)
-    train(config)
-    run = RunDirectory(place, config.dp)
+    Args:
+        config: from `small_config`.
+        lines: real records.
+        canaries: from `insert_text_canaries`.
+        settings: whether to train a reference, and its seed.
+
+    Returns:
+        The claim (None without privacy), and the results of all attacks, as `audit.json` holds them.
+    """
+    from linesmith.core.artifacts.files import read_json
+    from linesmith.model.privacy.audit.lower_bound import canary_exposures, lower_bound, membership_attack
+    from linesmith.model.privacy.audit.scores import reference_network, vocabulary_scores
+    from linesmith.model.tokenizers import load_tokenizer
+    from linesmith.model.training.text_losses import load_trained_network, text_losses
+    from linesmith.pipelines.train.stage import train_model
+
+    train_model(config)
+    run = run_directory(config)
     tokenizer = load_tokenizer(run.tokenizer)
-    network = trained_network(run.root, config)
-    own = losses(network, tokenizer, canaries.texts, config.seq_length)
-    scores = {"loss": -own, "vocabulary": vocabulary_scores(tokenizer, canaries.marks)}
+    network = load_trained_network(run.root, config)
+    losses = text_losses(network, tokenizer, canaries.texts, config.seq_length)
+    scores = {"loss": -losses, "vocabulary": vocabulary_scores(tokenizer, canaries.unique_characters)}
     if settings.reference:
         reference = reference_network(config, tokenizer, lines, settings.seed)
-        other = losses(reference, tokenizer, canaries.texts, config.seq_length)
-        # What neither can write has no loss to compare; the vocabulary tells of it.
-        scores["loss against a reference"] = _difference(other, own)
+        reference_losses = text_losses(reference, tokenizer, canaries.texts, config.seq_length)
+        scores["loss against a reference"] = _loss_reduction(reference_losses, losses)
     claim = read_json(run.model / "privacy.json", "the privacy statement") if config.dp else None
     delta = 0.0 if claim is None else float(claim["delta"])
     attacks = []
     for name, values in scores.items():
-        found = canary_exposures(values, canaries.included)
-        told = {"name": name, "membership": membership(values, canaries.included)}
-        attacks.append({**told, "exposure": {"mean": _mean(found), "largest": float(found.max(initial=0.0))}})
+        exposures = canary_exposures(values, canaries.included)
+        exposure = {"mean": _mean(exposures), "largest": float(exposures.max(initial=0.0))}
+        attacks.append({"name": name, "membership": membership_attack(values, canaries.included), "exposure": exposure})
     return {
         "claim": None if claim is None else {"epsilon": claim["epsilon"], "delta": delta, "unit": claim["unit"]},
         "canaries": len(canaries.texts),
@@ -121,54 +140,67 @@ def attack_text_canaries(
 
 
 def audit_trainer(
-    trained: TensorFlowConfig, lines: Sequence[str], place: Path, settings: AuditSettings
+    config: TensorFlowConfig, lines: Sequence[str], settings: AuditSettings
 ) -> tuple[GradientAudit, NeighborAudit]:
+    """Attack the private trainer itself: with canary gradients, and with data sets that differ in one record.
+
+    Args:
+        config: from `small_config`, with `dp`; its run directory holds a tokenizer.
+        lines: real records.
+        settings: number of canary gradients, and seed.
+    """
     from linesmith.model.privacy.audit.gradient_canaries import audit_gradients
     from linesmith.model.privacy.audit.neighbors import audit_neighbors
-    from linesmith.model.privacy.validation import in_memory_token_store
     from linesmith.model.tokenizers import load_tokenizer
+    from linesmith.model.training.token_store import in_memory_token_store
 
-    config = small_config(trained, place, settings)
-    # A unit of k records is one canary; whose the real records are does not matter to it. A thousand canaries, all of them
-    # guessed right, refute no more than epsilon 5: the same trainer is asked for a claim that can be refuted.
-    smaller = min(AUDITED_EPSILON, trained.target_epsilon or AUDITED_EPSILON)
-    inside = config.replace(
-        dp_validation="budget", privacy_key_field=None, validation_split=False, dp_records_per_user=1,
-        dp_noise_multiplier=None, dp_target_epsilon=smaller, dp_max_epsilon=None,
-    )  # fmt: skip
-    tokenizer = load_tokenizer(RunDirectory(place, config.dp).tokenizer)
-    few = lines[:_BESIDE_GRADIENTS]
-    store = in_memory_token_store([tokenizer.encode_to_ids(line) for line in few])
-    vocab = tokenizer.total_vocab_size
+    # A thousand canaries, all of them guessed right, refute no more than epsilon 5: the same trainer runs under a claim that
+    # can be refuted. A unit of k records is one canary, so that here each record is a unit.
+    gradient_config = config.replace(
+        dp_validation="budget",
+        privacy_key_field=None,
+        validation_split=False,
+        dp_records_per_user=1,
+        dp_noise_multiplier=None,
+        dp_target_epsilon=min(MAX_AUDITED_EPSILON, config.target_epsilon or MAX_AUDITED_EPSILON),
+        dp_max_epsilon=None,
+    )
+    neighbor_config = config.replace(privacy_key_field=None, dp_records_per_user=1)
+    tokenizer = load_tokenizer(run_directory(config).tokenizer)
+    store = in_memory_token_store([tokenizer.encode_to_ids(line) for line in lines[:_RECORDS_WITH_GRADIENTS]])
+    vocab_size = tokenizer.total_vocab_size
     return (
-        audit_gradients(inside, store, vocab, canaries=settings.gradients, seed=settings.seed),
-        audit_neighbors(config.replace(privacy_key_field=None, dp_records_per_user=1), vocab),
+        audit_gradients(gradient_config, store, vocab_size, canaries=settings.gradients, seed=settings.seed),
+        audit_neighbors(neighbor_config, vocab_size),
     )
 
 
-def _falls_on_training(config: TensorFlowConfig) -> Any:
-    """Whether a canary is trained on where it takes part; the split goes by its text, or by its user."""
-    from linesmith.core.config.privacy_checks import user_field_index
-    from linesmith.records.input.record_format import TRAIN, DatasetSplitter, digest_of, user_digest
+def _is_on_training_side(config: TensorFlowConfig) -> Callable[[str], bool]:
+    """Return whether an included canary would be trained on; the split goes by its text, or by its user."""
+    from linesmith.records.input.record_format import TRAIN, DatasetSplitter, record_digest, user_digest
 
     splitter = DatasetSplitter(config.holdout_fraction, config.validation_split)
-    field = user_field_index(config) if config.dp else None
+    user_field = user_field_index(config) if config.dp else None
 
-    def wanted(text: str) -> bool:
-        if field is None or config.field_delimiter is None:
-            return splitter.side(digest_of(text.encode())) == TRAIN
-        user = user_digest(text, field, config.field_delimiter, config.quoted)
-        return user is not None and splitter.side(user) == TRAIN
+    def is_on_training_side(text: str) -> bool:
+        if user_field is None or config.field_delimiter is None:
+            return splitter.split_of(record_digest(text.encode())) == TRAIN
+        user = user_digest(text, user_field, FieldFormat(config.field_delimiter, config.quoted))
+        return user is not None and splitter.split_of(user) == TRAIN
 
-    return wanted
+    return is_on_training_side
 
 
-def _difference(one: Any, other: Any) -> Any:
+def _loss_reduction(reference: npt.NDArray[np.float64], losses: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """Return by how much each loss is below that of the reference; minus infinity where either is infinite.
+
+    A text that a vocabulary cannot encode has no loss to compare; the attack on the vocabulary covers it.
+    """
     import numpy as np
 
     with np.errstate(invalid="ignore"):
-        return np.where(np.isfinite(one) & np.isfinite(other), one - other, -np.inf)
+        return np.where(np.isfinite(reference) & np.isfinite(losses), reference - losses, -np.inf)
 
 
-def _mean(values: Any) -> float | None:
+def _mean(values: npt.NDArray[np.float64]) -> float | None:
     return float(values.mean()) if len(values) else None

@@ -1,4 +1,4 @@
-"""What may be chosen of an audit, and its budget: an audit that is small is run often."""
+"""Settings of an audit and their limits, which keep it small enough to be run often."""
 
 from __future__ import annotations
 
@@ -6,20 +6,23 @@ from dataclasses import dataclass
 
 from linesmith.core.errors import ParameterError
 
-MOST_RECORDS, MOST_CANARIES, MAX_RNN_UNITS = 2_000, 1_000, 64
+MAX_RECORDS, MAX_CANARIES, MAX_RNN_UNITS = 2_000, 1_000, 64
 
 
 @dataclass(frozen=True, kw_only=True)
 class AuditSettings:
-    """What may be chosen.
+    """Settings of an audit.
 
     Attributes:
-        records: real records, canaries apart.
-        canaries: text canaries; half of them take part.
-        gradients: canary gradients.
-        seed: of coins, canaries and the network. Secret draws of private training do not follow it.
+        records: number of real records, canaries not counted.
+        canaries: number of text canaries, of which about half are included.
+        gradients: number of canary gradients, of which about half are included.
+        seed: seed of coins, canaries and the network. The secret draws of private training do not depend on it.
         reference: train a second model without canaries, to compare losses with.
-        overwrite: replace an audit that is there.
+        overwrite: replace an earlier audit.
+
+    Raises:
+        ParameterError: a number is out of range.
     """
 
     records: int = 600
@@ -31,14 +34,18 @@ class AuditSettings:
 
     def __post_init__(self) -> None:
         for name, value, most in (
-            ("records", self.records, MOST_RECORDS),
-            ("canaries", self.canaries, MOST_CANARIES),
-            ("gradients", self.gradients, MOST_CANARIES),
+            ("records", self.records, MAX_RECORDS),
+            ("canaries", self.canaries, MAX_CANARIES),
+            ("gradients", self.gradients, MAX_CANARIES),
         ):
             if not 10 <= value <= most:
-                raise ParameterError(f"LS117: --{name} is {value}; give a number from 10 to {most:,}.", code="LS117")
-        if self.records + self.canaries > MOST_RECORDS:
+                raise ParameterError(
+                    "LS117", f"--{name} {value}", "out of range", f"Give a number from 10 to {most:,}."
+                )
+        if self.records + self.canaries > MAX_RECORDS:
             raise ParameterError(
-                f"LS117: --records {self.records} and --canaries {self.canaries} are more than {MOST_RECORDS:,} together.",
-                code="LS117",
+                "LS117",
+                f"--records {self.records} and --canaries {self.canaries}",
+                f"more than {MAX_RECORDS:,} together",
+                "Give fewer.",
             )

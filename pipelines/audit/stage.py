@@ -1,9 +1,9 @@
-"""audit: what training in this way lets out, measured by planting what can be looked for, beside what is claimed.
+"""audit: measure what this way of training reveals, by attacks, and compare it with the claim.
 
-Three looks. Text canaries go with real records through the same tokenize and train as any input, and are looked for in what
-comes out. With differential privacy, canary gradients go into the trainer's sums, and neighbouring data sets through its
-clipping. All of it on a few records and a small network of the run's own settings, so that it takes seconds: what is audited is
-the way of training, not the one model that lies there.
+Three attacks. Text canaries go through the same tokenize and train as any record, and are then looked for in model and
+vocabulary. With differential privacy, canary gradients are added to the trainer's sums, and neighboring data sets go through
+its clipping. All of it uses few records and a small network with the run's own settings, so that it takes seconds: what is
+audited is the way of training, not the trained model itself.
 """
 
 from __future__ import annotations
@@ -22,30 +22,38 @@ from linesmith.core.artifacts.params import config_from_model_dir
 from linesmith.core.artifacts.run_directory import RunDirectory, check_overwrite_allowed, locked, run_directory
 from linesmith.core.config.tensorflow_config import TensorFlowConfig
 from linesmith.core.errors import EXIT_QUALITY, DataError, ParameterError
-from linesmith.model.privacy.audit.findings import findings, verdict
-from linesmith.pipelines.audit.attacks import attack_text_canaries, audit_trainer, insert_text_canaries
+from linesmith.model.privacy.audit.findings import audit_verdict, findings
+from linesmith.pipelines.audit.attacks import attack_text_canaries, audit_trainer, insert_text_canaries, small_config
 from linesmith.pipelines.audit.settings import AuditSettings
-from linesmith.pipelines.evaluate.refresh import PAGE, add_audit_to_report
-from linesmith.pipelines.stage_report import StageReport, measured
+from linesmith.pipelines.evaluate.refresh import PAGE_FILE, add_audit_to_report
+from linesmith.pipelines.stage_report import StageReport, measured_stage
 
-AUDIT = "audit.json"
+AUDIT_FILE = "audit.json"
 AUDIT_VERSION = 1
 
 
 def audit(config: TensorFlowConfig, settings: AuditSettings | None = None) -> StageReport:
-    """Audit the way in which a run directory's model was trained. The result goes to `audit/`, with privacy to `private/audit/`.
+    """Audit the way in which the model of a run directory was trained.
 
-    Exit code 3 where a claim is refuted.
+    The result is written to `audit/`, with privacy to `private/audit/`. The exit code of the report is 3 where the claim is
+    refuted.
+
+    Args:
+        config: names the run directory; everything else is read from the run.
+        settings: size of the audit; None: the defaults.
+
+    Returns:
+        The stage report, with the verdict and the findings as notices.
 
     Raises:
         ParameterError: an optional package is missing.
-        DataError: training data are missing or too few, an audit is there already, or another process writes.
+        DataError: training data are missing or too few, an audit exists already, or another process writes.
     """
     settings = settings or AuditSettings()
     run = check_audit(config, settings)
     trained = config_from_model_dir(run.root)
-    with locked(run), measured("audit") as report:
-        place = run.raw / "audit"
+    with locked(run), measured_stage("audit") as report:
+        target = run.raw / "audit"
         scratch = run.temporary / "audit"
         shutil.rmtree(scratch, ignore_errors=True)
         scratch.mkdir(parents=True)
@@ -54,23 +62,27 @@ def audit(config: TensorFlowConfig, settings: AuditSettings | None = None) -> St
             body = run_audit(trained, lines, scratch, settings)
             new = scratch / "new"
             new.mkdir()
-            write_json(new / AUDIT, body)
-            replace_directory(new, place)
+            write_json(new / AUDIT_FILE, body)
+            replace_directory(new, target)
         finally:
             shutil.rmtree(scratch, ignore_errors=True)
-        write_manifest(place, "audit", {"complete": True, "verdict": body["verdict"]})
-        _fill_report(report, body, place)
+        write_manifest(target, "audit", {"complete": True, "verdict": body["verdict"]})
+        _fill_report(report, body, target)
         if add_audit_to_report(run, body):
-            report.outputs["report"] = str(run.raw / "report" / PAGE)
+            report.outputs["report"] = str(run.raw / "report" / PAGE_FILE)
     return report
 
 
 def check_audit(config: TensorFlowConfig, settings: AuditSettings) -> RunDirectory:
-    """The run directory of an audit that can be made; cheap.
+    """Return the run directory to audit, after the checks that take no time.
+
+    Args:
+        config: names the run directory.
+        settings: whether an earlier audit may be replaced.
 
     Raises:
         ParameterError: an optional package is missing.
-        DataError: there is no run, or an audit already.
+        DataError: there is no run, or an audit exists already.
     """
     _check_libraries()
     root = run_directory(config).root
@@ -82,20 +94,24 @@ def check_audit(config: TensorFlowConfig, settings: AuditSettings) -> RunDirecto
 def run_audit(
     trained: TensorFlowConfig, lines: Sequence[str], scratch: Path, settings: AuditSettings
 ) -> dict[str, Any]:
-    """The content of `audit.json`.
+    """Run all attacks.
 
     Args:
-        trained: settings of the run.
+        trained: settings of the audited run.
         lines: real records.
         scratch: an empty directory to work in.
+        settings: size of the audit.
+
+    Returns:
+        The content of `audit.json`.
     """
-    place = scratch / "run"
-    canaries = insert_text_canaries(trained, lines, place, settings)
-    # Side by side, in the thread that may be interrupted and in another: neither keeps all cores busy by itself.
-    with ThreadPoolExecutor(max_workers=1) as beside:
-        inside = beside.submit(audit_trainer, trained, lines, place, settings) if trained.dp else None
-        text = attack_text_canaries(trained, lines, canaries, place, settings)
-    gradients, neighbours = (None, None) if inside is None else inside.result()
+    config = small_config(trained, scratch / "run", settings.seed)
+    canaries = insert_text_canaries(config, lines, settings)
+    # In parallel, since neither keeps all cores busy by itself; training stays in this thread, which signals can interrupt.
+    with ThreadPoolExecutor(max_workers=1) as executor:
+        trainer_audit = executor.submit(audit_trainer, config, lines, settings) if trained.dp else None
+        text = attack_text_canaries(config, lines, canaries, settings)
+    gradients, neighbors = (None, None) if trainer_audit is None else trainer_audit.result()
     body: dict[str, Any] = {
         "format_version": FORMAT_VERSION,
         "audit_version": AUDIT_VERSION,
@@ -103,18 +119,23 @@ def run_audit(
         "claim": text.pop("claim"),
         "text": text,
         "gradients": None if gradients is None else {**asdict(gradients), "refuted": gradients.refuted},
-        "neighbours": None if neighbours is None else {**asdict(neighbours), "refuted": neighbours.refuted},
+        "neighbours": None if neighbors is None else {**asdict(neighbors), "refuted": neighbors.refuted},
         "settings": asdict(settings),
         "versions": versions(),
     }
-    return {**body, **verdict(body)}
+    return {**body, **audit_verdict(body)}
 
 
 def training_lines(run: RunDirectory, scratch: Path, count: int) -> list[str]:
-    """Some of the records that a run was trained on: those of the lowest hash.
+    """Read some of the records that a run was trained on: those of the lowest hash.
+
+    Args:
+        run: the run directory.
+        scratch: a directory to work in.
+        count: most records to read.
 
     Raises:
-        DataError: there are no training data, or fewer than ten.
+        DataError: there are no training data, or fewer than ten records.
     """
     from linesmith.model.tokenizers import load_tokenizer
     from linesmith.model.training.token_store import build_token_store
@@ -122,18 +143,25 @@ def training_lines(run: RunDirectory, scratch: Path, count: int) -> list[str]:
     data = read_manifest(run.training_data)
     if data is None:
         raise DataError(
-            f"LS201: '{run.training_data}' holds no training data, from which canaries are made; audit where the run was made.",
-            code="LS201",
+            "LS201",
+            None,
+            f"'{run.training_data}' holds no training data, from which canaries are made",
+            "Audit where the run was made.",
         )
     tokenizer = load_tokenizer(run.tokenizer)
     store = build_token_store(
         sorted(run.training_data.glob("train-*.tfrecord.gz")),
         scratch / "ids",
         vocab_size=tokenizer.total_vocab_size,
-        expected=data["counts"]["splits"]["train"]["records"],
+        expected_records=data["counts"]["splits"]["train"]["records"],
     )
     if len(store) < 10:
-        raise DataError(f"LS207: {len(store)} training records are too few to plant canaries among.", code="LS207")
+        raise DataError(
+            "LS207",
+            None,
+            f"{len(store)} training records are too few to plant canaries among",
+            "Audit a run with more records.",
+        )
     ranks = range(min(count, len(store)))
     return [tokenizer.decode_from_ids([int(i) for i in store.record(rank)[1:-1]]) for rank in ranks]
 
@@ -141,18 +169,18 @@ def training_lines(run: RunDirectory, scratch: Path, count: int) -> list[str]:
 def _check_libraries() -> None:
     if find_spec("scipy") is None:
         raise ParameterError(
-            "LS106: audit needs scipy, which is not installed: pip install 'linesmith[evaluate]'.", code="LS106"
+            "LS106", None, "audit needs scipy, which is not installed", "Install it: pip install 'linesmith[evaluate]'."
         )
 
 
-def _fill_report(report: StageReport, body: dict[str, Any], place: Path) -> None:
-    claim, inside = body["claim"], body["gradients"]
+def _fill_report(report: StageReport, body: dict[str, Any], directory: Path) -> None:
+    claim, gradients = body["claim"], body["gradients"]
     report.counts["epsilon proved by text canaries"] = round(body["text"]["bound"]["epsilon"], 3)
     report.counts["claimed"] = "nothing" if claim is None else round(float(claim["epsilon"]), 3)
-    if inside is not None:
-        report.counts["epsilon proved by canary gradients"] = round(inside["bound"]["epsilon"], 3)
-        report.counts["claimed for them"] = round(inside["epsilon"], 3)
-    report.outputs = {"audit": str(place / AUDIT)}
+    if gradients is not None:
+        report.counts["epsilon proved by canary gradients"] = round(gradients["bound"]["epsilon"], 3)
+        report.counts["claimed for them"] = round(gradients["epsilon"], 3)
+    report.outputs = {"audit": str(directory / AUDIT_FILE)}
     report.notices = [body["verdict"], *findings(body)]
     if body["refuted"]:
         report.exit_code = EXIT_QUALITY

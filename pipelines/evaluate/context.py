@@ -1,4 +1,4 @@
-"""What a report says beside the figures: how the model was trained and what it claims, and what nobody looked at."""
+"""What a report says besides the figures: how the model was trained, what it claims, and what was not measured."""
 
 from __future__ import annotations
 
@@ -13,13 +13,21 @@ from linesmith.core.config.tensorflow_config import TensorFlowConfig
 
 
 def run_context(config: TensorFlowConfig, run: RunDirectory) -> dict[str, Any]:
-    """Training history, privacy claim, generation and audit of a run; what is missing is left out."""
+    """Return `context` of the report of a run.
+
+    Args:
+        config: configuration of the trained model.
+        run: the run directory.
+
+    Returns:
+        `history`, `private`, `settings`, and where there are such files `privacy`, `model`, `synthetic` and `audit`.
+    """
     found: dict[str, Any] = {"history": _history(run.history), "private": config.dp}
     privacy = run.model / "privacy.json"
     if privacy.is_file():
         found["privacy"] = read_json(privacy, "the privacy statement")
-    for name, place in (("model", run.model), ("synthetic", run.synthetic)):
-        manifest = read_manifest(place)
+    for name, directory in (("model", run.model), ("synthetic", run.synthetic)):
+        manifest = read_manifest(directory)
         if manifest is not None:
             found[name] = {
                 key: manifest.get(key) for key in ("counts", "seed", "model", "stopped", "complete") if key in manifest
@@ -43,36 +51,45 @@ def _history(path: Path) -> list[dict[str, float | None]]:
 
 
 def not_covered(body: dict[str, Any], context: dict[str, Any]) -> list[str]:
-    """What the report does not say anything about, in sentences; depends on what was there to look at."""
-    said = []
+    """Return sentences that say what the report does not cover.
+
+    Args:
+        body: content of the report except `context` and `not_covered`.
+        context: result of `run_context`, or empty where files were evaluated.
+    """
+    sentences = []
     if "holdout" not in body["sets"]:
-        said.append("There was no holdout: no figure has its best reachable beside it, and privacy was not judged.")
+        sentences.append(
+            "There was no holdout: no figure has the best reachable value beside it, and privacy was not judged."
+        )
     if "audit" not in context:
-        said.append("No audit was made: no canaries were planted, and no lower bound on epsilon was measured.")
+        sentences.append("No audit was made: no canaries were planted, and no lower bound on epsilon was measured.")
     if context.get("memory", {}) is None:  # an older report does not say
-        said.append(
-            "Whether the model finds records it learnt from easier than others was not measured: too few of either."
+        sentences.append(
+            "Whether the model has lower losses on training records than on others was not measured: there are too few of either."
         )
     if context.get("private") is False or (context and "privacy" not in context):
-        said.append(
-            "The model was trained without differential privacy: what the tests do not find is not ruled out by a proof."
+        sentences.append(
+            "The model was trained without differential privacy: no proof rules out the leaks that these tests do not find."
         )
-    made = body["provenance"]["files"]["synthetic"]
-    if context and made and not made[0].endswith(".txt"):
-        said.append(
-            "The output was read from typed files: a value that was written in another way, as 2.5 for 2.50, is no copy."
+    files = body["provenance"]["files"]["synthetic"]
+    if context and files and not files[0].endswith(".txt"):
+        sentences.append(
+            "The output was read from typed files: a value in another notation, such as 2.5 for 2.50, does not count as a copy."
         )
     if body["closeness"]["usefulness"] is None:
-        said.append("No field could be predicted, so learning from synthetic records was not tested.")
+        sentences.append(
+            "No field could be predicted, so the usefulness of synthetic records for learning was not tested."
+        )
     if body["closeness"]["classifier"]["auc"]["synthetic"] is None:
-        said.append("There are too few records for a classifier that tells real from synthetic.")
+        sentences.append("There are too few records for a classifier that tells real from synthetic.")
     relations = len(body["closeness"]["relations"])
-    said += [
-        "Attributes that can be inferred about a person whose other attributes are known were not tested.",
-        "Copies that were reworded, or changed every few characters, are not found: near copies share runs of four characters.",
-        "Validation records, which chose the best epoch but were not learnt from, are in neither real set.",
-        "Relations between three fields or more are seen by the classifier only.",
+    sentences += [
+        "Whether unknown attributes of a person can be inferred from known ones was not tested.",
+        "Copies that are reworded, or changed every few characters, are not found: near copies share runs of four characters.",
+        "Validation records, which selected the best epoch but were not trained on, are in neither real set.",
+        "Relations between three or more fields are measured by the classifier only.",
     ]
     if not relations:
-        said.append("No two fields are numbers, so there are no differences to compare.")
-    return said
+        sentences.append("No two fields are numbers, so there are no differences to compare.")
+    return sentences

@@ -1,4 +1,4 @@
-"""The model of a run, asked what it has kept of the records that it learnt from."""
+"""Measure what the model of a run has memorized about its training records."""
 
 from __future__ import annotations
 
@@ -10,35 +10,42 @@ from linesmith.core.config.tensorflow_config import TensorFlowConfig
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from linesmith.evaluation.closeness import Evidence
+    from linesmith.evaluation.closeness import EvaluationData
 
 
-def measure_run_memorization(config: TensorFlowConfig, run: RunDirectory, evidence: Evidence) -> dict[str, Any] | None:
-    """`measure_memorization` with the model of a run; None without a holdout that says anything.
+def measure_run_memorization(
+    config: TensorFlowConfig, run: RunDirectory, data: EvaluationData
+) -> dict[str, Any] | None:
+    """Run `measure_memorization` with the model of a run.
 
     Args:
-        config: that of the trained model.
+        config: configuration of the trained model.
+        run: the run directory.
+        data: results of the two passes over its sets.
+
+    Returns:
+        Plain JSON, or None where a real set has too few records.
 
     Raises:
         DataError: the model is missing or damaged.
     """
     from linesmith.evaluation.model_memorization import measure_memorization
-    from linesmith.model.privacy.audit.scores import token_losses, trained_network
     from linesmith.model.tokenizers import load_tokenizer
+    from linesmith.model.training.text_losses import load_trained_network, mean_token_losses
 
-    tokenizer, network = load_tokenizer(run.tokenizer), trained_network(run.root, config)
+    tokenizer, network = load_tokenizer(run.tokenizer), load_trained_network(run.root, config)
 
     def losses(texts: Sequence[str]) -> Any:
         lines = [_line(text, config) for text in texts]
-        return token_losses(network, tokenizer, lines, config.seq_length)[0]
+        return mean_token_losses(network, tokenizer, lines, config.seq_length)[0]
 
-    return measure_memorization(evidence, losses)
+    return measure_memorization(data, losses)
 
 
 def _line(text: str, config: TensorFlowConfig) -> str:
-    """A record with field breaks as the line it was, but for quotes that were not needed."""
-    from linesmith.records.fields import FIELD_BREAK, join_fields
+    """Return a record with field breaks as the line it was read from, without quotes that were not needed."""
+    from linesmith.records.fields import FIELD_BREAK, FieldFormat
 
     if config.field_delimiter is None:
         return text
-    return join_fields(text.split(FIELD_BREAK), config.field_delimiter, config.quoted)
+    return FieldFormat(config.field_delimiter, config.quoted).join(text.split(FIELD_BREAK))

@@ -1,4 +1,4 @@
-"""A report that is there already, kept true: an audit that was made after it gets its section, and one that is stale says so."""
+"""Write a report, and keep an existing one true: add an audit made later, or mark it as stale."""
 
 from __future__ import annotations
 
@@ -10,50 +10,73 @@ from linesmith.core.artifacts.manifest import MANIFEST
 from linesmith.core.artifacts.run_directory import PRIVATE, RunDirectory
 from linesmith.pipelines.evaluate.context import not_covered
 
-REPORT, PAGE = "report.json", "index.html"
+REPORT_FILE, PAGE_FILE = "report.json", "index.html"
+
+
+def write_report(directory: Path, body: dict[str, Any]) -> None:
+    """Write the content of a report as `report.json` and as a page.
+
+    Args:
+        directory: an existing directory; files of these names are replaced.
+        body: content of the report.
+    """
+    from linesmith.pipelines.evaluate.report.page import render
+
+    write_json(directory / REPORT_FILE, body)
+    write_bytes(directory / PAGE_FILE, render(body).encode("utf-8"))
 
 
 def add_audit_to_report(run: RunDirectory, audit: dict[str, Any]) -> bool:
-    """Put an audit into the run's report; False where there is none."""
-    place = run.raw / "report"
-    if not (place / REPORT).is_file():
+    """Put an audit into the run's report and write its page again.
+
+    Args:
+        run: the run whose report it is.
+        audit: content of `audit.json`.
+
+    Returns:
+        Whether there is a report.
+    """
+    directory = run.raw / "report"
+    if not (directory / REPORT_FILE).is_file():
         return False
-    body = read_json(place / REPORT, "the report")
+    body = read_json(directory / REPORT_FILE, "the report")
     body["context"]["audit"] = audit
     body["not_covered"] = not_covered(body, body["context"])
-    _write(place, body)
+    write_report(directory, body)
     return True
 
 
 def mark_report_stale(root: Path) -> list[Path]:
-    """Say on a run's report that the records beside it are not those it is about; the places of what was marked.
+    """Mark the reports of a run whose records have been replaced, on their pages and in `report.json`.
 
-    The figures are kept: somebody may want to compare them. What must not happen is that they pass for those of other records.
+    The figures are kept, because somebody may want to compare them; the mark keeps them from passing for those of the new
+    records.
+
+    Args:
+        root: the run directory.
+
+    Returns:
+        The directories of the reports, including those that were marked before.
     """
     marked = []
-    for place in (root / "report", root / PRIVATE / "report"):
-        if (place / REPORT).is_file():
-            (place / MANIFEST).unlink(missing_ok=True)  # incomplete from now on: evaluate may replace it unasked
-            body = read_json(place / REPORT, "the report")
+    for directory in (root / "report", root / PRIVATE / "report"):
+        if (directory / REPORT_FILE).is_file():
+            (directory / MANIFEST).unlink(
+                missing_ok=True
+            )  # incomplete from now on: evaluate may replace it without asking
+            body = read_json(directory / REPORT_FILE, "the report")
             if not body.get("stale"):
                 body["stale"] = True
-                _say_so(place / PAGE)
-                write_json(place / REPORT, body)
-            marked.append(place)
+                _add_stale_note(directory / PAGE_FILE)
+                write_json(directory / REPORT_FILE, body)
+            marked.append(directory)
     return marked
 
 
-def _say_so(page: Path) -> None:
-    """Put the sentence on top of a page as it stands: where records are generated nothing may be there that draws one."""
+def _add_stale_note(page: Path) -> None:
+    """Insert the note into an existing page; matplotlib, which would draw it again, may be missing where records are made."""
     from linesmith.pipelines.evaluate.report.elements import markup, stale_note
 
     if page.is_file():
         html = page.read_text("utf-8")
         write_bytes(page, html.replace("<header>", "<header>" + markup(stale_note()), 1).encode("utf-8"))
-
-
-def _write(place: Path, body: dict[str, Any]) -> None:
-    from linesmith.pipelines.evaluate.report.page import render
-
-    write_json(place / REPORT, body)
-    write_bytes(place / PAGE, render(body).encode("utf-8"))

@@ -1,1 +1,1 @@
-"""Run the generate stage: plan units of work, run them on workers, publish the shards."""
+"""The generate stage: plan work units, generate their records on workers, publish the shards."""

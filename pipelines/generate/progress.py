@@ -1,4 +1,4 @@
-"""What a person sees of generation while it runs: a bar with an estimate on a terminal, a line every few seconds elsewhere."""
+"""Progress of a generation: a bar with an estimate on a terminal, a log line every few seconds elsewhere."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 _log = logging.getLogger("linesmith")
 _BAR_SECONDS, _LINE_SECONDS = 0.5, 5.0
-_WINDOW = 30.0  # seconds over which the rate is taken
+_WINDOW_SECONDS = 30.0  # over which the rate is averaged
 
 
 class GenerationProgressDisplay:
-    """Shows records done, valid rate, records a second and the time that is left, until it is closed.
+    """Context manager that shows the number of records, the valid rate, records per second and the time left.
 
-    A thread of its own asks for the figures; nothing waits for it, and it never fails a run.
+    A thread reads the figures every half second on a terminal, and every five seconds elsewhere.
 
     Args:
-        progress: valid records and attempts so far.
-        requested: records asked for.
-        console: for tests; None: standard error.
-        clock: for tests.
+        progress: returns the numbers of valid records and of attempts so far.
+        requested: number of records requested.
+        console: where the bar is drawn; None: standard error.
+        clock: time in seconds, replaced by tests.
     """
 
     def __init__(
@@ -54,7 +54,7 @@ class GenerationProgressDisplay:
         self._task = self._bar.add_task("generate", total=requested, measured="")
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._watch, name="linesmith-progress", daemon=True)
-        self._seen: list[tuple[float, int]] = [(clock(), 0)]
+        self._points: list[tuple[float, int]] = [(clock(), 0)]  # times and numbers of records
 
     def __enter__(self) -> Self:
         self._bar.start()
@@ -62,7 +62,7 @@ class GenerationProgressDisplay:
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+        self, error_type: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._ended.set()
         self._thread.join()
@@ -73,32 +73,37 @@ class GenerationProgressDisplay:
             self.show()
 
     def show(self) -> None:
-        """Show the figures as they are now."""
+        """Update the bar, or write a log line; nothing is shown before the first attempt."""
         records, attempts = self._progress()
         if not attempts:
             return  # the model is being loaded
-        measured = self._measured(records, attempts)
+        measured = self._rates(records, attempts)
         if self._terminal:
             self._bar.update(self._task, completed=min(records, self._requested), measured=measured)
         else:
             _log.info("generate: %s of %s records, %s", f"{records:,}", f"{self._requested:,}", measured)
 
-    def _measured(self, records: int, attempts: int) -> str:
+    def _rates(self, records: int, attempts: int) -> str:
         now = self._clock()
-        self._seen = [seen for seen in self._seen if now - seen[0] <= _WINDOW] or self._seen[-1:]
-        since, before = self._seen[0]
-        self._seen.append((now, records))
+        # An older point is kept where the window is empty, so that there is always a point to compare with.
+        recent = [point for point in self._points if now - point[0] <= _WINDOW_SECONDS]
+        self._points = recent or self._points[-1:]
+        since, before = self._points[0]
+        self._points.append((now, records))
         rate = (records - before) / max(now - since, 1e-9)
         left = "" if rate <= 0 else f", {_duration((self._requested - records) / rate)} left"
         return f"{records / attempts:.1%} of the attempts valid, {rate:,.0f} records/s{left}"
 
 
 def _duration(seconds: float) -> str:
-    """
+    """Return a duration in words, rounded to whole seconds.
+
     >>> _duration(7.2), _duration(75), _duration(3700)
     ('7 s', '1 min 15 s', '1 h 1 min')
     """
-    whole = max(0, round(seconds))
-    if whole < 60:
-        return f"{whole} s"
-    return f"{whole // 60} min {whole % 60} s" if whole < 3600 else f"{whole // 3600} h {whole % 3600 // 60} min"
+    rounded = max(0, round(seconds))
+    if rounded < 60:
+        return f"{rounded} s"
+    if rounded < 3600:
+        return f"{rounded // 60} min {rounded % 60} s"
+    return f"{rounded // 3600} h {rounded % 3600 // 60} min"

@@ -1,6 +1,6 @@
-"""What workers on other machines share with the driver: nothing but a place in a bucket, where there is one.
+"""Staging for workers on other machines: a place in a bucket, where the runner has one.
 
-The in-process runner, and Flink over a shared file system, see the run directory itself; nothing here concerns them.
+The in-process runner, and Flink over a shared file system, see the run directory itself and need none.
 """
 
 from __future__ import annotations
@@ -8,12 +8,12 @@ from __future__ import annotations
 import contextlib
 import functools
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from linesmith.model.generation.staging import StagingDirectory
 from linesmith.model.generation.unit_generator import SampleSource
 from linesmith.runners import shared_storage_root
-from linesmith.transforms.remote_staging import RemoteSamplerOpener, RemoteStagingDirectory, distant
+from linesmith.transforms.remote_staging import RemoteSamplerOpener, RemoteStagingDirectory, open_remote_staging
 
 if TYPE_CHECKING:
     from apache_beam.options.pipeline_options import PipelineOptions
@@ -21,31 +21,39 @@ if TYPE_CHECKING:
 
 @contextlib.contextmanager
 def unit_staging(
-    spool: StagingDirectory, options: PipelineOptions, run_dir: str, sampler: Callable[[], SampleSource]
+    staging: StagingDirectory, options: PipelineOptions, run_dir: str, sampler: functools.partial[SampleSource]
 ) -> Iterator[tuple[StagingDirectory | RemoteStagingDirectory, Callable[[], SampleSource]]]:
-    """Where units write, and how a worker opens the model; what they wrote is in `spool` when the block ends.
+    """Yield where workers write units, and what opens the model on a worker.
+
+    What the workers wrote is in `staging` when the block ends.
 
     Args:
-        run_dir: holds the model.
-        sampler: `open_sampler` over that directory, with its other arguments.
+        staging: the driver's staging directory.
+        options: pipeline options, which name the bucket.
+        run_dir: the run directory with the model.
+        sampler: `open_sampler` with its arguments, of which the first is `run_dir`.
     """
-    place = shared_storage_root(options)
-    if place is None:
-        yield spool, sampler
+    root = shared_storage_root(options)
+    if root is None:
+        yield staging, sampler
         return
-    others: tuple[Any, ...] = sampler.args[1:] if isinstance(sampler, functools.partial) else ()
-    with distant(spool, place, run_dir) as (there, model):
-        yield there, RemoteSamplerOpener(model, *others)
+    with open_remote_staging(staging, root, run_dir) as (remote, model):
+        yield remote, RemoteSamplerOpener(model, *sampler.args[1:])
 
 
 @contextlib.contextmanager
 def shard_staging(
-    spool: StagingDirectory, options: PipelineOptions
+    staging: StagingDirectory, options: PipelineOptions
 ) -> Iterator[StagingDirectory | RemoteStagingDirectory]:
-    """Where shards are cut from what units have set aside."""
-    place = shared_storage_root(options)
-    if place is None:
-        yield spool
+    """Yield where workers find the records of units and write shards; the shards are in `staging` when the block ends.
+
+    Args:
+        staging: the driver's staging directory, with the records of all units.
+        options: pipeline options, which name the bucket.
+    """
+    root = shared_storage_root(options)
+    if root is None:
+        yield staging
         return
-    with distant(spool, place) as (there, _):
-        yield there
+    with open_remote_staging(staging, root) as (remote, _):
+        yield remote

@@ -1,10 +1,9 @@
-"""Start strings of a run: encoded and numbered on disk, as many as there are, before the first record is sampled."""
+"""Start strings of a run: all of them are encoded and numbered on disk before the first record is sampled."""
 
 from __future__ import annotations
 
 import hashlib
 import shutil
-from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,7 +13,7 @@ from linesmith.core.artifacts.run_directory import RunDirectory
 from linesmith.core.config.tensorflow_config import TensorFlowConfig
 from linesmith.core.errors import ParameterError
 from linesmith.model.generation.start_string_encoding import (
-    ONE,
+    START_STRING_OPTION,
     configured_start_strings,
     empty_start_strings_error,
     encode_start_strings,
@@ -26,21 +25,25 @@ from linesmith.model.generation.start_string_store import (
     write_start_strings,
     write_store_counts,
 )
-from linesmith.model.generation.work_units import WorkUnit, plan_units
+from linesmith.model.generation.work_units import WorkUnit, plan_work_units
 from linesmith.model.tokenizers import tokenizer_from_model_dir
 
 if TYPE_CHECKING:
     from apache_beam.options.pipeline_options import PipelineOptions
 
+    from linesmith.transforms.encode_start_strings import StartStringCount, StartStringFile, StartStringSettings
+
+_EMPTY_UNIT = WorkUnit(0, 0, 0)  # so that every output format gets its empty shard
+
 
 @dataclass(frozen=True)
 class StartStringPlan:
-    """The work, with its start strings.
+    """Work units with their start strings.
 
     Attributes:
-        units: the work; one empty unit where nothing is asked for.
-        paired: each record has a start string of its own.
-        identity: what a manifest says about the start strings; None where there are none.
+        units: the work units, in order; one empty unit where no record is requested.
+        paired: whether each record has a start string of its own.
+        identity: count and digest of the start strings, for the manifest; None where there are none.
     """
 
     units: list[WorkUnit]
@@ -49,48 +52,68 @@ class StartStringPlan:
 
 
 def is_paired(config: TensorFlowConfig) -> bool:
-    """Whether the settings give each record a start string of its own."""
+    """Return whether the settings give each record a start string of its own: a list or a file of them."""
     return config.start_strings_file is not None or isinstance(config.start_string, list)
+
+
+def start_string_store(run: RunDirectory) -> Path:
+    """Return the directory where the paired start strings of a run are stored, encoded."""
+    return run.temporary / "seeds"
 
 
 def plan_start_strings(
     config: TensorFlowConfig, run: RunDirectory, field_count: int | None, options: PipelineOptions
 ) -> StartStringPlan:
-    """Encode the start strings, and cut the run into units.
+    """Encode the start strings, and divide the run into units.
+
+    Args:
+        config: the settings, with local paths.
+        run: the run directory with the tokenizer; paired start strings are stored there.
+        field_count: number of fields of every record, where it is known.
+        options: pipeline options; several files of start strings are encoded by a pipeline.
 
     Raises:
         ParameterError: LS108, a start string or a file of them cannot be used.
     """
-    if not is_paired(config):
-        text = config.start_string
-        if not isinstance(text, str):
-            return StartStringPlan(plan_units(config.gen_lines, config.unit_size) or [WorkUnit(0, 0, 0)], False)
-        encoded = encode_start_strings([text], tokenizer_from_model_dir(run.root), ONE, field_count)
-        units = plan_units(config.gen_lines, config.unit_size, encoded) or [WorkUnit(0, 0, 0)]
-        return StartStringPlan(units, False, {"count": 1, "sha256": hashlib.sha256(text.encode()).hexdigest()})
-    store = run.temporary / "seeds"
+    if is_paired(config):
+        return _plan_paired(config, run, field_count, options)
+    text = config.start_string
+    if not isinstance(text, str):
+        return StartStringPlan(plan_work_units(config.gen_lines, config.unit_size) or [_EMPTY_UNIT], False)
+    encoded = encode_start_strings([text], tokenizer_from_model_dir(run.root), START_STRING_OPTION, field_count)
+    units = plan_work_units(config.gen_lines, config.unit_size, encoded) or [_EMPTY_UNIT]
+    return StartStringPlan(units, False, {"count": 1, "sha256": hashlib.sha256(text.encode()).hexdigest()})
+
+
+def _plan_paired(
+    config: TensorFlowConfig, run: RunDirectory, field_count: int | None, options: PipelineOptions
+) -> StartStringPlan:
+    store = start_string_store(run)
     shutil.rmtree(store, ignore_errors=True)
     store.mkdir(parents=True)
-    clear_store_cache()
+    clear_store_cache()  # of an earlier run in this process, whose store had the same path
     if config.start_strings_file is None:
-        starts = iter_encoded_start_strings(
-            configured_start_strings(config) or [], tokenizer_from_model_dir(run.root), ONE, field_count
+        encoded = iter_encoded_start_strings(
+            configured_start_strings(config) or [], tokenizer_from_model_dir(run.root), START_STRING_OPTION, field_count
         )
-        counts = [write_start_strings(store, 0, starts)]
+        counts = [write_start_strings(store, 0, encoded)]
     else:
-        counts = _from_files(config, run, field_count, store, options)
-    seeds, copies = write_store_counts(store, counts), config.records_per_seed
-    if seeds == 0:
+        counts = _encode_files(
+            str(config.start_strings_file), config.start_strings_field, run, field_count, store, options
+        )
+    total = write_store_counts(store, counts)
+    if total == 0:
         raise empty_start_strings_error(str(config.start_strings_file))
-    units = plan_start_string_units(str(store.absolute()), seeds, copies, config.unit_size)
-    return StartStringPlan(
-        units, True, {"count": seeds, "records_per_seed": copies, "sha256": _digest(store, len(counts))}
-    )
+    copies = config.records_per_seed
+    units = plan_start_string_units(str(store.absolute()), total, copies, config.unit_size)
+    identity = {"count": total, "records_per_seed": copies, "sha256": _store_digest(store, len(counts))}
+    return StartStringPlan(units, True, identity)
 
 
-def _from_files(
-    config: TensorFlowConfig, run: RunDirectory, field_count: int | None, store: Path, options: PipelineOptions
+def _encode_files(
+    pattern: str, column: str | None, run: RunDirectory, field_count: int | None, store: Path, options: PipelineOptions
 ) -> list[int]:
+    """Encode all files that a pattern names into the store, and return the number of start strings of each."""
     from linesmith.transforms.encode_start_strings import (
         StartStringFile,
         StartStringSettings,
@@ -98,22 +121,22 @@ def _from_files(
         match_start_string_files,
     )
 
-    given = str(config.start_strings_file)
-    files = [StartStringFile(number, path) for number, path in enumerate(match_start_string_files(given))]
-    settings = StartStringSettings(
-        str(run.root.absolute()), config.start_strings_field, field_count, str(store.absolute())
-    )
-    if len(files) == 1:  # a pipeline of one element has nothing to spread
+    files = [StartStringFile(number, path) for number, path in enumerate(match_start_string_files(pattern))]
+    settings = StartStringSettings(str(run.root.absolute()), column, field_count, str(store.absolute()))
+    if len(files) == 1:  # a pipeline would have nothing to distribute
         results = [encode_start_string_file(files[0], settings, tokenizer_from_model_dir(run.root))]
     else:
-        results = _in_parallel(files, settings, store, options)
+        results = _encode_on_workers(files, settings, store, options)
     for result in results:
         if result.error is not None:
-            raise ParameterError(result.error, code="LS108")
+            raise ParameterError.from_message("LS108", result.error)
     return [result.count for result in results]
 
 
-def _in_parallel(files: Iterable[Any], settings: Any, store: Path, options: PipelineOptions) -> list[Any]:
+def _encode_on_workers(
+    files: list[StartStringFile], settings: StartStringSettings, store: Path, options: PipelineOptions
+) -> list[StartStringCount]:
+    """Encode files into the store with a pipeline, and return what was counted in each, in order."""
     import apache_beam as beam
 
     from linesmith.transforms.collect_json import read_collected
@@ -121,13 +144,14 @@ def _in_parallel(files: Iterable[Any], settings: Any, store: Path, options: Pipe
 
     results = store.absolute() / "results.json"
     with beam.Pipeline(options=options) as pipeline:
-        _ = pipeline | "Files" >> beam.Create(list(files), reshuffle=False) | EncodeStartStrings(settings, results)
-    return sorted((StartStringCount(**one) for one in read_collected(results)), key=lambda one: one.number)
+        _ = pipeline | "Files" >> beam.Create(files, reshuffle=False) | EncodeStartStrings(settings, results)
+    counts = (StartStringCount(**fields) for fields in read_collected(results))
+    return sorted(counts, key=lambda count: count.number)
 
 
-def _digest(store: Path, files: int) -> str:
-    """Of all start strings in order, however they were spread over files."""
+def _store_digest(store: Path, num_files: int) -> str:
+    """Return a digest of the encoded start strings, file by file in order."""
     digest = hashlib.sha256()
-    for number in range(files):
+    for number in range(num_files):
         digest.update(bytes.fromhex(sha256_file(store / f"seeds-{number:05d}.bin")))
     return digest.hexdigest()

@@ -1,1 +1,1 @@
-"""Work on run directories that lie in a bucket by way of a local mirror."""
+"""Work on run directories in a bucket through a local copy."""

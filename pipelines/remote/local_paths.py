@@ -1,24 +1,28 @@
-"""Stages whose run directory is in a bucket: they work on a local mirror of it, and know nothing of that.
+"""Local copies of remote run directories and of the small remote files that settings name.
 
-Settings that name a small file in a bucket (rules, a schema, public data of private training) get a local copy of it. The
-input, start strings, archives and the sets of an evaluation are read from the bucket directly, by way of Beam's file systems.
+Stages read and write local files only. Where a run directory is a bucket address, a stage's public function opens it with
+`config_with_local_paths` or `open_local_run`, works on the local copy, and puts bucket addresses into its report with
+`with_remote_addresses`. The changes are published when the block ends.
+
+Input files, start strings, archives and evaluation sets are not copied: they are read from the bucket through Beam's file
+systems.
 """
 
 from __future__ import annotations
 
 import contextlib
-import functools
 import hashlib
 import json
+import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
 from linesmith.core.artifacts.files import write_json
-from linesmith.core.config.tensorflow_config import TensorFlowConfig
+from linesmith.core.config.setting_field import flag_name
+from linesmith.core.config.tensorflow_config import TensorFlowConfig, path_settings
 from linesmith.core.errors import LinesmithError, ParameterError
-from linesmith.pipelines.remote.mirror import Mirror, mirrored
+from linesmith.pipelines.remote.mirror import Mirror, open_mirror
 from linesmith.pipelines.remote.published_files import INPUTS
 from linesmith.pipelines.stage_report import StageReport
 from linesmith.transforms.storage import clients as store_clients
@@ -26,10 +30,11 @@ from linesmith.transforms.storage import objects as storage
 from linesmith.transforms.storage.addresses import check_address, is_remote
 
 T = TypeVar("T")
-# What each command reads of a run directory; manifests are there for all of them.
+# Name prefixes of the files that each command reads in a run directory. Manifests are copied for every command.
 _ROOT = ("model_params.json", "model_history.csv", "tokenizer/")
 _READ: dict[str, tuple[str, ...]] = {
-    "tokenize": (*_ROOT, "rejects/", "private/rejects/"),  # rejects have no manifest by which left-overs are known
+    # Rejects have no manifest that names the files to keep, so old ones must be here to be seen as deleted.
+    "tokenize": (*_ROOT, "rejects/", "private/rejects/"),
     "train": (*_ROOT, "training_data/", "rejects/", "model/", "private/", ".next/"),
     "generate": (*_ROOT, "model/"),
     "evaluate": (*_ROOT, "model/", "training_data/", "private/", "synthetic/"),
@@ -39,211 +44,223 @@ _READ: dict[str, tuple[str, ...]] = {
     "files": (),
     "compare": ("report/", "private/report/"),
 }
-_READ_ONLY = ("export", "plan", "compare")  # these leave the bucket as it is
-_SMALL_FILES = ("rules", "schema_file", "dp_public_vocabulary", "dp_public_validation")
+_READ_ONLY = ("export", "plan", "compare")  # commands that never write to the bucket
+_SMALL_FILES = path_settings("small")
 
 
 def set_filesystem_options(beam_args: Sequence[str] = ()) -> None:
-    """Tell Beam's file systems the options of a command line, among them `--s3_endpoint_url` and `--s3_region_name`."""
+    """Set the options of Beam's file systems, such as `--s3_endpoint_url` and `--s3_region_name`.
+
+    Args:
+        beam_args: Beam pipeline options, as on a command line.
+    """
     from apache_beam.io.filesystems import FileSystems
     from apache_beam.options.pipeline_options import PipelineOptions
 
     FileSystems.set_options(PipelineOptions(list(beam_args)))
 
 
-@contextlib.contextmanager
-def local_run(address: str, stage: str, beam_args: Sequence[str] = ()) -> Iterator[tuple[str, Mirror | None]]:
-    """The run directory as a local path, and the mirror behind it; a path that is local already is left alone.
+def connect(address: str, option: str, beam_args: Sequence[str] = ()) -> None:
+    """Check that a bucket address can be used and reached, and set the options of Beam's file systems for it.
 
     Args:
-        address: path or address of the run directory.
-        stage: the command, which decides what is copied.
+        address: bucket address.
+        option: the option that named it, for messages.
+        beam_args: Beam pipeline options, as on a command line.
 
     Raises:
-        ParameterError: LS106, LS213, the address cannot be reached.
-        DataError: LS203, LS213.
+        ParameterError: LS106, LS127: the address cannot be used with this installation.
+        DataError: LS213, the store refuses access or cannot be reached.
+    """
+    check_address(address, option)
+    set_filesystem_options(beam_args)
+    store_clients.check_reachable(address)
+
+
+@contextlib.contextmanager
+def local_copy(address: str, option: str, beam_args: Sequence[str] = ()) -> Iterator[Path]:
+    """Yield a local copy of one remote file, of the same name, that is deleted when the block ends.
+
+    Args:
+        address: bucket address of the file.
+        option: the option that named it, for messages.
+        beam_args: Beam pipeline options, as on a command line.
+
+    Raises:
+        ParameterError: as `connect`.
+        DataError: LS213, the file cannot be read.
+    """
+    connect(address, option, beam_args)
+    with tempfile.TemporaryDirectory() as scratch:
+        copy = Path(scratch) / Path(address).name
+        storage.fetch(address, copy)
+        yield copy
+
+
+@contextlib.contextmanager
+def open_local_run(address: str, stage: str, beam_args: Sequence[str] = ()) -> Iterator[tuple[str, Mirror | None]]:
+    """Yield a local path of a run directory, and the mirror behind it.
+
+    A local path is yielded unchanged, without a mirror. While the block runs, errors of Linesmith are raised again with the
+    bucket address in place of the local folder.
+
+    Args:
+        address: path or bucket address of the run directory.
+        stage: the command, a key of `_READ`: it decides which files are copied, and whether changes are published.
+        beam_args: Beam pipeline options, as on a command line.
+
+    Raises:
+        ParameterError: as `connect`.
+        DataError: LS203, LS213: another process works on the run directory, or the store failed.
     """
     if not is_remote(address):
         yield address, None
         return
-    check_address(address, "--output")
-    set_filesystem_options(beam_args)
-    store_clients.check_reachable(address)
+    connect(address, "--output", beam_args)
     read = _READ[stage]
-    made = mirrored(address.rstrip("/"), lambda name: name.startswith(read), _adapt, writes=stage not in _READ_ONLY)
-    with made as mirror, _told(mirror):
+    opened = open_mirror(
+        address.rstrip("/"), lambda name: name.startswith(read), _localize_params, writes=stage not in _READ_ONLY
+    )
+    with opened as mirror, _remote_addresses_in_errors(mirror):
         yield str(mirror.folder), mirror
-
-
-@contextlib.contextmanager
-def _told(mirror: Mirror) -> Iterator[None]:
-    """Errors name the address that the user gave, not the folder."""
-    try:
-        yield
-    except LinesmithError as error:
-        raise type(error)(mirror.told(str(error)), code=error.code) from error.__cause__
-
-
-def fetch_named_files(settings: Mapping[str, Any], place: Path) -> dict[str, Any]:
-    """Settings whose small files in buckets have been copied to a folder.
-
-    Raises:
-        ParameterError: LS306, the privacy ledger is in a bucket.
-        DataError: LS213.
-    """
-    found = dict(settings)
-    ledger = found.get("privacy_ledger")
-    if ledger is not None and is_remote(str(ledger)):
-        raise ParameterError(
-            f"LS306: --privacy-ledger '{ledger}' is in a bucket, which has no lock, so that two trainings could each forget "
-            "what the other spent; give a path on a local or mounted file system.",
-            code="LS306",
-        )
-    for name in _SMALL_FILES:
-        given = found.get(name)
-        if isinstance(given, str) and is_remote(given):
-            option = "--" + name.replace("_", "-")
-            check_address(given, option)
-            digest = hashlib.sha256(given.encode()).hexdigest()[:16]
-            copy = place / digest / Path(given).name
-            storage.fetch(given, copy)
-            write_json(place / f"{digest}.json", given)  # so that what is published names the address
-            found[name] = str(copy)
-    return found
-
-
-def _adapt(params: Path, inputs: Path) -> None:
-    """Copy the small files that stored settings name, too."""
-    stored = json.loads(params.read_text("utf-8"))
-    if isinstance(stored, dict):
-        found = fetch_named_files({**stored, "privacy_ledger": None}, inputs)
-        if any(found[name] != stored.get(name) for name in _SMALL_FILES if name in found):
-            write_json(params, {**stored, **{name: found[name] for name in _SMALL_FILES if name in found}})
-
-
-def reported(report: StageReport, mirror: Mirror | None) -> StageReport:
-    """A report that names the address that the user gave."""
-    if mirror is not None:
-        report.outputs = {name: mirror.told(place) for name, place in report.outputs.items()}
-        report.notices = [mirror.told(notice) for notice in report.notices]
-    return report
 
 
 @contextlib.contextmanager
 def config_with_local_paths(
     config: TensorFlowConfig, stage: str, beam_args: Sequence[str] = ()
 ) -> Iterator[tuple[TensorFlowConfig, Mirror | None]]:
-    """A configuration whose run directory and small files are local.
+    """Yield a configuration whose run directory and small files are local, and the mirror of the run directory.
+
+    Args:
+        config: the settings; `checkpoint_dir` is a path or a bucket address.
+        stage: as `open_local_run` takes it.
+        beam_args: Beam pipeline options, as on a command line.
 
     Raises:
-        ParameterError, DataError: as `local_run` and `fetch_named_files`.
+        ParameterError: as `open_local_run`, `check_table_catalog` and `fetch_named_files`.
+        DataError: as `open_local_run`.
     """
-    places = [config.checkpoint_dir, config.privacy_ledger, *(getattr(config, name) for name in _SMALL_FILES)]
-    if config.checkpoint_dir is None or not any(is_remote(str(place)) for place in places):
+    paths = [config.checkpoint_dir, config.privacy_ledger, *(getattr(config, name) for name in _SMALL_FILES)]
+    if config.checkpoint_dir is None or not any(is_remote(str(path)) for path in paths):
         yield config, None
         return
     set_filesystem_options(beam_args)
-    with local_run(config.checkpoint_dir, stage, beam_args) as (root, mirror):
+    with open_local_run(config.checkpoint_dir, stage, beam_args) as (root, mirror):
+        check_table_catalog(config, mirror)
         if mirror is not None:
-            _refuse_table(config)
             config = config.replace(checkpoint_dir=root)
-        yield with_small_files(config), mirror
+        yield with_fetched_files(config), mirror
 
 
-def with_small_files(config: TensorFlowConfig) -> TensorFlowConfig:
-    """A configuration whose small files are copied from their buckets to the run directory, which is local.
+def with_fetched_files(config: TensorFlowConfig) -> TensorFlowConfig:
+    """Return a configuration whose small files are copied from their buckets to the run directory.
+
+    Args:
+        config: the settings; `checkpoint_dir` is a local path.
 
     Raises:
-        ParameterError, DataError: as `fetch_named_files`.
+        ParameterError: as `fetch_named_files`.
+        DataError: as `fetch_named_files`.
     """
-    found = fetch_named_files(config.as_dict(), Path(str(config.checkpoint_dir)) / INPUTS)
-    changed = {name: found[name] for name in _SMALL_FILES if found.get(name) != getattr(config, name)}
+    fetched = fetch_named_files(config.as_dict(), Path(str(config.checkpoint_dir)) / INPUTS)
+    changed = {name: fetched[name] for name in _SMALL_FILES if fetched.get(name) != getattr(config, name)}
     return config.replace(**changed) if changed else config
 
 
-def _refuse_table(config: TensorFlowConfig) -> None:
-    if config.iceberg_table is not None and config.iceberg_catalog is None:
+def fetch_named_files(settings: Mapping[str, Any], folder: Path) -> dict[str, Any]:
+    """Copy the small files that settings name from their buckets, and return settings that name the copies.
+
+    Args:
+        settings: values by setting name; unknown names are returned unchanged.
+        folder: where copies go, each below a directory named after a digest of its address.
+
+    Raises:
+        ParameterError: LS315, the privacy ledger is in a bucket.
+        DataError: LS213, a file cannot be read.
+    """
+    local = dict(settings)
+    ledger = local.get("privacy_ledger")
+    if ledger is not None and is_remote(str(ledger)):
         raise ParameterError(
-            "LS114: --iceberg-table without --iceberg-catalog keeps its catalog in the run directory, which must then be a "
-            "local path; name a catalog, or another --output.",
-            code="LS114",
+            "LS315",
+            f"--privacy-ledger '{ledger}'",
+            "in a bucket, which has no lock, so that two trainings could each forget what the other spent",
+            "Give a path on a local or mounted file system.",
+        )
+    for name in _SMALL_FILES:
+        address = local.get(name)
+        if isinstance(address, str) and is_remote(address):
+            check_address(address, flag_name(name))
+            digest = hashlib.sha256(address.encode()).hexdigest()[:16]
+            copy = folder / digest / Path(address).name
+            storage.fetch(address, copy)
+            # `Mirror.with_remote_addresses` reads this file to put the address back into published files.
+            write_json(folder / f"{digest}.json", address)
+            local[name] = str(copy)
+    return local
+
+
+def check_table_catalog(config: TensorFlowConfig, mirror: Mirror | None) -> None:
+    """Refuse a table whose catalog would lie in the local copy of a remote run directory.
+
+    Args:
+        config: the settings.
+        mirror: the mirror of the run directory; None where it is the user's own path.
+
+    Raises:
+        ParameterError: LS124, there is such a table.
+    """
+    if mirror is not None and config.iceberg_table is not None and config.iceberg_catalog is None:
+        raise ParameterError(
+            "LS124",
+            "--iceberg-table",
+            "without --iceberg-catalog its catalog is kept in the run directory, which must then be a local path",
+            "Name a catalog, or another --output.",
         )
 
 
-def accepts_remote_run_directory(stage: str) -> Callable[[Callable[..., T]], Callable[..., T]]:
-    """Lets a stage `(config, beam_args, …)` take a run directory in a bucket."""
+def with_remote_addresses(report: StageReport, mirror: Mirror | None) -> StageReport:
+    """Replace local paths by bucket addresses in a report, in place, and return it.
 
-    def wrap(run: Callable[..., T]) -> Callable[..., T]:
-        @functools.wraps(run)
-        def wrapped(config: TensorFlowConfig, *args: Any, **named: Any) -> T:
-            beam_args = named.get("beam_args", args[0] if args and isinstance(args[0], list | tuple) else ())
-            with config_with_local_paths(config, stage, beam_args) as (local, mirror):
-                if mirror is not None and "on_stage" in run.__annotations__:
-                    args, named = _publishing(mirror, args, named)
-                result = run(local, *args, **named)
-                for report in result if isinstance(result, list) else [result]:
-                    if isinstance(report, StageReport):
-                        reported(report, mirror)
-                return result
-
-        return wrapped
-
-    return wrap
+    Args:
+        report: the outputs and notices of a stage.
+        mirror: the open mirror of the run directory; None leaves the report unchanged.
+    """
+    if mirror is not None:
+        report.outputs = {name: mirror.with_remote_addresses(path) for name, path in report.outputs.items()}
+        report.notices = [mirror.with_remote_addresses(notice) for notice in report.notices]
+    return report
 
 
-def _publishing(mirror: Mirror, args: tuple[Any, ...], named: dict[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
-    """Arguments of a run of several stages, with an `on_stage` that publishes what each one made."""
-    given = named.pop("on_stage", args[1] if len(args) > 1 else None)
+def after_publishing(show: Callable[[StageReport], T], mirror: Mirror | None) -> Callable[[StageReport], T]:
+    """Return a function that publishes what a stage made and then shows its report.
 
-    def on_stage(report: StageReport) -> None:
-        mirror.publish()
-        if given is not None:
-            given(reported(report, mirror))
-
-    return args[:1], {**named, "on_stage": on_stage}
-
-
-@dataclass(frozen=True)
-class MirroredRun:
-    """A command whose run directory is local while it runs.
-
-    Attributes:
-        output: the local path.
-        mirror: what stands behind it; None where it is the user's own path.
+    Args:
+        show: takes the report, in which paths are bucket addresses.
+        mirror: the open mirror of the run directory; None publishes nothing.
     """
 
-    output: str | None
-    mirror: Mirror | None = None
+    def publish_and_show(report: StageReport) -> T:
+        if mirror is not None:
+            mirror.publish()
+        return show(with_remote_addresses(report, mirror))
 
-    def check(self, config: TensorFlowConfig) -> None:
-        """Refuse settings that need a run directory which stays on this machine.
-
-        Raises:
-            ParameterError: LS114, a table whose catalog would lie in it.
-        """
-        if self.mirror is not None:
-            _refuse_table(config)
-
-    def then(self, show: Callable[[StageReport], int]) -> Callable[[StageReport], int]:
-        """Shows a stage's report when what it made is published."""
-
-        def shown(report: StageReport) -> int:
-            if self.mirror is not None:
-                self.mirror.publish()
-            return show(reported(report, self.mirror))
-
-        return shown
+    return publish_and_show
 
 
 @contextlib.contextmanager
-def at_hand(output: str | None, stage: str, beam_args: Sequence[str] = ()) -> Iterator[MirroredRun]:
-    """The run directory of a command.
+def _remote_addresses_in_errors(mirror: Mirror) -> Iterator[None]:
+    """Replace the local folder by the address that the user typed in errors of the block."""
+    try:
+        yield
+    except LinesmithError as error:
+        raise error.with_message(mirror.with_remote_addresses(str(error))) from error.__cause__
 
-    Raises:
-        ParameterError, DataError: as `local_run`.
-    """
-    if output is None:
-        yield MirroredRun(None)
-        return
-    with local_run(output, stage, beam_args) as (root, mirror):
-        yield MirroredRun(root, mirror)
+
+def _localize_params(params: Path, inputs: Path) -> None:
+    """Copy the small files that a copied `model_params.json` names, and let it name the copies."""
+    stored = json.loads(params.read_text("utf-8"))
+    if isinstance(stored, dict):
+        local = fetch_named_files({**stored, "privacy_ledger": None}, inputs)
+        if any(local[name] != stored.get(name) for name in _SMALL_FILES if name in local):
+            write_json(params, {**stored, **{name: local[name] for name in _SMALL_FILES if name in local}})

@@ -1,4 +1,7 @@
-"""Names in a run directory: which of them are published, which manifest answers for which, and in what order they go."""
+"""Names of files in a run directory: which are published, which manifest covers which file, and the order of manifests.
+
+A group is a directory that holds a manifest.
+"""
 
 from __future__ import annotations
 
@@ -8,31 +11,47 @@ from collections.abc import Iterable
 from linesmith.core.artifacts.lease import LEASE_FILE
 from linesmith.core.artifacts.manifest import MANIFEST
 
-WRITER = ".writer.json"
-INPUTS = ".inputs"  # small files that settings name, fetched
+WRITER = ".writer.json"  # names the process that may publish
+INPUTS = ".inputs"  # local copies of small files that settings name
 _NOT_PUBLISHED = re.compile(
     rf"\.lock|{re.escape(LEASE_FILE)}(\.lock)?|(.*/)?\.tmp/.*|{re.escape(INPUTS)}/.*|(.*/)?\.[^/]*\.(tmp|old|part)(/.*)?|{re.escape(WRITER)}"
 )
-_ORDER = ("training_data", "rejects", "model", "invalid", "synthetic", "report")  # of manifests, as stages follow
+_ORDER = ("training_data", "rejects", "model", "invalid", "synthetic", "report")  # of groups, as stages write them
 
 
 def is_published(name: str) -> bool:
-    """Whether a file belongs to what a run leaves, and not to how a stage works."""
+    """Return whether a file is part of a run's result, and not a lock, a lease or temporary.
+
+    Args:
+        name: path of the file relative to the run directory, with forward slashes.
+    """
     return _NOT_PUBLISHED.fullmatch(name) is None
 
 
 def is_safe(name: str) -> bool:
-    """No name may lead out of the folder."""
+    """Return whether a relative name stays inside the folder it is joined to.
+
+    Args:
+        name: name of an object below a run directory, chosen by whoever wrote to the bucket.
+    """
     return not name.startswith("/") and not any(part in ("", ".", "..") for part in name.split("/"))
 
 
 def groups_of(names: Iterable[str]) -> set[str]:
-    """Directories that have a manifest."""
+    """Return the directories that hold a manifest.
+
+    Args:
+        names: all files of a run directory.
+    """
     return {name.rpartition("/")[0] for name in names if name.rpartition("/")[2] == MANIFEST}
 
 
 def group_of(name: str, groups: set[str]) -> str | None:
-    """The innermost directory with a manifest that a file lies in; None where there is none.
+    """Return the innermost group that a file lies in, or None.
+
+    Args:
+        name: path of the file relative to the run directory.
+        groups: as `groups_of` gives them.
 
     Example:
         >>> group_of("model/checkpoints/best", {"model"}), group_of("tokenizer/x", {"model"})
@@ -47,10 +66,15 @@ def group_of(name: str, groups: set[str]) -> str | None:
 
 
 def manifest_of(group: str) -> str:
+    """Return the name of a group's manifest."""
     return f"{group}/{MANIFEST}"
 
 
-def rank(name: str) -> tuple[int, str]:
-    """The order in which manifests are written: what comes later in a run, later."""
-    stage = name.split("/")[-2]
-    return (_ORDER.index(stage) if stage in _ORDER else len(_ORDER), name)
+def publish_order(manifest: str) -> tuple[int, str]:
+    """Return the sort key of a manifest: stages that run later come later, other groups last.
+
+    Args:
+        manifest: its name, as `manifest_of` gives it.
+    """
+    stage = manifest.split("/")[-2]
+    return (_ORDER.index(stage) if stage in _ORDER else len(_ORDER), manifest)

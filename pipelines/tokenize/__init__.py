@@ -1,1 +1,1 @@
-"""Run the tokenize stage: fit a tokenizer and write encoded training data."""
+"""The tokenize stage: fit a tokenizer, and write encoded training data."""

@@ -1,4 +1,4 @@
-"""The first half of tokenize: a tokenizer and its graph from the whole input, or a reason why there can be none."""
+"""The first pass of tokenize: count the input, and fit the tokenizer and the graph that encodes with it."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 from linesmith.core.config.privacy_checks import vocabulary_mode
 from linesmith.core.config.tensorflow_config import TensorFlowConfig
 from linesmith.core.errors import DataError
-from linesmith.pipelines.tokenize.fit_private import fit_private
-from linesmith.records.input.input_ranges import Unit
+from linesmith.pipelines.tokenize.fit_private import fit_private_tokenizer
+from linesmith.records.input.input_ranges import InputUnit
 
 if TYPE_CHECKING:
     from apache_beam.options.pipeline_options import PipelineOptions
@@ -18,30 +18,34 @@ if TYPE_CHECKING:
     from linesmith.transforms.read_records import RangeCount, ReadSettings
 
 
-def fit(
+def fit_tokenizer(
     config: TensorFlowConfig,
-    units: list[Unit],
+    units: list[InputUnit],
     settings: ReadSettings,
     options: PipelineOptions,
     scratch: Path,
     notices: list[str],
 ) -> tuple[list[RangeCount], Tokenizer]:
-    """Fit the tokenizer that the configuration asks for.
+    """Fit the tokenizer that the settings ask for.
 
     Args:
-        scratch: the graph is saved to its `data` directory.
+        config: the settings: kind and size of the vocabulary, format of the fields, limit on rejects.
+        units: the input, in units of work.
+        settings: how records are read.
+        options: pipeline options.
+        scratch: a directory for intermediate files; the graph is saved in its `data` directory.
         notices: sentences for the user are appended.
 
     Returns:
-        What is in each range of the input, in order, and the tokenizer.
+        The counts of each range of the input, in order, and the tokenizer.
 
     Raises:
-        DataError: an input is damaged, holds no record, or too many lines were rejected.
-        VocabSizeTooSmall: the characters of the data need more.
+        DataError: an input file is damaged or holds no record, or too many lines were rejected.
+        VocabSizeTooSmall: the characters of the data need a larger vocabulary.
     """
     if vocabulary_mode(config) != "raw":
-        counts, tokenizer = fit_private(config, units, settings, options, scratch)
-        _check_counts(config, counts)
+        counts, tokenizer = fit_private_tokenizer(config, units, settings, options, scratch)
+        _check_counts(counts, config.max_reject_rate)
         return counts, tokenizer
     if config.vocab_size:
         return _fit_sentencepiece(config, units, settings, options, scratch, notices)
@@ -49,53 +53,53 @@ def fit(
 
 
 def _fit_characters(
-    config: TensorFlowConfig, units: list[Unit], settings: ReadSettings, options: PipelineOptions, scratch: Path
+    config: TensorFlowConfig, units: list[InputUnit], settings: ReadSettings, options: PipelineOptions, scratch: Path
 ) -> tuple[list[RangeCount], Tokenizer]:
     from linesmith.model.tokenizers.char_tokenizer import CharTokenizer, code_points_of_vocabulary
-    from linesmith.model.tokenizers.field_format import FieldFormat
+    from linesmith.model.tokenizers.token_format import TokenFormat
     from linesmith.transforms.fit_tokenizer import count_ranges, fit_characters
     from linesmith.transforms.transform_graph import SavedGraph
 
     max_fields = 0
     if config.column_pattern is not None:
-        # Marker ids come before the characters, so their number must be known before characters are counted.
+        # The ids of field markers come before those of characters, so their number is needed before characters are counted.
         counts = count_ranges(units, settings, options, scratch)
-        _check_counts(config, counts)
+        _check_counts(counts, config.max_reject_rate)
         max_fields = max(count.max_fields for count in counts)
-    fields = FieldFormat.of(config, max_fields)
+    fields = TokenFormat.from_config(config, max_fields)
     data = scratch / "data"
     counts = fit_characters(units, settings, options, scratch, data, fields.markers)
-    _check_counts(config, counts)
+    _check_counts(counts, config.max_reject_rate)
     return counts, CharTokenizer(code_points_of_vocabulary(SavedGraph(str(data)).vocabulary()), fields)
 
 
 def _fit_sentencepiece(
     config: TensorFlowConfig,
-    units: list[Unit],
+    units: list[InputUnit],
     settings: ReadSettings,
     options: PipelineOptions,
     scratch: Path,
     notices: list[str],
 ) -> tuple[list[RangeCount], Tokenizer]:
-    from linesmith.model.tokenizers.field_format import FieldFormat
     from linesmith.model.tokenizers.sentencepiece_tokenizer import SentencePieceTokenizer
     from linesmith.model.tokenizers.sentencepiece_training import train_sentencepiece
+    from linesmith.model.tokenizers.token_format import TokenFormat
     from linesmith.transforms.fit_tokenizer import count_words, save_graph
     from linesmith.transforms.transform_graph import sentencepiece_graph
 
-    counts, lowest, words = count_words(units, settings, options, scratch, config.pretrain_sentence_count)
-    _check_counts(config, counts)
-    if lowest:
+    counts, level, words = count_words(units, settings, options, scratch, config.pretrain_sentence_count)
+    _check_counts(counts, config.max_reject_rate)
+    if level:  # memory was bounded by counting the words of a sample of the lines
         notices.append(
             f"the data have more distinct words than pretrain_sentence_count {config.pretrain_sentence_count}: "
-            f"SentencePiece was trained on a uniform 1/{2**lowest} of the lines"
+            f"SentencePiece was trained on a uniform 1/{2**level} of the lines"
         )
-    fields = FieldFormat.of(config, max(count.max_fields for count in counts))
+    fields = TokenFormat.from_config(config, max(count.max_fields for count in counts))
     model = train_sentencepiece(
         words,
         vocab_size=config.vocab_size,
-        reserved=fields.reserved,
-        kind=config.sentencepiece_type,
+        reserved_count=fields.reserved_count,
+        model_type=config.sentencepiece_type,
         character_coverage=config.character_coverage,
     )
     tokenizer = SentencePieceTokenizer(model, fields)
@@ -108,8 +112,12 @@ def _fit_sentencepiece(
     return counts, tokenizer
 
 
-def _check_counts(config: TensorFlowConfig, counts: list[RangeCount]) -> None:
-    """Refuse what cannot be trained on, before more is spent on it."""
+def _check_counts(counts: list[RangeCount], max_reject_rate: float) -> None:
+    """Refuse damaged input, input without records, and too many rejects, before further passes.
+
+    Raises:
+        DataError: LS206, LS207 or LS218.
+    """
     from linesmith.records.input.input_files import damaged_file_error
     from linesmith.transforms.read_records import total_rejected
 
@@ -119,17 +127,20 @@ def _check_counts(config: TensorFlowConfig, counts: list[RangeCount]) -> None:
     accepted = sum(count.accepted for count in counts)
     reasons = total_rejected(counts)
     rejected = sum(reasons.values())
-    told = ", ".join(f"{reason} {number}" for reason, number in reasons.items()) or "none"
-    where = next((f" first in '{count.file}';" for count in counts if count.rejected), "")
+    reasons_text = ", ".join(f"{reason} {number}" for reason, number in reasons.items()) or "none"
+    where = next((f"; the first one in '{count.file}'" for count in counts if count.rejected), "")
     if not accepted:
         raise DataError(
-            f"LS207: --input holds no record: of {rejected} lines all were rejected ({told});{where} look at "
-            "--encoding and --max-line-len.",
-            code="LS207",
+            "LS207",
+            "--input",
+            f"holds no record: all of its {rejected} lines were rejected ({reasons_text}{where})",
+            "Look at --encoding and --max-line-len.",
         )
-    if rejected > config.max_reject_rate * (accepted + rejected):
+    if rejected > max_reject_rate * (accepted + rejected):
         raise DataError(
-            f"LS207: {rejected} of {accepted + rejected} lines of --input were rejected ({told});{where} more than "
-            f"--max-reject-rate {config.max_reject_rate:g} allows. Mend the input or allow more.",
-            code="LS207",
+            "LS218",
+            "--input",
+            f"{rejected} of {accepted + rejected} lines were rejected ({reasons_text}{where}), more than --max-reject-rate "
+            f"{max_reject_rate:g} allows",
+            "Correct the input, or allow more.",
         )

@@ -1,4 +1,4 @@
-"""What tokenize makes of its two passes: their totals, the published directories, the manifest, the report."""
+"""From the results of tokenize's two passes to the published training data: totals, directories, manifest and report."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from linesmith.core.config.privacy_checks import user_field_index
 from linesmith.core.config.tensorflow_config import TensorFlowConfig
 from linesmith.core.errors import DataError, TooFewRecordsError
 from linesmith.pipelines.stage_report import StageReport
-from linesmith.records.input.record_format import SPLITS
+from linesmith.records.input.record_format import SPLIT_NAMES
 
 if TYPE_CHECKING:
     from linesmith.model.tokenizers.base import Tokenizer
     from linesmith.records.input.input_files import InputFile
-    from linesmith.transforms.encode_records import UnitResult
+    from linesmith.transforms.encode_records import EncodedUnit
     from linesmith.transforms.read_records import RangeCount
 
 STATISTICS = "statistics.json"
@@ -31,36 +31,36 @@ STATISTICS = "statistics.json"
 
 @dataclass(frozen=True)
 class TokenizeResult:
-    """What both passes gave.
+    """Results of both passes.
 
     Attributes:
-        files: the input.
-        digests: of each input, by name.
-        tokenizer: the fitted one.
-        counts: of the first pass, a range each.
-        results: of the second pass, a unit each.
+        files: the input files.
+        digests: digest of each input file, by name.
+        tokenizer: the fitted tokenizer.
+        counts: counts of the first pass, one per range of the input.
+        units: results of the second pass, one per unit.
     """
 
     files: Sequence[InputFile]
     digests: Mapping[str, str]
     tokenizer: Tokenizer
     counts: Sequence[RangeCount]
-    results: Sequence[UnitResult]
+    units: Sequence[EncodedUnit]
 
     @cached_property
     def totals(self) -> dict[str, Any]:
-        """The counts of the run."""
+        """Counts of lines, records, rejects by reason, and tokens by split, over all ranges and units."""
         from linesmith.transforms.read_records import total_rejected
 
-        counts, results = self.counts, self.results
+        counts, units = self.counts, self.units
         splits = {
             name: {
-                "records": sum(result.splits[name].records for result in results),
-                "tokens": sum(result.splits[name].tokens for result in results),
-                "chars": sum(result.splits[name].chars for result in results),
-                "hash_sum": f"{sum(result.splits[name].hash_sum for result in results) % 2**64:016x}",
+                "records": sum(unit.splits[name].records for unit in units),
+                "tokens": sum(unit.splits[name].tokens for unit in units),
+                "chars": sum(unit.splits[name].chars for unit in units),
+                "hash_sum": f"{sum(unit.splits[name].hash_sum for unit in units) % 2**64:016x}",
             }
-            for name in SPLITS
+            for name in SPLIT_NAMES
         }
         return {
             "lines": sum(count.lines - count.headers for count in counts),
@@ -72,7 +72,10 @@ class TokenizeResult:
         }
 
     def inputs(self) -> dict[str, Any]:
-        """Each input for the manifest. A fetched one has the digest of its content, too: its address may change its mind."""
+        """Return the description of each input file for the manifest, by name.
+
+        A file that was fetched from an address has the digest of its content, too: what the address gives may change.
+        """
         inputs: dict[str, Any] = {}
         for file in self.files:
             inputs[file.name] = {"digest": self.digests[file.name], "bytes": file.size}
@@ -82,81 +85,96 @@ class TokenizeResult:
 
     @property
     def file_digests(self) -> dict[str, str]:
-        """Of every file of a unit, by the name that its worker gave it."""
-        return {name: digest for result in self.results for name, digest in result.digests.items()}
+        """Digest of every file that a worker wrote, by the name that the worker gave it."""
+        return {name: digest for unit in self.units for name, digest in unit.digests.items()}
 
     def digest(self, user_field: int | None) -> str:
-        """Of the records, by split, as the tokenizer sees them, and of what makes a user; not of shards or their order."""
+        """Return a digest of the encoded records by split, whatever their order and their division into shards.
+
+        Args:
+            user_field: number of the field that names the user of a record, which is digested, too; None: there is none.
+        """
         content = {"tokenizer": self.tokenizer.digest, "splits": self.totals["splits"]}
         if user_field is not None:
             content["user_field"] = user_field
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
-def check_splits(config: TensorFlowConfig, done: TokenizeResult, report: StageReport) -> None:
-    """See that both passes read the same, and that there is something to train on.
+def check_splits(config: TensorFlowConfig, result: TokenizeResult, report: StageReport) -> None:
+    """Check that both passes read the same records, and that there are records to train on.
+
+    Args:
+        config: the settings: which splits there should be.
+        result: results of both passes.
+        report: a notice is appended for each other split that is empty.
 
     Raises:
-        DataError: LS209, the input changed in between.
-        TooFewRecordsError: LS207.
+        DataError: LS220, the input changed between the passes.
+        TooFewRecordsError: LS207, no record is in the training split.
     """
-    totals = done.totals
-    records = {name: totals["splits"][name]["records"] for name in SPLITS}
+    totals = result.totals
+    records = {name: totals["splits"][name]["records"] for name in SPLIT_NAMES}
     if sum(records.values()) != totals["accepted"]:
         raise DataError(
-            f"LS209: the input changed while it was read: {totals['accepted']} records in the first pass, "
-            f"{sum(records.values())} in the second. Run tokenize again on a copy that nobody writes to.",
-            code="LS209",
+            "LS220",
+            "--input",
+            f"changed while it was read: {totals['accepted']} records in the first pass, {sum(records.values())} in the second",
+            "Run tokenize again on a copy that nobody writes to.",
         )
     if not records["train"]:
         raise TooFewRecordsError(
-            f"LS207: too few records: of {totals['accepted']} accepted none fell on the training side "
-            f"({records['validation']} validation, {records['holdout']} holdout). Give more lines, or turn off "
-            "validation_split and set holdout_fraction 0.",
-            code="LS207",
+            "LS207",
+            None,
+            f"too few records: of {totals['accepted']} accepted none fell on the training side ({records['validation']} "
+            f"validation, {records['holdout']} holdout)",
+            "Give more lines, or set --no-validation-split and --holdout-fraction 0.",
         )
-    wanted = {"validation": config.validation_split, "holdout": config.holdout_fraction > 0}
-    for name, expected in wanted.items():
-        if expected and not records[name]:
+    expected = {"validation": config.validation_split, "holdout": config.holdout_fraction > 0}
+    for name, is_expected in expected.items():
+        if is_expected and not records[name]:
             report.notices.append(f"no record fell on the {name} side: the data are few")
 
 
-def publish(
-    config: TensorFlowConfig, space: RunDirectory, scratch: Path, done: TokenizeResult, runner: str, report: StageReport
+def publish_training_data(
+    config: TensorFlowConfig,
+    staged_run: RunDirectory,
+    scratch: Path,
+    result: TokenizeResult,
+    runner: str,
+    report: StageReport,
 ) -> None:
-    """Name the shards, put everything in place, and write the manifest.
+    """Give shards their final names, move training data, tokenizer and rejects into place, and write the manifest.
 
     Args:
         config: the settings.
-        space: where everything goes.
-        scratch: where it was made: `data`, `rejects`, `tokenizer`.
-        done: what both passes gave.
-        runner: its name.
-        report: is filled in.
+        staged_run: where training data, tokenizer and rejects go.
+        scratch: where both passes wrote them: `data`, `tokenizer`, `rejects`.
+        result: results of both passes.
+        runner: name of the Beam runner, for the manifest.
+        report: counts, outputs and notices are filled in.
     """
     from linesmith.transforms.transform_graph import write_data_schema
 
     data, rejects = scratch / "data", scratch / "rejects"
-    inputs, totals = done.inputs(), done.totals
-    patterns = [(data, f"{name}-*.tfrecord.gz", f"{name}-{{}}.tfrecord.gz") for name in SPLITS]
+    totals = result.totals
+    patterns = [(data, f"{name}-*.tfrecord.gz", f"{name}-{{}}.tfrecord.gz") for name in SPLIT_NAMES]
     patterns.append((rejects, "part-*.jsonl", "part-{}.jsonl"))
-    taken = done.file_digests
-    digests = {new: taken[old] for pattern in patterns for new, old in _name_shards(*pattern).items()}
-    columns = config.columns or _header(done.counts, report)
+    digests = {new: result.file_digests[old] for pattern in patterns for new, old in _number_shards(*pattern).items()}
+    columns = config.columns or _header(result.counts, report)
     statistics = read_json(data / STATISTICS, "the statistics")
-    head = {name: totals[name] for name in ("lines", "accepted", "rejected", "splits")}
-    write_json(data / STATISTICS, {**head, "columns": columns, **statistics})
-    users = user_field_index(config)
-    write_data_schema(data / "schema.pbtxt", users is not None)
+    counts = {name: totals[name] for name in ("lines", "accepted", "rejected", "splits")}
+    write_json(data / STATISTICS, {**counts, "columns": columns, **statistics})
+    user_field = user_field_index(config)
+    write_data_schema(data / "schema.pbtxt", user_field is not None)
     manifest = {
         "settings": {"seed": config.seed, **config.stage_settings("tokenize")},
         "input_data_path": config.input_data_path,
-        "inputs": inputs,
+        "inputs": result.inputs(),
         "runner": runner,
         "columns": columns,
-        "tokenizer_digest": done.tokenizer.digest,
-        "data_digest": done.digest(users),
-        "counts": {**totals, "vocab_size": done.tokenizer.total_vocab_size},
+        "tokenizer_digest": result.tokenizer.digest,
+        "data_digest": result.digest(user_field),
+        "counts": {**totals, "vocab_size": result.tokenizer.total_vocab_size},
         "outputs": {
             "tokenizer": sha256_tree(scratch / "tokenizer"),
             "training_data": sha256_tree(data, digests),
@@ -164,16 +182,17 @@ def publish(
         },
         "notices": report.notices,
     }
-    # Training data go first: without a manifest they are incomplete, so that no kill leaves a mixture that looks whole.
-    replace_directory(data, space.training_data)
-    replace_directory(scratch / "tokenizer", space.tokenizer)
-    replace_directory(rejects, space.rejects)
-    write_manifest(space.training_data, "tokenize", manifest)
-    _fill_report(report, done, space)
+    # Training data first: without their manifest they count as incomplete, so that a process which is killed in between
+    # leaves no mixture of old and new files that seems to be complete.
+    replace_directory(data, staged_run.training_data)
+    replace_directory(scratch / "tokenizer", staged_run.tokenizer)
+    replace_directory(rejects, staged_run.rejects)
+    write_manifest(staged_run.training_data, "tokenize", manifest)
+    _fill_report(report, result, staged_run)
 
 
 def _header(counts: Sequence[RangeCount], report: StageReport) -> list[str] | None:
-    """Names of the columns: the header of the first file, where it has one."""
+    """Return the header of the first file that has one, and add a notice for each file with another header."""
     headers = [(count.file, count.columns) for count in counts if count.columns is not None]
     for file, columns in headers:
         if columns != headers[0][1]:
@@ -181,25 +200,25 @@ def _header(counts: Sequence[RangeCount], report: StageReport) -> list[str] | No
     return headers[0][1] if headers else None
 
 
-def _fill_report(report: StageReport, done: TokenizeResult, space: RunDirectory) -> None:
-    totals = done.totals
-    shown: dict[str, int | float | str] = {name: totals[name] for name in ("lines", "accepted")}
-    shown["rejected"] = sum(totals["rejected"].values())
-    shown.update({f"rejected ({reason})": number for reason, number in totals["rejected"].items()})
-    shown.update({name: totals["splits"][name]["records"] for name in SPLITS})
-    shown["vocabulary"] = done.tokenizer.total_vocab_size
-    report.counts = shown
+def _fill_report(report: StageReport, result: TokenizeResult, staged_run: RunDirectory) -> None:
+    totals = result.totals
+    counts: dict[str, int | float | str] = {name: totals[name] for name in ("lines", "accepted")}
+    counts["rejected"] = sum(totals["rejected"].values())
+    counts.update({f"rejected ({reason})": number for reason, number in totals["rejected"].items()})
+    counts.update({name: totals["splits"][name]["records"] for name in SPLIT_NAMES})
+    counts["vocabulary"] = result.tokenizer.total_vocab_size
+    report.counts = counts
     report.outputs = {
-        "training data": str(space.training_data),
-        "tokenizer": str(space.tokenizer),
-        "rejects": str(space.rejects),
+        "training data": str(staged_run.training_data),
+        "tokenizer": str(staged_run.tokenizer),
+        "rejects": str(staged_run.rejects),
     }
 
 
-def _name_shards(directory: Path, pattern: str, name: str) -> dict[str, str]:
-    """Number the files SSSSS-of-NNNNN, in the order of the units that wrote them. Returns each one's former name."""
+def _number_shards(directory: Path, pattern: str, name: str) -> dict[str, str]:
+    """Rename files to SSSSS-of-NNNNN in the order of their units, and return the former name of each new one."""
     paths = sorted(directory.glob(pattern))
-    found = {name.format(f"{number:05d}-of-{len(paths):05d}"): path.name for number, path in enumerate(paths)}
-    for new, old in found.items():
+    former = {name.format(f"{number:05d}-of-{len(paths):05d}"): path.name for number, path in enumerate(paths)}
+    for new, old in former.items():
         os.replace(directory / old, directory / new)
-    return found
+    return former

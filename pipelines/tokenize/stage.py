@@ -1,8 +1,8 @@
-"""The tokenize stage: lines in, training data out.
+"""The tokenize stage: from lines of input to encoded training data.
 
-The input is read twice: once to fit the tokenizer and count, once to encode and write. Between the passes nothing is kept
-but counts, so memory stays flat however large the input is. Everything grows in the run's scratch space and is put in
-place together; the manifest, written last, makes it complete.
+The input is read twice: the first pass fits the tokenizer and counts, the second encodes and writes. Only counts are kept
+between the passes, so that memory does not grow with the input. Everything is written to scratch space in the run directory
+and moved into place together; the manifest, written last, marks it as complete.
 """
 
 from __future__ import annotations
@@ -11,179 +11,194 @@ import logging
 import shutil
 import uuid
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from linesmith.core.artifacts.manifest import read_manifest
-from linesmith.core.artifacts.run_directory import (
-    RunDirectory,
-    check_overwrite_allowed,
-    locked,
-    run_directory,
-    workspace,
-)
+from linesmith.core.artifacts.run_directory import check_overwrite_allowed, locked, run_directory, workspace
 from linesmith.core.config import preflight
 from linesmith.core.config.tensorflow_config import TensorFlowConfig
 from linesmith.core.errors import DataError
-from linesmith.pipelines.remote.local_paths import accepts_remote_run_directory
-from linesmith.pipelines.stage_report import StageReport, measured
-from linesmith.pipelines.tokenize.fit import fit
-from linesmith.pipelines.tokenize.publish import STATISTICS, TokenizeResult, check_splits, publish
-from linesmith.records.input.input_ranges import Unit, plan_units, replace_ranges
+from linesmith.pipelines.remote.local_paths import config_with_local_paths, with_remote_addresses
+from linesmith.pipelines.stage_report import StageReport, measured_stage
+from linesmith.pipelines.tokenize.fit import fit_tokenizer
+from linesmith.pipelines.tokenize.publish import STATISTICS, TokenizeResult, check_splits, publish_training_data
+from linesmith.records.input.input_ranges import InputUnit, plan_input_units, replace_ranges
 from linesmith.records.input.record_format import DatasetSplitter, RecordFormat
 
 if TYPE_CHECKING:
     from apache_beam.options.pipeline_options import PipelineOptions
 
-    from linesmith.transforms.encode_records import UnitResult
+    from linesmith.transforms.encode_records import EncodedUnit, EncodeSettings
     from linesmith.transforms.read_records import RangeCount
 
 _log = logging.getLogger("linesmith")
 
 
-@accepts_remote_run_directory("tokenize")
 def tokenize(config: TensorFlowConfig, beam_args: Sequence[str] = ()) -> StageReport:
     """Read the input, fit a tokenizer, and write training data, rejects and statistics to the run directory.
 
     Args:
-        config: the settings; `checkpoint_dir` is the run directory.
+        config: the settings; `checkpoint_dir` is the run directory, a path or a bucket address.
         beam_args: Beam pipeline options, as on a command line.
+
+    Returns:
+        Counts, outputs and notices.
 
     Raises:
         ParameterError: a setting cannot work with this data or this machine.
         DataError: the input cannot be used, or the run directory is complete or in use.
     """
-    preflight.check(config, "tokenize")
-    with locked(run_directory(config)):
-        return tokenize_locked(config, beam_args)
+    with config_with_local_paths(config, "tokenize", beam_args) as (local_config, mirror):
+        preflight.check(local_config, "tokenize")
+        with locked(run_directory(local_config)):
+            report = tokenize_locked(local_config, beam_args)
+        return with_remote_addresses(report, mirror)
 
 
 def tokenize_locked(config: TensorFlowConfig, beam_args: Sequence[str] = ()) -> StageReport:
-    """`tokenize` for a caller that holds the run directory's lock."""
-    from linesmith.runners import check_shared_paths, pipeline_options
+    """Tokenize, for a caller that holds the run directory's lock.
 
-    space = workspace(config)
-    check_overwrite_allowed(space.training_data, "set of training data", config.overwrite)
-    with measured("tokenize") as report:
+    Args:
+        config: the settings, with local paths.
+        beam_args: Beam pipeline options, as on a command line.
+
+    Returns:
+        Counts, outputs and notices.
+
+    Raises:
+        ParameterError: as `tokenize`.
+        DataError: as `tokenize`.
+    """
+    from linesmith.runners import check_shared_paths, pipeline_options, runner_name
+
+    staged_run = workspace(config)
+    check_overwrite_allowed(staged_run.training_data, "set of training data", config.overwrite)
+    with measured_stage("tokenize") as report:
         options = pipeline_options(beam_args)
-        # A name of its own: workers of a former command that still run must not write among these files.
-        scratch = space.temporary.absolute() / f"tokenize-{uuid.uuid4().hex[:12]}"
+        # Named uniquely: workers of an earlier command may still be running, and must not write among these files.
+        scratch = staged_run.temporary.absolute() / f"tokenize-{uuid.uuid4().hex[:12]}"
         check_shared_paths(
             options,
-            {"--output": space.root},
+            {"--output": staged_run.root},
             {"--output: its folder for training data, which tf.Transform's temp_dir is in": scratch},
         )
-        shutil.rmtree(scratch, ignore_errors=True)
         for name in ("data", "rejects", "tokenizer"):
             (scratch / name).mkdir(parents=True)
         try:
-            _Stage(config, space, scratch, options, report).run()
+            result = _read_twice(config, scratch, options, report)
+            check_splits(config, result, report)
+            publish_training_data(config, staged_run, scratch, result, runner_name(options), report)
         finally:
             shutil.rmtree(scratch, ignore_errors=True)
     return report
 
 
 def is_current(config: TensorFlowConfig) -> bool:
-    """Whether complete training data of these settings and this input lie in the run directory.
+    """Return whether the run directory has complete training data of these settings and this input.
 
-    False also where `overwrite` makes a difference harmless. The seed is not compared: nothing here depends on it.
+    Under `overwrite` other training data give False. The seed is not compared, since tokenize does not depend on it.
+
+    Args:
+        config: the settings, with local paths.
 
     Raises:
-        DataError: they are of other settings or other input, and may not be overwritten; the message names what differs.
+        DataError: LS215, the training data are of other settings or other input and `overwrite` is off; the message names
+            the differences.
     """
     from linesmith.transforms.find_inputs import input_digests
 
-    space = workspace(config)
-    manifest = read_manifest(space.training_data)
+    staged_run = workspace(config)
+    manifest = read_manifest(staged_run.training_data)
     if manifest is None:
         return False
     before = manifest.get("settings", {})
     now = config.stage_settings("tokenize")
-    different = [
+    differences = [
         f"{name} was {before.get(name)!r} and is now {value!r}"
         for name, value in now.items()
         if before.get(name) != value
     ]
-    if list(input_digests(config).values()) != [known["digest"] for known in manifest.get("inputs", {}).values()]:
-        different.append("the content of input_data_path is not the same")
-    if different and not config.overwrite:
+    if list(input_digests(config).values()) != [file["digest"] for file in manifest.get("inputs", {}).values()]:
+        differences.append("the content of input_data_path is not the same")
+    if differences and not config.overwrite:
         raise DataError(
-            f"LS204: the training data in '{space.training_data}' are of other settings: {'; '.join(different)}. "
+            "LS215",
+            None,
+            f"the training data in '{staged_run.training_data}' are of other settings: {'; '.join(differences)}",
             "Give the same settings, another --output, or --overwrite to begin anew.",
-            code="LS204",
         )
-    return not different
+    return not differences
 
 
-@dataclass
-class _Stage:
-    """One run of the stage: what its steps share."""
+def _read_twice(
+    config: TensorFlowConfig, scratch: Path, options: PipelineOptions, report: StageReport
+) -> TokenizeResult:
+    """Fit the tokenizer, then encode the records. Both are written to `scratch`."""
+    from linesmith.runners import check_shared_paths, idle_worker_notice
+    from linesmith.transforms.encode_records import EncodeSettings
+    from linesmith.transforms.find_inputs import find_inputs, input_digests
+    from linesmith.transforms.read_records import ReadSettings, take_first
 
-    config: TensorFlowConfig
-    space: RunDirectory
-    scratch: Path
-    options: PipelineOptions
-    report: StageReport
+    digests = input_digests(config)
+    files = find_inputs(config, scratch / "fetched")
+    settings = ReadSettings(
+        RecordFormat.from_config(config),
+        DatasetSplitter(config.holdout_fraction, config.validation_split),
+        config.header,
+    )
+    for file in files:
+        check_shared_paths(options, {"--input": file.path})
+    units = plan_input_units(files)
+    if config.max_lines:
+        units = take_first(units, settings, config.max_lines)
+    idle = idle_worker_notice(options, "tokenize", len(units))
+    if idle is not None:
+        report.notices.append(idle)
+    counts, tokenizer = fit_tokenizer(config, units, settings, options, scratch, report.notices)
+    tokenizer.save(scratch / "tokenizer")
+    _log.info("tokenize: %d records; encoding", sum(count.accepted for count in counts))
+    encode_settings = EncodeSettings(
+        settings,
+        tokenizer=str(scratch / "tokenizer"),
+        graph=str(scratch / "data"),
+        data=str(scratch / "data"),
+        rejects=str(scratch / "rejects"),
+    )
+    encoded_units = _encode(_with_line_numbers(units, counts), encode_settings, options, scratch)
+    return TokenizeResult(files, digests, tokenizer, counts, encoded_units)
 
-    def run(self) -> None:
-        from linesmith.runners import check_shared_paths, idle_worker_notice, runner_name
-        from linesmith.transforms.encode_records import EncodeSettings
-        from linesmith.transforms.find_inputs import find_inputs, input_digests
-        from linesmith.transforms.read_records import ReadSettings, take_first
 
-        config = self.config
-        digests = input_digests(config)
-        files = find_inputs(config, self.scratch / "fetched")
-        settings = ReadSettings(
-            RecordFormat.of(config), DatasetSplitter(config.holdout_fraction, config.validation_split), config.header
+def _encode(
+    units: list[InputUnit], settings: EncodeSettings, options: PipelineOptions, scratch: Path
+) -> list[EncodedUnit]:
+    """Run the second pass, and return what each unit gave."""
+    import apache_beam as beam
+
+    from linesmith.transforms.collect_json import read_collected
+    from linesmith.transforms.encode_records import EncodedUnit, EncodeRecords
+    from linesmith.transforms.tfrecord_shards import SplitCount
+    from linesmith.transforms.worker_errors import reraise_worker_errors
+
+    results = scratch / "results.json"
+    with reraise_worker_errors(), beam.Pipeline(options=options) as pipeline:
+        _ = pipeline | EncodeRecords(units, settings, results, scratch / "data" / STATISTICS)
+    return [
+        EncodedUnit(
+            unit["index"],
+            splits={name: SplitCount(**count) for name, count in unit["splits"].items()},
+            digests=unit["digests"],
         )
-        for file in files:
-            check_shared_paths(self.options, {"--input": file.path})
-        units = plan_units(files)
-        if config.max_lines:
-            units = take_first(units, settings, config.max_lines)
-        idle = idle_worker_notice(self.options, "tokenize", len(units))
-        if idle is not None:
-            self.report.notices.append(idle)
-        counts, tokenizer = fit(config, units, settings, self.options, self.scratch, self.report.notices)
-        tokenizer.save(self.scratch / "tokenizer")
-        _log.info("tokenize: %d records; encoding", sum(count.accepted for count in counts))
-        encode = EncodeSettings(
-            settings,
-            tokenizer=str(self.scratch / "tokenizer"),
-            graph=str(self.scratch / "data"),
-            data=str(self.scratch / "data"),
-            rejects=str(self.scratch / "rejects"),
-        )
-        results = self._encode(_with_line_numbers(units, counts), encode)
-        done = TokenizeResult(files, digests, tokenizer, counts, results)
-        check_splits(config, done, self.report)
-        publish(config, self.space, self.scratch, done, runner_name(self.options), self.report)
-
-    def _encode(self, units: list[Unit], settings: Any) -> list[UnitResult]:
-        import apache_beam as beam
-
-        from linesmith.transforms.collect_json import read_collected
-        from linesmith.transforms.encode_records import EncodeRecords, UnitResult
-        from linesmith.transforms.tfrecord_shards import SplitCount
-        from linesmith.transforms.worker_errors import reraise_worker_errors
-
-        results = self.scratch / "results.json"
-        with reraise_worker_errors(), beam.Pipeline(options=self.options) as pipeline:
-            _ = pipeline | EncodeRecords(units, settings, results, self.scratch / "data" / STATISTICS)
-        return [
-            UnitResult(
-                one["index"],
-                splits={name: SplitCount(**count) for name, count in one["splits"].items()},
-                digests=one["digests"],
-            )
-            for one in read_collected(results)
-        ]
+        for unit in read_collected(results)
+    ]
 
 
-def _with_line_numbers(units: list[Unit], counts: list[RangeCount]) -> list[Unit]:
-    """The units, now that the first pass has told which line each range begins with: rejects are reported by line."""
+def _with_line_numbers(units: list[InputUnit], counts: list[RangeCount]) -> list[InputUnit]:
+    """Return the units with the number of each range's first line, which rejects are reported by.
+
+    Only the first pass can tell these numbers: a range begins at a byte of a file.
+    """
     lines = {(count.file, count.start): count.lines for count in counts}
     ranges, file, line = [], "", 1
     for unit in units:

@@ -1,1 +1,1 @@
-"""Run the train stage: locally, on a Beam worker, with or without differential privacy."""
+"""The train stage: on this machine or on one Beam worker, with or without differential privacy."""

@@ -1,8 +1,8 @@
-"""What the train stage does otherwise with differential privacy: a plan before training, a statement after it.
+"""The parts of the train stage that only differentially private training has: the ledger, the plan and the statement.
 
-Everything that it writes to `RUN/model` is made of public constants and charged releases. The state of an unfinished
-training, which names a digest of the data, lies in `RUN/private` and is deleted when training is complete. What trainings in
-this run directory have spent stays there, whatever is overwritten.
+Files in `RUN/model` depend on public constants and charged releases only. The state of an unfinished training, which names a
+digest of the data, is in `RUN/private`, and is deleted when training is complete. The ledger of the run directory stays there
+under `overwrite`, too: what earlier trainings spent remains spent.
 """
 
 from __future__ import annotations
@@ -18,7 +18,8 @@ from linesmith.core.artifacts.run_directory import RunDirectory, run_directory
 from linesmith.core.config.privacy_checks import privacy_warnings, user_field_index
 from linesmith.core.config.tensorflow_config import TensorFlowConfig
 from linesmith.model.privacy.ledger import RUN_LEDGER_FILE, composed_epsilon, read_ledger, record_in_ledger
-from linesmith.model.privacy.plan import PrivacyPlan, plan_privacy
+from linesmith.model.privacy.plan import PrivacyPlan
+from linesmith.model.privacy.plan_from_config import plan_privacy
 from linesmith.model.privacy.statement import write_statement
 from linesmith.model.privacy.statement_text import format_epsilon
 from linesmith.pipelines.stage_report import StageReport
@@ -30,88 +31,113 @@ if TYPE_CHECKING:
     from linesmith.model.training.language_model import LanguageModel
     from linesmith.model.training.token_store import TokenStore
 
-_RUN_FILE = "run.json"
-COUNTS_FILE = "training_counts.json"  # facts about single records and users: for our eyes only
+_TRAINING_ID_FILE = "run.json"
 
 
-def resume_directory(space: RunDirectory) -> Path:
-    """Where the state of an unfinished private training lies; not releasable."""
-    return space.raw / "training"
+def resume_directory(staged_run: RunDirectory) -> Path:
+    """Return the directory for the state of an unfinished private training, which must not be released.
+
+    Args:
+        staged_run: where the model is written.
+    """
+    return staged_run.raw / "training"
+
+
+def delete_resume_state(staged_run: RunDirectory) -> None:
+    """Delete the state that only an unfinished training needs; to be called once the model is complete.
+
+    Args:
+        staged_run: where the model is written.
+    """
+    shutil.rmtree(resume_directory(staged_run), ignore_errors=True)
 
 
 def build_private_trainer(
     config: TensorFlowConfig,
     network: LanguageModel,
     tokenizer: Tokenizer,
-    store: Callable[[str], TokenStore],
-    space: RunDirectory,
+    open_store: Callable[[str], TokenStore],
+    staged_run: RunDirectory,
     report: StageReport,
-    **places: Any,
+    **trainer_options: Any,
 ) -> PrivateTrainer:
-    """A trainer under a plan that is made, entered in the ledger and stated before its first step.
+    """Build a trainer whose plan is fixed, entered in the ledgers and stated beside the model before its first step.
 
     Args:
-        config: with `dp`.
-        network: to be trained.
+        config: the settings, with `dp`.
+        network: the model to train; its output bias is set from public knowledge of the tokenizer.
         tokenizer: of the training data.
-        store: the records of a side of the split, by its name.
-        space: where the run is written.
-        report: gets notices.
-        places: as `PrivateTrainer` takes them.
+        open_store: opens the records of a split, by its name.
+        staged_run: where the model is written.
+        report: notices are appended.
+        trainer_options: further arguments of `PrivateTrainer`.
 
     Raises:
-        ParameterError: no plan can keep its claim with these settings and so many records.
+        ParameterError: no plan can keep its claim with these settings and this number of records.
         DataError: a ledger cannot be read or written, or the training data carry no users.
     """
     from linesmith.model.privacy.initial_bias import initial_bias
     from linesmith.model.privacy.trainer import PrivateTrainer
     from linesmith.model.privacy.validation import load_public_token_store
+    from linesmith.model.training.settings import TrainingSettings
 
     bias = initial_bias(tokenizer)
     if bias is not None:
         network.logits.bias.assign(bias)
-    public = (
+    public_validation = (
         None if config.dp_public_validation is None else load_public_token_store(config.dp_public_validation, tokenizer)
     )
-    train = store("train")
-    users = _users(config, space, "train", train)
-    plan = plan_privacy(config, len(train) if users is None else len(users))
+    training = open_store("train")
+    users = _user_index(config, staged_run.training_data, "train", training)
+    plan = plan_privacy(config, len(training) if users is None else len(users))
     validation = None
     if plan.validation is not None:
-        measured = store("validation")
-        validation = (measured, _users(config, space, "validation", measured))
-    report.notices += [*privacy_warnings(config), *_early_stopping(config)]
-    _enter(config, plan, space, report)
-    write_json(
-        space.private_counts,
-        {"records": len(train), "records_cut_at_seq_length": train.count_longer_than(config.seq_length)},
-    )
+        store = open_store("validation")
+        validation = (store, _user_index(config, staged_run.training_data, "validation", store))
+    report.notices += [*privacy_warnings(config), *_private_training_notices(config)]
+    _enter_in_ledgers(config, plan, staged_run, report)
     trainer = PrivateTrainer(
-        config,
+        TrainingSettings.from_config(config),
         network,
-        train,
+        training,
         plan,
         users=users,
         validation=validation,
-        public=public,
-        resume_directory=resume_directory(space),
-        **places,
+        public=public_validation,
+        unsafe_fixed_key=config.dp_unsafe_fixed_key,
+        resume_directory=resume_directory(staged_run),
+        **trainer_options,
     )
-    _state(config, plan, space, trainer.charges.on_disk(), None)
+    _write_training_counts(staged_run, trainer)
+    steps, evaluations = trainer.budget.on_disk()
+    _write_statement(config, plan, staged_run, steps, evaluations, stopped=None)
     return trainer
 
 
-def write_privacy_statement(config: TensorFlowConfig, trainer: PrivateTrainer, space: RunDirectory) -> None:
-    """Write the statement beside the model, whether or not there is one to use yet, and what it must not say elsewhere."""
+def write_privacy_statement(config: TensorFlowConfig, trainer: PrivateTrainer, staged_run: RunDirectory) -> None:
+    """Write the statement beside the model, also where no model is usable yet, and the counts that must not be released.
+
+    Args:
+        config: the settings.
+        trainer: after `fit`.
+        staged_run: where the model is written.
+    """
     state = trainer.state
-    _count(config, space, trainer)
-    _state(config, trainer.plan, space, (state.charged_steps, state.charged_evaluations), state.stopped)
+    _write_training_counts(staged_run, trainer)
+    _write_statement(
+        config, trainer.plan, staged_run, state.charged_steps, state.charged_evaluations, stopped=state.stopped
+    )
 
 
 def report_privacy(trainer: PrivateTrainer, report: StageReport) -> None:
-    """The statement's figures for the report, and the best epoch's loss where one was measured."""
+    """Add epsilon, delta and the best epoch's validation loss to a report, and count users where they are the unit.
+
+    Args:
+        trainer: after `fit`.
+        report: its counts are changed.
+    """
     state, plan = trainer.state, trainer.plan
-    if plan.unit == "user":  # how many records they have is not public
+    if plan.unit == "user":  # the number of their records is not public
         report.counts = {("users" if name == "records" else name): n for name, n in report.counts.items()}
         report.counts["users"] = plan.units
     best = None if state.best_epoch is None else state.history[state.best_epoch]
@@ -122,90 +148,103 @@ def report_privacy(trainer: PrivateTrainer, report: StageReport) -> None:
     report.counts["epsilon spent so far"] = plan.epsilon_at(state.charged_steps, state.charged_evaluations)
 
 
-def forget(space: RunDirectory) -> None:
-    """Delete what only an unfinished training needs; to be called once the model is complete."""
-    shutil.rmtree(resume_directory(space), ignore_errors=True)
+def public_record_shape(seq_length: int, columns: list[str] | None, field_delimiter: str | None) -> dict[str, Any]:
+    """Return a model's description of its records from the settings alone, without statistics of the data.
 
-
-def record_shape(config: TensorFlowConfig) -> dict[str, Any]:
-    """A model's description of its records, from the configuration alone: what the data say is not covered."""
+    Args:
+        seq_length: tokens of a record that are trained on; no longer record is sampled.
+        columns: names of the fields, where they are given.
+        field_delimiter: text between fields; without one, records have no fields.
+    """
     return {
-        "length_cap_tokens": config.seq_length,
-        "field_count": len(config.columns) if config.columns is not None and config.field_delimiter else None,
-        "columns": config.columns,
+        "length_cap_tokens": seq_length,
+        "field_count": len(columns) if columns is not None and field_delimiter else None,
+        "columns": columns,
     }
 
 
-def _users(config: TensorFlowConfig, space: RunDirectory, side: str, store: TokenStore) -> UserIndex | None:
-    """Whose the records of a side are, at user level."""
+def _user_index(config: TensorFlowConfig, training_data: Path, split: str, store: TokenStore) -> UserIndex | None:
+    """Return which records of a split are whose, where the unit of privacy is a user."""
     if user_field_index(config) is None:
         return None
     from linesmith.model.privacy.users import build_user_index
 
-    files = sorted(space.training_data.glob(f"{side}-*.tfrecord.gz"))
+    files = sorted(training_data.glob(f"{split}-*.tfrecord.gz"))
     return build_user_index(files, per_user=config.dp_records_per_user, expected=len(store))
 
 
-def _count(config: TensorFlowConfig, space: RunDirectory, trainer: PrivateTrainer) -> None:
-    """Write down what is not to be released: cut records, users, records of users that have too many."""
-    lengths, users = trainer.train.lengths, trainer.users
+def _write_training_counts(staged_run: RunDirectory, trainer: PrivateTrainer) -> None:
+    """Write counts that depend on single records or users, which must not be released."""
+    store, users = trainer.train, trainer.users
     counts = {
-        "records": len(trainer.train),
-        "cut_at_seq_length": int((lengths - 1 > config.seq_length).sum()),
+        "records": len(store),
+        "cut_at_seq_length": store.count_longer_than(trainer.plan.seq_length),
         "gradients_left_out": trainer.state.left_out,
     }
     if users is not None:
-        counts |= {"users": len(users), "taking_part": len(users.ranks), "beyond_records_per_user": users.dropped}
-    write_json(space.raw / COUNTS_FILE, counts)
+        counts |= {
+            "users": len(users),
+            "taking_part": len(users.ranks),
+            "beyond_records_per_user": users.dropped_records,
+        }
+    write_json(staged_run.private_counts, counts)
 
 
-def _early_stopping(config: TensorFlowConfig) -> list[str]:
-    told = []
+def _private_training_notices(config: TensorFlowConfig) -> list[str]:
+    notices = []
     if config.early_stopping and config.dp_validation == "budget":
-        told.append(
+        notices.append(
             "early_stopping is off with dp: it would look at losses that the claim does not cover. Training ends with its "
             "planned steps, and the last weights are used; --dp-validation names what it may look at"
         )
     if config.epoch_callback is not None:
-        told.append(
+        notices.append(
             "epoch_callback is set: one that stops training by a raw loss, or by raw records, voids the privacy claim; the "
             "statement says so"
         )
-    return told
+    return notices
 
 
-def _spent(config: TensorFlowConfig) -> Path:
+def _run_ledger(config: TensorFlowConfig) -> Path:
+    # In the run directory itself, not in the staged one, which an overwriting run begins empty.
     return run_directory(config).raw / RUN_LEDGER_FILE
 
 
-def _state(
-    config: TensorFlowConfig, plan: PrivacyPlan, space: RunDirectory, charged: tuple[int, int], stopped: str | None
+def _write_statement(
+    config: TensorFlowConfig,
+    plan: PrivacyPlan,
+    staged_run: RunDirectory,
+    steps: int,
+    evaluations: int,
+    stopped: str | None,
 ) -> None:
-    from linesmith.model.privacy.noise import GENERATOR
+    from linesmith.model.privacy.noise import GENERATOR_DESCRIPTION
 
-    entries = read_ledger(_spent(config), RUN_LEDGER_FILE)
+    entries = read_ledger(_run_ledger(config), RUN_LEDGER_FILE)
     earlier = len(entries) - 1  # one of them is this training
     write_statement(
-        space.model,
+        staged_run.model,
         plan,
-        charged[0],
-        evaluations_done=charged[1],
+        steps,
+        charged_evaluations=evaluations,
         unsafe_key=config.dp_unsafe_fixed_key is not None,
         stopped=stopped,
-        generator=GENERATOR,
+        generator=GENERATOR_DESCRIPTION,
         callback=config.epoch_callback is not None,
-        earlier=(earlier, composed_epsilon(entries, plan.delta) if earlier else plan.epsilon),
+        earlier_trainings=(earlier, composed_epsilon(entries, plan.delta) if earlier else plan.epsilon),
     )
 
 
-def _enter(config: TensorFlowConfig, plan: PrivacyPlan, space: RunDirectory, report: StageReport) -> None:
-    """Enter this training in the ledgers, once however often it is resumed: the run directory's own, and the user's."""
-    file = resume_directory(space) / _RUN_FILE
+def _enter_in_ledgers(
+    config: TensorFlowConfig, plan: PrivacyPlan, staged_run: RunDirectory, report: StageReport
+) -> None:
+    """Enter this training in the run directory's ledger and in the user's; a resumed training is not entered again."""
+    file = resume_directory(staged_run) / _TRAINING_ID_FILE
     if not file.is_file():
         write_json(file, {"run": uuid.uuid4().hex})
-    run = read_json(file, "the identity of an unfinished private training")["run"]
-    unsafe = config.dp_unsafe_fixed_key is not None
-    entries = record_in_ledger(_spent(config), RUN_LEDGER_FILE, run, plan, unsafe_key=unsafe)
+    training_id = read_json(file, "the identity of an unfinished private training")["run"]
+    unsafe_key = config.dp_unsafe_fixed_key is not None
+    entries = record_in_ledger(_run_ledger(config), RUN_LEDGER_FILE, training_id, plan, unsafe_key=unsafe_key)
     earlier = len(entries) - 1
     if earlier:
         report.notices.append(
@@ -214,4 +253,4 @@ def _enter(config: TensorFlowConfig, plan: PrivacyPlan, space: RunDirectory, rep
             f"all of them together, not {format_epsilon(plan.epsilon)}; the statement says so"
         )
     if config.privacy_ledger is not None and config.dataset_name is not None:
-        record_in_ledger(config.privacy_ledger, config.dataset_name, run, plan, unsafe_key=unsafe)
+        record_in_ledger(config.privacy_ledger, config.dataset_name, training_id, plan, unsafe_key=unsafe_key)

@@ -1,8 +1,9 @@
-"""What a person sees of training while it runs: a progress bar with an estimate on a terminal, a line an epoch elsewhere."""
+"""Progress of a training: a bar with an estimate on a terminal, one log line per epoch elsewhere, and TensorBoard events."""
 
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
@@ -11,27 +12,34 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from linesmith.core.artifacts.history import EpochState
-from linesmith.core.config.tensorflow_config import TensorFlowConfig
 
 if TYPE_CHECKING:
-    from linesmith.model.training.trainer import Progress as TrainingProgress
+    from linesmith.model.training.loop import TrainingProgress
 
 _log = logging.getLogger("linesmith")
+_SHOWN = ("loss", "accuracy", "val_loss", "val_accuracy", "epsilon")  # of each epoch
 
 
 class TrainingProgressDisplay:
-    """Progress bar, TensorBoard events and the user's `epoch_callback`.
+    """Context manager that shows a training's progress.
 
     Args:
-        config: settings of the run.
-        tensorboard_dir: where event files go; None for none.
+        tensorboard_dir: where event files go; None writes none.
+        time_limit: seconds after which training ends, to be shown; None shows none.
+        epoch_callback: called with the state of each finished epoch.
     """
 
-    def __init__(self, config: TensorFlowConfig, tensorboard_dir: Path | None) -> None:
-        self._config = config
-        self._events: Any = None
+    def __init__(
+        self,
+        tensorboard_dir: Path | None,
+        time_limit: float | None,
+        epoch_callback: Callable[[EpochState], Any] | None,
+    ) -> None:
         self._tensorboard_dir = tensorboard_dir
-        self._console = Console(stderr=True)
+        self._time_limit = time_limit
+        self._epoch_callback = epoch_callback
+        self._events: Any = None  # a TensorBoard writer, made at the first epoch
+        console = Console(stderr=True)
         self._bar = Progress(
             TextColumn("epoch {task.fields[epoch]}"),
             BarColumn(),
@@ -41,9 +49,9 @@ class TrainingProgressDisplay:
             TextColumn("epoch ends in"),
             TimeRemainingColumn(),
             TextColumn("{task.fields[limit]}"),
-            console=self._console,
+            console=console,
             transient=True,
-            disable=not self._console.is_terminal,
+            disable=not console.is_terminal,
         )
         self._task = self._bar.add_task("train", total=None, epoch=0, measured="", limit="")
         self._epoch = -1
@@ -53,17 +61,22 @@ class TrainingProgressDisplay:
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+        self, error_type: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._bar.stop()
         if self._events is not None:
             self._events.close()
 
     def on_step(self, progress: TrainingProgress) -> None:
+        """Move the bar to a finished step.
+
+        Args:
+            progress: epoch, step, and loss and accuracy so far.
+        """
         if progress.epoch != self._epoch:
             self._epoch = progress.epoch
             self._bar.reset(self._task, total=progress.steps)
-        limit = self._config.max_training_time_seconds
+        limit = self._time_limit
         shown = (("loss", progress.loss), ("accuracy", progress.accuracy))
         measured = " ".join(f"{name} {value:.3f}" for name, value in shown if value is not None)
         self._bar.update(
@@ -75,15 +88,21 @@ class TrainingProgressDisplay:
         )
 
     def on_epoch(self, state: EpochState, is_best: bool) -> None:
+        """Log a finished epoch, write its events, and call the user's callback.
+
+        Args:
+            state: measurements of the epoch.
+            is_best: whether it is the best epoch so far.
+        """
         numbers = [f"{name} {value:.4f}" for name in _SHOWN if (value := getattr(state, name)) is not None]
         if state.val_source is not None:
             numbers.append(f"validation is {state.val_source}")
-        # Without validation the latest epoch of private training is the best, whatever it is worth.
+        # Private training without validation calls its latest epoch the best; nothing was measured that could say so.
         better = is_best and (state.epsilon is None or state.val_loss is not None)
         _log.info("epoch %d: %s%s", state.epoch, ", ".join(numbers), " (best so far)" if better else "")
         self._write_events(state)
-        if self._config.epoch_callback is not None:
-            self._config.epoch_callback(state)
+        if self._epoch_callback is not None:
+            self._epoch_callback(state)
 
     def _write_events(self, state: EpochState) -> None:
         if self._tensorboard_dir is None:
@@ -92,16 +111,13 @@ class TrainingProgressDisplay:
 
         if self._events is None:
             self._events = tf.summary.create_file_writer(str(self._tensorboard_dir))
-        # What tf.summary.scalar writes; that function itself needs the tensorboard package, which only a viewer needs.
-        kind = tf.compat.v1.SummaryMetadata(
+        # The same event as tf.summary.scalar writes, which would need the tensorboard package; only a viewer needs that.
+        metadata = tf.compat.v1.SummaryMetadata(
             plugin_data=tf.compat.v1.SummaryMetadata.PluginData(plugin_name="scalars"), data_class="DATA_CLASS_SCALAR"
         )
         with self._events.as_default(step=state.epoch):
             for name in _SHOWN:
                 value = getattr(state, name)
                 if value is not None:
-                    tf.summary.write(name, tf.constant(value, tf.float32), metadata=kind)
+                    tf.summary.write(name, tf.constant(value, tf.float32), metadata=metadata)
         self._events.flush()
-
-
-_SHOWN = ("loss", "accuracy", "val_loss", "val_accuracy", "epsilon")

@@ -1,6 +1,6 @@
-"""What the fields of the records look like: counts, kinds, lengths, few-valued fields, ranges, and the tokens seen in each.
+"""Statistics of the fields of records: counts, value classes, lengths, ranges, frequent values and the tokens of each field.
 
-Mergeable and vectorised over batches. Nothing depends on how records fall into batches.
+They can be merged, and are vectorized over batches. The result does not depend on how records fall into batches.
 """
 
 from __future__ import annotations
@@ -18,28 +18,39 @@ import pyarrow.compute as pc
 from linesmith.records.fields import DELIMITER_ID, FIELD_BREAK
 
 MAX_FIELDS = 256  # later fields of a record are counted, not described
-MAX_VALUES = 64
-_LONGEST_VALUE = 256
+MAX_VALUES = 64  # a field with more distinct values has no list of them
+_MAX_VALUE_CHARS = 256
 _BINS = 128
 _INTEGER = r"^[+-]?[0-9]+$"
 _DECIMAL = r"^[+-]?([0-9]+\.[0-9]*|\.[0-9]+|[0-9]+[eE][+-]?[0-9]+|[0-9]+\.[0-9]*[eE][+-]?[0-9]+)$"
-_KINDS = ("text", "decimal", "integer", "empty")  # a field is of the first kind that occurs in it
-# Shapes say whether a value survives being typed: only numbers that are spelt as a program would spell them are counted.
-_WHOLE = r"^(0|-?[1-9][0-9]{0,17})$"
-_POINT = r"^-?(0|[1-9][0-9]*)\.[0-9]+$"
-_EXPONENT = r"^-?(0|[1-9][0-9]*)(\.[0-9]+)?[eE][+-]?[0-9]{1,3}$"
-_CLOCK = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}[T ][0-9]{2}:[0-9]{2}(:[0-9]{2}(\.[0-9]{1,6})?)?"
-_WORDS = {
+_CLASSES = ("text", "decimal", "integer", "empty")  # a field has the first class that occurs in it
+# Shapes tell whether a value is the same after a conversion to a type and back. Numbers count only if they are spelled as
+# a program would spell them: a leading zero or a plus sign would be lost.
+_PLAIN_INTEGER = r"^(0|-?[1-9][0-9]{0,17})$"
+_PLAIN_DECIMAL = r"^-?(0|[1-9][0-9]*)\.[0-9]+$"
+_PLAIN_EXPONENT = r"^-?(0|[1-9][0-9]*)(\.[0-9]+)?[eE][+-]?[0-9]{1,3}$"
+_TIMESTAMP = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}[T ][0-9]{2}:[0-9]{2}(:[0-9]{2}(\.[0-9]{1,6})?)?"
+_TEXT_SHAPES = {
     "boolean": r"^(true|false)$",
     "date": r"^[0-9]{4}-[0-9]{2}-[0-9]{2}$",
-    "local_timestamp": _CLOCK + "$",
-    "timestamp": _CLOCK + r"(Z|[+-][0-9]{2}:[0-9]{2})$",
+    "local_timestamp": _TIMESTAMP + "$",
+    "timestamp": _TIMESTAMP + r"(Z|[+-][0-9]{2}:[0-9]{2})$",
 }
 
 
 @dataclass
 class FieldAccumulator:
-    """One field's tallies. `values` is None once there are too many of them, or one is too long to keep."""
+    """Counts of one field.
+
+    Attributes:
+        kinds: values per class (integer, decimal, empty, text).
+        max_chars: characters of the longest value.
+        values: values with their counts; None once there are more than MAX_VALUES, or one is too long to keep.
+        least, most: smallest and largest finite number; infinite, and least above most, if there is none.
+        shapes: values per shape, see `_TEXT_SHAPES`; also whole, decimal and exponent for plainly spelled numbers.
+        whole_digits: most digits before the point of a plainly spelled number.
+        scale: most digits after the point.
+    """
 
     kinds: Counter[str] = field(default_factory=Counter)
     max_chars: int = 0
@@ -51,20 +62,21 @@ class FieldAccumulator:
     scale: int = 0
 
     def add(self, values: pa.Array) -> None:
+        """Add values of the field; at least one."""
         integer = pc.match_substring_regex(values, _INTEGER)
         decimal = pc.match_substring_regex(values, _DECIMAL)
         lengths = pc.utf8_length(values)
-        tally = {
-            "integer": _true(integer),
-            "decimal": _true(decimal),
-            "empty": _true(pc.equal(lengths, 0)),
+        counts = {
+            "integer": _count_true(integer),
+            "decimal": _count_true(decimal),
+            "empty": _count_true(pc.equal(lengths, 0)),
         }
-        self.kinds.update({**tally, "text": len(values) - sum(tally.values())})
+        self.kinds.update({**counts, "text": len(values) - sum(counts.values())})
         longest = pc.max(lengths).as_py()
         self.max_chars = max(self.max_chars, longest)
-        self._add_numbers(values.filter(pc.or_(integer, decimal)))
-        self._add_shapes(values, tally)
-        if self.values is None or longest > _LONGEST_VALUE:
+        self._add_range(values.filter(pc.or_(integer, decimal)))
+        self._add_shapes(values, counts)
+        if self.values is None or longest > _MAX_VALUE_CHARS:
             self.values = None
             return
         counted = pc.value_counts(values)
@@ -72,35 +84,29 @@ class FieldAccumulator:
             dict(zip(counted.field("values").to_pylist(), counted.field("counts").to_pylist(), strict=True))
         )
 
-    def _add_shapes(self, values: pa.Array, tally: dict[str, int]) -> None:
-        if tally["integer"]:
-            self.shapes["whole"] += _true(pc.match_substring_regex(values, _WHOLE))
-        if tally["decimal"]:
-            self.shapes["exponent"] += _true(pc.match_substring_regex(values, _EXPONENT))
-            point = values.filter(pc.match_substring_regex(values, _POINT))
-            self.shapes["decimal"] += len(point)
-            whole = pc.utf8_length(pc.replace_substring_regex(point, r"^-|\..*$", ""))
-            self.whole_digits = max(self.whole_digits, pc.max(whole).as_py() or 0)
-            self.scale = max(
-                self.scale, pc.max(pc.utf8_length(pc.replace_substring_regex(point, r"^.*\.", ""))).as_py() or 0
-            )
-        if tally["integer"]:
-            self.whole_digits = max(self.whole_digits, self._longest_integer(values))
-        if sum(tally.values()) < len(values):
-            for shape, pattern in _WORDS.items():
-                self.shapes[shape] += _true(pc.match_substring_regex(values, pattern))
+    def _add_shapes(self, values: pa.Array, counts: dict[str, int]) -> None:
+        # Each pattern is a pass over the values, so those that cannot match are skipped.
+        if counts["integer"]:
+            self.shapes["whole"] += _count_true(pc.match_substring_regex(values, _PLAIN_INTEGER))
+        if counts["decimal"]:
+            self.shapes["exponent"] += _count_true(pc.match_substring_regex(values, _PLAIN_EXPONENT))
+            plain = values.filter(pc.match_substring_regex(values, _PLAIN_DECIMAL))
+            self.shapes["decimal"] += len(plain)
+            self.whole_digits = max(self.whole_digits, _longest_without(plain, r"^-|\..*$"))
+            self.scale = max(self.scale, _longest_without(plain, r"^.*\."))
+        if counts["integer"]:
+            plain = values.filter(pc.match_substring_regex(values, _PLAIN_INTEGER))
+            self.whole_digits = max(self.whole_digits, _longest_without(plain, "^-"))
+        if sum(counts.values()) < len(values):
+            for shape, pattern in _TEXT_SHAPES.items():
+                self.shapes[shape] += _count_true(pc.match_substring_regex(values, pattern))
 
-    @staticmethod
-    def _longest_integer(values: pa.Array) -> int:
-        whole = values.filter(pc.match_substring_regex(values, _WHOLE))
-        return pc.max(pc.utf8_length(pc.replace_substring_regex(whole, "^-", ""))).as_py() or 0
-
-    def _add_numbers(self, values: pa.Array) -> None:
+    def _add_range(self, values: pa.Array) -> None:
         if not len(values):
             return
         try:
             numbers = values.cast(pa.float64()).to_numpy(zero_copy_only=False)
-        except pa.ArrowInvalid:  # a leading plus, or more than a float can hold
+        except pa.ArrowInvalid:  # a leading plus sign, or more than a float can hold
             numbers = np.array(values.to_pylist(), dtype=np.float64)
         finite = numbers[np.isfinite(numbers)]
         if finite.size:
@@ -115,6 +121,7 @@ class FieldAccumulator:
             self.values = None
 
     def merge(self, other: FieldAccumulator) -> None:
+        """Add the counts of other records."""
         self.kinds.update(other.kinds)
         self.max_chars = max(self.max_chars, other.max_chars)
         self._add_values(other.values)
@@ -124,11 +131,11 @@ class FieldAccumulator:
         self.scale = max(self.scale, other.scale)
 
     def as_dict(self) -> dict[str, Any]:
-        """Plain JSON; 'min' and 'max' are over the numeric values, None where there are none."""
+        """Return plain JSON; 'min' and 'max' are over the numeric values, None if there are none."""
         numeric = self.least <= self.most
         return {
-            "kind": next((kind for kind in _KINDS if self.kinds[kind]), "empty"),
-            "kinds": {kind: self.kinds[kind] for kind in _KINDS if self.kinds[kind]},
+            "kind": next((name for name in _CLASSES if self.kinds[name]), "empty"),
+            "kinds": {name: self.kinds[name] for name in _CLASSES if self.kinds[name]},
             "max_chars": self.max_chars,
             "values": None if self.values is None else dict(sorted(self.values.items(), key=lambda v: (-v[1], v[0]))),
             "min": self.least if numeric else None,
@@ -143,8 +150,8 @@ class FieldStatistics:
     """Statistics of a set of records.
 
     Args:
-        vocab_size: ids are below it.
-        reserved: ids below it are structure and belong to no field.
+        vocab_size: all token ids are below it.
+        reserved: ids below it separate records and fields, and belong to no field.
     """
 
     def __init__(self, vocab_size: int, reserved: int) -> None:
@@ -162,17 +169,17 @@ class FieldStatistics:
 
         Args:
             batch: columns `text`, with field breaks, and `num_chars`.
-            ids: their token ids, record after record, each `<n> … <n>`.
+            ids: token ids of all records, one record after the other, each `<n> … <n>`.
             lengths: number of ids of each record.
         """
         if not batch.num_rows:
             return
         self._records += batch.num_rows
-        _tally(self._chars, batch["num_chars"].to_numpy())
-        _tally(self._tokens, lengths - 1)
+        _count_values(self._chars, batch["num_chars"].to_numpy())
+        _count_values(self._tokens, lengths - 1)
         fields = pc.split_pattern(batch["text"], FIELD_BREAK)
         counts = fields.value_lengths().to_numpy()
-        _tally(self._field_counts, counts)
+        _count_values(self._field_counts, counts)
         column = _position_in_row(counts)
         values = fields.flatten()
         for number in range(min(int(counts.max()), MAX_FIELDS)):
@@ -186,21 +193,23 @@ class FieldStatistics:
         return self._fields[number]
 
     def _add_tokens(self, ids: npt.NDArray[np.int64], lengths: npt.NDArray[np.int64]) -> None:
+        """Mark the tokens that occur in each field."""
+        # The field of a token is the number of delimiters before it in its record.
         delimiters = np.cumsum(ids == DELIMITER_ID)
         first = np.cumsum(lengths) - lengths
         column = delimiters - np.repeat(delimiters[first], lengths)
         text = (ids >= self._reserved) & (column < MAX_FIELDS)
         if not text.any():
             return
-        # Marked in a table instead of sorted: a batch has a hundred thousand tokens, and few that differ.
-        marked = np.zeros((int(column[text].max()) + 1, self._vocab_size), np.bool_)
-        marked[column[text], ids[text]] = True
-        for number, row in enumerate(marked):
+        # A table of flags instead of a sort: a batch has a hundred thousand tokens, but few distinct ones.
+        occurs = np.zeros((int(column[text].max()) + 1, self._vocab_size), np.bool_)
+        occurs[column[text], ids[text]] = True
+        for number, row in enumerate(occurs):
             self._field(number)
             self._seen[number] |= row
 
-    def empty(self) -> FieldStatistics:
-        """Statistics of no records, for the same tokenizer."""
+    def new_empty(self) -> FieldStatistics:
+        """Return statistics of no records, for the same tokenizer."""
         return FieldStatistics(self._vocab_size, self._reserved)
 
     def merge(self, other: FieldStatistics) -> None:
@@ -209,15 +218,15 @@ class FieldStatistics:
         self._field_counts.update(other._field_counts)
         self._chars.update(other._chars)
         self._tokens.update(other._tokens)
-        for number, (one, seen) in enumerate(zip(other._fields, other._seen, strict=True)):
-            self._field(number).merge(one)
+        for number, (accumulator, seen) in enumerate(zip(other._fields, other._seen, strict=True)):
+            self._field(number).merge(accumulator)
             self._seen[number] |= seen
 
     def as_dict(self) -> dict[str, Any]:
-        """Plain JSON. Token lengths count what a model must emit: the final `<n>` but not the first."""
+        """Return plain JSON. Token lengths count what a model must generate: the final `<n>`, but not the first."""
         fields = [
-            {"index": number, **one.as_dict(), "tokens": np.flatnonzero(seen).tolist()}
-            for number, (one, seen) in enumerate(zip(self._fields, self._seen, strict=True))
+            {"index": number, **accumulator.as_dict(), "tokens": np.flatnonzero(seen).tolist()}
+            for number, (accumulator, seen) in enumerate(zip(self._fields, self._seen, strict=True))
         ]
         return {
             "records_described": self._records,
@@ -228,31 +237,36 @@ class FieldStatistics:
         }
 
 
-def _true(mask: pa.Array) -> int:
+def _count_true(mask: pa.Array) -> int:
     return pc.sum(mask).as_py() or 0
 
 
-def _tally(counter: Counter[int], numbers: npt.NDArray[Any]) -> None:
+def _longest_without(values: pa.Array, pattern: str) -> int:
+    """Return the characters of the longest value after a pattern is removed; 0 if there are no values."""
+    return pc.max(pc.utf8_length(pc.replace_substring_regex(values, pattern, ""))).as_py() or 0
+
+
+def _count_values(counter: Counter[int], numbers: npt.NDArray[Any]) -> None:
     values, counts = np.unique(numbers, return_counts=True)
     counter.update(dict(zip(values.tolist(), counts.tolist(), strict=True)))
 
 
 def _position_in_row(counts: npt.NDArray[Any]) -> npt.NDArray[np.int64]:
-    """0, 1, … within each row."""
+    """Return 0, 1, … within each row, for rows of the given lengths."""
     first = np.cumsum(counts) - counts
     return np.arange(int(counts.sum())) - np.repeat(first, counts)
 
 
 def _histogram(lengths: Counter[int]) -> dict[str, Any]:
-    """At most 128 bins of equal width, each with the largest length it holds and its count; empty ones left out."""
-    most = max(lengths, default=0)
-    width = most // _BINS + 1
+    """Return at most 128 bins of equal width, each as its largest length and its count; empty ones are left out."""
+    longest = max(lengths, default=0)
+    width = longest // _BINS + 1
     bins: Counter[int] = Counter()
     for length, count in lengths.items():
         bins[length // width] += count
     total = sum(lengths.values())
     return {
-        "max": most,
+        "max": longest,
         "mean": sum(length * count for length, count in lengths.items()) / total if total else 0.0,
         "histogram": [[number * width + width - 1, bins[number]] for number in sorted(bins)],
     }

@@ -1,4 +1,4 @@
-"""Input files before anything reads them in earnest: what they are, how they are packed and encoded, whether they are text."""
+"""Inspect input files before they are read: how they are compressed and encoded, and whether they hold text."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from typing import IO, Any, cast
 from linesmith.core.errors import DataError
 
 HEAD_BYTES = 1 << 16
-_PACKED = {b"\x1f\x8b": "gz", b"BZh": "bz2", b"\xfd7zXZ\x00": "xz", b"\x28\xb5\x2f\xfd": "zst"}
+_COMPRESSED_MAGIC = {b"\x1f\x8b": "gz", b"BZh": "bz2", b"\xfd7zXZ\x00": "xz", b"\x28\xb5\x2f\xfd": "zst"}
 _SUFFIXES = {".gz": "gz", ".bz2": "bz2", ".xz": "xz", ".zst": "zst"}
-_BINARY = {
+_BINARY_MAGIC = {
     b"PK\x03\x04": "a ZIP archive (also xlsx, docx)",
     b"PAR1": "a Parquet file",
     b"Obj\x01": "an Avro file",
@@ -30,8 +30,8 @@ _BINARY = {
     b"\xd0\xcf\x11\xe0": "an Office document",
     b"7z\xbc\xaf\x27\x1c": "a 7z archive",
 }
-# Longest first: the mark of UTF-32-LE begins with that of UTF-16-LE.
-_MARKS = (
+# Longest first: the byte-order mark of UTF-32-LE begins with that of UTF-16-LE.
+_BOMS = (
     (codecs.BOM_UTF32_LE, "utf-32-le"),
     (codecs.BOM_UTF32_BE, "utf-32-be"),
     (codecs.BOM_UTF16_LE, "utf-16-le"),
@@ -46,42 +46,49 @@ class InputFile:
     """One file to read.
 
     Attributes:
-        path: what to open.
-        name: what messages, manifest and rejects call it.
+        path: path or address to open.
+        name: its name in messages, in the manifest and in rejects.
         size: bytes as stored.
-        packing: gz, bz2, xz, zst or None.
-        encoding: the codec of its lines, byte order resolved.
-        mark: bytes of the byte-order mark to skip.
+        compression: gz, bz2, xz, zst or None.
+        encoding: codec of its lines, byte order resolved.
+        bom_length: bytes of the byte-order mark to skip.
     """
 
     path: str
     name: str
     size: int
-    packing: str | None
+    compression: str | None
     encoding: str
-    mark: int
+    bom_length: int
 
     @property
     def splittable(self) -> bool:
-        """A reader may begin anywhere: newlines are one byte that is never part of another character."""
-        return self.packing is None and not _wide(self.encoding)
+        """Whether a reader may begin anywhere: a newline is one byte, which is never part of another character."""
+        return self.compression is None and not _wide(self.encoding)
 
 
-def unpack(stream: IO[bytes], packing: str | None) -> IO[bytes]:
-    """The plain content of a packed stream. A stream that is cut off raises one of DECOMPRESSION_ERRORS where it ends."""
-    if packing is None:
+def decompress(stream: IO[bytes], compression: str | None) -> IO[bytes]:
+    """Return the decompressed content of a stream.
+
+    Reading it raises one of DECOMPRESSION_ERRORS where the stream is cut off or damaged.
+
+    Args:
+        stream: the bytes as stored.
+        compression: gz, bz2, xz or zst; None returns the stream itself.
+    """
+    if compression is None:
         return stream
-    if packing == "gz":
+    if compression == "gz":
         return cast("IO[bytes]", gzip.GzipFile(fileobj=stream))
-    if packing == "bz2":
+    if compression == "bz2":
         return cast("IO[bytes]", bz2.BZ2File(stream))
-    if packing == "xz":
+    if compression == "xz":
         return cast("IO[bytes]", lzma.LZMAFile(stream))
     return cast("IO[bytes]", _ZstdReader(stream))
 
 
 class _ZstdReader:
-    """Zstandard frames, one after the other; unlike the library's reader it notices a frame that is cut off."""
+    """Reader of consecutive Zstandard frames. Unlike the library's reader it notices a frame that is cut off."""
 
     def __init__(self, stream: IO[bytes]) -> None:
         import zstandard
@@ -93,6 +100,7 @@ class _ZstdReader:
         self._buffer = b""
 
     def read(self, size: int = -1) -> bytes:
+        """Return up to `size` decompressed bytes; all of them if it is negative."""
         while (size < 0 or len(self._buffer) < size) and self._fill():
             pass
         end = len(self._buffer) if size < 0 else size
@@ -100,6 +108,7 @@ class _ZstdReader:
         return content
 
     def _fill(self) -> bool:
+        """Decompress some more into the buffer; return whether the stream went on."""
         data = self._pending or self._stream.read(1 << 16)
         self._pending = b""
         if not data:
@@ -117,58 +126,60 @@ class _ZstdReader:
         return True
 
 
-def inspect(path: str, name: str, size: int, stream: IO[bytes], encoding: str) -> InputFile:
-    """What a file is, from its first 64 KiB.
+def inspect_input_file(path: str, name: str, size: int, stream: IO[bytes], encoding: str) -> InputFile:
+    """Find out what a file is from its first 64 KiB.
 
     Args:
-        stream: the stored bytes from their beginning.
+        path: path or address of the file.
+        name: its name in messages.
+        size: its bytes as stored.
+        stream: the stored bytes from their beginning, seekable.
         encoding: as the configuration names it.
 
     Raises:
-        DataError: it is empty, packed but damaged, or no text in this encoding.
+        DataError: LS205, the file is empty; LS206, it is compressed but damaged; LS217, it is not text in this encoding.
     """
     stored = stream.read(HEAD_BYTES)
-    packing = next((kind for magic, kind in _PACKED.items() if stored.startswith(magic)), None)
-    suffix = next((kind for end, kind in _SUFFIXES.items() if name.lower().endswith(end)), None)
-    if suffix is not None and packing is None and stored:
+    compression = next((found for magic, found in _COMPRESSED_MAGIC.items() if stored.startswith(magic)), None)
+    suffix = next((found for end, found in _SUFFIXES.items() if name.lower().endswith(end)), None)
+    if suffix is not None and compression is None and stored:
         raise DataError(
-            f"LS206: --input file '{name}' is named like {suffix} but its content is not; rename it or pack it again.",
-            code="LS206",
+            "LS206",
+            f"--input '{name}'",
+            f"named like {suffix}, but its content is not",
+            "Rename the file or pack it again.",
         )
     head = stored
-    if packing is not None:
+    if compression is not None:
         stream.seek(0)
         try:
-            head = unpack(stream, packing).read(HEAD_BYTES)
+            head = decompress(stream, compression).read(HEAD_BYTES)
         except DECOMPRESSION_ERRORS:
-            raise damaged_file_error(name, packing) from None
-    mark, codec = _resolve(head, encoding)
-    if len(head) == mark:
-        raise DataError(f"LS205: --input file '{name}' is empty; give a file with one record a line.", code="LS205")
-    _refuse_binary(head[mark:], name, codec)
-    return InputFile(path, name, size, packing, codec, mark)
+            raise damaged_file_error(name, compression) from None
+    bom_length, codec = _resolve(head, encoding)
+    if len(head) == bom_length:
+        raise DataError("LS205", f"--input '{name}'", "the file is empty", "Give a file with one record per line.")
+    _refuse_binary(head[bom_length:], name, codec)
+    return InputFile(path, name, size, compression, codec, bom_length)
 
 
-def damaged_file_error(name: str, packing: str) -> DataError:
-    """The error of a packed file that ends too early or is damaged."""
+def damaged_file_error(name: str, compression: str) -> DataError:
+    """Return the error of a compressed file that ends too early or is damaged."""
     return DataError(
-        f"LS206: --input file '{name}' is damaged: its {packing} stream is cut off or broken. Copy or pack it again.",
-        code="LS206",
+        "LS206", f"--input '{name}'", f"its {compression} stream is cut off or damaged", "Copy or pack the file again."
     )
 
 
 def _resolve(head: bytes, encoding: str) -> tuple[int, str]:
-    """Length of the byte-order mark, and the codec without one."""
+    """Return the length of the byte-order mark, and the codec without one."""
     codec = codecs.lookup(encoding).name
     if codec in ("utf-16", "utf-32"):
-        mark, name = next(
-            ((m, n) for m, n in _MARKS if head.startswith(m) and n.startswith(codec)), (b"", f"{codec}-le")
-        )
-        return len(mark), name
+        bom, name = next(((b, n) for b, n in _BOMS if head.startswith(b) and n.startswith(codec)), (b"", f"{codec}-le"))
+        return len(bom), name
     if codec == "utf-8-sig":
         codec = "utf-8"
-    own = next((m for m, n in _MARKS if n == codec and head.startswith(m)), b"")
-    return len(own), codec
+    bom = next((b for b, n in _BOMS if n == codec and head.startswith(b)), b"")
+    return len(bom), codec
 
 
 def _wide(encoding: str) -> bool:
@@ -176,26 +187,28 @@ def _wide(encoding: str) -> bool:
 
 
 def _refuse_binary(head: bytes, name: str, codec: str) -> None:
-    kind = next((what for magic, what in _BINARY.items() if head.startswith(magic)), None)
-    if kind is not None and not head.count(0) and not _damage(head, codec):
-        kind = None  # a record may well begin with GIF8
-    if kind is None and not _wide(codec):
-        # A few NULs or damaged lines are records or rejects; a file that is mostly such is not text.
+    """Raise LS217 if the beginning of a file, after its byte-order mark, is not text."""
+    found = next((what for magic, what in _BINARY_MAGIC.items() if head.startswith(magic)), None)
+    if found is not None and not head.count(0) and not _undecodable_share(head, codec):
+        found = None  # a record may well begin with GIF8
+    if found is None and not _wide(codec):
+        # A few NULs or damaged lines are records or rejects; a file that is mostly that is not text.
         if head.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) and head.count(0) > len(head) // 4:
-            kind = "UTF-16 text (pass --encoding utf-16)"
+            found = "UTF-16 text (pass --encoding utf-16)"
         elif head.count(0) > len(head) // 10:
-            kind = "binary data (many NUL bytes)"
-        elif _damage(head, codec) > 0.3:
-            kind = f"not {codec} text (most of its beginning cannot be decoded)"
-    if kind is not None:
+            found = "binary data (many NUL bytes)"
+        elif _undecodable_share(head, codec) > 0.3:
+            found = f"not {codec} text (most of its beginning cannot be decoded)"
+    if found is not None:
         raise DataError(
-            f"LS207: --input file '{name}' is {kind}, not lines of {codec} text; "
-            "convert it to text with one record a line, or pass its --encoding.",
-            code="LS207",
+            "LS217",
+            f"--input '{name}'",
+            f"{found}, not lines of {codec} text",
+            "Convert it to text with one record per line, or give its --encoding.",
         )
 
 
-def _damage(head: bytes, codec: str) -> float:
-    """Share of the first bytes that decode to nothing."""
+def _undecodable_share(head: bytes, codec: str) -> float:
+    """Return the share of characters that stand for bytes which cannot be decoded."""
     text = head.decode(codec, errors="replace")
     return text.count("�") / max(len(text), 1)

@@ -1,4 +1,4 @@
-"""Cutting the input into units of work: pure arithmetic over file sizes, so the same input gives the same units everywhere."""
+"""Cut the input into units of work. Only file sizes matter, so the same input gives the same units everywhere."""
 
 from __future__ import annotations
 
@@ -7,22 +7,22 @@ from dataclasses import dataclass
 
 from linesmith.records.input.input_files import InputFile
 
-_LEAST_BYTES, _MOST_BYTES = (
-    4 << 20,
-    16 << 20,
-)  # below, opening and verifying a unit's shards costs more than balance gains
-_PIECES = 64  # enough that workers end at about the same time
-_MOST_UNITS = 50_000  # each writes up to three shards: more files than this are slow to list everywhere
+# Below the minimum, opening and verifying the shards of a unit costs more than balance between workers gains.
+_MIN_UNIT_BYTES, _MAX_UNIT_BYTES = 4 << 20, 16 << 20
+_TARGET_UNITS = 64  # enough that workers end at about the same time
+_MAX_UNITS = 50_000  # each writes up to three shards: more files than this are slow to list everywhere
 
 
 def input_unit_bytes(total: int) -> int:
-    """Bytes of a unit of work, by the size of the whole input alone: not by workers, on which nothing may depend.
+    """Return the bytes per unit of work for an input of `total` bytes.
+
+    The number of workers plays no part: the output must not depend on it.
 
     Example:
         >>> [input_unit_bytes(n) >> 20 for n in (1 << 20, 1 << 28, 1 << 40, 1 << 46)]
         [4, 4, 20, 1342]
     """
-    return max(min(max(total // _PIECES, _LEAST_BYTES), _MOST_BYTES), total // _MOST_UNITS)
+    return max(min(max(total // _TARGET_UNITS, _MIN_UNIT_BYTES), _MAX_UNIT_BYTES), total // _MAX_UNITS)
 
 
 @dataclass(frozen=True)
@@ -30,11 +30,11 @@ class FileRange:
     """The lines of a file that begin in a range of its bytes.
 
     Attributes:
-        file: where they are.
-        start: first byte; a line begins there only where it is the file's first, after the byte-order mark.
-        end: byte after the last, or None for all that follow.
-        first_line: number of the first line of the range (1-based), or 0 where it is not yet known.
-        limit: take only so many accepted records, or None for all.
+        file: the file.
+        start: first byte. A line is sure to begin there only if it is the first of the file, after the byte-order mark.
+        end: byte after the last one, or None for the rest of the file.
+        first_line: number of the first line of the range, from 1; 0 if it is not known yet.
+        limit: accepted records to take at most, or None for all.
     """
 
     file: InputFile
@@ -45,51 +45,62 @@ class FileRange:
 
     @property
     def starts_file(self) -> bool:
-        return self.start == self.file.mark
+        """Whether the range begins with the first line of its file."""
+        return self.start == self.file.bom_length
 
 
 @dataclass(frozen=True)
-class Unit:
-    """Ranges that one worker reads and writes together, in the input's order. The index names its shards."""
+class InputUnit:
+    """Ranges that one worker reads and writes together, in the order of the input.
+
+    Attributes:
+        index: number of the unit, from 0; it names the shards that the unit writes.
+        ranges: what to read.
+    """
 
     index: int
     ranges: tuple[FileRange, ...]
 
 
-def plan_units(files: Iterable[InputFile], unit_bytes: int | None = None) -> list[Unit]:
-    """Units of about `unit_bytes`, by default `input_unit_bytes` of the input, in order of (file name, byte offset).
+def plan_input_units(files: Iterable[InputFile], unit_bytes: int | None = None) -> list[InputUnit]:
+    """Cut files into units, in order of (file, byte offset).
 
-    Large splittable files are cut, small files are put together, packed files and those in UTF-16 or UTF-32 stay whole.
+    Large files that can be split are cut and small files are put together. Compressed files, and those in UTF-16 or
+    UTF-32, are not cut.
+
+    Args:
+        files: the input, in order.
+        unit_bytes: approximate bytes per unit; None: `input_unit_bytes` of the input.
     """
     files = list(files)
     limit = input_unit_bytes(sum(file.size for file in files)) if unit_bytes is None else unit_bytes
-    units: list[Unit] = []
-    waiting: list[FileRange] = []
+    units: list[InputUnit] = []
+    pending: list[FileRange] = []
     size = 0
     for file in files:
         for piece in _cut(file, limit):
-            waiting.append(piece)
+            pending.append(piece)
             size += file.size if piece.end is None else piece.end - piece.start
             if size >= limit:
-                units.append(Unit(len(units), tuple(waiting)))
-                waiting, size = [], 0
-    if waiting:
-        units.append(Unit(len(units), tuple(waiting)))
+                units.append(InputUnit(len(units), tuple(pending)))
+                pending, size = [], 0
+    if pending:
+        units.append(InputUnit(len(units), tuple(pending)))
     return units
 
 
 def _cut(file: InputFile, unit_bytes: int) -> list[FileRange]:
     if not file.splittable:
-        return [FileRange(file, file.mark, None)]
-    starts = range(file.mark, file.size, unit_bytes)
+        return [FileRange(file, file.bom_length, None)]
+    starts = range(file.bom_length, file.size, unit_bytes)
     return [FileRange(file, start, min(start + unit_bytes, file.size)) for start in starts]
 
 
-def replace_ranges(units: Iterable[Unit], ranges: Iterable[FileRange]) -> list[Unit]:
-    """The units with their ranges replaced, one for one and in order; ranges that run out leave later units out."""
-    replaced, left = [], iter(ranges)
+def replace_ranges(units: Iterable[InputUnit], ranges: Iterable[FileRange]) -> list[InputUnit]:
+    """Return the units with their ranges replaced, one by one in order. Units for which no range is left are dropped."""
+    replaced, remaining = [], iter(ranges)
     for unit in units:
-        own = tuple(new for _, new in zip(unit.ranges, left, strict=False))
-        if own:
-            replaced.append(Unit(unit.index, own))
+        new_ranges = tuple(new for _, new in zip(unit.ranges, remaining, strict=False))
+        if new_ranges:
+            replaced.append(InputUnit(unit.index, new_ranges))
     return replaced

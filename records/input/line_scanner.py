@@ -1,7 +1,7 @@
-"""Physical lines of a byte stream, in memory that does not grow with a line's length.
+"""Split a byte stream into lines, in memory that does not grow with the length of a line.
 
-A line ends at the encoding's newline, or at the end of the file. A byte range of a file owns the lines whose first byte
-lies in it, so neighbouring ranges together see every line exactly once.
+A line ends at the newline of the encoding, or at the end of the file. A byte range of a file owns the lines whose first byte
+lies in it, so adjacent ranges together see every line exactly once.
 """
 
 from __future__ import annotations
@@ -13,46 +13,57 @@ CHUNK_BYTES = 1 << 20
 
 
 def scan_lines(
-    stream: IO[bytes], *, offset: int, end: int | None, newline: bytes, keep: int
+    stream: IO[bytes], *, offset: int, end: int | None, newline: bytes, keep_bytes: int
 ) -> Iterator[tuple[int, bytes, int]]:
-    r"""Lines that begin in [offset, end), as (byte offset, first `keep` bytes without newline, length in bytes).
+    r"""Yield the lines that begin in [offset, end).
 
     Args:
-        stream: stands at `offset`, which must be the beginning of a line.
-        end: no line at or past it is given; None: all.
-        newline: one to four bytes; where it is wider than one byte, only newlines at a multiple of its width count.
-        keep: must be a multiple of the newline's width. A length above it tells that the line was cut.
+        stream: positioned at `offset`, which must be the beginning of a line.
+        offset: position of the stream in its file.
+        end: no line that begins at or after it is read; None: all lines are.
+        newline: one to four bytes. If it has more than one, only newlines at a multiple of its width count.
+        keep_bytes: most bytes of a line to keep; a multiple of the width of the newline.
+
+    Yields:
+        Byte offset, the first `keep_bytes` bytes without the newline, and length in bytes. A length above `keep_bytes` means
+        that the line was cut.
 
     Example:
         >>> import io
-        >>> list(scan_lines(io.BytesIO(b"ab\n\nc"), offset=0, end=None, newline=b"\n", keep=9))
+        >>> list(scan_lines(io.BytesIO(b"ab\n\nc"), offset=0, end=None, newline=b"\n", keep_bytes=9))
         [(0, b'ab', 2), (3, b'', 0), (4, b'c', 1)]
     """
     width = len(newline)
-    carry, cut = b"", 0  # the unfinished line: what is kept of it, and how many bytes were not
+    carry, dropped = b"", 0  # the unfinished line: its kept bytes, and how many bytes of it were dropped
     while chunk := _read_chunk(stream):
         pieces = _split(carry + chunk, newline)
         carry = pieces.pop()
         for piece in pieces:
             if end is not None and offset >= end:
                 return
-            length = len(piece) + cut
-            yield offset, piece if length <= keep else piece[:keep], length
+            length = len(piece) + dropped
+            yield offset, piece if length <= keep_bytes else piece[:keep_bytes], length
             offset += length + width
-            cut = 0
-        if len(carry) > keep:
-            cut += len(carry) - keep
-            carry = carry[:keep]
+            dropped = 0
+        if len(carry) > keep_bytes:
+            dropped += len(carry) - keep_bytes
+            carry = carry[:keep_bytes]
         if end is not None and offset >= end:
             return
-    if (carry or cut) and (end is None or offset < end):
-        yield offset, carry[:keep], len(carry) + cut
+    if (carry or dropped) and (end is None or offset < end):
+        yield offset, carry[:keep_bytes], len(carry) + dropped
 
 
 def next_line(stream: IO[bytes], *, start: int, end: int, newline: bytes = b"\n") -> int | None:
-    r"""Offset of the first line that begins in [start, end); None where none does. The newline is one byte.
+    r"""Move a stream to the first line that begins in [start, end), and return its offset; None if there is none.
 
-    The stream is left there. Never looks past `end`, so that a gigantic line costs each range its own bytes only.
+    Never reads past `end`, so a gigantic line costs each range no more than its own bytes.
+
+    Args:
+        stream: seekable.
+        start: at least 1.
+        end: the offset after the range.
+        newline: a single byte.
 
     Example:
         >>> import io
@@ -74,7 +85,7 @@ def next_line(stream: IO[bytes], *, start: int, end: int, newline: bytes = b"\n"
 
 
 def _read_chunk(stream: IO[bytes]) -> bytes:
-    """A full chunk unless the stream ends: decompressors return less, which would break the alignment of wide newlines."""
+    """Return a full chunk unless the stream ends. Decompressors return less, which would misalign wide newlines."""
     data = stream.read(CHUNK_BYTES)
     if len(data) == CHUNK_BYTES or not data:
         return data
@@ -86,11 +97,12 @@ def _read_chunk(stream: IO[bytes]) -> bytes:
 
 
 def _split(data: bytes, newline: bytes) -> list[bytes]:
+    """Split at newlines that are aligned to their width; `data` must begin at an aligned byte."""
     if len(newline) == 1:
         return data.split(newline)
     pieces, begin, found = [], 0, data.find(newline)
     while found >= 0:
-        if found % len(newline):
+        if found % len(newline):  # the end of one character and the beginning of the next
             found = data.find(newline, found + 1)
             continue
         pieces.append(data[begin:found])

@@ -1,4 +1,4 @@
-"""What makes a line a record: decoding, limits, fields, and the hash that decides on which side of the split it falls.
+"""Turn lines into records: decoding, limits, and the hash that assigns each record to a split.
 
 Everything here is a pure function of the line, so that two passes over the input, on any workers, agree.
 """
@@ -8,73 +8,77 @@ from __future__ import annotations
 import codecs
 import csv
 import hashlib
-import re
 from dataclasses import dataclass
 from functools import cached_property
 from typing import NamedTuple
 
 from linesmith.core.config.privacy_checks import user_field_index
 from linesmith.core.config.tensorflow_config import TensorFlowConfig
-from linesmith.records.fields import FIELD_BREAK, split_fields
+from linesmith.records.fields import FIELD_BREAK, FREE_TEXT, FieldFormat
 
 ENCODING, EMPTY, TOO_LONG, NO_USER = "encoding", "empty", "too_long", "no_user"
 REJECT_REASONS = (ENCODING, EMPTY, TOO_LONG, NO_USER)
-SPLITS = ("train", "validation", "holdout")
+SPLIT_NAMES = ("train", "validation", "holdout")
 TRAIN, VALIDATION, HOLDOUT = range(3)
 VALIDATION_SHARE = 0.2
-REJECT_BYTES = 1 << 16  # so much of a rejected line is kept
-_MASK = (1 << 64) - 1
+REJECT_BYTES = 1 << 16  # most bytes of a rejected line that are kept
+_MAX_HASH = (1 << 64) - 1
 
 
 class Digest(NamedTuple):
-    """Three independent 64-bit numbers of a record's text; equal texts have equal digests, in every run.
+    """Three independent 64-bit numbers made from a text; equal texts have equal digests, in every run.
 
     Attributes:
-        record: identifies the record (signed, as TFRecords want it).
-        side: decides the split (unsigned).
-        level: number of leading zero bits of the third; a share 2^-k of the texts has level k or more.
+        text_hash: identifies the text (signed, as TFRecords need it).
+        split_hash: decides the split (unsigned).
+        sample_level: number of leading zero bits of the third number; a share of 2^-k of all texts has level k or more.
     """
 
-    record: int
-    side: int
-    level: int
+    text_hash: int
+    split_hash: int
+    sample_level: int
 
 
-def digest_of(text: bytes) -> Digest:
-    """Digest of a record's UTF-8 text. The run's seed is left out: a holdout record stays one when the seed changes."""
+def record_digest(text: bytes) -> Digest:
+    """Return the digest of a record's UTF-8 text.
+
+    The seed of the run plays no part: a holdout record stays one if the seed changes.
+    """
     return _digest(text, b"linesmith.record")
 
 
-def _digest(content: bytes, kind: bytes) -> Digest:
-    content = hashlib.blake2b(content, digest_size=24, person=kind).digest()
+def _digest(content: bytes, purpose: bytes) -> Digest:
+    # `person` separates purposes: the digest of a user tells nothing about the digest of a record with the same text.
+    hashed = hashlib.blake2b(content, digest_size=24, person=purpose).digest()
     return Digest(
-        int.from_bytes(content[:8], "big", signed=True),
-        int.from_bytes(content[8:16], "big"),
-        64 - int.from_bytes(content[16:], "big").bit_length(),
+        int.from_bytes(hashed[:8], "big", signed=True),
+        int.from_bytes(hashed[8:16], "big"),
+        64 - int.from_bytes(hashed[16:], "big").bit_length(),
     )
 
 
-def user_digest(text: str, field: int, delimiter: str, quoted: bool = False) -> Digest | None:
-    """Digest of whose record this is, or None where the record does not say.
+def user_digest(text: str, user_field: int, fields: FieldFormat) -> Digest | None:
+    """Return the digest of the user whose record this is, or None if the record names no user.
 
-    Spaces around the value do not count: two spellings of one user that are taken for one are protected together, two
-    that are taken for two are not.
+    Spaces around the value do not count: two spellings of one user must be protected together.
 
     Args:
         text: the record.
-        field: number of the field that holds the user, from 0.
-        delimiter: what separates fields.
-        quoted: delimiters inside double quotes do not.
+        user_field: number of the field that holds the user, from 0.
+        fields: how the record is split.
 
     Example:
-        >>> user_digest("7, ann ,x", 1, ",") == user_digest("8,ann", 1, ","), user_digest("9", 1, ","), user_digest("9, ", 1, ",")
-        (True, None, None)
+        >>> csv_fields = FieldFormat(",")
+        >>> user_digest("7, ann ,x", 1, csv_fields) == user_digest("8,ann", 1, csv_fields)
+        True
+        >>> user_digest("9", 1, csv_fields), user_digest("9, ", 1, csv_fields)
+        (None, None)
     """
     try:
-        values = split_fields(text, delimiter, quoted)
-    except csv.Error:  # a quoted field beyond the csv module's limit
+        values = fields.split(text)
+    except csv.Error:  # a quoted field is longer than the csv module's limit
         return None
-    value = values[field].strip() if field < len(values) else ""
+    value = values[user_field].strip() if user_field < len(values) else ""
     if not value:
         return None
     return _digest(value.encode("utf-8", "surrogatepass"), b"linesmith.user")
@@ -82,52 +86,27 @@ def user_digest(text: str, field: int, delimiter: str, quoted: bool = False) -> 
 
 @dataclass(frozen=True)
 class DatasetSplitter:
-    """Thresholds of the three-way split; shares are expectations over texts."""
+    """The three-way split by hash; shares are expectations over distinct texts.
+
+    Attributes:
+        holdout_fraction: share of the holdout.
+        validation: whether there is a validation split, of VALIDATION_SHARE; otherwise its records train.
+    """
 
     holdout_fraction: float
     validation: bool
 
     @cached_property
-    def _limits(self) -> tuple[int, int]:
-        holdout = int(self.holdout_fraction * _MASK)
-        return holdout, holdout + (int(VALIDATION_SHARE * _MASK) if self.validation else 0)
+    def _thresholds(self) -> tuple[int, int]:
+        holdout = int(self.holdout_fraction * _MAX_HASH)
+        return holdout, holdout + (int(VALIDATION_SHARE * _MAX_HASH) if self.validation else 0)
 
-    def side(self, digest: Digest) -> int:
-        """TRAIN, VALIDATION or HOLDOUT."""
-        holdout, validation = self._limits
-        if digest.side < holdout:
+    def split_of(self, digest: Digest) -> int:
+        """Return TRAIN, VALIDATION or HOLDOUT."""
+        holdout, validation = self._thresholds
+        if digest.split_hash < holdout:
             return HOLDOUT
-        return VALIDATION if digest.side < validation else TRAIN
-
-
-def mark_field_breaks(text: str, delimiter: str | None, quoted: bool = False) -> str:
-    r"""The record with its structural delimiters replaced by FIELD_BREAK, which no record contains.
-
-    With `quoted`, a field that begins with a double quote runs to the closing one, as the csv module reads it; quotes are
-    kept, so nothing is lost.
-
-    Example:
-        >>> mark_field_breaks('a,"b,c",', ",", quoted=True)
-        'a\n"b,c"\n'
-    """
-    if delimiter is None:
-        return text
-    if not quoted or '"' not in text:
-        return text.replace(delimiter, FIELD_BREAK)
-    pattern, fields, position = _quoted_field(delimiter), [], 0
-    while True:
-        match = pattern.match(text, position)
-        end = len(text) if match is None else match.end()
-        fields.append(text[position:end])
-        if end >= len(text):
-            return FIELD_BREAK.join(fields)
-        position = end + 1
-
-
-def _quoted_field(delimiter: str) -> re.Pattern[str]:
-    other = f"[^{re.escape(delimiter)}]"
-    # After the closing quote csv reads on to the next delimiter; a quote that never closes runs to the end of the line.
-    return re.compile(rf'"(?:[^"]|"")*+(?:"{other}*+)?+|{other}*+', re.DOTALL)
+        return VALIDATION if digest.split_hash < validation else TRAIN
 
 
 @dataclass(frozen=True)
@@ -136,40 +115,46 @@ class RecordFormat:
 
     Attributes:
         encoding: a codec without a byte-order mark of its own (utf-16-le, not utf-16).
-        max_line_len: most characters of a record.
-        delimiter: what separates fields, or None.
-        quoted: delimiters inside double quotes do not separate.
-        user_field: number of the field, from 0, that says whose record it is; None where records are protected one by one.
+        max_line_len: most characters per record.
+        fields: how a record is split into fields.
+        user_field: number of the field, from 0, that names the user of a record; None if records are protected one by one.
     """
 
     encoding: str = "utf-8"
     max_line_len: int = 2048
-    delimiter: str | None = None
-    quoted: bool = False
+    fields: FieldFormat = FREE_TEXT
     user_field: int | None = None
 
     @classmethod
-    def of(cls, config: TensorFlowConfig) -> RecordFormat:
-        number = user_field_index(config)
-        return cls(config.encoding, config.max_line_len, config.field_delimiter, config.quoted, number)
+    def from_config(cls, config: TensorFlowConfig) -> RecordFormat:
+        """Return the format that the settings of a run describe."""
+        fields = FieldFormat(config.field_delimiter, config.quoted)
+        return cls(config.encoding, config.max_line_len, fields, user_field_index(config))
 
     @cached_property
     def newline(self) -> bytes:
+        """The bytes of a newline in this encoding."""
         return "\n".encode(self.encoding)
 
     @cached_property
     def max_bytes(self) -> int:
-        """A line with more bytes than this has more characters than allowed, whatever they are; a multiple of four."""
+        """A number of bytes, a multiple of four: a longer line has too many characters, whatever they are."""
         widest = 4 if codecs.lookup(self.encoding).name.startswith(("utf-8", "utf-16", "utf-32")) else 8
         return widest * (self.max_line_len + 1)
 
     @cached_property
-    def keep(self) -> int:
-        """Bytes of a line to read: enough to judge it, and to show it in the rejects."""
+    def keep_bytes(self) -> int:
+        """Bytes of a line to read: enough to decode a record, and to show a rejected line."""
         return max(self.max_bytes, REJECT_BYTES)
 
     def decode_line(self, content: bytes, length: int) -> tuple[str, str | None]:
-        r"""The record of a line, or ('', reason) where it is none. One trailing carriage return belongs to the line's end.
+        r"""Return the record of a line and None, or an empty text and the reason why the line is rejected.
+
+        One carriage return at the end belongs to the line end, not to the record.
+
+        Args:
+            content: the line without its newline, or its first `keep_bytes` bytes.
+            length: bytes of the whole line.
 
         Example:
             >>> RecordFormat().decode_line(b"ab\r", 3), RecordFormat().decode_line(b"\xff", 1)

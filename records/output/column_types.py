@@ -1,6 +1,6 @@
-"""Types of columns: which texts of a field are values of a type, and what the value is called in Avro, Arrow and JSON.
+"""Types of columns: which texts are values of a type, and how a value is represented in Avro, Arrow and JSON.
 
-| kind             | text that fits                                    | value    | Avro                  | Arrow             |
+| type name        | text that fits                                    | value    | Avro                  | Arrow             |
 |------------------|---------------------------------------------------|----------|-----------------------|-------------------|
 | string           | any                                               | str      | string                | string            |
 | int, long        | whole number of 32, 64 bits                       | int      | int, long             | int32, int64      |
@@ -12,8 +12,8 @@
 | local_timestamp  | the same without an offset                        | datetime | long, local-timestamp-* | timestamp       |
 | enum             | one of `symbols`                                  | str      | enum                  | string            |
 
-A timestamp without an offset is taken as UTC. Where a type is nullable an empty text is null. Whatever fits gives back an
-equal value when it is read from any format (`float` as near as 32 bits come).
+A timestamp without an offset is taken as UTC. If a type is nullable, an empty text is null. A value that fits is read back
+from any format as an equal value (`float` with the precision of 32 bits).
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     import pyarrow as pa
 
-_WHOLE = re.compile(r"[+-]?[0-9]{1,20}", re.ASCII)
-_PLAIN = re.compile(r"[+-]?([0-9]{1,40}(\.[0-9]{0,40})?|\.[0-9]{1,40})", re.ASCII)
+_INTEGER = re.compile(r"[+-]?[0-9]{1,20}", re.ASCII)
+_DECIMAL = re.compile(r"[+-]?([0-9]{1,40}(\.[0-9]{0,40})?|\.[0-9]{1,40})", re.ASCII)
 _NUMBER = re.compile(r"[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]{1,4})?", re.ASCII)
 _DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", re.ASCII)
 _TIMESTAMP = re.compile(
@@ -42,17 +42,18 @@ _LARGEST_FLOAT = 3.4028235e38
 
 @dataclass(frozen=True)
 class ColumnType:
-    """A type.
+    """A type of a column.
 
     Attributes:
-        kind: a word of the table above.
+        type_name: a name of the table above.
         nullable: an empty text is null.
-        precision, scale: digits of a decimal, and how many of them stand after the point.
+        precision: digits of a decimal.
+        scale: how many of them are after the point.
         unit: 'ms' or 'us', for timestamps.
         symbols: the values of an enum.
     """
 
-    kind: str = "string"
+    type_name: str = "string"
     nullable: bool = False
     precision: int = 0
     scale: int = 0
@@ -60,10 +61,10 @@ class ColumnType:
     symbols: tuple[str, ...] = ()
 
     def parse(self, text: str) -> Any:
-        """The value of a text.
+        """Return the value of a text.
 
         Raises:
-            ValueError: the text is no value of this type; the message says what it should be, and does not quote it.
+            ValueError: the text is not a value of this type. The message says what is expected, and does not quote the text.
 
         Example:
             >>> ColumnType("decimal", precision=5, scale=2).parse("9.5"), ColumnType("long", nullable=True).parse("")
@@ -71,24 +72,24 @@ class ColumnType:
         """
         if self.nullable and text == "":
             return None
-        return _PARSERS[self.kind](self, text)
+        return _PARSERS[self.type_name](self, text)
 
     @property
     def is_number(self) -> bool:
-        """Its values can be compared with a number."""
-        return self.kind in ("int", "long", "float", "double", "decimal")
+        """Whether its values can be compared with a number."""
+        return self.type_name in ("int", "long", "float", "double", "decimal")
 
     @property
     def avro(self) -> Any:
         """The type in an Avro schema."""
-        plain: Any = self.kind
-        if self.kind == "decimal":
+        plain: Any = self.type_name
+        if self.type_name == "decimal":
             plain = {"type": "bytes", "logicalType": "decimal", "precision": self.precision, "scale": self.scale}
-        elif self.kind == "date":
+        elif self.type_name == "date":
             plain = {"type": "int", "logicalType": "date"}
-        elif self.kind in ("timestamp", "local_timestamp"):
+        elif self.type_name in ("timestamp", "local_timestamp"):
             unit = {"ms": "millis", "us": "micros"}[self.unit]
-            plain = {"type": "long", "logicalType": f"{self.kind.replace('_', '-')}-{unit}"}
+            plain = {"type": "long", "logicalType": f"{self.type_name.replace('_', '-')}-{unit}"}
         return ["null", plain] if self.nullable else plain
 
     @property
@@ -96,18 +97,18 @@ class ColumnType:
         """The type in Arrow and Parquet."""
         import pyarrow as pa
 
-        if self.kind == "decimal":
+        if self.type_name == "decimal":
             return pa.decimal128(self.precision, self.scale)
-        if self.kind == "timestamp":
+        if self.type_name == "timestamp":
             return pa.timestamp(self.unit, tz="UTC")
-        if self.kind == "local_timestamp":
+        if self.type_name == "local_timestamp":
             return pa.timestamp(self.unit)
-        names = {"int": "int32", "long": "int64", "float": "float32", "double": "float64", "boolean": "bool_"}
-        return getattr(pa, {**names, "date": "date32"}.get(self.kind, "string"))()
+        arrow_names = {"int": "int32", "long": "int64", "float": "float32", "double": "float64", "boolean": "bool_"}
+        return getattr(pa, {**arrow_names, "date": "date32"}.get(self.type_name, "string"))()
 
 
 def json_value(value: Any) -> str | int | float | bool | None:
-    """What JSON says for a value; decimals are kept as text here, since a JSON library would round them.
+    """Return a value in the form that JSON can hold. Decimals become text, since a JSON library would round them.
 
     Example:
         >>> json_value(date(2016, 10, 31)), json_value(None), json_value(True)
@@ -118,38 +119,37 @@ def json_value(value: Any) -> str | int | float | bool | None:
     return format(value, "f") if isinstance(value, Decimal) else value
 
 
-def _whole(kind: ColumnType, text: str) -> int:
-    limit = 1 << _BITS[kind.kind]
-    if _WHOLE.fullmatch(text) is None or not -limit <= int(text) < limit:
-        raise ValueError(f"not a whole number of {_BITS[kind.kind] + 1} bits")
+def _parse_integer(column_type: ColumnType, text: str) -> int:
+    limit = 1 << _BITS[column_type.type_name]
+    if _INTEGER.fullmatch(text) is None or not -limit <= int(text) < limit:
+        raise ValueError(f"not a whole number of {_BITS[column_type.type_name] + 1} bits")
     return int(text)
 
 
-def _floating(kind: ColumnType, text: str) -> float:
+def _parse_float(column_type: ColumnType, text: str) -> float:
     value = float(text) if _NUMBER.fullmatch(text) is not None else math.nan
-    if not math.isfinite(value) or (kind.kind == "float" and abs(value) > _LARGEST_FLOAT):
-        raise ValueError(f"not a number that a {kind.kind} can hold")
+    if not math.isfinite(value) or (column_type.type_name == "float" and abs(value) > _LARGEST_FLOAT):
+        raise ValueError(f"not a number that a {column_type.type_name} can hold")
     return value
 
 
-def _boolean(kind: ColumnType, text: str) -> bool:
+def _parse_boolean(column_type: ColumnType, text: str) -> bool:
     value = {"true": True, "false": False}.get(text.lower())
     if value is None:
         raise ValueError("neither true nor false")
     return value
 
 
-def _decimal(kind: ColumnType, text: str) -> Decimal:
-    if _PLAIN.fullmatch(text) is not None:
+def _parse_decimal(column_type: ColumnType, text: str) -> Decimal:
+    if _DECIMAL.fullmatch(text) is not None:
         whole, _, fraction = text.lstrip("+-").partition(".")
-        if len(fraction) <= kind.scale and len(whole.lstrip("0")) <= kind.precision - kind.scale:
+        if len(fraction) <= column_type.scale and len(whole.lstrip("0")) <= column_type.precision - column_type.scale:
             return Decimal(text)
-    raise ValueError(
-        f"not a number of at most {kind.precision - kind.scale} digits before the point and {kind.scale} after"
-    )
+    before = column_type.precision - column_type.scale
+    raise ValueError(f"not a number of at most {before} digits before the point and {column_type.scale} after")
 
 
-def _date(kind: ColumnType, text: str) -> date:
+def _parse_date(column_type: ColumnType, text: str) -> date:
     if _DATE.fullmatch(text) is None:
         raise ValueError("not a date such as 2016-10-31")
     try:
@@ -158,41 +158,41 @@ def _date(kind: ColumnType, text: str) -> date:
         raise ValueError("not a day of the calendar") from None
 
 
-def _timestamp(kind: ColumnType, text: str) -> datetime:
-    found = _TIMESTAMP.fullmatch(text)
-    if found is None:
+def _parse_timestamp(column_type: ColumnType, text: str) -> datetime:
+    match = _TIMESTAMP.fullmatch(text)
+    if match is None:
         raise ValueError("not a point in time such as 2016-10-31 12:34:56")
-    day, clock, fraction, offset = found.groups()
-    if kind.unit == "ms" and fraction is not None and len(fraction) > 3:
+    day, clock, fraction, offset = match.groups()
+    if column_type.unit == "ms" and fraction is not None and len(fraction) > 3:
         raise ValueError("more digits of a second than milliseconds have")
-    if offset is not None and kind.kind == "local_timestamp":
+    if offset is not None and column_type.type_name == "local_timestamp":
         raise ValueError("a local point in time has no offset")
     try:
-        moment = datetime.fromisoformat(f"{day}T{clock}{offset or ''}")
-        if kind.kind == "local_timestamp":
-            return moment
-        return moment.replace(tzinfo=UTC) if offset is None else moment.astimezone(UTC)
+        timestamp = datetime.fromisoformat(f"{day}T{clock}{offset or ''}")
+        if column_type.type_name == "local_timestamp":
+            return timestamp
+        return timestamp.replace(tzinfo=UTC) if offset is None else timestamp.astimezone(UTC)
     except (ValueError, OverflowError):
         raise ValueError("not a point in time of the calendar") from None
 
 
-def _enum(kind: ColumnType, text: str) -> str:
-    if text not in kind.symbols:
+def _parse_enum(column_type: ColumnType, text: str) -> str:
+    if text not in column_type.symbols:
         raise ValueError("not a symbol of the enum")
     return text
 
 
 _PARSERS = {
-    "string": lambda kind, text: text,
-    "int": _whole,
-    "long": _whole,
-    "float": _floating,
-    "double": _floating,
-    "boolean": _boolean,
-    "decimal": _decimal,
-    "date": _date,
-    "timestamp": _timestamp,
-    "local_timestamp": _timestamp,
-    "enum": _enum,
+    "string": lambda column_type, text: text,
+    "int": _parse_integer,
+    "long": _parse_integer,
+    "float": _parse_float,
+    "double": _parse_float,
+    "boolean": _parse_boolean,
+    "decimal": _parse_decimal,
+    "date": _parse_date,
+    "timestamp": _parse_timestamp,
+    "local_timestamp": _parse_timestamp,
+    "enum": _parse_enum,
 }
 STRING = ColumnType()

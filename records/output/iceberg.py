@@ -1,9 +1,9 @@
-"""An Apache Iceberg table as the target of a run: all files of the run appear in it with one commit, or none do.
+"""Commit the files of a run to an Apache Iceberg table: all of them appear in one commit, or none do.
 
-Data files are written beside the table first, under names that nothing refers to; the commit, one transaction of the
-catalog, creates the table if need be and adds them all as one snapshot. A run that ends before it leaves the table as it
-was, and its files are written over when it is repeated. The snapshot carries the run's digest, so that the same run is
-never added twice, as long as the table keeps that snapshot.
+Data files are first copied into the table's location, under names that no snapshot refers to. The commit, one transaction
+of the catalog, creates the table if necessary and adds all files as one snapshot. A run that ends before the commit leaves
+the table as it was, and overwrites these files when it is repeated. The snapshot carries the digest of the run, so the same
+run is never added twice, as long as the table keeps that snapshot.
 """
 
 from __future__ import annotations
@@ -36,8 +36,8 @@ class TableTarget:
 
     Attributes:
         table: namespace.name.
-        properties: of the catalog; no secrets.
-        warehouse: the local directory of the default warehouse, if that is used, or None.
+        properties: properties of the catalog; no secrets.
+        warehouse: directory of the default warehouse on this machine; None if that is not used.
     """
 
     table: str
@@ -47,14 +47,14 @@ class TableTarget:
 
 @dataclass(frozen=True)
 class TableCommit:
-    """What became of a run.
+    """Result of a commit.
 
     Attributes:
         table: namespace.name.
-        snapshot_id: of the snapshot that holds the run.
-        appended: False where an earlier, equal run had added it already.
-        location: of the table.
-        files: data files.
+        snapshot_id: id of the snapshot that holds the run.
+        appended: False if an earlier, equal run had already added it.
+        location: address of the table.
+        files: number of data files.
     """
 
     table: str
@@ -64,19 +64,26 @@ class TableCommit:
     files: int
 
 
-def resolve_table_target(table: str, given: Sequence[str] | None, run_root: Path) -> TableTarget:
-    """The target that settings mean. The catalog is an SQLite file in the run directory where nothing else is said, here or in
-    pyiceberg's configuration of a catalog named `linesmith`; so is the warehouse of another SQL catalog.
+def resolve_table_target(table: str, catalog_settings: Sequence[str] | None, run_root: Path) -> TableTarget:
+    """Return the target that the settings describe.
+
+    Without a catalog in the settings or in pyiceberg's configuration (of a catalog named `linesmith`), the catalog is an
+    SQLite file in the run directory. The warehouse is there too, unless a SQL catalog of the user names another.
+
+    Args:
+        table: namespace.name.
+        catalog_settings: `key=value` properties of the catalog, or its URI.
+        run_root: the run directory.
 
     Raises:
-        ParameterError: LS106, pyiceberg is missing; LS114, a property is none, or a secret.
+        ParameterError: LS106, pyiceberg is missing; LS114, a property is malformed or holds a secret.
     """
-    properties = _properties(given or [])
+    properties = _parse_properties(catalog_settings or [])
     try:
         from pyiceberg.utils.config import Config
     except ImportError:
         raise ParameterError(
-            "LS106: --iceberg-table needs pyiceberg: pip install 'linesmith[lake]'.", code="LS106"
+            "LS106", "--iceberg-table", "pyiceberg is not installed", "Install it: pip install 'linesmith[lake]'."
         ) from None
     known = {**(Config().get_catalog_config(CATALOG) or {}), **properties}
     warehouse = run_root.absolute() / "warehouse"
@@ -92,42 +99,51 @@ def resolve_table_target(table: str, given: Sequence[str] | None, run_root: Path
     return TableTarget(table, properties, None)
 
 
-def _properties(given: Sequence[str]) -> dict[str, str]:
-    found = {}
-    for one in given:
-        match = _PROPERTY.fullmatch(one)
-        name, value = (match[1], match[2]) if match is not None else ("uri", one)
-        if match is None and "://" not in one:
+def _parse_properties(catalog_settings: Sequence[str]) -> dict[str, str]:
+    properties = {}
+    for setting in catalog_settings:
+        match = _PROPERTY.fullmatch(setting)
+        name, value = (match[1], match[2]) if match is not None else ("uri", setting)
+        if match is None and "://" not in setting:
             raise ParameterError(
-                f"LS114: --iceberg-catalog (iceberg_catalog) '{one}' is neither key=value nor a URI such as "
-                "sqlite:///catalog.db or https://catalog.example.com.",
-                code="LS114",
+                "LS114",
+                f"--iceberg-catalog (iceberg_catalog) '{setting}'",
+                "neither key=value nor a URI",
+                "Give a URI such as sqlite:///catalog.db or https://catalog.example.com, or properties.",
             )
         if _SECRET.search(name) or urllib.parse.urlsplit(value).password is not None:
             raise ParameterError(
-                f"LS114: --iceberg-catalog (iceberg_catalog) '{name}' holds a secret, and settings are written to manifests. "
-                + _ELSEWHERE,
-                code="LS114",
+                "LS114",
+                f"--iceberg-catalog (iceberg_catalog) '{name}'",
+                "holds a secret, and settings are written to manifests",
+                _ELSEWHERE,
             )
-        found[name] = value
-    return found
+        properties[name] = value
+    return properties
 
 
 def check_table(target: TableTarget, schema: pa.Schema, partition_by: str | None) -> None:
-    """Refuse, before anything is sampled, what could not be committed.
+    """Refuse a table to which the run could not be committed, before anything is sampled.
+
+    Args:
+        target: the table, which need not exist.
+        schema: what the run writes.
+        partition_by: the column by which the run is partitioned, or None.
 
     Raises:
         DataError: LS211, the catalog cannot be reached, or the table has another schema or other partitions.
     """
-    table = _existing(_catalog(target), target)
+    table = _load_table(_load_catalog(target), target)
     if table is None:
         return
     fields = {field.name: field for field in table.schema().as_arrow()}
     for field in schema:
-        there = fields.get(field.name)
-        if there is None or _plain(there.type) != field.type or (field.nullable and not there.nullable):
+        existing = fields.get(field.name)
+        if existing is None or _plain(existing.type) != field.type or (field.nullable and not existing.nullable):
             found = (
-                "no such column" if there is None else f"{_plain(there.type)}{'' if there.nullable else ' required'}"
+                "no such column"
+                if existing is None
+                else f"{_plain(existing.type)}{'' if existing.nullable else ' required'}"
             )
             raise _unusable(
                 target, f"its column '{field.name}' is {found}, and the run writes {field.type}", "Use another table."
@@ -150,21 +166,24 @@ def commit_files(
     digest: str,
     summary: Mapping[str, str],
 ) -> TableCommit:
-    """Add files to the table in one commit; create it in the same one where it does not exist.
+    """Add files to the table in one commit, which also creates the table if it does not exist.
 
     Args:
-        files: Parquet files of `schema`, of one partition each.
-        digest: of the run; a snapshot that carries it means that there is nothing to do.
+        target: the table.
+        files: Parquet files of `schema`, each of one partition.
+        schema: columns of the files.
+        partition_by: the column by which the run is partitioned, or None.
+        digest: digest of the run. If a snapshot carries it, nothing is done.
         summary: further properties of the snapshot.
 
     Raises:
-        DataError: LS211, the catalog or the warehouse cannot be written, or another writer was faster.
+        DataError: LS211, the catalog or the warehouse cannot be written, or another writer committed first.
     """
-    catalog = _catalog(target)
-    table = _existing(catalog, target)
-    done = None if table is None else _snapshot_of(table, digest)
-    if table is not None and done is not None:
-        return TableCommit(target.table, done, False, table.location(), len(files))
+    catalog = _load_catalog(target)
+    table = _load_table(catalog, target)
+    snapshot_id = None if table is None else _find_snapshot(table, digest)
+    if table is not None and snapshot_id is not None:
+        return TableCommit(target.table, snapshot_id, False, table.location(), len(files))
     try:
         return _commit(catalog, table, target, files, schema, partition_by, digest, summary)
     except OSError as error:
@@ -174,7 +193,7 @@ def commit_files(
             "Make room there and run again; the table is as it was.",
         ) from None
     except Exception as error:
-        # pyiceberg and the catalog's driver raise many kinds; their messages quote settings, not records.
+        # pyiceberg and the catalog's driver raise many classes of errors. Their messages quote settings, not records.
         raise _unusable(
             target, f"the commit failed ({type(error).__name__}: {error})", "Run again; the table is as it was."
         ) from error
@@ -203,19 +222,22 @@ def _commit(
         transaction = table.transaction()
     location = transaction.table_metadata.location
     store = load_file_io(dict(catalog.properties), location)
-    placed = []
+    addresses = []
     for number, file in enumerate(files):
-        place = f"{location}/data/{digest[:16]}-{number:05d}.parquet"
-        with open(file, "rb") as content, store.new_output(place).create(overwrite=True) as out:
+        # Named by the digest, so a repeated run overwrites the files of one that ended before its commit.
+        address = f"{location}/data/{digest[:16]}-{number:05d}.parquet"
+        with open(file, "rb") as content, store.new_output(address).create(overwrite=True) as out:
             shutil.copyfileobj(content, out, 1 << 20)
-        placed.append(place)
-    transaction.add_files(placed, snapshot_properties={DIGEST_PROPERTY: digest, **summary}, check_duplicate_files=False)
+        addresses.append(address)
+    transaction.add_files(
+        addresses, snapshot_properties={DIGEST_PROPERTY: digest, **summary}, check_duplicate_files=False
+    )
     committed = transaction.commit_transaction()
     snapshot = committed.current_snapshot()
     return TableCommit(target.table, 0 if snapshot is None else snapshot.snapshot_id, True, location, len(files))
 
 
-def _catalog(target: TableTarget) -> Catalog:
+def _load_catalog(target: TableTarget) -> Catalog:
     from pyiceberg.catalog import load_catalog
 
     try:
@@ -228,7 +250,7 @@ def _catalog(target: TableTarget) -> Catalog:
         ) from None
 
 
-def _existing(catalog: Catalog, target: TableTarget) -> Table | None:
+def _load_table(catalog: Catalog, target: TableTarget) -> Table | None:
     from pyiceberg.exceptions import NoSuchNamespaceError, NoSuchTableError
 
     try:
@@ -241,18 +263,20 @@ def _existing(catalog: Catalog, target: TableTarget) -> Table | None:
         ) from None
 
 
-def _snapshot_of(table: Table, digest: str) -> int | None:
+def _find_snapshot(table: Table, digest: str) -> int | None:
+    """Return the id of the snapshot that carries the digest of a run, or None."""
     for snapshot in table.snapshots():
         if snapshot.summary is not None and snapshot.summary.additional_properties.get(DIGEST_PROPERTY) == digest:
             return snapshot.snapshot_id
     return None
 
 
-def _plain(kind: Any) -> Any:
+def _plain(arrow: Any) -> Any:
+    """Return the type with `string` in place of `large_string`, which pyiceberg reports for the same column."""
     import pyarrow as pa
 
-    return pa.string() if pa.types.is_large_string(kind) else kind
+    return pa.string() if pa.types.is_large_string(arrow) else arrow
 
 
 def _unusable(target: TableTarget, found: str, remedy: str) -> DataError:
-    return DataError(f"LS211: --iceberg-table (iceberg_table) '{target.table}': {found}. {remedy}", code="LS211")
+    return DataError("LS211", f"--iceberg-table (iceberg_table) '{target.table}'", found, remedy)

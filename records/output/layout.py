@@ -1,6 +1,6 @@
-"""What a record looks like in typed output: named columns, or one column of text; and the start string it belongs to.
+"""How a record becomes a row of typed output: named columns, or one column of text, and the start string of the record.
 
-JSON Lines and Parquet keep the columns' own names; Avro's are made fit (`linesmith.records.output.avro_names`).
+JSON Lines and Parquet keep the names of the columns; for Avro they are adapted (`linesmith.records.output.avro_names`).
 """
 
 from __future__ import annotations
@@ -12,16 +12,22 @@ from functools import cached_property
 from typing import Any, NamedTuple
 
 from linesmith.core.errors import ParameterError
-from linesmith.records.fields import split_fields
-from linesmith.records.output.avro_names import avro_record_schema, distinct
+from linesmith.records.fields import FREE_TEXT, FieldFormat
+from linesmith.records.output.avro_names import avro_record_schema, unique_names
 from linesmith.records.output.column_types import STRING, ColumnType
 
 TEXT_COLUMN = "text"
 SEED_COLUMN, START_COLUMN = "seed_id", "start_string"
 
 
-class Record(NamedTuple):
-    """A valid record: its text, its start string, and the number of that among all start strings, from 0."""
+class GeneratedRecord(NamedTuple):
+    """A valid record.
+
+    Attributes:
+        text: the record, without a line end.
+        start: its start string.
+        seed_id: number of that among all start strings, from 0.
+    """
 
     text: str
     start: str = ""
@@ -34,88 +40,94 @@ class RecordLayout:
 
     Attributes:
         columns: names of the fields, in order; None: the whole record is one column, `text`.
-        delimiter, quoted: how fields are separated; needed where there are columns.
-        paired: each record has a start string of its own, which gets two last columns, `seed_id` and `start_string`.
-        types: of the fields; None: all are text.
-        declared: the Avro record that was given for the fields, as JSON; None makes one.
+        fields: how the text is split; needs a delimiter if there are columns.
+        start_string_per_record: each record has a start string of its own, for which there are two more columns at the
+            end, `seed_id` and `start_string`.
+        types: types of the fields; None: all are text.
+        declared_schema: the Avro record that the user gave for the fields, as JSON; None: one is made.
     """
 
     columns: tuple[str, ...] | None = None
-    delimiter: str | None = None
-    quoted: bool = False
-    paired: bool = False
+    fields: FieldFormat = FREE_TEXT
+    start_string_per_record: bool = False
     types: tuple[ColumnType, ...] | None = None
-    declared: str | None = None
+    declared_schema: str | None = None
 
     @cached_property
     def names(self) -> tuple[str, ...]:
-        """Names of all columns, all different.
+        """The names of all columns, made unique.
 
         Example:
-            >>> RecordLayout(("a", "a", "seed_id"), ",", paired=True).names
+            >>> RecordLayout(("a", "a", "seed_id"), FieldFormat(","), start_string_per_record=True).names
             ('a', 'a_2', 'seed_id', 'seed_id_2', 'start_string')
         """
-        own = (TEXT_COLUMN,) if self.columns is None else self.columns
-        return distinct([*own, *([SEED_COLUMN, START_COLUMN] if self.paired else [])])
+        columns = (TEXT_COLUMN,) if self.columns is None else self.columns
+        return unique_names([*columns, *([SEED_COLUMN, START_COLUMN] if self.start_string_per_record else [])])
 
     @cached_property
     def column_types(self) -> tuple[ColumnType, ...]:
-        """Types of all columns."""
-        own = self.types
-        if own is None:
-            own = (STRING,) * (1 if self.columns is None else len(self.columns))
-        return (*own, ColumnType("long"), STRING) if self.paired else own
+        """The types of all columns."""
+        types = self.types
+        if types is None:
+            types = (STRING,) * (1 if self.columns is None else len(self.columns))
+        return (*types, ColumnType("long"), STRING) if self.start_string_per_record else types
 
-    def texts(self, text: str) -> list[str]:
-        """The fields of a record, or the record where there are no columns.
+    def field_texts(self, text: str) -> list[str]:
+        """Return the fields of a record, or the record itself if there are no columns.
 
         Raises:
-            ValueError: the record has another number of fields; the judge lets none through that has.
+            ValueError: the record has another number of fields. The record validator accepts none that has.
         """
-        if self.columns is None or self.delimiter is None:
+        if self.columns is None or self.fields.delimiter is None:
             return [text]
-        own = split_fields(text, self.delimiter, self.quoted)
-        if len(own) != len(self.columns):
-            raise ValueError(f"a record has {len(own)} fields, the output {len(self.columns)} columns")
-        return own
+        values = self.fields.split(text)
+        if len(values) != len(self.columns):
+            raise ValueError(f"a record has {len(values)} fields, the output {len(self.columns)} columns")
+        return values
 
-    def values(self, record: Record) -> list[Any]:
-        """The row of a record, in the order of `names`.
+    def values(self, record: GeneratedRecord) -> list[Any]:
+        """Return the row of a record, in the order of `names`.
 
         Raises:
-            ValueError: as `texts`, or a field is no value of its type.
+            ValueError: as `field_texts`, or a field is not a value of its type.
         """
-        own: list[Any] = self.texts(record.text)
+        row: list[Any] = self.field_texts(record.text)
         if self.types is not None:
-            own = [kind.parse(text) for kind, text in zip(self.types, own, strict=True)]
-        return [*own, record.seed_id, record.start] if self.paired else own
+            row = [column_type.parse(text) for column_type, text in zip(self.types, row, strict=True)]
+        return [*row, record.seed_id, record.start] if self.start_string_per_record else row
 
-    def avro_schema(self, without: str | None = None) -> dict[str, Any]:
-        """The Avro record of a row: the declared one, with the columns of a seed behind it, or one that is made.
+    def avro_schema(self, exclude_column: str | None = None) -> dict[str, Any]:
+        """Return the Avro schema of a row: the declared one, with the columns of the start string added, or a new one.
 
         Args:
-            without: a column that is left out.
+            exclude_column: a column to leave out, or None.
         """
         schema = avro_record_schema(self.names, self.column_types)
-        if self.declared is not None:
-            declared = json.loads(self.declared)
-            own = len(declared["fields"])
-            schema = {**declared, "fields": [*declared["fields"], *schema["fields"][own:]]}
-        if without is not None:
-            place = self.names.index(without)
-            schema["fields"] = [field for number, field in enumerate(schema["fields"]) if number != place]
+        if self.declared_schema is not None:
+            declared = json.loads(self.declared_schema)
+            count = len(declared["fields"])
+            schema = {**declared, "fields": [*declared["fields"], *schema["fields"][count:]]}
+        if exclude_column is not None:
+            excluded = self.names.index(exclude_column)
+            schema["fields"] = [field for number, field in enumerate(schema["fields"]) if number != excluded]
         return schema
 
 
 def resolve_column_names(
-    names: Iterable[str] | None, learnt: Iterable[str] | None, field_count: int | None
+    names: Iterable[str] | None, header_names: Iterable[str] | None, field_count: int | None
 ) -> list[str] | None:
-    """The columns of typed output: those asked for, else those of the training data's header, else numbered ones.
+    """Return the columns of typed output: those requested, else those of the header, else numbered ones.
 
-    Returns None where nothing says how many fields there are: typed output is then one column of text.
+    Args:
+        names: requested names, or None.
+        header_names: names in the header of the training data, or None; ignored if their number is wrong.
+        field_count: fields per record, or None if that is not fixed.
+
+    Returns:
+        Names of the columns, or None if the number of fields is not fixed: typed output is then one column of text.
 
     Raises:
-        ParameterError: more or fewer names are asked for than the records have fields.
+        ParameterError: LS109, more or fewer names are requested than the records have fields.
 
     Example:
         >>> resolve_column_names(None, None, 2)
@@ -125,14 +137,15 @@ def resolve_column_names(
         asked = list(names)
         if field_count is not None and len(asked) != field_count:
             raise ParameterError(
-                f"LS109: --columns (columns) gives {len(asked)} names ({', '.join(asked)}), but the model's records have "
-                f"{field_count} fields. Give one name a field, in order.",
-                code="LS109",
+                "LS109",
+                f"--columns (columns) '{','.join(asked)}'",
+                f"{len(asked)} names, but the model's records have {field_count} fields",
+                "Give one name per field, in order.",
             )
         return asked
     if field_count is None:
         return None
-    header = None if learnt is None else list(learnt)
+    header = None if header_names is None else list(header_names)
     if header is not None and len(header) == field_count:
         return header
     return [f"field_{number}" for number in range(field_count)]

@@ -1,8 +1,8 @@
-"""Shards: records as text, JSON Lines, Avro or Parquet. Equal records give equal bytes, whoever writes them and how often.
+"""Write shards of records as text, JSON Lines, Avro or Parquet. Equal records give equal bytes, on every run and worker.
 
-A shard is written under a temporary name and renamed, so that a unit that runs twice leaves the same file once. Avro's
-sync marker is random by default; here it is a hash of the schema and the shard's name. Parquet is zstd, in row groups of a
-fixed number of rows; its bytes are those of one version of pyarrow.
+A shard is written under a temporary name and renamed, so a unit that runs twice leaves the same file once. The sync marker
+of Avro, which is random by default, is a hash of the schema and the shard's name. Parquet is compressed with zstd in row
+groups of a fixed number of rows; its bytes are those of one version of pyarrow.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import hashlib
 import json
 from collections.abc import Callable, Iterable, Iterator
 from decimal import Decimal
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
@@ -18,9 +19,8 @@ from typing import IO, TYPE_CHECKING, Any
 import fastavro
 
 from linesmith.core.artifacts.files import atomic_path
-from linesmith.core.errors import ParameterError
 from linesmith.records.output.column_types import json_value
-from linesmith.records.output.layout import Record, RecordLayout
+from linesmith.records.output.layout import GeneratedRecord, RecordLayout
 from linesmith.records.output.partitions import group_by_partition, partition_directory
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ INVALID_SCHEMA = {
 
 
 def shard_name(number: int, total: int, output_format: str) -> str:
-    """The file name of a shard.
+    """Return the file name of a shard.
 
     Example:
         >>> shard_name(0, 7, "text")
@@ -57,165 +57,196 @@ def write_shard(
     directory: Path,
     name: str,
     output_format: str,
-    records: Iterable[Record],
+    records: Iterable[GeneratedRecord],
     layout: RecordLayout,
     partition_by: str | None = None,
 ) -> list[tuple[Path, int]]:
-    """Write a shard, or one file for each value of a column. Returns the files, in order, with their numbers of records.
+    """Write a shard, as one file or as one file for each value of a column.
 
     Args:
-        records: in the order in which they are written; with `partition_by` it must be possible to iterate them again.
-        partition_by: a column. Its values stand in the directories' names and not in the files; text files keep whole
-            records, and Iceberg wants the column in both.
+        directory: where the shard goes.
+        name: file name of the shard.
+        output_format: a key of FORMAT_SUFFIXES.
+        records: in the order in which they are written; with `partition_by` they must be iterable several times.
+        layout: how a record becomes a row.
+        partition_by: a column. Its values are the names of directories and are left out of the files, except of text
+            files, which keep whole records, and of those of Iceberg, which needs the column in both places.
+
+    Returns:
+        The files, in order, each with its number of records.
 
     Raises:
         ValueError: a text record holds a line end, or a record does not fit the layout.
-        DataError: LS212, too many values.
+        DataError: LS212, the column has too many values.
     """
     if partition_by is None:
         return [(directory / name, write_records(directory / name, output_format, records, layout))]
-    without = None if output_format in ("text", "iceberg") else partition_by
+    exclude_column = None if output_format in ("text", "iceberg") else partition_by
     written = []
-    for value, own in group_by_partition(records, layout, partition_by):
+    for value, group in group_by_partition(records, layout, partition_by):
         path = directory / partition_directory(partition_by, value) / name
-        written.append((path, write_records(path, output_format, own, layout, without)))
+        written.append((path, write_records(path, output_format, group, layout, exclude_column)))
     return written
 
 
 def write_records(
-    path: Path, output_format: str, records: Iterable[Record], layout: RecordLayout, without: str | None = None
+    path: Path,
+    output_format: str,
+    records: Iterable[GeneratedRecord],
+    layout: RecordLayout,
+    exclude_column: str | None = None,
 ) -> int:
-    """Write a file of records, in the order given, without a column where one is named. Returns their number.
+    """Write a file of records in the order given, and return how many there were.
+
+    Args:
+        path: the file, which appears when it is complete.
+        output_format: a key of FORMAT_SUFFIXES.
+        records: iterated once.
+        layout: how a record becomes a row.
+        exclude_column: a column to leave out, or None.
 
     Raises:
         ValueError: a text record holds a line end, or a record does not fit the layout.
     """
-    counted = _Counted(records)
-    # The sync marker must not depend on where the directory lies, but differ between files of one name.
-    identity = path.name if without is None else f"{path.parent.name}/{path.name}"
+    counted = _CountingIterable(records)
+    # The sync marker must not depend on where the directory is, but must differ between files of one name.
+    identity = path.name if exclude_column is None else f"{path.parent.name}/{path.name}"
     with atomic_path(path) as temporary, open(temporary, "wb") as shard:
-        _FORMATS[output_format](shard, counted, layout, identity, without)
+        _FORMATS[output_format](shard, counted, layout, identity, exclude_column)
     return counted.number
 
 
 def write_invalid(path: Path, rows: Iterable[dict[str, Any]]) -> None:
-    """Write a shard of invalid records (`INVALID_SCHEMA`)."""
+    """Write a shard of invalid records, rows of INVALID_SCHEMA."""
     with atomic_path(path) as temporary, open(temporary, "wb") as shard:
         write_avro(shard, INVALID_SCHEMA, rows, path.name)
 
 
 def keep_first_invalid(path: Path, count: int) -> None:
-    """Cut a shard of invalid records to its first `count`."""
+    """Cut a shard of invalid records to its first `count` rows."""
     with open(path, "rb") as shard:
-        rows: list[Any] = [row for row, _ in zip(fastavro.reader(shard), range(count), strict=False)]
+        rows: list[Any] = list(islice(fastavro.reader(shard), count))
     write_invalid(path, rows)
 
 
 def write_avro(shard: IO[bytes], schema: dict[str, Any], rows: Iterable[dict[str, Any]], identity: str) -> None:
-    """An Avro file, deflate, whose sync marker is a hash of schema and identity."""
+    """Write an Avro file, compressed with deflate, whose sync marker is a hash of the schema and `identity`."""
     marker = hashlib.sha256(json.dumps([schema, identity], sort_keys=True).encode("utf-8")).digest()[:16]
     fastavro.writer(
         shard, fastavro.parse_schema(schema), rows, codec="deflate", codec_compression_level=6, sync_marker=marker
     )
 
 
-def parquet_schema(layout: RecordLayout, without: str | None = None, micros: bool = False) -> pa.Schema:
-    """The columns of a layout in Parquet; with `micros` all points in time are microseconds, as Iceberg knows them."""
-    pa = _pyarrow()
+def parquet_schema(layout: RecordLayout, exclude_column: str | None = None, microseconds: bool = False) -> pa.Schema:
+    """Return the schema of a layout in Parquet.
+
+    Args:
+        layout: the columns.
+        exclude_column: a column to leave out, or None.
+        microseconds: write all timestamps in microseconds, the only unit of Iceberg.
+    """
+    import pyarrow as pa
+
     fields = []
-    for name, kind in zip(layout.names, layout.column_types, strict=True):
-        arrow = kind.arrow
-        if micros and pa.types.is_timestamp(arrow):
+    for name, column_type in zip(layout.names, layout.column_types, strict=True):
+        arrow = column_type.arrow
+        if microseconds and pa.types.is_timestamp(arrow):
             arrow = pa.timestamp("us", tz=arrow.tz)
-        if name != without:
-            fields.append(pa.field(name, arrow, kind.nullable))
+        if name != exclude_column:
+            fields.append(pa.field(name, arrow, column_type.nullable))
     return pa.schema(fields)
 
 
-class _Counted:
-    """Iterates once, and knows how many there were."""
+class _CountingIterable:
+    """Iterable that counts what it has yielded, as `number`."""
 
-    def __init__(self, records: Iterable[Record]) -> None:
+    def __init__(self, records: Iterable[GeneratedRecord]) -> None:
         self._records = records
         self.number = 0
 
-    def __iter__(self) -> Iterator[Record]:
+    def __iter__(self) -> Iterator[GeneratedRecord]:
         for record in self._records:
             self.number += 1
             yield record
 
 
-def _text(shard: IO[bytes], records: Iterable[Record], layout: RecordLayout, name: str, without: str | None) -> None:
+def _write_text(
+    shard: IO[bytes],
+    records: Iterable[GeneratedRecord],
+    layout: RecordLayout,
+    identity: str,
+    exclude_column: str | None,
+) -> None:
     for record in records:
         if "\n" in record.text:
             raise ValueError("a record of a text file cannot hold a line end")
         shard.write(record.text.encode("utf-8") + b"\n")
 
 
-def _jsonl(shard: IO[bytes], records: Iterable[Record], layout: RecordLayout, name: str, without: str | None) -> None:
+def _write_jsonl(
+    shard: IO[bytes],
+    records: Iterable[GeneratedRecord],
+    layout: RecordLayout,
+    identity: str,
+    exclude_column: str | None,
+) -> None:
     keys = [json.dumps(name, ensure_ascii=False) for name in layout.names]
-    left_out = None if without is None else layout.names.index(without)
+    excluded = None if exclude_column is None else layout.names.index(exclude_column)
     for record in records:
         parts = [
-            f"{key}: {_json(value)}"
+            f"{key}: {_json_text(value)}"
             for number, (key, value) in enumerate(zip(keys, layout.values(record), strict=True))
-            if number != left_out
+            if number != excluded
         ]
         shard.write(("{" + ", ".join(parts) + "}\n").encode("utf-8"))
 
 
-def _json(value: Any) -> str:
+def _json_text(value: Any) -> str:
     # A decimal is written digit by digit: a float would round it.
     return str(json_value(value)) if isinstance(value, Decimal) else json.dumps(json_value(value), ensure_ascii=False)
 
 
-def _avro(shard: IO[bytes], records: Iterable[Record], layout: RecordLayout, name: str, without: str | None) -> None:
-    schema = layout.avro_schema(without)
-    names = [field["name"] for field in layout.avro_schema()["fields"]]
-    rows = (dict(zip(names, layout.values(record), strict=True)) for record in records)
-    write_avro(shard, schema, rows, name)
-
-
-def _parquet(
+def _write_avro(
     shard: IO[bytes],
-    records: Iterable[Record],
+    records: Iterable[GeneratedRecord],
     layout: RecordLayout,
-    name: str,
-    without: str | None,
-    micros: bool = False,
+    identity: str,
+    exclude_column: str | None,
 ) -> None:
-    pa = _pyarrow()
+    schema = layout.avro_schema(exclude_column)
+    names = [field["name"] for field in layout.avro_schema()["fields"]]
+    # Rows keep the excluded column: fastavro writes the fields of the schema only.
+    rows = (dict(zip(names, layout.values(record), strict=True)) for record in records)
+    write_avro(shard, schema, rows, identity)
+
+
+def _write_parquet(
+    shard: IO[bytes],
+    records: Iterable[GeneratedRecord],
+    layout: RecordLayout,
+    identity: str,
+    exclude_column: str | None,
+    microseconds: bool = False,
+) -> None:
+    import pyarrow as pa
     import pyarrow.parquet as pq
 
-    schema = parquet_schema(layout, without, micros)
-    places = [number for number, column in enumerate(layout.names) if column != without]
+    schema = parquet_schema(layout, exclude_column, microseconds)
+    positions = [number for number, column in enumerate(layout.names) if column != exclude_column]
     with pq.ParquetWriter(shard, schema, compression="zstd", version="2.6") as writer:
         rows = map(layout.values, records)
         while batch := list(islice(rows, ROW_GROUP)):
             columns = [
-                pa.array([row[place] for row in batch], field.type) for place, field in zip(places, schema, strict=True)
+                pa.array([row[position] for row in batch], field.type)
+                for position, field in zip(positions, schema, strict=True)
             ]
             writer.write_table(pa.Table.from_arrays(columns, schema=schema), ROW_GROUP)
 
 
-def _iceberg(shard: IO[bytes], records: Iterable[Record], layout: RecordLayout, name: str, without: str | None) -> None:
-    _parquet(shard, records, layout, name, without, micros=True)
-
-
-def _pyarrow() -> Any:
-    try:
-        import pyarrow
-    except ImportError:
-        raise ParameterError(
-            "LS106: writing Parquet needs pyarrow: pip install 'linesmith[lake]'.", code="LS106"
-        ) from None
-    return pyarrow
-
-
-_FORMATS: dict[str, Callable[[IO[bytes], Iterable[Record], RecordLayout, str, str | None], None]] = {
-    "text": _text,
-    "jsonl": _jsonl,
-    "avro": _avro,
-    "parquet": _parquet,
-    "iceberg": _iceberg,
+_FORMATS: dict[str, Callable[[IO[bytes], Iterable[GeneratedRecord], RecordLayout, str, str | None], None]] = {
+    "text": _write_text,
+    "jsonl": _write_jsonl,
+    "avro": _write_avro,
+    "parquet": _write_parquet,
+    "iceberg": partial(_write_parquet, microseconds=True),
 }

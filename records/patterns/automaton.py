@@ -1,4 +1,7 @@
-"""Finite automata over bytes: which texts a field may hold. Tables are complete; −1 is the state from which nothing returns."""
+"""Deterministic finite automata over bytes that say which texts a field may hold.
+
+Tables are complete: every state has a next state for every byte. `DEAD` (−1) is the next state where no text can follow.
+"""
 
 from __future__ import annotations
 
@@ -14,17 +17,18 @@ from linesmith.core.errors import ParameterError
 DEAD = -1
 _QUOTE, _NEWLINE = 0x22, 0x0A
 MAX_STATES = 20_000
-Row = npt.NDArray[np.int32]
+Transitions = npt.NDArray[np.int32]
 
 
 @dataclass(frozen=True)
 class ByteAutomaton:
-    """A deterministic automaton; state 0 is the start.
+    """A deterministic automaton over bytes; state 0 is the start.
 
     Attributes:
-        moves: [states, 256] int32, the next state for each byte, or DEAD.
-        accepts: [states] bool, the text so far is a whole one.
-        strayed: [states] bool, only a start string that was given leads here; None: nothing does.
+        transitions: [states, 256] int32, the next state for each byte, or DEAD.
+        accepting: [states] bool, whether the text so far is in the language.
+        unconstrained: [states] bool, whether the text so far has left the second language of `soft_intersect`, which only a
+            given start string can do; None: no state is such.
 
     Example:
         >>> machine = utf8_automaton()
@@ -32,39 +36,42 @@ class ByteAutomaton:
         (True, False)
     """
 
-    moves: Row
-    accepts: npt.NDArray[np.bool_]
-    strayed: npt.NDArray[np.bool_] | None = None
+    transitions: Transitions
+    accepting: npt.NDArray[np.bool_]
+    unconstrained: npt.NDArray[np.bool_] | None = None
 
     def accepts_text(self, text: bytes) -> bool:
-        """Whether the text is in the language."""
+        """Return whether a text, as UTF-8, is in the language."""
         state = 0
         for byte in text:
-            state = int(self.moves[state, byte])
+            state = int(self.transitions[state, byte])
             if state == DEAD:
                 return False
-        return bool(self.accepts[state])
+        return bool(self.accepting[state])
 
 
 def build_automaton(
-    start: Hashable, row_of: Callable[[Hashable], list[Hashable]], accepts: Callable[[Hashable], bool]
+    start: Hashable, next_states: Callable[[Hashable], list[Hashable]], is_accepting: Callable[[Hashable], bool]
 ) -> ByteAutomaton:
-    """The automaton of all states that can be reached.
+    """Build the automaton of all states that can be reached from a start state.
 
     Args:
         start: the first state, anything that can be hashed.
-        row_of: the 256 next states of a state; None for DEAD.
-        accepts: whether the text is whole there.
+        next_states: returns the 256 next states of a state, one per byte; None for DEAD.
+        is_accepting: returns whether a text may end in a state.
+
+    Returns:
+        An automaton whose states are numbered in the order in which they are found, breadth first.
 
     Raises:
-        ParameterError: there are more than 20,000 of them.
+        ParameterError: there are more than `MAX_STATES` states.
     """
     numbers: dict[Hashable, int] = {start: 0}
     order = [start]
     rows: list[list[int]] = []
-    for state in order:  # grows while it is read
+    for state in order:  # `order` grows during the iteration
         row = []
-        for after in row_of(state):
+        for after in next_states(state):
             if after is None:
                 row.append(DEAD)
                 continue
@@ -75,57 +82,66 @@ def build_automaton(
         rows.append(row)
         if len(order) > MAX_STATES:
             raise ParameterError(
-                f"LS115: a field's pattern needs more than {MAX_STATES:,} states; make its repetitions shorter.",
-                code="LS115",
+                "LS125",
+                None,
+                f"a field's pattern needs more than {MAX_STATES:,} states",
+                "Make its repetitions shorter.",
             )
     return ByteAutomaton(
-        np.array(rows, np.int32).reshape(-1, 256), np.array([accepts(state) for state in order], np.bool_)
+        np.array(rows, np.int32).reshape(-1, 256), np.array([is_accepting(state) for state in order], np.bool_)
     )
 
 
-def both(one: ByteAutomaton, other: ByteAutomaton) -> ByteAutomaton:
-    """The automaton of the texts that are in both languages."""
+def intersect(one: ByteAutomaton, other: ByteAutomaton) -> ByteAutomaton:
+    """Return the automaton of the texts that are in both languages (the product construction)."""
 
-    def row_of(pair: Any) -> list[Hashable]:
-        rows = one.moves[pair[0]].tolist(), other.moves[pair[1]].tolist()
+    def next_states(pair: Any) -> list[Hashable]:
+        rows = one.transitions[pair[0]].tolist(), other.transitions[pair[1]].tolist()
         return [None if DEAD in after else after for after in zip(*rows, strict=True)]
 
-    def accepts(pair: Any) -> bool:
-        return bool(one.accepts[pair[0]] and other.accepts[pair[1]])
+    def is_accepting(pair: Any) -> bool:
+        return bool(one.accepting[pair[0]] and other.accepting[pair[1]])
 
-    return build_automaton((0, 0), row_of, accepts)
+    return build_automaton((0, 0), next_states, is_accepting)
 
 
 def soft_intersect(one: ByteAutomaton, other: ByteAutomaton) -> ByteAutomaton:
-    """The automaton of one language, in which a text is held to another as long as it has not left it.
+    """Return the automaton of one language in which a text must stay in a second language until it has left it.
 
-    States from which the other is out of reach are `strayed`: they take what the first takes.
+    States of texts that have left the second language are `unconstrained`: they accept what the first language accepts. The
+    sampler draws no token that leads to such a state from another; only a given start string can.
+
+    Args:
+        one: the language that every text must be in.
+        other: the language that a text must be in, too, unless a start string has left it.
 
     Example:
         >>> fields = [field_text_automaton(delimiter, quoted=False, last=True) for delimiter in ",b"]
         >>> machine = soft_intersect(*fields)
-        >>> state = machine.moves[0, ord("a")], machine.moves[0, ord("b")]
-        >>> [bool(machine.strayed[number]) for number in state]
+        >>> state = machine.transitions[0, ord("a")], machine.transitions[0, ord("b")]
+        >>> [bool(machine.unconstrained[number]) for number in state]
         [False, True]
     """
 
-    def row_of(pair: Any) -> list[Hashable]:
-        here = one.moves[pair[0]].tolist()
-        there = [DEAD] * 256 if pair[1] == DEAD else other.moves[pair[1]].tolist()
-        return [None if after[0] == DEAD else after for after in zip(here, there, strict=True)]
+    def next_states(pair: Any) -> list[Hashable]:
+        first = one.transitions[pair[0]].tolist()
+        second = [DEAD] * 256 if pair[1] == DEAD else other.transitions[pair[1]].tolist()
+        return [None if after[0] == DEAD else after for after in zip(first, second, strict=True)]
 
-    def accepts(pair: Any) -> bool:
-        return bool(one.accepts[pair[0]] and (pair[1] == DEAD or other.accepts[pair[1]]))
+    def is_accepting(pair: Any) -> bool:
+        return bool(one.accepting[pair[0]] and (pair[1] == DEAD or other.accepting[pair[1]]))
 
-    machine = build_automaton((0, 0), row_of, accepts)
-    strayed = build_automaton((0, 0), row_of, lambda pair: pair[1] == DEAD)  # type: ignore[index]
-    return ByteAutomaton(machine.moves, machine.accepts, strayed.accepts)
+    automaton = build_automaton((0, 0), next_states, is_accepting)
+    # The same states in the same order, marked by another property.
+    unconstrained = build_automaton((0, 0), next_states, lambda pair: pair[1] == DEAD)  # type: ignore[index]
+    return ByteAutomaton(automaton.transitions, automaton.accepting, unconstrained.accepting)
 
 
 def utf8_automaton() -> ByteAutomaton:
-    """UTF-8 text (RFC 3629, section 4) without a newline."""
-    # State: how many continuation bytes are missing, and the range of the next one.
-    plain, narrow = (
+    """Return the automaton of UTF-8 text without newlines (RFC 3629, section 4)."""
+    # A state is the number of continuation bytes that are missing, and the range of the next one. Some first bytes narrow the
+    # range of the second, so that no surrogate, no overlong form and nothing above U+10FFFF is accepted.
+    complete, narrowed = (
         (0, 0x80, 0xBF),
         {0xE0: (2, 0xA0, 0xBF), 0xED: (2, 0x80, 0x9F), 0xF0: (3, 0x90, 0xBF), 0xF4: (3, 0x80, 0x8F)},
     )
@@ -135,25 +151,25 @@ def utf8_automaton() -> ByteAutomaton:
         if missing:
             return (missing - 1, 0x80, 0xBF) if low <= byte <= high else None
         if byte < 0x80:
-            return None if byte == _NEWLINE else plain
-        if byte in narrow:
-            return narrow[byte]
+            return None if byte == _NEWLINE else complete
+        if byte in narrowed:
+            return narrowed[byte]
         widths = ((0xC2, 0xDF, 1), (0xE1, 0xEF, 2), (0xF1, 0xF3, 3))
         return next(((n, 0x80, 0xBF) for first, last, n in widths if first <= byte <= last), None)
 
-    return build_automaton(plain, lambda s: [after(s, b) for b in range(256)], lambda s: s == plain)  # type: ignore[arg-type]
+    return build_automaton(complete, lambda s: [after(s, b) for b in range(256)], lambda s: s == complete)  # type: ignore[arg-type]
 
 
 def field_text_automaton(delimiter: str, quoted: bool, last: bool) -> ByteAutomaton:
-    """What may stand between two delimiters so that the record splits there and nowhere else.
+    """Return the automaton of the texts that may stand between two delimiters, so that the record is split only there.
 
-    Unquoted, the first occurrence of the delimiter in `text + delimiter` must be its end. With `quoted`, a field that begins
-    with a double quote runs to the closing one, and delimiters inside it are text; a quote must be closed.
+    Without `quoted`, the first occurrence of the delimiter in `text + delimiter` must be at its end. With `quoted`, a field that
+    begins with a double quote runs to the closing quote, and delimiters inside it are text; a quote must be closed.
 
     Args:
-        delimiter: what separates fields; with `quoted` one character.
-        quoted: as the csv module reads it.
-        last: no delimiter follows, only the record's end.
+        delimiter: the text between fields; one character if `quoted` is set.
+        quoted: delimiters inside double quotes are text, as in the csv module.
+        last: the field is the last of a record, so that no delimiter follows.
 
     Example:
         >>> machine = field_text_automaton(", ", quoted=False, last=False)
@@ -162,33 +178,35 @@ def field_text_automaton(delimiter: str, quoted: bool, last: bool) -> ByteAutoma
         >>> field_text_automaton(",", quoted=True, last=False).accepts_text(b'"a,b"')
         True
     """
-    mark = delimiter.encode()
+    delimiter_bytes = delimiter.encode()
 
-    def matched(done: int, byte: int) -> int:
-        """Longest suffix of what was read that begins the delimiter (Knuth, Morris and Pratt 1977)."""
-        text = mark[:done] + bytes([byte])
-        return next(n for n in range(min(len(text), len(mark)), -1, -1) if text.endswith(mark[:n]))
+    def advance(matched: int, byte: int) -> int:
+        """Return the length of the longest suffix read so far that begins the delimiter (Knuth, Morris and Pratt 1977)."""
+        text = delimiter_bytes[:matched] + bytes([byte])
+        lengths = range(min(len(text), len(delimiter_bytes)), -1, -1)
+        return next(length for length in lengths if text.endswith(delimiter_bytes[:length]))
 
-    def ends_here(done: int) -> bool:
-        """The delimiter, written now, is found at its own beginning and not before."""
-        for position, byte in enumerate(mark):
-            done = matched(done, byte)
-            if done == len(mark):
-                return position == len(mark) - 1
+    def may_end(matched: int) -> bool:
+        """Return whether a delimiter that follows now is found where it begins, and not earlier."""
+        for position, byte in enumerate(delimiter_bytes):
+            matched = advance(matched, byte)
+            if matched == len(delimiter_bytes):
+                return position == len(delimiter_bytes) - 1
         return True
 
+    # A state is a mode and the number of bytes of the delimiter that the text so far ends with.
     def after(state: tuple[str, int], byte: int) -> Hashable:
-        mode, done = state
+        mode, matched = state
         if byte == _NEWLINE:
             return None
         if mode == "quotes":
             return ("closed", 0) if byte == _QUOTE else state
         if quoted and byte == _QUOTE and mode in ("start", "closed"):
             return ("quotes", 0)
-        done = matched(done, byte)
-        return None if done == len(mark) else ("text", done)
+        matched = advance(matched, byte)
+        return None if matched == len(delimiter_bytes) else ("text", matched)
 
-    def accepts(state: tuple[str, int]) -> bool:
-        return state[0] != "quotes" and (last or ends_here(state[1]))
+    def is_accepting(state: tuple[str, int]) -> bool:
+        return state[0] != "quotes" and (last or may_end(state[1]))
 
-    return build_automaton(("start", 0), lambda s: [after(s, b) for b in range(256)], accepts)  # type: ignore[arg-type]
+    return build_automaton(("start", 0), lambda s: [after(s, b) for b in range(256)], is_accepting)  # type: ignore[arg-type]

@@ -1,8 +1,8 @@
-"""What the numbers of a field look like, learnt from non-private training data: a digit too many must not make a latitude of 377.
+"""The range of a field's numbers, learned from non-private training data, so that a surplus digit cannot make a latitude of 377.
 
-One such record in a thousand moves a mean, and a regression, by more than all others together, and no model of characters is
-ever quite free of them. The limits are those of the data, rounded outwards to two digits of the range, so that they tell little
-of the one record that is at the edge.
+One such record in a thousand changes a mean, or a regression, more than all others together, and every model of characters
+generates a few of them. The limits are those of the data, rounded outward to two digits of the range, so that they reveal
+little about the single record at the edge.
 """
 
 from __future__ import annotations
@@ -15,15 +15,18 @@ from linesmith.records.patterns.automaton import ByteAutomaton
 from linesmith.records.patterns.pattern_compiler import compile_pattern
 from linesmith.records.patterns.pattern_tree import Pattern, any_of, decimals, integers, literal
 
-_LONGEST = 15  # digits that the statistics, which are floats, hold exactly
+_MAX_DIGITS = 15  # digits that a float, as the statistics hold it, represents exactly
 
 
 def number_range(field: dict[str, Any]) -> dict[str, Any] | None:
-    """The limits of a field's numbers as plain JSON; None where not every value is a number as programs spell them, or empty, and
-    where they have more digits than can be trusted.
+    """Return the range of a field's numbers, rounded outward.
 
     Args:
-        field: statistics of the field, as `linesmith.records.input.field_statistics` leaves them.
+        field: statistics of the field, as `linesmith.records.input.field_statistics` writes them.
+
+    Returns:
+        Plain JSON: `least` and `most` (decimal numbers as text), `scale` (digits after the point), `empty` (whether the field
+        may be empty). None if a value is neither empty nor a number as programs write it, or if numbers have more than 15 digits.
 
     Example:
         >>> number_range({"kinds": {"decimal": 9, "integer": 1}, "shapes": {"decimal": 9, "whole": 1}, "scale": 2,
@@ -32,11 +35,12 @@ def number_range(field: dict[str, Any]) -> dict[str, Any] | None:
     """
     kinds, shapes = field["kinds"], field["shapes"]
     numbers = kinds.get("integer", 0) + kinds.get("decimal", 0)
-    spelt = shapes.get("whole", 0) + shapes.get("decimal", 0)
+    plain_numbers = shapes.get("whole", 0) + shapes.get("decimal", 0)
     others = set(kinds) - {"integer", "decimal", "empty"}
-    if not numbers or others or spelt != numbers or field["scale"] + field["whole_digits"] > _LONGEST:
+    if not numbers or others or plain_numbers != numbers or field["scale"] + field["whole_digits"] > _MAX_DIGITS:
         return None
     least, most = Decimal(repr(field["min"])), Decimal(repr(field["max"]))
+    # Two significant digits of the width of the range.
     step = Decimal(10) ** ((most - least).adjusted() - 1) if most > least else Decimal(1)
     if not kinds.get("decimal"):
         step = max(step, Decimal(1))
@@ -50,7 +54,13 @@ def number_range(field: dict[str, Any]) -> dict[str, Any] | None:
 
 
 def number_automaton(limits: dict[str, Any]) -> ByteAutomaton:
-    """The automaton of the numbers within limits.
+    """Return the automaton of the numbers within limits.
+
+    Args:
+        limits: what `number_range` returned.
+
+    Returns:
+        An automaton that accepts numbers in plain decimal notation, with at most `scale` digits after the point.
 
     Example:
         >>> machine = number_automaton({"least": "-10", "most": "120", "scale": 2, "empty": False})
@@ -60,7 +70,7 @@ def number_automaton(limits: dict[str, Any]) -> ByteAutomaton:
     least, most, scale = Decimal(limits["least"]), Decimal(limits["most"]), limits["scale"]
     parts: list[Pattern] = [literal("")] if limits["empty"] else []
     if scale:
-        parts.append(decimals(scale, least, most, 10 ** (_LONGEST + 1)))
+        parts.append(decimals(scale, least, most, 10 ** (_MAX_DIGITS + 1)))
     else:
         parts.append(integers(int(least), int(most)))
     return compile_pattern(any_of(parts))

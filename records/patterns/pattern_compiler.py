@@ -1,6 +1,7 @@
-"""From the tree of a pattern (`linesmith.records.patterns.pattern_tree`) to an automaton over UTF-8 bytes.
+"""Compile the tree of a pattern (`linesmith.records.patterns.pattern_tree`) to an automaton over UTF-8 bytes.
 
-Thompson's construction, then the subset construction (Thompson 1968; Rabin and Scott 1959).
+Thompson's construction gives a nondeterministic automaton, the subset construction a deterministic one (Thompson 1968; Rabin and
+Scott 1959).
 """
 
 from __future__ import annotations
@@ -10,18 +11,26 @@ from collections.abc import Hashable
 from linesmith.records.patterns.automaton import ByteAutomaton, build_automaton
 from linesmith.records.patterns.pattern_tree import Pattern
 
-_LAST = 0x10FFFF
+_LAST_CODE_POINT = 0x10FFFF
 
 
 def utf8_ranges(first: int, last: int) -> list[list[tuple[int, int]]]:
-    """The UTF-8 forms of the characters of a range, as sequences of byte ranges; surrogates have none.
+    """Return the UTF-8 forms of a range of characters; surrogates have none.
+
+    Args:
+        first: the first code point.
+        last: the last code point, included.
+
+    Returns:
+        Sequences of byte ranges (both ends included): a character is in the range if and only if its bytes match one sequence.
 
     Example:
         >>> utf8_ranges(0x7F, 0x80)
         [[(127, 127)], [(194, 194), (128, 128)]]
     """
     found: list[list[tuple[int, int]]] = []
-    for low, high in ((0, 0x7F), (0x80, 0x7FF), (0x800, 0xD7FF), (0xE000, 0xFFFF), (0x10000, _LAST)):
+    # Code points of equal length in UTF-8; the third range stops before the surrogates.
+    for low, high in ((0, 0x7F), (0x80, 0x7FF), (0x800, 0xD7FF), (0xE000, 0xFFFF), (0x10000, _LAST_CODE_POINT)):
         a, b = max(first, low), min(last, high)
         if a <= b:
             found += _byte_ranges(chr(a).encode(), chr(b).encode())
@@ -29,7 +38,10 @@ def utf8_ranges(first: int, last: int) -> list[list[tuple[int, int]]]:
 
 
 def _byte_ranges(low: bytes, high: bytes) -> list[list[tuple[int, int]]]:
-    """Like `_same_length`, for continuation bytes."""
+    """Return byte ranges of the UTF-8 forms between two of equal length.
+
+    Like `_same_length_ranges` in `pattern_tree`, with continuation bytes (0x80 … 0xBF) in place of digits.
+    """
     if not low:
         return [[]]
     a, b, rest = low[0], high[0], len(low) - 1
@@ -44,21 +56,27 @@ def _byte_ranges(low: bytes, high: bytes) -> list[list[tuple[int, int]]]:
 
 
 def compile_pattern(pattern: Pattern) -> ByteAutomaton:
-    """The automaton of a pattern.
+    """Compile a pattern to an automaton.
+
+    Args:
+        pattern: a tree as `pattern_tree` makes it.
+
+    Returns:
+        An automaton that accepts the UTF-8 form of exactly the texts that match the whole pattern.
 
     Raises:
-        ParameterError: it has too many states.
+        ParameterError: the automaton would have too many states.
     """
-    graph = _Graph()
+    graph = _NondeterministicAutomaton()
     end = graph.add(pattern, 0)
 
-    def row_of(states: Hashable) -> list[Hashable]:
+    def next_states(states: Hashable) -> list[Hashable]:
         reached: list[set[int]] = [set() for _ in range(256)]
         for state in states:  # type: ignore[attr-defined]
-            for first, last, target in graph.bytes_from[state]:
+            for first, last, target in graph.byte_edges[state]:
                 for byte in range(first, last + 1):
                     reached[byte].add(target)
-        known: dict[frozenset[int], Hashable] = {}
+        known: dict[frozenset[int], Hashable] = {}  # most bytes lead to one of a few sets
         row: list[Hashable] = []
         for targets in map(frozenset, reached):
             if targets not in known:
@@ -66,72 +84,77 @@ def compile_pattern(pattern: Pattern) -> ByteAutomaton:
             row.append(known[targets])
         return row
 
-    return build_automaton(graph.closure(frozenset([0])), row_of, lambda states: end in states)  # type: ignore[operator]
+    return build_automaton(graph.closure(frozenset([0])), next_states, lambda states: end in states)  # type: ignore[operator]
 
 
-class _Graph:
-    """A nondeterministic automaton; state 0 is the start."""
+class _NondeterministicAutomaton:
+    """A nondeterministic automaton; state 0 is the start.
+
+    Attributes:
+        byte_edges: by state, edges (first byte, last byte, target).
+        free_edges: by state, targets that are reached without reading a byte.
+    """
 
     def __init__(self) -> None:
-        self.bytes_from: list[list[tuple[int, int, int]]] = [[]]
-        self.free_from: list[list[int]] = [[]]
+        self.byte_edges: list[list[tuple[int, int, int]]] = [[]]
+        self.free_edges: list[list[int]] = [[]]
 
     def closure(self, states: frozenset[int]) -> frozenset[int]:
-        """What is reached without reading a byte."""
+        """Return the states that are reached from some states without reading a byte, these included."""
         seen, todo = set(states), list(states)
         while todo:
-            for target in self.free_from[todo.pop()]:
+            for target in self.free_edges[todo.pop()]:
                 if target not in seen:
                     seen.add(target)
                     todo.append(target)
         return frozenset(seen)
 
     def add(self, pattern: Pattern, start: int) -> int:
-        """Add a pattern behind a state; returns its end."""
-        kind = pattern[0]
-        if kind == "seq":
+        """Add a pattern after a state and return the state in which it ends."""
+        node_type = pattern[0]
+        if node_type == "seq":
             for part in pattern[1]:
                 start = self.add(part, start)
             return start
-        if kind == "any":
-            end = self._state()
+        if node_type == "any":
+            end = self._new_state()
             for part in pattern[1]:
-                self.free_from[self.add(part, self._after(start))].append(end)
+                self.free_edges[self.add(part, self._new_state_after(start))].append(end)
             return end
-        if kind == "repeat":
+        if node_type == "repeat":
             return self._repeat(pattern[1], pattern[2], pattern[3], start)
-        end = self._state()
+        end = self._new_state()
         for first, last in pattern[1]:
-            for sequence_of_bytes in utf8_ranges(first, last):
-                at = start
-                for low, high in sequence_of_bytes[:-1]:
-                    between = self._state()
-                    self.bytes_from[at].append((low, high, between))
-                    at = between
-                self.bytes_from[at].append((*sequence_of_bytes[-1], end))
+            for byte_ranges in utf8_ranges(first, last):
+                state = start
+                for low, high in byte_ranges[:-1]:
+                    between = self._new_state()
+                    self.byte_edges[state].append((low, high, between))
+                    state = between
+                self.byte_edges[state].append((*byte_ranges[-1], end))
         return end
 
     def _repeat(self, part: Pattern, least: int, most: int | None, start: int) -> int:
         for _ in range(least):
             start = self.add(part, start)
         if most is None:
-            loop = self._after(start)
-            self.free_from[self.add(part, loop)].append(loop)
+            loop = self._new_state_after(start)
+            self.free_edges[self.add(part, loop)].append(loop)
             return loop
-        end = self._state()
+        end = self._new_state()
         for _ in range(most - least):
-            self.free_from[start].append(end)
+            self.free_edges[start].append(end)
             start = self.add(part, start)
-        self.free_from[start].append(end)
+        self.free_edges[start].append(end)
         return end
 
-    def _after(self, state: int) -> int:
-        """A new state that is reached for nothing."""
-        new = self._state()
-        self.free_from[state].append(new)
+    def _new_state_after(self, state: int) -> int:
+        """Return a new state that is reached from a state without reading a byte."""
+        new = self._new_state()
+        self.free_edges[state].append(new)
         return new
 
-    def _state(self) -> int:
-        self.bytes_from.append([])
-        self.free_from.append([])
-        return len(self.bytes_from) - 1
+    def _new_state(self) -> int:
+        self.byte_edges.append([])
+        self.free_edges.append([])
+        return len(self.byte_edges) - 1

@@ -1,6 +1,7 @@
-"""Patterns of texts as trees: literals, numbers in a range, and how they are put together.
+"""Patterns of texts as trees: literals, numbers in a range, and combinations of them.
 
-A tree is made of tuples: ('set', ranges of code points), ('seq', parts), ('any', parts), ('repeat', part, least, most or None).
+A tree is made of tuples: `('set', ranges of code points)`, `('seq', parts)`, `('any', parts)` and
+`('repeat', part, least, most)`, where `most` is None for no limit.
 """
 
 from __future__ import annotations
@@ -14,30 +15,34 @@ Pattern = tuple[Any, ...]
 
 
 def literal(text: str) -> Pattern:
-    """Just this text."""
+    """Return the pattern of a single text."""
     return sequence([("set", ((ord(c), ord(c)),)) for c in text])
 
 
 def sequence(parts: Iterable[Pattern]) -> Pattern:
-    """One after the other."""
+    """Return the pattern of one part after the other."""
     return ("seq", tuple(parts))
 
 
 def any_of(parts: Iterable[Pattern]) -> Pattern:
-    """One of them."""
+    """Return the pattern of any one of the parts."""
     return ("any", tuple(parts))
 
 
 def optional(part: Pattern) -> Pattern:
-    """It or nothing."""
+    """Return the pattern of a part or the empty text."""
     return ("repeat", part, 0, 1)
 
 
 def integers(least: int, most: int) -> Pattern:
-    """Whole numbers in a range, without leading zeros, −0 or a plus sign.
+    """Return the pattern of the whole numbers in a range, without leading zeros, −0 or a plus sign.
+
+    Args:
+        least: the smallest number.
+        most: the largest number, included.
 
     Raises:
-        ValueError: there are none.
+        ValueError: there is no number in the range.
 
     Example:
         >>> from linesmith.records.patterns.pattern_compiler import compile_pattern
@@ -50,15 +55,21 @@ def integers(least: int, most: int) -> Pattern:
     parts = [sequence(map(_digit_set, digits)) for digits in _digit_ranges(max(least, 0), most)] if most >= 0 else []
     if least < 0:
         below = _digit_ranges(max(-most, 1), -least)
-        parts += [sequence([*_minus(), *map(_digit_set, digits)]) for digits in below]
+        parts += [sequence([literal("-"), *map(_digit_set, digits)]) for digits in below]
     return any_of(parts)
 
 
 def decimals(scale: int, least: Any, most: Any, bound: int) -> Pattern:
-    """Numbers in a range with at most `scale` digits after the point, and an absolute value below `bound`.
+    """Return the pattern of the numbers in a range, in plain decimal notation.
+
+    Args:
+        scale: most digits after the point.
+        least: the smallest number (a number or Decimal).
+        most: the largest number, included.
+        bound: absolute values must be below it, a power of ten.
 
     Raises:
-        ValueError: there are none.
+        ValueError: there is no such number.
 
     Example:
         >>> from linesmith.records.patterns.pattern_compiler import compile_pattern
@@ -69,29 +80,27 @@ def decimals(scale: int, least: Any, most: Any, bound: int) -> Pattern:
     low, high = Decimal(str(least)), Decimal(str(most))
     parts: list[Pattern] = []
     for places in range(scale + 1):
+        # Numbers with so many digits after the point are whole numbers of this unit.
         unit = Decimal(10) ** places
         first, last = math.ceil(low * unit), math.floor(high * unit)
         limit = bound * 10**places - 1
         first, last = max(first, -limit), min(last, limit)
         if last >= 0 and first <= last:
-            parts += [_pointed([], digits, places) for digits in _digit_ranges(max(first, 0), last, places + 1)]
+            parts += [_with_point([], digits, places) for digits in _digit_ranges(max(first, 0), last, places + 1)]
         if first < 0 and first <= last:
             below = _digit_ranges(max(-last, 1), -first, places + 1)
-            parts += [_pointed(_minus(), digits, places) for digits in below]
+            parts += [_with_point([literal("-")], digits, places) for digits in below]
     if not parts:
         raise ValueError(f"no number lies between {least} and {most}")
     return any_of(parts)
-
-
-def _minus() -> list[Pattern]:
-    return [literal("-")]
 
 
 def _digit_set(digits: tuple[int, int]) -> Pattern:
     return ("set", ((0x30 + digits[0], 0x30 + digits[1]),))
 
 
-def _pointed(sign: list[Pattern], digits: Sequence[tuple[int, int]], places: int) -> Pattern:
+def _with_point(sign: list[Pattern], digits: Sequence[tuple[int, int]], places: int) -> Pattern:
+    """Return the pattern of a sign and digits, with a decimal point before the last `places` digits."""
     sets = [_digit_set(digit) for digit in digits]
     if not places:
         return sequence([*sign, *sets])
@@ -99,7 +108,7 @@ def _pointed(sign: list[Pattern], digits: Sequence[tuple[int, int]], places: int
 
 
 def _digit_ranges(least: int, most: int, width: int = 1) -> list[list[tuple[int, int]]]:
-    """The numbers of a range of non-negative ones as sequences of digit ranges, padded with zeros to a least width.
+    """Return sequences of digit ranges for a range of non-negative numbers, padded with zeros to a minimum width.
 
     Example:
         >>> _digit_ranges(8, 12)
@@ -109,13 +118,13 @@ def _digit_ranges(least: int, most: int, width: int = 1) -> list[list[tuple[int,
     length = max(len(str(least)), width)
     while least <= most:
         end = min(most, 10**length - 1)
-        found += _same_length(str(least).zfill(length), str(end).zfill(length))
+        found += _same_length_ranges(str(least).zfill(length), str(end).zfill(length))
         least, length = end + 1, length + 1
     return found
 
 
-def _same_length(low: str, high: str) -> list[list[tuple[int, int]]]:
-    """Numbers of equal length between two of them, as few sequences of digit ranges as digits allow."""
+def _same_length_ranges(low: str, high: str) -> list[list[tuple[int, int]]]:
+    """Return as few sequences of digit ranges as possible for the numbers between two of equal length."""
     if not low:
         return [[]]
     a, b = int(low[0]), int(high[0])
@@ -123,8 +132,8 @@ def _same_length(low: str, high: str) -> list[list[tuple[int, int]]]:
     if set(low[1:]) <= {"0"} and set(high[1:]) <= {"9"}:
         return [[(a, b), *[(0, 9)] * rest]]
     if a == b:
-        return [[(a, a), *tail] for tail in _same_length(low[1:], high[1:])]
-    found = [[(a, a), *tail] for tail in _same_length(low[1:], "9" * rest)]
+        return [[(a, a), *tail] for tail in _same_length_ranges(low[1:], high[1:])]
+    found = [[(a, a), *tail] for tail in _same_length_ranges(low[1:], "9" * rest)]
     if a + 1 <= b - 1:
         found.append([(a + 1, b - 1), *[(0, 9)] * rest])
-    return found + [[(b, b), *tail] for tail in _same_length("0" * rest, high[1:])]
+    return found + [[(b, b), *tail] for tail in _same_length_ranges("0" * rest, high[1:])]

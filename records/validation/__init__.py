@@ -1,1 +1,1 @@
-"""Judge records by fields, rules, expressions and user-supplied validators."""
+"""Validate records by their fields, rules, expressions and user-supplied validators."""

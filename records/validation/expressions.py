@@ -1,99 +1,54 @@
-"""A small, safe expression language over the fields of a record, for rules that look at several fields.
+"""A small, safe expression language for rules about several fields of a record.
 
 ```
 latitude >= -90 and (country != 'CR' or latitude < 12)
-end >= start                                    dates in ISO form compare as they should
+end >= start                                    ISO dates compare correctly as text
 len(field('zip code')) == 5 and kind in ['a', 'b']
 number(price) * number(count) == number(total)
 ```
 
-Written in Python's notation and read by Python's parser, but evaluated here, node by node: `and or not`, comparisons and
-their chains, `in` a list or a text, `+ - * / // %` on numbers, `a if b else c`, and the functions of `FUNCTIONS`. A name is
-a field's text; `field('a name')` and `field(0)` are for names that are no identifiers, and for numbers. Compared or
-calculated with a number, a field's text is read as a number; two fields compare as numbers where both are numbers, else as
-text. What cannot be evaluated (a text that is no number, a division by zero) makes the record invalid.
+Expressions are in Python's syntax and parsed by Python's parser, but each node is evaluated here: `and or not`, comparisons and
+their chains, `in` a list or a text, `+ - * / // %` on numbers, `a if b else c`, and the functions of `FUNCTIONS`. A name means
+the text of that field; `field('a name')` and `field(0)` give fields whose names are not identifiers, and fields by number. A
+field's text is converted to a number if it is compared or combined with a number; two fields are compared as numbers if both
+are numbers, else as text. If an expression cannot be evaluated (a text that is not a number, a division by zero), the record is
+invalid.
 
-The cost is bounded: no loops, no powers, no repetition of text, at most `MAX_NODES` nodes, numbers of at most 18 digits
-or floats.
+The cost is bounded: no loops, no powers, no repetition of text, at most `MAX_NODES` nodes, and integers of at most 18 digits
+(larger results become floats).
+
+The package `rule-engine` is no substitute: it has neither chained comparisons nor `a if b else c`, does not convert text to
+numbers, calculates in decimals, so that `0.1 + 0.2 == 0.3` would change from false to true, and has regex operators that can
+backtrack for minutes.
 """
 
 from __future__ import annotations
 
 import ast
 import operator
-import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
+
+from linesmith.records.validation.expression_values import (
+    FUNCTIONS,
+    FieldText,
+    as_number,
+    check_bool,
+    comparable,
+    contains,
+)
 
 MAX_NODES = 200
 MAX_CHARS = 2000
-_NUMBER = re.compile(r"[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]{1,3})?", re.ASCII)
-
 Fields = Sequence[str]
 Evaluator = Callable[[Fields], Any]
 
 
 class ExpressionError(ValueError):
-    """An expression that is not of this language; the message says what and where."""
+    """Raised for an expression that is not in this language; the message says why."""
 
 
-class Text(str):
-    """A field's text, as opposed to a text that is written in the expression: it may be read as a number."""
-
-    __slots__ = ()
-
-
-def as_number(value: Any) -> int | float:
-    """A number, or the number that a text spells.
-
-    Raises:
-        ValueError: it spells none.
-
-    Example:
-        >>> as_number("-12"), as_number("1e3"), as_number(2)
-        (-12, 1000.0, 2)
-    """
-    if isinstance(value, bool):
-        raise ValueError("true or false is no number")
-    if isinstance(value, int | float):
-        return value
-    if _NUMBER.fullmatch(value) is None:
-        raise ValueError("a text is no number")
-    return int(value) if len(value) <= 18 and value.lstrip("+-").isdigit() else float(value)
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
-
-
-def _texts(*values: Any) -> None:
-    if not all(isinstance(value, str) for value in values):
-        raise ValueError("a function of text was given a number")
-
-
-def _of_text(function: Callable[..., Any]) -> Callable[..., Any]:
-    def checked(*values: Any) -> Any:
-        _texts(*values)
-        return function(*values)
-
-    return checked
-
-
-FUNCTIONS: Mapping[str, tuple[int, int, Callable[..., Any]]] = {  # fewest and most arguments
-    "number": (1, 1, as_number),
-    "abs": (1, 1, lambda value: abs(as_number(value))),
-    "min": (2, 8, lambda *values: min(map(as_number, values))),
-    "max": (2, 8, lambda *values: max(map(as_number, values))),
-    "is_number": (1, 1, lambda value: _is_number(value) or (isinstance(value, str) and bool(_NUMBER.fullmatch(value)))),
-    "len": (1, 1, _of_text(len)),
-    "lower": (1, 1, _of_text(lambda text: Text(text.lower()))),
-    "upper": (1, 1, _of_text(lambda text: Text(text.upper()))),
-    "strip": (1, 1, _of_text(lambda text: Text(text.strip()))),
-    "starts_with": (2, 2, _of_text(lambda text, start: text.startswith(start))),
-    "ends_with": (2, 2, _of_text(lambda text, end: text.endswith(end))),
-    "contains": (2, 2, _of_text(lambda text, part: part in text)),
-}
-_COMPARE = {
+_COMPARISONS = {
     ast.Eq: operator.eq,
     ast.NotEq: operator.ne,
     ast.Lt: operator.lt,
@@ -112,12 +67,18 @@ _ARITHMETIC = {
 
 
 def compile_expression(source: str, names: Sequence[str]) -> Evaluator:
-    """A function of a record's fields, in the order of `names`.
+    """Compile an expression to a function of a record's fields.
 
-    It raises ValueError or ZeroDivisionError where a record's fields cannot be evaluated.
+    Args:
+        source: the expression.
+        names: names of the fields, in order.
+
+    Returns:
+        A function of the fields, in the order of `names`. It raises ValueError, ArithmeticError or IndexError if the expression
+        cannot be evaluated for a record.
 
     Raises:
-        ExpressionError: the expression is not of this language, or names a field that is not there.
+        ExpressionError: the expression is not in this language, or names a field that does not exist.
 
     Example:
         >>> check = compile_expression("low <= high and kind in ['a', 'b']", ["low", "high", "kind"])
@@ -132,16 +93,17 @@ def compile_expression(source: str, names: Sequence[str]) -> Evaluator:
         raise ExpressionError("it is not an expression in Python's notation") from None
     if sum(1 for _ in ast.walk(tree)) > MAX_NODES:
         raise ExpressionError(f"it has more than {MAX_NODES} parts")
-    return _Compiler(list(names)).node(tree.body)
+    return _Compiler(list(names)).compile(tree.body)
 
 
 class _Compiler:
-    """Turns nodes into functions, once; unknown kinds of nodes are refused."""
+    """Compiles syntax nodes to functions: one method per allowed type of node; all other types are refused."""
 
     def __init__(self, names: list[str]) -> None:
         self._names = names
 
-    def node(self, node: ast.expr) -> Evaluator:
+    def compile(self, node: ast.expr) -> Evaluator:
+        """Return the function that evaluates a node."""
         build = getattr(self, f"_{type(node).__name__.lower()}", None)
         if build is None:
             raise ExpressionError(f"{type(node).__name__} is not part of the language")
@@ -164,18 +126,18 @@ class _Compiler:
             name = self._names.index(name)
         if not 0 <= name < len(self._names):
             raise ExpressionError(f"there is no field {name}; the record has {len(self._names)}")
-        place = name
-        return lambda fields: Text(fields[place])
+        position = name
+        return lambda fields: FieldText(fields[position])
 
     def _boolop(self, node: ast.BoolOp) -> Evaluator:
-        parts = [self.node(value) for value in node.values]
-        every = all if isinstance(node.op, ast.And) else any
-        return lambda fields: every(_truth(part(fields)) for part in parts)
+        parts = [self.compile(value) for value in node.values]
+        all_or_any = all if isinstance(node.op, ast.And) else any
+        return lambda fields: all_or_any(check_bool(part(fields)) for part in parts)
 
     def _unaryop(self, node: ast.UnaryOp) -> Evaluator:
-        inner = self.node(node.operand)
+        inner = self.compile(node.operand)
         if isinstance(node.op, ast.Not):
-            return lambda fields: not _truth(inner(fields))
+            return lambda fields: not check_bool(inner(fields))
         if isinstance(node.op, ast.USub):
             return lambda fields: -as_number(inner(fields))
         raise ExpressionError(f"{type(node.op).__name__} is not part of the language")
@@ -184,27 +146,28 @@ class _Compiler:
         function = _ARITHMETIC.get(type(node.op))
         if function is None:
             raise ExpressionError(f"{type(node.op).__name__} is not part of the language")
-        left, right = self.node(node.left), self.node(node.right)
+        left, right = self.compile(node.left), self.compile(node.right)
 
         def calculate(fields: Fields) -> Any:
             value = function(as_number(left(fields)), as_number(right(fields)))
+            # Floats do not grow: the cost of a long product stays bounded.
             return value if isinstance(value, float) or abs(value) < 10**18 else float(value)
 
         return calculate
 
     def _ifexp(self, node: ast.IfExp) -> Evaluator:
-        test, then, other = self.node(node.test), self.node(node.body), self.node(node.orelse)
-        return lambda fields: then(fields) if _truth(test(fields)) else other(fields)
+        test, then, other = self.compile(node.test), self.compile(node.body), self.compile(node.orelse)
+        return lambda fields: then(fields) if check_bool(test(fields)) else other(fields)
 
     def _list(self, node: ast.List | ast.Tuple | ast.Set) -> Evaluator:
-        parts = [self.node(value) for value in node.elts]
+        parts = [self.compile(value) for value in node.elts]
         return lambda fields: [part(fields) for part in parts]
 
     _tuple = _set = _list
 
     def _compare(self, node: ast.Compare) -> Evaluator:
-        values = [self.node(value) for value in [node.left, *node.comparators]]
-        tests = [self._test(kind) for kind in node.ops]
+        values = [self.compile(value) for value in [node.left, *node.comparators]]
+        tests = [self._comparison(comparison) for comparison in node.ops]
 
         def compare(fields: Fields) -> bool:
             left = values[0](fields)
@@ -217,15 +180,15 @@ class _Compiler:
 
         return compare
 
-    def _test(self, kind: ast.cmpop) -> Callable[[Any, Any], bool]:
-        if isinstance(kind, ast.In):
-            return _contains
-        if isinstance(kind, ast.NotIn):
-            return lambda left, right: not _contains(left, right)
-        function = _COMPARE.get(type(kind))
+    def _comparison(self, comparison: ast.cmpop) -> Callable[[Any, Any], bool]:
+        if isinstance(comparison, ast.In):
+            return contains
+        if isinstance(comparison, ast.NotIn):
+            return lambda left, right: not contains(left, right)
+        function = _COMPARISONS.get(type(comparison))
         if function is None:
-            raise ExpressionError(f"{type(kind).__name__} is not part of the language")
-        return lambda left, right: bool(function(*_comparable(left, right)))
+            raise ExpressionError(f"{type(comparison).__name__} is not part of the language")
+        return lambda left, right: bool(function(*comparable(left, right)))
 
     def _call(self, node: ast.Call) -> Evaluator:
         name = node.func.id if isinstance(node.func, ast.Name) else None
@@ -234,47 +197,16 @@ class _Compiler:
         if name == "field":
             if len(node.args) != 1 or not isinstance(node.args[0], ast.Constant):
                 raise ExpressionError("field(…) takes a name in quotes or a number")
-            asked = node.args[0].value
-            if not isinstance(asked, str | int) or isinstance(asked, bool):
+            name_or_number = node.args[0].value
+            if not isinstance(name_or_number, str | int) or isinstance(name_or_number, bool):
                 raise ExpressionError("field(…) takes a name in quotes or a number")
-            return self._field(asked)
+            return self._field(name_or_number)
         if name is None or name not in FUNCTIONS:
             raise ExpressionError(f"there is no such function; the functions are field, {', '.join(FUNCTIONS)}")
-        fewest, most, function = FUNCTIONS[name]
-        if not fewest <= len(node.args) <= most:
-            raise ExpressionError(f"{name} takes {fewest if fewest == most else f'{fewest} to {most}'} arguments")
-        arguments = [self.node(argument) for argument in node.args]
+        minimum, maximum, function = FUNCTIONS[name]
+        if not minimum <= len(node.args) <= maximum:
+            raise ExpressionError(
+                f"{name} takes {minimum if minimum == maximum else f'{minimum} to {maximum}'} arguments"
+            )
+        arguments = [self.compile(argument) for argument in node.args]
         return lambda fields: function(*(argument(fields) for argument in arguments))
-
-
-def _truth(value: Any) -> bool:
-    if not isinstance(value, bool):
-        raise ValueError("a part is neither true nor false")
-    return value
-
-
-def _comparable(left: Any, right: Any) -> tuple[Any, Any]:
-    if _is_number(left) or _is_number(right):
-        return as_number(left), as_number(right)
-    if isinstance(left, Text) and isinstance(right, Text) and _NUMBER.fullmatch(left) and _NUMBER.fullmatch(right):
-        return as_number(left), as_number(right)
-    if type(left) in (Text, str) and type(right) in (Text, str):
-        return str(left), str(right)
-    if isinstance(left, bool) and isinstance(right, bool):
-        return left, right
-    raise ValueError("values of different kinds are compared")
-
-
-def _contains(left: Any, right: Any) -> bool:
-    if isinstance(right, str):
-        _texts(left)
-        return left in right
-    if not isinstance(right, list):
-        raise ValueError("'in' needs a list or a text")
-    for value in right:
-        if _is_number(value) and isinstance(left, str) and _NUMBER.fullmatch(left) is None:
-            continue
-        one, other = _comparable(left, value)
-        if one == other:
-            return True
-    return False

@@ -1,7 +1,8 @@
-"""All that judges a record beyond its shape: the schema of the output, rules, the validator; in this order, first fault wins.
+"""Check a record beyond its shape: against the output's schema, then rules, then the user's validator; the first fault counts.
 
-`RecordCheckSpec` is decided on the driver and travels to the workers; `load` makes functions of it there. It takes the place of a
-validator in `linesmith.records.validation.record_validator.Judge`, which has already looked at encoding, length and field count.
+`RecordCheckSpec` is made on the driver and sent to the workers, where `load` compiles it to `RecordChecks`. These act as the
+validator of a `linesmith.records.validation.record_validator.RecordValidator`, which has already checked encoding, length and
+field count.
 """
 
 from __future__ import annotations
@@ -11,72 +12,86 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from linesmith.records.fields import split_fields
 from linesmith.records.input.training_hashes import TrainingHashes
 from linesmith.records.output.layout import RecordLayout
 from linesmith.records.output.partitions import MAX_VALUE_BYTES, encode_partition_value
-from linesmith.records.output.schema import Limits
+from linesmith.records.output.schema import ValueLimits
 from linesmith.records.patterns.pattern_compiler import compile_pattern
-from linesmith.records.patterns.regex_parser import parse
-from linesmith.records.validation.record_validator import BatchValidator, Validator, Verdict, run_validator_batch
+from linesmith.records.patterns.regex_parser import parse_regex
+from linesmith.records.validation.record_validator import (
+    BatchValidator,
+    ValidationResult,
+    Validator,
+    run_validator_batch,
+)
 from linesmith.records.validation.rules import CompiledRules, RuleSet, RuleViolation
 from linesmith.records.validation.user_validator import InProcessValidator, ValidatorSource
 from linesmith.records.validation.validator_process import ValidatorProcess
 
+_TypeCheck = tuple[int, str, Callable[[str], Any]]  # position, reason, parser
+_LimitCheck = tuple[int, str, Callable[[str, Any], str | None]]  # position, column, result of `_compile_limits`
+
 
 @dataclass(frozen=True)
 class RecordCheckSpec:
-    """Where the checks come from.
+    """Picklable description of the checks.
 
     Attributes:
         layout: columns and types of the output.
-        typed: check that each field is a value of its type.
-        limits: what the schema says of each field beside its type; empty: nothing.
+        check_types: check that each field is a value of its type.
+        limits: the schema's limits on each field's values, one per field; empty: no limits.
         rules: in the order in which they are applied.
-        validator: of the user, or None.
-        timeout: most seconds a record may take the validator; 0: no limit, and no process of its own.
+        validator: the user's validator, or None.
+        timeout: most seconds that the validator may take per record; 0: no limit, and the validator runs in this process.
         partition_by: the column whose values become names of directories, or None.
-        training_set: file of the training records' hashes; needed where a rule asks for it.
+        training_hashes_file: file of the training records' hashes; required if a rule is `not_in_training_set`.
     """
 
     layout: RecordLayout = field(default_factory=RecordLayout)
-    typed: bool = False
-    limits: tuple[Limits, ...] = ()
+    check_types: bool = False
+    limits: tuple[ValueLimits, ...] = ()
     rules: tuple[RuleSet, ...] = ()
     validator: ValidatorSource | InProcessValidator | None = None
     timeout: float = 0.0
     partition_by: str | None = None
-    training_set: str | None = None
+    training_hashes_file: str | None = None
 
     @property
     def is_empty(self) -> bool:
-        """There is nothing to check: records are not judged at all."""
-        return not self.typed and not self.rules and self.validator is None and self.partition_by is None
+        """Whether there is nothing to check."""
+        return not self.check_types and not self.rules and self.validator is None and self.partition_by is None
 
     @property
     def identity(self) -> dict[str, Any] | None:
-        """What a manifest says about the validator."""
+        """The manifest entry of the validator."""
         return None if self.validator is None else self.validator.identity
 
     def check_validator_loads(self) -> None:
-        """Load the validator once, as a worker would, and let go of it.
+        """Load the validator once, as a worker would, to find errors early.
 
         Raises:
-            ParameterError: LS107, it cannot be loaded.
+            ParameterError: the validator cannot be loaded.
         """
         if isinstance(loaded := self._validator(), ValidatorProcess):
             loaded.start()
             loaded.close()
 
-    def load(self) -> Checks:
-        """The checks as functions. Runs the validator's file or imports its module, or starts the process that will.
+    def load(self) -> RecordChecks:
+        """Compile the checks.
+
+        Runs the validator's file or imports its module; with a time limit, the process that does so starts with the first batch.
+
+        Returns:
+            The checks, ready to be called.
 
         Raises:
-            ParameterError: LS107 the validator, LS113 a rule.
+            ParameterError: the validator cannot be loaded, or a rule does not fit the fields.
         """
-        seen = None if self.training_set is None else TrainingHashes(self.training_set).__contains__
-        rules = [rules.compile(self.layout.columns, seen) for rules in self.rules]
-        return Checks(self, rules, self._validator())
+        in_training_set = (
+            None if self.training_hashes_file is None else TrainingHashes(self.training_hashes_file).__contains__
+        )
+        rules = [rules.compile(self.layout.columns, in_training_set) for rules in self.rules]
+        return RecordChecks(self, rules, self._validator())
 
     def _validator(self) -> Validator | None:
         if self.validator is None:
@@ -86,89 +101,102 @@ class RecordCheckSpec:
         return ValidatorProcess(self.validator, self.timeout)
 
 
-class Checks(BatchValidator):
-    """The checks of a record, ready to judge."""
+class RecordChecks(BatchValidator):
+    """Checks of a record, compiled.
 
-    def __init__(self, source: RecordCheckSpec, rules: list[CompiledRules], validator: Validator | None) -> None:
-        layout = source.layout
-        self._layout = layout
-        self._typed: list[tuple[int, str, Any]] = []
-        if source.typed and layout.types is not None and layout.columns is not None:
-            self._typed = [
-                (place, f"schema:{name}:{kind.kind}", kind.parse)
-                for place, (name, kind) in enumerate(zip(layout.columns, layout.types, strict=True))
-                if kind.kind != "string"
+    Args:
+        spec: what to check.
+        rules: the rules of `spec`, compiled.
+        validator: the validator of `spec`, loaded, or None.
+    """
+
+    def __init__(self, spec: RecordCheckSpec, rules: list[CompiledRules], validator: Validator | None) -> None:
+        layout = spec.layout
+        self._field_format = layout.fields
+        columns, types = layout.columns or (), layout.types or ()
+        self._type_checks: list[_TypeCheck] = []
+        self._limit_checks: list[_LimitCheck] = []
+        if spec.check_types:
+            self._type_checks = [
+                (position, f"schema:{name}:{column_type.type_name}", column_type.parse)
+                for position, (name, column_type) in enumerate(zip(columns, types, strict=False))
+                if column_type.type_name != "string"
             ]
-        self._limited = [
-            (place, name, _within(limits, kind.nullable))
-            for place, (name, kind, limits) in enumerate(
-                zip(layout.columns or (), layout.types or (), source.limits, strict=False)
-            )
-            if source.typed and limits != Limits()
-        ]
-        by = source.partition_by
-        self._partition = None if by is None else layout.names.index(by)
-        self._by = by
+            self._limit_checks = [
+                (position, name, _compile_limits(limits, column_type.nullable))
+                for position, (name, column_type, limits) in enumerate(zip(columns, types, spec.limits, strict=False))
+                if limits != ValueLimits()
+            ]
+        self._partition_column = spec.partition_by
+        self._partition_position = None if spec.partition_by is None else layout.names.index(spec.partition_by)
         self._rules = rules
         self._validator = validator
 
-    def many(self, texts: Sequence[str]) -> list[Verdict]:
-        """Verdicts in order; the user's validator is asked once about all that the other checks let through."""
-        verdicts = [self._fault(text) for text in texts]
-        asked = [text for text, verdict in zip(texts, verdicts, strict=True) if verdict is None]
-        rest = iter(
-            [Verdict(True)] * len(asked) if self._validator is None else run_validator_batch(self._validator, asked)
-        )
-        return [next(rest) if verdict is None else verdict for verdict in verdicts]
+    def validate_batch(self, texts: Sequence[str]) -> list[ValidationResult]:
+        """Check records; the user's validator is called once, with all that pass the other checks.
 
-    def _fault(self, text: str) -> Verdict | None:
-        """What is wrong with a record before the user's validator is asked; None: nothing."""
+        Args:
+            texts: records.
+
+        Returns:
+            Results in the order of the texts.
+        """
+        faults = [self._fault(text) for text in texts]
+        passed = [text for text, fault in zip(texts, faults, strict=True) if fault is None]
+        if self._validator is None:
+            results = iter([ValidationResult(True)] * len(passed))
+        else:
+            results = iter(run_validator_batch(self._validator, passed))
+        return [next(results) if fault is None else fault for fault in faults]
+
+    def _fault(self, text: str) -> ValidationResult | None:
+        """Return what is wrong with a record before the user's validator is called; None if nothing is."""
         try:
-            fields = self._fields(text)
+            fields = self._field_format.split(text)
         except csv.Error:
-            return Verdict(False, "field_count", "a quoted field is too long to be read")
-        verdict = self._schema(fields)
-        if verdict is not None:
-            return verdict
+            return ValidationResult(False, "field_count", "a quoted field is too long to be read")
+        fault = self._schema_fault(fields)
+        if fault is not None:
+            return fault
         try:
             for rules in self._rules:
                 rules(text, fields)
-        except RuleViolation as broken:
-            return Verdict(False, broken.reason, broken.explain)
+        except RuleViolation as violation:
+            return ValidationResult(False, violation.reason, violation.explain)
         return None
 
-    def _fields(self, text: str) -> list[str]:
-        layout = self._layout
-        return [text] if layout.delimiter is None else split_fields(text, layout.delimiter, layout.quoted)
-
-    def _schema(self, fields: list[str]) -> Verdict | None:
-        values: dict[int, Any] = {}
-        for place, reason, read in self._typed:
+    def _schema_fault(self, fields: list[str]) -> ValidationResult | None:
+        """Return what contradicts the output's schema; None if nothing does."""
+        values: dict[int, Any] = {}  # by position of the field
+        for position, reason, parse in self._type_checks:
             try:
-                values[place] = read(fields[place])
+                values[position] = parse(fields[position])
             except ValueError as error:
-                return Verdict(False, reason, str(error))
-        for place, name, fault in self._limited:
-            found = fault(fields[place], values.get(place))
-            if found is not None:
-                return Verdict(False, f"schema:{name}:{found}", "outside what the schema allows")
-        if self._partition is not None and len(encode_partition_value(fields[self._partition])) > MAX_VALUE_BYTES:
-            return Verdict(False, f"schema:{self._by}:partition", "too long for the name of a directory")
+                return ValidationResult(False, reason, str(error))
+        for position, name, broken_limit in self._limit_checks:
+            limit = broken_limit(fields[position], values.get(position))
+            if limit is not None:
+                return ValidationResult(False, f"schema:{name}:{limit}", "outside what the schema allows")
+        if self._partition_position is not None:
+            value = encode_partition_value(fields[self._partition_position])
+            if len(value) > MAX_VALUE_BYTES:
+                reason = f"schema:{self._partition_column}:partition"
+                return ValidationResult(False, reason, "too long for the name of a directory")
         return None
 
 
-def _within(limits: Limits, nullable: bool) -> Callable[[str, Any], str | None]:
-    """What names the limit that a field's text or value breaks, 'pattern' or 'range'; None: neither."""
-    machine = None if limits.pattern is None else compile_pattern(parse(limits.pattern))
+def _compile_limits(limits: ValueLimits, nullable: bool) -> Callable[[str, Any], str | None]:
+    """Return a function of a field's text and value that names the limit they break, 'pattern' or 'range', or None."""
+    automaton = None if limits.pattern is None else compile_pattern(parse_regex(limits.pattern))
     least, most = limits.minimum, limits.maximum
 
-    def fault(text: str, value: Any) -> str | None:
+    def broken_limit(text: str, value: Any) -> str | None:
         if nullable and text == "":
             return None
-        if machine is not None and not machine.accepts_text(text.encode()):
+        if automaton is not None and not automaton.accepts_text(text.encode()):
             return "pattern"
         if value is not None and ((least is not None and value < least) or (most is not None and value > most)):
             return "range"
         return None
 
-    return fault
+    return broken_limit

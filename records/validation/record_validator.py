@@ -1,16 +1,16 @@
-"""Is a sampled record valid, and if not, why: one verdict with a stable reason and an explanation a person can read.
+"""Decide whether a sampled record is valid, and if not, why: a stable reason and an explanation for a person.
 
-Reasons, in the order in which they are looked for:
+Reasons, in the order in which they are checked:
 
 | reason      | meaning                                                                  |
 |-------------|--------------------------------------------------------------------------|
 | utf8        | the sampled ids end inside a character                                   |
 | escape      | the sampled ids end inside an escape sequence                            |
-| length      | the record reached the length cap learnt in training without ending      |
+| length      | the record reached the length cap from training without ending           |
 | empty       | the record has no text                                                   |
-| field_count | another number of fields than expected (only where one is expected)      |
-| schema:F:T  | field F is no value of type T of the output's schema                     |
-| rule:F:K    | field F breaks a rule of kind K (`linesmith.records.validation.rules`)                          |
+| field_count | another number of fields than expected (only if a number is expected)    |
+| schema:F:T  | field F is not a value of type T of the output's schema                  |
+| rule:F:K    | field F breaks a rule of kind K (`linesmith.records.validation.rules`)   |
 | timeout     | the validator did not answer in time                                     |
 | validator   | the validator returned False or raised                                   |
 """
@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
-from linesmith.records.fields import split_fields
+from linesmith.records.fields import FREE_TEXT, FieldFormat
 
 if TYPE_CHECKING:
     from linesmith.model.sampling.sampler import Sample
@@ -34,39 +34,39 @@ Validator = Callable[[str], object]
 
 
 class ValidatorLoader(Protocol):
-    """Where a validator comes from, in a form that travels to workers."""
+    """Picklable description of a validator, which workers load."""
 
     def load(self) -> Validator:
-        """The validator; runs or imports what it needs."""
+        """Return the validator; runs or imports the code that it needs."""
         ...
 
 
 class BatchValidator(ABC):
-    """A validator of ours that judges many texts at a time, where that is cheaper than one by one."""
+    """A validator that checks many texts at a time, for which that is cheaper than one by one."""
 
     @abstractmethod
-    def many(self, texts: Sequence[str]) -> list[Verdict]:
-        """Verdicts in order, each the same as if its text were judged alone."""
+    def validate_batch(self, texts: Sequence[str]) -> list[ValidationResult]:
+        """Return results in the order of the texts, each the same as if its text were checked alone."""
 
-    def __call__(self, text: str) -> Verdict:
-        """The verdict about one record."""
-        return self.many([text])[0]
+    def __call__(self, text: str) -> ValidationResult:
+        """Return the result for one record."""
+        return self.validate_batch([text])[0]
 
 
-_ERRORS = {
+_SAMPLE_ERRORS = {
     "utf8": "the sampled ids end inside a character",
     "escape": "the sampled ids end inside an escape sequence",
 }
 
 
 @dataclass(frozen=True)
-class Verdict:
-    """What was decided about one attempt.
+class ValidationResult:
+    """Result of checking one record.
 
     Attributes:
-        valid: True or False; None where nothing judged the record.
+        valid: True or False; None if nothing checked the record.
         reason: a word of the table above; None unless `valid` is False.
-        explain: a sentence for a person; None unless `valid` is False. May quote what a validator said about the record.
+        explain: a sentence for a person; None unless `valid` is False. It may quote a validator's message about the record.
     """
 
     valid: bool | None
@@ -75,86 +75,103 @@ class Verdict:
 
 
 @dataclass(frozen=True)
-class Judge:
-    """Decides about finished attempts. The same sample always gets the same verdict, provided the validator is a function.
+class RecordValidator:
+    """Checks finished samples. The same sample always gets the same result, provided that the validator is a pure function.
 
     Attributes:
-        validator: called with the text of a record. False or an exception: invalid; a Verdict: that; anything else, None
-            included: valid.
-        field_count: how many fields a record must have; None: any.
-        delimiter: what separates the fields; needed where `field_count` is given.
-        quoted: delimiters inside double quotes do not separate fields.
+        validator: called with the text of a record. False or an exception: invalid; a ValidationResult: that result; anything
+            else, None included: valid. None: no validator.
+        field_count: number of fields that a record must have; None: any.
+        fields: how a record is split; needs a delimiter if `field_count` is given.
 
     Example:
         >>> from linesmith.model.sampling.sampler import Sample, SampleRequest
-        >>> judge = Judge(field_count=2, delimiter=",")
-        >>> judge(Sample(SampleRequest(0, 0), "a,b", "newline")).valid
+        >>> check = RecordValidator(field_count=2, fields=FieldFormat(","))
+        >>> check(Sample(SampleRequest(0, 0), "a,b", "newline")).valid
         True
-        >>> judge(Sample(SampleRequest(0, 0), "a,b,", "newline"))
-        Verdict(valid=False, reason='field_count', explain='3 fields instead of 2')
-        >>> Judge()(Sample(SampleRequest(0, 0), "a", "newline"))
-        Verdict(valid=None, reason=None, explain=None)
+        >>> check(Sample(SampleRequest(0, 0), "a,b,", "newline"))
+        ValidationResult(valid=False, reason='field_count', explain='3 fields instead of 2')
+        >>> RecordValidator()(Sample(SampleRequest(0, 0), "a", "newline"))
+        ValidationResult(valid=None, reason=None, explain=None)
     """
 
     validator: Validator | None = None
     field_count: int | None = None
-    delimiter: str | None = None
-    quoted: bool = False
+    fields: FieldFormat = FREE_TEXT
 
-    def __call__(self, sample: Sample) -> Verdict:
-        return self.many([sample])[0]
+    def __call__(self, sample: Sample) -> ValidationResult:
+        """Return the result for one sample."""
+        return self.validate_batch([sample])[0]
 
-    def many(self, samples: Sequence[Sample]) -> list[Verdict]:
-        """Verdicts in order. The validator is asked once about all that are of the right shape."""
-        verdicts = [self._fault(sample) for sample in samples]
-        asked = [sample.text for sample, verdict in zip(samples, verdicts, strict=True) if verdict is None]
+    def validate_batch(self, samples: Sequence[Sample]) -> list[ValidationResult]:
+        """Check samples. The validator is called once, with all that have the right shape.
+
+        Args:
+            samples: finished samples.
+
+        Returns:
+            Results in the order of the samples.
+        """
+        faults = [self._shape_fault(sample) for sample in samples]
+        well_formed = [sample.text for sample, fault in zip(samples, faults, strict=True) if fault is None]
         if self.validator is None:
-            # A count that was checked is a judgement; without any check nothing judged the record.
-            rest = iter([Verdict(None if self.field_count is None else True)] * len(asked))
+            # A field count is a check, too; without any check nothing is known about the record.
+            valid = None if self.field_count is None else True
+            results = iter([ValidationResult(valid)] * len(well_formed))
         else:
-            rest = iter(run_validator_batch(self.validator, asked))
-        return [next(rest) if verdict is None else verdict for verdict in verdicts]
+            results = iter(run_validator_batch(self.validator, well_formed))
+        return [next(results) if fault is None else fault for fault in faults]
 
-    def _fault(self, sample: Sample) -> Verdict | None:
-        """What is wrong with a sample before a validator is asked; None: nothing."""
+    def _shape_fault(self, sample: Sample) -> ValidationResult | None:
+        """Return what is wrong with a sample before a validator is called; None if nothing is."""
         if sample.error is not None:
-            return Verdict(False, sample.error, _ERRORS.get(sample.error, "the sampled ids are no text"))
+            return ValidationResult(
+                False, sample.error, _SAMPLE_ERRORS.get(sample.error, "the sampled ids are not text")
+            )
         if sample.finish_reason == "length":
-            return Verdict(False, "length", "the record reached the length cap without ending")
+            return ValidationResult(False, "length", "the record reached the length cap without ending")
         if sample.text == "":
-            return Verdict(False, "empty", "the record is empty")
-        if self.field_count is not None and self.delimiter is not None:
-            found = count_fields(sample.text, self.delimiter, self.quoted)
+            return ValidationResult(False, "empty", "the record is empty")
+        if self.field_count is not None and self.fields.delimiter is not None:
+            found = count_fields(sample.text, self.fields)
             if found != self.field_count:
-                return Verdict(False, "field_count", f"{found} fields instead of {self.field_count}")
+                return ValidationResult(False, "field_count", f"{found} fields instead of {self.field_count}")
         return None
 
 
-def count_fields(text: str, delimiter: str, quoted: bool) -> int:
-    """Number of fields of a record; 0 where it cannot be split (a quoted field beyond the csv module's limit)."""
+def count_fields(text: str, fields: FieldFormat) -> int:
+    """Return the number of fields of a record; 0 if it cannot be split (a quoted field beyond the csv module's limit)."""
     try:
-        return len(split_fields(text, delimiter, quoted))
+        return len(fields.split(text))
     except csv.Error:
         return 0
 
 
-def run_validator_batch(validator: Validator, texts: Sequence[str]) -> list[Verdict]:
-    """What a validator says about records, in order: at once where it can, else one by one."""
+def run_validator_batch(validator: Validator, texts: Sequence[str]) -> list[ValidationResult]:
+    """Run a validator on records: at once if it is a `BatchValidator`, else one by one.
+
+    Args:
+        validator: the validator.
+        texts: records.
+
+    Returns:
+        Results in the order of the texts.
+    """
     if isinstance(validator, BatchValidator):
-        return validator.many(texts)
-    return [ask(validator, text) for text in texts]
+        return validator.validate_batch(texts)
+    return [run_validator(validator, text) for text in texts]
 
 
-def ask(validator: Validator, text: str) -> Verdict:
-    """What a validator says about a record, as a verdict."""
+def run_validator(validator: Validator, text: str) -> ValidationResult:
+    """Run a validator on one record; exceptions that it raises become results."""
     try:
         answer = validator(text)
     except Exception as error:
-        said = str(error)
-        return Verdict(False, "validator", type(error).__name__ + (f": {said}" if said else ""))
-    if isinstance(answer, Verdict):
+        message = str(error)
+        return ValidationResult(False, "validator", type(error).__name__ + (f": {message}" if message else ""))
+    if isinstance(answer, ValidationResult):
         return answer
-    # `is False` alone would let numpy's False pass.
+    # Not `is False`, which would accept numpy's False; not truthiness, because None, 0 and "" mean valid.
     if isinstance(answer, bool | np.bool_) and not answer:
-        return Verdict(False, "validator", "the validator returned False")
-    return Verdict(True)
+        return ValidationResult(False, "validator", "the validator returned False")
+    return ValidationResult(True)

@@ -1,7 +1,7 @@
-"""Where a validator comes from: 'package.module:function', or 'file.py:function', whose code is run.
+"""Load the user's validator, 'package.module:function' or 'file.py:function'; its code is run.
 
-The driver reads a validator file once and ships its source text: workers need neither the file nor its folder, and all of
-them judge by the same code even when the file changes meanwhile. A module is imported by name, so it must be installed on
+The driver reads a validator file once and sends its source text to the workers: they need neither the file nor its directory,
+and all of them run the same code even if the file changes meanwhile. A module is imported by name, so it must be installed on
 the workers.
 """
 
@@ -21,59 +21,59 @@ from linesmith.records.validation.record_validator import Validator
 
 @dataclass(frozen=True)
 class InProcessValidator:
-    """A function that a caller in Python has given, run where it is: in the process that judges."""
+    """A Python caller's function, which runs in the process that checks records."""
 
     function: Validator
 
     @property
     def identity(self) -> dict[str, str | None]:
-        """There is no digest of a function."""
+        """The manifest entry: the function's name, without a digest."""
         return {"option": getattr(self.function, "__qualname__", type(self.function).__name__), "sha256": None}
 
     def load(self) -> Validator:
-        """The function."""
+        """Return the function."""
         return self.function
 
 
 @dataclass(frozen=True)
 class ValidatorSource:
-    """A validator that can travel to a worker.
+    """A validator in a form that can be sent to a worker or child process.
 
     Attributes:
-        option: what the user gave.
-        place: the module's import name or the file's path.
-        function: the function's name, dots for attributes.
+        option: what the user wrote.
+        location: the module's import name or the file's path.
+        function: the function's name; it may contain dots.
         source: the file's text; None for a module.
-        packed: a caller's function by value (base64 of cloudpickle's bytes), for a process of its own; it is never stored.
+        pickled: a caller's function by value (base64 of cloudpickle's bytes), to be sent to a child process; it is never stored.
     """
 
     option: str
-    place: str
+    location: str
     function: str
     source: str | None = None
-    packed: str | None = None
+    pickled: str | None = None
 
     @property
     def identity(self) -> dict[str, str | None]:
-        """What a manifest says about it: the option, and the digest of a file's text."""
+        """The manifest entry: the option, and the SHA-256 of a file's text."""
         digest = None if self.source is None else hashlib.sha256(self.source.encode("utf-8")).hexdigest()
         return {"option": self.option, "sha256": digest}
 
     def load(self) -> Validator:
-        """The function. Runs the file, or imports the module.
+        """Return the function; runs the file or imports the module.
 
         Raises:
-            ParameterError: it does not import, there is no such function, or it cannot be called.
+            ParameterError: the import fails, the function does not exist, or it cannot be called.
         """
-        if self.packed is not None:
-            return _unpack(self)
-        found: object = _run(self) if self.source is not None else _import(self)
+        if self.pickled is not None:
+            return _unpickle(self)
+        found: object = _run_file(self) if self.source is not None else _import_module(self)
         for name in self.function.split("."):
             try:
                 found = getattr(found, name)
             except AttributeError:
                 raise _bad(
-                    self.option, f"'{self.place}' has no '{self.function}'", "Give the name of a function in it."
+                    self.option, f"'{self.location}' has no '{self.function}'", "Give the name of a function in it."
                 ) from None
         if not callable(found):
             raise _bad(
@@ -85,54 +85,62 @@ class ValidatorSource:
 
 
 def validator_source(option: str) -> ValidatorSource:
-    """Reads 'package.module:function' or 'file.py:function'. Runs nothing.
+    """Return the validator that 'package.module:function' or 'file.py:function' names. No code is run.
+
+    Args:
+        option: what the user wrote.
 
     Raises:
-        ParameterError: it has another form, or the file is missing or no UTF-8 text.
+        ParameterError: it has another form, or the file is missing or not UTF-8 text.
 
     Example:
-        >>> validator_source("json:loads").place
+        >>> validator_source("json:loads").location
         'json'
     """
-    place, colon, function = option.rpartition(":")
-    if not colon or not place or not all(part.isidentifier() for part in function.split(".")):
+    location, colon, function = option.rpartition(":")
+    if not colon or not location or not all(part.isidentifier() for part in function.split(".")):
         raise _bad(option, "this names no function", "Write package.module:function or file.py:function.")
-    if not place.endswith(".py"):
-        return ValidatorSource(option, place, function)
+    if not location.endswith(".py"):
+        return ValidatorSource(option, location, function)
     try:
-        source = Path(place).read_text("utf-8")
+        source = Path(location).read_text("utf-8")
     except UnicodeDecodeError:
-        raise _bad(option, f"'{place}' is not UTF-8 text", "Give a Python file.") from None
+        raise _bad(option, f"'{location}' is not UTF-8 text", "Give a Python file.") from None
     except OSError as error:
-        raise _bad(option, f"'{place}' cannot be read ({error.strerror})", "Give the path of a Python file.") from None
-    return ValidatorSource(option, place, function, source)
+        raise _bad(
+            option, f"'{location}' cannot be read ({error.strerror})", "Give the path of a Python file."
+        ) from None
+    return ValidatorSource(option, location, function, source)
 
 
 def pickled_validator_source(function: Validator) -> ValidatorSource:
-    """A caller's function on its way to a process of its own.
+    """Pickle a caller's function so that it can be sent to a child process.
+
+    Args:
+        function: the validator.
 
     Raises:
-        ParameterError: LS107, it holds something that cannot be sent.
+        ParameterError: LS107, it holds something that cannot be pickled.
     """
     import cloudpickle
 
     name = getattr(function, "__qualname__", type(function).__name__)
     try:
-        packed = base64.b64encode(cloudpickle.dumps(function)).decode("ascii")
-    except Exception as error:  # whatever a closure holds decides what is raised
+        pickled = base64.b64encode(cloudpickle.dumps(function)).decode("ascii")
+    except Exception as error:  # objects in a closure can raise anything when they are pickled
         raise _bad(
             name,
             f"it cannot be sent to a process of its own ({type(error).__name__})",
             "Take out what does not pickle, such as an open file, or leave validator_timeout out.",
         ) from None
-    return ValidatorSource(name, getattr(function, "__module__", None) or "", name, packed=packed)
+    return ValidatorSource(name, getattr(function, "__module__", None) or "", name, pickled=pickled)
 
 
-def _unpack(spec: ValidatorSource) -> Validator:
+def _unpickle(spec: ValidatorSource) -> Validator:
     import cloudpickle
 
     try:
-        function: Validator = cloudpickle.loads(base64.b64decode(spec.packed or ""))
+        function: Validator = cloudpickle.loads(base64.b64decode(spec.pickled or ""))
     except Exception as error:
         raise _bad(
             spec.option,
@@ -142,42 +150,42 @@ def _unpack(spec: ValidatorSource) -> Validator:
     return function
 
 
-def _import(spec: ValidatorSource) -> types.ModuleType:
+def _import_module(spec: ValidatorSource) -> types.ModuleType:
     try:
-        return importlib.import_module(spec.place)
-    # A script's sys.exit() at module level would otherwise end the whole run without a word.
+        return importlib.import_module(spec.location)
+    # sys.exit() at module level would otherwise end the whole run without a message.
     except (Exception, SystemExit) as error:
         raise _bad(
             spec.option,
-            f"module '{spec.place}' does not import ({type(error).__name__}: {error})",
+            f"module '{spec.location}' does not import ({type(error).__name__}: {error})",
             "Install it where the command runs, or give its file as file.py:function.",
         ) from None
 
 
-def _run(spec: ValidatorSource) -> types.ModuleType:
+def _run_file(spec: ValidatorSource) -> types.ModuleType:
     source = spec.source or ""
-    # Named by content, so that two files of one name do not meet; registered, since dataclasses look their module up.
-    name = "linesmith_validator_" + hashlib.sha256(f"{spec.place}\0{source}".encode()).hexdigest()[:16]
+    # Named by content, so that two files of the same name are two modules; registered, because dataclasses look up theirs.
+    name = "linesmith_validator_" + hashlib.sha256(f"{spec.location}\0{source}".encode()).hexdigest()[:16]
     if name in sys.modules:
         return sys.modules[name]
     module = types.ModuleType(name)
-    module.__file__ = spec.place
+    module.__file__ = spec.location
     sys.modules[name] = module
     try:
-        exec(compile(source, spec.place, "exec"), module.__dict__)
+        exec(compile(source, spec.location, "exec"), module.__dict__)
     except (Exception, SystemExit) as error:
         del sys.modules[name]
-        line = error.lineno if isinstance(error, SyntaxError) else _line_of(error, spec.place)
+        line = error.lineno if isinstance(error, SyntaxError) else _line_of(error, spec.location)
         raise _bad(
             spec.option,
-            f"'{spec.place}' fails at line {line} ({type(error).__name__}: {getattr(error, 'msg', error)})",
+            f"'{spec.location}' fails at line {line} ({type(error).__name__}: {getattr(error, 'msg', error)})",
             "Mend the file; it must run with the packages installed here.",
         ) from None
     return module
 
 
 def _line_of(error: BaseException, file: str) -> int | str:
-    """The last line of the file that the error passed through."""
+    """Return the line of the file at which an error was raised, or from which the code that raised it was called."""
     line: int | str = "?"
     trace = error.__traceback__
     while trace is not None:
@@ -188,4 +196,4 @@ def _line_of(error: BaseException, file: str) -> int | str:
 
 
 def _bad(option: str, found: str, remedy: str) -> ParameterError:
-    return ParameterError(f"LS107: --line-validator (line_validator) '{option}': {found}. {remedy}", code="LS107")
+    return ParameterError("LS107", f"--line-validator (line_validator) '{option}'", found, remedy)

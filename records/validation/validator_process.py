@@ -1,13 +1,12 @@
-"""A validator in a process of its own, so that one that hangs, exits or crashes costs a record and not the run.
+"""Run the user's validator in a separate process, so that one that hangs, exits or crashes costs a record and not the run.
 
-The parent sends a batch of texts; the child answers record by record, so that each has its own time limit. A record whose
-answer does not come in time is invalid with the reason `timeout`; the child is ended and a fresh one judges the rest. A child
-that ends by itself makes its record invalid with the reason `validator`.
+The parent sends a batch of texts; the child answers record by record, so that each record has its own time limit. A record
+without an answer in time is invalid with the reason `timeout`; the child is killed and a new one checks the rest. If the child
+ends by itself, its record is invalid with the reason `validator`.
 
-A validator that loses many records in a row works for none of them, and would keep a run busy for days: it ends the run.
+A validator that fails on many records in a row would keep a run busy for days, so it ends the run.
 
-A time limit depends on the machine: a validator that is near it gives other records on a busier one. It is meant for
-validators that never end.
+Results near the time limit depend on the load of the machine: the limit is meant for validators that never end.
 """
 
 from __future__ import annotations
@@ -15,7 +14,6 @@ from __future__ import annotations
 import json
 import os
 import select
-import struct
 import subprocess
 import time
 import weakref
@@ -24,128 +22,138 @@ from dataclasses import asdict
 
 from linesmith.core.child_process import python_command, python_environment
 from linesmith.core.errors import ParameterError
-from linesmith.records.validation.record_validator import BatchValidator, Verdict
+from linesmith.records.validation.record_validator import BatchValidator, ValidationResult
 from linesmith.records.validation.user_validator import ValidatorSource
+from linesmith.records.validation.validator_process_main import HEADER, send_message
 
-_HEAD = struct.Struct("<I")
-_START_SECONDS = 120.0  # importing what a validator needs may take a while, whatever its limit a record is
-_BATCH = 256
-MAX_CONSECUTIVE_FAILURES = 20  # records that hung or ended the process, with none judged between them
+_START_SECONDS = 120.0  # imports may take a while, whatever the time limit per record is
+_BATCH_SIZE = 256  # records per message
+MAX_CONSECUTIVE_FAILURES = 20  # records on which the validator hung or ended its process, without a result in between
 
-
-_hosts: weakref.WeakSet[ValidatorProcess] = weakref.WeakSet()
+_open_processes: weakref.WeakSet[ValidatorProcess] = weakref.WeakSet()
 
 
 def close_validator_processes() -> None:
-    """End the children of this process: a runner may keep the model, and the host with it, longer than the run."""
-    for host in list(_hosts):
-        host.close()
+    """End all validator processes that this process has started.
+
+    A runner may keep the model, and the `ValidatorProcess` with it, longer than the run.
+    """
+    for process in list(_open_processes):
+        process.close()
 
 
 class ValidatorProcess(BatchValidator):
-    """Judges texts in a child process; started at the first question, restarted when it has to be.
+    """Checks texts in a child process, which is started with the first batch and restarted after a failure.
 
     Args:
         source: where the validator comes from.
-        timeout: most seconds for one record.
+        timeout: most seconds per record.
     """
 
     def __init__(self, source: ValidatorSource, timeout: float) -> None:
         self._source = source
         self._timeout = timeout
         self._child: _Child | None = None
-        self._lost = 0  # records in a row
-        _hosts.add(self)
+        self._consecutive_failures = 0
+        _open_processes.add(self)
 
     def start(self) -> None:
-        """Load the validator now.
+        """Start the child and load the validator now.
 
         Raises:
-            ParameterError: LS107, it cannot be loaded.
+            ParameterError: the validator cannot be loaded.
         """
-        self._started()
+        self._running_child()
 
-    def many(self, texts: Sequence[str]) -> list[Verdict]:
-        """Verdicts, in order. A batch costs one round trip; the time limit is that of a record all the same.
+    def validate_batch(self, texts: Sequence[str]) -> list[ValidationResult]:
+        """Check records. A batch costs one round trip; the time limit is per record all the same.
+
+        Args:
+            texts: records.
+
+        Returns:
+            Results in the order of the texts.
 
         Raises:
-            ParameterError: LS107, the validator cannot be loaded, or lost `MAX_CONSECUTIVE_FAILURES` records in a row.
+            ParameterError: the validator cannot be loaded, or failed on `MAX_CONSECUTIVE_FAILURES` records in a row.
         """
-        verdicts: list[Verdict] = []
-        while len(verdicts) < len(texts):
-            verdicts += self._ask(texts[len(verdicts) : len(verdicts) + _BATCH])
-        return verdicts
+        results: list[ValidationResult] = []
+        while len(results) < len(texts):
+            results += self._validate_some(texts[len(results) : len(results) + _BATCH_SIZE])
+        return results
 
     def close(self) -> None:
-        """End the child."""
+        """Kill the child, if there is one."""
         if self._child is not None:
-            self._child.end()
+            self._child.kill()
             self._child = None
 
-    def _ask(self, texts: Sequence[str]) -> list[Verdict]:
-        """Verdicts about at least one of the texts, from the first on."""
-        child = self._started()
-        verdicts: list[Verdict] = []
+    def _validate_some(self, texts: Sequence[str]) -> list[ValidationResult]:
+        """Return results for at least one of the texts, from the first on."""
+        child = self._running_child()
+        results: list[ValidationResult] = []
         try:
             child.send(list(texts))
             for _ in texts:
-                verdicts.append(_verdict(child.receive(self._timeout)))
-                self._lost = 0
+                answer = child.receive(self._timeout)
+                results.append(ValidationResult(*answer) if isinstance(answer, list) else ValidationResult(True))
+                self._consecutive_failures = 0
         except TimeoutError:
-            verdicts.append(
-                self._lose(Verdict(False, "timeout", f"the validator took longer than {self._timeout:g} s"))
+            results.append(
+                self._count_failure(
+                    ValidationResult(False, "timeout", f"the validator took longer than {self._timeout:g} s")
+                )
             )
         except (EOFError, OSError):
-            verdicts.append(self._lose(Verdict(False, "validator", "the validator ended its process")))
-        return verdicts
+            results.append(self._count_failure(ValidationResult(False, "validator", "the validator ended its process")))
+        return results
 
-    def _lose(self, verdict: Verdict) -> Verdict:
-        """The verdict about a record that cost its process."""
+    def _count_failure(self, result: ValidationResult) -> ValidationResult:
+        """Kill the child after a failure and return the result for the record that caused it."""
         self.close()
-        self._lost += 1
-        if self._lost >= MAX_CONSECUTIVE_FAILURES:
+        self._consecutive_failures += 1
+        if self._consecutive_failures >= MAX_CONSECUTIVE_FAILURES:
             raise ParameterError(
-                f"LS107: --line-validator (line_validator) '{self._source.option}': {verdict.explain}, for {self._lost} records "
-                "in a row. Mend it, or give it more time (--validator-timeout).",
-                code="LS107",
+                "LS121",
+                f"--line-validator (line_validator) '{self._source.option}'",
+                f"{result.explain}, for {self._consecutive_failures} records in a row",
+                "Mend it, or give it more time (--validator-timeout).",
             )
-        return verdict
+        return result
 
-    def _started(self) -> _Child:
+    def _running_child(self) -> _Child:
+        """Return the child; starts one and loads the validator if there is none."""
         if self._child is None:
             child = _Child()
             try:
                 child.send(asdict(self._source))
                 answer = child.receive(_START_SECONDS)
             except (TimeoutError, EOFError, OSError) as error:
-                child.end()
+                child.kill()
                 what = (
                     f"took longer than {_START_SECONDS:g} s to load"
                     if isinstance(error, TimeoutError)
-                    else "ended the process"
+                    else "ended the process while it was loaded"
                 )
                 raise ParameterError(
-                    f"LS107: --line-validator (line_validator) '{self._source.option}' {what} while it was loaded; mend what "
-                    "it does when it is imported.",
-                    code="LS107",
+                    "LS121",
+                    f"--line-validator (line_validator) '{self._source.option}'",
+                    what,
+                    "Mend what it does when it is imported.",
                 ) from None
             if answer is not True:
-                child.end()
-                raise ParameterError(str(answer), code="LS107")
+                child.kill()
+                raise ParameterError.from_message("LS107", str(answer))
             self._child = child
         return self._child
 
 
-def _verdict(answer: object) -> Verdict:
-    return Verdict(*answer) if isinstance(answer, list) else Verdict(True)
-
-
 class _Child:
-    """The process, and its two pipes. Messages are JSON behind their length."""
+    """The child process and its two pipes."""
 
     def __init__(self) -> None:
-        to_child, self._out = os.pipe()
-        self._in, from_child = os.pipe()
+        to_child, self._request_pipe = os.pipe()
+        self._answer_pipe, from_child = os.pipe()
         try:
             self._process = subprocess.Popen(
                 python_command(
@@ -161,34 +169,35 @@ class _Child:
             os.close(from_child)
         self._buffer = bytearray()
         self._poll = select.poll()
-        self._poll.register(self._in, select.POLLIN)
-        self._end = weakref.finalize(self, _end, self._process, self._out, self._in)
+        self._poll.register(self._answer_pipe, select.POLLIN)
+        # Also called when this object is garbage collected, and at exit.
+        self._kill = weakref.finalize(self, _kill, self._process, self._request_pipe, self._answer_pipe)
 
     def send(self, message: object) -> None:
-        content = json.dumps(message).encode()
-        view = memoryview(_HEAD.pack(len(content)) + content)
-        while view:
-            view = view[os.write(self._out, view) :]
+        """Send a message of plain JSON types."""
+        send_message(self._request_pipe, message)
 
     def receive(self, seconds: float) -> object:
-        """
+        """Return the next message.
+
         Raises:
-            TimeoutError: the whole message did not come in time.
-            EOFError: the child ended.
+            TimeoutError: the message is not complete in time.
+            EOFError: the child has ended.
         """
         deadline = time.monotonic() + seconds
-        (length,) = _HEAD.unpack(self._read(_HEAD.size, deadline))
+        (length,) = HEADER.unpack(self._read(HEADER.size, deadline))
         return json.loads(self._read(length, deadline))
 
-    def end(self) -> None:
-        self._end()
+    def kill(self) -> None:
+        """Kill the process and close the pipes."""
+        self._kill()
 
     def _read(self, count: int, deadline: float) -> bytes:
         while len(self._buffer) < count:
             left = deadline - time.monotonic()
             if left <= 0 or not self._poll.poll(1000 * left):
                 raise TimeoutError
-            more = os.read(self._in, 1 << 16)
+            more = os.read(self._answer_pipe, 1 << 16)
             if not more:
                 raise EOFError
             self._buffer += more
@@ -197,7 +206,7 @@ class _Child:
         return content
 
 
-def _end(process: subprocess.Popen, *pipes: int) -> None:
+def _kill(process: subprocess.Popen, *pipes: int) -> None:
     process.kill()
     process.wait()
     for pipe in pipes:

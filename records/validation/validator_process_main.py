@@ -1,4 +1,4 @@
-"""The other end of `validator_process`: loads a validator and judges what it is sent, until the parent goes away."""
+"""Child process of `validator_process`: loads a validator and checks the records it receives until the parent ends."""
 
 from __future__ import annotations
 
@@ -10,51 +10,60 @@ import threading
 import time
 from typing import Any
 
-_HEAD = struct.Struct("<I")
+HEADER = struct.Struct("<I")  # a message is JSON after its length in bytes
 
 
 def main(arguments: list[str]) -> None:
-    """Serve on two inherited pipes.
+    """Serve on two inherited pipes; does not return.
 
     Args:
-        arguments: numbers of the pipe to read from and of the one to write to.
+        arguments: file descriptors of the pipe to read from and of the pipe to write to.
     """
     from linesmith.core.errors import ParameterError
-    from linesmith.records.validation.record_validator import ask
+    from linesmith.records.validation.record_validator import run_validator
     from linesmith.records.validation.user_validator import ValidatorSource
 
-    threading.Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()
-    inward, outward = os.fdopen(int(arguments[0]), "rb"), int(arguments[1])
+    threading.Thread(target=_exit_with_parent, args=(os.getppid(),), daemon=True).start()
+    request_pipe, answer_pipe = os.fdopen(int(arguments[0]), "rb"), int(arguments[1])
     try:
-        validator = ValidatorSource(**_receive(inward)).load()
+        validator = ValidatorSource(**_receive(request_pipe)).load()
     except ParameterError as error:
-        _send(outward, str(error))
+        send_message(answer_pipe, str(error))
         return
-    _send(outward, True)
+    send_message(answer_pipe, True)
     while True:
-        for text in _receive(inward):
-            verdict = ask(validator, text)
-            _send(outward, None if verdict.valid else [verdict.valid, verdict.reason, verdict.explain])
+        for text in _receive(request_pipe):
+            result = run_validator(validator, text)
+            send_message(answer_pipe, None if result.valid else [result.valid, result.reason, result.explain])
 
 
-def _end_with(parent: int) -> None:
-    """A validator that hangs reads no pipe, and would outlive a worker that was killed."""
+def _exit_with_parent(parent: int) -> None:
+    """End this process when its parent has ended: a validator that hangs does not notice that its pipe is closed."""
     while os.getppid() == parent:
         time.sleep(1.0)
     os._exit(0)
 
 
 def _receive(pipe: Any) -> Any:
-    head = pipe.read(_HEAD.size)
-    if len(head) < _HEAD.size:
-        sys.exit(0)  # the parent is gone
-    return json.loads(pipe.read(_HEAD.unpack(head)[0]))
+    header = pipe.read(HEADER.size)
+    if len(header) < HEADER.size:
+        sys.exit(0)  # the parent has ended
+    return json.loads(pipe.read(HEADER.unpack(header)[0]))
 
 
-def _send(pipe: int, message: Any) -> None:
+def send_message(pipe: int, message: object) -> None:
+    """Write a message of plain JSON types to a pipe.
+
+    Args:
+        pipe: its file descriptor.
+        message: of plain JSON types.
+
+    Raises:
+        OSError: the other end is closed.
+    """
     content = json.dumps(message).encode()
-    view = memoryview(_HEAD.pack(len(content)) + content)
-    while view:
+    view = memoryview(HEADER.pack(len(content)) + content)
+    while view:  # a pipe takes a part of a long message at a time
         view = view[os.write(pipe, view) :]
 
 

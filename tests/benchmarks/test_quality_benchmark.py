@@ -1,4 +1,4 @@
-"""The benchmark of quality: its sets, its clock and its trials; nothing is trained here."""
+"""Tests of the quality benchmark: its data sets, its clock and its trials. No model is trained."""
 
 from __future__ import annotations
 
@@ -7,43 +7,43 @@ import time
 from rich.console import Console
 
 from benchmarks import quality
-from benchmarks.inside.cpu_clock import seconds_of_work
+from benchmarks.inside.cpu_clock import cpu_seconds_per_core
 from benchmarks.quality_trials import TRIALS
 from linesmith.core.config.tensorflow_config import TensorFlowConfig
 
 
-def test_training_and_holdout_have_no_line_in_common_and_are_all_lines(tmp_path):
+def test_training_and_holdout_lines_are_a_partition_of_all_lines(tmp_path):
     lines = [f"{number}, x" for number in range(103)]
     train, holdout = (path.read_text().splitlines() for path in quality.split(tmp_path, lines))
     assert sorted(train + holdout) == sorted(lines) and len(holdout) == 20
 
 
-def test_a_file_that_is_not_there_gives_airports(tmp_path):
+def test_a_missing_file_is_replaced_by_airports(tmp_path):
     delimiter, lines = quality.first_lines(False, tmp_path / "none.csv")
     assert delimiter == "|" and len(lines) == 5000
     (tmp_path / "few.csv").write_text("a, b\nc, d\n")
     assert quality.first_lines(False, tmp_path / "few.csv") == (", ", ["a, b", "c, d"])
 
 
-def test_the_clock_counts_work_and_not_waiting():
-    before = seconds_of_work()
+def test_the_clock_counts_cpu_time_and_not_waiting():
+    before = cpu_seconds_per_core()
     time.sleep(0.2)
-    assert seconds_of_work() - before < 0.1
-    while seconds_of_work() - before < 0.05:
+    assert cpu_seconds_per_core() - before < 0.1
+    while cpu_seconds_per_core() - before < 0.05:
         sum(range(1000))
 
 
-def test_every_trial_is_a_configuration():
+def test_every_trial_is_a_valid_configuration():
     for changes in TRIALS.values():
         TensorFlowConfig(**changes, field_delimiter=", ")
 
 
-def test_a_result_that_is_there_is_not_made_again(tmp_path):
+def test_an_existing_result_is_not_computed_again(tmp_path):
     (tmp_path / "result.json").write_text('{"steps": 3}')
     assert quality._child(["no-such-program"], tmp_path) == {"steps": 3}
 
 
-def test_the_table_shows_what_a_report_holds(capsys):
+def test_the_table_shows_the_figures_of_a_report(capsys):
     pair = {"synthetic": 0.25, "holdout": 0.125}
     body = {
         "scores": {"closeness": {"value": 0.5}, "privacy": {"value": None}},

@@ -34,23 +34,23 @@ LINES = "".join(f"{number % 10},{('red', 'green', 'blue')[number % 3]},{number}\
 
 
 @pytest.fixture(autouse=True)
-def _kept_loud(monkeypatch):
-    """The command line owns its process; what it would set for good is left out."""
+def _keep_log_levels(monkeypatch):
+    """Leave out what the command line changes in its process for good, such as log levels."""
     monkeypatch.setattr(console, "quiet_libraries", lambda: None)
     monkeypatch.setattr(cli, "load_libraries", lambda: None)
 
 
-def line(*words: object) -> int:
-    return cli.run_command_line([str(word) for word in words])
+def line(*arguments: object) -> int:
+    return cli.run_command_line([str(word) for word in arguments])
 
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory) -> Path:
-    """A complete run over a small file."""
+    """Return a complete run over a small file."""
     place = tmp_path_factory.mktemp("finished")
     (place / "input.txt").write_text(LINES)
-    words = ["run", "--input", place / "input.txt", "--output", place / "out", *SMALL, "--num-lines", "3"]
-    assert line(*words) == 0
+    arguments = ["run", "--input", place / "input.txt", "--output", place / "out", *SMALL, "--num-lines", "3"]
+    assert line(*arguments) == 0
     return place / "out"
 
 
@@ -60,20 +60,20 @@ def copy(finished, tmp_path) -> Path:
 
 
 def refused(capsys, code: int, *named: object) -> str:
-    """The message of a refusal; checks that it is one paragraph which names what it must."""
-    told = capsys.readouterr().err.strip()
-    message = told.splitlines()[-1]
-    assert code == 2, told
+    """Check that an error is one paragraph that names what it must; return the message."""
+    stderr = capsys.readouterr().err.strip()
+    message = stderr.splitlines()[-1]
+    assert code == 2, stderr
     assert message.startswith("error: LS")
-    assert told.count("error: ") == 1
-    assert "Traceback" not in told
+    assert stderr.count("error: ") == 1
+    assert "Traceback" not in stderr
     for name in named:
         assert str(name) in message
     return message
 
 
 def inputs(tmp_path: Path) -> dict[str, Path]:
-    """Files that are no input, by what is wrong with them."""
+    """Write files that are not valid input; return their paths by what is wrong with them."""
     packed = gzip.compress(LINES.encode() * 50)
     content = {
         "empty": b"",
@@ -175,7 +175,7 @@ def test_damaged_training_data(copy, damage, capsys):
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("words", "named"),
+    ("arguments", "named"),
     [
         (["--start-string", "☃,"], "U+2603"),
         (["--line-validator", "no_such_module_here:judge"], "no_such_module_here"),
@@ -188,9 +188,9 @@ def test_damaged_training_data(copy, damage, capsys):
         (["--runner", "NoSuchRunner"], "NoSuchRunner"),
     ],
 )
-def test_what_generate_cannot_do(copy, words, named, capsys):
+def test_what_generate_cannot_do(copy, arguments, named, capsys):
     before = sha256_tree(copy / "synthetic")
-    refused(capsys, line("generate", "--output", copy, "--overwrite", *words), named)
+    refused(capsys, line("generate", "--output", copy, "--overwrite", *arguments), named)
     assert sha256_tree(copy / "synthetic") == before
 
 
@@ -203,19 +203,19 @@ def test_a_validator_file_that_does_not_import(copy, tmp_path, capsys):
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    "words",
+    "arguments",
     [
         ["run", "--input", "{place}/missing.csv", "--output", "{place}/out"],
         ["generate", "--output", "{place}/empty"],
     ],
 )
-def test_through_the_real_command(words, tmp_path):
+def test_through_the_real_command(arguments, tmp_path):
     (tmp_path / "empty").mkdir()
-    command = [str(Path(sys.executable).with_name("linesmith")), *(word.format(place=tmp_path) for word in words)]
+    command = [str(Path(sys.executable).with_name("linesmith")), *(word.format(place=tmp_path) for word in arguments)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 2
     assert done.stdout == ""
-    told = [text for text in done.stderr.splitlines() if not text.startswith("loading")]
-    assert len(told) == 1
-    assert told[0].startswith("error: LS20")
-    assert str(tmp_path) in told[0]
+    stderr = [text for text in done.stderr.splitlines() if not text.startswith("loading")]
+    assert len(stderr) == 1
+    assert stderr[0].startswith("error: LS20")
+    assert str(tmp_path) in stderr[0]

@@ -41,7 +41,7 @@ def test_the_airports_are_fixed_distinct_and_valid():
         ("A|B|QQ|1|2|3", "unknown country"),
         ("A|B|US|1|95|3", "latitude is out of range"),
         ("A|B|US|1|2|-180.1", "longitude is out of range"),
-        ("A|B|US|1|2|west", "longitude is no number"),
+        ("A|B|US|1|2|west", "longitude is not a number"),
         ("A|B|US|nan|2|3", "elevation is out of range"),
         ("", "1 fields"),
     ],
@@ -86,7 +86,7 @@ def test_the_demo_counts_what_was_written(tmp_path, monkeypatch):
     assert demo.run_demo(console, plan) == 4
     text = " ".join(console.file.getvalue().split())
     assert "2 read back from Avro, 2 from text" in text
-    assert "copies of a learnt line 1" in text
+    assert "copies of an input line 1" in text
     assert "valid rate 50.0%" in text
     assert "New Field" in text
 

@@ -1,4 +1,4 @@
-"""What the README and the examples tell people to type is understood; nothing is run here."""
+"""The command line accepts the commands of the README and the examples, which are parsed but not run."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import pytest
 import linesmith
 from linesmith.cli import app as cli
 from linesmith.cli.commands import demo
-from linesmith.cli.options import Given
+from linesmith.cli.options import CommandLine
 from linesmith.cli.settings import resolve
 from linesmith.core.config.tensorflow_config import TensorFlowConfig
 
@@ -30,25 +30,27 @@ def test_the_readme_has_commands():
     assert len(shell_commands()) >= 5
 
 
-@pytest.mark.parametrize("words", shell_commands(), ids=" ".join)
-def test_every_command_of_the_readme_is_understood(words, monkeypatch):
+@pytest.mark.parametrize("command", shell_commands(), ids=" ".join)
+def test_every_command_of_the_readme_is_understood(command, monkeypatch):
     monkeypatch.chdir(ROOT)
-    _, name, *rest = words
+    _, name, *rest = command
     if name == "doctor":
         assert rest == []
         return
-    told = []
+    received = []
     if name == "evaluate":
-        monkeypatch.setattr("linesmith.cli.commands.evaluate.run_evaluation", lambda said, *_: told.append(said) or 0)
+        monkeypatch.setattr(
+            "linesmith.cli.commands.evaluate.run_evaluation", lambda options, *_: received.append(options) or 0
+        )
         assert cli.run_command_line([name, *rest]) == 0
-        assert told[0].beam_args == () and told[0].real and told[0].synthetic and told[0].output
+        assert received[0].beam_args == () and received[0].real and received[0].synthetic and received[0].output
         return
     app = cli.typer.Typer(pretty_exceptions_enable=False)
     settings = {"allow_extra_args": True, "ignore_unknown_options": True}
-    app.command(context_settings=settings)(cli.command(name, lambda given: told.append(given) or 0, ""))
+    app.command(context_settings=settings)(cli.command(name, lambda parsed: received.append(parsed) or 0, ""))
     assert cli.typer.main.get_command(app).main(rest, standalone_mode=False) == 0
-    assert told[0].beam_args == ()
-    given = Given("run", told[0].settings, told[0].config_file)
+    assert received[0].beam_args == ()
+    given = CommandLine("run", received[0].settings, received[0].config_file)
     assert resolve(given).checkpoint_dir is not None
 
 
@@ -72,7 +74,7 @@ def test_the_example_judges_real_airports_and_turns_down_others(monkeypatch):
     from linesmith.records.validation.user_validator import validator_source
 
     monkeypatch.chdir(ROOT)
-    config = resolve(Given("run", {}, "examples/airports.yaml"))
+    config = resolve(CommandLine("run", {}, "examples/airports.yaml"))
     judge = validator_source(config.line_validator).load()
     for line in demo.airport_lines(50):
         judge(line)

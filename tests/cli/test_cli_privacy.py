@@ -1,4 +1,4 @@
-"""`linesmith plan --dp`: what a private run would promise and cost, before anything is spent, and what it refuses."""
+"""`linesmith plan --dp`: the guarantee and cost of a private run before it spends any budget, and what it refuses."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ import re
 
 import pytest
 
-from linesmith.cli.commands import privacy_estimates as privacy_view
+from linesmith.cli.commands import input_estimates, privacy_estimates
 from linesmith.core.artifacts.manifest import write_manifest
 from linesmith.core.config.tensorflow_config import TensorFlowConfig
 from linesmith.model.privacy.ledger import RUN_LEDGER_FILE, composed_epsilon, read_ledger, record_in_ledger
-from linesmith.model.privacy.plan import plan_privacy
+from linesmith.model.privacy.plan_from_config import plan_privacy
 from linesmith.model.privacy.statement_text import format_epsilon
-from tests.cli.test_cli import _kept_loud, line, stages  # noqa: F401  (fixtures)
+from tests.cli.test_cli import _keep_log_levels, line, stages  # noqa: F401  (fixtures)
 
 LINES = 4_000
 
@@ -25,8 +25,8 @@ def source(tmp_path):
     return path
 
 
-def planned(capsys, *words) -> str:
-    assert line("plan", *words) == 0
+def planned(capsys, *arguments) -> str:
+    assert line("plan", *arguments) == 0
     shown = capsys.readouterr().out
     return " ".join(shown[shown.index("Privacy") :].split())
 
@@ -41,7 +41,7 @@ def test_plan_shows_the_claim_and_what_it_costs(stages, source, tmp_path, capsys
     )
     assert f"noise multiplier {plan.noise_multiplier:.4g}, found for epsilon 8" in text
     assert "about 3,000, from the lines of the input" in text
-    assert "20 an epoch, 80 permitted" in text
+    assert "20 per epoch, 80 permitted" in text
     by_epoch = ", ".join(f"{epoch}: {plan.epsilon_at(20 * epoch):.3g}" for epoch in (1, 2, 3, 4))
     assert f"epsilon by epoch {by_epoch}" in text
     assert f"training {format_epsilon(plan.epsilon)}, vocabulary 0" in text
@@ -106,7 +106,7 @@ def test_plan_warns(stages, source, capsys):  # noqa: F811
     )
     assert "no meaningful protection" in text
     assert "(RDP)" in text
-    assert "learnt from raw records: not covered" in text
+    assert "learned from raw records: not covered" in text
 
 
 def test_plan_of_an_unknown_number_of_records(stages, tmp_path, capsys):  # noqa: F811
@@ -116,31 +116,31 @@ def test_plan_of_an_unknown_number_of_records(stages, tmp_path, capsys):  # noqa
 
 
 @pytest.mark.parametrize(
-    ("words", "code"),
+    ("arguments", "code"),
     [
         (["--dp-max-epsilon", "0.01", "--dp-noise-multiplier", "1"], "LS302"),
         (["--dp-batch-size", "100000"], "LS303"),
         (["--dp-delta", "0.01"], "LS304"),
         (["--vocab-size", "300"], "LS305"),
-        (["--privacy-ledger", "x.json"], "LS306"),
+        (["--privacy-ledger", "x.json"], "LS316"),
         (["--max-lines", "5"], "LS301"),
         (["--dp-target-epsilon", "0.00001"], "LS302"),
         (["--dp-validation", "noised", "--dp-validation-noise", "0.1"], "LS302"),
         (["--privacy-key-field", "1"], "LS301"),
     ],
 )
-def test_plan_refuses_what_the_run_would(stages, source, capsys, words, code):  # noqa: F811
-    assert line("plan", "--input", source, "--dp", *words) == 2
+def test_plan_refuses_what_the_run_would(stages, source, capsys, arguments, code):  # noqa: F811
+    assert line("plan", "--input", source, "--dp", *arguments) == 2
     assert capsys.readouterr().err.startswith(f"error: {code}: ")
 
 
 def test_plan_says_when_rows_are_shorter_than_most_records(stages, source, tmp_path, capsys):  # noqa: F811
-    """Before tokenize it looks at the lines, afterwards at the private statistics; it says nothing of how long they are."""
+    """Before tokenize, plan reads the lines, afterwards the private statistics; it does not reveal the lengths."""
     path = tmp_path / "long.csv"
     path.write_text(f"{'é' * 30}, b\n" * 600 + f"{'x' * 10}\n" * 400)
     given = ("--input", path, "--dp", "--dp-batch-size", "50", "--field-delimiter", ", ", "--seq-length")
     text = planned(capsys, *given, "62")  # 60 bytes, one delimiter, one letter, the end: one token too many
-    assert "LS308: --seq-length 62 is shorter than most records" in text
+    assert "LS308: --seq-length 62: shorter than most records" in text
     assert not re.search(r"LS308[^.]*(60|63|0\.6)\b", text)
     assert "LS308" not in planned(capsys, *given, "63")
 
@@ -154,10 +154,12 @@ def test_plan_says_when_rows_are_shorter_than_most_records(stages, source, tmp_p
 
 
 def test_the_share_of_long_records_is_never_guessed():
-    assert privacy_view.share_longer_than_seq_length({}, 40) is None
-    assert privacy_view.share_longer_than_seq_length({"length_tokens": {"histogram": [[20, 3], [41, 1]]}}, 40) == 0.25
-    assert privacy_view.row_warnings(TensorFlowConfig(dp=True), None) == []
-    assert privacy_view.row_warnings(TensorFlowConfig(dp=True), 0.5) == []
+    assert input_estimates.share_longer_than_seq_length({}, 40) is None
+    assert (
+        input_estimates.share_longer_than_seq_length({"length_tokens": {"histogram": [[20, 3], [41, 1]]}}, 40) == 0.25
+    )
+    assert privacy_estimates.row_warnings(TensorFlowConfig(dp=True), None) == []
+    assert privacy_estimates.row_warnings(TensorFlowConfig(dp=True), 0.5) == []
 
 
 def test_plan_counts_users(stages, source, capsys):  # noqa: F811
@@ -186,7 +188,7 @@ def test_plan_says_when_noise_drowns_the_signal(stages, source, capsys):  # noqa
     plan = plan_privacy(config.replace(dp_noise_multiplier=2.0), 3000)
     weights = 10 * 4 + 4 * 8 * (4 + 8) + 8 * 10
     ratio = 2.0 * weights**0.5 / 100
-    assert privacy_view.noise_over_signal(config, plan, 10).startswith(f"{ratio:.2g} of the largest mean gradient")
+    assert privacy_estimates.noise_over_signal(config, plan, 10).startswith(f"{ratio:.2g} of the largest mean gradient")
 
 
 def test_a_plan_without_privacy_does_not_mention_it(stages, source, capsys):  # noqa: F811
@@ -196,9 +198,9 @@ def test_a_plan_without_privacy_does_not_mention_it(stages, source, capsys):  # 
 
 def test_memory_and_time_grow_as_they_should():
     small, large = TensorFlowConfig(rnn_units=64), TensorFlowConfig(rnn_units=1024)
-    assert privacy_view._weights(large, 258) > 100 * privacy_view._weights(small, 258)
-    assert privacy_view._weights(TensorFlowConfig(), 258) == 2 * 4 * 256 * 512 + 256 * 258
-    assert privacy_view.matmul_rate(64, 0.01) > 1e8
-    assert privacy_view._duration(60) == "60 s"
-    assert privacy_view._duration(600) == "10 min"
-    assert privacy_view._duration(7200) == "2.0 h"
+    assert privacy_estimates._matmul_weights(large, 258) > 100 * privacy_estimates._matmul_weights(small, 258)
+    assert privacy_estimates._matmul_weights(TensorFlowConfig(), 258) == 2 * 4 * 256 * 512 + 256 * 258
+    assert privacy_estimates.matmul_rate(64, 0.01) > 1e8
+    assert privacy_estimates._duration(60) == "60 s"
+    assert privacy_estimates._duration(600) == "10 min"
+    assert privacy_estimates._duration(7200) == "2.0 h"

@@ -1,4 +1,4 @@
-"""Beam arguments become complete options, or an error that says what is missing. No job is submitted anywhere."""
+"""Beam arguments become complete options, or an error that names what is missing. No job is submitted."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from linesmith.runners.flink_rest import ClusterInfo
 
 
 @pytest.mark.parametrize(
-    "words",
+    "arguments",
     [[], ["--runner", "DirectRunner"], ["--runner=direct"], ["--runner", "FnApiRunner"], ["--runner", "directrunner"]],
 )
-def test_the_default_is_the_in_process_runner(words):
-    options = pipeline_options(words)
+def test_the_default_is_the_in_process_runner(arguments):
+    options = pipeline_options(arguments)
     assert runner_name(options) == "FnApiRunner"
     assert options.view_as(DirectOptions).direct_running_mode == "in_memory"
 
@@ -50,9 +50,9 @@ def test_flink_on_this_machine_is_complete():
 
 
 def test_flink_on_a_cluster_keeps_what_was_given(monkeypatch, tmp_path):
-    monkeypatch.setattr(flink, "ask", lambda master: ClusterInfo(master, "1.19.3", 4, 8))
+    monkeypatch.setattr(flink, "query_cluster", lambda master: ClusterInfo(master, "1.19.3", 4, 8))
     (tmp_path / "server.jar").touch()
-    words = [
+    arguments = [
         "--runner",
         "flink",
         "--flink_master",
@@ -62,35 +62,35 @@ def test_flink_on_a_cluster_keeps_what_was_given(monkeypatch, tmp_path):
         "--parallelism",
         "8",
     ]
-    words += ["--environment_type", "EXTERNAL", "--sdk_worker_parallelism", "2"]
-    options = pipeline_options(words)
+    arguments += ["--environment_type", "EXTERNAL", "--sdk_worker_parallelism", "2"]
+    options = pipeline_options(arguments)
     given, portable = options.view_as(FlinkRunnerOptions), options.view_as(PortableOptions)
     assert (given.flink_job_server_jar, given.parallelism) == (str(tmp_path / "server.jar"), 8)
     assert (portable.environment_type, portable.sdk_worker_parallelism) == ("EXTERNAL", "2")
 
 
 def test_dataflow_ships_the_setup_file():
-    words = ["--runner", "DataflowRunner", "--project", "p", "--region", "r", "--temp_location", "gs://lines/t"]
-    assert pipeline_options(words).view_as(SetupOptions).setup_file.endswith("setup.py")
+    arguments = ["--runner", "DataflowRunner", "--project", "p", "--region", "r", "--temp_location", "gs://lines/t"]
+    assert pipeline_options(arguments).view_as(SetupOptions).setup_file.endswith("setup.py")
 
 
 @pytest.mark.parametrize(
-    ("words", "code", "named"),
+    ("arguments", "code", "named"),
     [
         (["--runner", "FlinkRunner"], "LS403", "--flink_job_server_jar"),
         (["--runner", "DataflowRunner", "--project", "p"], "LS403", "--region, --temp_location"),
         (["--runner", "Flunkrunner"], "LS401", "FlinkRunner"),
         (["--runner", "no.such.module.Runner"], "LS401", "no.such.module.Runner"),
         (["--runner", "PrismRunner"], "LS401", "--prism_location"),
-        (["--job_name"], "LS110", "expected one argument"),
-        (["--parallelism", "two"], "LS110", "two"),
+        (["--job_name"], "LS122", "expected one argument"),
+        (["--parallelism", "two"], "LS122", "two"),
         (["--sdk_worker_paralelism", "2"], "LS110", "--sdk_worker_parallelism"),
         (["-x"], "LS110", "-x"),
     ],
 )
-def test_what_cannot_run_is_refused(words, code, named):
+def test_what_cannot_run_is_refused(arguments, code, named):
     with pytest.raises(ParameterError, match=code) as refusal:
-        pipeline_options(words)
+        pipeline_options(arguments)
     assert named in str(refusal.value)
 
 

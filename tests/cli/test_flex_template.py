@@ -1,4 +1,4 @@
-"""The Flex Template: what its launcher writes, what it refuses, and its one step run for real over a stand-in of a bucket."""
+"""Flex Template: the job that its launcher writes, what it refuses, and its step run with a fake bucket."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from linesmith.core.artifacts.manifest import read_manifest
 from linesmith.core.config.tensorflow_config import TensorFlowConfig
 from linesmith.core.errors import LinesmithError, ParameterError
 from linesmith.flex_template import run_command as whole_command
-from linesmith.flex_template.launcher import COMMANDS, PARAMETERS, build, launch
+from linesmith.flex_template.launcher import COMMANDS, PARAMETERS, build_pipeline, launch
 from linesmith.flex_template.run_command import Outcome, RunCommand, run_command
 from linesmith.pipelines.generate.stage import generate
 from linesmith.runners import check_beam_args, pipeline_options
@@ -54,7 +54,7 @@ def with_settings(text: str, command: str = "run") -> list[str]:
 
 def test_the_job_is_one_command_on_one_worker():
     hints = ["--min_ram=16GB", "--accelerator=type:nvidia-l4;count:1;install-nvidia-driver"]
-    job = build([*PLAIN, *hints, "--settings=--field-delimiter ',' --epochs 2", "--dry_run=True"]).run().job
+    job = build_pipeline([*PLAIN, *hints, "--settings=--field-delimiter ',' --epochs 2", "--dry_run=True"]).run().job
     proto = job.proto_pipeline
     assert {"Words", "Command/Run", "Command/Settle", "Command/Judge"} <= names(proto)
     found = environment(proto)
@@ -69,7 +69,7 @@ def test_the_job_is_one_command_on_one_worker():
 
 
 def test_nothing_is_asked_of_more_than_the_job_needs():
-    found = environment(build([*PLAIN, "--dry_run=True"]).run().job.proto_pipeline)
+    found = environment(build_pipeline([*PLAIN, "--dry_run=True"]).run().job.proto_pipeline)
     assert dict(found.resource_hints) == {"beam:resources:min_ram_bytes:v1": b"8000000000"}
 
 
@@ -106,7 +106,7 @@ def test_the_image_s_file_is_the_entry_point(tmp_path):
     done = subprocess.run([*start, *PLAIN, "--dry_run=True"], capture_output=True, text=True, check=False, cwd=ROOT)
     assert (done.returncode, done.stdout) == (0, "") and "Dataflow: workers" in done.stderr
     done = subprocess.run([*start, *LAUNCHER], capture_output=True, text=True, check=False, cwd=ROOT)
-    assert done.returncode == 2 and done.stderr.startswith("error: LS101: parameter command is None")
+    assert done.returncode == 2 and done.stderr.startswith("error: LS101: parameter command None")
     assert "Traceback" not in done.stderr
 
 
@@ -133,24 +133,24 @@ def test_the_metadata_says_what_the_parser_takes():
 @pytest.mark.parametrize(
     ("args", "said"),
     [
-        ([*LAUNCHER, IMAGE, f"--output={RUN}"], "LS101: parameter command is None"),
-        ([*PLAIN, "--command=demo"], "LS101: parameter command is 'demo'; give one of run"),
-        ([*LAUNCHER, IMAGE, "--command=run"], "LS103: parameter output is not set"),
-        ([*PLAIN, "--output=/run"], "LS405: parameter output '/run' is not in Google Cloud Storage"),
+        ([*LAUNCHER, IMAGE, f"--output={RUN}"], "LS101: parameter command None"),
+        ([*PLAIN, "--command=demo"], "LS101: parameter command 'demo': .* Give one of run"),
+        ([*LAUNCHER, IMAGE, "--command=run"], "LS103: parameter output: not set"),
+        ([*PLAIN, "--output=/run"], "LS405: parameter output '/run': not in Google Cloud Storage"),
         ([*PLAIN, "--output=s3://lines/run"], "LS405: parameter output 's3://lines/run'"),
-        ([*PLAIN, "--input=lines.txt"], "LS405: --input 'lines.txt' is a path, and the worker"),
+        ([*PLAIN, "--input=lines.txt"], "LS405: --input 'lines.txt': a path, and the worker"),
         ([*PLAIN, "--config=settings.yaml"], "LS405: --config 'settings.yaml'"),
-        ([*PLAIN, "--command"], "LS110: a parameter of the template cannot be read"),
+        ([*PLAIN, "--command"], "LS122: a parameter of the template cannot be read"),
         ([*PLAIN, "--inptu=gs://lines/x"], "LS110: unknown option --inptu"),
-        ([*PLAIN, "--min_ram=much"], "LS110: parameter min_ram is 'much'; give a size"),
+        ([*PLAIN, "--min_ram=much"], "LS122: parameter min_ram 'much': .*Give a size"),
         ([*PLAIN, "--temp_location=/tmp"], "LS405: --temp_location '/tmp'"),
-        ([one for one in PLAIN if "project" not in one], "LS403: --runner DataflowRunner needs --project"),
-        ([one for one in PLAIN if one != IMAGE], "LS403: parameter sdk_container_image is not set"),
-        (with_settings("--field-delimiter '|"), "LS110: parameter settings has a quotation mark"),
+        ([one for one in PLAIN if "project" not in one], "LS403: --runner DataflowRunner: needs --project"),
+        ([one for one in PLAIN if one != IMAGE], "LS403: parameter sdk_container_image: not set"),
+        (with_settings("--field-delimiter '|"), "LS110: parameter settings: a quotation mark"),
         (with_settings("--epochs"), "LS110: .*--epochs.* requires an argument"),
         (with_settings("--epochs many"), "LS101: .*epochs"),
         (with_settings("--epochz 3"), "LS110: unknown option --epochz"),
-        (with_settings("--debug"), "LS110: parameter settings holds --debug.*a traceback may quote records"),
+        (with_settings("--debug"), "LS123: parameter settings, --debug.*a traceback may quote records"),
         (with_settings("--input gs://lines/a --input b.txt"), "LS405: --input 'b.txt'"),
         (with_settings("--output /elsewhere"), "LS405: parameter output '/elsewhere'"),
         (with_settings("--rules rules.yaml", "generate"), "LS405: --rules 'rules.yaml'"),
@@ -161,16 +161,16 @@ def test_the_metadata_says_what_the_parser_takes():
             "LS405: --line-validator 'v.py:check'.*in the image",
         ),
         (with_settings("--real r.txt --synthetic gs://lines/s", "evaluate"), "LS405: --real 'r.txt'"),
-        (with_settings("--runner FlinkRunner"), "LS401: parameter settings holds --runner FlinkRunner"),
-        (with_settings("--runner=DirectRunner", "evaluate"), "LS401: parameter settings holds --runner"),
-        (with_settings("--privacy-ledger gs://lines/ledger --dataset-name d"), "LS306: --privacy-ledger"),
-        (with_settings("--iceberg-table a.b", "generate"), "LS114: --iceberg-table needs"),
-        (with_settings("--iceberg-table a.b --iceberg-catalog sqlite:///c.db", "generate"), "LS114: .*SQLite file"),
+        (with_settings("--runner FlinkRunner"), "LS123: parameter settings, --runner FlinkRunner"),
+        (with_settings("--runner=DirectRunner", "evaluate"), "LS123: parameter settings, --runner"),
+        (with_settings("--privacy-ledger gs://lines/ledger --dataset-name d"), "LS315: --privacy-ledger"),
+        (with_settings("--iceberg-table a.b", "generate"), "LS124: --iceberg-table"),
+        (with_settings("--iceberg-table a.b --iceberg-catalog sqlite:///c.db", "generate"), "LS124: .*SQLite file"),
     ],
 )
 def test_what_cannot_work_is_refused_before_there_is_a_job(args, said):
     with pytest.raises(ParameterError, match=said):
-        build([*args, "--dry_run=True"])
+        build_pipeline([*args, "--dry_run=True"])
 
 
 def test_what_may_be_said_passes():
@@ -181,7 +181,7 @@ def test_what_may_be_said_passes():
         ("--target fare", "evaluate"),
         ("--input https://data.example/lines.csv --no-validation-split", "tokenize"),
     ]:
-        build([*with_settings(text, command), "--dry_run=True"])
+        build_pipeline([*with_settings(text, command), "--dry_run=True"])
 
 
 def test_a_settings_file_in_a_bucket_is_checked_too(store, tmp_path):
@@ -189,25 +189,25 @@ def test_a_settings_file_in_a_bucket_is_checked_too(store, tmp_path):
     for text, said in [
         ("epochs: 3\nrules: rules.yaml\n", "LS405: --rules 'rules.yaml'"),
         ("epochs: many\n", "LS101: .*epochs"),
-        ("privacy_ledger: /ledger.json\n", "LS306"),
+        ("privacy_ledger: /ledger.json\n", "LS315"),
     ]:
         (tmp_path / "settings.yaml").write_text(text)
         storage.put(tmp_path / "settings.yaml", "gs://lines/settings.yaml")
         with pytest.raises(ParameterError, match=said):
-            build(config)
+            build_pipeline(config)
     (tmp_path / "settings.yaml").write_text("epochs: 3\n")
     storage.put(tmp_path / "settings.yaml", "gs://lines/settings.yaml")
-    build(config)
+    build_pipeline(config)
 
 
-def run_here(words: list[str]) -> None:
+def run_here(arguments: list[str]) -> None:
     with beam.Pipeline(options=pipeline_options()) as pipeline:
-        _ = pipeline | beam.Create([tuple(words)]) | RunCommand()
+        _ = pipeline | beam.Create([tuple(arguments)]) | RunCommand()
 
 
 @pytest.fixture
 def counted(tmp_path, monkeypatch):
-    """A command that ends as told, and leaves a mark each time it is started."""
+    """Return a function that replaces the command by one with a given result, which leaves a mark at each start."""
 
     def program(code: int, error: str = "") -> Path:
         marks = tmp_path / "marks"
@@ -218,12 +218,12 @@ def counted(tmp_path, monkeypatch):
     return program
 
 
-@pytest.mark.parametrize(("code", "settled"), [(2, True), (3, True), (4, True), (1, False), (130, False)])
-def test_an_end_that_would_come_again_fails_the_second_step(counted, code, settled):
+@pytest.mark.parametrize(("code", "is_final"), [(2, True), (3, True), (4, True), (1, False), (130, False)])
+def test_an_end_that_would_come_again_fails_the_second_step(counted, code, is_final):
     marks = counted(code, "error: LS205: --input 'gs://lines/x' is missing.")
-    with pytest.raises(Exception, match=rf"ended with exit code {code}: LS205: --input 'gs://lines/x'") as failure:
+    with pytest.raises(Exception, match=rf"ended with exit code {code}. LS205: --input 'gs://lines/x'") as failure:
         run_here(["run"])
-    step = "Judge" if settled else "Run"
+    step = "Judge" if is_final else "Run"
     assert re.search(rf"while running '[^']*{step}", str(failure.value))
     assert marks.read_text() == "x"
 
@@ -237,8 +237,8 @@ def test_what_passes_with_time_is_tried_again(counted, code):
 
 def test_a_command_that_was_killed_is_tried_again(monkeypatch):
     monkeypatch.setattr(whole_command, "PROGRAM", "import os; os.kill(os.getpid(), 9)")
-    assert run_command(["run"]) == Outcome("run", -9) and not Outcome("run", -9).settled
-    with pytest.raises(LinesmithError, match="linesmith run ended with exit code -9: its messages are in the log"):
+    assert run_command(["run"]) == Outcome("run", -9) and not Outcome("run", -9).is_final
+    with pytest.raises(LinesmithError, match=r"linesmith run ended with exit code -9\. Its messages are in the log"):
         Outcome("run", -9).raise_for_exit_code()
 
 
@@ -281,7 +281,7 @@ store_clients.check_reachable = lambda address: None
 
 @pytest.mark.slow
 def test_the_step_generates_in_a_bucket_as_the_command_does_here(store, tmp_path, monkeypatch):
-    """The whole way: the template's parameters, the pipeline, the child process, the bucket."""
+    """From the template's parameters through the pipeline and the child process to the bucket."""
     (tmp_path / "child").mkdir()
     (tmp_path / "child" / "sitecustomize.py").write_text(STAND_IN.format(root=str(store.root)))
     monkeypatch.setenv("PYTHONPATH", f"{tmp_path / 'child'}:{ROOT}")
@@ -291,12 +291,12 @@ def test_the_step_generates_in_a_bucket_as_the_command_does_here(store, tmp_path
     for path in here.rglob("*"):
         if path.is_file():
             storage.put(path, f"{RUN}/{path.relative_to(here).as_posix()}")
-    words = ["--runner=DirectRunner", "--command=generate", f"--output={RUN}"]
-    words += ["--settings=--num-lines 6 --unit-size 3 --gen-chars 30"]
-    assert launch(words) == 0
+    arguments = ["--runner=DirectRunner", "--command=generate", f"--output={RUN}"]
+    arguments += ["--settings=--num-lines 6 --unit-size 3 --gen-chars 30"]
+    assert launch(arguments) == 0
     generate(TensorFlowConfig(checkpoint_dir=str(here), gen_lines=6, unit_size=3, gen_chars=30))
     body = json.loads(storage.read_bytes(f"{RUN}/synthetic/manifest.json"))
     assert body["outputs"] == read_manifest(here / "synthetic")["outputs"]
     # An attempt after it was complete finds it complete, and says so once.
-    with pytest.raises(Exception, match=rf"exit code 2: LS204: '{RUN}/synthetic'.*while running '[^']*Judge"):
-        build(words).run()
+    with pytest.raises(Exception, match=rf"exit code 2. LS204: '{RUN}/synthetic'.*while running '[^']*Judge"):
+        build_pipeline(arguments).run()

@@ -5,10 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from linesmith.evaluation.classifiers import usefulness
-from linesmith.evaluation.leakage import Unit, _compare, measure_leakage
-from linesmith.pipelines.evaluate.stage import EvaluationSettings, describe
-from tests.helpers.evaluation_sets import collect_evidence_in_memory, noise, people, shuffled_columns
+from linesmith.evaluation.classifiers import train_synthetic_test_real
+from linesmith.evaluation.leakage import _compare, measure_leakage
+from linesmith.evaluation.leakage_candidates import LeakageCandidate
+from linesmith.pipelines.evaluate.report.content import report_content
+from tests.helpers.evaluation_sets import collect_evaluation_data_in_memory, noise, people, shuffled_columns
 
 TRAINING, HOLDOUT = people(4000, 1), people(1600, 2)
 
@@ -16,8 +17,8 @@ TRAINING, HOLDOUT = people(4000, 1), people(1600, 2)
 def judged(synthetic: list[str], holdout: list[str] | None = None) -> dict:
     held = HOLDOUT if holdout is None else holdout
     sets = {"training": TRAINING, "holdout": held, "synthetic": synthetic}
-    return describe(
-        collect_evidence_in_memory({name: records for name, records in sets.items() if records}), EvaluationSettings()
+    return report_content(
+        collect_evaluation_data_in_memory({name: records for name, records in sets.items() if records})
     )
 
 
@@ -42,8 +43,8 @@ def test_the_training_file_itself_is_a_leak():
     assert found["records"] and found["near"] and found["texts"] and found["identifiers"]
     assert body["safety"]["novelty"]["synthetic"] == 0
     runs = body["safety"]["longest_runs"]
-    whole = runs["lengths"].index(32)  # a record has about forty bytes
-    assert sum(runs["training"][whole:]) > 10 * max(1, sum(runs["holdout"][whole:]))
+    long = runs["lengths"].index(32)  # a record has about forty bytes
+    assert sum(runs["training"][long:]) > 10 * max(1, sum(runs["holdout"][long:]))
 
 
 def test_shuffled_columns_are_close_in_fields_and_far_in_association():
@@ -70,8 +71,9 @@ def _with_a_digit_too_many(records: list[str], one_in: int) -> list[str]:
 
 
 def _usefulness_of_latitude(synthetic: list[str]) -> dict:
-    found = usefulness(
-        collect_evidence_in_memory({"training": TRAINING, "holdout": HOLDOUT, "synthetic": synthetic}), target="lat"
+    found = train_synthetic_test_real(
+        collect_evaluation_data_in_memory({"training": TRAINING, "holdout": HOLDOUT, "synthetic": synthetic}),
+        target="lat",
     )
     assert found is not None
     return found["score"]
@@ -94,21 +96,21 @@ def test_noise_is_far():
     assert body["scores"]["closeness"]["value"] < 0.5
 
 
-@pytest.mark.parametrize("memorised", [40, 3])
-def test_a_model_that_repeats_what_it_learnt_is_flagged(memorised):
-    """Forty records learnt by heart show in several tests; three, only by how often they come back."""
-    body = judged([*people(1000, 6), *(TRAINING[:memorised] * (800 // memorised))])
+@pytest.mark.parametrize("memorized", [40, 3])
+def test_a_model_that_repeats_training_records_is_flagged(memorized):
+    """Forty memorized records show in several tests; three show only in how often they are repeated."""
+    body = judged([*people(1000, 6), *(TRAINING[:memorized] * (800 // memorized))])
     assert body["verdict"]["privacy"] == "leak"
     assert ratios(body)["variety"] < 0.7
     repeats = next(test for test in body["safety"]["tests"] if "texts" in test)
-    assert repeats["leak"] and repeats["texts"] == memorised
+    assert repeats["leak"] and repeats["texts"] == memorized
     assert any("far too often" in reason for reason in body["verdict"]["privacy_reasons"])
 
 
 def test_altered_copies_are_near_copies():
     altered = [record[:-1] + ("1" if record[-1] == "0" else "0") for record in TRAINING[:2000]]
     tests = measure_leakage(
-        collect_evidence_in_memory({"training": TRAINING, "holdout": HOLDOUT, "synthetic": altered})
+        collect_evaluation_data_in_memory({"training": TRAINING, "holdout": HOLDOUT, "synthetic": altered})
     )["tests"]
     assert not tests[0]["leak"]
     assert tests[1]["leak"]
@@ -127,21 +129,24 @@ def test_a_tiny_holdout_is_not_called_safe():
 
 
 def test_a_gap_is_claimed_falsely_no_more_often_than_stated():
-    """Units that reappear by chance, 300 seeds at 1 % each, one-sided 0.5 %: more than 7 alarms has a chance below 0.01 %."""
+    """Candidates that reappear by chance, 300 seeds at one-sided 0.5 %: more than 7 alarms has a probability below 0.01 %."""
     alarms = 0
     for seed in range(300):
         random = np.random.default_rng(seed)
-        units = {
-            side: [Unit("", "", side == "training", side == "holdout", int(hit)) for hit in random.random(1000) < 0.05]
+        candidates = {
+            side: [
+                LeakageCandidate("", "", side == "training", side == "holdout", int(hit))
+                for hit in random.random(1000) < 0.05
+            ]
             for side in ("training", "holdout")
         }
-        alarms += _compare("", units, 0.99)[0]["leak"]
+        alarms += _compare("", candidates, 0.99)[0]["leak"]
     assert alarms <= 7
 
 
 def test_a_gap_of_three_points_is_found():
-    units = {
-        side: [Unit("", "", side == "training", side == "holdout", int(n < hits)) for n in range(1000)]
+    candidates = {
+        side: [LeakageCandidate("", "", side == "training", side == "holdout", int(n < hits)) for n in range(1000)]
         for side, hits in (("training", 80), ("holdout", 40))
     }
-    assert _compare("", units, 0.99)[0]["leak"]
+    assert _compare("", candidates, 0.99)[0]["leak"]

@@ -14,19 +14,19 @@ from scipy import stats
 
 from linesmith.evaluation import distances
 from linesmith.evaluation import near_duplicates as near
-from linesmith.evaluation.columns import KINDS, Column, Columns
-from linesmith.evaluation.hashing import hash_strings, mix64
-from linesmith.evaluation.identifiers import identifiers
+from linesmith.evaluation.columns import KINDS, FieldColumn, RecordColumns
+from linesmith.evaluation.hashing import hash_strings, splitmix64
+from linesmith.evaluation.identifiers import find_identifiers
 from linesmith.evaluation.schema import COARSE_CODES
-from linesmith.evaluation.sketches import BottomKSample, FrequentItems, Quantiles
-from tests.helpers.evaluation_sets import collect_evidence_in_memory, people, shuffled_columns
+from linesmith.evaluation.sketches import BottomKSample, FrequentItems, QuantileSketch
+from tests.helpers.evaluation_sets import collect_evaluation_data_in_memory, people, shuffled_columns
 
 settings.register_profile("evaluation", derandomize=True, deadline=None, max_examples=60)
 settings.load_profile("evaluation")
 
 
-def sketch(values) -> Quantiles:
-    quantiles = Quantiles()
+def sketch(values) -> QuantileSketch:
+    quantiles = QuantileSketch()
     quantiles.add(np.asarray(values, np.float64))
     return quantiles
 
@@ -86,10 +86,10 @@ def test_hashes_are_those_of_one_string_at_a_time(texts):
     def slow(word: str) -> int:
         total = 0
         content = word.encode()
-        for place, byte in enumerate(content):
-            total += int(mix64(np.array([byte + 256 * place], np.uint64))[0])
-        ends = int(mix64(np.array([len(content) + (7 << 32)], np.uint64))[0])
-        return int(mix64(np.array([(total + ends) % 2**64], np.uint64))[0])
+        for position, byte in enumerate(content):
+            total += int(splitmix64(np.array([byte + 256 * position], np.uint64))[0])
+        ends = int(splitmix64(np.array([len(content) + (7 << 32)], np.uint64))[0])
+        return int(splitmix64(np.array([(total + ends) % 2**64], np.uint64))[0])
 
     assert hash_strings(pa.array(texts, pa.string()), 7).tolist() == [slow(word) for word in texts]
 
@@ -147,7 +147,7 @@ def test_kinds_and_numbers_of_values():
         "9" * 30,
         "٣",
     ]
-    column = Column(pa.array(values))
+    column = FieldColumn(pa.array(values))
     kinds = [KINDS[kind] for kind in column.kinds]
     assert kinds == ["empty", "integer", "integer", *["decimal"] * 4, "time", "text", "time", *["text"] * 4]
     assert column.numbers[:7].tolist()[1:] == [7, 7, -0.5, 1000, 0.5, 1]
@@ -155,8 +155,8 @@ def test_kinds_and_numbers_of_values():
 
 
 def test_ragged_records_keep_their_columns():
-    columns = Columns(pa.array(["a\nb", "c", "\n\nd"]))
-    assert columns.counts.tolist() == [2, 1, 3]
+    columns = RecordColumns(pa.array(["a\nb", "c", "\n\nd"]))
+    assert columns.field_counts.tolist() == [2, 1, 3]
     assert columns.column(1).values.to_pylist() == ["b", ""]
     assert columns.rows_with(1).tolist() == [0, 2]
 
@@ -170,7 +170,7 @@ def test_identifiers_are_found_and_measurements_are_not():
         "2020-01-02 10:11:12",
         "123456",
     ]
-    found, kinds, rows = identifiers(pa.array(texts))
+    found, kinds, rows = find_identifiers(pa.array(texts))
     assert found == ["+49 (30) 123-4567", "a@b.co", "https://x.org/a?b=1"]
     assert kinds == ["long number", "e-mail", "web address"]
     assert rows == [0, 1, 2]
@@ -184,7 +184,7 @@ def test_longest_runs_are_those_of_brute_force(mine, theirs):
         ]
         return max(runs, default=0)
 
-    assert near.longest_runs(mine, theirs).tolist() == [slow(text) for text in mine]
+    assert near.longest_shared_runs(mine, theirs).tolist() == [slow(text) for text in mine]
 
 
 def test_near_copies_are_those_of_brute_force():
@@ -197,14 +197,14 @@ def test_near_copies_are_those_of_brute_force():
         synthetic[number] = "".join(letters)
 
     def similarity(left: str, right: str) -> float:
-        one, other = near.grams(left), near.grams(right)
+        one, other = near.character_ngrams(left), near.character_ngrams(right)
         return len(one & other) / len(one | other)
 
     best = [max(similarity(record, other) for other in synthetic) for record in records]
     found = near.find_near_duplicates(records, synthetic)
-    for value, said in zip(best, found, strict=True):
-        assert value >= near.MIN_SIMILARITY or not said  # what is found is true
-    sure = [said for value, said in zip(best, found, strict=True) if value >= near.MIN_SIMILARITY]
+    for value, reported in zip(best, found, strict=True):
+        assert value >= near.MIN_SIMILARITY or not reported  # every reported copy is one
+    sure = [reported for value, reported in zip(best, found, strict=True) if value >= near.MIN_SIMILARITY]
     assert len(sure) > 20
     assert np.mean(sure) > 0.9
 
@@ -230,11 +230,11 @@ def test_sdmetrics_quality_report_agrees(kind):
     report = sdmetrics.QualityReport()
     report.generate(*frames, {"columns": {n: {"sdtype": k} for n, k in kinds.items()}}, verbose=False)
     shapes = report.get_details("Column Shapes").set_index("Column")["Score"]
-    evidence = collect_evidence_in_memory({"training": real, "synthetic": made})
-    ours = {one["name"]: 1 - one["distance"]["synthetic"] for one in compare_fields(evidence)}
+    data = collect_evaluation_data_in_memory({"training": real, "synthetic": made})
+    ours = {one["name"]: 1 - one["distance"]["synthetic"] for one in compare_fields(data)}
     for name in kinds:
         assert ours[name] == pytest.approx(shapes[name], abs=0.005)
     trends = report.get_properties().set_index("Property")["Score"]["Column Pair Trends"]
-    pairs = [pair for pair in compare_pairs(evidence) if set(pair["fields"]) <= set(kinds)]
+    pairs = [pair for pair in compare_pairs(data) if set(pair["fields"]) <= set(kinds)]
     ours_lost = association_distance(pairs, "synthetic")
     assert (ours_lost < 0.06 and trends > 0.9) if kind == "as real" else (ours_lost > 0.9 and trends < 0.75)

@@ -1,4 +1,4 @@
-"""What the model keeps of single records: the measure's arithmetic, its false alarms, and a model that learnt by heart."""
+"""What the model memorizes about single records: the arithmetic, its false alarms, and a model that memorized."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from linesmith.core.config.tensorflow_config import TensorFlowConfig
 from linesmith.evaluation.model_memorization import auc_interval, mean_difference_interval
 from linesmith.pipelines import workflow
 from linesmith.pipelines.evaluate.report.page import render
-from linesmith.records.fields import join_fields, split_fields
+from linesmith.records.fields import FieldFormat
 
 
-def test_the_chance_is_the_area_under_the_curve_and_counts_ties_half():
+def test_the_probability_is_the_area_under_the_curve_and_counts_ties_half():
     random = np.random.default_rng(1)
     left, right = random.integers(0, 9, 300).astype(float), random.integers(1, 10, 200).astype(float)
     truth = np.r_[np.zeros(300), np.ones(200)]
@@ -43,12 +43,13 @@ def test_a_shift_is_found():
 
 @pytest.mark.parametrize("fields", [["a", "b,c", 'd"e', ""], ["1"], ["", ""]])
 def test_joined_fields_split_again(fields):
-    assert split_fields(join_fields(fields, ",", quoted=True), ",", quoted=True) == fields
+    quoted = FieldFormat(",", quoted=True)
+    assert quoted.split(quoted.join(fields)) == fields
 
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
-    """Runs on lines that nothing but learning by heart can tell apart: until they are known, and hardly at all."""
+    """Train on random lines, which only memorizing can predict: for many epochs, and for one."""
     root = tmp_path_factory.mktemp("memory")
     random = np.random.default_rng(4)
     lines = ["".join(random.choice(list("abcdefgh"), 12)) + ',"x,y"' for _ in range(240)]
@@ -67,7 +68,7 @@ def run(tmp_path_factory):
     return of
 
 
-def test_a_model_that_learnt_by_heart_is_told_from_one_that_did_not(run):
+def test_a_model_that_memorized_is_told_from_one_that_did_not(run):
     """The seed is fixed; on a processor that rounds otherwise, the control fails by chance at most once in twenty."""
     heart, hardly = run("heart", epochs=60), run("hardly", epochs=1)
     kept, not_kept = heart["context"]["memory"], hardly["context"]["memory"]

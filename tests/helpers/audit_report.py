@@ -1,14 +1,14 @@
-"""The content of an audit, made by hand: for tests of words and page."""
+"""Content of an audit, made by hand, for tests of its texts and its page."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from linesmith.model.privacy.audit.findings import verdict
+from linesmith.model.privacy.audit.findings import audit_verdict
 
 
 def audit_body(refuted: bool = False, claim: bool = True) -> dict[str, Any]:
-    """The content of an audit."""
+    """Return the content of `audit.json`."""
     bound = {"epsilon": 1.25, "guesses": 100, "right": 80, "statistic": "loss"}
     attack = {
         "name": "loss",
@@ -25,4 +25,4 @@ def audit_body(refuted: bool = False, claim: bool = True) -> dict[str, Any]:
         "neighbours": {"clip": 0.1, "moved": 0.0999, "released_moved": 0.0, "released_allowed": 0.0, "refuted": False}
         if claim else None,
     }  # fmt: skip
-    return {**found, **verdict(found)}
+    return {**found, **audit_verdict(found)}

@@ -1,14 +1,14 @@
-"""Made-up records for tests of the evaluation: six fields with known dependence, and what can be wrong with a copy of them."""
+"""Made-up records for tests of the evaluation: six fields with known dependence, and bad copies of them."""
 
 from __future__ import annotations
 
 import numpy as np
 import pyarrow as pa
 
-from linesmith.evaluation.closeness import Evidence
-from linesmith.evaluation.dataset_profile import Survey
-from linesmith.evaluation.leakage import choose_tracked_hashes
-from linesmith.evaluation.schema import CATEGORY, infer_schema
+from linesmith.evaluation.closeness import EvaluationData
+from linesmith.evaluation.dataset_profile import DatasetProfile
+from linesmith.evaluation.leakage_candidates import choose_tracked_hashes
+from linesmith.evaluation.schema import CATEGORY, infer_dataset_schema
 from linesmith.evaluation.schema_counts import CountPlan, SchemaCounts
 
 NAMES = ["city", "lat", "lon", "joined", "age", "code"]
@@ -16,7 +16,7 @@ _CITIES = ["Berlin", "Paris", "Rome", "Oslo", "Quito", "Lima"]
 
 
 def people(count: int, seed: int) -> list[str]:
-    """Records with field breaks: city, a place near it, a day that depends on the age, and a code with the city's letter."""
+    """Return records: city, a place near it, a day that depends on the age, the age, and a code with the city's letter."""
     random = np.random.default_rng(seed)
     city = random.choice(len(_CITIES), count, p=[0.3, 0.25, 0.2, 0.1, 0.1, 0.05])
     lat = 10 * city - 20 + random.normal(0, 1, count)
@@ -31,7 +31,7 @@ def people(count: int, seed: int) -> list[str]:
 
 
 def shuffled_columns(records: list[str], seed: int) -> list[str]:
-    """Every field keeps its values, no two fields keep their association."""
+    """Shuffle each field on its own: every field keeps its values, no two fields keep their association."""
     random = np.random.default_rng(seed)
     columns = list(zip(*(record.split("\n") for record in records), strict=True))
     mixed = [random.permutation(np.array(column, object)) for column in columns]
@@ -39,7 +39,7 @@ def shuffled_columns(records: list[str], seed: int) -> list[str]:
 
 
 def noise(count: int, seed: int) -> list[str]:
-    """The right number of fields, each uniform over far too much."""
+    """Return records with the right number of fields, each uniform over far too wide a range."""
     random = np.random.default_rng(seed)
     letters = np.array(list("abcdefghijklmnopqrstuvwxyz"))
     words = ["".join(random.choice(letters, 6)) for _ in range(count)]
@@ -51,17 +51,19 @@ def text(records: list[str]) -> pa.Array:
     return pa.array(records, pa.large_string())
 
 
-def collect_evidence_in_memory(sets: dict[str, list[str]], sample: int = 20_000, batch: int = 2000) -> Evidence:
-    """Both passes as loops: what the pipeline must come to."""
-    surveys, tallies = {}, {}
+def collect_evaluation_data_in_memory(
+    sets: dict[str, list[str]], sample: int = 20_000, batch: int = 2000
+) -> EvaluationData:
+    """Run both passes as loops: the pipeline must give the same."""
+    profiles, counts = {}, {}
     for name, records in sets.items():
-        surveys[name] = Survey(sample)
+        profiles[name] = DatasetProfile(sample)
         for start in range(0, len(records), batch):
-            surveys[name].add(text(records[start : start + batch]), start)
-    schema = infer_schema(surveys["training"], NAMES)
-    probes = choose_tracked_hashes(surveys, [n for n, one in enumerate(schema.fields) if one.role == CATEGORY])
+            profiles[name].add(text(records[start : start + batch]), start)
+    schema = infer_dataset_schema(profiles["training"], NAMES)
+    tracked = choose_tracked_hashes(profiles, [n for n, one in enumerate(schema.fields) if one.role == CATEGORY])
     for name, records in sets.items():
-        tallies[name] = SchemaCounts(CountPlan(schema, probes))
+        counts[name] = SchemaCounts(CountPlan(schema, tracked))
         for start in range(0, len(records), batch):
-            tallies[name].add(text(records[start : start + batch]))
-    return Evidence(schema, surveys, tallies)
+            counts[name].add(text(records[start : start + batch]))
+    return EvaluationData(schema, profiles, counts)

@@ -1,4 +1,4 @@
-"""What the runs on a real Flink cluster share: a run directory's digests, and something that happens in the middle of a stage."""
+"""Helpers of the tests on a real Flink cluster: digests of a run directory, and faults in the middle of a stage."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ POLL_SECONDS = 0.02
 
 
 def config_of(source: Path, run: Path, **more) -> TensorFlowConfig:
-    """A small network: what is tested here is where it runs."""
+    """Return settings with a small network: these tests are about where it runs."""
     settings = {
         "input_data_path": str(source),
         "checkpoint_dir": str(run),
@@ -39,52 +39,55 @@ def config_of(source: Path, run: Path, **more) -> TensorFlowConfig:
 
 
 def write_airport_lines(target: Path, count: int) -> None:
-    """The demo's airports, over and over with a number of their own where there are not enough."""
+    """Write the demo's airports, repeated with a number at the end if there are fewer than `count`."""
     from linesmith.cli.commands.demo import airport_lines
 
     found = airport_lines(count)
     with open(target, "w", encoding="utf-8") as out:
         for number in range(count):
-            again, place = divmod(number, len(found))
-            out.write(found[place] + (f" {again}" if again else "") + "\n")
+            repetition, index = divmod(number, len(found))
+            out.write(found[index] + (f" {repetition}" if repetition else "") + "\n")
 
 
 def data_digest(run: Path) -> str:
-    """Digest of the training data, whatever the shards are."""
+    """Return the digest of the training data, which does not depend on the shards."""
     return json.loads((run / "training_data" / "manifest.json").read_text("utf-8"))["data_digest"]
 
 
 def records_of(run: Path) -> dict[str, str]:
-    """SHA-256 of each shard, of valid and of invalid records."""
+    """Return the SHA-256 of each shard of valid and of invalid records, by path."""
     shards = {f"synthetic/{name}": digest for name, digest in sha256_tree(run / "synthetic").items()}
     shards |= {f"invalid/{name}": digest for name, digest in sha256_tree(run / "invalid").items()}
     return {name: digest for name, digest in shards.items() if not name.endswith("manifest.json")}
 
 
 def count_of(run: Path) -> int:
-    """Lines of text that were generated, counted in the files."""
+    """Count the generated lines of text in the files."""
     return sum(shard.read_bytes().count(b"\n") for shard in (run / "synthetic").rglob("*.txt"))
 
 
 def looks_complete(run: Path, stage: str) -> bool:
+    """Return whether a stage has written its manifest."""
     return (run / stage / "manifest.json").exists()
 
 
 @contextmanager
-def run_when(when: Callable[[], bool], what: Callable[[], object], within: float = 240.0) -> Iterator[list[float]]:
-    """While the block runs, do `what` as soon as `when` is true; yields a list that holds the time when it was done.
+def run_when(
+    condition: Callable[[], bool], action: Callable[[], object], within: float = 240.0
+) -> Iterator[list[float]]:
+    """Run an action as soon as a condition holds while the block runs; yield a list that gets the time of the action.
 
     Raises:
-        AssertionError: the block ended before it came to that.
+        AssertionError: the block ended before the action ran.
     """
     done: list[float] = []
     over = threading.Event()
 
     def watch() -> None:
-        end = time.monotonic() + within
-        while not over.is_set() and time.monotonic() < end:
-            if when():
-                what()
+        deadline = time.monotonic() + within
+        while not over.is_set() and time.monotonic() < deadline:
+            if condition():
+                action()
                 done.append(time.monotonic())
                 return
             time.sleep(POLL_SECONDS)
@@ -100,7 +103,7 @@ def run_when(when: Callable[[], bool], what: Callable[[], object], within: float
 
 
 def failures_of_jobs() -> int:
-    """How many failures the JobManager remembers over all jobs: proof that a fault was one."""
+    """Return the number of failures that the JobManager has recorded over all jobs: it shows that a fault had an effect."""
     with urllib.request.urlopen(f"http://localhost:{REST}/jobs/overview", timeout=10) as answer:
         jobs = [job["jid"] for job in json.load(answer)["jobs"]]
     total = 0
@@ -111,29 +114,29 @@ def failures_of_jobs() -> int:
 
 
 def unit_files(run: Path) -> int:
-    """Units of generation that are done, of the run at work."""
+    """Count the finished units of the generation that runs."""
     return len(list(run.glob(".tmp/generate-*/units/unit-*.json")))
 
 
 def encoding_began(run: Path) -> bool:
-    """A worker of tokenize is writing a shard."""
+    """Return whether a worker of tokenize is writing a shard."""
     return any(run.glob(".tmp/tokenize-*/data/.train-*"))
 
 
-def command(words: list[str], cluster: Cluster | None) -> subprocess.Popen:
-    """A stage as a process of its own, so that it can be killed."""
-    args = [sys.executable, "-m", "linesmith", *words, *(cluster.beam_args if cluster is not None else [])]
+def command(arguments: list[str], cluster: Cluster | None) -> subprocess.Popen:
+    """Start a command in its own process, so that it can be killed."""
+    args = [sys.executable, "-m", "linesmith", *arguments, *(cluster.beam_args if cluster is not None else [])]
     return subprocess.Popen(args, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
 
 
-def until(condition: Callable[[], bool], seconds: float = 240.0) -> None:
-    """Wait for something.
+def wait_until(condition: Callable[[], bool], seconds: float = 240.0) -> None:
+    """Wait until a condition holds.
 
     Raises:
-        TimeoutError: it did not come.
+        TimeoutError: it did not hold in time.
     """
-    end = time.monotonic() + seconds
+    deadline = time.monotonic() + seconds
     while not condition():
-        if time.monotonic() > end:
-            raise TimeoutError("what was waited for did not come")
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"the condition did not hold within {seconds:g} s")
         time.sleep(POLL_SECONDS)

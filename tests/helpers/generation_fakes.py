@@ -16,35 +16,35 @@ from linesmith.core.config.tensorflow_config import TensorFlowConfig
 from linesmith.core.errors import DataError
 from linesmith.model.sampling.sampler import DrawSettings, Sample, SampleRequest
 from linesmith.model.tokenizers import CharTokenizer, tokenizer_from_model_dir
-from linesmith.model.tokenizers.field_format import FieldFormat
+from linesmith.model.tokenizers.token_format import TokenFormat
 
 
 def uniform(*identity: object) -> float:
-    """A number in [0, 1) that is a function of its arguments only."""
+    """Return a number in [0, 1) that is a function of the arguments only."""
     digest = hashlib.sha256(repr(identity).encode()).digest()
     return int.from_bytes(digest[:7], "big") / 2**56
 
 
 def three_fields(seed: int, request: SampleRequest, bad_share: float = 0.3) -> Sample:
-    """Records of three fields, some of them bad in one of the known ways."""
+    """Return a record of three fields, some of them invalid in one of the known ways."""
     prefix = "".join(map(chr, request.prefix))
     number = int(1e6 * uniform(seed, request.index, request.attempt, prefix))
     text = prefix + f"{request.index},{request.attempt},{number}".split(",", prefix.count(","))[-1]
     luck = uniform("luck", seed, request.index, request.attempt, prefix)
     if luck >= bad_share:
         return Sample(request, text, "newline")
-    kind = int(luck / bad_share * 4)
+    defect = int(luck / bad_share * 4)
     return [
         Sample(request, text, "length"),
         Sample(request, "", "newline"),
         Sample(request, "", "newline", "utf8"),
         Sample(request, text + ",more", "newline"),
-    ][kind]
+    ][defect]
 
 
 @dataclass
 class FakeSampler:
-    """Answers from `rows` slots; a shuffled one finishes in a different order. Nothing but the order depends on either."""
+    """Samples with `rows` rows at work; `shuffle` finishes them in another order. Only the order depends on either."""
 
     answer: Callable[[int, SampleRequest], Sample] = three_fields
     rows: int = 16
@@ -80,14 +80,14 @@ class OfRun:
 def open_fake(
     run_dir: str, checkpoint: str | None = None, options: object = None, threads: int | None = None
 ) -> FakeSampler:
-    """Stands in for `open_sampler`."""
+    """Stand in for `open_sampler`."""
     return FakeSampler(OfRun(run_dir))
 
 
 def open_narrow(
     run_dir: str, checkpoint: str | None = None, options: object = None, threads: int | None = None
 ) -> FakeSampler:
-    """The same records in another order."""
+    """Return a sampler of the same records in another order."""
     return FakeSampler(OfRun(run_dir), rows=3, shuffle=1)
 
 
@@ -100,15 +100,15 @@ def open_hopeless(
 def open_broken(
     run_dir: str, checkpoint: str | None = None, options: object = None, threads: int | None = None
 ) -> FakeSampler:
-    raise DataError("LS206: the weights are damaged", code="LS206")
+    raise DataError("LS214", None, "the weights are damaged", "Train again.")
 
 
 def fake_run(root: Path, field_count: int | None = 3, columns: list[str] | None = None, **settings: Any) -> Path:
-    """A run directory with everything but weights: a tokenizer of ASCII, comma-separated."""
+    """Write a run directory with everything but weights: comma-separated records, a tokenizer of ASCII."""
     root.mkdir(parents=True, exist_ok=True)
     config = TensorFlowConfig(**{"checkpoint_dir": str(root), "field_delimiter": ",", **settings})
     save_params(config, root)
-    tokenizer = CharTokenizer(range(32, 127), FieldFormat(config.field_delimiter, config.quoted))
+    tokenizer = CharTokenizer(range(32, 127), TokenFormat(config.field_delimiter, config.quoted))
     tokenizer.save(root / "tokenizer")
     info = ModelInfo(
         vocab_size=tokenizer.total_vocab_size,

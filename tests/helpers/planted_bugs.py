@@ -1,4 +1,4 @@
-"""Private trainers with one bug each, of the kinds that the privacy contract names; the audit must flag every one."""
+"""Private trainers with one planted bug each, of the kinds that the privacy contract names; an audit must flag every one."""
 
 from __future__ import annotations
 
@@ -10,20 +10,20 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from linesmith.model.privacy import trainer as private_training
+from linesmith.model.privacy import trainer as private_trainer
 from linesmith.model.privacy.dp_sgd.clipped_sum import ClippedSum, clipped_sum
 from linesmith.model.privacy.noise import noise_seeds
 from linesmith.model.privacy.secret_key import SecretKey
 from linesmith.model.privacy.trainer import PrivateTrainer
 from linesmith.model.privacy.validation import PublicValidation
-from tests.helpers.reference_gradients import given
+from tests.helpers.reference_gradients import masks_from
 from tests.model.privacy.dp_sgd import test_clipped_sum as test_dp_sgd
 
 SEQ = test_dp_sgd.SEQ  # the clipping bugs are written for rows of that length
 
 
 class NoNoise(PrivateTrainer):
-    """The sum is released as it is."""
+    """Trainer that releases the sum without noise."""
 
     def _noise_and_apply(self, sums: list[Any], seeds: Any) -> None:
         mean = [total / self.plan.expected_batch_size for total in sums]
@@ -31,22 +31,22 @@ class NoNoise(PrivateTrainer):
 
 
 class SameNoise(PrivateTrainer):
-    """The key is used again: every step has the noise of the first."""
+    """Trainer that uses the noise of the first step in every step."""
 
     def _noise_and_apply(self, sums: list[Any], seeds: Any) -> None:
         super()._noise_and_apply(sums, tf.constant(noise_seeds(self._key, 0, len(sums)), tf.int64))
 
 
 class PublicKey(PrivateTrainer):
-    """The key comes from the public seed of the run."""
+    """Trainer whose secret key comes from the public seed of the run."""
 
-    def __init__(self, config: Any, *arguments: Any, **named: Any) -> None:
-        super().__init__(config, *arguments, **named)
-        self._key = SecretKey.unsafe(f"{config.seed + 1:x}")
+    def __init__(self, settings: Any, *arguments: Any, **named: Any) -> None:
+        super().__init__(settings, *arguments, **named)
+        self._key = SecretKey.unsafe(f"{settings.seed + 1:x}")
 
 
 class RawValidation(PrivateTrainer):
-    """The raw loss of the validation records is shown, and nothing is charged for it."""
+    """Trainer that shows the raw loss of the validation records and charges nothing for it."""
 
     def __init__(self, *arguments: Any, validation: Any = None, **named: Any) -> None:
         super().__init__(*arguments, validation=validation, **named)
@@ -59,14 +59,14 @@ def _sampled(draw: Callable[..., np.ndarray]) -> type[PrivateTrainer]:
         def run_step(self, index: int) -> None:
             step = self.state.total_steps
             with pytest.MonkeyPatch.context() as patch:
-                patch.setattr(private_training, "poisson_sample", lambda n, rate, seed: draw(n, rate, step, seed))
+                patch.setattr(private_trainer, "poisson_sample", lambda n, rate, seed: draw(n, rate, step, seed))
                 super().run_step(index)
 
     return Sampled
 
 
 def _shuffled(n: int, rate: float, step: int, seed: Any) -> np.ndarray:
-    """Every epoch a new order, cut into batches."""
+    """Draw batches of a new random order in every epoch."""
     batches = max(1, round(1 / rate))
     order = np.random.default_rng([7, step // batches]).permutation(n)
     return np.sort(np.array_split(order, batches)[step % batches])
@@ -77,7 +77,7 @@ def _one_size(n: int, rate: float, step: int, seed: Any) -> np.ndarray:
 
 
 def _too_often(n: int, rate: float, step: int, seed: Any) -> np.ndarray:
-    """n counted in tokens, or in windows: records are drawn more often than is charged."""
+    """Draw at four times the charged rate, as where n is counted in tokens or windows instead of records."""
     return np.flatnonzero(np.random.default_rng([7, step]).random(n) < min(1, 4 * rate))
 
 
@@ -85,24 +85,24 @@ def _clipping(bug: Callable[..., list[Any]], eager: bool = False) -> type[Privat
     class Clipping(PrivateTrainer):
         def __init__(self, *arguments: Any, **named: Any) -> None:
             super().__init__(*arguments, **named)
-            if eager:  # the bug looks at its numbers
+            if eager:  # the bug needs values in Python, which a graph does not have
                 self._clipped = self._clipped_part
 
-        def _clipped_part(self, rows: dict[str, Any], seeds: Any) -> ClippedSum:
+        def _clipped_part(self, batch: dict[str, Any], seeds: Any) -> ClippedSum:
             variables = [tf.convert_to_tensor(variable) for variable in self.model.trainable_variables]
-            gradients = bug(variables, rows, [None] * len(self.model.lstms), self.plan.l2_norm_clip)
+            gradients = bug(variables, batch, [None] * len(self.model.lstms), self.plan.l2_norm_clip)
             return ClippedSum(gradients, tf.constant(0), tf.constant(0), tf.zeros([1]))
 
     return Clipping
 
 
-def _no_clipping(variables: Any, rows: Any, masks: Any, clip: float) -> list[Any]:
-    return clipped_sum(variables, rows, given(masks), clip=1e30, seq_length=SEQ).gradients
+def _no_clipping(variables: Any, batch: Any, masks: Any, clip: float) -> list[Any]:
+    return clipped_sum(variables, batch, masks_from(masks), clip=1e30, seq_length=SEQ).gradients
 
 
 @dataclass(frozen=True)
 class Bug:
-    """A bug and where it lies: in the trainer, or in the settings of the whole path."""
+    """A bug, in the trainer or in the settings of all stages."""
 
     name: str
     trainer: type[PrivateTrainer] = PrivateTrainer
@@ -124,5 +124,5 @@ BUGS = [
     Bug("draws of one size", _sampled(_one_size)),
     Bug("n counted in tokens", _sampled(_too_often)),
     Bug("raw validation loss", RawValidation),
-    Bug("vocabulary learnt from the data", settings=(("dp_vocabulary", "raw"),)),
+    Bug("vocabulary learned from the data", settings=(("dp_vocabulary", "raw"),)),
 ]

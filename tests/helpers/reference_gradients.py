@@ -1,4 +1,4 @@
-"""The slow, obviously right way: one record at a time through a plain LSTM and a GradientTape, then clip, then add."""
+"""Reference for per-record gradients: one record at a time through a plain LSTM and a GradientTape."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from linesmith.model.training.backpropagation import split_in_halves
 
 
 def network(vocab=7, width=6, units=5, layers=2, dtype=tf.float64, scale=0.6, seed=0):
-    """Random weights in the order of `LanguageModel.trainable_variables`."""
+    """Return random weights in the order of `LanguageModel.trainable_variables`."""
     shapes = [(vocab, width)]
     for layer in range(layers):
         shapes += [(width if layer == 0 else units, 4 * units), (units, 4 * units), (4 * units,)]
@@ -21,24 +21,24 @@ def network(vocab=7, width=6, units=5, layers=2, dtype=tf.float64, scale=0.6, se
 
 
 def padded(records: Sequence[Sequence[int]], seq_length: int, extra_rows: int = 0, extra_steps: int = 0):
-    """Records `<n> … <n>` as rows, time first, cut at `seq_length`, with padding of both kinds."""
-    whole = [[0, *record, 0][: seq_length + 1] for record in records]
-    shape = (max(len(ids) for ids in whole) - 1 + extra_steps, len(whole) + extra_rows)
+    """Return a batch of records `<n> … <n>`, time first, cut at `seq_length`, with padding rows and steps."""
+    ids_of_records = [[0, *record, 0][: seq_length + 1] for record in records]
+    shape = (max(len(ids) for ids in ids_of_records) - 1 + extra_steps, len(ids_of_records) + extra_rows)
     inputs, targets, weights = np.zeros(shape, np.int32), np.zeros(shape, np.int32), np.zeros(shape, np.float32)
-    for row, ids in enumerate(whole):
+    for row, ids in enumerate(ids_of_records):
         end = len(ids) - 1
         inputs[:end, row], targets[:end, row], weights[:end, row] = ids[:-1], ids[1:], 1
     return {"inputs": tf.constant(inputs), "targets": tf.constant(targets), "weights": tf.constant(weights)}
 
 
-def given(masks):
-    """Masks of whole rows, [T, B, units] or None for each LSTM, as `clipped_sum` asks for them."""
+def masks_from(masks):
+    """Return the masks_of argument of `clipped_sum` that gives these masks of a batch, [T, B, units] or None for each LSTM."""
     halves = split_in_halves(masks)
     return lambda half, count: halves[half]
 
 
 def _lstm(x, kernel, recurrent, bias):
-    """[T, d] → [T, u], one step after the other, gradients by the tape."""
+    """Compute the hidden states [T, u] of inputs [T, d], one step after the other."""
     units = recurrent.shape[0]
     h = c = tf.zeros([1, units], x.dtype)
     states = []
@@ -50,24 +50,26 @@ def _lstm(x, kernel, recurrent, bias):
     return tf.stack(states)
 
 
-def record_gradient(variables, rows, masks, row: int, seq_length: int):
-    """The gradient of one record's loss: the sum over its own tokens, divided by `seq_length`."""
-    steps = int(tf.reduce_sum(rows["weights"][:, row]))
+def record_gradient(variables, batch, masks, row: int, seq_length: int):
+    """Compute the gradient of one record's loss: the sum over its own tokens, divided by `seq_length`."""
+    steps = int(tf.reduce_sum(batch["weights"][:, row]))
     with tf.GradientTape() as tape:
         tape.watch(variables)
         embedding, *recurrent, dense, bias = variables
-        x = tf.stack([embedding[token] for token in rows["inputs"][:steps, row].numpy()])
+        x = tf.stack([embedding[token] for token in batch["inputs"][:steps, row].numpy()])
         for layer, mask in enumerate(masks):
             x = _lstm(x, *recurrent[3 * layer : 3 * layer + 3])
             x = x if mask is None else x * mask[:steps, row]
-        losses = tf.nn.sparse_softmax_cross_entropy_with_logits(rows["targets"][:steps, row], x @ dense + bias)
+        losses = tf.nn.sparse_softmax_cross_entropy_with_logits(batch["targets"][:steps, row], x @ dense + bias)
         loss = tf.reduce_sum(losses) / seq_length
     return [tf.convert_to_tensor(g) for g in tape.gradient(loss, variables)]
 
 
 def norm(gradients) -> float:
+    """Compute the norm over all parameters, in float64."""
     return float(np.sqrt(sum(np.sum(np.asarray(g, np.float64) ** 2) for g in gradients)))
 
 
 def distance(one, other) -> float:
+    """Compute the norm of the difference of two gradients."""
     return norm([np.asarray(a, np.float64) - np.asarray(b, np.float64) for a, b in zip(one, other, strict=True)])

@@ -11,7 +11,7 @@ from linesmith.core.artifacts.model_info import BEST_WEIGHTS, CHECKPOINTS_DIR, L
 from linesmith.core.artifacts.params import save_params
 from linesmith.core.config.tensorflow_config import TensorFlowConfig
 from linesmith.model.tokenizers.char_tokenizer import CharTokenizer
-from linesmith.model.tokenizers.field_format import FieldFormat
+from linesmith.model.tokenizers.token_format import TokenFormat
 from linesmith.model.training.language_model import LanguageModel
 
 ALPHABET = "abcdefghij0123456789."
@@ -22,7 +22,7 @@ def tiny_run(run_dir: Path, *, units: int = 24, layers: int = 2, cap: int = 40, 
     config = TensorFlowConfig(
         checkpoint_dir=run_dir, field_delimiter=", ", vocab_size=0, rnn_units=units, rnn_layers=layers, embedding_dim=10
     )
-    tokenizer = CharTokenizer([ord(c) for c in ALPHABET], FieldFormat(field_delimiter=", "))
+    tokenizer = CharTokenizer([ord(c) for c in ALPHABET], TokenFormat(field_delimiter=", "))
     model = LanguageModel(tokenizer.total_vocab_size, 10, units, layers, seed=seed)
     random = np.random.default_rng(seed)
     model.set_weights([array + random.normal(scale=0.3, size=array.shape) for array in model.get_weights()])

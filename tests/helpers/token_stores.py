@@ -6,20 +6,16 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from linesmith.model.training.token_store import TokenStore
+from linesmith.model.training.token_store import TokenStore, in_memory_token_store
 
 
 def store_of(records: Sequence[Sequence[int]]) -> TokenStore:
-    """A store of records given as token ids without the surrounding `<n>`."""
-    whole = [np.array([0, *record, 0], np.uint16) for record in records]
-    lengths = np.array([len(ids) for ids in whole], np.int64)
-    starts = np.concatenate([[0], np.cumsum(lengths)[:-1]]).astype(np.int64) if whole else np.empty(0, np.int64)
-    ids = np.concatenate(whole) if whole else np.empty(0, np.uint16)
-    return TokenStore(ids, starts, lengths, chars=int(lengths.sum()) - len(whole))
+    """Return a store of records given as token ids without the surrounding `<n>`; each token stands for one character."""
+    return in_memory_token_store(records, num_chars=sum(len(record) + 1 for record in records))
 
 
 def random_records(count: int, vocab: int, longest: int, seed: int = 0) -> list[list[int]]:
-    """Records with some structure to learn: each token is followed by its successor three times out of four."""
+    """Return records with some structure to learn: three times out of four, a token is followed by its successor."""
     random = np.random.default_rng(seed)
     records = []
     for _ in range(count):

@@ -1,13 +1,13 @@
 #!/usr/bin/env bash
-# What Dataflow's workers would do without an image: the sdist that Beam stages is built as Beam builds it, installed in a
-# clean environment outside the checkout, and runs the DoFns of a translated job there. Nothing of the checkout is in reach.
+# Do what Dataflow's workers do without an image: build the sdist as Beam does, install it in a clean environment outside the
+# checkout, and run the DoFns of a translated job there. The checkout is not on the import path.
 set -euo pipefail
 checkout="$(cd "$(dirname "$0")/../.." && pwd)"
 bin="${BIN:-$checkout/.venv/bin}"
 place="$(mktemp -d)"
 trap 'rm -rf "$place"' EXIT
 git -C "$checkout" ls-files -z --cached --others --exclude-standard |
-  (cd "$checkout" && xargs -0 cp --parents -t "$(mkdir -p "$place/source" && echo "$place/source")")
+  (cd "$checkout" && xargs -0 cp -P --parents -t "$(mkdir -p "$place/source" && echo "$place/source")")
 
 echo "a translated job of generate, and what it stages"
 cd "$place"
@@ -36,7 +36,7 @@ loaded = handler.load_model()
 assert loaded.failure is None, loaded.failure
 done = list(handler.run_inference(units, loaded))
 assert [one.records for one in done] == [20, 20], done
-made = sorted(path.name for path in (place / "spool" / "synthetic").iterdir())
+made = sorted(path.name for path in (place / "staging" / "synthetic").iterdir())
 print("units of", [one.records for one in done], "records in", ", ".join(made))
 PY
 echo "the staged sdist works"

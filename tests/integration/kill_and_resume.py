@@ -41,7 +41,7 @@ def child(file: Path) -> None:
     """Train by a settings file; says on standard output when it begins, when it steps and when it is done."""
     from linesmith.core.config.tensorflow_config import TensorFlowConfig
     from linesmith.model.training.loop import TrainingLoop
-    from linesmith.pipelines.train.stage import train
+    from linesmith.pipelines.train.stage import train_model
 
     fit = TrainingLoop.fit
 
@@ -51,7 +51,7 @@ def child(file: Path) -> None:
 
     TrainingLoop.fit = announced  # type: ignore[method-assign]
     print("begins", flush=True)
-    train(TensorFlowConfig(**json.loads(file.read_text("utf-8"))))
+    train_model(TensorFlowConfig(**json.loads(file.read_text("utf-8"))))
     print("done", flush=True)
 
 

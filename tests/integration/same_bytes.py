@@ -1,7 +1,7 @@
 """Equal seeds give equal bytes, on a real network: `make test-generate`, about five minutes.
 
 A wide, untrained model writes text, JSON lines, Avro and Parquet again and again, each time in processes of their own: with
-1, 2 and 4 workers, blocks of 16 to 4,096 rows, one thread of TensorFlow and two, and once more after a kill -9 in the
+1, 2 and 4 workers, blocks of 48 to 4,128 rows, one thread of TensorFlow and two, and once more after a kill -9 in the
 middle of a unit. Every shard must be the same to the last bit; another seed must give others.
 """
 
@@ -22,13 +22,13 @@ from typing import Any
 RECORDS = 3_000
 UNIT = 512
 FORMATS = ["text", "jsonl", "avro", "parquet"]
-# Where workers, blocks and threads may differ, bytes may not.
+# Workers, blocks and threads differ; bytes must not.
 SAME: dict[str, dict[str, Any]] = {
     "two workers": {"workers": 2},
     "four workers": {"workers": 4},
-    "blocks of 16 rows": {"block": 16, "records": 600},  # slow: the first shards tell enough
-    "blocks of 256 rows": {"block": 256},
-    "blocks of 4,096 rows": {"block": 4096},
+    "blocks of 48 rows": {"block": 48, "records": 600},  # slow: a few shards are enough
+    "blocks of 240 rows": {"block": 240},
+    "blocks of 4,128 rows": {"block": 4128},
     "one thread": {"threads": 1},
     "two threads": {"threads": 2},
     "after a kill": {},
@@ -48,27 +48,28 @@ def generate_once(run: Path, asked: dict[str, Any]) -> None:
 
     quiet_libraries()
     from linesmith.core.artifacts.params import config_from_model_dir
-    from linesmith.model.generation import staging as spool
+    from linesmith.model.generation import staging
     from linesmith.model.sampling import sampler as sampling
     from linesmith.pipelines.generate import stage
 
-    plain_options, plain_describe, plain_lanes = stage.sampler_options, spool.describe, sampling._lanes_for
-    stage.sampler_options = lambda *given: replace(plain_options(*given), block=asked.get("block"))
+    plain_options, plain_describe = stage.sampler_options, staging.describe_shard
+    plain_blocks = sampling._parallel_blocks_for
+    stage.sampler_options = lambda *given: replace(plain_options(*given), block_rows=asked.get("block"))
     written = 0
-    lanes: list[int] = []
+    parallel_blocks: list[int] = []
 
-    def describe(*given: Any) -> Any:
+    def describe_shard(*given: Any) -> Any:
         nonlocal written
         written += 1
         if written == asked.get("kill_at"):
             os.kill(os.getpid(), signal.SIGKILL)
         return plain_describe(*given)
 
-    def lanes_for(threads: int) -> int:
-        lanes.append(plain_lanes(threads))
-        return lanes[-1]
+    def parallel_blocks_for(threads: int) -> int:
+        parallel_blocks.append(plain_blocks(threads))
+        return parallel_blocks[-1]
 
-    spool.describe, sampling._lanes_for = describe, lanes_for
+    staging.describe_shard, sampling._parallel_blocks_for = describe_shard, parallel_blocks_for
     config = config_from_model_dir(run).replace(
         gen_lines=asked.get("records", RECORDS),
         unit_size=UNIT,
@@ -81,8 +82,8 @@ def generate_once(run: Path, asked: dict[str, Any]) -> None:
     report = stage.generate(config, [f"{flag}={asked[name]}" for name, flag in flags.items() if name in asked])
     if report.exit_code:
         raise SystemExit(f"generate ended with {report.exit_code}: {report.notices}")
-    if "threads" in asked and lanes != [asked["threads"]]:
-        raise SystemExit(f"blocks side by side were {lanes} instead of one a thread")
+    if "threads" in asked and parallel_blocks != [asked["threads"]]:
+        raise SystemExit(f"blocks side by side were {parallel_blocks} instead of one per thread")
 
 
 def shards(run: Path, asked: dict[str, Any]) -> dict[str, str]:

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# The bare wheel, in a clean environment outside the checkout and without the libraries that fit tokenizers, generates
-# from a run directory that was made elsewhere and has been moved since.
+# Install the wheel with its base dependencies, without the libraries that fit tokenizers, in a clean environment outside the
+# checkout, and generate from a run directory that the checkout made and that has been moved since.
 set -euo pipefail
 checkout="$(cd "$(dirname "$0")/../.." && pwd)"
 bin="$checkout/.venv/bin"
@@ -25,7 +25,7 @@ mv made moved
 rm rides.txt
 
 echo "the wheel"
-git -C "$checkout" ls-files -z | (cd "$checkout" && xargs -0 cp --parents -t "$(mkdir -p "$place/source" && echo "$place/source")")
+git -C "$checkout" ls-files -z | (cd "$checkout" && xargs -0 cp -P --parents -t "$(mkdir -p "$place/source" && echo "$place/source")")
 "$bin/python" -m build --wheel --no-isolation --outdir "$place/dist" "$place/source" > "$place/build.log" 2>&1 || { cat "$place/build.log"; exit 1; }
 "$bin/python" - "$place"/dist/*.whl <<'PY'
 import sys

@@ -5,8 +5,10 @@ from __future__ import annotations
 import importlib
 import subprocess
 import sys
+from collections.abc import Mapping, Set
 from pathlib import Path
 
+import grimp
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -51,3 +53,49 @@ def test_a_room_imported_by_its_bare_name_says_the_right_one(room):
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, check=False)
     assert done.returncode == 1
     assert done.stderr.splitlines()[-1].endswith(f"import linesmith.{room}")
+
+
+def import_graph(package: str) -> dict[str, set[str]]:
+    """Return the modules that each module imports, also inside functions; imports for type checkers alone do not count."""
+    graph = grimp.build_graph(package, exclude_type_checking_imports=True, cache_dir=None)
+    return {module: graph.find_modules_directly_imported_by(module) for module in graph.modules}
+
+
+def import_circles(edges: Mapping[str, Set[str]]) -> list[list[str]]:
+    """Return the groups of modules that import one another, directly or through others (strongly connected components)."""
+    reachable: dict[str, set[str]] = {}
+    for module in edges:
+        seen: set[str] = set()
+        to_visit = set(edges[module])
+        while to_visit:
+            seen |= to_visit
+            to_visit = {imported for name in to_visit for imported in edges[name]} - seen
+        reachable[module] = seen
+    circles = {
+        frozenset(other for other in reachable[module] if module in reachable[other])
+        for module in edges
+        if module in reachable[module]
+    }
+    return sorted(sorted(circle) for circle in circles)
+
+
+def test_no_module_imports_itself_through_others():
+    assert import_circles(import_graph("linesmith")) == []
+
+
+def test_a_planted_circle_is_found(tmp_path, monkeypatch):
+    """Three modules in a circle, one import of it inside a function; an import for type checkers makes no circle."""
+    package = tmp_path / "planted"
+    package.mkdir()
+    sources = {
+        "__init__": "",
+        "a": "from planted import b",
+        "b": "def use():\n    from planted.c import name",
+        "c": "import planted.a\nname = 1",
+        "d": "from planted.a import b\nfrom typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    import planted.e",
+        "e": "import planted.d",
+    }
+    for name, source in sources.items():
+        (package / f"{name}.py").write_text(source)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    assert import_circles(import_graph("planted")) == [["planted.a", "planted.b", "planted.c"]]

@@ -1,4 +1,4 @@
-"""Jobs for Dataflow, translated by Beam's own runner with its dry run and looked into; nothing is submitted anywhere."""
+"""Jobs for Dataflow, translated by a dry run of Beam's own runner and inspected; no job is submitted."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from linesmith.core.config.tensorflow_config import TensorFlowConfig
 from linesmith.core.errors import ParameterError
 from linesmith.model.generation.from_config import attempt_settings, open_sampler
 from linesmith.model.generation.staging import StagingDirectory
-from linesmith.model.generation.work_units import plan_units
+from linesmith.model.generation.work_units import plan_work_units
 from linesmith.pipelines.generate.stage import generate
 from linesmith.pipelines.tokenize.stage import tokenize
-from linesmith.records.input.input_ranges import plan_units as plan_ranges
+from linesmith.records.input.input_ranges import plan_input_units
 from linesmith.records.input.record_format import DatasetSplitter, RecordFormat
 from linesmith.records.output.layout import RecordLayout
-from linesmith.records.validation.record_validator import Judge
+from linesmith.records.validation.record_validator import RecordValidator
 from linesmith.runners import check_shared_paths, dataflow, pipeline_options, shared_storage_root
 from linesmith.transforms.assemble_shards import AssembleShards, plan_shards
 from linesmith.transforms.collect_json import CollectJson
@@ -28,18 +28,18 @@ from linesmith.transforms.encode_records import EncodeRecords, EncodeSettings
 from linesmith.transforms.encode_start_strings import EncodeStartStrings, StartStringFile, StartStringSettings
 from linesmith.transforms.find_inputs import find_inputs
 from linesmith.transforms.generate_records import GenerateRecords, RecordGenerator
-from linesmith.transforms.profile_evaluation_sets import ProfileEvaluationSets, ProfileFn
+from linesmith.transforms.profile_evaluation_sets import ProfileEvaluationSets, profile_fn
 from linesmith.transforms.read_evaluation_sets import LINES, EvaluationInputUnit
 from linesmith.transforms.read_records import ReadRecords, ReadSettings
 from tests.helpers.tiny_model import tiny_run
-from tests.integration.dataflow_job import WORDS
+from tests.integration.dataflow_job import BEAM_ARGS
 
 IMAGE = ["--sdk_container_image", "images.example/linesmith:1"]
 
 
-def translated(build, *words: str):
-    """The job that a pipeline would be, and its portable form."""
-    options = pipeline_options([*WORDS, "--dry_run", "True", *words])
+def translated(build, *arguments: str):
+    """Return the job of a pipeline, and its portable form."""
+    options = pipeline_options([*BEAM_ARGS, "--dry_run", "True", *arguments])
     pipeline = beam.Pipeline(options=options)
     build(pipeline)
     job = pipeline.run().job
@@ -51,7 +51,7 @@ def names(proto: beam_runner_api_pb2.Pipeline) -> set[str]:
 
 
 def environment(proto: beam_runner_api_pb2.Pipeline) -> beam_runner_api_pb2.Environment:
-    """The one environment that steps with code of ours run in."""
+    """Return the only environment that steps with Python code run in."""
     (used,) = {t.environment_id for t in proto.components.transforms.values() if t.environment_id}
     return proto.components.environments[used]
 
@@ -61,8 +61,8 @@ def lines(tmp_path: Path):
     path = tmp_path / "lines.txt"
     path.write_text("a,1\nb,2\n", "utf-8")
     config = TensorFlowConfig(input_data_path=str(path), checkpoint_dir=str(tmp_path / "run"), field_delimiter=",")
-    units = plan_ranges(find_inputs(config, tmp_path))
-    return units, ReadSettings(RecordFormat.of(config), DatasetSplitter(0.1, True), False)
+    units = plan_input_units(find_inputs(config, tmp_path))
+    return units, ReadSettings(RecordFormat.from_config(config), DatasetSplitter(0.1, True), False)
 
 
 def read(lines, _place):
@@ -86,27 +86,31 @@ def encode(lines, _place):
 def sets(lines, _place):
     units, settings = lines
     found = [EvaluationInputUnit("training", unit.index, LINES, "x", lines=(unit, settings)) for unit in units]
-    return lambda pipeline: pipeline | ProfileEvaluationSets(found, ProfileFn(10), Path("sets"))
+    return lambda pipeline: pipeline | ProfileEvaluationSets(found, profile_fn(10), Path("sets"))
 
 
-def _spool(place: Path) -> StagingDirectory:
+def _staging(place: Path) -> StagingDirectory:
     return StagingDirectory(str(place), ("text",), RecordLayout(), 2, num_shards=1)
 
 
 def generation(_lines, place):
     config = TensorFlowConfig()
     generator = RecordGenerator(
-        functools.partial(open_sampler, "gs://lines/run"), attempt_settings(config, None), Judge(), None, _spool(place)
+        functools.partial(open_sampler, "gs://lines/run"),
+        attempt_settings(config, None),
+        RecordValidator(),
+        None,
+        _staging(place),
     )
     return lambda pipeline: (
-        pipeline | "Units" >> beam.Create(plan_units(4, 2)) | "Records" >> GenerateRecords(generator)
+        pipeline | "Units" >> beam.Create(plan_work_units(4, 2)) | "Records" >> GenerateRecords(generator)
     )
 
 
 def assembly(_lines, place):
     plans = plan_shards([(0, 2)], 1)
     return lambda pipeline: (
-        pipeline | "Shards" >> beam.Create(plans) | AssembleShards(_spool(place), "gs://lines/s.json")
+        pipeline | "Shards" >> beam.Create(plans) | AssembleShards(_staging(place), "gs://lines/s.json")
     )
 
 
@@ -140,7 +144,7 @@ def test_every_pipeline_is_a_job(build, steps, lines, tmp_path):
 
 
 def staged(proto: beam_runner_api_pb2.Pipeline) -> list[str]:
-    """Names of the files that workers install or load when they start."""
+    """Return the names of the files that workers install or load when they start."""
     found = []
     for dependency in environment(proto).dependencies:
         payload = beam_runner_api_pb2.ArtifactStagingToRolePayload.FromString(dependency.role_payload)
@@ -163,9 +167,9 @@ def test_with_an_image_nothing_is_installed_at_start_up(lines, tmp_path):
 
 
 def test_what_was_given_stays(lines, tmp_path):
-    words = ["--machine_type", "g2-standard-8", "--disk_size_gb", "200", "--resource_hint", "min_ram=32GB"]
-    words += ["--resource_hint", "accelerator=type:nvidia-l4;count:1;install-nvidia-driver"]
-    job, proto = translated(generation(lines, tmp_path), *IMAGE, *words)
+    arguments = ["--machine_type", "g2-standard-8", "--disk_size_gb", "200", "--resource_hint", "min_ram=32GB"]
+    arguments += ["--resource_hint", "accelerator=type:nvidia-l4;count:1;install-nvidia-driver"]
+    job, proto = translated(generation(lines, tmp_path), *IMAGE, *arguments)
     worker = job.options.view_as(WorkerOptions)
     assert (worker.machine_type, worker.disk_size_gb) == ("g2-standard-8", 200)
     hints = environment(proto).resource_hints
@@ -175,16 +179,16 @@ def test_what_was_given_stays(lines, tmp_path):
 
 def test_what_it_comes_to_is_said(caplog):
     with caplog.at_level("INFO", "linesmith"):
-        options = pipeline_options([*WORDS, "--max_num_workers", "20"])
-    said = dataflow.resolved(options)
+        options = pipeline_options([*BEAM_ARGS, "--max_num_workers", "20"])
+    said = dataflow.job_summary(options)
     assert said["workers"] == f"{dataflow.MACHINE_TYPE}, {dataflow.DISK_GB} GB, at most 20"
     assert said["software"].endswith("setup.py, installed when a worker starts")
-    image = dataflow.resolved(pipeline_options([*WORDS, "--sdk_container_image", "i:1"]))
+    image = dataflow.job_summary(pipeline_options([*BEAM_ARGS, "--sdk_container_image", "i:1"]))
     assert image["software"] == "image i:1, nothing installed at start-up"
 
 
 def test_an_image_ships_no_setup_file():
-    options = pipeline_options([*WORDS, "--sdk_container_image", "i:1"])
+    options = pipeline_options([*BEAM_ARGS, "--sdk_container_image", "i:1"])
     assert options.view_as(SetupOptions).setup_file is None
     assert options.view_as(SetupOptions).sdk_location == "container"
 
@@ -192,17 +196,17 @@ def test_an_image_ships_no_setup_file():
 @pytest.mark.parametrize("place", ["/tmp/x", "s3://b/x", "gs://", "gs://b/x"])
 def test_a_temporary_place_must_be_one_that_workers_see(place):
     with pytest.raises(ParameterError, match=r"LS405: --temp_location"):
-        pipeline_options([*WORDS[:-1], place])
+        pipeline_options([*BEAM_ARGS[:-1], place])
 
 
 def test_only_dataflow_needs_a_place_for_its_workers():
-    assert shared_storage_root(pipeline_options(WORDS)) == "gs://lines/tmp"
+    assert shared_storage_root(pipeline_options(BEAM_ARGS)) == "gs://lines/tmp"
     assert shared_storage_root(pipeline_options([])) is None
     assert shared_storage_root(PipelineOptions()) is None
 
 
 def test_what_workers_open_must_be_in_a_bucket():
-    options = pipeline_options(WORDS)
+    options = pipeline_options(BEAM_ARGS)
     check_shared_paths(options, {"--output": "/run"}, {"--input": "gs://lines/x", "another": None})
     with pytest.raises(ParameterError, match=r"LS405: --input '/x'.*DataflowRunner cannot see"):
         check_shared_paths(options, {}, {"--input": "/x"})
@@ -212,12 +216,12 @@ def test_what_workers_open_must_be_in_a_bucket():
 def test_stages_that_need_a_shared_file_system_are_refused(tmp_path, lines):
     config = TensorFlowConfig(input_data_path=str(tmp_path / "lines.txt"), checkpoint_dir=str(tmp_path / "run"))
     with pytest.raises(ParameterError, match=r"LS405: --output.*tf.Transform's temp_dir"):
-        tokenize(config, WORDS)
+        tokenize(config, BEAM_ARGS)
     tiny_run(tmp_path / "made")
     with pytest.raises(ParameterError, match="LS405: the store of start strings"):
-        generate(TensorFlowConfig(checkpoint_dir=str(tmp_path / "made"), start_string=["a", "b"]), WORDS)
+        generate(TensorFlowConfig(checkpoint_dir=str(tmp_path / "made"), start_string=["a", "b"]), BEAM_ARGS)
 
 
 def test_hints_are_those_of_the_whole_job():
-    options = pipeline_options(WORDS)
+    options = pipeline_options(BEAM_ARGS)
     assert options.view_as(StandardOptions).resource_hints == [f"min_ram={dataflow.MIN_RAM}"]

@@ -1,4 +1,4 @@
-"""`--workers N`: forks of one process. A worker that is killed is missed, and none outlives its driver."""
+"""`--workers N`: workers are forks of one process, a killed worker ends the run, and none outlives its driver."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def test_a_killed_worker_ends_the_run_with_a_message() -> None:
         _run(beam.Map(_dies))
 
 
-def test_whoever_waits_for_a_worker_hears_of_a_killed_server() -> None:
+def test_a_killed_server_reports_its_workers_as_killed() -> None:
     server, ended = ForkServer(), threading.Event()
     server.start("one", {}, lambda status: ended.set() if status == -signal.SIGKILL else None)
     os.kill(server._process.pid, signal.SIGKILL)  # while it imports

@@ -1,4 +1,4 @@
-"""What is asked before a job is submitted: versions, paths that workers see, workers that can help."""
+"""Checks before a job is submitted: versions, paths that workers can see, and whether more workers help."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import grpc
 import pytest
 from apache_beam.options.pipeline_options import FlinkRunnerOptions, PortableOptions, SetupOptions
 
-from linesmith.core import library_logging as quiet
+from linesmith.core import library_logging
 from linesmith.core.errors import ParameterError
 from linesmith.runners import (
     check_shared_paths,
@@ -26,7 +26,7 @@ from linesmith.runners import (
 )
 from linesmith.runners.flink_rest import ClusterInfo
 from linesmith.runners.mounts import is_mounted
-from linesmith.runners.versions import DRIVER_VERSIONS, differences, versions
+from linesmith.runners.versions import DRIVER_VERSIONS, installed_versions, version_differences
 from linesmith.transforms.worker_errors import reraise_worker_errors
 
 _ENDPOINT = ["--runner", "FlinkRunner", "--job_endpoint", "localhost:8099"]
@@ -34,11 +34,11 @@ _ENDPOINT = ["--runner", "FlinkRunner", "--job_endpoint", "localhost:8099"]
 
 @pytest.fixture
 def cluster(monkeypatch):
-    """A JobManager of two TaskManagers with two slots each, here or elsewhere, as the REST service tells it."""
+    """Fake the REST service of a JobManager with two TaskManagers of two slots each, on this machine or another."""
     monkeypatch.setattr(flink.shutil, "which", lambda name: f"/usr/bin/{name}")
 
     def make(version="1.19.0", here=True):
-        monkeypatch.setattr(flink, "ask", lambda master: ClusterInfo(master, version, 2, 4))
+        monkeypatch.setattr(flink, "query_cluster", lambda master: ClusterInfo(master, version, 2, 4))
         monkeypatch.setattr(flink, "is_this_machine", lambda master: here)
         return [*_ENDPOINT, "--flink_master", "jobmanager:8081"]
 
@@ -51,7 +51,7 @@ def test_a_cluster_here_starts_worker_processes(cluster):
     assert portable.environment_type == "PROCESS"
     environment = json.loads(portable.environment_config)
     assert environment["command"].endswith("linesmith-worker")
-    assert json.loads(environment["env"][DRIVER_VERSIONS]) == versions()
+    assert json.loads(environment["env"][DRIVER_VERSIONS]) == installed_versions()
     assert options.view_as(FlinkRunnerOptions).parallelism == 2
     assert int(portable.sdk_worker_parallelism) == 1
     assert threads_per_worker(options) == max(1, (flink.os.cpu_count() or 1) // 2)
@@ -72,8 +72,8 @@ def test_a_cluster_elsewhere_has_worker_pools(cluster):
         ([], "1.20.1", "LS404", "1.20.1"),
         (["--flink_version", "1.20"], "1.19.0", "LS404", "1.20"),
         (["--flink_job_server_jar", "beam-runners-flink-1.19-job-server-2.60.0.jar"], "1.19.0", "LS404", "2.60.0"),
-        (["--flink_job_server_jar", "nowhere.jar"], "1.19.0", "LS403", "nowhere.jar"),
-        (["--parallelism", "5"], "1.19.0", "LS403", "4 slots"),
+        (["--flink_job_server_jar", "nowhere.jar"], "1.19.0", "LS411", "nowhere.jar"),
+        (["--parallelism", "5"], "1.19.0", "LS410", "4 slots"),
     ],
 )
 def test_what_would_fail_on_the_cluster_is_refused(cluster, more, version, code, named):
@@ -83,7 +83,7 @@ def test_what_would_fail_on_the_cluster_is_refused(cluster, more, version, code,
 
 
 def test_a_master_that_does_not_answer_is_named():
-    with pytest.raises(ParameterError, match=r"LS403: --flink_master localhost:1"):
+    with pytest.raises(ParameterError, match=r"LS412: --flink_master localhost:1"):
         pipeline_options([*_ENDPOINT, "--flink_master", "localhost:1"])
 
 
@@ -132,7 +132,7 @@ def test_paths_of_this_machine_are_refused_where_workers_are_elsewhere(cluster, 
     options = pipeline_options(cluster(here=False))
     with pytest.raises(ParameterError, match="LS405: --output"):
         check_shared_paths(options, {"--input": "s3://bucket/lines", "--output": tmp_path})
-    with pytest.raises(ParameterError, match="LS405: --output 'out' is a relative path"):
+    with pytest.raises(ParameterError, match="LS405: --output 'out': a relative path"):
         check_shared_paths(options, {"--output": "out"})
     check_shared_paths(options, {"--output": "gs://bucket/run", "--other": None})
     check_shared_paths(pipeline_options([*cluster(here=False), "--workers_share_files"]), {"--output": tmp_path})
@@ -160,17 +160,17 @@ def test_workers_are_one_flag(monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("words", "code", "named"),
+    ("arguments", "code", "named"),
     [
-        (["--workers", "0"], "LS403", "--workers 0"),
-        (["--workers", "2", "--direct_num_workers", "3"], "LS403", "--direct_num_workers 3"),
+        (["--workers", "0"], "LS409", "--workers 0"),
+        (["--workers", "2", "--direct_num_workers", "3"], "LS409", "--direct_num_workers 3"),
         (["--workers", "9"], "LS406", "--workers 8"),
     ],
 )
-def test_workers_that_cannot_be_had_are_refused(monkeypatch, words, code, named):
+def test_workers_that_cannot_be_had_are_refused(monkeypatch, arguments, code, named):
     monkeypatch.setattr(direct, "available_bytes", lambda: 8 * direct.WORKER_BYTES)
     with pytest.raises(ParameterError, match=code) as refusal:
-        pipeline_options(words)
+        pipeline_options(arguments)
     assert named in str(refusal.value)
 
 
@@ -184,15 +184,15 @@ def test_workers_that_cannot_help_are_told(monkeypatch):
 
 
 def test_versions_that_differ_are_named():
-    there = {**versions(), "apache-beam": "2.1.0", "numpy": None}
-    said = differences(json.dumps(there))
+    there = {**installed_versions(), "apache-beam": "2.1.0", "numpy": None}
+    said = version_differences(json.dumps(there))
     assert "apache-beam" in said and "2.1.0 there" in said and "numpy" in said
     assert "tensorflow" not in said
-    assert differences(json.dumps(versions())) == ""
+    assert version_differences(json.dumps(installed_versions())) == ""
 
 
 def test_a_worker_with_other_versions_is_known_by_how_it_ends(monkeypatch):
-    monkeypatch.setenv(DRIVER_VERSIONS, json.dumps({**versions(), "tensorflow": "1.0"}))
+    monkeypatch.setenv(DRIVER_VERSIONS, json.dumps({**installed_versions(), "tensorflow": "1.0"}))
     assert flink_worker.main(["--id", "1", "--provision_endpoint", "nowhere:1"]) == flink_worker.EXIT_VERSION_MISMATCH
     died = f"java.lang.IllegalStateException: Process died with exit code {flink_worker.EXIT_VERSION_MISMATCH}"
     said = f"Pipeline x failed in state FAILED: {died}"
@@ -203,7 +203,7 @@ def test_a_worker_with_other_versions_is_known_by_how_it_ends(monkeypatch):
 
 
 def test_a_job_server_that_goes_away_is_told():
-    """A real broken call: nobody listens there."""
+    """Make a real call to a port where nothing listens."""
     with grpc.insecure_channel("localhost:1") as channel:
         call = channel.unary_unary("/none/Call")
         with pytest.raises(ParameterError, match="LS407"), reraise_worker_errors():
@@ -212,7 +212,7 @@ def test_a_job_server_that_goes_away_is_told():
 
 def test_a_thread_whose_connection_broke_leaves_no_traceback_and_another_does(monkeypatch, capsys):
     monkeypatch.setattr(threading, "excepthook", threading.__excepthook__)
-    quiet._quiet_broken_calls()
+    library_logging._quiet_broken_connections()
     with grpc.insecure_channel("localhost:1") as channel:
         call = channel.unary_unary("/none/Call")
         for target in (lambda: call(b"", timeout=20), lambda: 1 / 0):

@@ -10,14 +10,14 @@ import pytest
 
 from linesmith.core.errors import DataError
 from linesmith.model.tokenizers import CharTokenizer
-from linesmith.model.tokenizers.field_format import FieldFormat
+from linesmith.model.tokenizers.token_format import TokenFormat
 from linesmith.records.input.field_statistics import FieldStatistics
-from linesmith.transforms.encode_records import EncodeSettings, MergeStatisticsFn, _EncodeFn, verify_ids
+from linesmith.transforms.encode_records import EncodeSettings, _EncodeFn, merge_statistics, verify_ids
 from linesmith.transforms.read_records import SCHEMA
-from linesmith.transforms.tfrecord_shards import Shard, SplitCount, count_shard
+from linesmith.transforms.tfrecord_shards import SplitCount, TFRecordShardWriter, count_shard
 from linesmith.transforms.worker_errors import reraise_worker_errors
 
-TOKENIZER = CharTokenizer([97, 98], FieldFormat(","))
+TOKENIZER = CharTokenizer([97, 98], TokenFormat(","))
 IDS = np.array([0, 2, 1, 3, 0, 0, 3, 0])
 LENGTHS = np.array([5, 3])
 
@@ -45,13 +45,13 @@ def test_right_ids_pass():
     ],
 )
 def test_wrong_ids_do_not(ids, lengths):
-    with pytest.raises(DataError, match="LS209") as caught:
+    with pytest.raises(DataError, match="LS220") as caught:
         verify_ids(TOKENIZER, batch("a\nb", "b"), np.array(ids, np.int64), np.array(lengths))
     assert "a\nb" not in str(caught.value)
 
 
-def write(path, count) -> Shard:
-    with Shard(path) as shard:
+def write(path, count) -> TFRecordShardWriter:
+    with TFRecordShardWriter(path) as shard:
         shard.write(batch("a\nb", "b"), IDS, LENGTHS)
         count.add(batch("a\nb", "b"), len(IDS))
     return shard
@@ -69,10 +69,10 @@ def test_a_shard_is_read_back(tmp_path):
 
 
 def test_an_empty_or_failed_shard_leaves_nothing(tmp_path):
-    with Shard(tmp_path / "empty") as shard:
+    with TFRecordShardWriter(tmp_path / "empty") as shard:
         pass
     shard.verify(SplitCount())
-    with pytest.raises(ZeroDivisionError), Shard(tmp_path / "failed") as shard:
+    with pytest.raises(ZeroDivisionError), TFRecordShardWriter(tmp_path / "failed") as shard:
         shard.write(batch("a\nb", "b"), IDS, LENGTHS)
         raise ZeroDivisionError
     assert not list(tmp_path.iterdir())
@@ -88,17 +88,13 @@ def statistics(*texts: str) -> FieldStatistics:
 
 def test_merging_statistics_by_hand():
     texts = ["a,b", "", "ab", "b,,a", "a" * 300, "a,bb"]
-    combiner = MergeStatisticsFn()
     whole = statistics(*texts).as_dict()
     for cut in range(len(texts) + 1):
         left, right = statistics(*texts[:cut]), statistics(*texts[cut:])
-        for parts in ([left, right], [right, left], [None, left, None, right]):
-            merged = combiner.merge_accumulators(iter(parts))
-            assert combiner.extract_output(merged).as_dict() == whole
-        added = combiner.add_input(combiner.add_input(combiner.create_accumulator(), left), right)
-        assert added.as_dict() == whole
+        for parts in ([left, right], [right, left]):
+            assert merge_statistics(iter(parts)).as_dict() == whole
         assert left.as_dict() == statistics(*texts[:cut]).as_dict()  # inputs are not changed
-    assert combiner.extract_output(combiner.merge_accumulators([])) is None
+    assert merge_statistics([]) is None
 
 
 def test_numbers_and_few_values():
@@ -121,7 +117,7 @@ def test_a_workers_error_is_shown_as_ours():
         assert str(caught.value) == "LS209: mend it."
         assert caught.value.code == "LS209"
     with pytest.raises(DataError, match=r"^LS205: b$") as caught, reraise_worker_errors():
-        raise DataError("LS205: b [while running 'A/B']", code="LS205")
+        raise DataError.from_message("LS205", "LS205: b [while running 'A/B']")
     with pytest.raises(RuntimeError, match="LS2 or so"), reraise_worker_errors():
         raise RuntimeError("no LS2 or so")
 

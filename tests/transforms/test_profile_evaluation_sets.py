@@ -17,16 +17,18 @@ from linesmith.core.artifacts.manifest import write_manifest
 from linesmith.core.artifacts.run_directory import RunDirectory
 from linesmith.core.config.tensorflow_config import TensorFlowConfig
 from linesmith.core.errors import DataError
-from linesmith.evaluation.dataset_profile import Survey
+from linesmith.evaluation.dataset_profile import DatasetProfile
 from linesmith.evaluation.schema_counts import SchemaCounts
-from linesmith.evaluation.serialization import pack, unpack
-from linesmith.pipelines.evaluate.sets import Reading, find_evaluation_sets, run_evaluation_sets
-from linesmith.transforms.profile_evaluation_sets import CountFn, ProfileEvaluationSets, ProfileFn
+from linesmith.evaluation.serialization import from_json, to_json
+from linesmith.pipelines.evaluate.input_units import TextFormat
+from linesmith.pipelines.evaluate.sets import find_evaluation_sets, run_evaluation_sets
+from linesmith.records.fields import FieldFormat
+from linesmith.transforms.profile_evaluation_sets import ProfileEvaluationSets, profile_fn, schema_counts_fn
 from linesmith.transforms.read_evaluation_sets import read_set_unit, value_text
-from tests.helpers.evaluation_sets import NAMES, collect_evidence_in_memory, people, text
+from tests.helpers.evaluation_sets import NAMES, collect_evaluation_data_in_memory, people, text
 
 RECORDS = [*people(900, 1), "too\nfew", "", "mail me: a@b.org"]
-EVIDENCE = collect_evidence_in_memory(
+DATA = collect_evaluation_data_in_memory(
     {"training": RECORDS, "holdout": people(300, 2), "synthetic": people(300, 3)}, sample=100
 )
 
@@ -45,64 +47,71 @@ def combined(combiner, size: int, fanout: int):
     return combiner.extract_output(combiner.merge_accumulators([parts[0], combiner.create_accumulator()]))
 
 
-def facts(survey: Survey) -> tuple:
+def facts(profile: DatasetProfile) -> tuple:
     fields = [
-        (one.kinds.tolist(), one.frequent.top(9), one.numbers.at(np.linspace(0, 1, 9)).tolist(), one.ngrams.sum())
-        for one in survey.fields
+        (
+            one.kinds.tolist(),
+            one.frequent.top(9),
+            one.numbers.quantiles(np.linspace(0, 1, 9)).tolist(),
+            one.ngrams.sum(),
+        )
+        for one in profile.fields
     ]
     return (
-        survey.records,
-        survey.field_counts,
+        profile.records,
+        profile.field_counts,
         fields,
-        survey.texts.items(),
-        survey.rows.items(),
-        survey.identifiers.items(),
+        profile.distinct_sample.items(),
+        profile.row_sample.items(),
+        profile.identifier_sample.items(),
     )
 
 
-def counts(tally: SchemaCounts) -> tuple:
-    arrays = (tally.fine, tally.pairs, tally.record_hits, tally.identifier_hits)
-    relations = [sketch.at(np.linspace(0, 1, 9)).tolist() for sketch in [*tally.differences, *tally.distances]]
-    return (tally.records, tally.usable, tally.invalid, [array.tolist() for array in arrays], relations)
+def counts(counted: SchemaCounts) -> tuple:
+    arrays = (counted.category_counts, counted.pair_counts, counted.record_hits, counted.identifier_hits)
+    relations = [
+        sketch.quantiles(np.linspace(0, 1, 9)).tolist() for sketch in [*counted.differences, *counted.distances]
+    ]
+    return (counted.records, counted.usable, counted.invalid, [array.tolist() for array in arrays], relations)
 
 
 @pytest.mark.parametrize(("size", "fanout"), [(1000, 2), (37, 2), (37, 9), (250, 3)])
 def test_grouping_does_not_matter(size, fanout):
-    survey = combined(ProfileFn(100), size, fanout)
-    assert facts(survey) == facts(EVIDENCE.surveys["training"])
-    assert survey.distinct.estimate == pytest.approx(len(set(RECORDS)), rel=0.05)  # three standard errors
-    plan = EVIDENCE.tallies["training"].plan
-    assert counts(combined(CountFn(plan), size, fanout)) == counts(EVIDENCE.tallies["training"])
+    profile = combined(profile_fn(100), size, fanout)
+    assert facts(profile) == facts(DATA.profiles["training"])
+    assert profile.distinct.estimate == pytest.approx(len(set(RECORDS)), rel=0.05)  # three standard errors
+    plan = DATA.counts["training"].plan
+    assert counts(combined(schema_counts_fn(plan), size, fanout)) == counts(DATA.counts["training"])
 
 
 def test_nothing_gives_nothing():
-    empty = ProfileFn(10).merge_accumulators(iter([]))
-    assert facts(empty) == facts(Survey(10))
+    empty = profile_fn(10).merge_accumulators(iter([]))
+    assert facts(empty) == facts(DatasetProfile(10))
     assert empty.field_count == 0
 
 
 def test_pairs_and_categories_are_counted_as_one_by_one():
-    tally, schema = EVIDENCE.tallies["training"], EVIDENCE.schema
+    counted, schema = DATA.counts["training"], DATA.schema
     city = schema.fields[0]
     for number, name in enumerate(city.categories, start=1):
-        assert tally.fine[0, number] == sum(record.startswith(name + "\n") for record in RECORDS[:900])
-    table = tally.table(0, 4)
-    assert table.sum() == tally.usable == 900
-    assert tally.invalid == {"wrong number of fields": 3}
+        assert counted.category_counts[0, number] == sum(record.startswith(name + "\n") for record in RECORDS[:900])
+    table = counted.table(0, 4)
+    assert table.sum() == counted.usable == 900
+    assert counted.invalid == {"wrong number of fields": 3}
     first = city.categories[0]
     ages = [int(r.split("\n")[4]) for r in RECORDS[:900] if r.split("\n")[0] == first]
     assert table[1, 1] == sum(age <= schema.fields[4].edges[0] for age in ages)
 
 
 def test_packing_brings_everything_back():
-    for original in (EVIDENCE.surveys["training"], EVIDENCE.surveys["synthetic"]):
-        assert facts(unpack(json.loads(json.dumps(pack(original))))) == facts(original)
-    tally = EVIDENCE.tallies["holdout"]
-    assert counts(unpack(json.loads(json.dumps(pack(tally))), tally.plan)) == counts(tally)
+    for original in (DATA.profiles["training"], DATA.profiles["synthetic"]):
+        assert facts(from_json(json.loads(json.dumps(to_json(original))))) == facts(original)
+    counted = DATA.counts["holdout"]
+    assert counts(from_json(json.loads(json.dumps(to_json(counted))), counted.plan)) == counts(counted)
     with pytest.raises(DataError, match="LS201"):
-        unpack({"object": "os.system", "state": {}})
+        from_json({"object": "os.system", "state": {}})
     with pytest.raises(DataError, match="LS201"):
-        unpack(pack(tally))
+        from_json(to_json(counted))
 
 
 def write_as(kind: str, directory, records: list[str]) -> str:
@@ -126,7 +135,7 @@ def write_as(kind: str, directory, records: list[str]) -> str:
 def test_every_kind_of_file_gives_the_same_records(tmp_path, kind):
     records = people(250, 4)
     path = write_as(kind, tmp_path, records)
-    sets = find_evaluation_sets({"training": [path]}, Reading(",", header=True), tmp_path / "scratch")
+    sets = find_evaluation_sets({"training": [path]}, TextFormat(FieldFormat(","), header=True), tmp_path / "scratch")
     assert sets.names == NAMES
     read = [record for unit in sets.units for _, (_, batch) in read_set_unit(unit) for record in batch.to_pylist()]
     assert read == records
@@ -163,7 +172,9 @@ def test_a_column_that_stands_in_directories_names_is_put_back(tmp_path, kind):
 
 def test_quotes_that_protect_a_delimiter_are_no_part_of_a_value(tmp_path):
     (tmp_path / "a.csv").write_text('a,"b, c"\n"d ""e""",f\n')
-    sets = find_evaluation_sets({"training": [str(tmp_path / "a.csv")]}, Reading(",", quoted=True), tmp_path)
+    sets = find_evaluation_sets(
+        {"training": [str(tmp_path / "a.csv")]}, TextFormat(FieldFormat(",", quoted=True)), tmp_path
+    )
     [(_, (_, batch))] = read_set_unit(sets.units[0])
     assert batch.to_pylist() == ["a\nb, c", 'd "e"\nf']
 
@@ -178,7 +189,7 @@ def test_a_damaged_file_is_named_and_not_quoted(tmp_path, kind):
     path = tmp_path / f"bad.{kind}"
     path.write_text("a secret line\n" * 3)
     with pytest.raises(DataError, match="LS206") as failure:
-        units = find_evaluation_sets({"training": [str(path)]}, Reading(), tmp_path).units
+        units = find_evaluation_sets({"training": [str(path)]}, TextFormat(), tmp_path).units
         list(read_set_unit(units[0]))
     assert "bad." in str(failure.value) and "secret" not in str(failure.value)
 
@@ -190,19 +201,19 @@ def test_files_that_cannot_be_a_set_are_refused(tmp_path, given, why):
         (tmp_path / "b.avro").write_text("a\n")
         given = "*"
     with pytest.raises(DataError, match=why):
-        find_evaluation_sets({"training": [str(tmp_path / given)]}, Reading(), tmp_path)
+        find_evaluation_sets({"training": [str(tmp_path / given)]}, TextFormat(), tmp_path)
 
 
 def test_the_pipeline_counts_what_loops_count(tmp_path):
     path = write_as("csv", tmp_path, RECORDS[:900])
-    sets = find_evaluation_sets({"training": [path]}, Reading(",", header=True), tmp_path)
-    plan = EVIDENCE.tallies["training"].plan
-    for name, combiner in (("survey", ProfileFn(100)), ("tally", CountFn(plan))):
+    sets = find_evaluation_sets({"training": [path]}, TextFormat(FieldFormat(","), header=True), tmp_path)
+    plan = DATA.counts["training"].plan
+    for name, combiner in (("profile", profile_fn(100)), ("counts", schema_counts_fn(plan))):
         (tmp_path / name).mkdir()
         with TestPipeline(runner="FnApiRunner") as pipeline:
             _ = pipeline | ProfileEvaluationSets(sets.units, combiner, tmp_path / name)
-    plain = collect_evidence_in_memory({"training": RECORDS[:900]}, sample=100).surveys["training"]
-    assert facts(unpack(read_json(tmp_path / "survey" / "training.json", ""))) == facts(plain)
-    tally = unpack(read_json(tmp_path / "tally" / "training.json", ""), plan)
-    assert tally.records == tally.usable == 900
-    assert tally.pairs.tolist() == EVIDENCE.tallies["training"].pairs.tolist()
+    plain = collect_evaluation_data_in_memory({"training": RECORDS[:900]}, sample=100).profiles["training"]
+    assert facts(from_json(read_json(tmp_path / "profile" / "training.json", ""))) == facts(plain)
+    counted = from_json(read_json(tmp_path / "counts" / "training.json", ""), plan)
+    assert counted.records == counted.usable == 900
+    assert counted.pair_counts.tolist() == DATA.counts["training"].pair_counts.tolist()

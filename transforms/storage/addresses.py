@@ -1,4 +1,4 @@
-"""Addresses of object stores: which are known, what they need, and how they are put together. Nothing is asked of a store."""
+"""Addresses of object stores: which schemes are known, and which packages they need. No store is contacted here."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from pathlib import Path
 
 from linesmith.core.errors import ParameterError
 
-# What an address needs: a package, the extra that brings it, and what the store is called.
-_NEEDED = {
+# By scheme: the package that is needed, the extra that installs it, and the name of the store.
+_STORES = {
     "s3": ("boto3", "aws", "S3"),
     "gs": ("google.cloud.storage", "gcp", "Google Cloud Storage"),
 }
@@ -17,7 +17,7 @@ _ADDRESS = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://")
 
 
 def is_remote(path: str | Path) -> bool:
-    """Whether a path is the address of something that no local path reaches.
+    """Return whether a path is an address (`scheme://…`) rather than a local path.
 
     Example:
         >>> is_remote("s3://bucket/run"), is_remote("out/run"), is_remote("C:/run")
@@ -27,32 +27,40 @@ def is_remote(path: str | Path) -> bool:
 
 
 def is_bucket(path: str | Path) -> bool:
-    """Whether a path is in an object store that we know."""
+    """Return whether a path is an address in an object store of a known scheme."""
     found = _ADDRESS.match(str(path))
-    return found is not None and found[1].lower() in _NEEDED
+    return found is not None and found[1].lower() in _STORES
 
 
 def check_address(address: str, option: str) -> None:
-    """Refuse an address that no installed file system can reach.
+    """Refuse an address that no installed library can reach.
+
+    Args:
+        address: the address.
+        option: the option that gave it, for the message.
 
     Raises:
-        ParameterError: LS213, LS106; the message names the option.
+        ParameterError: LS127, the address is malformed; LS106, its library is not installed.
     """
     found = _ADDRESS.match(address)
     scheme = "" if found is None else found[1].lower()
-    if scheme not in _NEEDED:
+    if scheme not in _STORES:
         raise ParameterError(
-            f"LS213: {option} '{address}' is of a kind that is not known; give a path, s3://BUCKET/… or gs://BUCKET/….",
-            code="LS213",
+            "LS127",
+            f"{option} '{address}'",
+            "of a scheme that is not known",
+            "Give a path, s3://BUCKET/… or gs://BUCKET/….",
         )
-    package, extra, name = _NEEDED[scheme]
+    package, extra, name = _STORES[scheme]
     if not _installed(package):
         raise ParameterError(
-            f"LS106: {option} '{address}' is in {name}, whose library is not installed: pip install 'linesmith[{extra}]'.",
-            code="LS106",
+            "LS106",
+            f"{option} '{address}'",
+            f"in {name}, whose library is not installed",
+            f"Install it: pip install 'linesmith[{extra}]'.",
         )
     if not re.match(r"[^/]+(/|$)", address.partition("://")[2]):
-        raise ParameterError(f"LS213: {option} '{address}' names no bucket; give {scheme}://BUCKET/….", code="LS213")
+        raise ParameterError("LS127", f"{option} '{address}'", "names no bucket", f"Give {scheme}://BUCKET/….")
 
 
 def _installed(package: str) -> bool:
@@ -63,7 +71,7 @@ def _installed(package: str) -> bool:
 
 
 def join(root: str, *names: str) -> str:
-    """An address below another.
+    """Return an address below another one.
 
     Example:
         >>> join("s3://bucket/run/", "model", "manifest.json")

@@ -1,4 +1,4 @@
-"""Beam's clients of object stores, and whether there is a store at all where an address points.
+"""Beam's clients of object stores, and a check that there is a store at an address.
 
 Credentials and endpoints come from where the store's own tools look for them, and are never repeated in a message.
 """
@@ -17,25 +17,26 @@ from linesmith.transforms.storage.retries import with_retries
 
 _CONNECT_WAITS = (1, 2, 4, 8, 15)
 _CONNECT_SECONDS = 10
+# Idle clients by scheme, options and environment.
 _idle: dict[tuple[Any, ...], list[Any]] = {}
 
 
 @contextlib.contextmanager
 def store_client(address: str) -> Iterator[Any]:
-    """Beam's client of a store. One is made for each thread that needs one at a time, since making one takes a while."""
+    """Provide Beam's client of a store. No two threads share one; idle clients are used again, since a new one takes a while."""
     from apache_beam.io.filesystems import FileSystems
     from apache_beam.options.pipeline_options import PipelineOptions
 
     options = FileSystems._pipeline_options or PipelineOptions([])
-    made_of = str(options.get_all_options(drop_default=True))
-    idle = _idle.setdefault((address[:2].lower(), made_of, *_environment()), [])
+    chosen_options = str(options.get_all_options(drop_default=True))
+    idle = _idle.setdefault((address[:2].lower(), chosen_options, *_environment()), [])
     client = idle.pop() if idle else _new_client(address, options)
     yield client
-    idle.append(client)  # only here: one that failed is not used again
+    idle.append(client)  # not in a `finally` block: a client that failed is not used again
 
 
 def _environment() -> tuple[str, ...]:
-    """What a client was made from, besides options."""
+    """Return the environment variables that a client depends on."""
     return tuple(
         value for name, value in sorted(os.environ.items()) if name.startswith(("AWS_", "GOOGLE_", "STORAGE_"))
     )
@@ -52,14 +53,14 @@ def _new_client(address: str, options: Any) -> Any:
 
 
 def check_reachable(address: str) -> None:
-    """Find out soon that a store's address is wrong; the store's own library would try for many minutes.
+    """Connect to a store, to find out soon if there is none; the store's own library would try for many minutes.
 
     Raises:
-        DataError: LS213, nothing answers there.
+        DataError: LS213, nothing answers at the address.
     """
     endpoint = with_retries(lambda: _endpoint(address), address, "reached")
     if endpoint is None or endpoint.hostname is None or urllib.request.getproxies().get(endpoint.scheme):
-        return  # by way of a proxy, only the proxy can tell
+        return  # behind a proxy, only the proxy knows
     port = endpoint.port or {"http": 80}.get(endpoint.scheme, 443)
     host = endpoint.hostname
 
@@ -73,10 +74,10 @@ def check_reachable(address: str) -> None:
 
 
 def _endpoint(address: str) -> urllib.parse.SplitResult | None:
-    """Where a store's library would connect to."""
+    """Return the URL to which the store's library connects."""
     if address.lower().startswith("s3://"):
-        with store_client(address) as beams:
-            client = beams.client.client
-        return urllib.parse.urlsplit(str(client.meta.endpoint_url))
-    given = os.environ.get("STORAGE_EMULATOR_HOST", "https://storage.googleapis.com")
-    return urllib.parse.urlsplit(given if "://" in given else f"http://{given}")
+        with store_client(address) as client:
+            boto_client = client.client.client  # S3IO → Beam's wrapper of boto3 → boto3
+        return urllib.parse.urlsplit(str(boto_client.meta.endpoint_url))
+    host = os.environ.get("STORAGE_EMULATOR_HOST", "https://storage.googleapis.com")
+    return urllib.parse.urlsplit(host if "://" in host else f"http://{host}")

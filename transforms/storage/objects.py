@@ -1,7 +1,7 @@
-"""Object stores by way of Beam's clients of them: list, copy in, copy out, delete; and what goes wrong there, in words.
+"""List, read, write and delete objects in a bucket, with Beam's clients.
 
-Every copy is streamed, so that memory does not grow with an object. What a store fails to do for a moment is tried again
-for some minutes; what it refuses is told at once. An object appears whole or not at all, since that is how stores write.
+Every copy is streamed, so memory does not grow with an object. Operations that fail because a store is away are tried again
+for some minutes; what a store refuses is reported at once. An object appears complete or not at all: stores write that way.
 """
 
 from __future__ import annotations
@@ -20,23 +20,29 @@ from linesmith.transforms.storage.clients import store_client
 from linesmith.transforms.storage.retries import with_retries
 
 _CHUNK = 4 << 20
-_AT_ONCE = 8  # objects copied side by side
+_MAX_THREADS = 8  # objects copied at the same time
 
 
 @dataclass(frozen=True)
 class StoredObject:
-    """An object as a listing shows it; two stamps differ where it was written in between."""
+    """An object as a listing shows it.
+
+    Attributes:
+        size: in bytes.
+        updated: time of the last write, in seconds since 1970.
+    """
 
     size: int
     updated: float
 
     @property
     def stamp(self) -> str:
+        """Size and time; two stamps differ if the object was written in between."""
         return f"{self.size}:{int(self.updated)}"
 
 
 def list_below(root: str) -> dict[str, StoredObject]:
-    """Every object below an address, by the rest of its name; empty where there is none.
+    """Return every object below an address, by its name relative to the address; may be empty.
 
     Raises:
         DataError: LS213, the bucket is missing or may not be listed, or the store cannot be reached.
@@ -56,7 +62,7 @@ def list_below(root: str) -> dict[str, StoredObject]:
 
 
 def fetch(address: str, path: Path) -> None:
-    """Copy an object to a file, which appears when it is whole.
+    """Copy an object to a file, which appears when it is complete.
 
     Raises:
         DataError: LS213, it is not there, may not be read, or the store cannot be reached.
@@ -76,10 +82,12 @@ def fetch(address: str, path: Path) -> None:
 
 
 def put(path: Path, address: str, content: bytes | None = None) -> StoredObject:
-    """Copy a file to an object, and see that it arrived.
+    """Copy a file to an object, and check that it arrived.
 
     Args:
-        content: what to write instead of what the file holds.
+        path: the file.
+        address: the object.
+        content: what to write instead of the content of the file.
 
     Returns:
         The object as the store has it now.
@@ -94,16 +102,20 @@ def put(path: Path, address: str, content: bytes | None = None) -> StoredObject:
             if size == 0:
                 _begin_empty(out)
             shutil.copyfileobj(source, out, _CHUNK)
-        there = stat(address)
-        if there.size != size:
-            raise ConnectionError(f"{there.size} of {size} bytes arrived")
-        return there
+        written = stat(address)
+        if written.size != size:
+            raise ConnectionError(f"{written.size} of {size} bytes arrived")
+        return written
 
     return with_retries(copy, address, "written")
 
 
 def stat(address: str) -> StoredObject:
-    """Size and time of an object."""
+    """Return size and time of an object, without retries.
+
+    Raises:
+        FileNotFoundError: there is none.
+    """
     with store_client(address) as client:
         for path, (size, updated) in client.list_files(address, with_metadata=True):
             if path == address:
@@ -112,10 +124,10 @@ def stat(address: str) -> StoredObject:
 
 
 def find(address: str) -> StoredObject | None:
-    """Size and time of an object; None where it is not there.
+    """Return size and time of an object; None if it does not exist.
 
     Raises:
-        DataError: LS213, the store says no or cannot be reached.
+        DataError: LS213, the store refuses or cannot be reached.
     """
 
     def look() -> StoredObject | None:
@@ -131,14 +143,18 @@ def _source(path: Path, content: bytes | None) -> IO[bytes]:
 
 
 def _begin_empty(out: Any) -> None:
-    """Send one empty part: Beam's writer for S3 would otherwise complete an upload of none, which the store refuses."""
+    """Send one empty part. Beam's writer for S3 would otherwise complete an upload without parts, which the store refuses."""
     uploader = getattr(getattr(out, "raw", None), "_uploader", None)
     if uploader is not None and hasattr(uploader, "upload_id"):
         uploader._write_to_s3(b"")
 
 
 def read_bytes(address: str) -> bytes | None:
-    """A small object; None where it is not there."""
+    """Return the content of a small object; None if it does not exist.
+
+    Raises:
+        DataError: LS213, it may not be read, or the store cannot be reached.
+    """
 
     def read() -> bytes | None:
         with store_client(address) as client:
@@ -151,7 +167,7 @@ def read_bytes(address: str) -> bytes | None:
 
 
 def delete(addresses: Iterable[str]) -> None:
-    """Delete objects; one that is gone already is no error.
+    """Delete objects. One that does not exist is no error.
 
     Raises:
         DataError: LS213, one may not be deleted, or the store cannot be reached.
@@ -169,19 +185,19 @@ def _delete(address: str) -> None:
 
 @contextlib.contextmanager
 def create_object(address: str) -> Iterator[Any]:
-    """A writer of an object; where the block fails the object is not finished."""
+    """Provide a writer of an object. If the block fails, the object is not created."""
     with store_client(address) as client:
         out = client.open(address, "w")
         yield out
-        out.close()  # only here: closing completes the object, which a block that failed must not do
+        out.close()  # not in a `finally` block: closing completes the object, which must not happen after an error
 
 
 def run_in_parallel(work: Callable[[Any], None], items: Sequence[Any]) -> None:
-    """Do something for each of many objects, several at once; the first failure is raised when the others are done."""
+    """Call `work` for every item, several at the same time. The first error is raised after the others are done."""
     if len(items) < 2:
         for item in items:
             work(item)
         return
-    with ThreadPoolExecutor(min(_AT_ONCE, len(items))) as pool:
+    with ThreadPoolExecutor(min(_MAX_THREADS, len(items))) as pool:
         for done in [pool.submit(work, item) for item in items]:
             done.result()

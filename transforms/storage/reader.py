@@ -1,4 +1,4 @@
-"""An object as a stream, for readers that want a file."""
+"""Read an object as a file-like stream."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ _CHUNK = 4 << 20
 
 
 def open_object(address: str) -> IO[bytes]:
-    """The bytes of an object, seekable, as they are stored. A store that breaks off is asked again from there on."""
-    return io.BufferedReader(_PatientStream(address), _CHUNK)
+    """Open the bytes of an object as they are stored; seekable. After a broken connection, reading continues where it was."""
+    return io.BufferedReader(_RetryingStream(address), _CHUNK)
 
 
-class _PatientStream(io.RawIOBase):
-    """An object that is opened anew, at the place it was at, where reading fails for a moment.
+class _RetryingStream(io.RawIOBase):
+    """Stream of an object that is opened again, at the same position, if reading fails for a while.
 
     Raises:
         DataError: LS213, from any of its methods.
@@ -42,12 +42,16 @@ class _PatientStream(io.RawIOBase):
         return self._stream
 
     def readable(self) -> bool:
+        """Return True."""
         return True
 
     def seekable(self) -> bool:
+        """Return True."""
         return True
 
     def readinto(self, buffer: Any) -> int:
+        """Read into a buffer and return the number of bytes; 0 at the end."""
+
         def read() -> bytes:
             try:
                 return self._open().read(len(buffer))
@@ -61,6 +65,8 @@ class _PatientStream(io.RawIOBase):
         return len(content)
 
     def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        """Change the position and return it."""
+
         def move() -> int:
             try:
                 return self._open().seek(offset, whence)
@@ -72,11 +78,13 @@ class _PatientStream(io.RawIOBase):
         return self._position
 
     def tell(self) -> int:
+        """Return the position."""
         return self._position
 
     def close(self) -> None:
+        """Close the stream; errors of the store are ignored."""
         if self._stream is not None:
-            with contextlib.suppress(Exception):  # nothing is lost by a reader that does not close
+            with contextlib.suppress(Exception):  # a reader that fails to close loses nothing
                 self._stream.close()
             self._stream = None
         super().close()

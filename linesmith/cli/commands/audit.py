@@ -1,4 +1,4 @@
-"""`linesmith audit`: what the way of training in a run directory lets out."""
+"""Define `linesmith audit`: measure how much the training of a run directory reveals about its records."""
 
 from __future__ import annotations
 
@@ -7,28 +7,31 @@ from typing import Annotated
 
 import typer
 
-from linesmith.cli.options import Given
+from linesmith.cli.options import CommandLine, DebugOption
 from linesmith.core.errors import ParameterError
 
-Output = Annotated[str | None, typer.Option("--output", help="The run directory; its training data are needed.")]
+Output = Annotated[str | None, typer.Option("--output", help="The run directory; its training data is needed.")]
 Config = Annotated[str | None, typer.Option("--config", help="Settings of the run in a file.")]
-Records = Annotated[int, typer.Option("--records", help="Real records to train on beside the canaries.")]
-Texts = Annotated[int, typer.Option("--canaries", help="Text canaries, half of which take part.")]
-Gradients = Annotated[int, typer.Option("--gradients", help="Canary gradients, with differential privacy.")]
-Seed = Annotated[int, typer.Option("--seed", min=0, help="Of coins, canaries and the network.")]
+Records = Annotated[int, typer.Option("--records", help="Number of real records to train on beside the canaries.")]
+Texts = Annotated[int, typer.Option("--canaries", help="Number of text canaries; half of them are trained on.")]
+Gradients = Annotated[
+    int, typer.Option("--gradients", help="Number of canary gradients; used with differential privacy.")
+]
+Seed = Annotated[
+    int, typer.Option("--seed", min=0, help="Seed of the canaries, of their random choice and of the network.")
+]
 Reference = Annotated[
     bool, typer.Option("--reference/--no-reference", help="Compare losses with a model that saw no canary.")
 ]
-Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace an audit that is there.")]
-Debug = Annotated[bool, typer.Option("--debug", help="Show tracebacks and the libraries' logs.")]
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace an existing audit.")]
 
 
 def build_audit_command(load: Callable[[], None], show: Callable[..., int]) -> Callable[..., int]:
-    """The command, for the command line to register.
+    """Return the command's function for typer.
 
     Args:
-        load: loads the slow libraries; called when all that is cheap has been checked.
-        show: shows the stage's report and gives its exit code.
+        load: function that loads the slow libraries; called after every cheap check.
+        show: function that prints the stage's report and returns its exit code.
     """
 
     def audit(
@@ -40,18 +43,19 @@ def build_audit_command(load: Callable[[], None], show: Callable[..., int]) -> C
         seed: Seed = 0,
         reference: Reference = True,
         overwrite: Overwrite = False,
-        debug: Debug = False,
+        debug: DebugOption = False,
     ) -> int:
-        """Plant canaries into the way a run was trained, and say what epsilon they prove beside the one that is claimed."""
+        """Train with canaries as the run was trained, and compare the epsilon they prove with the claimed one."""
         from linesmith.cli.settings import resolve
         from linesmith.pipelines.audit import stage
         from linesmith.pipelines.audit.settings import AuditSettings
 
         if output is not None and "://" in output:
             raise ParameterError(
-                f"LS117: --output '{output}' is an address, and audit works on a local run directory; copy the run, its "
-                "training data included, and give the copy.",
-                code="LS117",
+                "LS118",
+                f"--output '{output}'",
+                "an address, and audit works on a local run directory",
+                "Copy the run, its training data included, and give the copy.",
             )
         settings = AuditSettings(
             records=records,
@@ -61,10 +65,10 @@ def build_audit_command(load: Callable[[], None], show: Callable[..., int]) -> C
             reference=reference,
             overwrite=overwrite,
         )
-        said = {} if output is None else {"checkpoint_dir": output}
-        resolved = resolve(Given("generate", said, config))
-        stage.check_audit(resolved, settings)
+        output_setting = {} if output is None else {"checkpoint_dir": output}
+        run_config = resolve(CommandLine("generate", output_setting, config))
+        stage.check_audit(run_config, settings)
         load()
-        return show(stage.audit(resolved, settings))
+        return show(stage.audit(run_config, settings))
 
     return audit

@@ -1,4 +1,4 @@
-"""The whole job on real public data: airports of the world, from the package `airportsdata` (MIT)."""
+"""Run `linesmith demo`: every stage on real public data, the airports of the package `airportsdata` (MIT license)."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ from linesmith.core.config.tensorflow_config import TensorFlowConfig
 from linesmith.core.errors import ParameterError
 from linesmith.demo_rules import COLUMNS, DELIMITER
 from linesmith.pipelines.stage_report import StageReport
-from linesmith.records.fields import split_fields
+from linesmith.records.fields import FieldFormat
 
-_SHOWN = 8
+_SAMPLE_SIZE = 8  # generated records that are printed
 
 
 @dataclass(frozen=True, kw_only=True)
 class DemoPlan:
-    """How large the demo is. The defaults train for about two minutes on two cores."""
+    """Options of the demo. With the defaults it trains for about two minutes on two cores."""
 
     output: str = "demo-out"
     overwrite: bool = False
@@ -36,15 +36,18 @@ class DemoPlan:
 
 
 def run_demo(console: Console, plan: DemoPlan, load: Callable[[], None] = lambda: None) -> int:
-    """Write the input, run every stage on it, show what came of it.
+    """Write the input, run every stage on it, and print the results.
 
     Args:
-        console: where the report goes.
-        plan: how large it is.
-        load: loads the slow libraries; called once the input is written.
+        console: where to print.
+        plan: options of the demo.
+        load: function that loads the slow libraries; called once the input is written.
+
+    Returns:
+        The exit code: the largest of the stages'.
 
     Raises:
-        ParameterError: the package with the data is not installed.
+        ParameterError: LS106, the package with the data is not installed.
     """
     started = time.monotonic()
     lines = airport_lines(plan.lines)
@@ -59,12 +62,12 @@ def run_demo(console: Console, plan: DemoPlan, load: Callable[[], None] = lambda
     from linesmith.pipelines import workflow
 
     reports = workflow.run(config, on_stage=lambda report: show_report(console, report))
-    _show_outcome(console, plan, reports, set(lines), time.monotonic() - started)
+    _show_results(console, plan, reports, set(lines), time.monotonic() - started)
     return max(report.exit_code for report in reports)
 
 
 def demo_config(plan: DemoPlan, source: Path) -> TensorFlowConfig:
-    """Small enough for two cores and a few minutes; every other setting is the default."""
+    """Return settings that fit two cores and a few minutes; every other setting has its default."""
     return TensorFlowConfig(
         input_data_path=str(source),
         checkpoint_dir=plan.output,
@@ -80,28 +83,32 @@ def demo_config(plan: DemoPlan, source: Path) -> TensorFlowConfig:
 
 
 def airport_lines(count: int) -> list[str]:
-    """`name|city|country|elevation|latitude|longitude` of a fixed choice of airports, the same on every machine.
+    """Return `name|city|country|elevation|latitude|longitude` of a fixed sample of airports, the same on every machine.
+
+    Args:
+        count: maximum number of lines.
 
     Raises:
-        ParameterError: the package with the data is not installed.
+        ParameterError: LS106, the package with the data is not installed.
     """
     if importlib.util.find_spec("airportsdata") is None:
         raise ParameterError(
-            "LS106: the demo learns from the airport table of the package airportsdata, which is not installed: "
-            "pip install 'linesmith[demo]'.",
-            code="LS106",
+            "LS106",
+            None,
+            "the demo learns from the airport table of the package airportsdata, which is not installed",
+            "Install it: pip install 'linesmith[demo]'.",
         )
     import airportsdata
 
     table = airportsdata.load()
     lines = [_line(row) for row in table.values()]
-    # A hash picks and orders, so that neither depends on the table's order; equal lines count once.
+    # Sorted by a hash, so that neither sample nor order depends on the order of the table; equal lines count once.
     kept = sorted({line for line in lines if line is not None}, key=lambda line: hashlib.sha256(line.encode()).digest())
     return kept[:count]
 
 
 def _line(row: dict[str, object]) -> str | None:
-    """One record, or None where a field would be ambiguous or is missing."""
+    """Return one record, or None if a field is missing or contains the delimiter."""
     name, city, country = (" ".join(str(row[key]).split()) for key in ("name", "city", "country"))
     if DELIMITER in name + city + country or not (name and city and country):
         return None
@@ -110,7 +117,7 @@ def _line(row: dict[str, object]) -> str | None:
 
 
 def avro_records(directory: Path) -> Iterator[dict[str, object]]:
-    """Every record in a directory of Avro files, in order of the files' names."""
+    """Yield every record in a directory of Avro files, in order of the files' names."""
     import fastavro
 
     for path in sorted(directory.glob("*.avro")):
@@ -120,25 +127,25 @@ def avro_records(directory: Path) -> Iterator[dict[str, object]]:
 
 
 def text_records(directory: Path) -> list[str]:
-    """Every line of a directory of text files, in order of the files' names."""
+    """Return every line of a directory of text files, in order of the files' names."""
     paths = sorted(directory.glob("*.txt"))
     return [line for path in paths for line in path.read_text("utf-8").splitlines()]
 
 
-def _show_outcome(
-    console: Console, plan: DemoPlan, reports: Sequence[StageReport], learnt: set[str], seconds: float
+def _show_results(
+    console: Console, plan: DemoPlan, reports: Sequence[StageReport], input_lines: set[str], seconds: float
 ) -> None:
     synthetic = Path(plan.output) / "synthetic"
     texts = text_records(synthetic)
     typed = sum(1 for _ in avro_records(synthetic))
     sample = Table(*COLUMNS, title="Airports that do not exist")
-    for line in [text for text in texts if text not in learnt][:_SHOWN]:
-        sample.add_row(*split_fields(line, DELIMITER))
+    for line in [text for text in texts if text not in input_lines][:_SAMPLE_SIZE]:
+        sample.add_row(*FieldFormat(DELIMITER).split(line))
     console.print(sample)
     facts = Table.grid(padding=(0, 2))
     training = sum(report.seconds for report in reports if report.stage == "train")
     facts.add_row("records", f"{typed:,} read back from Avro, {len(texts):,} from text")
-    facts.add_row("copies of a learnt line", f"{sum(text in learnt for text in texts):,}")
+    facts.add_row("copies of an input line", f"{sum(text in input_lines for text in texts):,}")
     generated = next(report for report in reports if report.stage == "generate")
     for name, value in generated.counts.items():
         if "rate" in name:

@@ -1,4 +1,4 @@
-"""Is this machine ready? One line a question, with the remedy where the answer is no."""
+"""Run `linesmith doctor`: check whether this machine is ready, one line per check, with a remedy for each that fails."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from linesmith.core.hardware import matmul_precision, sampling_precision
 Verdict = Literal["ok", "warn", "fail"]
 _STYLE = {"ok": "green", "warn": "yellow", "fail": "red"}
 _BASE = ("apache-beam", "tensorflow", "keras", "numpy", "sentencepiece", "fastavro", "protobuf", "pydantic")
-# Extra: a package that shows that it is installed.
+# A module of each extra, whose presence shows that the extra is installed.
 _EXTRAS = {
     "tokenize": "tensorflow_transform",
     "dp": "dp_accounting",
@@ -34,14 +34,14 @@ _EXTRAS = {
     "aws": "boto3",
     "demo": "airportsdata",
 }
-_NEEDED_EXTRA = "tokenize"
-_LEAST_MEMORY = 4 * 2**30
-_MATMUL = 1024
+_REQUIRED_EXTRA = "tokenize"
+_MIN_MEMORY_BYTES = 4 * 2**30
+_MATMUL_SIZE = 1024
 
 
 @dataclass(frozen=True)
 class Check:
-    """One line: what was looked at, how it stands, what was found, and what to do about it."""
+    """Result of one check: its name, the verdict, what was found, and the remedy."""
 
     name: str
     verdict: Verdict
@@ -50,10 +50,14 @@ class Check:
 
 
 def show_checks(console: Console, smoke: bool = True) -> int:
-    """Print each check as it is done.
+    """Print the result of each check as soon as it is known.
+
+    Args:
+        console: where to print.
+        smoke: whether to run Beam and TensorFlow for a few seconds, too.
 
     Returns:
-        0, or 2 where something failed that a run needs.
+        0, or 2 if something failed that a run needs.
     """
     failed = False
     for check in checks(smoke):
@@ -64,7 +68,7 @@ def show_checks(console: Console, smoke: bool = True) -> int:
 
 
 def checks(smoke: bool = True) -> Iterator[Check]:
-    """All checks, cheap ones first."""
+    """Yield the results of all checks, the fast ones first."""
     yield _python()
     yield from (_package(name) for name in _BASE)
     yield from (_extra(name, module) for name, module in _EXTRAS.items())
@@ -92,13 +96,13 @@ def _package(name: str) -> Check:
 
 def _extra(name: str, module: str) -> Check:
     try:
-        there = importlib.util.find_spec(module) is not None
+        installed = importlib.util.find_spec(module) is not None
     except ImportError:
-        there = False
-    if there:
+        installed = False
+    if installed:
         return Check(f"extra [{name}]".replace("[", r"\["), "ok", "installed")
-    why = "needed to fit a tokenizer; not to generate" if name == _NEEDED_EXTRA else "not installed"
-    return Check(f"extra [{name}]".replace("[", r"\["), "warn", why, f"pip install 'linesmith[{name}]'")
+    found = "needed to fit a tokenizer; not to generate" if name == _REQUIRED_EXTRA else "not installed"
+    return Check(f"extra [{name}]".replace("[", r"\["), "warn", found, f"pip install 'linesmith[{name}]'")
 
 
 def _cpus() -> Check:
@@ -114,7 +118,7 @@ def _cpus() -> Check:
 
 
 def cpu_flags(cpuinfo: Path = Path("/proc/cpuinfo")) -> set[str]:
-    """What the CPU says it can; empty where the system does not tell."""
+    """Return the feature flags of the CPU, such as `avx2`; empty if the system does not list them."""
     try:
         lines = cpuinfo.read_text("utf-8", "replace").splitlines()
     except OSError:
@@ -124,7 +128,7 @@ def cpu_flags(cpuinfo: Path = Path("/proc/cpuinfo")) -> set[str]:
 
 def _memory() -> Check:
     size = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    if size < _LEAST_MEMORY:
+    if size < _MIN_MEMORY_BYTES:
         return Check("memory", "warn", human_bytes(size), "TensorFlow and Beam alone take 1–2 GiB; a run may not fit")
     return Check("memory", "ok", human_bytes(size))
 
@@ -149,7 +153,7 @@ def _beam_smoke() -> Check:
         options = pipeline_options()
         with beam.Pipeline(options=options) as pipeline:
             pipeline | beam.Create([1, 2, 3]) | beam.Map(lambda number: (number % 2, number)) | beam.CombinePerKey(sum)
-    except Exception as error:  # whatever is wrong with an installation is the answer asked for
+    except Exception as error:  # any failure of an installation is a result of the check
         return Check("runner", "fail", f"{type(error).__name__}: {error}", "pip install --force-reinstall linesmith")
     seconds = f"loaded in {loaded - start:.1f} s, a small pipeline in {time.monotonic() - loaded:.1f} s"
     return Check("runner", "ok", f"{runner_name(options)}, in this process; {seconds}")
@@ -178,11 +182,11 @@ def _tensorflow_smoke() -> Iterator[Check]:
 
 
 def _matmul_rate(tf: object, seconds: float = 0.5) -> float:
-    """Floating-point operations a second of a square float32 matmul."""
-    ones = tf.ones((_MATMUL, _MATMUL))  # type: ignore[attr-defined]
-    tf.linalg.matmul(ones, ones).numpy()  # type: ignore[attr-defined]
+    """Measure the floating-point operations per second of a square float32 matmul."""
+    ones = tf.ones((_MATMUL_SIZE, _MATMUL_SIZE))  # type: ignore[attr-defined]
+    tf.linalg.matmul(ones, ones).numpy()  # type: ignore[attr-defined]  # not timed: the first call sets things up
     start, rounds = time.monotonic(), 0
     while time.monotonic() - start < seconds:
         tf.linalg.matmul(ones, ones).numpy()  # type: ignore[attr-defined]
         rounds += 1
-    return float(2 * _MATMUL**3 * rounds / (time.monotonic() - start))
+    return float(2 * _MATMUL_SIZE**3 * rounds / (time.monotonic() - start))

@@ -1,17 +1,19 @@
-"""`linesmith evaluate`: a run directory, or any three sets of records."""
+"""Run `linesmith evaluate` on a run directory, or on any three sets of records."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from linesmith.cli.options import Given
+from linesmith.cli.options import CommandLine
+from linesmith.cli.settings import resolve
+from linesmith.core.config.tensorflow_config import TensorFlowConfig
 from linesmith.core.errors import ParameterError
 
 
 @dataclass(frozen=True, kw_only=True)
 class EvaluateOptions:
-    """What the command line of `evaluate` said."""
+    """Options of `evaluate`, as given on the command line."""
 
     output: str | None = None
     config_file: str | None = None
@@ -30,59 +32,62 @@ class EvaluateOptions:
     beam_args: Sequence[str] = field(default_factory=tuple)
 
 
-def run_evaluation(said: EvaluateOptions, load: Callable[[], None], show: Callable[..., int]) -> int:
-    """Evaluate, and return the exit code: 3 where a score is below what was asked for.
+def run_evaluation(options: EvaluateOptions, load: Callable[[], None], show: Callable[..., int]) -> int:
+    """Evaluate, and return the exit code, which is 3 if a score is below its threshold.
 
     Args:
-        load: loads the slow libraries; called when all that is cheap has been checked.
-        show: shows the stage's report and gives its exit code.
+        options: options whose run directory and settings file are local.
+        load: function that loads the slow libraries; called after every cheap check.
+        show: function that prints the stage's report and returns its exit code.
 
     Raises:
         ParameterError: options contradict each other, or one is missing.
     """
-    from linesmith.pipelines.evaluate.sets import Reading, parse_roles
+    from linesmith.pipelines.evaluate.input_units import TextFormat
+    from linesmith.pipelines.evaluate.sets import parse_roles
     from linesmith.pipelines.evaluate.stage import EvaluationSettings, check_libraries, evaluate_files, evaluate_run
+    from linesmith.records.fields import FieldFormat
 
     settings = EvaluationSettings(
-        roles=parse_roles(said.roles),
-        target=said.target,
-        fail_under_closeness=_share("closeness", said.fail_under_closeness),
-        fail_under_privacy=_share("privacy", said.fail_under_privacy),
-        overwrite=said.overwrite,
+        roles=parse_roles(options.roles),
+        target=options.target,
+        fail_under_closeness=_checked_threshold("closeness", options.fail_under_closeness),
+        fail_under_privacy=_checked_threshold("privacy", options.fail_under_privacy),
+        overwrite=options.overwrite,
     )
-    given = {"training": said.real, "holdout": said.holdout, "synthetic": said.synthetic}
-    paths = {name: files for name, files in given.items() if files}
+    sets = {"training": options.real, "holdout": options.holdout, "synthetic": options.synthetic}
+    paths = {name: files for name, files in sets.items() if files}
     check_libraries()
     if not paths:
-        config = _run_config(said)
+        config = _run_config(options)
         load()
-        return show(evaluate_run(config, said.beam_args, settings))
-    if not said.real or not said.synthetic:
+        return show(evaluate_run(config, options.beam_args, settings))
+    if not options.real or not options.synthetic:
         raise ParameterError(
-            "LS116: --real, --holdout and --synthetic go together; give the first and the last at least, or none of them to "
-            "evaluate the run in --output.",
-            code="LS116",
+            "LS126",
+            None,
+            "--real, --holdout and --synthetic go together",
+            "Give the first and the last at least, or none of them to evaluate the run in --output.",
         )
-    if said.output is None:
-        raise ParameterError("LS103: --output is not set; give a directory for the report.", code="LS103")
+    if options.output is None:
+        raise ParameterError("LS103", "--output", "not set", "Give a directory for the report.")
     load()
-    reading = Reading(_delimiter(said.field_delimiter), said.quoted, said.header, said.encoding)
-    return show(evaluate_files(paths, said.output, reading, said.beam_args, settings))
+    fields = FieldFormat(_parse_delimiter(options.field_delimiter), options.quoted)
+    text_format = TextFormat(fields, options.header, options.encoding)
+    return show(evaluate_files(paths, options.output, text_format, options.beam_args, settings))
 
 
-def _run_config(said: EvaluateOptions):  # type: ignore[no-untyped-def]
-    from linesmith.cli.settings import resolve
-
-    settings = {} if said.output is None else {"checkpoint_dir": said.output}
-    return resolve(Given("generate", settings, said.config_file))
+def _run_config(options: EvaluateOptions) -> TensorFlowConfig:
+    settings = {} if options.output is None else {"checkpoint_dir": options.output}
+    return resolve(CommandLine("generate", settings, options.config_file))
 
 
-def _delimiter(given: str | None) -> str | None:
-    r"""A tab can hardly be typed: `\t` stands for it."""
-    return "\t" if given == "\\t" else given
+def _parse_delimiter(text: str | None) -> str | None:
+    r"""Return the delimiter; the two characters `\t` stand for a tab, which is hard to type in a shell."""
+    return "\t" if text == "\\t" else text
 
 
-def _share(name: str, value: float | None) -> float | None:
+def _checked_threshold(name: str, value: float | None) -> float | None:
     if value is not None and not 0 <= value <= 1:
-        raise ParameterError(f"LS116: --fail-under-{name} is {value:g}; give a score from 0 to 1.", code="LS116")
+        raise ParameterError("LS116", f"--fail-under-{name} {value:g}", "out of range", "Give a score from 0 to 1.")
     return value

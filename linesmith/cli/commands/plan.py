@@ -1,8 +1,7 @@
-"""What a run would do, before anything is spent: every 'auto' resolved, what is read, in which order, how many steps."""
+"""Run `linesmith plan`: print what a run would read and do, with every default resolved, without running anything."""
 
 from __future__ import annotations
 
-import glob
 import math
 import os
 from collections.abc import Sequence
@@ -18,21 +17,32 @@ from linesmith.core.artifacts.manifest import read_manifest
 from linesmith.core.artifacts.run_directory import RunDirectory, run_directory, workspace
 from linesmith.core.config import preflight
 from linesmith.core.config.privacy_checks import user_field_index, vocabulary_mode
+from linesmith.core.config.setting_field import default_of
 from linesmith.core.config.tensorflow_config import TensorFlowConfig, fields
 from linesmith.core.errors import DataError, ParameterError, TooFewRecordsError
 from linesmith.model.privacy.ledger import RUN_LEDGER_FILE
+from linesmith.records.input.file_patterns import match_local_files
 
 _STAGES = ("tokenize", "train", "generate")
 
 
 def show_plan(console: Console, config: TensorFlowConfig, beam_args: Sequence[str] = ()) -> None:
-    """Print the plan; raise what the run would raise before its first stage."""
+    """Print the plan; raise what the run would raise before its first stage.
+
+    Args:
+        console: where to print.
+        config: settings of the run.
+        beam_args: Beam arguments of the command line.
+
+    Raises:
+        ParameterError, DataError: as the run.
+    """
     preflight.check(config, "run")
     files = input_files(config)
     console.print("[bold]Settings[/bold]")
     console.print(_settings_table(config))
     console.print("[bold]Resolved[/bold]")
-    console.print(_pairs(resolved(config, beam_args)))
+    console.print(_pairs(resolved_settings(config, beam_args)))
     if files:
         console.print("[bold]Input[/bold]")
         console.print(
@@ -46,8 +56,13 @@ def show_plan(console: Console, config: TensorFlowConfig, beam_args: Sequence[st
         console.print(_pairs(stage_states(config)))
 
 
-def resolved(config: TensorFlowConfig, beam_args: Sequence[str] = ()) -> dict[str, str]:
-    """What stands behind each default that is decided elsewhere, and what an existing run has learnt."""
+def resolved_settings(config: TensorFlowConfig, beam_args: Sequence[str] = ()) -> dict[str, str]:
+    """Return the effective choice behind each default, and what an existing run directory has learned, by topic.
+
+    Args:
+        config: settings of the run.
+        beam_args: Beam arguments of the command line.
+    """
     facts = {
         "best epoch by": config.metric,
         "early stopping": f"after {config.early_stopping_patience} epochs without {config.early_stopping_min_delta} gained"
@@ -61,13 +76,13 @@ def resolved(config: TensorFlowConfig, beam_args: Sequence[str] = ()) -> dict[st
         if config.max_invalid is not None
         else f"end the run only below a valid rate of {config.min_valid_rate:g}",
     }
-    if config.dp:  # a choice by the raw loss would not be covered by the claim
+    if config.dp:  # the privacy claim does not cover a choice by the raw loss
         facts |= _private_choices(config)
-    return facts | (_learnt(config) if config.checkpoint_dir is not None else {})
+    return facts | (_run_facts(config) if config.checkpoint_dir is not None else {})
 
 
 def _private_choices(config: TensorFlowConfig) -> dict[str, str]:
-    """What stopping and choosing go by in a private run."""
+    """Return what early stopping and the choice of weights depend on in a private run."""
     if config.dp_validation == "budget":
         return {
             "best epoch by": "none: the last step's weights are used",
@@ -79,35 +94,38 @@ def _private_choices(config: TensorFlowConfig) -> dict[str, str]:
 
 
 def input_files(config: TensorFlowConfig) -> dict[str, int | None]:
-    """The files behind `--input`, with their sizes; None for what is not on this machine.
+    """Return the files that `--input` matches, with their sizes in bytes; None for the size of a remote pattern.
+
+    Args:
+        config: settings of the run.
 
     Raises:
-        DataError: nothing is there.
+        DataError: LS205, a pattern matches no file.
     """
-    given = config.input_data_path
-    patterns = [] if given is None else [given] if isinstance(given, str) else given
-    found: dict[str, int | None] = {}
+    setting = config.input_data_path
+    patterns = [] if setting is None else [setting] if isinstance(setting, str) else setting
+    sizes: dict[str, int | None] = {}
     for pattern in patterns:
         if "://" in pattern:
-            found[pattern] = None
+            sizes[pattern] = None
             continue
-        # A path that exists is taken literally, even with glob characters in its name.
-        matched = [pattern] if os.path.exists(pattern) else glob.glob(pattern, recursive=True)
-        paths = sorted(path for path in matched if os.path.isfile(path))
+        paths = [path for path in match_local_files(pattern) if os.path.isfile(path)]
         if not paths:
-            what = "is a directory; give the files in it" if os.path.isdir(pattern) else "matches no file"
-            raise DataError(f"LS205: --input '{pattern}' {what}, for example --input '{pattern.rstrip('/')}/*.csv'.")
-        found |= {path: os.path.getsize(path) for path in paths}
-    return found
+            what = "a directory" if os.path.isdir(pattern) else "matches no file"
+            raise DataError(
+                "LS205", f"--input '{pattern}'", what, f"Give files, for example --input '{pattern.rstrip('/')}/*.csv'."
+            )
+        sizes |= {path: os.path.getsize(path) for path in paths}
+    return sizes
 
 
 def stage_states(config: TensorFlowConfig) -> dict[str, str]:
-    """What would happen to each stage."""
-    run, space = run_directory(config), workspace(config)
-    places = {"tokenize": space.training_data, "train": space.model, "generate": run.synthetic}
+    """Return for each stage whether it is complete or to do."""
+    run, run_workspace = run_directory(config), workspace(config)
+    outputs = {"tokenize": run_workspace.training_data, "train": run_workspace.model, "generate": run.synthetic}
     states = {}
     for stage in _STAGES:
-        complete = read_manifest(places[stage]) is not None
+        complete = read_manifest(outputs[stage]) is not None
         states[stage] = "complete" if complete and not (config.overwrite and stage == "generate") else "to do"
     return states
 
@@ -121,8 +139,8 @@ def _settings_table(config: TensorFlowConfig) -> Table:
             panels.setdefault(panel_of(name, info), []).append(name)
     for panel in PANELS.values():
         for name in panels.get(panel, []):
-            changed = plain[name] != fields()[name].default
-            table.add_row("  " + name, _shown(plain[name]), "given" if changed else "", panel)
+            changed = plain[name] != default_of(fields()[name])
+            table.add_row("  " + name, _value_text(plain[name]), "given" if changed else "", panel)
     return table
 
 
@@ -133,7 +151,7 @@ def _pairs(facts: dict[str, str]) -> Table:
     return table
 
 
-def _shown(value: object) -> str:
+def _value_text(value: object) -> str:
     return "–" if value is None else ", ".join(map(str, value)) if isinstance(value, list) else str(value)
 
 
@@ -146,9 +164,9 @@ def _vocabulary(config: TensorFlowConfig) -> str:
 
 
 def _privacy(config: TensorFlowConfig, files: dict[str, int | None]) -> dict[str, str]:
-    """The privacy plan over the training data that lie there, or over as many records as the input seems to hold."""
-    from linesmith.cli.commands import privacy_estimates as view
-    from linesmith.model.privacy.plan import plan_privacy
+    """Return the privacy plan for the existing training data, else for an estimate of the records in the input."""
+    from linesmith.cli.commands import input_estimates, privacy_estimates
+    from linesmith.model.privacy.plan_from_config import plan_privacy
 
     run = run_directory(config) if config.checkpoint_dir is not None else None
     manifest = read_manifest(run.training_data) if run is not None else None
@@ -157,21 +175,23 @@ def _privacy(config: TensorFlowConfig, files: dict[str, int | None]) -> dict[str
         units, vocabulary = _tokenized_units(config, run, counts), counts["vocab_size"]
         statistics = run.training_data / "statistics.json"
         known = read_json(statistics, "the statistics") if statistics.is_file() else {}
-        longer = view.share_longer_than_seq_length(known, config.seq_length)
+        longer = input_estimates.share_longer_than_seq_length(known, config.seq_length)
     else:
-        lines = view.look_at_lines(config, files) if files else None
+        lines = input_estimates.count_lines(config, files) if files else None
         if lines is None:
             return {"plan": "unknown before tokenize has counted the records; run tokenize, then plan again"}
-        units, vocabulary = view.expected_records(config, lines.count), 258
+        # 258: the 256 bytes and two special tokens.
+        units, vocabulary = input_estimates.expected_records(config, lines.count), 258
         longer = lines.longer / lines.count if lines.count else None
     if units == 0:
         raise TooFewRecordsError(
-            "LS207: too few records: none is left to train on. Give more lines, or set --no-validation-split and "
-            "--holdout-fraction 0.",
-            code="LS207",
+            "LS207",
+            None,
+            "too few records: none is left to train on",
+            "Give more lines, or set --no-validation-split and --holdout-fraction 0.",
         )
     plan = plan_privacy(config, units)
-    facts = view.privacy_facts(config, plan, vocabulary)
+    facts = privacy_estimates.privacy_facts(config, plan, vocabulary)
     if manifest is None:
         facts[f"training {plan.unit}s"] = (
             f"about {units:,}, from the lines of the input; the run counts them exactly"
@@ -180,13 +200,14 @@ def _privacy(config: TensorFlowConfig, files: dict[str, int | None]) -> dict[str
         )
     spent = None if run is None else run.raw / RUN_LEDGER_FILE
     if spent is not None and spent.is_file():
-        facts["begun here before"] = view.ledger_fact(str(spent), RUN_LEDGER_FILE, plan)
+        facts["begun here before"] = privacy_estimates.ledger_fact(str(spent), RUN_LEDGER_FILE, plan)
     number = sum(name.startswith("warning") for name in facts)
-    return facts | {f"warning {number + i}": text for i, text in enumerate(view.row_warnings(config, longer), 1)}
+    warnings = privacy_estimates.row_warnings(config, longer)
+    return facts | {f"warning {number + i}": text for i, text in enumerate(warnings, 1)}
 
 
 def _tokenized_units(config: TensorFlowConfig, run: RunDirectory, counts: dict[str, Any]) -> int:
-    """Records, or users, on the training side of training data that are there."""
+    """Return the number of records, or of users, in the training split of the existing training data."""
     if user_field_index(config) is None:
         return int(counts["splits"]["train"]["records"])
     from linesmith.model.privacy.users import build_user_index
@@ -210,8 +231,8 @@ def _runner(beam_args: Sequence[str]) -> str:
     return runner_name(pipeline_options(beam_args))
 
 
-def _learnt(config: TensorFlowConfig) -> dict[str, str]:
-    """Counts that an existing run directory holds, and the training steps they make."""
+def _run_facts(config: TensorFlowConfig) -> dict[str, str]:
+    """Return what an existing run directory holds: its records, the training steps they make, and its model."""
     try:
         run = run_directory(config)
     except ParameterError:
@@ -233,16 +254,19 @@ def _model_facts(run: RunDirectory) -> dict[str, str]:
 
     info = read_model_info(run.root)
     return {
-        "vocabulary learnt": f"{info.vocab_size:,} ids",
+        "vocabulary learned": f"{info.vocab_size:,} ids",
         "longest record generated": f"{info.length_cap_tokens:,} tokens",
         "fields": "not the same in every record" if info.field_count is None else str(info.field_count),
-        "columns": _shown(info.columns),
-        "best epoch": _shown(info.best_epoch),
-        "training stopped by": _shown(info.stopped),
+        "columns": _value_text(info.columns),
+        "best epoch": _value_text(info.best_epoch),
+        "training stopped by": _value_text(info.stopped),
     }
 
 
 def _steps(config: TensorFlowConfig, split: dict[str, int]) -> str:
-    """Whole records are packed into rows, so a row is not always full: the true count is a little higher."""
-    an_epoch = max(1, math.ceil(split["tokens"] / (config.seq_length * config.batch_size)))
-    return f"about {an_epoch:,} an epoch, {an_epoch * config.epochs:,} at most"
+    """Return an estimate of the training steps.
+
+    Records are packed into rows without being cut, so rows are not always full and the true count is a little higher.
+    """
+    per_epoch = max(1, math.ceil(split["tokens"] / (config.seq_length * config.batch_size)))
+    return f"about {per_epoch:,} per epoch, {per_epoch * config.epochs:,} at most"

@@ -1,39 +1,43 @@
-"""What a private run would promise and cost, for `linesmith plan`: nothing here trains or spends."""
+"""Estimate for `linesmith plan` what a private run would guarantee and cost, without training or spending any budget."""
 
 from __future__ import annotations
 
 import math
 import time
-from collections.abc import Mapping
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
 
 from linesmith.cli.summary import human_bytes
 from linesmith.core.config.privacy_checks import privacy_warnings
+from linesmith.core.config.setting_field import option_text
 from linesmith.core.config.tensorflow_config import TensorFlowConfig
-from linesmith.model.privacy.descriptions import UNITS
+from linesmith.core.errors import coded_message
+from linesmith.model.privacy.descriptions import UNIT_DESCRIPTIONS
 from linesmith.model.privacy.ledger import composed_epsilon, read_ledger
 from linesmith.model.privacy.plan import PrivacyPlan
 from linesmith.model.privacy.statement_text import format_epsilon
-from linesmith.records.input.record_format import VALIDATION_SHARE
 
-# What a private step reaches of the machine's float32 matmul rate: 0.52 with 64 rows of 100 tokens, 0.47 with rows of 256,
+# Share of the machine's float32 matmul rate that a private step reaches: 0.52 with 64 rows of 100 tokens, 0.47 with rows of 256,
 # measured on two cores with AVX-512 (256 units, two layers, 64 tokens in the vocabulary).
 _STEP_EFFICIENCY = 0.5
 _PROCESS_BYTES = 900 * 2**20  # Python with TensorFlow and Keras loaded
 _EPOCHS_SHOWN = 8
-HARD = 2.0  # noise over signal that advice is given above: 1.5 still made a usable model ("What privacy costs", docs/privacy.md)
+# Noise over signal above which advice is given: 1.5 still made a usable model ("What privacy costs", docs/privacy.md).
+_HIGH_NOISE_RATIO = 2.0
 _VOCABULARIES = {
     "bytes": "bytes, public: costs nothing",
-    "public_file": "bytes, and a file that is named as public: costs nothing",
+    "public_file": "bytes, and a file that is declared public: costs nothing",
     "dp_characters": "bytes, and characters outside ASCII that many records have: charged",
-    "raw": "learnt from raw records: not covered by the claim",
+    "raw": "learned from raw records: not covered by the claim",
 }
 
 
 def privacy_facts(config: TensorFlowConfig, plan: PrivacyPlan, vocab_size: int) -> dict[str, str]:
-    """Pairs of a name and a fact, in the order to show."""
+    """Return facts about a privacy plan by name, in display order.
+
+    Args:
+        config: settings of the run.
+        plan: the privacy plan.
+        vocab_size: number of tokens in the vocabulary.
+    """
     facts = {
         "unit": _unit(plan),
         "claim": f"epsilon {format_epsilon(plan.epsilon)} at delta {plan.delta:g} ({plan.accountant}); second opinion RDP "
@@ -42,8 +46,8 @@ def privacy_facts(config: TensorFlowConfig, plan: PrivacyPlan, vocab_size: int) 
         + ("" if plan.target_epsilon is None else f", found for epsilon {plan.target_epsilon:g}"),
         "clipping norm": _clip(plan),
         f"training {plan.unit}s": f"{plan.units:,}, treated as public",
-        "sample": f"each {plan.unit} with probability {plan.sample_rate:.4g}, {plan.expected_batch_size:g} expected a step",
-        "steps": f"{plan.steps_per_epoch:,} an epoch, {plan.planned_steps:,} permitted",
+        "sample": f"each {plan.unit} with probability {plan.sample_rate:.4g}, {plan.expected_batch_size:g} expected per step",
+        "steps": f"{plan.steps_per_epoch:,} per epoch, {plan.planned_steps:,} permitted",
         "epsilon by epoch": epsilon_by_epoch(plan),
         "budget": budget_split(plan),
         "noise over signal": noise_over_signal(config, plan, vocab_size),
@@ -58,7 +62,7 @@ def privacy_facts(config: TensorFlowConfig, plan: PrivacyPlan, vocab_size: int) 
 
 
 def epsilon_by_epoch(plan: PrivacyPlan) -> str:
-    """Epsilon after some epochs, the first and the last among them."""
+    """Return the epsilon after up to eight epochs, among them the first and the last."""
     last = math.ceil(plan.planned_steps / plan.steps_per_epoch)
     shown = sorted({round(last ** (i / (_EPOCHS_SHOWN - 1))) for i in range(_EPOCHS_SHOWN)}) if last else []
     steps = {epoch: min(epoch * plan.steps_per_epoch, plan.planned_steps) for epoch in shown}
@@ -68,7 +72,7 @@ def epsilon_by_epoch(plan: PrivacyPlan) -> str:
 
 
 def budget_split(plan: PrivacyPlan) -> str:
-    """What each part would cost alone; together they cost less than the sum, which is what the claim counts."""
+    """Return the epsilon of each part alone. The claim counts them together, which is less than their sum."""
     from linesmith.model.privacy.accounting import epsilon
 
     alone = epsilon(plan.training_events(plan.planned_steps)[:1], plan.delta)
@@ -89,7 +93,13 @@ def budget_split(plan: PrivacyPlan) -> str:
 
 
 def ledger_fact(path: str, dataset: str, plan: PrivacyPlan) -> str:
-    """What earlier trainings on the data spent, and what it would be with this one."""
+    """Return the epsilon that earlier trainings on the dataset spent, and the total with this one.
+
+    Args:
+        path: the ledger.
+        dataset: name of the dataset in the ledger.
+        plan: plan of this training.
+    """
     entries = read_ledger(path, dataset)
     before = format_epsilon(composed_epsilon(entries, plan.delta))
     after = format_epsilon(composed_epsilon(entries, plan.delta, *plan.all_events()))
@@ -100,10 +110,11 @@ def ledger_fact(path: str, dataset: str, plan: PrivacyPlan) -> str:
 
 
 def time_estimate(config: TensorFlowConfig, plan: PrivacyPlan, vocab_size: int) -> str:
-    """Seconds of training, from a matmul measured on this machine now and what share of it a private step reaches."""
+    """Return an estimate of the training time, from the rate of a matmul that is measured now on this machine."""
     rate = matmul_rate()
     tokens = plan.expected_batch_size * config.seq_length
-    seconds = plan.planned_steps * tokens * 6 * _weights(config, vocab_size) / (rate * _STEP_EFFICIENCY)
+    # 6 operations per token and weight: 2 in the forward pass and 4 in the backward pass.
+    seconds = plan.planned_steps * tokens * 6 * _matmul_weights(config, vocab_size) / (rate * _STEP_EFFICIENCY)
     return (
         f"about {_duration(seconds)} on this machine: {rate / 1e9:.0f} GFLOP/s of float32 matmul, measured now, of which "
         f"a private step reaches about {_STEP_EFFICIENCY:.0%}"
@@ -111,97 +122,60 @@ def time_estimate(config: TensorFlowConfig, plan: PrivacyPlan, vocab_size: int) 
 
 
 def memory_estimate(config: TensorFlowConfig, vocab_size: int) -> str:
-    """Peak of the training process: weights four times over, and what one physical batch keeps for its gradient."""
+    """Return an estimate of the peak memory of training.
+
+    It counts four float32 copies of the weights, and the activations that one physical batch keeps for its gradient.
+    """
     units, layers = config.rnn_units, config.rnn_layers
-    parameters = _weights(config, vocab_size) + vocab_size * config.embedding_dim
-    a_token = config.embedding_dim + layers * 12 * units + 3 * vocab_size + 2 * layers * config.seq_length
-    batch = config.batch_size * config.seq_length * a_token * 4
+    parameters = _matmul_weights(config, vocab_size) + vocab_size * config.embedding_dim
+    floats_per_token = config.embedding_dim + layers * 12 * units + 3 * vocab_size + 2 * layers * config.seq_length
+    batch = config.batch_size * config.seq_length * floats_per_token * 4
     return f"about {human_bytes(_PROCESS_BYTES + 16 * parameters + batch)}, whatever the size of the data"
 
 
 def noise_over_signal(config: TensorFlowConfig, plan: PrivacyPlan, vocab_size: int) -> str:
-    """How long the noise of a step is, beside the longest mean gradient that clipping lets through.
+    """Return the ratio of a step's noise to the largest mean gradient that clipping permits, with advice if it is high.
 
-    The noise on d weights is z·C·√d long, the sum of E[B] gradients at most C·E[B].
+    With noise multiplier z, clipping norm C and expected batch size E[B], the noise on d weights has norm z·C·√d, and the sum
+    of the gradients has a norm of at most C·E[B].
     """
-    parameters = _weights(config, vocab_size) + vocab_size * config.embedding_dim
+    parameters = _matmul_weights(config, vocab_size) + vocab_size * config.embedding_dim
     ratio = plan.noise_multiplier * math.sqrt(parameters) / plan.expected_batch_size
     advice = (
-        f"; expect to learn less above {HARD:g}: more {plan.unit}s, a larger sample, a smaller network or more epsilon help"
-        if ratio > HARD
+        f"; expect to learn less above {_HIGH_NOISE_RATIO:g}: more {plan.unit}s, a larger sample, a smaller network or "
+        "more epsilon help"
+        if ratio > _HIGH_NOISE_RATIO
         else ""
     )
     return f"{ratio:.2g} of the largest mean gradient, over {parameters:,} weights{advice}"
 
 
 def row_warnings(config: TensorFlowConfig, longer: float | None) -> list[str]:
-    """What is wrong with the rows; says nothing of how long records are.
+    """Return a warning if most records are longer than a row. It does not reveal how long records are.
 
     Args:
-        config: with `dp`.
-        longer: share of the records that have more tokens than a row; None: unknown.
+        config: settings of a private run.
+        longer: share of the records that have more tokens than a row, 0 to 1; None: unknown.
     """
     if longer is None or longer <= 0.5:
         return []
     return [
-        f"LS308: --seq-length {config.seq_length} is shorter than most records: they are cut there, no end is learnt, and no "
-        "generated record can be longer. Raise it, or divide the records."
+        coded_message(
+            "LS308",
+            option_text("seq_length", config.seq_length),
+            "shorter than most records: they are cut there, no end is learned, and no generated record can be longer",
+            "Raise it, or divide the records.",
+        )
     ]
 
 
-def share_longer_than_seq_length(statistics: Mapping[str, Any], seq_length: int) -> float | None:
-    """Share of records with more tokens than a row, from the length histogram of tokenize; None where it says nothing.
-
-    Right to one bin of the histogram.
-    """
-    bins = statistics.get("length_tokens", {}).get("histogram", [])
-    total = sum(count for _, count in bins)
-    longer = sum(count for largest, count in bins if largest > seq_length)
-    return longer / total if total else None
-
-
-@dataclass(frozen=True)
-class Lines:
-    """What a look at plain local files tells before tokenize has read them.
-
-    Attributes:
-        count: lines.
-        longer: how many of them have more bytes than a row has tokens, about.
-    """
-
-    count: int
-    longer: int
-
-
-def look_at_lines(config: TensorFlowConfig, files: dict[str, int | None]) -> Lines | None:
-    """Count the lines of plain local files, and those that are too long for a row; None where files cannot be read so."""
-    import numpy as np
-
-    # A delimiter is one token however long it is, and each record has an end.
-    slack = 0 if config.field_delimiter is None else len(config.field_delimiter.encode()) - 1
-    count = longer = 0
-    for path, size in files.items():
-        if size is None or Path(path).suffix in {".gz", ".bz2", ".xz", ".zst", ".zip"}:
-            return None
-        with open(path, "rb") as content:
-            carried = b""
-            for block in iter(lambda: content.read(2**20), b""):
-                *whole, carried = (carried + block).split(b"\n")
-                count += len(whole)
-                delimiter = (config.field_delimiter or "").encode()
-                lengths = [len(line) + 1 - (slack * line.count(delimiter) if slack else 0) for line in whole]
-                longer += int(np.count_nonzero(np.asarray(lengths) > config.seq_length))
-    return Lines(count, longer)
-
-
-def expected_records(config: TensorFlowConfig, lines: int) -> int:
-    """Training records to expect of so many lines."""
-    share = 1 - config.holdout_fraction - (VALIDATION_SHARE if config.validation_split else 0.0)
-    return round(lines * share)
-
-
 def matmul_rate(size: int = 768, seconds: float = 0.3) -> float:
-    """Float32 multiplications and additions a second of this machine's matmul, best of a short while."""
+    """Measure this machine's float32 matmul in operations per second; the best of several repetitions.
+
+    Args:
+        size: rows and columns of the square matrices.
+        seconds: how long to repeat.
+    """
     import numpy as np
 
     left = np.ones((size, size), np.float32)
@@ -213,8 +187,8 @@ def matmul_rate(size: int = 768, seconds: float = 0.3) -> float:
     return best
 
 
-def _weights(config: TensorFlowConfig, vocab_size: int) -> int:
-    """Weights that a token is multiplied with: the LSTM layers' and the last layer's."""
+def _matmul_weights(config: TensorFlowConfig, vocab_size: int) -> int:
+    """Return the number of weights in matrix products: those of the LSTM layers and of the output layer."""
     units = config.rnn_units
     inputs = [config.embedding_dim, *[units] * (config.rnn_layers - 1)]
     return sum(4 * units * (width + units) for width in inputs) + units * vocab_size
@@ -225,7 +199,7 @@ def _unit(plan: PrivacyPlan) -> str:
         return "one record (one line), added or removed"
     most = plan.records_per_unit
     return (
-        UNITS["user"].format(field=plan.user_key_field, most=most, are="is" if most == 1 else "are")
+        UNIT_DESCRIPTIONS["user"].format(field=plan.user_key_field, most=most, are="is" if most == 1 else "are")
         + "; added or removed"
     )
 
@@ -239,7 +213,7 @@ def _validation(plan: PrivacyPlan) -> str:
         }.get(plan.validation_mode, "none: no evaluation is permitted")
     return (
         f"early stopping by a noised loss: {loss.evaluations} evaluations, each with noise of "
-        f"{loss.noise_multiplier * loss.loss_clip / loss.expected_units:.2g} nats a token"
+        f"{loss.noise_multiplier * loss.loss_clip / loss.expected_units:.2g} nats per token"
     )
 
 

@@ -1,13 +1,14 @@
-"""What guesses about canaries prove: a lower bound on epsilon from one training, exposure, and a plain membership attack.
+"""Lower bound on epsilon from guesses about canaries in one training, with exposure and a plain membership attack.
 
 Setting. Each of m canaries was included by its own fair coin, and training happened once. An attacker gives every canary a
 score, larger where it looks included, and guesses: included for the highest, excluded for the lowest, nothing for those between.
-If training is (epsilon, delta)-private under adding or removing one canary, its right guesses are, up to a term in delta, no
-more than those of a fair judge who is right with probability e^epsilon / (1 + e^epsilon) each time (Steinke, Nasr,
-Jagielski 2023, arXiv 2305.08846, theorem 5.2). So many right guesses refute small epsilons, whatever the attacker did.
+If training is (epsilon, delta)-private under adding or removing one canary, the number of right guesses is, up to a term in
+delta, stochastically no larger than with guesses that are each right with probability e^epsilon / (1 + e^epsilon)
+(Steinke, Nasr, Jagielski 2023, arXiv 2305.08846, theorem 5.2). Many right guesses therefore refute small epsilons, whatever
+the attacker did.
 
-Exposure (Carlini et al. 2019, arXiv 1802.08232): how many bits of guessing a model saves who looks for an included canary
-among those that were excluded.
+Exposure (Carlini et al. 2019, arXiv 1802.08232): the number of bits that the model saves in guessing an included canary, by
+its rank among the excluded ones.
 """
 
 from __future__ import annotations
@@ -19,12 +20,12 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from scipy.stats import beta, binom
+from scipy.stats import binom, binomtest
 
 CONFIDENCE = 0.95
-# Shares of the canaries that are guessed about, half of them as included. Chosen before looking; each is a test of its own.
+# Fractions of the canaries to guess about, half of them as included. Fixed in advance; each is a test of its own.
 GUESSED_FRACTIONS = (0.05, 0.1, 0.25, 0.5, 1.0)
-MAX_EPSILON = 64.0  # an epsilon beyond it says no more
+MAX_EPSILON = 64.0  # larger bounds are not told apart
 _BISECTIONS = 40
 
 Floats = npt.NDArray[np.float64]
@@ -33,12 +34,12 @@ Bools = npt.NDArray[np.bool_]
 
 @dataclass(frozen=True)
 class LowerBound:
-    """What one attack proves.
+    """Result of the attack that proves most; the attributes are also keys in `audit.json`.
 
     Attributes:
-        epsilon: no smaller epsilon is true, at the stated confidence; 0: nothing is proved.
-        guesses, right: of the number of guesses that proved most.
-        statistic: the attack whose scores they were.
+        epsilon: no smaller epsilon holds, at 95 % confidence; 0: nothing is proved.
+        guesses, right: number of guesses of the best test, and of the right ones among them.
+        statistic: name of the attack whose scores they were.
     """
 
     epsilon: float
@@ -47,17 +48,25 @@ class LowerBound:
     statistic: str = ""
 
     def as_dict(self) -> dict[str, Any]:
+        """Return the attributes by name."""
         return asdict(self)
 
 
 def p_value(canaries: int, guesses: int, right: int, epsilon: float, delta: float = 0.0) -> float:
-    """Most probability of at least so many right guesses, if training were (epsilon, delta)-private.
+    """Bound the probability of at least this many right guesses under an (epsilon, delta)-private training.
 
     Args:
         canaries: m, each included by its own fair coin.
-        guesses: how many were guessed about; fixed before looking at the coins.
-        right: how many of the guesses were right.
-        epsilon, delta: the claim to be tested, for one canary added or removed.
+        guesses: number of guesses; fixed before looking at the coins.
+        right: number of right guesses.
+        epsilon: epsilon of the claim to be tested, for one canary added or removed.
+        delta: delta of that claim.
+
+    Returns:
+        The p-value of the claim, at most 1.
+
+    Raises:
+        ValueError: not 0 <= right <= guesses <= canaries.
 
     Example:
         >>> round(p_value(10, 10, 10, 0.0), 6), p_value(10, 10, 0, 0.0)  # 2^-10; nothing right proves nothing
@@ -69,14 +78,24 @@ def p_value(canaries: int, guesses: int, right: int, epsilon: float, delta: floa
     tail = float(binom.sf(right - 1, guesses, fair))
     if not delta or not right:
         return min(tail, 1.0)
-    # The privacy failures of delta may add up to i right guesses at the price of i of them: the worst i is charged.
+    # Failures of probability delta each can add i right guesses at a price proportional to i: the worst i counts.
     below = np.cumsum(binom.pmf(np.arange(right - 1, -1, -1), guesses, fair))
     worst = float(np.max(below / np.arange(1, right + 1)))
     return min(tail + 2 * canaries * delta * worst, 1.0)
 
 
 def epsilon_bound(canaries: int, guesses: int, right: int, delta: float, level: float = 1 - CONFIDENCE) -> float:
-    """The largest epsilon that so many right guesses refute at `level`; rounded down. 0 where none is refuted.
+    """Find the largest epsilon that this many right guesses refute.
+
+    Args:
+        canaries: m, each included by its own fair coin.
+        guesses: number of guesses; fixed before looking at the coins.
+        right: number of right guesses.
+        delta: delta of the claim.
+        level: significance level.
+
+    Returns:
+        Epsilon, rounded down, at most `MAX_EPSILON`; 0 where none is refuted.
 
     Example:
         >>> epsilon_bound(100, 100, 50, 1e-5), round(epsilon_bound(1000, 1000, 1000, 0.0), 2)
@@ -95,46 +114,53 @@ def epsilon_bound(canaries: int, guesses: int, right: int, delta: float, level: 
 
 
 def lower_bound(
-    scores: dict[str, Floats], included: Bools, delta: float, shares: Sequence[float] = GUESSED_FRACTIONS
+    scores: dict[str, Floats], included: Bools, delta: float, fractions: Sequence[float] = GUESSED_FRACTIONS
 ) -> LowerBound:
-    """The best of several attacks at several numbers of guesses, all of them together at 95 % confidence.
+    """Return the best lower bound of several attacks with several numbers of guesses, at 95 % confidence for all together.
 
-    Each attack and each number of guesses is one test; the level is divided by how many there are, so that choosing the best
-    costs nothing of the confidence.
+    Each attack with each number of guesses is one test; the significance level is divided by the number of tests, so that
+    choosing the best one costs no confidence.
 
     Args:
-        scores: by attack, one score a canary; larger where it looks included. What is no number is guessed last.
-        included: how the coins fell.
-        delta: of the claim.
-        shares: of the canaries that are guessed about.
+        scores: for each attack one score per canary, [m], larger where it looks included. NaN counts as the lowest score.
+        included: whether each canary was included, [m].
+        delta: delta of the claim.
+        fractions: fractions of the canaries to guess about.
     """
     m = len(included)
-    counts = sorted({2 * max(1, round(share * m / 2)) for share in shares if m >= 2})
+    counts = sorted({2 * max(1, round(fraction * m / 2)) for fraction in fractions if m >= 2})
     counts = [count for count in counts if count <= m]
     level = (1 - CONFIDENCE) / max(1, len(counts) * len(scores))
     best = LowerBound(0.0, 0, 0, next(iter(scores), ""))
     for name, values in scores.items():
-        order = _order(values)
+        order = _by_falling_score(values)
         for guesses in counts:
             right = int(included[order[: guesses // 2]].sum() + (~included[order[m - guesses // 2 :]]).sum())
-            found = LowerBound(epsilon_bound(m, guesses, right, delta, level), guesses, right, name)
-            if not best.guesses or found.epsilon > best.epsilon:
-                best = found
+            bound = LowerBound(epsilon_bound(m, guesses, right, delta, level), guesses, right, name)
+            if not best.guesses or bound.epsilon > best.epsilon:
+                best = bound
     return best
 
 
-def _order(scores: Floats) -> npt.NDArray[np.int64]:
-    """Canaries by falling score. Equal scores are ordered by a hash of their place, never by whether they were included."""
+def _by_falling_score(scores: Floats) -> npt.NDArray[np.int64]:
+    """Return the canaries by falling score. Equal scores are in a random order that does not depend on the coins."""
     finite = np.where(np.isnan(scores), -np.inf, scores)
     shuffled = np.random.Generator(np.random.Philox(len(scores))).permutation(len(scores))
     return shuffled[np.argsort(-finite[shuffled], kind="stable")]
 
 
 def canary_exposures(scores: Floats, included: Bools) -> Floats:
-    """Exposure in bits of each included canary: log2 of how many excluded ones there are, less log2 of its rank among them.
+    """Compute the exposure of each included canary: log2 of (excluded canaries + 1) less log2 of its rank among them.
 
-    By chance it is 1.44 bits on average; it is at most log2 of the number of excluded canaries plus one. Equal scores rank in
-    the middle of each other.
+    It is 1.44 bits on average by chance, and at most log2 of the number of excluded canaries plus one. Of equal scores half
+    count as higher.
+
+    Args:
+        scores: one score per canary, [m], larger where it looks included.
+        included: whether each canary was included, [m].
+
+    Returns:
+        Bits, [included canaries].
 
     Example:
         >>> canary_exposures(np.array([9.0, 1.0, 2.0, 3.0]), np.array([True, False, False, False])).tolist()
@@ -146,21 +172,30 @@ def canary_exposures(scores: Floats, included: Bools) -> Floats:
     return np.log2(len(others) + 1) - np.log2(above + equal / 2 + 1)
 
 
-def membership(scores: Floats, included: Bools, false_alarms: float = 0.01) -> dict[str, float | int | None]:
-    """How well scores tell included from excluded: the area under the curve, and hits at few false alarms with their interval.
+def membership_attack(scores: Floats, included: Bools, false_alarms: float = 0.01) -> dict[str, float | int | None]:
+    """Measure how well scores tell included from excluded canaries.
 
     Args:
-        scores: larger where a canary looks included.
-        included: how the coins fell.
-        false_alarms: share of excluded canaries that may be called included.
+        scores: one score per canary, [m], larger where it looks included.
+        included: whether each canary was included, [m].
+        false_alarms: fraction of excluded canaries that may be called included.
+
+    Returns:
+        The area under the ROC curve `auc`; the fraction of included canaries found at that false alarm rate, `hits`, with its
+        95 % Clopper-Pearson interval; and `false_alarms`. All but the last are None where either group is empty.
     """
     inside, outside = np.sort(scores[included]), np.sort(scores[~included])
     if not len(inside) or not len(outside):
         return {"auc": None, "hits": None, "hits_low": None, "hits_high": None, "false_alarms": false_alarms}
+    # Twice the number of excluded canaries below each included one: equal ones count as half.
     below = np.searchsorted(outside, inside, side="left") + np.searchsorted(outside, inside, side="right")
     limit = outside[len(outside) - 1 - int(false_alarms * len(outside))]
-    hits, n = int((inside > limit).sum()), len(inside)
-    low = float(beta.ppf(0.025, hits, n - hits + 1)) if hits else 0.0
-    high = float(beta.ppf(0.975, hits + 1, n - hits)) if hits < n else 1.0
-    auc = float(below.sum() / (2 * n * len(outside)))
-    return {"auc": auc, "hits": hits / n, "hits_low": low, "hits_high": high, "false_alarms": false_alarms}
+    hits = int((inside > limit).sum())
+    interval = binomtest(hits, len(inside)).proportion_ci(CONFIDENCE)
+    return {
+        "auc": float(below.sum() / (2 * len(inside) * len(outside))),
+        "hits": hits / len(inside),
+        "hits_low": float(interval.low),
+        "hits_high": float(interval.high),
+        "false_alarms": false_alarms,
+    }

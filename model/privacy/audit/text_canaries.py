@@ -1,8 +1,8 @@
-"""Canaries: records with a beginning like any other and an end that nobody would guess, each included by a coin.
+"""Text canaries: records that begin like any other and end as nobody would guess, each included by a coin.
 
-A canary keeps the fields of a real record, but for its last one, whose second half is replaced by random letters and
-one character that occurs nowhere else. The letters are what a model can only know by having read them; the character is what a
-vocabulary can only know by having read it.
+A canary keeps the fields of a real record, except that the second half of its last field is replaced by random letters and
+one character that occurs nowhere else. A model can know the letters only by having been trained on them, and a vocabulary can
+know the character only by having been built from it.
 """
 
 from __future__ import annotations
@@ -14,25 +14,26 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from linesmith.records.fields import quoted_field, split_fields
+from linesmith.records.fields import FREE_TEXT, FieldFormat
 
 LETTERS = string.ascii_letters + string.digits
-SUFFIX_LENGTH = 12  # letters: 71 bits
-_FIRST, _LAST = 0x4E00, 0x9FA5  # where the single characters come from: CJK ideographs, that no upper-casing changes
+SUFFIX_LENGTH = 12  # random letters: 71 bits
+# CJK ideographs, from which the unique characters are taken: changing the case does not change them.
+_UNIQUE_CHARACTERS = range(0x4E00, 0x9FA5)
 
 
 @dataclass(frozen=True)
 class Canaries:
-    """What was planted.
+    """Canaries of one audit.
 
     Attributes:
         texts: the canaries, all different.
-        marks: the character that each has for itself.
-        included: which of them take part; the coins.
+        unique_characters: the character of each canary that occurs nowhere else.
+        included: whether each canary takes part in training: the coins, [canaries].
     """
 
     texts: tuple[str, ...]
-    marks: tuple[str, ...]
+    unique_characters: tuple[str, ...]
     included: npt.NDArray[np.bool_]
 
 
@@ -41,48 +42,47 @@ def make_canaries(
     count: int,
     seed: int,
     *,
-    delimiter: str | None = None,
-    quoted: bool = False,
+    fields: FieldFormat = FREE_TEXT,
     key_field: int | None = None,
-    wanted: Callable[[str], bool] = lambda text: True,
+    accepts: Callable[[str], bool] = lambda text: True,
 ) -> Canaries:
-    """Make canaries out of real records, and throw their coins.
+    """Make canaries from real records, and flip their coins.
 
     Args:
-        records: real ones, at least one; their beginnings are used.
-        count: how many; fewer where single characters run out.
-        seed: of everything.
-        delimiter, quoted: how fields are separated; a canary has as many as its record.
-        key_field: a field whose value must be the canary's own: where users are protected, a canary is a user.
-        wanted: whether a text may be a canary, for example by the side of the split that it falls on.
+        records: real records, at least one; the beginnings of canaries are taken from them.
+        count: number of canaries; fewer are made where unique characters run out.
+        seed: seed of canaries and coins.
+        fields: how records are split; a canary has as many fields as its record.
+        key_field: field that gets a value unique to the canary: where users are protected, a canary is a user.
+        accepts: whether a text may be a canary, for example by its side of the split.
 
     Example:
-        >>> made = make_canaries(["a,bb", "c,dddd"], 2, seed=1, delimiter=",")
-        >>> [text.count(",") for text in made.texts], [len(mark) for mark in made.marks]
+        >>> made = make_canaries(["a,bb", "c,dddd"], 2, seed=1, fields=FieldFormat(","))
+        >>> [text.count(",") for text in made.texts], [len(character) for character in made.unique_characters]
         ([1, 1], [1, 1])
     """
     random = np.random.default_rng([seed, 2])
-    there = set("".join(records))
-    marks = [chr(point) for point in range(_FIRST, _LAST) if chr(point) not in there][:count]
+    occurring = set("".join(records))
+    characters = [chr(point) for point in _UNIQUE_CHARACTERS if chr(point) not in occurring][:count]
     texts = []
-    for mark in marks:
+    for character in characters:
         while True:
-            suffix = mark + "".join(LETTERS[i] for i in random.integers(0, len(LETTERS), SUFFIX_LENGTH))
-            text = _planted(records[int(random.integers(len(records)))], suffix, delimiter, quoted, key_field)
-            if wanted(text):
+            suffix = character + "".join(LETTERS[i] for i in random.integers(0, len(LETTERS), SUFFIX_LENGTH))
+            text = _make_canary(records[int(random.integers(len(records)))], suffix, fields, key_field)
+            if accepts(text):
                 break
         texts.append(text)
-    return Canaries(tuple(texts), tuple(marks), random.random(len(texts)) < 0.5)
+    return Canaries(tuple(texts), tuple(characters), random.random(len(texts)) < 0.5)
 
 
-def _planted(record: str, suffix: str, delimiter: str | None, quoted: bool, key_field: int | None) -> str:
-    if delimiter is None:
+def _make_canary(record: str, suffix: str, fields: FieldFormat, key_field: int | None) -> str:
+    """Return the record with the second half of its last field, or of the whole text, replaced by the suffix."""
+    if fields.delimiter is None:
         return record[: len(record) // 2] + suffix
-    fields = split_fields(record, delimiter, quoted)
-    if quoted:
-        fields = [quoted_field(field, delimiter) for field in fields]
-        fields[-1] = ""  # its first half may open a quote
-    fields[-1] = fields[-1][: len(fields[-1]) // 2] + suffix
-    if key_field is not None and key_field < len(fields):
-        fields[key_field] = suffix
-    return delimiter.join(fields)
+    values = [fields.quote(value) for value in fields.split(record)]
+    if fields.quoted:
+        values[-1] = ""  # its first half may open a quote
+    values[-1] = values[-1][: len(values[-1]) // 2] + suffix
+    if key_field is not None and key_field < len(values):
+        values[key_field] = suffix
+    return fields.delimiter.join(values)

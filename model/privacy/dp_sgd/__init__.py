@@ -1,1 +1,1 @@
-"""Clip and sum per-record gradients without materializing them."""
+"""Clip and sum per-record gradients without storing them."""

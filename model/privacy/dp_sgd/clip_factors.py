@@ -1,54 +1,58 @@
-"""The factor that each record's gradient is multiplied with, so that its norm is at most a limit.
+"""The factor that multiplies each record's gradient, so that its norm is at most a bound (Abadi et al. 2016).
 
-In float32 the factor is limit/norm. Where sums are of bfloat16s, factors are cut to eight bits, and so is what they multiply
-(`weighted_sums.scaled`): the norm is then taken again, of exactly what the sum is made of, and a record that is still too
-long is made shorter until it is not. Cutting makes numbers smaller, mostly by less than 1 %; a record is longer for it only
-where its numbers nearly cancel.
+In float32 the factor is bound / norm. For sums of bfloat16 operands, factors are truncated to eight bits, and so is what they
+multiply (`weighted_sums.scale_operand`). The norm is then taken again, of exactly the values that the sum adds up, and the
+factor of a record that is still too long is lowered until it is not. Truncation makes numbers smaller, mostly by less than
+1 %; it makes a record's gradient longer only where its numbers nearly cancel.
 """
 
 from __future__ import annotations
 
-from typing import Any
-
 import tensorflow as tf
 
 from linesmith.model.privacy.dp_sgd.gradient_norms import NormFunction
-from linesmith.model.privacy.dp_sgd.weighted_sums import cut
+from linesmith.model.privacy.dp_sgd.weighted_sums import truncate_to_bfloat16
 
-Tensor = Any
+# Multiplies a factor that was too large: a few units in the last place of a number of eight bits.
+SHRINK_FACTOR = 63 / 64
 
-SHRINK_FACTOR = 63 / 64  # what a factor is multiplied with, or less, where it was too large: a bit or two of eight
 
-
-def clip_factors(norms_of: NormFunction, others: Tensor, limit: Tensor, kind: tf.DType) -> tuple[Tensor, Tensor]:
-    """Squared norms of some records' gradients, and what to multiply them with.
+def clip_factors(
+    norm_function: NormFunction, other_squared_norms: tf.Tensor, max_norm: tf.Tensor, dtype: tf.DType
+) -> tuple[tf.Tensor, tf.Tensor]:
+    """Compute the squared gradient norms of some records, and their clip factors.
 
     Args:
-        norms_of: squared norms of the gradients of weight matrices and biases.
-        others: squared norm of each record's other gradients, which factors multiply exactly, [B].
-        limit: of a norm, after clipping.
-        kind: type of the operands of the sum.
+        norm_function: gives the squared norms of the gradients of weight matrices and biases.
+        other_squared_norms: squared norm of each record's other gradients, which factors multiply exactly, [B].
+        max_norm: bound of a gradient's norm after clipping.
+        dtype: type of the operands of the sum.
 
     Returns:
-        Both [B]. A factor is at most 1; 1 where the norm is within the limit; 0 where it is not finite. If the operands are
-        bfloat16s, it is from `cut`.
+        Both [B]. A factor is at most 1; 1 where the norm is within the bound; 0 where the norm is not finite. Where `dtype`
+        is bfloat16, it has the eight bits of one.
     """
-    squared = norms_of() + others
+    squared = norm_function() + other_squared_norms
     norms = tf.sqrt(squared)
-    factors = tf.where(norms <= limit, tf.ones_like(norms), tf.math.divide_no_nan(limit, norms))
+    factors = tf.where(norms <= max_norm, tf.ones_like(norms), tf.math.divide_no_nan(max_norm, norms))
     factors = tf.where(tf.math.is_finite(squared), factors, tf.zeros_like(factors))
-    return squared, _until_short(norms_of, others, limit, cut(factors)) if kind == tf.bfloat16 else factors
+    if dtype != tf.bfloat16:
+        return squared, factors
+    return squared, _lower_until_within(norm_function, other_squared_norms, max_norm, truncate_to_bfloat16(factors))
 
 
-def _until_short(norms_of: NormFunction, others: Tensor, limit: Tensor, factors: Tensor) -> Tensor:
-    """Factors for which no record is above the limit, of what sums of so scaled records are made of."""
+def _lower_until_within(
+    norm_function: NormFunction, other_squared_norms: tf.Tensor, max_norm: tf.Tensor, factors: tf.Tensor
+) -> tf.Tensor:
+    """Lower factors until no record, scaled as sums scale it, is above the bound."""
 
-    def shorten(factors: Tensor, _: Tensor) -> tuple[Tensor, Tensor]:
-        # What is not finite is not above the limit: its factor is 0.
-        norms = tf.sqrt(norms_of(factors) + others * factors * factors)
-        above = norms > limit
-        # Where numbers cancel, a norm can be many times what was aimed at: by steps of 1/64 that would take hundreds.
-        return tf.where(above, cut(factors * tf.minimum(SHRINK_FACTOR, limit / norms)), factors), above
+    def lower(factors: tf.Tensor, _: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        # A record that is not finite has factor 0, and a NaN norm compares as not above.
+        norms = tf.sqrt(norm_function(factors) + other_squared_norms * factors * factors)
+        above = norms > max_norm
+        # Where numbers cancel, the norm can be many times the bound: steps of 1/64 alone would take hundreds of rounds.
+        lowered = truncate_to_bfloat16(factors * tf.minimum(SHRINK_FACTOR, max_norm / norms))
+        return tf.where(above, lowered, factors), above
 
     start = factors, tf.ones_like(factors, tf.bool)
-    return tf.while_loop(lambda _, above: tf.reduce_any(above), shorten, start, parallel_iterations=1)[0]
+    return tf.while_loop(lambda _, above: tf.reduce_any(above), lower, start, parallel_iterations=1)[0]

@@ -1,119 +1,121 @@
 """DP-SGD at the price of SGD: the sum of per-record clipped gradients from one forward and one backward pass.
 
-Book-keeping (Bu et al. 2023, arXiv 2210.00038): the backward pass keeps every layer's δ; per-record norms over all
-parameters follow in closed form (`gradient_norms`); each record's clip factor multiplies its δ, and the summed
-gradient of a weight is then one matmul over the batch, as in plain training. No tensor holds a gradient a record.
+Method. The backward pass keeps δ of every layer; per-record norms over all parameters follow in closed form
+(`gradient_norms`); each record's clip factor then scales one operand, and the summed gradient of a weight is one product over
+the batch, as in plain training. No tensor holds a gradient per record, and there is no second backward pass: ghost clipping
+(Li et al. 2022, arXiv 2110.05679) with book-keeping (Bu et al. 2023, arXiv 2210.00038).
 
 Guarantee. A record's contribution depends on that record, its dropout mask and the weights only: its loss is the sum over
 its own tokens divided by the public `seq_length`, no operation mixes rows of a batch, and the state before its first token
-is zero. Its norm over all parameters is at most `clip`: norm and sum are made of the same operands, in float32 or as
-exactly (`clip_factors`, `weighted_sums`). So adding or removing a record moves the sum by at most `clip`. A
+is zero. The norm of its contribution over all parameters is at most `clip`: norm and sum are computed of the same operands,
+in float32 or exactly (`clip_factors`, `weighted_sums`). So adding or removing a record moves the sum by at most `clip`. A
 record whose gradient is not finite contributes exactly zero; so do rows of padding.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Callable, Mapping, Sequence
+from typing import NamedTuple
 
 import tensorflow as tf
 
 from linesmith.model.privacy.dp_sgd.batch_clipping import GradientOperands, norms_and_factors
-from linesmith.model.privacy.dp_sgd.weighted_sums import weighted_sums
-from linesmith.model.training.backpropagation import forward_backward, looks_up, split_in_halves
-from linesmith.model.training.lstm import project, transposed
+from linesmith.model.privacy.dp_sgd.weighted_sums import make_weighted_sums
+from linesmith.model.training.backpropagation import forward_backward, split_in_halves, uses_projected_table
+from linesmith.model.training.lstm import materialized_transpose, project
 
-Tensor = Any
-
-CLIP_MARGIN = 1e-3  # clipped to (1 - CLIP_MARGIN) of the norm that is claimed: rounding of norm and sum stays below it
+# Gradients are clipped to (1 − CLIP_MARGIN) times the claimed norm; the rounding errors of norm and sum stay below the rest.
+CLIP_MARGIN = 1e-3
 
 
 class ClippedSum(NamedTuple):
-    """Sum of clipped gradients, and counts that depend on single records: not to be released without noise.
+    """Sum of clipped gradients, and counts that depend on single records; not to be released without noise.
 
     Attributes:
         gradients: in the order of the variables, each of its variable's shape.
-        whole: records, padding apart, whose gradient was within the clipping norm.
-        broken: records that were left out because their gradient was not finite.
+        unclipped: number of records, padding apart, whose gradient was within the clipping norm.
+        non_finite: number of records that were left out because their gradient was not finite.
         norms: gradient norm of each row before clipping, [B].
     """
 
-    gradients: list[Tensor]
-    whole: Tensor
-    broken: Tensor
-    norms: Tensor
+    gradients: list[tf.Tensor]
+    unclipped: tf.Tensor
+    non_finite: tf.Tensor
+    norms: tf.Tensor
 
 
 def clipped_sum(
-    variables: Sequence[Tensor],
-    rows: dict[str, Tensor],
-    masks_of: Callable[[int, Tensor], Sequence[Tensor | None]],
+    variables: Sequence[tf.Tensor],
+    batch: Mapping[str, tf.Tensor],
+    masks_of: Callable[[int, tf.Tensor], Sequence[tf.Tensor | None]],
     *,
-    clip: Tensor,
+    clip: tf.Tensor | float,
     seq_length: int,
-    kind: tf.DType | None = None,
+    dtype: tf.DType | None = None,
 ) -> ClippedSum:
-    """Sum over records of their gradients, each scaled to a norm of at most `clip`.
+    """Sum the gradients of records, each scaled to a norm of at most `clip` over all parameters.
 
     Args:
         variables: embedding, then kernel, recurrent kernel and bias of each LSTM, then kernel and bias of the dense
             layer: `LanguageModel.trainable_variables`.
-        rows: inputs, targets [T, B] int32 and weights [T, B], 1 at a token to predict and 0 at padding; one record a
+        batch: inputs, targets [T, B] int32 and weights [T, B], 1 at a token to predict and 0 at padding; one record per
             row, from its first token on. A row without weight is padding.
-        masks_of: from the number of a half and how many rows it has, what multiplies the output of each LSTM there,
-            [T, rows, units]; None for no dropout.
-        clip: C, the norm that is claimed.
+        masks_of: gives the dropout masks of a half, [T, rows, units] for each LSTM, from the half's index and its number of
+            rows; None for no dropout.
+        clip: clipping norm C that is claimed.
         seq_length: public divisor of a record's loss.
-        kind: type of the products of the forward and backward pass, and of what norms and sums are made of; None: the
-            variables'. Norms and sums themselves are float32.
+        dtype: type of the operands of the passes, norms and sums; None: that of the variables. Norms and sums themselves are
+            float32 or wider.
 
     Returns:
         The sum and its counts. Padding changes neither.
     """
     variables = [tf.convert_to_tensor(variable) for variable in variables]
-    kind = variables[0].dtype if kind is None else kind
+    dtype = variables[0].dtype if dtype is None else dtype
     found = []
-    for number, part in enumerate(split_in_halves(list(rows.values()))):
-        half = dict(zip(rows, part, strict=True))
-        masks = masks_of(number, tf.shape(half["inputs"])[1])
-        found.append(_clipped_half(variables, half, masks, clip, seq_length, kind))
+    for index, part in enumerate(split_in_halves(list(batch.values()))):
+        half = dict(zip(batch, part, strict=True))
+        masks = masks_of(index, tf.shape(half["inputs"])[1])
+        found.append(_clipped_half(variables, half, masks, clip, seq_length, dtype))
     first, second = found
     return ClippedSum(
         gradients=[one + other for one, other in zip(first.gradients, second.gradients, strict=True)],
-        whole=first.whole + second.whole,
-        broken=first.broken + second.broken,
-        norms=tf.concat([first.norms, second.norms], axis=0)[: tf.shape(rows["inputs"])[1]],
+        unclipped=first.unclipped + second.unclipped,
+        non_finite=first.non_finite + second.non_finite,
+        # Without the rows that the halves were padded with.
+        norms=tf.concat([first.norms, second.norms], axis=0)[: tf.shape(batch["inputs"])[1]],
     )
 
 
 def _clipped_half(
-    variables: Sequence[Tensor],
-    rows: dict[str, Tensor],
-    masks: Sequence[Tensor | None],
-    clip: Tensor,
+    variables: Sequence[tf.Tensor],
+    batch: Mapping[str, tf.Tensor],
+    masks: Sequence[tf.Tensor | None],
+    clip: tf.Tensor | float,
     seq_length: int,
-    kind: tf.DType,
+    dtype: tf.DType,
 ) -> ClippedSum:
-    trace = forward_backward(variables, rows, masks, kind, tf.constant(1 / seq_length, variables[0].dtype))
-    deltas = [*trace.deltas, tf.cast(trace.logits_delta, kind)]
-    table, kernel = (tf.cast(variable, kind) for variable in variables[:2])
-    operands = GradientOperands(table, kernel, trace.inputs, trace.hidden, deltas)
+    loss_scale = tf.constant(1 / seq_length, variables[0].dtype)
+    result = forward_backward(variables, batch, masks, dtype, loss_scale)
+    deltas = [*result.deltas, tf.cast(result.logits_delta, dtype)]
+    table, kernel = (tf.cast(variable, dtype) for variable in variables[:2])
+    operands = GradientOperands(table, kernel, result.inputs, result.hidden, deltas)
     bound = tf.cast(clip, variables[0].dtype)
-    squared, factors = norms_and_factors(rows["inputs"], operands, bound * (1 - CLIP_MARGIN))
+    squared, factors = norms_and_factors(batch["inputs"], operands, bound * (1 - CLIP_MARGIN))
     finite, norms = tf.math.is_finite(squared), tf.sqrt(squared)
-    # 0 · NaN is not 0: where a record is broken, its numbers are replaced before they meet a matmul.
-    operands = tf.cond(tf.reduce_all(finite), lambda: operands, lambda: _without(operands, finite))
-    real = tf.reduce_any(rows["weights"] > 0, axis=0)
+    # A factor of 0 is not enough, since 0 · NaN is NaN: numbers of such a record are replaced before they meet a product.
+    operands = tf.cond(tf.reduce_all(finite), lambda: operands, lambda: _zero_where_not(finite, operands))
+    real = tf.reduce_any(batch["weights"] > 0, axis=0)
     return ClippedSum(
-        gradients=_summed(rows["inputs"], operands, factors),
-        whole=tf.reduce_sum(tf.cast(real & finite & (norms <= bound), tf.int32)),
-        broken=tf.reduce_sum(tf.cast(real & ~finite, tf.int32)),
+        gradients=_sum_gradients(batch["inputs"], operands, factors),
+        unclipped=tf.reduce_sum(tf.cast(real & finite & (norms <= bound), tf.int32)),
+        non_finite=tf.reduce_sum(tf.cast(real & ~finite, tf.int32)),
         norms=norms,
     )
 
 
-def _without(operands: GradientOperands, finite: Tensor) -> GradientOperands:
-    """The operands with zeros in the place of broken records."""
+def _zero_where_not(finite: tf.Tensor, operands: GradientOperands) -> GradientOperands:
+    """Return the operands with zeros for the records whose gradient is not finite."""
     inputs, hidden, deltas = tf.nest.map_structure(
         lambda x: tf.where(finite[None, :, None], x, tf.zeros_like(x)),
         (operands.inputs, operands.hidden, operands.deltas),
@@ -121,30 +123,31 @@ def _without(operands: GradientOperands, finite: Tensor) -> GradientOperands:
     return operands._replace(inputs=inputs, hidden=hidden, deltas=deltas)
 
 
-def _summed(tokens: Tensor, operands: GradientOperands, factors: Tensor) -> list[Tensor]:
-    """The summed gradient of every variable: one matmul a weight, over all records and steps."""
+def _sum_gradients(tokens: tf.Tensor, operands: GradientOperands, factors: tf.Tensor) -> list[tf.Tensor]:
+    """Compute the summed gradient of every variable, by one product per weight over all records and steps."""
     kernel = tf.cast(operands.kernel, factors.dtype)
-    # A row that is not finite belongs to broken records alone, whose δ is zero here; and 0 · NaN is not 0.
+    # A table row that is not finite belongs only to records whose δ is zero by now; as zeros it cannot make a NaN of 0 · NaN.
     table = tf.where(tf.math.is_finite(operands.table), operands.table, tf.zeros_like(operands.table))
-    sums = weighted_sums(factors, table.dtype)
+    sums = make_weighted_sums(factors, table.dtype)
     first = operands.deltas[0]
     vocab_size = table.shape[0]
-    if looks_up(table):
-        of_delta = sums.sum_by_token(tokens, first, vocab_size)
+    if uses_projected_table(table):
+        # δ summed by token id serves both embedding and kernel, with products of vocabulary size.
+        delta_by_token = sums.sum_by_token(tokens, first, vocab_size)
         gradients = [
-            tf.matmul(of_delta, kernel, transpose_b=True),
-            tf.matmul(tf.cast(table, kernel.dtype), of_delta, transpose_a=True),
+            tf.matmul(delta_by_token, kernel, transpose_b=True),
+            tf.matmul(tf.cast(table, kernel.dtype), delta_by_token, transpose_a=True),
         ]
         inputs = []
     else:
-        dx = project(tf.cast(first, kernel.dtype), transposed(kernel), tf.zeros([], kernel.dtype))
+        dx = project(tf.cast(first, kernel.dtype), materialized_transpose(kernel), tf.zeros([], kernel.dtype))
         gradients = [sums.sum_by_token(tokens, dx, vocab_size)]
         inputs = [tf.gather(table, tokens)]
-    for number, (hs, delta) in enumerate(zip(operands.hidden, operands.deltas, strict=False)):
-        if number > 0:
-            inputs = [operands.inputs[number - 1]]
-        # The state before the first step is zero, so that step adds nothing to the recurrent weights' gradient.
-        weights, bias = sums.layer(delta, inputs, hs)
+    # Not strict: the last δ is the dense layer's, which has no hidden states.
+    for layer, (hidden, delta) in enumerate(zip(operands.hidden, operands.deltas, strict=False)):
+        if layer > 0:
+            inputs = [operands.inputs[layer - 1]]
+        weights, bias = sums.layer_gradients(delta, inputs, hidden)
         gradients += [*weights, bias]
-    weights, bias = sums.layer(operands.deltas[-1], [operands.inputs[-1]])
+    weights, bias = sums.layer_gradients(operands.deltas[-1], [operands.inputs[-1]])
     return [*gradients, *weights, bias]

@@ -1,4 +1,4 @@
-"""Pieces of a page: elements whose text is always escaped, tables, figures, and numbers as a reader wants them."""
+"""Building blocks of a page: elements whose text is always escaped, tables, figures, and formatted numbers."""
 
 from __future__ import annotations
 
@@ -16,10 +16,14 @@ _UNMEASURED = "–"
 
 
 def h(tag: str, *children: Child | Sequence[Child], **attributes: str | None) -> Element:
-    """An element. Text is escaped when the page is written, control characters are shown as a box.
+    """Return an HTML element.
+
+    Text is escaped when the page is written; control characters are replaced by a box.
 
     Args:
-        attributes: `class_` is written `class`, an underscore inside a name as a hyphen; None leaves one out.
+        tag: name of the element.
+        children: elements, text, None (ignored), or sequences of these.
+        attributes: `class_` becomes `class`, and an underscore inside a name a hyphen; None leaves an attribute out.
 
     Example:
         >>> ElementTree.tostring(h("p", "a < b", class_="x"), encoding="unicode", method="html")
@@ -49,20 +53,32 @@ def _flat(children: Any) -> list[Child]:
 def table(
     caption: str, head: Sequence[str], rows: Sequence[Sequence[Child]], numeric: Sequence[int] = (), notes: bool = False
 ) -> Element:
-    """A table that scrolls by itself where it is too wide.
+    """Return a table, in a box of its own that scrolls where the table is too wide.
 
     Args:
-        numeric: columns whose values are set to the right.
-        notes: the last of five columns is prose, which on a phone goes below the others.
+        caption: title of the table.
+        head: titles of the columns.
+        rows: cells of each row.
+        numeric: indices of the columns whose values are aligned to the right.
+        notes: whether the last of five columns is prose, which goes below the others on a narrow screen.
     """
-    kind = ["n" if number in numeric else None for number in range(len(head))]
+    styles = ["n" if number in numeric else None for number in range(len(head))]
     return h(
         "div",
         h(
             "table",
             h("caption", caption),
-            h("thead", h("tr", [h("th", text, scope="col", class_=k) for text, k in zip(head, kind, strict=True)])),
-            h("tbody", [h("tr", [h("td", cell, class_=k) for cell, k in zip(row, kind, strict=True)]) for row in rows]),
+            h(
+                "thead",
+                h("tr", [h("th", text, scope="col", class_=style) for text, style in zip(head, styles, strict=True)]),
+            ),
+            h(
+                "tbody",
+                [
+                    h("tr", [h("td", cell, class_=style) for cell, style in zip(row, styles, strict=True)])
+                    for row in rows
+                ],
+            ),
             class_="notes" if notes else None,
         ),
         class_="scroll",
@@ -73,18 +89,25 @@ def table(
 
 
 def figure(source: str, alt: str, caption: Child | Sequence[Child]) -> Element:
-    """A picture with its text for those who do not see it."""
+    """Return an image with a caption; `alt` describes it to readers who cannot see it."""
     return h("figure", h("img", src=source, alt=alt), h("figcaption", caption))
 
 
 def section(key: str, title: str, *children: Child | Sequence[Child]) -> Element:
+    """Return a section of the page that links can point to as `#key`."""
     return h("section", h("h2", title, id=f"{key}-title"), *children, id=key, aria_labelledby=f"{key}-title")
 
 
 def number(value: float | None, digits: int = 3) -> str:
-    """
-    >>> number(0.12345), number(12345), number(None), number(1e-9)
-    ('0.123', '12,345', '–', '1e-09')
+    """Format a number; None becomes a dash.
+
+    Args:
+        value: a number, or None.
+        digits: decimals of a number between −1000 and 1000; a larger one gets separators of thousands instead.
+
+    Example:
+        >>> number(0.12345), number(12345), number(None), number(1e-9)
+        ('0.123', '12,345', '–', '1e-09')
     """
     if value is None:
         return _UNMEASURED
@@ -96,27 +119,28 @@ def number(value: float | None, digits: int = 3) -> str:
 
 
 def percent(value: float | None, digits: int = 2) -> str:
+    """Format a share as a percentage; None becomes a dash."""
     return _UNMEASURED if value is None else f"{value:.{digits}%}"
 
 
 def page(title: str, body: Sequence[Child]) -> str:
-    """The whole page, with everything in it: it asks no server for anything."""
+    """Return a complete page as HTML; it is self-contained and makes no requests."""
     template = string.Template(
         resources.files("linesmith.pipelines.evaluate.report").joinpath("page.html").read_text("utf-8")
     )
-    inner = "".join(markup(part) for part in body if isinstance(part, Element))
-    return template.substitute(title=_escaped(title), body=inner)
+    content = "".join(markup(part) for part in body if isinstance(part, Element))
+    return template.substitute(title=_escaped(title), body=content)
 
 
 def markup(element: Element) -> str:
-    """An element as HTML."""
+    """Return an element as HTML."""
     return ElementTree.tostring(element, encoding="unicode", method="html")
 
 
 def stale_note() -> Element:
-    """What stands on top of a report beside which other records have been written."""
-    told = "This report is of earlier records: others were generated here since. Run linesmith evaluate for a new one."
-    return h("p", h("strong", told), class_="banner", role="note")
+    """Return the note on top of a report whose records have been replaced."""
+    text = "This report is of earlier records: others were generated here since. Run linesmith evaluate for a new one."
+    return h("p", h("strong", text), class_="banner", role="note")
 
 
 def _escaped(text: str) -> str:

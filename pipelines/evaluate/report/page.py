@@ -1,4 +1,4 @@
-"""The report as one page: verdict and reasons first, then what they rest on, then what was not looked at."""
+"""The report as one page: verdict and reasons first, then the figures behind them, then what was not covered."""
 
 from __future__ import annotations
 
@@ -33,7 +33,11 @@ _WORDS = {
 
 
 def render(body: dict[str, Any]) -> str:
-    """The page of a report's content (`report.json`)."""
+    """Return the page of a report as HTML.
+
+    Args:
+        body: content of `report.json`.
+    """
     context = body["context"]
     parts: list[tuple[str, str, list[Child]]] = [
         ("verdict", "Verdict", _verdict(body)),
@@ -57,28 +61,32 @@ def render(body: dict[str, Any]) -> str:
             h("header", h("h1", "Evaluation of synthetic records"), _sizes(body), _banner(body),
               h("nav", h("ul", links), aria_label="Sections")),
             h("main", [section(key, title, content) for key, title, content in shown]),
-            h("footer", h("p", "Written by Linesmith. All figures stand in report.json beside this page.")),
+            h("footer", h("p", "Written by Linesmith. All figures are in report.json beside this page.")),
         ],
     )  # fmt: skip
 
 
 def _sizes(body: dict[str, Any]) -> Element:
-    told = [f"{size['records']:,} {name}" for name, size in body["sets"].items()]
-    return h("p", "Records: " + ", ".join(told) + ".", class_="soft")
+    sizes = [f"{size['records']:,} {name}" for name, size in body["sets"].items()]
+    return h("p", "Records: " + ", ".join(sizes) + ".", class_="soft")
 
 
 def _banner(body: dict[str, Any]) -> Element:
-    private = " The model is private, this page is not: it lies among the files that must never leave." if body["context"].get(
-        "private") else ""  # fmt: skip
-    text = "This page contains raw data: records, values and counts of the real sets. Do not pass it on with the synthetic ones."
-    said = [h("p", h("strong", text), private, class_="banner", role="note")]
+    private = None
+    if body["context"].get("private"):
+        private = " The model is private, but this page is not: it is among the files that must never be published."
+    text = (
+        "This page contains raw data: records, values and counts of the real sets. Do not publish it together with the "
+        "synthetic records."
+    )
+    notes = [h("p", h("strong", text), private, class_="banner", role="note")]
     if body.get("stale"):
-        said.insert(0, stale_note())
-    return h("div", said)
+        notes.insert(0, stale_note())
+    return h("div", notes)
 
 
 def _verdict(body: dict[str, Any]) -> list[Child]:
-    words = body["verdict"]
+    verdict = body["verdict"]
     cards = []
     for key, title in (("closeness", "How close"), ("privacy", "How safe")):
         score = body["scores"][key]
@@ -86,8 +94,8 @@ def _verdict(body: dict[str, Any]) -> list[Child]:
         cards.append(
             h("div",
               h("h3", title),
-              h("p", _WORDS[words[key]], class_=f"word {_CLASS.get(words[key], 'unknown')}"),
-              h("ul", [h("li", reason) for reason in words[f"{key}_reasons"]]),
+              h("p", _WORDS[verdict[key]], class_=f"word {_CLASS.get(verdict[key], 'unknown')}"),
+              h("ul", [h("li", reason) for reason in verdict[f"{key}_reasons"]]),
               h("p", h("strong", f"Score {value}"), f": {score['how']}.", class_="soft"),
               class_="card")
         )  # fmt: skip
@@ -99,22 +107,24 @@ def _verdict(body: dict[str, Any]) -> list[Child]:
     return [
         h("div", cards, class_="verdicts"),
         h("h3", "What closeness is made of"),
-        h("p", "Every figure stands beside the same figure for real records that the model never saw: no synthetic set can be "
-          "expected to do better."),
+        h("p", "Beside every figure is the same figure for real records that the model never saw (\"unseen real\"): no "
+          "synthetic set can be expected to do better."),
         table("Components of closeness", head, rows, (1, 2, 3), notes=True),
     ]  # fmt: skip
 
 
 def _training(context: dict[str, Any]) -> list[Child]:
     history = context.get("history") or []
-    picture = plots.training_curve(history)
-    if picture is None:
+    curve = plots.training_curve(history)
+    if curve is None:
         return []
     last = history[-1]
     names = {"loss": "training loss", "val_loss": "validation loss", "epsilon": "epsilon spent"}
-    told = ", ".join(f"{label} {number(last[key])}" for key, label in names.items() if last.get(key) is not None)
+    values = ", ".join(f"{label} {number(last[key])}" for key, label in names.items() if last.get(key) is not None)
     content: list[Child] = [
-        figure(picture, f"Curve over {len(history)} epochs. After the last: {told}.", f"After the last epoch: {told}.")
+        figure(
+            curve, f"Curve over {len(history)} epochs. After the last: {values}.", f"After the last epoch: {values}."
+        )
     ]
     claim = context.get("privacy")
     if claim is not None:
@@ -131,11 +141,11 @@ def _samples(body: dict[str, Any]) -> list[Child]:
         lines = []
         for record in records:
             pieces: list[Child] = []
-            for place, value in enumerate(record):
-                pieces += [h("span", " | ", class_="sep"), value] if place else [value]
+            for position, value in enumerate(record):
+                pieces += [h("span", " | ", class_="sep"), value] if position else [value]
             lines.append(h("p", pieces, class_="record"))
         columns.append(h("div", h("h3", name.capitalize()), lines))
-    return [h("p", "Chosen by hash, not by looks."), h("div", columns, class_="columns")]
+    return [h("p", "Chosen at random, by hash."), h("div", columns, class_="columns")]
 
 
 def _provenance(body: dict[str, Any]) -> list[Child]:
@@ -150,11 +160,11 @@ def _provenance(body: dict[str, Any]) -> list[Child]:
     rows += [[name, version] for name, version in source["versions"].items()]
     schema = [[one["name"], one["role"], ", ".join(one["kinds"])] for one in body["schema"]]
     return [
-        table("Where it comes from", ["what", "value"], rows),
-        table("Fields as they were taken", ["field", "role", "kinds allowed"], schema),
+        table("Sources and versions", ["what", "value"], rows),
+        table("Fields and their roles", ["field", "role", "kinds allowed"], schema),
     ]
 
 
 def _rounded_up(epsilon: float | str) -> str:
-    """Two decimals, never less than it is; an infinite one is a word already."""
+    """Format epsilon with two decimals, rounded up so that no claim is stronger than it is; an infinite one is text already."""
     return epsilon if isinstance(epsilon, str) else f"{math.ceil(epsilon * 100) / 100:.2f}"

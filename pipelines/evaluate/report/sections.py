@@ -1,4 +1,4 @@
-"""The figures of a report, section by section: fields, association, relations, validity, copies."""
+"""Sections of the report: fields, association, relations, validity, copies and leaks; each takes the report's content."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from linesmith.pipelines.evaluate.report.elements import Child, figure, h, numbe
 
 
 def fields_section(body: dict[str, Any]) -> list[Child]:
+    """Return the distance and the histogram of each field."""
     rows, figures = [], []
     for one in body["closeness"]["fields"]:
         parts = [f"{name} {number(pair['synthetic'])} ({number(pair['holdout'])})" for name, pair in one["parts"].items()
@@ -17,33 +18,35 @@ def fields_section(body: dict[str, Any]) -> list[Child]:
         rows.append(
             [one["name"], one["role"], number(distance["synthetic"]), number(distance["holdout"]), "; ".join(parts)]
         )
-    for one, picture in zip(body["closeness"]["fields"], body["pictures"], strict=True):
-        source = plots.field_picture(picture)
+    for one, histogram in zip(body["closeness"]["fields"], body["pictures"], strict=True):
+        source = plots.field_plot(histogram)
         if source is not None:
             distance = one["distance"]
-            told = f"distance {number(distance['synthetic'])}, unseen real {number(distance['holdout'])}"
-            alt = f"Distribution of {one['name']} in {', '.join(picture['shares'])}. {_largest(picture)} Total {told}."
-            figures.append(figure(source, alt, [h("strong", one["name"]), f": {told}"]))
-    head = ["field", "taken for", "distance", "unseen real", "parts: synthetic (unseen real)"]
+            summary = f"distance {number(distance['synthetic'])}, unseen real {number(distance['holdout'])}"
+            largest = _largest_difference(histogram)
+            alt = f"Distribution of {one['name']} in {', '.join(histogram['shares'])}. {largest} Total {summary}."
+            figures.append(figure(source, alt, [h("strong", one["name"]), f": {summary}"]))
+    head = ["field", "treated as", "distance", "unseen real", "parts: synthetic (unseen real)"]
     return [
         table("Distance of each field from training, 0 to 1", head, rows, (2, 3), notes=True),
         h("div", figures, class_="grid"),
     ]
 
 
-def _largest(picture: dict[str, Any]) -> str:
-    """Where synthetic and training differ most, in words."""
-    shares = picture["shares"]
+def _largest_difference(histogram: dict[str, Any]) -> str:
+    """Describe where synthetic and training differ most."""
+    shares = histogram["shares"]
     if "synthetic" not in shares or "training" not in shares:
         return ""
-    gaps = [abs(a - b) for a, b in zip(shares["training"], shares["synthetic"], strict=True)]
-    at = gaps.index(max(gaps))
-    edges = picture.get("edges")
-    where = picture["labels"][at] if edges is None else f"{edges[at]:.6g} to {edges[at + 1]:.6g}"
+    differences = [abs(a - b) for a, b in zip(shares["training"], shares["synthetic"], strict=True)]
+    at = differences.index(max(differences))
+    edges = histogram.get("edges")
+    where = histogram["labels"][at] if edges is None else f"{edges[at]:.6g} to {edges[at + 1]:.6g}"
     return f"Largest difference at {where}: {shares['training'][at]:.1%} in training, {shares['synthetic'][at]:.1%} in synthetic."
 
 
 def association_section(body: dict[str, Any]) -> list[Child]:
+    """Return heat maps of the association between fields, and the pairs that differ most."""
     pairs = body["closeness"]["pairs"]
     if not pairs:
         return []
@@ -68,8 +71,8 @@ def association_section(body: dict[str, Any]) -> list[Child]:
     return [
         h(
             "p",
-            "Cramér's V of ranges and categories, 0 (independent) to 1; for two numbers the difference counts rank "
-            "correlation, too.",
+            "Cramér's V of ranges and categories, 0 (independent) to 1; for two numbers the difference takes rank "
+            "correlation into account, too.",
         ),
         h("div", figures, class_="grid wide"),
         table("The pairs that differ most", head, rows, (1, 2, 3, 4, 5, 6)),
@@ -77,6 +80,7 @@ def association_section(body: dict[str, Any]) -> list[Child]:
 
 
 def relations_section(body: dict[str, Any]) -> list[Child]:
+    """Return the distances of relations and text, and the results of the classifiers."""
     close = body["closeness"]
     rows = [
         [one["name"], number(one["distance"]["synthetic"]), number(one["distance"]["holdout"]),
@@ -92,16 +96,21 @@ def relations_section(body: dict[str, Any]) -> list[Child]:
         )
     ]
     if auc["synthetic"] is not None:
-        told = f"A classifier tells synthetic from training records with AUC {number(auc['synthetic'])} (0.5 is by chance); "
-        content.append(h("p", told, f"unseen real ones with {number(auc['holdout'])}."))
+        result = (
+            f"A classifier tells synthetic from training records with AUC {number(auc['synthetic'])} (0.5 is chance), "
+        )
+        content.append(h("p", result, f"and unseen real records from training records with {number(auc['holdout'])}."))
     if useful is not None:
-        made, real = (number(useful["score"][name], 2) for name in ("synthetic", "training"))
-        told = f"Predicting '{useful['field']}' of real records ({useful['measure']}): {made} after learning from synthetic, "
-        content.append(h("p", told, f"{real} from as many training records."))
+        synthetic, training = (number(useful["score"][name], 2) for name in ("synthetic", "training"))
+        result = f"Skill in predicting '{useful['field']}' of real records ({useful['measure']}): {synthetic} after learning "
+        content.append(
+            h("p", result, f"from synthetic records, {training} after learning from as many training records.")
+        )
     return content
 
 
 def validity_section(body: dict[str, Any]) -> list[Child]:
+    """Return the share of valid records of each set, and why attempts were rejected while generating."""
     validity = body["closeness"]["validity"]
     content: list[Child] = []
     rows = [
@@ -109,8 +118,10 @@ def validity_section(body: dict[str, Any]) -> list[Child]:
          ", ".join(f"{k} ({v:,})" for k, v in validity["field_counts"][name].items())]
         for name, share in validity["share"].items()
     ]  # fmt: skip
-    head = ["set", "valid", "reasons", "fields a record (records)"]
-    content.append(table("Right number of fields, each of a kind that training has there", head, rows, (1,)))
+    head = ["set", "valid", "reasons", "fields per record (records)"]
+    content.append(
+        table("Records with the right number of fields, each of a kind that occurs in training", head, rows, (1,))
+    )
     counts = (body["context"].get("synthetic") or {}).get("counts") or {}
     reasons = counts.get("invalid_by_reason") or {}
     if counts.get("valid_rate") is not None:
@@ -118,14 +129,34 @@ def validity_section(body: dict[str, Any]) -> list[Child]:
             h("p", f"While generating, {percent(counts['valid_rate'])} of {counts['attempts']:,} attempts passed.")
         )
     if reasons:
-        told = ", ".join(f"{name} {count:,}" for name, count in reasons.items())
-        content.append(figure(plots.counts_picture(reasons, "attempts turned down"), f"Attempts turned down: {told}.",
-                              "Why attempts were turned down while generating"))  # fmt: skip
+        listed = ", ".join(f"{name} {count:,}" for name, count in reasons.items())
+        content.append(figure(plots.count_bars(reasons, "attempts rejected"), f"Attempts rejected: {listed}.",
+                              "Why attempts were rejected while generating"))  # fmt: skip
     return content
 
 
 def leaks_section(body: dict[str, Any]) -> list[Child]:
+    """Return the tests for copies and what explains them: the model's own loss, shared runs, identifiers and examples."""
     safety = body["safety"]
+    content = [
+        *_leak_tests(safety),
+        *_memorization(body["context"].get("memory")),
+        *_shared_runs(safety["longest_runs"]),
+    ]
+    kinds = [[k["name"], f"{k['units']:,}", percent(k["share"]["training"]), percent(k["share"]["holdout"]),
+              f"{k['low']:+.2%} to {k['high']:+.2%}"] for k in safety["identifier_kinds"] if k["units"]]  # fmt: skip
+    if kinds:
+        head = ["kind", "of each", "of training", "of holdout", "gap, interval"]
+        content.append(table("Identifiers and rare values by kind", head, kinds, (1, 2, 3, 4)))
+    examples = [[e["kind"], h("code", e["text"].replace("\n", " | ")), f"{e['times']:,}"] for e in safety["examples"]]
+    if examples:
+        caption = "Examples that occur once in training, and in the output"
+        content.append(table(caption, ["kind", "text", "times"], examples, (2,)))
+    return content
+
+
+def _leak_tests(safety: dict[str, Any]) -> list[Child]:
+    """Return the tests that decide the verdict on privacy, and how new the output is."""
     rows = []
     for test in safety["tests"]:
         between = "–" if "texts" in test or "p_value" in test else f"{test['low']:+.2%} to {test['high']:+.2%}"
@@ -144,69 +175,48 @@ def leaks_section(body: dict[str, Any]) -> list[Child]:
                 found,
             ]
         )
-    head = ["test", "looked at", "of training", "of holdout", "gap, interval", "finding"]
+    head = ["test", "examined", "of training", "of holdout", "gap, interval", "finding"]
     level = f"{safety['confidence_of_each_test']:.0%}"
     novelty, repeated = safety["novelty"], safety["repeated_texts"]
-    content: list[Child] = [
+    return [
         h(
             "p",
-            "What reappears of records that were learnt, beside what reappears of as many that were never seen. Each unit "
-            "occurs once in the real sets together, so only learning by heart can make the first share larger than the second. "
-            f"Intervals are at {level} each, which makes 95% for all together.",
+            "How much of training reappears in the output, beside how much of the holdout, which the model never saw. Every text "
+            "compared occurs exactly once in the two real sets together, so only memorization can make the first share larger "
+            f"than the second. Intervals are at a level of {level} each, which makes 95% for all of them together.",
         ),
         table("Tests for copies", head, rows, (1, 2, 3, 4)),
         h(
             "p",
             f"{percent(novelty['synthetic'])} of the distinct synthetic records are not in training",
             "." if novelty["holdout"] is None else f"; of the holdout records {percent(novelty['holdout'])}.",
-            f" Texts that training repeats are common, not secret: {repeated['training']['reappear']:,} of "
-            f"{repeated['training']['texts']:,} such texts in the sample reappear.",
+            " Texts that occur several times in training are common texts and not tested as copies: "
+            f"{repeated['training']['reappear']:,} of {repeated['training']['texts']:,} such texts in the sample reappear.",
         ),
     ]
-    content += _memory(body["context"].get("memory"))
-    content += _runs(safety["longest_runs"])
-    kinds = [[k["name"], f"{k['units']:,}", percent(k["share"]["training"]), percent(k["share"]["holdout"]),
-              f"{k['low']:+.2%} to {k['high']:+.2%}"] for k in safety["identifier_kinds"] if k["units"]]  # fmt: skip
-    if kinds:
-        content.append(
-            table(
-                "Identifiers and rare values by kind",
-                ["kind", "of each", "of training", "of holdout", "gap, interval"],
-                kinds,
-                (1, 2, 3, 4),
-            )
-        )
-    if safety["examples"]:
-        examples = [
-            [e["kind"], h("code", e["text"].replace("\n", " | ")), f"{e['times']:,}"] for e in safety["examples"]
-        ]
-        content.append(
-            table("Examples: once in training, and in the output", ["kind", "text", "times"], examples, (2,))
-        )
-    return content
 
 
-def _memory(memory: dict[str, Any] | None) -> list[Child]:
-    """What the model, not its output, knows of single records."""
+def _memorization(memory: dict[str, Any] | None) -> list[Child]:
+    """Describe what the model, as opposed to its output, has memorized about single records."""
     if memory is None:
         return []
     bits, seen, unseen = memory["bits"], memory["units"]["training"], memory["units"]["holdout"]
-    word = (
-        "It has kept something of single records: guard the model more closely than its output."
+    conclusion = (
+        "It has memorized something about single records: guard the model more closely than its output."
         if memory["kept"]
         else "That is no more than chance gives."
     )
-    told = (
-        f"The model itself: a record that it learnt from costs it {bits['training']:.4f} bits a token, one that it never saw "
-        f"{bits['holdout']:.4f}, over {seen:,} and {unseen:,} of them. The gap lies between {memory['low']:+.4f} "
-        f"and {memory['high']:+.4f}; a record it saw costs less than one it did not in {memory['auc']:.1%} of pairs "
-        f"({memory['auc_low']:.1%} to {memory['auc_high']:.1%}, where 50% is chance). {word}"
+    text = (
+        f"The model itself: its loss is {bits['training']:.4f} bits per token on records that it was trained on and "
+        f"{bits['holdout']:.4f} on records that it never saw, over {seen:,} and {unseen:,} of them. The gap lies between "
+        f"{memory['low']:+.4f} and {memory['high']:+.4f}; a training record has a lower loss than a holdout record in "
+        f"{memory['auc']:.1%} of pairs ({memory['auc_low']:.1%} to {memory['auc_high']:.1%}, where 50% is chance). {conclusion}"
     )
-    return [h("p", told)]
+    return [h("p", text)]
 
 
-def _runs(runs: dict[str, Any]) -> list[Child]:
-    """The longest run that output shares with either side."""
+def _shared_runs(runs: dict[str, Any]) -> list[Child]:
+    """Return the plot of the longest runs that the output shares with either real set."""
     if not runs["records"] or not runs["source_records"]:
         return []
     sides = []
@@ -216,4 +226,4 @@ def _runs(runs: dict[str, Any]) -> list[Child]:
     caption = (
         f"Longest run that {runs['records']:,} synthetic records share with {runs['source_records']:,} of each side"
     )
-    return [figure(plots.runs_picture(runs), f"Longest shared runs in bytes. {'; '.join(sides)}.", caption)]
+    return [figure(plots.shared_runs_plot(runs), f"Longest shared runs in bytes. {'; '.join(sides)}.", caption)]

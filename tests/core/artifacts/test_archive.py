@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from linesmith.cli.app import run_command_line
-from linesmith.cli.options import Given
+from linesmith.cli.options import CommandLine
 from linesmith.cli.settings import resolve
 from linesmith.core.artifacts import archive
 from linesmith.core.artifacts.archive import unpack_archive, write_archive
@@ -77,7 +77,7 @@ def test_a_link_and_an_unfinished_model_do_not_leave(tmp_path: Path) -> None:
     (root / "private" / "spent.json").write_text("secret")
     (root / "tokenizer" / "more.json").symlink_to(root / "private" / "spent.json")
     for place in ("x.tar.gz", "run/model/x.tar.gz"):
-        with pytest.raises(LinesmithError, match=r"LS206|lies in a directory that is packed"):
+        with pytest.raises(LinesmithError, match=r"LS214|lies in a directory that is packed"):
             export(str(root), str(tmp_path / place))
         assert not (tmp_path / place).exists()
     (root / "tokenizer" / "more.json").unlink()
@@ -105,7 +105,7 @@ def test_equal_models_give_equal_bytes(run: Path, packed: Path, tmp_path: Path) 
 def test_a_model_from_an_archive_generates_the_same_bytes(run: Path, packed: Path, tmp_path: Path) -> None:
     def lines(output: Path, **given: str) -> bytes:
         config = resolve(
-            Given(
+            CommandLine(
                 "generate", {"checkpoint_dir": str(output), "gen_lines": "9", "overwrite": True, "seed": "4", **given}
             )
         )
@@ -118,7 +118,7 @@ def test_a_model_from_an_archive_generates_the_same_bytes(run: Path, packed: Pat
     assert lines(fresh) == lines(fresh, model_archive=str(packed)) == first
     assert unpack_archive(packed, fresh) is False, "that very model lies there"
     tiny_run(tmp_path / "other", seed=2)
-    with pytest.raises(DataError, match=r"LS204.*another model"):
+    with pytest.raises(DataError, match=r"LS215.*another model"):
         unpack_archive(packed, tmp_path / "other")
 
 

@@ -56,7 +56,7 @@ def test_scratch_of_a_killed_run_is_cleared(tmp_path):
 def test_an_output_that_is_a_file_is_named(tmp_path):
     (tmp_path / "out").write_text("mine")
     with (
-        pytest.raises(ParameterError, match=r"--output '.*out' cannot be written"),
+        pytest.raises(ParameterError, match=r"LS119: --output '.*out': cannot be written"),
         locked(RunDirectory(tmp_path / "out")),
     ):
         pass
@@ -75,7 +75,7 @@ def test_complete_is_refused_partial_and_overwritten_are_not(tmp_path):
     check_overwrite_allowed(tmp_path, "thing", overwrite=False)
     write_manifest(tmp_path, "generate", {})
     check_overwrite_allowed(tmp_path, "thing", overwrite=True)
-    with pytest.raises(DataError, match="already holds a complete thing; pass --overwrite"):
+    with pytest.raises(DataError, match=r"already holds a complete thing\. Pass --overwrite"):
         check_overwrite_allowed(tmp_path, "thing", overwrite=False)
 
 

@@ -21,7 +21,7 @@ from linesmith.core.errors import (
     TooManyInvalidError,
 )
 from linesmith.model.generation import local_model
-from linesmith.model.generation.python_api import CHUNK, SeedingGenerator, generate_text
+from linesmith.model.generation.python_api import UNIT_RECORDS, SeedingGenerator, generate_text
 from linesmith.records.fields import GenText
 from tests.helpers import generation_fakes
 from tests.helpers.generation_fakes import fake_run
@@ -59,8 +59,8 @@ def test_a_validator_judges_and_only_valid_records_count(config: TensorFlowConfi
 
     records = list(generate_text(config, line_validator=even, num_lines=30, parallelism=1))
     assert sum(record.valid is True for record in records) == 30
-    said = {record.explain for record in records if record.valid is False}
-    assert {"ValueError: three", "the validator returned False"} <= said
+    explanations = {record.explain for record in records if record.valid is False}
+    assert {"ValueError: three", "the validator returned False"} <= explanations
     assert all(int(record.text.split(",")[2]) % 2 == 0 for record in records if record.valid)
 
 
@@ -71,17 +71,17 @@ def test_the_records_are_those_of_the_first_n(config: TensorFlowConfig) -> None:
 
 
 def test_worker_processes_give_the_same_records_and_take_closures(config: TensorFlowConfig) -> None:
-    lines, bound = 2 * CHUNK + 10, 700_000
-    wanted = [plain(r) for r in generate_text(config, None, lambda t: int(t.split(",")[2]) < bound, None, lines, 1)]
+    lines, bound = 2 * UNIT_RECORDS + 10, 700_000
+    expected = [plain(r) for r in generate_text(config, None, lambda t: int(t.split(",")[2]) < bound, None, lines, 1)]
     found = generate_text(config, None, lambda t: int(t.split(",")[2]) < bound, None, lines, 2)
-    assert [plain(record) for record in found] == wanted
-    assert sum(valid for valid, *_ in wanted) == lines
+    assert [plain(record) for record in found] == expected
+    assert sum(valid for valid, *_ in expected) == lines
 
 
 def test_errors_of_a_worker_keep_their_type(config: TensorFlowConfig, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(local_model, "open_sampler", generation_fakes.open_broken)
-    with pytest.raises(DataError, match="LS206: the weights are damaged"):
-        list(generate_text(config, num_lines=2 * CHUNK, parallelism=2))
+    with pytest.raises(DataError, match="LS214: the weights are damaged"):
+        list(generate_text(config, num_lines=2 * UNIT_RECORDS, parallelism=2))
 
 
 def test_closing_ends_the_workers(config: TensorFlowConfig) -> None:
@@ -91,7 +91,7 @@ def test_closing_ends_the_workers(config: TensorFlowConfig) -> None:
         return [p for p in psutil.Process().children(recursive=True) if "popen_loky" in " ".join(p.cmdline())]
 
     before = len(workers())
-    records = generate_text(config, num_lines=10 * CHUNK, parallelism=2)
+    records = generate_text(config, num_lines=10 * UNIT_RECORDS, parallelism=2)
     next(records)
     assert len(workers()) > before
     records.close()
@@ -101,23 +101,23 @@ def test_closing_ends_the_workers(config: TensorFlowConfig) -> None:
 def test_what_cannot_be_sent_to_workers_says_so(config: TensorFlowConfig, tmp_path: Path) -> None:
     with open(tmp_path / "log", "w") as log:
         records = generate_text(
-            config, line_validator=lambda text: bool(log.write(text)), num_lines=2 * CHUNK, parallelism=2
+            config, line_validator=lambda text: bool(log.write(text)), num_lines=2 * UNIT_RECORDS, parallelism=2
         )
-        with pytest.raises(ParameterError, match=r"line_validator cannot be sent.*parallelism=1"):
+        with pytest.raises(ParameterError, match=r"line_validator: cannot be sent.*parallelism=1"):
             next(records)
 
 
 def test_max_invalid_ends_after_the_record_that_exceeds_it(config: TensorFlowConfig) -> None:
     for ceiling in (0, 1, 25, 200):
         seen: list[GenText] = []
-        with pytest.raises(TooManyInvalidError, match=f"More than {ceiling} invalid"):
+        with pytest.raises(TooManyInvalidError, match=f"{ceiling}: more invalid records"):
             seen.extend(iter_into(seen, generate_text(config, max_invalid=ceiling, num_lines=1000, parallelism=1)))
         assert sum(record.valid is False for record in seen) == ceiling + 1
         assert seen[-1].valid is False
 
 
 def iter_into(seen: list[GenText], records: Iterator[GenText]) -> None:
-    """What was yielded before an error stays in `seen`."""
+    """Append to `seen`, which keeps what was yielded before an error."""
     for record in records:
         seen.append(record)
 
@@ -126,13 +126,13 @@ def test_the_default_ceiling_is_a_thousand_or_the_number_of_lines(
     config: TensorFlowConfig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seen: list[GenText] = []
-    with pytest.raises(TooManyInvalidError, match="More than 1000"):
+    with pytest.raises(TooManyInvalidError, match="1000: more invalid records"):
         iter_into(seen, generate_text(config, None, lambda text: False, num_lines=5, parallelism=1))
     assert len(seen) == 1001
     assert issubclass(TooManyInvalidError, GenerationError) and issubclass(GenerationError, RuntimeError)
 
 
-def test_used_up_attempts_are_told_at_the_end_with_their_count(config: TensorFlowConfig) -> None:
+def test_used_up_attempts_are_reported_at_the_end_with_their_count(config: TensorFlowConfig) -> None:
     seen: list[GenText] = []
     picky = config.replace(max_attempts=2)
     with pytest.raises(ShortfallError, match=r"(\d+) records are missing") as caught:
@@ -169,14 +169,14 @@ def test_zero_lines_is_a_value(config: TensorFlowConfig) -> None:
         ({"start_string": "no delimiter"}, "LS108.*final|LS108.*does not end"),
         ({"start_string": []}, "the list is empty"),
         ({"start_string": ["1,", 2]}, "a list of texts"),
-        ({"num_lines": -1}, "num_lines is -1"),
-        ({"max_invalid": 1.5}, "max_invalid is 1.5"),
-        ({"parallelism": -0.5}, "parallelism is -0.5"),
-        ({"line_validator": 5}, "of type int"),
+        ({"num_lines": -1}, "num_lines -1: not a whole number"),
+        ({"max_invalid": 1.5}, "max_invalid 1.5: not a whole number"),
+        ({"parallelism": -0.5}, "parallelism -0.5: a float is a share"),
+        ({"line_validator": 5}, "int, which cannot be called"),
         ({"line_validator": "nowhere:f"}, "does not import"),
     ],
 )
-def test_bad_arguments_are_told_at_the_call(config: TensorFlowConfig, changes: dict, message: str) -> None:
+def test_bad_arguments_are_raised_at_the_call(config: TensorFlowConfig, changes: dict, message: str) -> None:
     with pytest.raises(ParameterError, match=message):
         generate_text(config, **changes)
 
@@ -225,7 +225,7 @@ def test_other_changes_of_the_live_list_are_refused(config: TensorFlowConfig) ->
 
 
 def test_start_strings_are_needed(config: TensorFlowConfig) -> None:
-    with pytest.raises(ParameterError, match="seed_list is missing"):
+    with pytest.raises(ParameterError, match="seed_list: not given"):
         SeedingGenerator(config)
     assert SeedingGenerator(config.replace(start_string=["1,"])).settings.start_string == ["1,"]
 
@@ -244,19 +244,19 @@ def test_rules_and_schema_judge_before_the_validator(
     checked = config.replace(
         schema_file=str(tmp_path / "s.avsc"), validation_rules=[{"field": "amount", "range": [0, 800_000]}]
     )
-    lines = 2 * CHUNK if parallelism > 1 else 40
+    lines = 2 * UNIT_RECORDS if parallelism > 1 else 40
     records = list(generate_text(checked, None, lambda text: not text.endswith("7"), None, lines, parallelism))
     good = [record for record in records if record.valid]
-    said = {record.explain for record in records if record.valid is False}
+    explanations = {record.explain for record in records if record.valid is False}
     assert len(good) == lines
     assert all(record.text.count(",") == 2 and record.text[-1] != "7" for record in good)
     assert max(int(record.text.split(",")[2]) for record in good) <= 800_000
-    assert {"4 fields instead of 3", "the validator returned False"} <= said
+    assert {"4 fields instead of 3", "the validator returned False"} <= explanations
     # Without a validator the rules alone make a judgement.
     assert {record.valid for record in generate_text(checked, num_lines=20, parallelism=1)} == {True, False}
 
 
-def test_wrong_rules_and_schemas_are_told_at_the_call(config: TensorFlowConfig, tmp_path: Path) -> None:
+def test_wrong_rules_and_schemas_are_raised_at_the_call(config: TensorFlowConfig, tmp_path: Path) -> None:
     (tmp_path / "s.avsc").write_text('{"type": "record", "name": "R", "fields": [{"name": "a", "type": "int"}]}')
     for changes, code in (
         ({"validation_rules": [{"field": "nowhere", "type": "integer"}]}, "LS113"),

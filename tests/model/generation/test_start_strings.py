@@ -1,4 +1,4 @@
-"""Start strings: read, checked, encoded; messages name a number and a code point, never the text."""
+"""Start strings: read, checked and encoded; messages name a number and a code point, never the text."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ import pytest
 from linesmith.core.errors import ParameterError
 from linesmith.model.generation.start_string_encoding import encode_start_strings, read_start_strings
 from linesmith.model.tokenizers import CharTokenizer
-from linesmith.model.tokenizers.field_format import FieldFormat
+from linesmith.model.tokenizers.token_format import TokenFormat
 
 POINTS = [ord(character) for character in 'abc ",;']
 
 
 def tokenizer(delimiter: str | None = ", ", quoted: bool = False) -> CharTokenizer:
-    return CharTokenizer(POINTS, FieldFormat(delimiter, quoted))
+    return CharTokenizer(POINTS, TokenFormat(delimiter, quoted))
 
 
 def test_ids_are_those_of_the_tokenizer() -> None:

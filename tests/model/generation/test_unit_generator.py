@@ -1,4 +1,4 @@
-"""The unit logic against an obviously right oracle, for every order in which a sampler may finish."""
+"""Generation of units against a simple oracle, for every order in which a sampler may finish."""
 
 from __future__ import annotations
 
@@ -12,12 +12,13 @@ from hypothesis import strategies as st
 from linesmith.core.errors import GenerationError
 from linesmith.model.generation.attempts import AttemptSettings
 from linesmith.model.generation.unit_generator import generate_unit, generate_units
-from linesmith.model.generation.work_units import StartString, UnitResult, WorkUnit, plan_units
-from linesmith.model.sampling.sampler import Sample, SampleRequest
-from linesmith.records.validation.record_validator import Judge
+from linesmith.model.generation.work_units import StartString, WorkUnit, WorkUnitResult, plan_work_units
+from linesmith.model.sampling.sampler import DrawSettings, Sample, SampleRequest
+from linesmith.records.fields import FieldFormat
+from linesmith.records.validation.record_validator import RecordValidator
 from tests.helpers.generation_fakes import FakeSampler, three_fields, uniform
 
-JUDGE = Judge(field_count=3, delimiter=",")
+JUDGE = RecordValidator(field_count=3, fields=FieldFormat(","))
 
 
 def oracle(unit: WorkUnit, rules: AttemptSettings, bad_share: float) -> tuple[list, list, Counter, str | None]:
@@ -26,7 +27,7 @@ def oracle(unit: WorkUnit, rules: AttemptSettings, bad_share: float) -> tuple[li
     for index in range(unit.start, unit.end):
         for attempt in range(rules.max_attempts):
             request = SampleRequest(index, attempt, unit.start_string_of(index).ids)
-            sample = three_fields(rules.seed, request, bad_share)
+            sample = three_fields(rules.draw_settings.seed, request, bad_share)
             verdict = JUDGE(sample)
             if verdict.reason is None:
                 valid.append((index, attempt, sample.text))
@@ -37,8 +38,8 @@ def oracle(unit: WorkUnit, rules: AttemptSettings, bad_share: float) -> tuple[li
     return valid, invalid, Counter(reason for *_, reason in invalid), None
 
 
-def visible(result: UnitResult) -> tuple:
-    """All of a result that must be reproducible."""
+def visible(result: WorkUnitResult) -> tuple:
+    """Return the part of a result that must be reproducible."""
     return result.valid, result.invalid, result.missing, result.reasons, result.stopped, result.attempts
 
 
@@ -54,11 +55,9 @@ def visible(result: UnitResult) -> tuple:
     rows=st.integers(1, 40),
     shuffle=st.integers(0, 1000),
 )
-def test_a_unit_equals_the_patient_oracle(
-    seed, start, size, bad_share, max_attempts, max_invalid, keep, rows, shuffle
-) -> None:
+def test_a_unit_equals_the_oracle(seed, start, size, bad_share, max_attempts, max_invalid, keep, rows, shuffle) -> None:
     unit = WorkUnit(0, start, start + size)
-    rules = AttemptSettings(seed=seed, max_attempts=max_attempts, max_invalid=max_invalid, keep_invalid=keep)
+    rules = AttemptSettings(DrawSettings(seed), max_attempts=max_attempts, max_invalid=max_invalid, keep_invalid=keep)
     sampler = FakeSampler(lambda s, r: three_fields(s, r, bad_share), rows=rows, shuffle=shuffle)
     result = generate_unit(sampler, unit, rules, JUDGE)
     valid, invalid, reasons, stopped = oracle(unit, rules, bad_share)
@@ -116,8 +115,12 @@ def test_a_rate_of_zero_never_stops_before_the_attempts_are_used_up() -> None:
 
 def test_text_does_not_depend_on_how_the_run_is_cut() -> None:
     def texts(unit_size: int) -> list[str]:
-        units = plan_units(100, unit_size)
-        return [o.text for u in units for o in generate_unit(FakeSampler(), u, AttemptSettings(seed=3), JUDGE).valid]
+        units = plan_work_units(100, unit_size)
+        return [
+            o.text
+            for u in units
+            for o in generate_unit(FakeSampler(), u, AttemptSettings(DrawSettings(3)), JUDGE).valid
+        ]
 
     assert texts(100) == texts(7) == texts(1)
     assert len(texts(7)) == 100
@@ -125,7 +128,10 @@ def test_text_does_not_depend_on_how_the_run_is_cut() -> None:
 
 def test_seeds_differ() -> None:
     texts = [
-        [o.text for o in generate_unit(FakeSampler(), WorkUnit(0, 0, 20), AttemptSettings(seed=s), JUDGE).valid]
+        [
+            o.text
+            for o in generate_unit(FakeSampler(), WorkUnit(0, 0, 20), AttemptSettings(DrawSettings(s)), JUDGE).valid
+        ]
         for s in (0, 1)
     ]
     assert texts[0] != texts[1]
@@ -133,12 +139,12 @@ def test_seeds_differ() -> None:
 
 def test_start_strings_reach_their_index() -> None:
     starts = tuple(StartString(f"{n},", tuple(map(ord, f"{n},"))) for n in range(70, 80))
-    units = plan_units(10, 4, starts, paired=True)
-    assert [len(unit.starts) for unit in units] == [4, 4, 2]
+    units = plan_work_units(10, 4, starts, start_string_per_record=True)
+    assert [len(unit.start_strings) for unit in units] == [4, 4, 2]
     for unit in units:
         for outcome in generate_unit(FakeSampler(shuffle=5), unit, AttemptSettings(), JUDGE).valid:
             assert outcome.text.startswith(starts[outcome.index].text)
-    common = plan_units(10, 4, starts[:1])
+    common = plan_work_units(10, 4, starts[:1])
     assert all(unit.start_string_of(unit.end - 1) == starts[0] for unit in common)
 
 
@@ -190,8 +196,8 @@ def test_uniform_is_a_function_of_identity() -> None:
 
 @pytest.mark.parametrize(("rows", "shuffle", "bad_share"), [(16, 0, 0.3), (200, 7, 0.6), (3, 1, 0.9)])
 def test_units_side_by_side_are_the_units_one_by_one(rows: int, shuffle: int, bad_share: float) -> None:
-    units = plan_units(700, 100)
-    rules = AttemptSettings(seed=4, max_attempts=5)
+    units = plan_work_units(700, 100)
+    rules = AttemptSettings(DrawSettings(4), max_attempts=5)
     sampler = FakeSampler(lambda s, r: three_fields(s, r, bad_share), rows=rows, shuffle=shuffle)
     together = {result.unit.number: visible(result) for result in generate_units(sampler, units, rules, JUDGE)}
     assert together == {
@@ -205,7 +211,7 @@ def test_units_behind_a_stopped_one_are_abandoned_and_those_before_it_are_not() 
         return Sample(request, "a,b,c" if request.index < 250 else "a", "newline")
 
     rules = AttemptSettings(max_attempts=1000, max_invalid=50)
-    results = list(generate_units(FakeSampler(answer, rows=64), plan_units(1000, 100), rules, JUDGE))
+    results = list(generate_units(FakeSampler(answer, rows=64), plan_work_units(1000, 100), rules, JUDGE))
     assert sorted(result.unit.number for result in results if result.stopped is None)[:2] == [0, 1]
     assert {result.unit.number: result.stopped for result in results}[2] == "max_invalid"
 
@@ -215,16 +221,16 @@ def test_an_empty_unit_among_others_has_its_result() -> None:
     assert sorted(result.unit.number for result in results) == [0, 1]
 
 
-def test_progress_is_told_now_and_then() -> None:
-    told: list[tuple[int, int]] = []
+def test_progress_is_reported_about_once_a_second() -> None:
+    reports: list[tuple[int, int]] = []
     seconds = itertools.count(step=0.01)
     clock = lambda: next(seconds)  # noqa: E731
     list(
         generate_units(
-            FakeSampler(), [WorkUnit(0, 0, 2000)], AttemptSettings(), JUDGE, clock, lambda *n: told.append(n)
+            FakeSampler(), [WorkUnit(0, 0, 2000)], AttemptSettings(), JUDGE, clock, lambda *n: reports.append(n)
         )
     )
-    attempts = [attempts for _, attempts in told]
-    # Each turn looks at the clock once, and twice when it tells.
-    assert attempts == sorted(attempts) and 20 < len(told) < 40
-    assert all(0 < records < attempts for records, attempts in told)
+    attempts = [attempts for _, attempts in reports]
+    # Each turn reads the clock once, and twice when it reports.
+    assert attempts == sorted(attempts) and 20 < len(reports) < 40
+    assert all(0 < records < attempts for records, attempts in reports)

@@ -16,15 +16,14 @@ from linesmith.model.privacy import accounting
 from linesmith.model.privacy.accounting import (
     MAX_MEANINGFUL_EPSILON,
     GaussianEvent,
-    by,
-    calibrate_noise,
+    accountant_name,
     combined_noise_multiplier,
     epsilon,
-    group,
-    max_steps_within,
+    group_privacy,
     rdp_epsilon,
-    replace_one,
+    replace_one_privacy,
 )
+from linesmith.model.privacy.calibration import calibrate_noise, max_steps_within
 
 DELTA = 1e-6
 RIDES = 21_690  # records of the file that examples use
@@ -35,14 +34,14 @@ def normal_tail(x: float) -> float:
 
 
 def gaussian_delta(eps: float, noise: float) -> float:
-    """Exact delta of one Gaussian mechanism (Balle & Wang 2018, arXiv 1805.06530, theorem 8)."""
+    """Compute the exact delta of one Gaussian mechanism (Balle & Wang 2018, arXiv 1805.06530, theorem 8)."""
     tail = normal_tail(eps * noise + 1 / (2 * noise))
-    # Above, the second term underflows before the exponential overflows.
+    # For large epsilon the second term underflows before the exponential overflows.
     return normal_tail(eps * noise - 1 / (2 * noise)) - (math.exp(eps) * tail if tail else 0.0)
 
 
 def solved(delta_of, delta: float, high: float = 200.0) -> float:
-    """The epsilon at which a falling delta is reached, by bisection."""
+    """Find the epsilon at which a falling delta is reached, by bisection."""
     low = 0.0
     for _ in range(100):
         middle = (low + high) / 2
@@ -51,7 +50,7 @@ def solved(delta_of, delta: float, high: float = 200.0) -> float:
 
 
 def by_convolution(noise: float, rate: float, count: int, delta: float, *, up: bool, width: float = 2e-4) -> float:
-    """Epsilon of a Poisson sampled Gaussian, from nothing but its definition: losses on a grid, convolved by FFT.
+    """Compute epsilon of a Poisson sampled Gaussian from its definition alone: losses on a grid, convolved by FFT.
 
     Rounding every loss up gives an upper bound, down a lower bound. The worse of adding and removing.
     """
@@ -107,7 +106,7 @@ GOLDEN = [
 def test_golden_values(noise, rate, steps, delta, fine, published):
     events = [GaussianEvent(noise, steps, rate)]
     assert fine * 0.9999 <= epsilon(events, delta) <= fine * 1.01
-    # Both tables are upper bounds by looser conversions: ours lie below, but not far below.
+    # Both tables are upper bounds by looser conversions: our values lie below them, but not far below.
     assert 0.7 * published < epsilon(events, delta) < rdp_epsilon(events, delta) < published
 
 
@@ -121,24 +120,24 @@ def test_the_second_opinion_is_above_and_near(noise, rate, count):
     assert claim <= second
     if claim <= 10:
         assert second <= 1.3 * claim
-    assert by(events, DELTA) == "PLD"
+    assert accountant_name(events, DELTA) == "PLD"
 
 
 @pytest.mark.parametrize("noise", [0.05, 0.3, 1.342, 4.3, 20.0, 2000.0])
 @pytest.mark.parametrize("rate", [1e-4, 0.05, 0.43, 1.0])
-def test_the_order_that_halving_finds_is_the_best_of_all(noise, rate):
-    """To the last bit what the library says that is given every order, at the ends of the range, too."""
+def test_the_order_that_bisection_finds_is_the_best_of_all(noise, rate):
+    """The result is that of the library with every order, to the last bit, also at the ends of the range."""
     import dp_accounting as dp
 
     others = ([], [GaussianEvent(50.0)])
     for count, delta, other in itertools.product((1, 24, 20_000), (1e-3, 1e-9), others):
         events = accounting._canonical([GaussianEvent(noise, count, rate), *other])
         everything = dp.rdp.RdpAccountant(list(accounting._ORDERS))
-        everything.compose(accounting._composed(events))
+        everything.compose(accounting._as_dp_event(events))
         assert rdp_epsilon(events, delta) == max(0.0, everything.get_epsilon(delta))
 
 
-# (noise, rate, steps, epsilon by PLD on a much finer grid), one for each width of our own
+# (noise, rate, steps, epsilon by PLD on a much finer grid), one for each grid width that we use
 FINE = [
     (10.0, 0.02, 500, 0.16986),
     (3.0, 0.003, 10_000, 0.41192),
@@ -158,7 +157,7 @@ def test_the_old_default_noise_protects_nobody():
     """One epoch at noise 0.1, batch 64: about 400. RDP alone, and above the PLD figure of 397.6."""
     events = [GaussianEvent(0.1, math.ceil(RIDES / 64), 64 / RIDES)]
     assert 397.6 < epsilon(events, DELTA) < 460
-    assert by(events, DELTA) == "RDP"
+    assert accountant_name(events, DELTA) == "RDP"
 
 
 def test_edges():
@@ -179,7 +178,7 @@ def test_more_steps_less_noise_larger_rate_cost_more(rate):
 
 
 def test_epsilon_never_falls_from_one_step_to_the_next():
-    """Across the change of grids, too: bisection for the last step relies on it."""
+    """This holds across changes of the grid, too; bisection for the last step relies on it."""
     values = [epsilon([GaussianEvent(1.2, n, 0.03)], DELTA) for n in range(1, 1500, 60)]
     assert values[0] < 0.8 < 4 < values[-1]
     assert all(a <= b for a, b in itertools.pairwise(values))
@@ -225,7 +224,7 @@ def test_the_last_permitted_step_is_the_one_brute_force_finds():
     assert max_steps_within(1.0, 0, after) == 0
 
 
-def test_the_last_step_takes_few_looks():
+def test_the_last_step_takes_few_evaluations():
     looked = []
     assert max_steps_within(12_345.5, 10**6, lambda n: looked.append(n) or float(n)) == 12_345
     assert len(looked) < 25
@@ -243,14 +242,14 @@ def test_groups_and_replacement():
     eps, delta = 1.5, 1e-6
     for size in (1, 2, 5):  # applied one record at a time, as the definition goes
         total = sum(delta * math.exp(i * eps) for i in range(size))
-        assert group(eps, delta, size) == (size * eps, pytest.approx(total))
-    assert replace_one(eps, delta) == (2 * eps, pytest.approx((1 + math.exp(eps)) * delta))
-    assert group(eps, delta, 100)[1] == 1.0
-    assert group(math.inf, delta, 2) == (math.inf, 1.0)
-    assert group(0.0, delta, 2) == (0.0, 2e-6)
-    assert group(2000.0, delta, 3) == (6000.0, 1.0)
-    assert replace_one(2000.0, delta) == (4000.0, 1.0)
-    assert replace_one(math.inf, delta) == (math.inf, 1.0)
+        assert group_privacy(eps, delta, size) == (size * eps, pytest.approx(total))
+    assert replace_one_privacy(eps, delta) == (2 * eps, pytest.approx((1 + math.exp(eps)) * delta))
+    assert group_privacy(eps, delta, 100)[1] == 1.0
+    assert group_privacy(math.inf, delta, 2) == (math.inf, 1.0)
+    assert group_privacy(0.0, delta, 2) == (0.0, 2e-6)
+    assert group_privacy(2000.0, delta, 3) == (6000.0, 1.0)
+    assert replace_one_privacy(2000.0, delta) == (4000.0, 1.0)
+    assert replace_one_privacy(math.inf, delta) == (math.inf, 1.0)
 
 
 def test_a_missing_library_is_named(monkeypatch):

@@ -1,4 +1,4 @@
-"""The ledger adds up what the accountant adds up; it forgets nothing, and is never taken for empty when it is damaged."""
+"""The ledger composes as the accountant does, forgets nothing, and is never taken for empty when it is damaged."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from linesmith.core.config.tensorflow_config import TensorFlowConfig
 from linesmith.core.errors import DataError
 from linesmith.model.privacy.accounting import GaussianEvent, epsilon
 from linesmith.model.privacy.ledger import composed_epsilon, read_ledger, record_in_ledger
-from linesmith.model.privacy.plan import plan_privacy
+from linesmith.model.privacy.plan_from_config import plan_privacy
 
 DELTA = 1e-6
 

@@ -22,7 +22,7 @@ TOLERANCE = 0.01
 
 
 def scale_is_right(draw: np.ndarray, claimed: float) -> bool:
-    """Whether numbers could be Gaussian noise of a standard deviation."""
+    """Return whether numbers could be Gaussian noise of the claimed standard deviation."""
     flat = np.asarray(draw, np.float64).ravel()
     centred = abs(flat.mean()) < 6 * claimed / np.sqrt(flat.size)
     tails = abs(np.mean(np.abs(flat) > 2 * claimed) - 0.0455) < 0.003
@@ -59,7 +59,7 @@ def test_noise_differs_by_step_variable_and_key_and_by_nothing_else():
 
 
 def test_nothing_sets_a_global_seed():
-    """Draws that follow from a seed of the whole process would be known to whoever knows the run's settings."""
+    """Draws from a seed of the whole process would be known to everybody who knows the settings of the run."""
     root = Path(__file__).resolve().parents[3]
     rooms = ("core", "records", "model", "evaluation", "transforms", "runners", "pipelines", "linesmith")
     sources = [path for room in rooms for path in (root / room).rglob("*.py")]

@@ -1,4 +1,4 @@
-"""Poisson samples: each record on its own, in every step anew; and the batches in which a sample is computed."""
+"""Poisson samples: each record independently, in every step anew; and the batches in which a sample is computed."""
 
 from __future__ import annotations
 
@@ -7,8 +7,9 @@ import itertools
 import numpy as np
 import pytest
 
-from linesmith.model.privacy.poisson_sampling import GRID, physical_batches, poisson_sample
+from linesmith.model.privacy.poisson_sampling import poisson_sample
 from linesmith.model.privacy.secret_key import SecretKey
+from linesmith.model.training.batches import SHAPE_MULTIPLE, physical_batches
 from tests.helpers.token_stores import random_records, store_of
 
 RECORDS, RATE, STEPS = 60, 0.15, 3000
@@ -18,7 +19,7 @@ LIMIT = 5.0
 
 
 def faults(samples: list[np.ndarray], records: int = RECORDS, rate: float = RATE) -> set[str]:
-    """What speaks against samples being Poisson: 'rate', 'size', 'pairs' within a step, 'memory' between steps."""
+    """Return what speaks against samples being Poisson: 'rate', 'size', 'pairs' within a step, 'memory' between steps."""
     chosen = np.zeros((len(samples), records))
     for step, ranks in enumerate(samples):
         chosen[step, ranks] += 1
@@ -32,7 +33,7 @@ def faults(samples: list[np.ndarray], records: int = RECORDS, rate: float = RATE
 
     if far(centred):
         found.add("rate")
-    # Given independence the size's square deviates from its variance, records · q(1-q), with a known spread.
+    # With independent draws, the squared deviation of the size from its mean has a known mean, records · q(1-q), and spread.
     squares = centred.sum(axis=1) ** 2 / records
     kurtosis = (1 - 6 * rate * (1 - rate)) / (rate * (1 - rate) * records)
     if far((squares - 1) / np.sqrt(2 + kurtosis)):
@@ -64,7 +65,7 @@ def test_small_and_large_rates(records, rate):
 
 
 def _shuffled() -> list[np.ndarray]:
-    """Batches of a shuffle, as most trainers take them."""
+    """Draw batches of a shuffle, as most trainers do."""
     random, size = np.random.default_rng(0), round(RECORDS * RATE)
     epochs = (
         np.array_split(random.permutation(RECORDS)[: RECORDS // size * size], RECORDS // size)
@@ -82,8 +83,8 @@ def _truncated() -> list[np.ndarray]:
     return [ranks[:10] for ranks in _poisson()]
 
 
-def _never_neighbours() -> list[np.ndarray]:
-    """Gaps that are one too long."""
+def _never_adjacent() -> list[np.ndarray]:
+    """Draw with gaps that are one too long."""
     return [ranks[np.diff(ranks, prepend=-9) > 1] for ranks in _poisson()]
 
 
@@ -97,12 +98,12 @@ def _the_same_each_time() -> list[np.ndarray]:
         (_shuffled, "memory"),
         (_fixed_size, "size"),
         (_truncated, "size"),
-        (_never_neighbours, "pairs"),
+        (_never_adjacent, "pairs"),
         (_the_same_each_time, "memory"),
         (lambda: _poisson(rate=RATE * 1.2), "rate"),
     ],
 )
-def test_another_sampler_is_found_out(sampler, fault):
+def test_another_sampler_is_detected(sampler, fault):
     assert fault in faults(sampler())
 
 
@@ -130,7 +131,7 @@ def test_batches_hold_every_drawn_record_once_cut_and_padded():
     found = []
     for batch in batches:
         steps, rows = batch.inputs.shape
-        assert (steps % GRID == 0 or steps == 25) and (rows % GRID == 0 or rows == 20)
+        assert (steps % SHAPE_MULTIPLE == 0 or steps == 25) and (rows % SHAPE_MULTIPLE == 0 or rows == 20)
         assert rows <= 20
         for row in range(int((batch.weights > 0).any(axis=0).sum())):
             length = int(batch.weights[:, row].sum())

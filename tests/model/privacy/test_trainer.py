@@ -1,4 +1,4 @@
-"""Private training: what it promises, what it charges, what it lets out, and that a resumed run ends like an unbroken one."""
+"""Private training: what it guarantees, charges and releases, and that a resumed run ends like an uninterrupted one."""
 
 from __future__ import annotations
 
@@ -10,16 +10,19 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from linesmith.core.artifacts.checkpoints import digest_arrays
+from linesmith.core.artifacts.checkpoints import LAST, digest_arrays
 from linesmith.core.config.tensorflow_config import TensorFlowConfig
 from linesmith.core.errors import DataError
-from linesmith.model.privacy import trainer as private_training
+from linesmith.model.privacy import trainer as private_trainer
 from linesmith.model.privacy.budget import CHARGED_STEPS_FILE
 from linesmith.model.privacy.plan import AdaptiveClipping, PrivacyPlan
-from linesmith.model.privacy.poisson_sampling import physical_batches, poisson_sample
+from linesmith.model.privacy.poisson_sampling import poisson_sample
 from linesmith.model.privacy.secret_key import SecretKey
 from linesmith.model.privacy.trainer import PrivateTrainer
-from linesmith.model.training.trainer import LAST, TrainingHooks, build_model
+from linesmith.model.training.batches import physical_batches
+from linesmith.model.training.loop import TrainingHooks
+from linesmith.model.training.settings import NetworkSettings, TrainingSettings
+from linesmith.model.training.trainer import build_model
 from tests.helpers.reference_gradients import distance, norm
 from tests.helpers.token_stores import random_records, store_of
 from tests.model.privacy.test_noise import scale_is_right
@@ -51,28 +54,29 @@ PLAN = PrivacyPlan(
 
 
 class Killed(BaseException):
-    """The process dies: nothing that comes after is run."""
+    """Exception that stands for the death of the process: nothing after it is run."""
 
 
 def _trainer(directory, plan=PLAN, hooks=None, records=None, key="abc", identity=None, clock=None, **changes):
     config = TensorFlowConfig(**{**SMALL, "dp_unsafe_fixed_key": key, **changes})
     data = random_records(RECORDS, VOCAB, 15) if records is None else records
     return PrivateTrainer(
-        config,
-        build_model(config, VOCAB),
+        TrainingSettings.from_config(config),
+        build_model(NetworkSettings.from_config(config), VOCAB),
         store_of(data),
         replace(plan, units=len(data)),
         directory=directory / "checkpoints",
         resume_directory=directory / "private",
         history_path=directory / "model_history.csv",
         identity=identity if identity is not None else {"seed": config.seed},
+        unsafe_fixed_key=config.dp_unsafe_fixed_key,
         hooks=hooks,
         **({} if clock is None else {"clock": clock}),
     )
 
 
 def _stop_after(steps: int, how=None) -> TrainingHooks:
-    """Ask for a stop after so many steps of this start, or end it by raising."""
+    """Make hooks that ask for a stop after a number of steps of this start, or end it by raising."""
     seen = []
 
     def on_step(progress):
@@ -94,18 +98,18 @@ def test_float32_products_are_not_shortened_on_a_gpu(tmp_path):
 
 
 @pytest.fixture(scope="module")
-def unbroken(tmp_path_factory):
-    directory = tmp_path_factory.mktemp("unbroken")
+def uninterrupted(tmp_path_factory):
+    directory = tmp_path_factory.mktemp("uninterrupted")
     trainer = _trainer(directory)
     trainer.fit()
     return directory, trainer
 
 
-# -- what it does and lets out
+# -- what it does and releases
 
 
-def test_it_runs_the_planned_steps_and_reports_privacy_and_nothing_else(unbroken):
-    directory, trainer = unbroken
+def test_it_runs_the_planned_steps_and_reports_privacy_and_nothing_else(uninterrupted):
+    directory, trainer = uninterrupted
     state = trainer.state
     assert (state.stopped, state.total_steps, state.charged_steps) == ("epochs", 15, 15)
     assert [entry.epsilon for entry in state.history] == [PLAN.epsilon_at(steps) for steps in (5, 10, 15)]
@@ -120,7 +124,7 @@ def test_it_runs_the_planned_steps_and_reports_privacy_and_nothing_else(unbroken
     assert trainer.progress(5).loss is trainer.progress(5).accuracy is None
 
 
-def test_no_file_holds_the_key(unbroken, tmp_path):
+def test_no_file_holds_the_key(uninterrupted, tmp_path):
     trainer = _trainer(tmp_path, hooks=_stop_after(1), key=None)
     trainer.fit()
     key = trainer._key._key
@@ -146,14 +150,20 @@ def test_a_plan_for_another_number_of_records_is_refused(tmp_path):
     places = {"directory": tmp_path, "history_path": tmp_path / "h.csv", "identity": {}}
     for wrong in (store.tokens, RECORDS - 1):
         with pytest.raises(ValueError, match="the plan is for"):
-            PrivateTrainer(config, build_model(config, VOCAB), store, replace(PLAN, units=wrong), **places)
+            PrivateTrainer(
+                TrainingSettings.from_config(config),
+                build_model(NetworkSettings.from_config(config), VOCAB),
+                store,
+                replace(PLAN, units=wrong),
+                **places,
+            )
 
 
 # -- the release: noise, divisor, sample
 
 
 def _one_release(tmp_path, **changes) -> list[np.ndarray]:
-    """What a step with SGD at rate 1 takes from the weights: the noised sum over the expected batch size."""
+    """Return what a step with SGD at rate 1 subtracts from the weights: the noised sum over the expected batch size."""
     plan = replace(PLAN, optimizer="sgd", sample_rate=1e-9)
     trainer = _trainer(
         tmp_path, plan, learning_rate=1.0, learning_rate_schedule="constant", dropout_rate=0.0, **changes
@@ -175,10 +185,10 @@ def test_an_empty_sample_releases_noise_of_the_planned_scale(tmp_path):
 
 
 @pytest.mark.parametrize("wrong", [2 / 3, 3 / 2, 0.0])
-def test_noise_of_another_scale_is_found_out(tmp_path, monkeypatch, wrong):
-    healthy = private_training.noised_sum
+def test_noise_of_another_scale_is_detected(tmp_path, monkeypatch, wrong):
+    healthy = private_trainer.noised_sum
     monkeypatch.setattr(
-        private_training,
+        private_trainer,
         "noised_sum",
         lambda sums, *, noise_multiplier, **rest: healthy(sums, noise_multiplier=wrong * noise_multiplier, **rest),
     )
@@ -191,7 +201,7 @@ def test_released_noise_does_not_follow_from_the_public_seed(tmp_path):
     assert abs(np.corrcoef(one, other)[0, 1]) < 6 / np.sqrt(one.size)
 
 
-def test_draws_from_the_public_seed_are_found_out(tmp_path, monkeypatch):
+def test_draws_from_the_public_seed_are_detected(tmp_path, monkeypatch):
     """The audit above, with the planted bug: a key that is derived from the run's seed."""
     monkeypatch.setattr(SecretKey, "fresh", classmethod(lambda cls: cls.unsafe("0")))
     one, other = (_flat(_one_release(tmp_path / str(i), key=None)) for i in range(2))
@@ -199,8 +209,8 @@ def test_draws_from_the_public_seed_are_found_out(tmp_path, monkeypatch):
 
 
 def test_the_optimizer_sees_the_noised_gradient_and_nothing_else(tmp_path, monkeypatch):
-    """Adam keeps moments: were they of raw gradients, its steps would tell of them. Where the release is 0, nothing moves."""
-    monkeypatch.setattr(private_training, "noised_sum", lambda sums, **_: [tf.zeros_like(part) for part in sums])
+    """Adam keeps moments: were they of raw gradients, its steps would reveal them. Where the release is 0, nothing moves."""
+    monkeypatch.setattr(private_trainer, "noised_sum", lambda sums, **_: [tf.zeros_like(part) for part in sums])
     trainer = _trainer(tmp_path, replace(PLAN, sample_rate=1.0))
     before = _weights(trainer)
     trainer._resume()
@@ -216,7 +226,7 @@ CANARY = [VOCAB - 1] * SEQ
 
 
 def _clipped_of(tmp_path, records, **changes):
-    """The sum before noise, times one over the expected batch size, with every record drawn."""
+    """Return the sum before noise over the expected batch size, with every record drawn."""
     plan = replace(PLAN, optimizer="sgd", sample_rate=1.0, noise_multiplier=0.0)
     settings = {"learning_rate": 1.0, "learning_rate_schedule": "constant", "dropout_rate": 0.0, **changes}
     trainer = _trainer(tmp_path, plan, records=records, **settings)
@@ -239,8 +249,8 @@ def test_the_size_of_the_physical_batch_changes_no_result(tmp_path):
     assert distance(small, large) < 1e-6 * norm(large) + 1e-7
 
 
-def test_dividing_by_the_draw_is_found_out(tmp_path, monkeypatch):
-    """A divisor that depends on the data moves everybody's share: the canary test sees it."""
+def test_dividing_by_the_draw_is_detected(tmp_path, monkeypatch):
+    """A divisor that depends on the data changes the contribution of every record: the canary test detects it."""
     records = random_records(4, VOCAB, 15)
 
     def divided_by_the_draw(trainer, sums, seeds):
@@ -252,22 +262,22 @@ def test_dividing_by_the_draw_is_found_out(tmp_path, monkeypatch):
     assert moved > 0.3 / 8
 
 
-def test_each_step_draws_its_own_sample_at_the_planned_rate(unbroken, monkeypatch, tmp_path):
+def test_each_step_draws_its_own_sample_at_the_planned_rate(uninterrupted, monkeypatch, tmp_path):
     drawn = []
     monkeypatch.setattr(
-        private_training, "poisson_sample", lambda *args: drawn.append((args, poisson_sample(*args))) or drawn[-1][1]
+        private_trainer, "poisson_sample", lambda *args: drawn.append((args, poisson_sample(*args))) or drawn[-1][1]
     )
     _trainer(tmp_path).fit()
     assert {args[:2] for args, _ in drawn} == {(RECORDS, 0.2)}
-    assert len({args[2] for args, _ in drawn}) == 15  # a seed a step
+    assert len({args[2] for args, _ in drawn}) == 15  # one seed per step
 
 
 # -- resuming and charging
 
 
 @pytest.mark.parametrize("stop_after", [1, 7])
-def test_a_resumed_run_equals_one_run(unbroken, tmp_path, stop_after):
-    directory, whole = unbroken
+def test_a_resumed_run_equals_one_run(uninterrupted, tmp_path, stop_after):
+    directory, whole = uninterrupted
     assert _trainer(tmp_path, hooks=_stop_after(stop_after)).fit().stopped is None
     second = _trainer(tmp_path)
     assert second.fit().stopped == "epochs"
@@ -275,7 +285,7 @@ def test_a_resumed_run_equals_one_run(unbroken, tmp_path, stop_after):
     assert (tmp_path / "model_history.csv").read_text() == (directory / "model_history.csv").read_text()
 
 
-def test_a_killed_run_with_the_unsafe_key_repeats_its_releases_and_charges_them_once(unbroken, tmp_path):
+def test_a_killed_run_with_the_unsafe_key_repeats_its_releases_and_charges_them_once(uninterrupted, tmp_path):
     with pytest.raises(Killed):
         _trainer(tmp_path, hooks=_stop_after(8, Killed())).fit()
     charged = {"charged_steps": 8, "charged_evaluations": 0}
@@ -283,7 +293,7 @@ def test_a_killed_run_with_the_unsafe_key_repeats_its_releases_and_charges_them_
     second = _trainer(tmp_path)
     second.fit()
     assert second.state.charged_steps == 15
-    assert digest_arrays(second.weights()) == digest_arrays(unbroken[1].weights())
+    assert digest_arrays(second.weights()) == digest_arrays(uninterrupted[1].weights())
 
 
 def test_a_killed_run_is_charged_again_and_draws_anew(tmp_path):
@@ -309,7 +319,7 @@ def test_a_run_killed_before_its_first_checkpoint_is_charged_too(tmp_path):
     trainer = _trainer(tmp_path, hooks=_stop_after(1), key=None)
     trainer.fit()
     assert (trainer.state.total_steps, trainer.state.charged_steps) == (1, 4)
-    with pytest.raises(DataError, match=r"LS204.*other"):
+    with pytest.raises(DataError, match=r"LS215.*other"):
         _trainer(tmp_path, key=None, identity={"seed": "other"}).fit()
 
 
@@ -327,7 +337,7 @@ def test_a_step_is_on_disk_as_charged_before_it_draws(tmp_path, monkeypatch):
         seen.append(json.loads((tmp_path / "private" / CHARGED_STEPS_FILE).read_text())["charged_steps"])
         return poisson_sample(*args)
 
-    monkeypatch.setattr(private_training, "poisson_sample", sample)
+    monkeypatch.setattr(private_trainer, "poisson_sample", sample)
     _trainer(tmp_path, hooks=_stop_after(3)).fit()
     assert seen == [1, 2, 3]
 
@@ -349,7 +359,7 @@ def test_weights_that_are_not_finite_end_training_with_the_last_finite_ones(tmp_
 
 
 def _adapted(tmp_path, quantile, noise=1e-6, **changes) -> PrivateTrainer:
-    """A trainer of weights that stay as they are, after 15 moves of the clipping norm."""
+    """Return a trainer whose weights do not change, after 15 updates of the clipping norm."""
     adaptive = AdaptiveClipping(target_quantile=quantile, learning_rate=0.5, count_noise=noise)
     plan = replace(PLAN, adaptive_clip=adaptive, noise_multiplier=0.0, sample_rate=1.0, expected_batch_size=40.0)
     trainer = _trainer(tmp_path, plan, learning_rate=1e-9, dropout_rate=0.0, **changes)
@@ -361,8 +371,8 @@ def _adapted(tmp_path, quantile, noise=1e-6, **changes) -> PrivateTrainer:
 def test_the_clipping_norm_moves_to_the_quantile(tmp_path, quantile):
     trainer = _adapted(tmp_path, quantile)
     (batch,) = physical_batches(trainer.train, np.arange(RECORDS), batch_size=RECORDS, seq_length=SEQ)
-    found = trainer._clipped(batch.tensors(), trainer._dropout_seeds(0, 0))
-    assert abs(int(found.whole) / RECORDS - quantile) <= 0.15
+    found = trainer._clipped(batch.to_tensors(), trainer._dropout_seeds(0, 0))
+    assert abs(int(found.unclipped) / RECORDS - quantile) <= 0.15
     assert not 0.28 < float(trainer.clip.value) < 0.32  # it did move
 
 
@@ -375,7 +385,7 @@ def test_padding_rows_do_not_count(tmp_path):
 def test_the_update_is_the_papers(tmp_path):
     adaptive = AdaptiveClipping(target_quantile=0.4, learning_rate=0.2, count_noise=0.0)
     trainer = _trainer(tmp_path, replace(PLAN, adaptive_clip=adaptive))
-    # Ten records of which seven were whole, eight expected.
-    trainer._adapt(adaptive, 7 - 10 / 2, step=0)
+    # Ten records of which seven were not clipped, eight expected.
+    trainer._adapt_clip(adaptive, 7 - 10 / 2, step=0)
     share = (7 - 5) / 8 + 0.5
     assert float(trainer.clip.value) == pytest.approx(0.3 * np.exp(-0.2 * (share - 0.4)), rel=1e-6)

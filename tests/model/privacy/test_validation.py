@@ -1,4 +1,4 @@
-"""Validation with privacy: what a noised loss adds up, what it costs, and that early stopping by it is no free lunch."""
+"""Validation with privacy: what a noised loss sums, what it costs, and that early stopping by it is charged."""
 
 from __future__ import annotations
 
@@ -17,17 +17,20 @@ from linesmith.core.errors import ParameterError
 from linesmith.model.privacy.accounting import GaussianEvent, epsilon
 from linesmith.model.privacy.budget import CHARGED_STEPS_FILE
 from linesmith.model.privacy.ledger import composed_epsilon, record_in_ledger
-from linesmith.model.privacy.plan import NoisedValidationPlan, plan_privacy
+from linesmith.model.privacy.plan import NoisedValidationPlan
+from linesmith.model.privacy.plan_from_config import plan_privacy
 from linesmith.model.privacy.secret_key import SecretKey
-from linesmith.model.privacy.statement import statement
-from linesmith.model.privacy.statement_text import statement_text
+from linesmith.model.privacy.statement import build_statement
+from linesmith.model.privacy.statement_text import format_statement
 from linesmith.model.privacy.trainer import PrivateTrainer
 from linesmith.model.privacy.users import index_by_user
 from linesmith.model.privacy.validation import NoisedValidation, PublicValidation, load_public_token_store
 from linesmith.model.tokenizers.byte_tokenizer import ByteTokenizer
-from linesmith.model.tokenizers.field_format import FieldFormat
-from linesmith.model.training.language_model import LanguageModel, token_losses
-from linesmith.model.training.trainer import TrainingHooks, build_model
+from linesmith.model.tokenizers.token_format import TokenFormat
+from linesmith.model.training.language_model import LanguageModel, sum_token_losses
+from linesmith.model.training.loop import TrainingHooks
+from linesmith.model.training.settings import NetworkSettings, TrainingSettings
+from linesmith.model.training.trainer import build_model
 from tests.helpers.token_stores import random_records, store_of
 from tests.model.privacy.test_trainer import PLAN, RECORDS, SEQ, SMALL, VOCAB, Killed, _stop_after
 
@@ -39,7 +42,7 @@ ADVERSARIES = ([VOCAB - 1] * 40, [1, 2, 3], [5], [])
 
 @pytest.fixture(scope="module")
 def model() -> LanguageModel:
-    """Untrained but lively: some records have a small loss, some one far above the clip."""
+    """Make an untrained network under which some records have a small loss, and some a loss far above the clip."""
     made = LanguageModel(VOCAB, 8, 6, 1, seed=1)
     random = np.random.default_rng(3)
     made.set_weights([array + random.normal(scale=0.7, size=array.shape) for array in made.get_weights()])
@@ -51,10 +54,10 @@ def _validation(model, records, users=None, plan=LOSS, batch_size=5) -> NoisedVa
 
 
 def _oracle(model, record) -> float:
-    """One record alone: its nats a token over its first SEQ tokens, clipped."""
+    """Compute the clipped loss of one record alone: nats per token over its first SEQ tokens."""
     ids = np.array([0, *record, 0][: SEQ + 1], np.int32)[:, None]
     rows = {"inputs": ids[:-1], "targets": ids[1:], "weights": np.ones_like(ids[1:], np.float32)}
-    loss, _, tokens = token_losses(model, rows)
+    loss, _, tokens = sum_token_losses(model, rows)
     return min(float(loss / tokens), 2.5)
 
 
@@ -98,7 +101,7 @@ def _unclipped(model, records) -> float:
 
 
 def _mean_over_tokens(model, records) -> float:
-    """What validation usually is: the mean over all tokens, times the records."""
+    """Compute what validation usually is: the mean over all tokens, times the number of records."""
     loss, tokens = 0.0, 0
     for record in records:
         loss += _oracle(model, record) * (len(record) + 1)
@@ -142,7 +145,7 @@ def test_an_evaluation_repeats_only_under_its_own_number(model):
     assert measured.measure(1) == _validation(model, BASE).measure(1) != measured.measure(2)
 
 
-# -- what it costs
+# -- cost
 
 
 def _config(**changes) -> TensorFlowConfig:
@@ -184,15 +187,15 @@ def test_a_ledger_adds_the_sides_up(tmp_path):
 
 
 def test_the_statement_says_what_stopping_went_by():
-    facts = statement(plan_privacy(_config(), 2000), 60, unsafe_key=False, evaluations_done=3)
+    facts = build_statement(plan_privacy(_config(), 2000), 60, unsafe_key=False, charged_evaluations=3)
     assert facts["validation"]["by"] == "noised"
     assert facts["validation"]["planned_evaluations"] == 6
     assert facts["validation"]["epsilon"] <= facts["epsilon"]
     assert facts["spent_so_far"]["evaluations"] == 3
-    assert "noised loss" in statement_text(facts)
-    free = statement(plan_privacy(_config(dp_validation="budget"), 2000), 0, unsafe_key=False)["validation"]
+    assert "noised loss" in format_statement(facts)
+    free = build_statement(plan_privacy(_config(dp_validation="budget"), 2000), 0, unsafe_key=False)["validation"]
     assert (free["epsilon"], free["by"]) == (0.0, "budget")
-    with_callback = statement(plan_privacy(_config(), 2000), 0, unsafe_key=False, callback=True)
+    with_callback = build_statement(plan_privacy(_config(), 2000), 0, unsafe_key=False, callback=True)
     assert "this claim is void" in with_callback["not_covered"]["callbacks"]
 
 
@@ -218,8 +221,8 @@ NOISED = replace(PLAN, validation=replace(LOSS, evaluations=3), validation_mode=
 def _trainer(directory, plan=NOISED, hooks=None, key="abc", public=None, **changes) -> PrivateTrainer:
     config = TensorFlowConfig(**{**SMALL, "dp_unsafe_fixed_key": key, "early_stopping": False, **changes})
     return PrivateTrainer(
-        config,
-        build_model(config, VOCAB),
+        TrainingSettings.from_config(config),
+        build_model(NetworkSettings.from_config(config), VOCAB),
         store_of(random_records(RECORDS, VOCAB, 15)),
         plan,
         validation=(store_of(BASE), None) if plan.validation is not None else None,
@@ -228,6 +231,7 @@ def _trainer(directory, plan=NOISED, hooks=None, key="abc", public=None, **chang
         resume_directory=directory / "private",
         history_path=directory / "h.csv",
         identity={},
+        unsafe_fixed_key=config.dp_unsafe_fixed_key,
         hooks=hooks,
     )
 
@@ -321,14 +325,14 @@ TEXT = "1,ab\r\n\n2,b\n"
 
 def test_a_public_file_costs_nothing_and_is_measured_like_any_validation(tmp_path):
     (tmp_path / "public.txt").write_text(TEXT)
-    tokenizer = ByteTokenizer(FieldFormat(field_delimiter=","))
+    tokenizer = ByteTokenizer(TokenFormat(field_delimiter=","))
     store = load_public_token_store(tmp_path / "public.txt", tokenizer)
     assert [store.record(rank)[1:-1].tolist() for rank in range(2)] == [
         tokenizer.encode_to_ids(text) for text in ("1,ab", "2,b")
     ]
     for content in ("", "\n\n"):
         (tmp_path / "empty.txt").write_text(content)
-        with pytest.raises(ParameterError, match="LS301"):
+        with pytest.raises(ParameterError, match="LS313"):
             load_public_token_store(tmp_path / "empty.txt", tokenizer)
     with pytest.raises(ParameterError, match="LS301"):
         load_public_token_store(tmp_path / "missing.txt", tokenizer)
@@ -341,7 +345,7 @@ def test_a_public_loss_is_the_plain_one(model):
     for record in BASE:
         ids = np.array([0, *record, 0], np.int32)[:, None]
         rows = {"inputs": ids[:-1], "targets": ids[1:], "weights": np.ones_like(ids[1:], np.float32)}
-        sums += [float(part) for part in token_losses(model, rows)]
+        sums += [float(part) for part in sum_token_losses(model, rows)]
     assert (loss, accuracy) == (pytest.approx(sums[0] / sums[2], rel=1e-5), pytest.approx(sums[1] / sums[2]))
 
 

@@ -1,4 +1,4 @@
-"""A vocabulary learnt privately, or read from a public file: bounded contributions, the right noise, exact inverses."""
+"""A vocabulary learned privately, or read from a public file: bounded contributions, the right noise, exact inverses."""
 
 from __future__ import annotations
 
@@ -17,22 +17,22 @@ from linesmith.core.config.tensorflow_config import TensorFlowConfig
 from linesmith.core.errors import ParameterError
 from linesmith.model.privacy import vocabulary as private_vocabulary
 from linesmith.model.privacy.accounting import GaussianEvent, epsilon
-from linesmith.model.privacy.plan import plan_privacy
+from linesmith.model.privacy.plan_from_config import plan_privacy
 from linesmith.model.privacy.secret_key import SecretKey
-from linesmith.model.privacy.statement import statement
+from linesmith.model.privacy.statement import build_statement
 from linesmith.model.privacy.vocabulary import (
-    END,
+    CODE_POINTS,
     FIRST_NON_ASCII,
     MAX_CHARACTERS_PER_RECORD,
     SURROGATES,
+    count_presence,
     noised_vocabulary,
-    present,
     public_characters,
 )
 from linesmith.model.tokenizers import ByteTokenizer, SentencePieceTokenizer, load_tokenizer
-from linesmith.model.tokenizers.field_format import FieldFormat
 from linesmith.model.tokenizers.sentencepiece_training import train_sentencepiece
-from linesmith.transforms.count_character_presence import CountCharacterPresenceFn
+from linesmith.model.tokenizers.token_format import TokenFormat
+from linesmith.transforms.combine_batches import count_character_presence_fn
 from tests.helpers.adversarial_texts import ADVERSARIAL_TEXTS
 from tests.model.tokenizers.test_byte_tokenizer import FORMATS, TEXTS
 from tests.pipelines.tokenize.test_stage import GOOD, config_of, records
@@ -48,7 +48,7 @@ MANY = "".join(chr(0x4E00 + n) for n in range(200))
 @settings(derandomize=True, deadline=None, max_examples=200)
 @given(texts=st.lists(st.text(), max_size=5), more=st.one_of(st.text(), st.just(MANY), st.just("é" * 999)))
 def test_a_record_moves_few_counts_by_one(texts, more):
-    without, together = present(texts, KEY), present([*texts, more], KEY)
+    without, together = count_presence(texts, KEY), count_presence([*texts, more], KEY)
     moved = {point: together[point] - without[point] for point in together if together[point] != without[point]}
     assert set(moved.values()) <= {1}
     assert len(moved) <= MAX_CHARACTERS_PER_RECORD
@@ -56,18 +56,18 @@ def test_a_record_moves_few_counts_by_one(texts, more):
     assert all(point >= FIRST_NON_ASCII for point in together)
 
 
-def test_which_characters_speak_depends_on_key_and_record_alone():
-    chosen = present([MANY], KEY)
+def test_which_characters_count_depends_on_key_and_record_alone():
+    chosen = count_presence([MANY], KEY)
     assert len(chosen) == MAX_CHARACTERS_PER_RECORD
-    assert present([MANY[::-1], MANY], KEY) == Counter(dict.fromkeys(chosen, 2))
-    assert present([MANY], b"another") != chosen
+    assert count_presence([MANY[::-1], MANY], KEY) == Counter(dict.fromkeys(chosen, 2))
+    assert count_presence([MANY], b"another") != chosen
 
 
 def test_counting_by_hand():
-    """Other batches, other groupings, generators and serialised accumulators give the same counts."""
+    """Other batches, other groupings, generators and serialized accumulators give the same counts."""
     texts = [*ADVERSARIAL_TEXTS, MANY, "é"]
-    whole = present(texts, KEY)
-    combine = pickle.loads(pickle.dumps(CountCharacterPresenceFn(KEY)))
+    whole = count_presence(texts, KEY)
+    combine = pickle.loads(pickle.dumps(count_character_presence_fn(KEY)))
     parts = []
     for n in range(0, len(texts), 3):
         batch = pa.record_batch({"text": texts[n : n + 3]})
@@ -84,7 +84,7 @@ def test_counting_by_hand():
 
 
 def share_taken(scale: float) -> float:
-    """Share taken of 4,000 characters whose count lies one standard deviation below the threshold."""
+    """Return the fraction taken of 4,000 characters whose count lies one standard deviation below the threshold."""
     sigma = 8.0
     points = range(0x4E00, 0x4E00 + 4000)
     counts = dict.fromkeys(points, round((6 - 1) * sigma * math.sqrt(MAX_CHARACTERS_PER_RECORD)))
@@ -109,7 +109,7 @@ def test_noise_has_the_scale_that_is_charged():
 def test_every_scalar_value_is_noised_seen_or_not(monkeypatch):
     monkeypatch.setattr(private_vocabulary, "_THRESHOLD", 3.0)
     taken = noised_vocabulary({}, 8.0, FIXED)
-    expected = (END - FIRST_NON_ASCII - len(SURROGATES)) * math.erfc(3 / math.sqrt(2)) / 2
+    expected = (CODE_POINTS - FIRST_NON_ASCII - len(SURROGATES)) * math.erfc(3 / math.sqrt(2)) / 2
     assert abs(len(taken) - expected) < 5 * math.sqrt(expected)
     assert taken == sorted(set(taken))
     assert min(taken) >= FIRST_NON_ASCII
@@ -145,7 +145,7 @@ def test_the_vocabulary_is_charged_in_the_same_composition():
             TensorFlowConfig(dp=True, dp_batch_size=100, epochs=3, dp_target_epsilon=3.0), 2000
         ).noise_multiplier
     )
-    facts = statement(plan, 0, unsafe_key=False)
+    facts = build_statement(plan, 0, unsafe_key=False)
     assert facts["vocabulary"]["epsilon"] == facts["spent_so_far"]["epsilon"] == alone
     assert facts["vocabulary"]["noise_multiplier"] == 4.0
     assert facts["not_covered"]["raw vocabulary"] == "not in use here"
@@ -165,15 +165,15 @@ def test_text_comes_back(fields, text):
 
 
 def test_a_character_is_one_token():
-    tokenizer = ByteTokenizer(FieldFormat(), [ord("é"), ord("中")])
+    tokenizer = ByteTokenizer(TokenFormat(), [ord("é"), ord("中")])
     assert tokenizer.encode_to_ids("é中a☃") == [258, 259, 2 + 97, *(2 + byte for byte in "☃".encode())]
     assert tokenizer.total_vocab_size == 260
 
 
 def test_saved_and_loaded(tmp_path):
-    tokenizer = ByteTokenizer(FieldFormat(","), [ord("é"), ord("中")])
+    tokenizer = ByteTokenizer(TokenFormat(","), [ord("é"), ord("中")])
     tokenizer.save(tmp_path)
-    assert load_tokenizer(tmp_path).digest == tokenizer.digest != ByteTokenizer(FieldFormat(",")).digest
+    assert load_tokenizer(tmp_path).digest == tokenizer.digest != ByteTokenizer(TokenFormat(",")).digest
     for damage in ("[20013, 233]", "[97]", "[55296]", "{}", "[233]"):
         (tmp_path / "vocabulary.json").write_text(damage)
         with pytest.raises(ValueError, match="damaged"):
@@ -195,12 +195,12 @@ def through_the_stage(config: TensorFlowConfig):
     return tokenizer
 
 
-def test_learnt_characters_through_the_stage(tmp_path):
+def test_learned_characters_through_the_stage(tmp_path):
     config = config_of(
         tmp_path, dp=True, dp_vocabulary="dp_characters", dp_vocabulary_noise=0, dp_unsafe_fixed_key="5eed"
     )
     tokenizer = through_the_stage(config)
-    expected = present(GOOD, bytes.fromhex("5eed".zfill(32)))
+    expected = count_presence(GOOD, bytes.fromhex("5eed".zfill(32)))
     assert tokenizer._code_points == tuple(sorted(expected))
     assert len(expected) > 40
     assert not list(tmp_path.rglob("presence.json"))  # raw counts do not stay
@@ -215,7 +215,7 @@ def test_a_public_text_through_the_stage(tmp_path):
 
 def test_a_public_sentencepiece_model_through_the_stage(tmp_path):
     words = [(word, 5) for word in ("ride", " ride", "public", " words", "12", "34", "🛴")]
-    (tmp_path / "public.model").write_bytes(train_sentencepiece(words, vocab_size=400, reserved=2))
+    (tmp_path / "public.model").write_bytes(train_sentencepiece(words, vocab_size=400, reserved_count=2))
     config = config_of(
         tmp_path, dp=True, vocab_size=400, dp_vocabulary="public_file", dp_public_vocabulary=tmp_path / "public.model"
     )
@@ -226,10 +226,10 @@ def test_public_files_that_cannot_be_used(tmp_path):
     (tmp_path / "latin.txt").write_bytes(b"caf\xe9")
     (tmp_path / "not.model").write_bytes(b"no model")
     for name in ("latin.txt", "none.txt"):
-        with pytest.raises(ParameterError, match="LS305"):
+        with pytest.raises(ParameterError, match="LS313"):
             public_characters(tmp_path / name)
     for name in ("not.model", "none.model"):
-        with pytest.raises(ParameterError, match="LS305"):
+        with pytest.raises(ParameterError, match="LS313"):
             private_vocabulary.public_sentencepieces(tmp_path / name)
     import sentencepiece
 

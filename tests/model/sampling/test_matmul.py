@@ -1,4 +1,4 @@
-"""Products in sampling: integers against exact sums, and how little they change the distribution."""
+"""Matrix products in sampling: integers against exact sums, and how little they change the distribution."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ NATIVE = [False, pytest.param(True, marks=pytest.mark.skipif(not has_int8_instru
 
 
 def _sums(product: Int8MatMul, operand: np.ndarray) -> np.ndarray:
-    """What a graph makes of it, with the type of floats left out."""
-    found = tf.function(product.times)(tf.constant(operand)).numpy()
+    """Return the product computed in a graph, as integers."""
+    found = tf.function(product.multiply)(tf.constant(operand)).numpy()
     assert (found == np.rint(found)).all()
     return found.astype(np.int64)
 
@@ -63,10 +63,10 @@ def test_a_state_of_zero_gives_zero_and_a_column_of_zeros_too(native):
     kernel = np.random.default_rng(0).normal(size=(32, 48)).astype(np.float32)
     kernel[:, 5] = 0
     product = Int8MatMul(kernel, native)
-    nothing = product.operand(tf.zeros([4, 32]))
+    nothing = product.to_operand(tf.zeros([4, 32]))
     assert (nothing.numpy() == product.zero.numpy()).all()
-    assert (product.value(product.times(nothing)).numpy() == 0).all()
-    assert (product.value(product.times(product.operand(tf.ones([4, 32])))).numpy()[:, 5] == 0).all()
+    assert (product.to_float32(product.multiply(nothing)).numpy() == 0).all()
+    assert (product.to_float32(product.multiply(product.to_operand(tf.ones([4, 32])))).numpy()[:, 5] == 0).all()
 
 
 @pytest.mark.parametrize("native", NATIVE)
@@ -75,7 +75,7 @@ def test_the_error_is_that_of_rounding(native):
     kernel = draw.normal(size=(256, 64)).astype(np.float32)
     hidden = draw.uniform(-1, 1, (100, 256)).astype(np.float32)
     product = Int8MatMul(kernel, native)
-    found = product.value(product.times(product.operand(tf.constant(hidden)))).numpy()
+    found = product.to_float32(product.multiply(product.to_operand(tf.constant(hidden)))).numpy()
     step = np.abs(kernel).max(axis=0) / 127
     # Half a step of each operand, times the most that the other can be.
     most = np.abs(kernel).sum(axis=0) / 254 + 256 * step / 2
@@ -85,7 +85,7 @@ def test_the_error_is_that_of_rounding(native):
 
 @tf.function
 def _step(network, state, token, fresh):
-    first = network._gates(0, network._products[0].times(state[0]), token, fresh, state[1], state[2])
+    first = network._gates(0, network._products[0].multiply(state[0]), token, fresh, state[1], state[2])
     return network._layers_above(first, state, token, fresh)
 
 
@@ -123,6 +123,6 @@ def test_float_products_are_of_their_type():
     kernel = np.eye(16, dtype=np.float32)
     for precision in ("float32", "bfloat16"):
         product = make_matmul(kernel, precision)
-        multiplied = product.times(product.operand(tf.fill([2, 16], 1 / 3)))
-        assert multiplied.dtype.name == precision == product.kind.name
-        assert product.value(multiplied).dtype == tf.float32
+        multiplied = product.multiply(product.to_operand(tf.fill([2, 16], 1 / 3)))
+        assert multiplied.dtype.name == precision == product.dtype.name
+        assert product.to_float32(multiplied).dtype == tf.float32

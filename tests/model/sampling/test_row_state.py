@@ -1,4 +1,4 @@
-"""What becomes of rows between two products: requests handed out in order, and the end of a record."""
+"""Row state between two products: requests assigned in order, and the end of a record."""
 
 from __future__ import annotations
 
@@ -6,21 +6,28 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from linesmith.model.sampling.request_table import END_FLAG, LIMIT, NUMBER, idle_requests, table_of
-from linesmith.model.sampling.row_state import Limits, RowState, Rule, TokenSampler, assign_requests, idle_rows
+from linesmith.model.sampling.request_table import END_FLAG, REQUEST_NUMBER, TOKEN_LIMIT, idle_requests, padded_table
+from linesmith.model.sampling.row_state import (
+    DrawMode,
+    DrawParameters,
+    RowState,
+    TokenSampler,
+    assign_requests,
+    idle_rows,
+)
 from linesmith.model.tf_function import fused
 
-LIMITS = Limits(tf.constant(1.0), tf.constant(3), tf.constant(0), tf.constant(1.0))
+PARAMETERS = DrawParameters(tf.constant(1.0), tf.constant(3), tf.constant(0), tf.constant(1.0))
 
 
 def _requests(count):
     requests = idle_requests(count)
-    requests[:, NUMBER] = np.arange(count)
-    requests[:, LIMIT] = 5
+    requests[:, REQUEST_NUMBER] = np.arange(count)
+    requests[:, TOKEN_LIMIT] = 5
     return requests
 
 
-def _marks(rows, done, **parts):
+def _state(rows, done, **parts):
     return idle_rows(rows)._replace(done=tf.constant(done), **parts)
 
 
@@ -28,72 +35,78 @@ def _marks(rows, done, **parts):
 @pytest.mark.parametrize("asked", [0, 5, 40])
 def test_rows_that_are_done_take_requests_in_their_order(rows, asked):
     random = np.random.default_rng(rows + asked)
-    table = table_of(_requests(asked), rows)
+    table = padded_table(_requests(asked), rows)
     done = random.random(rows) < 0.3
     old = np.arange(1, rows + 1, dtype=np.int32)
-    marks = _marks(rows, done, token=tf.constant(old), step=tf.constant(old))
+    state = _state(rows, done, token=tf.constant(old), step=tf.constant(old))
     already = min(asked, 3)
-    taken, after = fused(assign_requests)(tf.constant(already), marks, tf.constant(table))
+    taken, after = fused(assign_requests)(tf.constant(already), state, tf.constant(table))
 
     next_one = already
     for row in range(rows):
         if done[row]:
-            np.testing.assert_array_equal(after.slot[row], table[min(next_one, len(table) - 1)])
-            assert (int(after.token[row]), int(after.step[row]), float(after.survival[row])) == (0, 0, 1.0)
+            np.testing.assert_array_equal(after.request[row], table[min(next_one, len(table) - 1)])
+            assert (int(after.token[row]), int(after.step[row]), float(after.acceptance_probability[row])) == (
+                0,
+                0,
+                1.0,
+            )
             next_one += 1
         else:
-            np.testing.assert_array_equal(after.slot[row], marks.slot[row])
+            np.testing.assert_array_equal(after.request[row], state.request[row])
             assert int(after.token[row]) == int(after.step[row]) == old[row]
     assert int(taken) == min(next_one, len(table) - 1)
     np.testing.assert_array_equal(after.done, done)
 
 
 def test_requests_that_are_used_up_leave_rows_idle():
-    taken, after = assign_requests(tf.constant(64), idle_rows(16), tf.constant(table_of(_requests(64), 16)))
+    taken, after = assign_requests(tf.constant(64), idle_rows(16), tf.constant(padded_table(_requests(64), 16)))
     assert int(taken) == 64
-    assert set(after.slot[:, NUMBER].numpy().tolist()) == {-1}
+    assert set(after.request[:, REQUEST_NUMBER].numpy().tolist()) == {-1}
 
 
 def test_a_record_ends_with_the_newline_at_its_limit_or_with_too_many_characters():
-    slot = np.tile(_requests(1), (16, 1))
-    slot[15] = idle_requests(1)[0]
+    request = np.tile(_requests(1), (16, 1))
+    request[15] = idle_requests(1)[0]
     token = np.full(16, 7, np.int32)
     token[0] = 0
     step = np.zeros(16, np.int32)
     step[1:3] = 3, 4  # its fourth and its fifth token, of at most five
     chars = np.zeros(16, np.int32)
     chars[3:5] = 1, 2  # two more make three, which is allowed, and four
-    marks = _marks(16, np.zeros(16, bool), slot=tf.constant(slot), step=tf.constant(step), chars=tf.constant(chars))
-    turn = TokenSampler(tf.zeros([16]), None, tf.fill([16], 2))
+    state = _state(
+        16, np.zeros(16, bool), request=tf.constant(request), step=tf.constant(step), char_count=tf.constant(chars)
+    )
+    sampler = TokenSampler(tf.zeros([16]), None, tf.fill([16], 2))
     for counts, ends in ((False, {0, 2}), (True, {0, 2, 4})):
-        rule = Rule(greedy=False, truncated=False, counts_chars=counts, prefixed=False)
-        after, emitted = turn.end(rule, LIMITS, marks, tf.constant(token), None, None)
-        tokens, steps, owners = emitted.numpy()
+        mode = DrawMode(greedy=False, truncated=False, counts_chars=counts, prefixed=False)
+        after, outputs = sampler.update(mode, PARAMETERS, state, tf.constant(token), None, None)
+        tokens, steps, numbers = outputs.numpy()
         assert {row for row in range(16) if tokens[row] & END_FLAG} == ends
         assert set(np.flatnonzero(after.done).tolist()) == ends | {15}
         np.testing.assert_array_equal(tokens & (END_FLAG - 1), token)
         np.testing.assert_array_equal(steps, step)
-        np.testing.assert_array_equal(owners, slot[:, NUMBER])
+        np.testing.assert_array_equal(numbers, request[:, REQUEST_NUMBER])
 
 
 def test_what_the_masks_left_is_multiplied_where_the_token_was_drawn():
-    moves = tf.constant(np.array([[1, ~1, -1] + [-1] * 13, [0] * 16], np.int32))
-    turn = TokenSampler(tf.zeros([16]), moves, tf.zeros([16], tf.int32))
-    rule = Rule(greedy=False, truncated=False, counts_chars=False, prefixed=True)
-    marks = _marks(16, np.zeros(16, bool), slot=tf.constant(np.tile(_requests(1), (16, 1))))
+    transitions = tf.constant(np.array([[1, ~1, -1] + [-1] * 13, [0] * 16], np.int32))
+    sampler = TokenSampler(tf.zeros([16]), transitions, tf.zeros([16], tf.int32))
+    mode = DrawMode(greedy=False, truncated=False, counts_chars=False, prefixed=True)
+    state = _state(16, np.zeros(16, bool), request=tf.constant(np.tile(_requests(1), (16, 1))))
     forced = np.arange(16) % 2 == 1
-    after, emitted = turn.end(
-        rule, LIMITS, marks, tf.constant(np.where(forced, 1, 0), tf.int32), tf.constant(forced), tf.fill([16], 0.5)
+    after, outputs = sampler.update(
+        mode, PARAMETERS, state, tf.constant(np.where(forced, 1, 0), tf.int32), tf.constant(forced), tf.fill([16], 0.5)
     )
     expected = np.where(forced, 1.0, 0.5).astype(np.float32)
-    np.testing.assert_array_equal(after.survival, expected)
-    np.testing.assert_array_equal(emitted.numpy()[3].view(np.float32), expected)
-    np.testing.assert_array_equal(after.place, np.ones(16))  # also where a start string goes against the mask
+    np.testing.assert_array_equal(after.acceptance_probability, expected)
+    np.testing.assert_array_equal(outputs.numpy()[3].view(np.float32), expected)
+    np.testing.assert_array_equal(after.automaton_state, np.ones(16))  # also where a start string goes against the mask
 
 
 def test_a_row_that_is_not_done_keeps_all_it_remembers():
-    marks = RowState(*[part + 1 if part.dtype != tf.bool else tf.zeros([16], tf.bool) for part in idle_rows(16)])
-    taken, after = assign_requests(tf.constant(0), marks, tf.constant(table_of(_requests(3), 16)))
+    state = RowState(*[part + 1 if part.dtype != tf.bool else tf.zeros([16], tf.bool) for part in idle_rows(16)])
+    taken, after = assign_requests(tf.constant(0), state, tf.constant(padded_table(_requests(3), 16)))
     assert int(taken) == 0
-    for before, now in zip(marks, after, strict=True):
+    for before, now in zip(state, after, strict=True):
         np.testing.assert_array_equal(before, now)

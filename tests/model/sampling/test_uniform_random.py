@@ -1,4 +1,4 @@
-"""The uniform numbers: a function of identity, flat, and independent between neighbours."""
+"""The uniform numbers: a function of identity, flat, and independent between adjacent streams and steps."""
 
 from __future__ import annotations
 

@@ -13,17 +13,17 @@ from linesmith.core.artifacts.run_directory import promote, run_directory
 from linesmith.core.config.tensorflow_config import TensorFlowConfig
 from linesmith.core.errors import DataError, ParameterError, TokenizerError
 from linesmith.model.tokenizers import ByteTokenizer, load_tokenizer, tokenizer_from_model_dir
-from linesmith.model.tokenizers.byte_tokenizer import NEVER
-from linesmith.model.tokenizers.field_format import FieldFormat
+from linesmith.model.tokenizers.byte_tokenizer import IMPOSSIBLE_BYTES
+from linesmith.model.tokenizers.token_format import TokenFormat
 from tests.helpers.adversarial_texts import ADVERSARIAL_TEXTS
 from tests.pipelines.tokenize.test_stage import GOOD, config_of, records
 
 FORMATS = [
-    FieldFormat(),
-    FieldFormat(", "),
-    FieldFormat(",", quoted=True),
-    FieldFormat(",", column_pattern="<col{}>", markers=2),
-    FieldFormat("€"),
+    TokenFormat(),
+    TokenFormat(", "),
+    TokenFormat(",", quoted=True),
+    TokenFormat(",", column_pattern="<col{}>", markers=2),
+    TokenFormat("€"),
 ]
 TEXTS = st.text(st.one_of(st.characters(exclude_categories=["Cs"], exclude_characters="\n"), st.sampled_from(', "€\t')))
 
@@ -36,7 +36,7 @@ def test_text_comes_back(fields, text):
     ids = tokenizer.encode_to_ids(text)
     assert tokenizer.decode_from_ids(ids) == text
     assert not set(ids) & set(tokenizer.never_sampled)
-    assert max(ids, default=0) < tokenizer.total_vocab_size == fields.reserved + 256
+    assert max(ids, default=0) < tokenizer.total_vocab_size == fields.reserved_count + 256
 
 
 @pytest.mark.parametrize("text", ADVERSARIAL_TEXTS)
@@ -48,23 +48,23 @@ def test_hostile_text_comes_back(text):
 
 def test_never_sampled_is_what_no_utf8_contains():
     everything = {byte for point in (*range(0xD800), *range(0xE000, 0x110000)) for byte in chr(point).encode()}
-    assert set(NEVER) == set(range(256)) - everything | {0x0A}
+    assert set(IMPOSSIBLE_BYTES) == set(range(256)) - everything | {0x0A}
 
 
 def test_reserved_ids_never_come_from_text():
-    ids = ByteTokenizer(FieldFormat(",", column_pattern="<col{}>", markers=2)).encode_to_ids("<n><d>,<col0>,c")
+    ids = ByteTokenizer(TokenFormat(",", column_pattern="<col{}>", markers=2)).encode_to_ids("<n><d>,<col0>,c")
     assert [number for number in ids if number < 4] == [2, 1, 3, 1]  # the third field has no marker
 
 
 def test_ids_that_are_no_text():
-    tokenizer = ByteTokenizer(FieldFormat(","))
+    tokenizer = ByteTokenizer(TokenFormat(","))
     euro = [2 + byte for byte in "€".encode()]
     cases = {"utf8": [euro[:2], [euro[0], 1, *euro[1:]], euro[1:], [2 + 0xFF]], "range": [[-1], [258], [10**9]]}
     for code, sequences in cases.items():
         for ids in sequences:
             with pytest.raises(TokenizerError) as caught:
                 tokenizer.decode_from_ids(ids)
-            assert caught.value.code == code
+            assert caught.value.reason == code
     for text, told in {"a\nb": "U+000A", "secret\ud800": "U+D800"}.items():
         with pytest.raises(TokenizerError, match=told.replace("+", r"\+")) as caught:
             tokenizer.encode_to_ids(text)
@@ -76,7 +76,7 @@ def test_saved_and_loaded(tmp_path):
     tokenizer.save(tmp_path / "tokenizer")
     loaded = tokenizer_from_model_dir(tmp_path)
     assert isinstance(loaded, ByteTokenizer)
-    assert (loaded.fields, loaded.digest) == (tokenizer.fields, tokenizer.digest)
+    assert (loaded.token_format, loaded.digest) == (tokenizer.token_format, tokenizer.digest)
     assert tokenizer.digest != ByteTokenizer(FORMATS[0]).digest
     path = tmp_path / "tokenizer" / "tokenizer_params.json"
     path.write_text(path.read_text().replace('"markers": 2', '"markers": 3'))
@@ -102,7 +102,7 @@ def test_the_graph_and_plain_python_agree(private):
     run = run_directory(private)
     tokenizer = load_tokenizer(run.tokenizer)
     assert isinstance(tokenizer, ByteTokenizer)
-    assert tokenizer.fields.markers == 4  # from the columns that were named, not from the data
+    assert tokenizer.token_format.markers == 4  # from the columns that were named, not from the data
     texts = []
     for split in ("train", "validation", "holdout"):
         for ids, _, _ in records(run.training_data, split):

@@ -20,8 +20,8 @@ from linesmith.model.tokenizers import (
     tokenizer_from_model_dir,
 )
 from linesmith.model.tokenizers.escape import ESCAPE, escape, unescape
-from linesmith.model.tokenizers.field_format import FieldFormat
 from linesmith.model.tokenizers.sentencepiece_training import train_sentencepiece
+from linesmith.model.tokenizers.token_format import TokenFormat
 from linesmith.model.tokenizers.word_counts import WordCounts
 from linesmith.records.fields import DELIMITER_ID
 from tests.helpers.adversarial_texts import ADVERSARIAL_TEXTS
@@ -35,28 +35,30 @@ TEXTS = st.text(
 def words_from(*lines: str) -> list[tuple[str, int]]:
     counts = WordCounts(10**6)
     counts.add_lines((0, line) for line in lines)
-    return counts.total()
+    return counts.sorted_counts()
 
 
 @pytest.fixture(scope="module")
 def model() -> bytes:
     return train_sentencepiece(
-        words_from("hello world, 12,, ▁ \t", "hello word, 21", *ADVERSARIAL_TEXTS[:20]), vocab_size=600, reserved=2
+        words_from("hello world, 12,, ▁ \t", "hello word, 21", *ADVERSARIAL_TEXTS[:20]),
+        vocab_size=600,
+        reserved_count=2,
     )
 
 
-def characters(fields: FieldFormat, *texts: str) -> CharTokenizer:
+def characters(fields: TokenFormat, *texts: str) -> CharTokenizer:
     return CharTokenizer(sorted({ord(c) for text in texts for c in text} - {10}), fields)
 
 
 FORMATS = [
-    FieldFormat(),
-    FieldFormat(","),
-    FieldFormat(", "),
-    FieldFormat(",", quoted=True),
-    FieldFormat(",", column_pattern="<col{}>", markers=2),
-    FieldFormat("0"),  # looks like the second half of an escape
-    FieldFormat("▁"),
+    TokenFormat(),
+    TokenFormat(","),
+    TokenFormat(", "),
+    TokenFormat(",", quoted=True),
+    TokenFormat(",", column_pattern="<col{}>", markers=2),
+    TokenFormat("0"),  # looks like the second half of an escape
+    TokenFormat("▁"),
 ]
 
 
@@ -90,19 +92,19 @@ def test_hostile_text_comes_back(model, text):
 
 
 def test_reserved_ids_never_come_from_text(model):
-    fields = FieldFormat(",", column_pattern="<col{}>", markers=2)
+    fields = TokenFormat(",", column_pattern="<col{}>", markers=2)
     text = "<n><d><col0><unk><0x41>"
     for tokenizer in (SentencePieceTokenizer(model, fields), characters(fields, text)):
         ids = tokenizer.encode_to_ids(text)
         assert ids[0] == 2
-        assert min(ids[1:]) >= fields.reserved
+        assert min(ids[1:]) >= fields.reserved_count
 
 
 def test_structure_of_a_record(model):
-    fields = FieldFormat(", ", column_pattern="<col{}>", markers=2)
+    fields = TokenFormat(", ", column_pattern="<col{}>", markers=2)
     tokenizer = SentencePieceTokenizer(model, fields)
     ids = tokenizer.encode_to_ids("a, b, c")
-    assert [number for number in ids if number < fields.reserved] == [
+    assert [number for number in ids if number < fields.reserved_count] == [
         2,
         DELIMITER_ID,
         3,
@@ -115,7 +117,7 @@ def test_structure_of_a_record(model):
 @DERANDOMISED
 @given(st.lists(st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\n"), max_size=9), max_size=5))
 def test_the_structure_of_an_array_of_ids_is_that_of_a_list(texts):
-    tokenizer = characters(FieldFormat(",", column_pattern="<col{}>", markers=2), "".join(texts) + "a")
+    tokenizer = characters(TokenFormat(",", column_pattern="<col{}>", markers=2), "".join(texts) + "a")
     ids = [number for text in [*texts, "a"] for number in tokenizer.encode_to_ids(text)]
     assert tokenizer.decode_structure(np.array(ids, np.int64)) == tokenizer.decode_structure(ids)
     with pytest.raises(IndexError):
@@ -123,22 +125,22 @@ def test_the_structure_of_an_array_of_ids_is_that_of_a_list(texts):
 
 
 def test_quoted_delimiters_do_not_separate():
-    tokenizer = characters(FieldFormat(",", quoted=True), 'a,"b')
+    tokenizer = characters(TokenFormat(",", quoted=True), 'a,"b')
     assert tokenizer.encode_to_ids('a,"b,a"').count(DELIMITER_ID) == 1
     assert tokenizer.decode_from_ids(tokenizer.encode_to_ids('a,"b,a"')) == 'a,"b,a"'
 
 
 def test_unknown_character_is_named_by_code_point_only():
     with pytest.raises(TokenizerError, match=r"U\+2603") as caught:
-        characters(FieldFormat(), "secret").encode_to_ids("secret☃")
+        characters(TokenFormat(), "secret").encode_to_ids("secret☃")
     assert "secret" not in str(caught.value)
     with pytest.raises(TokenizerError, match=r"U\+000A"):
-        characters(FieldFormat(), "ab").encode_to_ids("a\nb")
+        characters(TokenFormat(), "ab").encode_to_ids("a\nb")
 
 
 def test_ids_that_are_no_text(model):
-    tokenizer = SentencePieceTokenizer(model, FieldFormat(","))
-    euro = SentencePieceTokenizer(model, FieldFormat()).encode_to_ids("€")
+    tokenizer = SentencePieceTokenizer(model, TokenFormat(","))
+    euro = SentencePieceTokenizer(model, TokenFormat()).encode_to_ids("€")
     assert len(euro) == 3  # byte pieces, since the model never saw it
     lone = [4 + byte for byte in ESCAPE.encode()]  # the byte pieces follow <n>, <d>, the unknown token and the tab
     cases = {
@@ -151,15 +153,15 @@ def test_ids_that_are_no_text(model):
         for ids in sequences:
             with pytest.raises(TokenizerError) as caught:
                 tokenizer.decode_from_ids(ids)
-            assert caught.value.code == code
+            assert caught.value.reason == code
     for ids in ([-1], [99]):
         with pytest.raises(TokenizerError) as caught:
-            characters(FieldFormat(), "ab").decode_from_ids(ids)
-        assert caught.value.code == "range"
+            characters(TokenFormat(), "ab").decode_from_ids(ids)
+        assert caught.value.reason == "range"
 
 
 def test_newline_piece_is_never_sampled(model):
-    tokenizer = SentencePieceTokenizer(model, FieldFormat())
+    tokenizer = SentencePieceTokenizer(model, TokenFormat())
     allowed = set(range(tokenizer.total_vocab_size)) - set(tokenizer.never_sampled) - {0}
     for number in allowed:
         assert b"\n" not in tokenizer._bytes[number]
@@ -175,7 +177,7 @@ def test_escape_is_a_bijection(text, other):
 
 @pytest.mark.parametrize("kind", ["characters", "sentencepiece"])
 def test_saved_and_loaded(kind, model, tmp_path):
-    fields = FieldFormat(", ", quoted=False, column_pattern="[{}]", markers=3)
+    fields = TokenFormat(", ", quoted=False, column_pattern="[{}]", markers=3)
     tokenizer = (
         characters(fields, *ADVERSARIAL_TEXTS) if kind == "characters" else SentencePieceTokenizer(model, fields)
     )
@@ -191,13 +193,13 @@ def test_saved_and_loaded(kind, model, tmp_path):
 @pytest.mark.parametrize("kind", ["characters", "sentencepiece"])
 @pytest.mark.parametrize("damage", ["cut", "foreign", "other", "gone"])
 def test_damaged_files_are_named(kind, damage, model, tmp_path):
-    fields = FieldFormat(",")
+    fields = TokenFormat(",")
     tokenizer = characters(fields, "abc,") if kind == "characters" else SentencePieceTokenizer(model, fields)
     tokenizer.save(tmp_path)
     other = (
         characters(fields, "xyz,")
         if kind == "characters"
-        else SentencePieceTokenizer(train_sentencepiece([("zebra", 3)], vocab_size=300, reserved=2), fields)
+        else SentencePieceTokenizer(train_sentencepiece([("zebra", 3)], vocab_size=300, reserved_count=2), fields)
     )
     other.save(tmp_path / "other")
     for path in sorted(tmp_path.glob("*.*")):
@@ -231,27 +233,27 @@ def test_digest_tells_pieces_and_settings_apart(model):
 def test_smallest_workable_vocabulary_is_named_and_works():
     words = words_from("the cat sat", "on the mat")
     with pytest.raises(VocabSizeTooSmall) as caught:
-        train_sentencepiece(words, vocab_size=100, reserved=2)
+        train_sentencepiece(words, vocab_size=100, reserved_count=2)
     assert "0 for characters" in str(caught.value)
     smallest = int(str(caught.value).split("need ")[1].split(".")[0])
     with pytest.raises(VocabSizeTooSmall):
-        train_sentencepiece(words, vocab_size=smallest - 1, reserved=2)
-    tokenizer = SentencePieceTokenizer(train_sentencepiece(words, vocab_size=smallest, reserved=2), FieldFormat())
+        train_sentencepiece(words, vocab_size=smallest - 1, reserved_count=2)
+    tokenizer = SentencePieceTokenizer(train_sentencepiece(words, vocab_size=smallest, reserved_count=2), TokenFormat())
     assert tokenizer.total_vocab_size == smallest
 
 
 @pytest.mark.parametrize("kind", ["bpe", "unigram"])
 def test_training_is_deterministic_and_bounded(kind):
     words = words_from(*[f"record {n % 7} of {n % 13}" for n in range(200)])
-    models = [train_sentencepiece(words, vocab_size=300, reserved=2, kind=kind) for _ in range(2)]
-    tokenizers = [SentencePieceTokenizer(model, FieldFormat()) for model in models]
+    models = [train_sentencepiece(words, vocab_size=300, reserved_count=2, model_type=kind) for _ in range(2)]
+    tokenizers = [SentencePieceTokenizer(model, TokenFormat()) for model in models]
     assert tokenizers[0].digest == tokenizers[1].digest
     assert tokenizers[0].total_vocab_size <= 300
 
 
 def test_records_of_tabs_alone_train():
-    model = train_sentencepiece(words_from("\t\t"), vocab_size=300, reserved=2)
-    tokenizer = SentencePieceTokenizer(model, FieldFormat())
+    model = train_sentencepiece(words_from("\t\t"), vocab_size=300, reserved_count=2)
+    tokenizer = SentencePieceTokenizer(model, TokenFormat())
     assert tokenizer.decode_from_ids(tokenizer.encode_to_ids("\t\t")) == "\t\t"
 
 
@@ -270,7 +272,7 @@ def test_trainers_override_the_configuration():
 
 
 def test_the_delimiter_is_never_sampled_where_there_is_none(model):
-    for tokenizer in (characters(FieldFormat(), "abc"), SentencePieceTokenizer(model, FieldFormat())):
+    for tokenizer in (characters(TokenFormat(), "abc"), SentencePieceTokenizer(model, TokenFormat())):
         assert DELIMITER_ID in tokenizer.never_sampled
-    for tokenizer in (characters(FieldFormat(","), "abc"), SentencePieceTokenizer(model, FieldFormat(","))):
+    for tokenizer in (characters(TokenFormat(","), "abc"), SentencePieceTokenizer(model, TokenFormat(","))):
         assert DELIMITER_ID not in tokenizer.never_sampled

@@ -13,15 +13,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from linesmith.model.tokenizers.word_counts import WordCounts, split_words
-from linesmith.records.input.record_format import digest_of
-from linesmith.transforms.count_words import CountWordsFn
+from linesmith.records.input.record_format import record_digest
+from linesmith.transforms.combine_batches import count_words_fn
 
 LINES = st.lists(st.text(alphabet="ab \t\n▁", min_size=1, max_size=12), max_size=40)
 
 
 def oracle(lines: list[str], cap: int) -> tuple[int, dict[str, int]]:
     """The lowest level at which the distinct words fit, found by trying them all."""
-    levels = [digest_of(line.encode()).level for line in lines]
+    levels = [record_digest(line.encode()).sample_level for line in lines]
     lowest = 0
     while True:
         counts: Counter[str] = Counter()
@@ -36,13 +36,13 @@ def oracle(lines: list[str], cap: int) -> tuple[int, dict[str, int]]:
 
 def batch(lines: list[str]) -> pa.RecordBatch:
     return pa.RecordBatch.from_pydict(
-        {"text": lines, "level": pa.array([digest_of(line.encode()).level for line in lines], pa.int64())}
+        {"text": lines, "level": pa.array([record_digest(line.encode()).sample_level for line in lines], pa.int64())}
     )
 
 
 def combine(lines: list[str], cap: int, shuffle: random.Random) -> WordCounts:
     """Random batches, accumulators serialised in between, merged in random groups."""
-    combiner = CountWordsFn(cap)
+    combiner = count_words_fn(cap)
     lines = shuffle.sample(lines, len(lines))
     accumulators = [combiner.create_accumulator()]
     while lines:
@@ -65,24 +65,24 @@ def combine(lines: list[str], cap: int, shuffle: random.Random) -> WordCounts:
 def test_any_grouping_equals_brute_force(lines, cap, seed):
     result = combine(lines, cap, random.Random(seed))
     lowest, counts = oracle(lines, cap)
-    assert dict(result.total()) == counts
-    assert result.lowest == lowest
+    assert dict(result.sorted_counts()) == counts
+    assert result.min_level == lowest
 
 
 def test_nothing_is_counted_as_nothing():
-    combiner = CountWordsFn(3)
-    assert combiner.extract_output(combiner.merge_accumulators([])).total() == []
-    assert combiner.extract_output(combiner.create_accumulator()).total() == []
+    combiner = count_words_fn(3)
+    assert combiner.extract_output(combiner.merge_accumulators([])).sorted_counts() == []
+    assert combiner.extract_output(combiner.create_accumulator()).sorted_counts() == []
 
 
 def test_the_sample_is_bounded_and_about_uniform():
     lines = [f"word{number} common" for number in range(20_000)]
     counts = WordCounts(1000)
     for start in range(0, len(lines), 500):
-        counts.add_lines((digest_of(line.encode()).level, line) for line in lines[start : start + 500])
-        assert len(counts._seen) <= 1000
-    total = dict(counts.total())
-    assert counts.lowest >= 5  # 2^-5 of 20,000 words is 625
+        counts.add_lines((record_digest(line.encode()).sample_level, line) for line in lines[start : start + 500])
+        assert len(counts._level_counts) <= 1000
+    total = dict(counts.sorted_counts())
+    assert counts.min_level >= 5  # 2^-5 of 20,000 words is 625
     assert total[" common"] == len(total) - 1
     # Words are numbered; a uniform sample's mean is the middle, within five standard errors.
     numbers = [int(word[4:]) for word in total if word != " common"]

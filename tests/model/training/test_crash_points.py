@@ -1,7 +1,7 @@
-"""A crash at every single write of a training: started again, it ends with the files of an unbroken one.
+"""A crash at each write of a training: started resumed, it ends with the files of an uninterrupted one.
 
-The loop is the real one; a step of it is arithmetic that depends on everything before it, so that a lost, repeated or
-reordered step shows. Dying is an exception that nothing in the code may catch, raised before or after a rename.
+The loop is the real one. A step of it is arithmetic that depends on everything before it, so that a lost, repeated or
+reordered step shows. A crash is an exception that nothing in the code may catch, raised before or after a rename.
 """
 
 from __future__ import annotations
@@ -16,23 +16,26 @@ import pytest
 
 from linesmith.core.artifacts.history import EpochState
 from linesmith.core.config.tensorflow_config import TensorFlowConfig
-from linesmith.model.training.loop import Progress, TrainingHooks, TrainingLoop
+from linesmith.model.training.loop import TrainingHooks, TrainingLoop, TrainingProgress
+from linesmith.model.training.settings import TrainingSettings
 from tests.helpers.token_stores import store_of
 
 EPOCHS, STEPS = 4, 3
 
 
 class Killed(BaseException):
-    """The process dies."""
+    """Stands for the death of the process."""
 
 
 class Arithmetic(TrainingLoop):
-    """Each step multiplies and adds; the loss goes up and down, so that the best epoch is neither the first nor the last."""
+    """Loop whose steps multiply and add; its loss goes up and down, so the best epoch is neither the first nor the last."""
 
     def __init__(self, root: Path) -> None:
         weights = keras.Variable(np.array([1.0, 2.0], np.float32), name="weights")
         super().__init__(
-            TensorFlowConfig(epochs=EPOCHS, save_all_checkpoints=True, learning_rate_schedule="constant"),
+            TrainingSettings.from_config(
+                TensorFlowConfig(epochs=EPOCHS, save_all_checkpoints=True, learning_rate_schedule="constant")
+            ),
             SimpleNamespace(variables=[weights], trainable_variables=[weights]),
             store_of([[1]]),
             keras.optimizers.SGD(0.5, name="sgd"),  # Keras numbers the optimizers of a process
@@ -43,8 +46,8 @@ class Arithmetic(TrainingLoop):
             hooks=TrainingHooks(),
             clock=lambda: 0.0,
         )
-        self.told: list[int] = []
-        self.hooks = TrainingHooks(on_epoch=lambda entry, _best: self.told.append(entry.epoch))
+        self.epochs_seen: list[int] = []
+        self.hooks = TrainingHooks(on_epoch=lambda entry, _best: self.epochs_seen.append(entry.epoch))
 
     def begin_epoch(self) -> int:
         return STEPS
@@ -54,7 +57,7 @@ class Arithmetic(TrainingLoop):
         self.optimizer.apply([weights.value * np.float32(0.1) + np.float32(index + self.state.epoch)], [weights])
         self.state.sums[0] += float(weights.numpy().sum())
 
-    def measure(self) -> EpochState:
+    def measure_epoch(self) -> EpochState:
         return EpochState(self.state.epoch, loss=[3.0, 1.0, 2.0, 4.0][self.state.epoch] + self.state.sums[0] * 1e-6)
 
     def is_best(self, entry: EpochState) -> bool:
@@ -64,26 +67,26 @@ class Arithmetic(TrainingLoop):
     def stop_reason_after_epoch(self) -> str | None:
         return "epochs" if self.state.epoch >= EPOCHS else None
 
-    def progress(self, steps: int) -> Progress:
-        return Progress(self.state.epoch, self.state.step, steps, None, None, 0.0)
+    def progress(self, steps: int) -> TrainingProgress:
+        return TrainingProgress(self.state.epoch, self.state.step, steps, None, None, 0.0)
 
 
 def _files(root: Path) -> dict[str, bytes]:
-    """All that lies there; of the last two checkpoints only the newest, for how many saves there were is no result."""
+    """Return the content of all files but the older checkpoint, which depends on the number of saves."""
     names = {str(path.relative_to(root)): path.read_bytes() for path in sorted(root.rglob("*")) if path.is_file()}
     names.pop("checkpoints/previous.npz", None)
     return names
 
 
 @pytest.fixture(scope="module")
-def unbroken(tmp_path_factory):
-    root = tmp_path_factory.mktemp("unbroken")
+def uninterrupted(tmp_path_factory):
+    root = tmp_path_factory.mktemp("uninterrupted")
     Arithmetic(root).fit()
     return _files(root)
 
 
-def _die_at(patch: pytest.MonkeyPatch, number: int, after: bool) -> None:
-    """Let the process die at its `number`-th rename, before or after it is done."""
+def _crash_at(patch: pytest.MonkeyPatch, number: int, after: bool) -> None:
+    """Crash at the `number`-th rename, before or after it is done."""
     seen = []
     rename = os.replace
 
@@ -99,13 +102,13 @@ def _die_at(patch: pytest.MonkeyPatch, number: int, after: bool) -> None:
 
 
 @pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
-def test_a_crash_at_any_write_changes_nothing(tmp_path, unbroken, after):
+def test_a_crash_at_any_write_changes_nothing(tmp_path, uninterrupted, after):
     number = 0
     while True:
         number += 1
         root = tmp_path / str(number)
         with pytest.MonkeyPatch.context() as patch:
-            _die_at(patch, number, after)
+            _crash_at(patch, number, after)
             try:
                 Arithmetic(root).fit()
             except Killed:
@@ -114,24 +117,24 @@ def test_a_crash_at_any_write_changes_nothing(tmp_path, unbroken, after):
                 break
         resumed = Arithmetic(root)
         resumed.fit()
-        assert _files(root) == unbroken, f"died {'after' if after else 'before'} rename {number}"
-    assert number > EPOCHS * 4  # it did die in each kind of write: checkpoint, the one before, best, epoch, history
+        assert _files(root) == uninterrupted, f"crashed {'after' if after else 'before'} rename {number}"
+    assert number > EPOCHS * 4  # it crashed in each kind of write: checkpoint, older checkpoint, best, epoch, history
 
 
-def test_two_crashes_in_a_row_and_what_a_killed_writer_left(tmp_path, unbroken):
+def test_two_crashes_in_a_row_and_leftovers_of_a_killed_writer(tmp_path, uninterrupted):
     for number in (9, 4):
         with pytest.MonkeyPatch.context() as patch:
-            _die_at(patch, number, after=False)
+            _crash_at(patch, number, after=False)
             with pytest.raises(Killed):
                 Arithmetic(tmp_path).fit()
     for leftover in ("checkpoints/.best.npz.77.tmp", ".model_history.csv.77.tmp"):
         (tmp_path / leftover).write_bytes(b"half")
     Arithmetic(tmp_path).fit()
-    assert _files(tmp_path) == unbroken
+    assert _files(tmp_path) == uninterrupted
 
 
-def test_a_resume_writes_history_and_best_weights_that_a_crash_kept_back(tmp_path):
-    """The checkpoint is there, its history row is not yet: it is, before training goes on."""
+def test_a_resume_writes_history_and_best_weights_that_a_crash_prevented(tmp_path):
+    """The checkpoint is there and its history row is not: it is written before training goes on."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Arithmetic, "_write_results", lambda self: (_ for _ in ()).throw(Killed()))
         with pytest.raises(Killed):
@@ -139,8 +142,8 @@ def test_a_resume_writes_history_and_best_weights_that_a_crash_kept_back(tmp_pat
             loop._resume = lambda: None
             loop.fit()
     assert not (tmp_path / "model_history.csv").exists()
-    again = Arithmetic(tmp_path)
-    again._resume()
-    assert (again.state.epoch, again.state.best_epoch) == (1, 0)
+    resumed = Arithmetic(tmp_path)
+    resumed._resume()
+    assert (resumed.state.epoch, resumed.state.best_epoch) == (1, 0)
     assert len((tmp_path / "model_history.csv").read_text().splitlines()) == 2
     assert (tmp_path / "checkpoints" / "best.npz").is_file()

@@ -1,4 +1,4 @@
-"""The fast LSTM against Keras' own, and a batch against its records one at a time."""
+"""The LSTM compared with that of Keras, and a batch compared with its records one at a time."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from linesmith.model.training import batches as rows
-from linesmith.model.training.language_model import LanguageModel, token_losses
+from linesmith.model.training import batches as batching
+from linesmith.model.training.language_model import LanguageModel, sum_token_losses
 from linesmith.model.training.lstm import LSTM, keras_lstm, lstm
 from tests.helpers.token_stores import random_records, store_of
 
@@ -54,11 +54,11 @@ def test_a_batch_has_the_loss_of_its_records_one_by_one():
     model = LanguageModel(9, embedding_dim=8, units=16, layers=2, seed=5)
     store = store_of(random_records(30, 9, 12))
     together, alone = np.zeros(3), np.zeros(3)
-    batches = rows.EpochBatches(store, batch_size=7, seq_length=20, seed=1, epoch=0)
+    batches = batching.EpochBatches(store, batch_size=7, seq_length=20, seed=1, epoch=0)
     for total, parts in ((together, batches), (alone, [[rank] for rank in range(len(store))])):
         for batch in parts:
-            tensors = rows.make_batch(store, batch).tensors()
-            total += [float(part) for part in token_losses(model, tensors)]
+            tensors = batching.make_batch(store, batch).to_tensors()
+            total += [float(part) for part in sum_token_losses(model, tensors)]
     np.testing.assert_allclose(together, alone, rtol=1e-5)
     assert together[2] == store.tokens
 
@@ -71,7 +71,7 @@ def test_the_same_seed_gives_the_same_initial_weights():
 
 
 def test_the_layer_for_gpus_equals_ours(layers):
-    """`keras_lstm` is what a GPU runs; it can be checked without one."""
+    """`keras_lstm` is what a GPU runs; on a CPU it computes the same."""
     weights = [w.value for w in layers[1].trainable_weights]
     x = tf.constant(np.random.default_rng(1).normal(size=(T, B, D)), tf.float32)
     expected = _gradients(lambda: tf.reduce_sum(lstm(x, *weights) ** 2), [x, *weights])

@@ -1,4 +1,4 @@
-"""Prefetching changes neither items, nor order, nor errors; it is one item ahead and no more."""
+"""Prefetching changes neither items, nor order, nor errors; it makes one item ahead and no more."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ import time
 
 import pytest
 
-from linesmith.model.training.prefetch import prefetched
+from linesmith.model.training.prefetch import prefetch
 
 
-def test_items_and_order_are_the_same_and_made_elsewhere():
+def test_items_and_order_are_the_same_and_made_in_another_thread():
     threads = set()
 
     def items():
@@ -18,14 +18,14 @@ def test_items_and_order_are_the_same_and_made_elsewhere():
             threads.add(threading.current_thread())
             yield number
 
-    assert list(prefetched(items())) == list(range(50))
+    assert list(prefetch(items())) == list(range(50))
     assert threading.main_thread() not in threads and len(threads) == 1
-    assert list(prefetched([])) == []
+    assert list(prefetch([])) == []
 
 
-def test_it_is_one_item_ahead_and_no_more():
+def test_one_item_is_made_ahead_and_no_more():
     made = []
-    stream = prefetched(made.append(number) or number for number in range(10))
+    stream = prefetch(made.append(number) or number for number in range(10))
     assert next(stream) == 0
     deadline = time.monotonic() + 10
     while len(made) < 2 and time.monotonic() < deadline:
@@ -40,7 +40,7 @@ def test_an_error_is_raised_where_its_item_is_asked_for():
         yield 1
         raise RuntimeError("the second")
 
-    stream = prefetched(items())
+    stream = prefetch(items())
     assert next(stream) == 1
     with pytest.raises(RuntimeError, match="the second"):
         next(stream)

@@ -1,4 +1,4 @@
-"""Two devices train like one. They are logical devices of a process of its own, since they have to be there from the start."""
+"""Two devices train like one. They are logical devices, which TensorFlow only makes at its start: hence a process of its own."""
 
 from __future__ import annotations
 
@@ -12,7 +12,6 @@ import tensorflow as tf
 from hypothesis import given
 from hypothesis import strategies as st
 
-from linesmith.core.config.tensorflow_config import TensorFlowConfig
 from linesmith.core.errors import ParameterError
 from linesmith.model.training.batches import Batch
 from linesmith.model.training.replicas import choose_strategy, split_batch
@@ -29,6 +28,7 @@ import sys
 from pathlib import Path
 from linesmith.model.training import replicas
 from linesmith.core.config.tensorflow_config import TensorFlowConfig
+from linesmith.model.training.settings import NetworkSettings, TrainingSettings
 from linesmith.model.training.trainer import Trainer, build_model
 from tests.helpers.token_stores import random_records, store_of
 
@@ -37,11 +37,16 @@ config = TensorFlowConfig(embedding_dim=8, rnn_units=16, batch_size=7, seq_lengt
 data = random_records(45, 9, 15)
 
 
+def initial_model():
+    return build_model(NetworkSettings.from_config(config), 9)
+
+
 def fitted(name, strategy):
-    with replicas.scope(strategy):
+    with replicas.strategy_scope(strategy):
         trainer = Trainer(
-            config, build_model(config, 9), store_of(data[:36]), store_of(data[36:]), strategy=strategy,
-            directory=Path(sys.argv[1]) / name, history_path=Path(sys.argv[1]) / name / "history.csv", identity={},
+            TrainingSettings.from_config(config), initial_model(), store_of(data[:36]), store_of(data[36:]),
+            strategy=strategy, directory=Path(sys.argv[1]) / name, history_path=Path(sys.argv[1]) / name / "history.csv",
+            identity={},
         )
     trainer.fit()
     return trainer
@@ -55,7 +60,7 @@ for name, array in one.weights().items():
 for entry, other in zip(one.state.history, two.state.history, strict=True):
     for metric in ("loss", "accuracy", "val_loss", "val_accuracy"):
         np.testing.assert_allclose(other.metric(metric), entry.metric(metric), rtol=1e-5)
-moved = [float(np.abs(a - b).max()) for a, b in zip(one.weights().values(), build_model(config, 9).get_weights())]
+moved = [float(np.abs(a - b).max()) for a, b in zip(one.weights().values(), initial_model().get_weights())]
 assert max(moved) > 0.01  # it did train
 resumed = fitted("two", tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"]))  # takes up what is complete
 for name, array in two.weights().items():
@@ -78,9 +83,9 @@ def test_two_devices_end_like_one(tmp_path):
 
 
 @given(st.integers(1, 9), st.integers(1, 5), st.integers(1, 4))
-def test_every_row_goes_to_one_replica_and_what_fills_up_weighs_nothing(count, steps, replicas):
-    rows = np.arange(1, count + 1) * np.ones((steps, 1))
-    parts = split_batch(Batch(rows, rows, rows), replicas)
+def test_every_row_goes_to_one_replica_and_filling_rows_have_no_weight(count, steps, replicas):
+    array = np.arange(1, count + 1) * np.ones((steps, 1))
+    parts = split_batch(Batch(array, array, array), replicas)
     assert len({part.inputs.shape for part in parts}) == 1
     columns = [part.weights[0, i] for part in parts for i in range(part.weights.shape[1])]
     assert sorted(column for column in columns if column) == list(range(1, count + 1))
@@ -88,14 +93,14 @@ def test_every_row_goes_to_one_replica_and_what_fills_up_weighs_nothing(count, s
 
 
 def test_one_device_needs_no_strategy_and_private_training_takes_no_more(monkeypatch):
-    assert choose_strategy(TensorFlowConfig()) is None
-    with pytest.raises(ParameterError, match="LS101: --devices 3 asks for more than the 0 GPUs"):
-        choose_strategy(TensorFlowConfig(devices=3))
+    assert choose_strategy(None, private=False) is None
+    with pytest.raises(ParameterError, match="LS101: --devices 3: more than the 0 GPUs"):
+        choose_strategy(3, private=False)
     two = [tf.config.LogicalDevice("/device:GPU:0", "GPU"), tf.config.LogicalDevice("/device:GPU:1", "GPU")]
     monkeypatch.setattr(tf.config, "list_logical_devices", lambda kind: two)
     monkeypatch.setattr(tf.distribute, "MirroredStrategy", lambda names: names)
-    assert choose_strategy(TensorFlowConfig()) == ["/device:GPU:0", "/device:GPU:1"]
-    assert choose_strategy(TensorFlowConfig(devices=1)) is None
-    assert choose_strategy(TensorFlowConfig(dp=True, devices=1)) is None
+    assert choose_strategy(None, private=False) == ["/device:GPU:0", "/device:GPU:1"]
+    assert choose_strategy(1, private=False) is None
+    assert choose_strategy(1, private=True) is None
     with pytest.raises(ParameterError, match="LS307"):
-        choose_strategy(TensorFlowConfig(dp=True))
+        choose_strategy(None, private=True)

@@ -1,4 +1,4 @@
-"""The token store: canonical order whatever the shards, and damage named."""
+"""The token store: canonical order whatever the shards, and errors that name damaged files."""
 
 from __future__ import annotations
 
@@ -28,7 +28,10 @@ def _write(path: Path, keys: list[int]) -> Path:
 
 def _build(files: list[Path], tmp_path: Path, expected: int = 3, vocab: int = 10):
     return build_token_store(
-        files, tmp_path / "work" / f"{files[0].name if files else 0}.tokens", vocab_size=vocab, expected=expected
+        files,
+        tmp_path / "work" / f"{files[0].name if files else 0}.tokens",
+        vocab_size=vocab,
+        expected_records=expected,
     )
 
 
@@ -39,15 +42,20 @@ def test_order_comes_from_content_not_from_shards(tmp_path):
     for store in (one, other):
         assert [store.record(rank).tolist() for rank in range(3)] == expected
     assert one.tokens == 2 + 1 + 4 + 2
-    assert one.chars == (2 + 1 + 3) + 3
-    assert (one.longest, one.count_longer_than(2), one.count_longer_than(3), one.count_longer_than(4)) == (4, 2, 1, 0)
+    assert one.num_chars == (2 + 1 + 3) + 3
+    assert (one.max_tokens, one.count_longer_than(2), one.count_longer_than(3), one.count_longer_than(4)) == (
+        4,
+        2,
+        1,
+        0,
+    )
     assert isinstance(one.ids, np.memmap)
 
 
 def test_an_empty_split_is_an_empty_store(tmp_path):
     store = _build([], tmp_path, expected=0)
     assert len(store) == 0
-    assert store.tokens == store.longest == store.count_longer_than(0) == 0
+    assert store.tokens == store.max_tokens == store.count_longer_than(0) == 0
 
 
 @pytest.mark.parametrize("damage", ["cut", "foreign", "plain"])
@@ -59,7 +67,7 @@ def test_a_damaged_shard_is_named(tmp_path, damage):
         file.write_bytes(gzip.compress(b"some other file\n" * 100))
     else:
         file.write_bytes(b"not even gzip")
-    with pytest.raises(DataError, match=r"LS205: training data '.*train-0.tfrecord.gz' is damaged"):
+    with pytest.raises(DataError, match=r"LS216: training data '.*train-0.tfrecord.gz' is damaged"):
         _build([file], tmp_path)
 
 

@@ -1,4 +1,4 @@
-"""The training loop: what it stops for, what it remembers, and that a resumed run ends like an unbroken one."""
+"""The training loop: why it stops, what it keeps, and that a resumed run ends like an uninterrupted one."""
 
 from __future__ import annotations
 
@@ -9,12 +9,15 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from linesmith.core.artifacts.checkpoints import digest_arrays, load_arrays, save_arrays
+from linesmith.core.artifacts.checkpoints import LAST, digest_arrays, load_arrays, save_arrays
 from linesmith.core.artifacts.history import EpochState, write_history
+from linesmith.core.artifacts.model_info import BEST_WEIGHTS
 from linesmith.core.config.tensorflow_config import TensorFlowConfig
 from linesmith.core.errors import DataError, TooFewRecordsError
-from linesmith.model.training.early_stopping import better, stale
-from linesmith.model.training.trainer import BEST, LAST, Trainer, TrainingHooks, build_model
+from linesmith.model.training.early_stopping import epochs_since_improvement, is_better
+from linesmith.model.training.loop import TrainingHooks
+from linesmith.model.training.settings import NetworkSettings, TrainingSettings
+from linesmith.model.training.trainer import Trainer, build_model
 from tests.helpers.token_stores import random_records, store_of
 
 VOCAB = 9
@@ -22,7 +25,7 @@ SMALL = {"embedding_dim": 8, "rnn_units": 16, "batch_size": 8, "seq_length": 20,
 
 
 class Clock:
-    """Seconds that pass only when told, one for each reading."""
+    """Clock that moves on only by `tick` for each reading."""
 
     def __init__(self, tick: float = 0.0) -> None:
         self.now, self.tick = 0.0, tick
@@ -38,8 +41,8 @@ def _trainer(directory, hooks=None, clock=None, records=60, identity=None, **cha
     cut = records * 3 // 4
     validation = store_of(data[cut:]) if config.validation_split else store_of([])
     return Trainer(
-        config,
-        build_model(config, VOCAB),
+        TrainingSettings.from_config(config),
+        build_model(NetworkSettings.from_config(config), VOCAB),
         store_of(data[:cut]),
         validation,
         directory=directory / "checkpoints",
@@ -70,7 +73,7 @@ def test_learns_and_writes_history(tmp_path):
     assert float(rows[-1]["val_loss"]) == seen[-1].val_loss  # unrounded
     assert rows[0]["epsilon"] == rows[0]["delta"] == ""
     assert int(next(row["epoch"] for row in rows if row["best"] == "1")) == state.best_epoch
-    assert load_arrays(tmp_path / "checkpoints" / BEST)[1]["epoch"] == state.best_epoch
+    assert load_arrays(tmp_path / "checkpoints" / BEST_WEIGHTS)[1]["epoch"] == state.best_epoch
 
 
 def test_the_same_seed_gives_the_same_weights(tmp_path):
@@ -85,17 +88,17 @@ def _fitted(directory, **changes) -> Trainer:
 
 
 @pytest.mark.parametrize("stop_after", [1, 4, 7, 11])
-def test_a_resumed_run_ends_like_an_unbroken_one(tmp_path, stop_after):
-    unbroken = _fitted(tmp_path / "unbroken")
+def test_a_resumed_run_ends_like_an_uninterrupted_one(tmp_path, stop_after):
+    uninterrupted = _fitted(tmp_path / "uninterrupted")
     steps = []
     hooks = TrainingHooks(on_step=steps.append, stop_requested=lambda: len(steps) == stop_after)
     first = _trainer(tmp_path / "broken", hooks)
     assert first.fit().stopped is None
     second = _trainer(tmp_path / "broken")
     assert second.fit().stopped == "epochs"
-    assert second.state.total_steps == unbroken.state.total_steps
-    assert digest_arrays(second.weights()) == digest_arrays(unbroken.weights())
-    assert _history(tmp_path / "broken") == _history(tmp_path / "unbroken")
+    assert second.state.total_steps == uninterrupted.state.total_steps
+    assert digest_arrays(second.weights()) == digest_arrays(uninterrupted.weights())
+    assert _history(tmp_path / "broken") == _history(tmp_path / "uninterrupted")
 
 
 def test_a_resume_with_other_settings_is_refused_by_name(tmp_path):
@@ -109,7 +112,7 @@ def test_a_resume_with_other_settings_is_refused_by_name(tmp_path):
 
 @pytest.mark.parametrize("damage", ["torn", "empty", "flipped"])
 def test_a_torn_checkpoint_is_skipped_with_a_message_for_the_one_before(tmp_path, caplog, damage):
-    unbroken = _fitted(tmp_path / "unbroken")
+    uninterrupted = _fitted(tmp_path / "uninterrupted")
     steps = []
     hooks = TrainingHooks(on_step=steps.append, stop_requested=lambda: len(steps) == 8)  # after two saves
     _trainer(tmp_path / "broken", hooks).fit()
@@ -119,9 +122,9 @@ def test_a_torn_checkpoint_is_skipped_with_a_message_for_the_one_before(tmp_path
     path.write_bytes(torn[damage])
     second = _trainer(tmp_path / "broken")
     assert second.fit().stopped == "epochs"
-    assert "last.npz' is torn or damaged and is skipped" in caplog.text
-    assert digest_arrays(second.weights()) == digest_arrays(unbroken.weights())
-    assert _history(tmp_path / "broken") == _history(tmp_path / "unbroken")
+    assert "last.npz' is cut off or damaged and is skipped" in caplog.text
+    assert digest_arrays(second.weights()) == digest_arrays(uninterrupted.weights())
+    assert _history(tmp_path / "broken") == _history(tmp_path / "uninterrupted")
 
 
 def test_without_a_whole_checkpoint_training_begins_anew_and_says_so(tmp_path, caplog):
@@ -129,8 +132,8 @@ def test_without_a_whole_checkpoint_training_begins_anew_and_says_so(tmp_path, c
     (tmp_path / "checkpoints" / LAST).write_bytes(b"PK")
     trainer = _trainer(tmp_path)
     trainer.fit()
-    assert "is torn or damaged" in caplog.text
-    assert digest_arrays(trainer.weights()) == digest_arrays(_fitted(tmp_path / "unbroken").weights())
+    assert "is cut off or damaged" in caplog.text
+    assert digest_arrays(trainer.weights()) == digest_arrays(_fitted(tmp_path / "uninterrupted").weights())
 
 
 def test_the_time_limit_is_checked_each_step_then_validates(tmp_path):
@@ -151,7 +154,7 @@ def test_no_history_row_for_an_epoch_that_time_did_not_let_begin(tmp_path):
     assert [entry.batch > 0 for entry in state.history] == [True]
 
 
-def test_zero_seconds_and_zero_epochs_mean_what_they_say(tmp_path):
+def test_zero_seconds_and_zero_epochs_are_limits(tmp_path):
     timed = _trainer(tmp_path / "time", max_training_time_seconds=0).fit()
     assert timed.stopped == "time"
     assert timed.total_steps == 0
@@ -170,7 +173,7 @@ def test_without_a_validation_split_the_training_loss_decides(tmp_path):
 
 
 def test_patience_counts_epochs_without_improvement(tmp_path):
-    # No learning rate to speak of: nothing improves by the least change that counts.
+    # With this learning rate, nothing improves by the least change that counts.
     state = _trainer(
         tmp_path, learning_rate=1e-9, early_stopping=True, early_stopping_patience=2, epochs=20, dropout_rate=0.0
     ).fit()
@@ -184,17 +187,17 @@ def test_each_epoch_that_brings_nothing_halves_the_rate(tmp_path, schedule, fact
     losses = [2.0, 2.1, 1.5, 1.4999]  # the last improves by less than what counts
     trainer.state.history = [EpochState(epoch=i, loss=1.0, val_loss=loss) for i, loss in enumerate(losses)]
     assert trainer.learning_rate_factor() == factor
-    assert trainer._learning_rate(steps=5) == pytest.approx(trainer.config.learning_rate * factor)
+    assert trainer._learning_rate(steps=5) == pytest.approx(trainer.settings.learning_rate * factor)
 
 
-def test_a_loss_that_is_no_number_ends_training_and_keeps_the_best(tmp_path):
+def test_a_loss_that_is_not_a_number_ends_training_and_keeps_the_best(tmp_path):
     trainer = _trainer(tmp_path, epochs=4)
     poisoned = TrainingHooks(on_epoch=lambda state, best: trainer.model.logits.bias.assign([np.nan] * VOCAB))
     trainer.hooks = poisoned
     state = trainer.fit()
     assert state.stopped == "diverged"
     assert state.best_epoch == 0
-    assert all(np.isfinite(array).all() for array in load_arrays(tmp_path / "checkpoints" / BEST)[0].values())
+    assert all(np.isfinite(array).all() for array in load_arrays(tmp_path / "checkpoints" / BEST_WEIGHTS)[0].values())
 
 
 def test_every_checkpoint_is_kept_when_asked(tmp_path):
@@ -216,10 +219,10 @@ def test_a_handful_of_records_trains(tmp_path, records):
 
 def test_best_is_chosen_on_unrounded_values():
     best = EpochState(0, val_loss=1.00000001, val_accuracy=0.5)
-    assert better(replace(best, epoch=1, val_loss=1.0), best, "val_loss")
-    assert not better(replace(best, epoch=1, val_loss=1.00000001), best, "val_loss")
-    assert better(replace(best, epoch=1, val_accuracy=0.500000001), best, "val_accuracy")
-    assert not better(replace(best, epoch=1, val_loss=math.nan), best, "val_loss")
+    assert is_better(replace(best, epoch=1, val_loss=1.0), best, "val_loss")
+    assert not is_better(replace(best, epoch=1, val_loss=1.00000001), best, "val_loss")
+    assert is_better(replace(best, epoch=1, val_accuracy=0.500000001), best, "val_accuracy")
+    assert not is_better(replace(best, epoch=1, val_loss=math.nan), best, "val_loss")
 
 
 @pytest.mark.parametrize(
@@ -232,8 +235,8 @@ def test_best_is_chosen_on_unrounded_values():
         ([0.1, 0.3, 0.2], "accuracy", 1),
     ],
 )
-def teststale(values, metric, expected):
-    assert stale(values, metric, 0.001) == expected
+def test_epochs_since_improvement(values, metric, expected):
+    assert epochs_since_improvement(values, metric, 0.001) == expected
 
 
 def test_history_has_one_best_row_and_blanks_for_the_unmeasured(tmp_path):

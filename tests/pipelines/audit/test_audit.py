@@ -1,4 +1,4 @@
-"""The audit's looks: each finds the bug it is there for and leaves the right trainer alone; places, words and codes.
+"""The attacks of the audit: each finds the bug it is meant for and passes the correct trainer; also files, texts and codes.
 
 All twenty seeds and all planted bugs are `make test-audit`; here are the cheapest of each kind.
 """
@@ -14,19 +14,20 @@ from linesmith.cli.app import run_command_line
 from linesmith.core.config.tensorflow_config import TensorFlowConfig
 from linesmith.core.errors import ParameterError
 from linesmith.model.privacy.audit.findings import findings
-from linesmith.model.privacy.audit.gradient_canaries import audit_gradients, sampling_faults
+from linesmith.model.privacy.audit.gradient_canaries import audit_gradients
 from linesmith.model.privacy.audit.neighbors import audit_neighbors
+from linesmith.model.privacy.audit.sampling_faults import sampling_faults
 from linesmith.model.privacy.audit.text_canaries import LETTERS, SUFFIX_LENGTH, make_canaries
 from linesmith.model.privacy.poisson_sampling import poisson_sample
 from linesmith.model.privacy.trainer import PrivateTrainer
-from linesmith.pipelines.audit.attacks import audit_text_canaries, small_config
+from linesmith.pipelines.audit.attacks import small_config
 from linesmith.pipelines.audit.settings import AuditSettings
 from linesmith.pipelines.evaluate.refresh import add_audit_to_report, mark_report_stale
-from linesmith.records.fields import split_fields
+from linesmith.records.fields import FieldFormat
 from tests.helpers import planted_bugs
 from tests.helpers.audit_report import audit_body
 from tests.helpers.token_stores import random_records, store_of
-from tests.integration.audit_table import setting
+from tests.integration.audit_table import audit_text_canaries, setting
 
 VOCAB = 40
 
@@ -36,28 +37,28 @@ VOCAB = 40
 
 def test_canaries_keep_their_fields_and_each_has_a_character_of_its_own():
     records = [f"{n},name {n},x{n}" for n in range(30)]
-    made = make_canaries(records, 100, seed=3, delimiter=",")
-    assert len(set(made.texts)) == len(set(made.marks)) == 100
-    for text, mark in zip(made.texts, made.marks, strict=True):
-        assert text.count(",") == 2 and text.count(mark) == 1
+    made = make_canaries(records, 100, seed=3, fields=FieldFormat(","))
+    assert len(set(made.texts)) == len(set(made.unique_characters)) == 100
+    for text, character in zip(made.texts, made.unique_characters, strict=True):
+        assert text.count(",") == 2 and text.count(character) == 1
         assert text[-SUFFIX_LENGTH:].isalnum() and set(text[-SUFFIX_LENGTH:]) <= set(LETTERS)
         assert any(text.startswith(record[: record.rindex(",")]) for record in records)
     assert 30 < made.included.sum() < 70
-    assert make_canaries(records, 100, seed=3, delimiter=",").texts == made.texts
-    assert make_canaries(records, 100, seed=4, delimiter=",").texts != made.texts
+    assert make_canaries(records, 100, seed=3, fields=FieldFormat(",")).texts == made.texts
+    assert make_canaries(records, 100, seed=4, fields=FieldFormat(",")).texts != made.texts
 
 
 def test_quotes_stay_closed_and_a_user_is_a_canarys_own():
     records = ['1,"a, b","say ""hi"", then"', '2,c,"d,e"']
-    made = make_canaries(records, 20, seed=0, delimiter=",", quoted=True, key_field=0)
-    rows = [split_fields(text, ",", quoted=True) for text in made.texts]
+    made = make_canaries(records, 20, seed=0, fields=FieldFormat(",", quoted=True), key_field=0)
+    rows = [FieldFormat(",", quoted=True).split(text) for text in made.texts]
     assert {len(row) for row in rows} == {3}
     assert len({row[0] for row in rows}) == 20
     assert {row[1] for row in rows} <= {"a, b", "c"}
 
 
-def test_free_text_keeps_its_first_half_and_only_wanted_texts_are_taken():
-    made = make_canaries(["abcdefgh"], 50, seed=0, wanted=lambda text: text[-1] in LETTERS[:31])
+def test_free_text_keeps_its_first_half_and_only_accepted_texts_are_taken():
+    made = make_canaries(["abcdefgh"], 50, seed=0, accepts=lambda text: text[-1] in LETTERS[:31])
     assert all(text.startswith("abcd") and text[-1] in LETTERS[:31] for text in made.texts)
 
 
@@ -88,13 +89,13 @@ def test_poisson_draws_pass_and_others_do_not():
 # -- inside the trainer
 
 
-def _gradients(trainer=PrivateTrainer):
+def _gradients(trainer_class=PrivateTrainer):
     store = store_of(random_records(60, VOCAB - 10, 12))
     config = setting(rnn_units=8, epochs=3)
-    return audit_gradients(config, store, VOCAB, canaries=500, seed=0, trainer=trainer)
+    return audit_gradients(config, store, VOCAB, canaries=500, seed=0, trainer_class=trainer_class)
 
 
-def test_the_right_trainer_is_not_refuted_and_is_seen():
+def test_the_correct_trainer_is_not_refuted_and_is_observed():
     found = _gradients()
     assert not found.refuted
     assert found.draws == () and found.steps == 9 and 200 < found.included < 300
@@ -115,12 +116,12 @@ def test_one_record_moves_the_sum_by_the_clipping_norm_and_no_more():
 
 
 def test_clipping_that_is_missing_is_found():
-    found = audit_neighbors(setting(), VOCAB, trainer=planted_bugs._clipping(planted_bugs._no_clipping))
+    found = audit_neighbors(setting(), VOCAB, trainer_class=planted_bugs._clipping(planted_bugs._no_clipping))
     assert found.moved > found.clip and found.refuted
 
 
 def test_a_raw_validation_loss_is_found():
-    found = audit_neighbors(setting(), VOCAB, trainer=planted_bugs.RawValidation)
+    found = audit_neighbors(setting(), VOCAB, trainer_class=planted_bugs.RawValidation)
     assert found.released_moved > found.released_allowed == 0 and found.refuted
 
 
@@ -128,7 +129,7 @@ def test_a_raw_validation_loss_is_found():
 
 
 @pytest.mark.slow
-def test_text_canaries_find_a_vocabulary_that_was_learnt(tmp_path):
+def test_text_canaries_find_a_vocabulary_that_was_learned(tmp_path):
     """Without privacy the characters of included canaries are in the tokenizer, and those of excluded ones are not."""
     lines = [f"{n % 24}, {n * 37 % 1000:03d}, {n * 91 % 997}" for n in range(60)]
     config = TensorFlowConfig(field_delimiter=", ", vocab_size=0, rnn_units=8, embedding_dim=8, rnn_layers=1, epochs=1)
@@ -148,7 +149,7 @@ def test_the_audits_settings_are_the_runs_but_small():
         dp=True, dp_target_epsilon=3, rnn_units=256, epochs=90, privacy_ledger="ledger.json", dataset_name="d",
         max_training_time_seconds=5, header=True, dp_batch_size=5000, field_delimiter=",",
     )  # fmt: skip
-    small = small_config(trained, Path("scratch") / "run", AuditSettings(seed=9))
+    small = small_config(trained, Path("scratch") / "run", 9)
     assert (small.rnn_units, small.epochs, small.privacy_ledger, small.header) == (64, 6, None, False)
     assert (small.dp_target_epsilon, small.field_delimiter, small.dp_batch_size, small.seed) == (3, ",", None, 9)
 
@@ -167,13 +168,13 @@ def test_the_command_refuses_what_cannot_work(tmp_path, capsys):
     assert run_command_line(["audit", "--output", str(tmp_path)]) == 2
     assert "LS201" in capsys.readouterr().err
     assert run_command_line(["audit", "--output", "s3://lines/run"]) == 2
-    assert "LS117: --output 's3://lines/run'" in capsys.readouterr().err
+    assert "LS118: --output 's3://lines/run'" in capsys.readouterr().err
 
 
-# -- words and page
+# -- texts and page
 
 
-def test_words():
+def test_texts():
     assert "not refuted" in audit_body()["verdict"] and not audit_body()["refuted"]
     assert "REFUTED" in audit_body(refuted=True)["verdict"]
     assert any("not drawn as the claim assumes: size" in text for text in findings(audit_body(refuted=True)))
@@ -206,12 +207,12 @@ def test_an_audit_and_new_records_change_a_report_that_is_there(tmp_path, evalua
 
 @pytest.fixture(scope="module")
 def evaluated():
-    """A report's content, made without a pipeline."""
-    from linesmith.pipelines.evaluate.stage import EvaluationSettings, describe
-    from tests.helpers.evaluation_sets import collect_evidence_in_memory, people
+    """Make the content of a report without a pipeline."""
+    from linesmith.pipelines.evaluate.report.content import report_content
+    from tests.helpers.evaluation_sets import collect_evaluation_data_in_memory, people
 
     sets = {"training": people(300, 1), "holdout": people(100, 2), "synthetic": people(100, 3)}
-    found = describe(collect_evidence_in_memory(sets), EvaluationSettings())
+    found = report_content(collect_evaluation_data_in_memory(sets))
     return {
         **found,
         "context": {},

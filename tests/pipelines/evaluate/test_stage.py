@@ -1,4 +1,4 @@
-"""The stage and its commands, end to end on small files: report, page, exit codes, places; and the page in a browser."""
+"""The stage and its commands, end to end on small files: report, page, exit codes, directories; and the page in a browser."""
 
 from __future__ import annotations
 
@@ -67,20 +67,20 @@ def test_a_score_below_the_gate_ends_with_3(report, tmp_path, capsys):
         (["--output", "OUT"], "LS204"),
         (["--output", "NEW", "--fail-under-privacy", "7"], "LS116"),
         (["--output", "NEW", "--role", "age"], "LS116"),
-        (["--output", "NEW", "--role", "age=colour"], "LS116"),
+        (["--output", "NEW", "--role", "age=color"], "LS116"),
         ([], "LS103"),
         (["--output", "NEW", "--no-such-option", "1"], "LS110"),
     ],
 )
 def test_what_cannot_work_is_refused(report, tmp_path, capsys, more, why):
-    places = {"OUT": str(report / "out"), "NEW": str(tmp_path / "new")}
-    assert run_command_line(command(report, *(places.get(part, part) for part in more))) == 2
+    paths = {"OUT": str(report / "out"), "NEW": str(tmp_path / "new")}
+    assert run_command_line(command(report, *(paths.get(part, part) for part in more))) == 2
     assert why in capsys.readouterr().err
 
 
 def test_real_without_synthetic_is_refused(report, capsys):
     assert run_command_line(["evaluate", "--real", str(report / "real.csv"), "--output", "x"]) == 2
-    assert "LS116" in capsys.readouterr().err
+    assert "LS126" in capsys.readouterr().err
 
 
 def test_compare_puts_two_reports_side_by_side(report, tmp_path, capsys):
@@ -91,7 +91,7 @@ def test_compare_puts_two_reports_side_by_side(report, tmp_path, capsys):
     assert "LS201" in capsys.readouterr().err
 
 
-def test_the_report_of_a_private_run_lies_among_what_never_leaves(tmp_path):
+def test_the_report_of_a_private_run_is_not_published(tmp_path):
     plain = TensorFlowConfig(checkpoint_dir=str(tmp_path))
     assert report_directory(plain) == tmp_path / "report"
     assert report_directory(plain.replace(dp=True)) == tmp_path / "private" / "report"
@@ -103,14 +103,14 @@ class _Outline(HTMLParser):
         self.levels, self.images, self.links, self.ids, self.sources = [], [], [], set(), []
 
     def handle_starttag(self, tag, attrs):
-        given = dict(attrs)
-        self.ids.add(given.get("id"))
+        attributes = dict(attrs)
+        self.ids.add(attributes.get("id"))
         if re.fullmatch("h[1-6]", tag):
             self.levels.append(int(tag[1]))
         if tag == "img":
-            self.images.append(given.get("alt"))
-        self.links += [given["href"]] if tag == "a" else []
-        self.sources += [given[key] for key in ("src", "href") if key in given]
+            self.images.append(attributes.get("alt"))
+        self.links += [attributes["href"]] if tag == "a" else []
+        self.sources += [attributes[key] for key in ("src", "href") if key in attributes]
 
 
 def test_the_page_is_accessible_and_self_contained(report):
@@ -134,7 +134,7 @@ def test_a_record_cannot_become_markup(report):
     assert page("a < b", [h("p", "x")]).count("a &lt; b") == 1
 
 
-def test_an_audit_has_its_place(report):
+def test_an_audit_has_its_section(report):
     content = json.loads((report / "out" / "report" / "report.json").read_text())
     assert 'id="audit"' not in render(content)
     content["context"] = {"audit": audit_body(), "history": [{"epoch": 0.0, "epsilon": 2.0}]}

@@ -59,22 +59,22 @@ def test_start_strings_begin_real_records(run: Path) -> None:
 
 @pytest.mark.slow
 def test_two_loky_workers_give_the_same_records(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(local_generation, "CHUNK", 8)  # else so few records are one worker's
+    monkeypatch.setattr(local_generation, "UNIT_RECORDS", 8)  # else so few records are one worker's
     plain = settings(run, line_validator=None, gen_lines=30)
     alone = [(text.text, text.valid) for text in generate_text(plain, parallelism=1)]
     assert [(text.text, text.valid) for text in generate_text(plain, parallelism=2)] == alone
 
 
-def test_bad_weights_and_an_unknown_checkpoint_are_the_users(run: Path) -> None:
+def test_damaged_weights_and_an_unknown_checkpoint_are_reported(run: Path) -> None:
     generate(settings(run))
     before = lines(run)
-    with pytest.raises(ParameterError, match="LS104: --checkpoint '7'"):
+    with pytest.raises(ParameterError, match="LS120: --checkpoint '7'"):
         generate(settings(run, checkpoint="7"))
     weights = run / "model" / "checkpoints" / "best.npz"
     content = weights.read_bytes()
     try:
         weights.write_bytes(content[: len(content) // 2])
-        with pytest.raises(DataError, match=r"LS20[16]"):
+        with pytest.raises(DataError, match=r"LS201|LS214"):
             generate(settings(run))
     finally:
         weights.write_bytes(content)

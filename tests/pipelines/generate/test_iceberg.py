@@ -86,8 +86,8 @@ def test_what_does_not_fit_the_schema_is_invalid_with_its_reason(run: Path) -> N
     (run.parent / "ride.avsc").write_text(json.dumps(schema))
     report = stage.generate(settings(run, max_attempts=2))
     assert report.exit_code == 4
-    told = json.loads((run / "synthetic" / "manifest.json").read_text())
-    assert told["counts"]["invalid_by_reason"]["schema:amount:enum"] > 50
+    written = json.loads((run / "synthetic" / "manifest.json").read_text())
+    assert written["counts"]["invalid_by_reason"]["schema:amount:enum"] > 50
 
 
 @pytest.mark.parametrize("count", [1, 4, 70])
@@ -114,7 +114,7 @@ def test_partitions_are_directories_that_duckdb_and_pyarrow_read(run: Path) -> N
     assert sorted(row["id"] for row in avro(run)) == list(range(50))
 
 
-def test_nothing_asked_is_a_valid_nothing_in_every_format(run: Path) -> None:
+def test_zero_records_give_valid_empty_files_in_every_format(run: Path) -> None:
     report = stage.generate(settings(run, gen_lines=0, iceberg_table="lake.rides"))
     assert report.exit_code == 0
     assert avro(run) == []
@@ -136,7 +136,7 @@ def table_of(run: Path) -> Any:
 
 
 @pytest.mark.parametrize("partition", [None, "attempt"])
-def test_a_run_is_one_commit_and_never_two(run: Path, partition: str | None) -> None:
+def test_a_run_is_committed_once(run: Path, partition: str | None) -> None:
     lake = {"iceberg_table": "lake.rides", "output_format": ["text"], "partition_by": partition}
     stage.generate(settings(run, **lake))
     table = table_of(run)
@@ -195,7 +195,7 @@ def test_a_table_that_does_not_fit_is_refused_before_sampling(run: Path) -> None
         ({"validation_rules": [{"not_in_training_set": True}]}, "LS201"),
     ],
 )
-def test_bad_lake_settings_are_told_before_any_work(run: Path, changes: dict, found: str) -> None:
+def test_bad_table_settings_are_refused_before_any_work(run: Path, changes: dict, found: str) -> None:
     with pytest.raises(LinesmithError, match=found):
         stage.generate(settings(run, **changes))
     assert not (run / "synthetic").exists()
@@ -224,9 +224,9 @@ def test_limits_of_a_schema_hold_without_masks(run: Path) -> None:
     fields = [{**FIELDS[0], "maximum": 30}, {**FIELDS[1], "type": "string", "pattern": "[0-2]"}, FIELDS[2]]
     (run.parent / "ride.avsc").write_text(json.dumps({**SCHEMA, "fields": fields}))
     report = stage.generate(settings(run, max_attempts=9))
-    told = json.loads((run / "synthetic" / "manifest.json").read_text())["counts"]["invalid_by_reason"]
+    written = json.loads((run / "synthetic" / "manifest.json").read_text())["counts"]["invalid_by_reason"]
     assert report.exit_code == 4, "no record above 30 can be had"
-    assert told["schema:id:range"] > 19 and told["schema:attempt:pattern"] > 0
+    assert written["schema:id:range"] > 19 and written["schema:attempt:pattern"] > 0
     assert all(row["id"] <= 30 and row["attempt"] in {0, 1, 2} for row in text(run))
 
 
@@ -239,28 +239,28 @@ def test_a_validator_that_always_hangs_ends_the_run(run: Path, monkeypatch: pyte
 
 
 @pytest.mark.parametrize("body", ["return False", "raise ValueError('never')"])
-def test_a_validator_that_turns_everything_down_is_a_shortfall(run: Path, body: str) -> None:
+def test_a_validator_that_rejects_everything_gives_a_shortfall(run: Path, body: str) -> None:
     (run.parent / "v.py").write_text(f"def f(line):\n    {body}\n")
     report = stage.generate(settings(run, line_validator=f"{run.parent / 'v.py'}:f", max_attempts=3))
-    told = json.loads((run / "synthetic" / "manifest.json").read_text())
-    assert (report.exit_code, told["complete"], told["counts"]["records"]) == (4, False, 0)
-    assert told["counts"]["invalid_by_reason"]["validator"] > 50
+    written = json.loads((run / "synthetic" / "manifest.json").read_text())
+    assert (report.exit_code, written["complete"], written["counts"]["records"]) == (4, False, 0)
+    assert written["counts"]["invalid_by_reason"]["validator"] > 50
     assert "50 of 50 records are missing" in report.notices[0]
 
 
 def test_rules_are_added_after_training(run: Path) -> None:
     stage.generate(settings(run, validation_rules=[{"field": "amount", "range": [0, 500_000]}]))
     assert max(row["amount"] for row in text(run)) <= 500_000
-    told = json.loads((run / "synthetic" / "manifest.json").read_text())
-    assert told["counts"]["invalid_by_reason"]["rule:amount:range"] > 5
+    written = json.loads((run / "synthetic" / "manifest.json").read_text())
+    assert written["counts"]["invalid_by_reason"]["rule:amount:range"] > 5
 
 
 def test_a_validator_that_hangs_costs_a_record(run: Path) -> None:
     rules = run.parent / "v.py"
     rules.write_text("def f(line):\n    while line.startswith('7,0,'):\n        pass\n")
     assert stage.generate(settings(run, line_validator=f"{rules}:f", validator_timeout=0.3)).exit_code == 0
-    told = json.loads((run / "synthetic" / "manifest.json").read_text())
-    assert told["counts"]["invalid_by_reason"]["timeout"] == 1
+    written = json.loads((run / "synthetic" / "manifest.json").read_text())
+    assert written["counts"]["invalid_by_reason"]["timeout"] == 1
     assert len(text(run)) == 50
 
 
@@ -313,8 +313,8 @@ def test_ten_thousand_seeds(run: Path, tmp_path: Path) -> None:
         ("s.csv", "a,b\n1\n", "a", "row 2 has 1 fields"),
         ("s.jsonl", "{]\n", None, "line 1 is no JSON"),
         ("s.jsonl", '{"a": []}\n', "a", "of type list"),
-        ("s.avro", "nonsense", None, "no Avro"),
-        ("s.parquet", "nonsense", None, "no Parquet"),
+        ("s.avro", "nonsense", None, "not an Avro file"),
+        ("s.parquet", "nonsense", None, "not a Parquet file"),
         ("s.txt.gz", "nonsense", None, "cannot be read"),
         ("s.txt", "1,\n", "a", "has lines and no column"),
         ("s.csv", "a\n", None, "is empty"),

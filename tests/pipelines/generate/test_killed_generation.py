@@ -14,10 +14,11 @@ from linesmith.core.artifacts.params import config_from_model_dir
 from linesmith.core.config.tensorflow_config import TensorFlowConfig
 from linesmith.model.generation.from_config import attempt_settings
 from linesmith.model.generation.staging import StagingDirectory
-from linesmith.model.generation.work_units import plan_units
+from linesmith.model.generation.work_units import plan_work_units
 from linesmith.pipelines.generate import stage
+from linesmith.records.fields import FieldFormat
 from linesmith.records.output.layout import RecordLayout
-from linesmith.records.validation.record_validator import Judge
+from linesmith.records.validation.record_validator import RecordValidator
 from linesmith.transforms.generate_records import RecordGenerator
 from tests.helpers import generation_fakes
 from tests.helpers.generation_fakes import FakeSampler, fake_run
@@ -29,17 +30,17 @@ LAKE: dict[str, Any] = {"iceberg_table": "lake.rides", "output_format": list(FOR
 KILLED_UNIT = """
 import os, signal, sys
 from pathlib import Path
-import linesmith.model.generation.staging as spool
+from linesmith.model.generation import staging
 from tests.pipelines.generate.test_killed_generation import work
 written = 0
-plain = spool.describe
+plain = staging.describe_shard
 def describe(*given):
     global written
     written += 1
     if written == 5:
         os.kill(os.getpid(), signal.SIGKILL)
     return plain(*given)
-spool.describe = describe
+staging.describe_shard = describe
 work(Path(sys.argv[1]))
 """
 KILLED_COMMIT = """
@@ -47,7 +48,7 @@ import os, signal, sys
 from pathlib import Path
 from pyiceberg.catalog.sql import SqlCatalog
 import linesmith.pipelines.generate.stage as stage
-from tests import generation_fakes
+from tests.helpers import generation_fakes
 from tests.pipelines.generate.test_killed_generation import LAKE, settings
 SqlCatalog.commit_table = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
 stage.open_sampler = generation_fakes.open_fake
@@ -60,13 +61,13 @@ def settings(run: Path, **changes: Any) -> TensorFlowConfig:
 
 
 def work(directory: Path) -> list[Any]:
-    """Units as a runner hands them to a worker; the spool stays, as it does between a runner's tries."""
-    layout = RecordLayout(("a", "b", "c"), ",")
-    spool = StagingDirectory(str(directory), FORMATS, layout, total=3)
-    spool.create()
+    """Generate units as a worker does, in a staging directory that stays, as it does between a runner's attempts."""
+    layout = RecordLayout(("a", "b", "c"), FieldFormat(","))
+    staging = StagingDirectory(str(directory), FORMATS, layout, num_units=3)
+    staging.create()
     rules = attempt_settings(TensorFlowConfig(checkpoint_dir="unused"), None)
-    generator = RecordGenerator(FakeSampler, rules, Judge(None, 3, ","), None, spool)
-    return list(generator.run_inference(plan_units(60, 20), generator.load_model()))
+    generator = RecordGenerator(FakeSampler, rules, RecordValidator(None, 3, FieldFormat(",")), None, staging)
+    return list(generator.run_inference(plan_work_units(60, 20), generator.load_model()))
 
 
 def shards(root: Path) -> dict[str, bytes]:

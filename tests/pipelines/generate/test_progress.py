@@ -15,7 +15,7 @@ def _at(times: list[float], figures: list[tuple[int, int]], terminal: bool = Fal
     return GenerationProgressDisplay(lambda: figures.pop(0), 1000, console, lambda: times.pop(0))
 
 
-def test_lines_say_how_far_it_is_and_how_long_it_takes(caplog):
+def test_log_lines_show_progress_and_time_left(caplog):
     with caplog.at_level(logging.INFO, "linesmith"):
         display = _at([0.0, 2.0, 4.0], [(0, 0), (200, 250), (600, 750)])
         display.show()  # nothing was tried yet

@@ -1,4 +1,4 @@
-"""generate through Beam with a sampler of our own: what is written, in which order, and what is said when it cannot be."""
+"""The generate stage through Beam with a fake sampler: records, order, manifests, limits and errors."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from linesmith.core.artifacts.params import config_from_model_dir
 from linesmith.core.config.tensorflow_config import TensorFlowConfig
 from linesmith.core.errors import DataError, ParameterError
 from linesmith.core.hardware import sampling_precision
-from linesmith.model.generation import staging as spool
-from linesmith.pipelines.generate import stage
+from linesmith.model.generation import staging
+from linesmith.pipelines.generate import plan, stage
 from tests.helpers import generation_fakes
 from tests.helpers.generation_fakes import fake_run
 
@@ -47,7 +47,7 @@ def invalid(run: Path) -> list[dict]:
 
 
 def everything(run: Path) -> dict[str, bytes]:
-    """Bytes of all shards by name."""
+    """Return the bytes of all shards by name."""
     return {f"{p.parent.name}/{p.name}": p.read_bytes() for p in sorted(run.glob("[si]*/part-*"))}
 
 
@@ -64,19 +64,19 @@ def test_exactly_n_valid_records_in_order(run: Path) -> None:
     assert report.counts["attempts"] == 50 + len(invalid(run))
 
 
-def test_the_manifest_tells_all(run: Path) -> None:
+def test_the_manifest_describes_the_run(run: Path) -> None:
     stage.generate(settings(run, seed=5))
-    told = manifest(run)
-    assert told["complete"] is True
-    assert (told["stage"], told["seed"], told["precision"], told["runner"]) == (
+    written = manifest(run)
+    assert written["complete"] is True
+    assert (written["stage"], written["seed"], written["precision"], written["runner"]) == (
         "generate", 5, sampling_precision("auto"), "FnApiRunner"
     )  # fmt: skip
-    assert told["counts"]["invalid"] == sum(told["counts"]["invalid_by_reason"].values()) == len(invalid(run))
-    assert set(told["counts"]["invalid_by_reason"]) == {"length", "empty", "utf8", "field_count"}
-    for name, facts in told["outputs"].items():
+    assert written["counts"]["invalid"] == sum(written["counts"]["invalid_by_reason"].values()) == len(invalid(run))
+    assert set(written["counts"]["invalid_by_reason"]) == {"length", "empty", "utf8", "field_count"}
+    for name, facts in written["outputs"].items():
         assert sha256_file(run / "synthetic" / name) == facts["sha256"]
-    assert sum(facts["records"] for facts in told["outputs"].values()) == 50
-    assert "tensorflow" in told["environments"][0]
+    assert sum(facts["records"] for facts in written["outputs"].values()) == 50
+    assert "tensorflow" in written["environments"][0]
     assert not (run / ".tmp" / "generate" / "synthetic").exists()
 
 
@@ -137,8 +137,8 @@ def test_invalid_records_are_kept_with_their_reason(run: Path) -> None:
 def test_only_the_first_invalid_records_are_kept(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     stage.generate(settings(run))
     all_rows = invalid(run)
-    plain = stage.attempt_settings
-    monkeypatch.setattr(stage, "attempt_settings", lambda config, ceiling: plain(config, ceiling, keep_invalid=7))
+    plain = plan.attempt_settings
+    monkeypatch.setattr(plan, "attempt_settings", lambda config, ceiling: plain(config, ceiling, keep_invalid=7))
     stage.generate(settings(run, overwrite=True))
     assert invalid(run) == all_rows[:7]
     assert manifest(run, "invalid")["counts"]["kept"] == 7
@@ -146,7 +146,7 @@ def test_only_the_first_invalid_records_are_kept(run: Path, monkeypatch: pytest.
 
 
 @pytest.mark.parametrize("ceiling", [0, 1, 12, 13])
-def test_the_ceiling_cuts_where_one_worker_would_have_stopped(run: Path, ceiling: int) -> None:
+def test_max_invalid_ends_the_run_where_one_worker_would_have_stopped(run: Path, ceiling: int) -> None:
     stage.generate(settings(run))
     all_lines, all_invalid = lines(run), invalid(run)
     last = all_invalid[ceiling]["index"]
@@ -155,11 +155,11 @@ def test_the_ceiling_cuts_where_one_worker_would_have_stopped(run: Path, ceiling
     assert invalid(run) == all_invalid[: ceiling + 1]
     assert report.exit_code == 4
     assert f"more than {ceiling} records were invalid" in report.notices[0]
-    told = manifest(run)
-    assert (told["complete"], told["stopped"], told["counts"]["missing"]) == (False, "max_invalid", 50 - last)
+    written = manifest(run)
+    assert (written["complete"], written["stopped"], written["counts"]["missing"]) == (False, "max_invalid", 50 - last)
 
 
-def test_a_ceiling_that_is_not_crossed_changes_nothing(run: Path) -> None:
+def test_max_invalid_that_is_not_exceeded_changes_nothing(run: Path) -> None:
     stage.generate(settings(run))
     first = everything(run)
     count = manifest(run)["counts"]["invalid"]
@@ -181,12 +181,12 @@ def test_a_hopeless_model_ends_with_a_shortfall(run: Path, monkeypatch: pytest.M
     assert stage.generate(settings(run)).exit_code == 0
 
 
-def test_a_rate_too_low_ends_the_run_at_its_unit(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_valid_rate_that_is_too_low_ends_the_run_at_its_unit(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(stage, "open_sampler", generation_fakes.open_hopeless)
     report = stage.generate(settings(run, gen_lines=60))
-    told = manifest(run)
-    assert (told["stopped"], told["counts"]["attempts"]) == ("rate", 10_000)
-    assert list(told["outputs"]) == ["part-00000-of-00003.txt"]
+    written = manifest(run)
+    assert (written["stopped"], written["counts"]["attempts"]) == ("rate", 10_000)
+    assert list(written["outputs"]) == ["part-00000-of-00003.txt"]
     assert "--min-valid-rate" in report.notices[0]
 
 
@@ -223,7 +223,7 @@ def test_one_start_string_begins_every_record(run: Path) -> None:
     assert all(line.startswith("77,") for line in lines(run))
 
 
-def test_a_validator_file_judges_and_need_not_stay(run: Path, tmp_path: Path) -> None:
+def test_a_validator_file_is_applied(run: Path, tmp_path: Path) -> None:
     file = tmp_path / "rules.py"
     file.write_text("def even(line):\n    if int(line.split(',')[2]) % 2:\n        raise ValueError('odd')\n")
     stage.generate(settings(run, line_validator=f"{file}:even"))
@@ -241,8 +241,8 @@ def test_without_a_known_count_fields_are_not_checked(run: Path) -> None:
     assert list(row) == ["text"]
     # Columns that are asked for are columns that every record must have.
     stage.generate(settings(run, output_format=["jsonl"], columns=["a", "b", "c", "d"], overwrite=True))
-    told = manifest(run)["columns"]
-    assert told == ["a", "b", "c", "d"]
+    written = manifest(run)["columns"]
+    assert written == ["a", "b", "c", "d"]
 
 
 def test_a_complete_output_is_refused_and_kept(run: Path) -> None:
@@ -253,31 +253,33 @@ def test_a_complete_output_is_refused_and_kept(run: Path) -> None:
     assert everything(run) == first
 
 
-def test_an_error_on_a_worker_arrives_as_it_was_and_loses_nothing(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_error_on_a_worker_is_raised_unchanged_and_keeps_the_old_output(
+    run: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     stage.generate(settings(run))
     first = everything(run)
     monkeypatch.setattr(stage, "open_sampler", generation_fakes.open_broken)
-    with pytest.raises(DataError, match="LS206: the weights are damaged") as caught:
+    with pytest.raises(DataError, match="LS214: the weights are damaged") as caught:
         stage.generate(settings(run, overwrite=True))
-    assert caught.value.code == "LS206"
+    assert caught.value.code == "LS214"
     assert everything(run) == first
 
 
-def test_a_full_disk_is_told_and_loses_nothing(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_full_disk_is_reported_and_keeps_the_old_output(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     stage.generate(settings(run))
     first = everything(run)
 
     def full(*_: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(spool, "write_shard", full)
+    monkeypatch.setattr(staging, "write_shard", full)
     with pytest.raises(DataError, match=r"LS209: --output.*No space left on device"):
         stage.generate(settings(run, overwrite=True))
     assert everything(run) == first
     assert not list((run / ".tmp").iterdir())
 
 
-def test_no_model_no_directory(tmp_path: Path) -> None:
+def test_without_a_model_no_directory_is_created(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="holds no model"):
         stage.generate(TensorFlowConfig(checkpoint_dir=str(tmp_path / "none")))
     assert not (tmp_path / "none").exists()
@@ -292,10 +294,10 @@ def test_no_model_no_directory(tmp_path: Path) -> None:
         ({"start_string": []}, "the list is empty"),
         ({"start_strings_file": "/no/such/file"}, r"--start-strings-file.*cannot be read"),
         ({"line_validator": "no_such_module:f"}, r"--line-validator.*does not import"),
-        ({"columns": ["a", "b"]}, r"--columns \(columns\) gives 2 names.*3 fields"),
+        ({"columns": ["a", "b"]}, r"--columns \(columns\).*2 names.*3 fields"),
     ],
 )
-def test_bad_settings_are_told_before_any_work(run: Path, changes: dict, message: str) -> None:
+def test_bad_settings_are_refused_before_any_work(run: Path, changes: dict, message: str) -> None:
     with pytest.raises(ParameterError, match=message) as caught:
         stage.generate(settings(run, **changes))
     assert "\n" not in str(caught.value)

@@ -1,4 +1,4 @@
-"""Run directories in a bucket: what is published, in which order, and what a broken publication or a second writer leaves."""
+"""Run directories in a bucket: what is published and in which order, interrupted publications, and second writers."""
 
 from __future__ import annotations
 
@@ -17,9 +17,10 @@ from linesmith.core.errors import DataError, ParameterError
 from linesmith.pipelines.export import export, import_archive
 from linesmith.pipelines.generate import shared_staging as sharing
 from linesmith.pipelines.generate.stage import generate
-from linesmith.pipelines.remote import local_paths as remote_run
-from linesmith.pipelines.remote.mirror import Mirror, mirrored
+from linesmith.pipelines.remote.local_paths import after_publishing, config_with_local_paths
+from linesmith.pipelines.remote.mirror import Mirror, open_mirror
 from linesmith.pipelines.remote.published_files import is_published
+from linesmith.pipelines.stage_report import StageReport
 from linesmith.transforms.storage import addresses as store_addresses
 from linesmith.transforms.storage import objects as storage
 from linesmith.transforms.storage.retries import classify_error, with_retries
@@ -35,7 +36,7 @@ def store(tmp_path, monkeypatch) -> FakeObjectStore:
 
 
 def write(root: Path, stage: str, **files: str) -> None:
-    """A stage's directory with a manifest."""
+    """Write a stage's directory with a manifest."""
     for name, text in files.items():
         (root / stage / name).parent.mkdir(parents=True, exist_ok=True)
         (root / stage / name).write_text(text)
@@ -51,7 +52,7 @@ def published(store: FakeObjectStore) -> list[str]:
 
 
 def test_a_stage_is_published_with_its_manifest_last(store):
-    with mirrored(RUN, everything) as mirror:
+    with open_mirror(RUN, everything) as mirror:
         write(mirror.folder, "training_data", a="1", b="2")
         write(mirror.folder, "model", weights="w")
         (mirror.folder / ".tmp").mkdir()
@@ -63,12 +64,12 @@ def test_a_stage_is_published_with_its_manifest_last(store):
     assert not folder.exists()
 
 
-def test_what_is_replaced_first_loses_its_manifest_and_leaves_no_left_over(store):
-    with mirrored(RUN, everything) as mirror:
+def test_a_replaced_group_first_loses_its_manifest_and_keeps_no_old_file(store):
+    with open_mirror(RUN, everything) as mirror:
         write(mirror.folder, "synthetic", one="1", two="2")
         write(mirror.folder, "model", weights="w")
     store.log.clear()
-    with mirrored(RUN, lambda name: False) as mirror:  # neither shard is copied, but both are replaced
+    with open_mirror(RUN, lambda name: False) as mirror:  # neither shard is copied, but both are replaced
         assert sorted(path.name for path in mirror.folder.rglob("*") if path.is_file()) == ["manifest.json"] * 2
         write(mirror.folder, "synthetic", one="new")
     changes = [(mode, address.removeprefix(f"{RUN}/")) for mode, address in store.log if mode in ("w", "delete")]
@@ -84,17 +85,17 @@ def test_what_is_replaced_first_loses_its_manifest_and_leaves_no_left_over(store
 
 
 def test_nothing_is_written_where_nothing_changed(store):
-    with mirrored(RUN, everything) as mirror:
+    with open_mirror(RUN, everything) as mirror:
         write(mirror.folder, "model", weights="w")
     store.log.clear()
-    with mirrored(RUN, everything, writes=False):
+    with open_mirror(RUN, everything, writes=False):
         pass
     assert not [entry for entry in store.log if entry[0] in ("w", "delete")]
 
 
 @pytest.mark.parametrize("dies_at", range(1, 7))
-def test_a_publication_that_breaks_off_never_looks_whole_and_goes_on(store, dies_at):
-    with mirrored(RUN, everything) as mirror:
+def test_an_interrupted_publication_never_looks_complete_and_can_be_resumed(store, dies_at):
+    with open_mirror(RUN, everything) as mirror:
         write(mirror.folder, "synthetic", one="1", two="2")
     count = 0
 
@@ -107,7 +108,7 @@ def test_a_publication_that_breaks_off_never_looks_whole_and_goes_on(store, dies
     store.before = away
     broke = False
     try:
-        with mirrored(RUN, everything) as mirror:
+        with open_mirror(RUN, everything) as mirror:
             write(mirror.folder, "synthetic", one="new", three="3")
             (mirror.folder / "synthetic" / "two").unlink()
     except DataError as error:
@@ -119,34 +120,34 @@ def test_a_publication_that_breaks_off_never_looks_whole_and_goes_on(store, dies
         names = {path.name for path in (objects / "synthetic").iterdir()} - {"manifest.json"}
         texts = (objects / "synthetic" / "one").read_text()
         assert (names, texts) in (({"one", "two"}, "1"), ({"one", "three"}, "new"))
-    with mirrored(RUN, everything) as mirror:  # the same command again goes on with the folder
+    with open_mirror(RUN, everything) as mirror:  # the same command again goes on with the folder
         assert (mirror.folder / "synthetic" / "one").read_text() == "new"
         assert read_manifest(mirror.folder / "synthetic")
     assert broke == (dies_at < 6)
     assert published(store) == ["synthetic/manifest.json", "synthetic/one", "synthetic/three"]
 
 
-def test_a_folder_is_thrown_away_where_the_bucket_has_changed_since(store):
-    with mirrored(RUN, everything) as mirror:
+def test_a_folder_is_discarded_where_the_bucket_has_changed_since(store):
+    with open_mirror(RUN, everything) as mirror:
         write(mirror.folder, "model", weights="w")
     store.before = _refusing("synthetic")
-    with pytest.raises(DataError, match="LS213"), mirrored(RUN, everything) as mirror:
+    with pytest.raises(DataError, match="LS213"), open_mirror(RUN, everything) as mirror:
         write(mirror.folder, "synthetic", one="1")
     store.before = lambda mode, address: None
     (store.path(RUN) / "model" / "weights").write_text("of another machine")
-    with mirrored(RUN, everything) as mirror:
+    with open_mirror(RUN, everything) as mirror:
         assert (mirror.folder / "model" / "weights").read_text() == "of another machine"
         assert not (mirror.folder / "synthetic").exists()
 
 
 def test_a_command_that_only_reads_leaves_unpublished_work_alone(store):
     store.before = _refusing("model")
-    with pytest.raises(DataError, match="LS213"), mirrored(RUN, everything) as mirror:
+    with pytest.raises(DataError, match="LS213"), open_mirror(RUN, everything) as mirror:
         write(mirror.folder, "model", weights="w")
     store.before = lambda mode, address: None
-    with mirrored(RUN, everything, writes=False) as reader:
+    with open_mirror(RUN, everything, writes=False) as reader:
         assert not (reader.folder / "model").exists()
-    with mirrored(RUN, everything) as mirror:
+    with open_mirror(RUN, everything) as mirror:
         assert (mirror.folder / "model" / "weights").read_text() == "w"
     assert published(store) == ["model/manifest.json", "model/weights"]
 
@@ -167,7 +168,7 @@ def test_a_command_that_only_reads_leaves_unpublished_work_alone(store):
         (".inputs/1/rules.yaml", False),
     ],
 )
-def test_what_is_a_stage_s_own_business_is_not_published(name, kept):
+def test_locks_and_temporary_files_are_not_published(name, kept):
     assert is_published(name) == kept
 
 
@@ -179,21 +180,21 @@ def _refusing(word: str):
     return before
 
 
-def test_who_started_last_may_publish(store):
-    with pytest.raises(DataError, match="LS203"), mirrored(RUN, everything) as mirror:
+def test_only_the_process_that_started_last_may_publish(store):
+    with pytest.raises(DataError, match="LS203"), open_mirror(RUN, everything) as mirror:
         write(mirror.folder, "model", weights="w")
         other = Mirror(RUN, mirror.folder.with_name("other-machine"))
-        other.open(everything, lambda path: None)
+        other.open(everything)
     assert published(store) == [".writer.json"]
 
 
-def test_one_process_of_a_machine_at_a_time(store):
-    with mirrored(RUN, everything), pytest.raises(DataError, match="LS203"), mirrored(RUN, everything):
+def test_two_processes_of_a_machine_cannot_open_the_same_run_directory(store):
+    with open_mirror(RUN, everything), pytest.raises(DataError, match="LS203"), open_mirror(RUN, everything):
         pass
 
 
 def test_a_stage_that_fails_publishes_what_it_left(store):
-    with pytest.raises(KeyError), mirrored(RUN, everything) as mirror:
+    with pytest.raises(KeyError), open_mirror(RUN, everything) as mirror:
         (mirror.folder / "model").mkdir()
         (mirror.folder / "model" / "checkpoint").write_text("so far")
         raise KeyError
@@ -207,11 +208,11 @@ def test_names_that_lead_out_of_the_folder_are_not_followed(store, tmp_path):
             yield from super().list_files(prefix)
 
     store.__class__ = Hostile
-    with mirrored(RUN, everything, writes=False) as mirror:
+    with open_mirror(RUN, everything, writes=False) as mirror:
         assert not [path for path in mirror.folder.rglob("*") if path.is_file()]
 
 
-def test_generate_in_a_bucket_is_generate_here(store, tmp_path):
+def test_generate_in_a_bucket_gives_the_same_files_as_locally(store, tmp_path):
     here = tmp_path / "here"
     tiny_run(here)
     settings = {"gen_lines": 6, "unit_size": 3, "gen_chars": 30}
@@ -230,7 +231,7 @@ def test_generate_in_a_bucket_is_generate_here(store, tmp_path):
 
 
 @pytest.mark.parametrize("num_shards", [None, 2])
-def test_workers_elsewhere_write_the_same_records(store, tmp_path, monkeypatch, num_shards):
+def test_workers_that_share_only_a_bucket_write_the_same_records(store, tmp_path, monkeypatch, num_shards):
     settings = {"gen_lines": 7, "unit_size": 3, "gen_chars": 30, "num_shards": num_shards, "output_format": ["text"]}
     for name in ("shared", "apart"):
         tiny_run(tmp_path / name)
@@ -247,7 +248,7 @@ def test_workers_elsewhere_write_the_same_records(store, tmp_path, monkeypatch, 
     assert storage.list_below("s3://lines/tmp") == {}
 
 
-def test_an_archive_goes_to_a_bucket_and_back(store, tmp_path):
+def test_an_archive_is_exported_to_a_bucket_and_imported_from_it(store, tmp_path):
     tiny_run(tmp_path / "run")
     export(str(tmp_path / "run"), "s3://lines/model.tar.gz")
     with pytest.raises(DataError, match="LS204"):
@@ -256,12 +257,28 @@ def test_an_archive_goes_to_a_bucket_and_back(store, tmp_path):
     assert (tmp_path / "new" / "model").is_dir()
 
 
+def test_a_report_is_shown_after_its_files_are_published(store):
+    shown = []
+    with open_mirror(RUN, everything) as mirror:
+        write(mirror.folder, "model", weights="w")
+        report = StageReport("train", outputs={"model": str(mirror.folder / "model")})
+
+        def show(report: StageReport) -> int:
+            shown.append((report.outputs, published(store)))
+            return 7
+
+        assert after_publishing(show, mirror)(report) == 7
+    names = [".writer.json", "model/manifest.json", "model/weights"]
+    assert shown == [({"model": f"{RUN}/model"}, names)]
+    assert after_publishing(show, None)(StageReport("tokenize")) == 7
+
+
 def test_small_files_are_copied_and_their_address_is_published(store, tmp_path):
     rules = tmp_path / "rules.yaml"
     rules.write_text("[]")
     storage.put(rules, "s3://lines/rules.yaml")
     config = TensorFlowConfig(checkpoint_dir=RUN, rules="s3://lines/rules.yaml")
-    with remote_run.config_with_local_paths(config, "generate") as (local, mirror):
+    with config_with_local_paths(config, "generate") as (local, mirror):
         assert Path(local.rules).read_text() == "[]"
         (mirror.folder / "model").mkdir()
         (mirror.folder / "model" / "x.json").write_text(json.dumps({"rules": local.rules, "at": local.checkpoint_dir}))
@@ -272,37 +289,37 @@ def test_small_files_are_copied_and_their_address_is_published(store, tmp_path):
 @pytest.mark.parametrize(
     ("settings", "code"),
     [
-        ({"privacy_ledger": "s3://lines/ledger.json", "dataset_name": "d"}, "LS306"),
-        ({"iceberg_table": "lake.rides"}, "LS114"),
+        ({"privacy_ledger": "s3://lines/ledger.json", "dataset_name": "d"}, "LS315"),
+        ({"iceberg_table": "lake.rides"}, "LS124"),
     ],
 )
 def test_what_needs_a_lock_or_a_path_is_refused(store, settings, code):
     with (
         pytest.raises(ParameterError, match=code),
-        remote_run.config_with_local_paths(TensorFlowConfig(checkpoint_dir=RUN, **settings), "generate"),
+        config_with_local_paths(TensorFlowConfig(checkpoint_dir=RUN, **settings), "generate"),
     ):
         pass
 
 
-def test_the_command_line_refuses_a_table_that_would_go_with_the_copy(store, tmp_path, capsys):
+def test_the_command_line_refuses_a_table_in_the_local_copy(store, tmp_path, capsys):
     tiny_run(tmp_path / "run")
-    with mirrored(RUN, everything) as mirror:
+    with open_mirror(RUN, everything) as mirror:
         shutil.copytree(tmp_path / "run", mirror.folder, dirs_exist_ok=True)
         write_manifest(mirror.folder / "model", "train", {"complete": True})
     assert run_command_line(["generate", "--output", RUN, "--num-lines", "5", "--iceberg-table", "lake.rides"]) == 2
-    assert "LS114" in capsys.readouterr().err
+    assert "LS124" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
     ("address", "said"),
     [
-        ("ftp://x/y", "LS213"),
+        ("ftp://x/y", "LS127"),
         ("s3://", "names no bucket"),
         ("s3:///x", "names no bucket"),
         ("gs:///", "names no bucket"),
     ],
 )
-def test_an_address_that_cannot_be_is_refused(address, said):
+def test_an_invalid_address_is_refused(address, said):
     with pytest.raises(ParameterError, match=said):
         store_addresses.check_address(address, "--output")
 
@@ -334,20 +351,20 @@ class Answer(Exception):
         (FileNotFoundError(), "no such bucket", False),
     ],
 )
-def test_what_a_store_says_is_told_in_words(error, words, passing):
+def test_errors_of_a_store_are_explained(error, words, passing):
     failure = classify_error(error)
-    assert words in failure.reason and failure.passing == passing
+    assert words in failure.reason and failure.transient == passing
     assert "secret" not in failure.reason
 
 
 @pytest.mark.parametrize("error", [OSError(errno.ENOSPC, "full"), ValueError("x"), ZeroDivisionError()])
-def test_what_is_no_store_s_fault_is_left_alone(error):
+def test_errors_that_no_store_raised_are_not_changed(error):
     assert classify_error(error) is None
     with pytest.raises(type(error)):
         with_retries(lambda: (_ for _ in ()).throw(error), "s3://b/x", "read", waits=(0, 0))
 
 
-def test_a_store_that_comes_back_is_waited_for():
+def test_a_store_that_is_away_for_a_moment_is_tried_again():
     tries = []
 
     def flaky() -> str:

@@ -19,8 +19,9 @@ from linesmith.core.errors import DataError, TooFewRecordsError, VocabSizeTooSma
 from linesmith.model.tokenizers import tokenizer_from_model_dir
 from linesmith.pipelines.tokenize import stage
 from linesmith.pipelines.tokenize.stage import is_current, tokenize
-from linesmith.records.input.input_ranges import plan_units
-from linesmith.records.input.record_format import DatasetSplitter, digest_of, mark_field_breaks
+from linesmith.records.fields import FieldFormat
+from linesmith.records.input.input_ranges import plan_input_units
+from linesmith.records.input.record_format import DatasetSplitter, record_digest
 from tests.helpers.adversarial_texts import ADVERSARIAL_TEXTS
 
 pytestmark = pytest.mark.slow
@@ -31,7 +32,7 @@ GOOD = [*RIDES, *ADVERSARIAL_TEXTS, *RIDES[:10], LONG]
 
 
 def content() -> bytes:
-    """Good lines with a damaged, two empty and an over-long one among them."""
+    """Write good lines with one damaged, two empty and one too long among them."""
     lines = [(line + "\r" if line.endswith("\r") else line).encode() for line in GOOD]
     lines[10:10] = [b"bad \xff\xfe", b"", b"\r"]
     lines.append(b"x" * OVERLONG)
@@ -59,7 +60,7 @@ def run(request, tmp_path_factory) -> SimpleNamespace:
     place = tmp_path_factory.mktemp("stage")
     config = config_of(place, **VARIANTS[request.param])
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(stage, "plan_units", functools.partial(plan_units, unit_bytes=4_000))
+        patch.setattr(stage, "plan_input_units", functools.partial(plan_input_units, unit_bytes=4_000))
         report = tokenize(config)
     root = place / "run"
     return SimpleNamespace(
@@ -81,7 +82,7 @@ def plain(tmp_path_factory) -> SimpleNamespace:
 
 
 def records(data: Path, split: str) -> list[tuple[list[int], int, int]]:
-    """(ids, hash, characters) of a split, read as TensorFlow reads them."""
+    """Return (ids, hash, characters) of each record of a split, read by TensorFlow."""
     import tensorflow as tf
 
     found = []
@@ -106,8 +107,8 @@ def test_every_accepted_line_is_there_once_and_unchanged(run):
             text = run.tokenizer.decode_from_ids(ids[1:-1])
             assert_same_encoding(run, ids[1:-1], run.tokenizer.encode_to_ids(text))
             assert not set(ids) & set(run.tokenizer.never_sampled)
-            digest = digest_of(text.encode())
-            assert (record_hash, chars, number) == (digest.record, len(text), splitter.side(digest))
+            digest = record_digest(text.encode())
+            assert (record_hash, chars, number) == (digest.text_hash, len(text), splitter.split_of(digest))
             texts.append(text)
     assert Counter(texts) == Counter(GOOD)
 
@@ -117,7 +118,7 @@ def assert_same_encoding(run, graph: list[int], python: list[int]) -> None:
     if run.config.sentencepiece_type != "unigram":
         assert graph == python
         return
-    reserved, score = run.tokenizer.fields.reserved, run.tokenizer._processor.get_score
+    reserved, score = run.tokenizer.token_format.reserved_count, run.tokenizer._processor.get_score
     scores = [math.fsum(score(i - reserved) for i in ids if i >= reserved) for ids in (graph, python)]
     assert scores[0] == pytest.approx(scores[1], rel=1e-5)
     assert [i for i in graph if i < reserved] == [i for i in python if i < reserved]
@@ -169,7 +170,7 @@ def test_statistics_equal_a_slow_count(run):
     fields = []
     for ids, _, _ in described:
         text = run.tokenizer.decode_from_ids(ids[1:-1])
-        fields.append(mark_field_breaks(text, config.field_delimiter, config.quoted).split("\n"))
+        fields.append(FieldFormat(config.field_delimiter, config.quoted).mark_breaks(text).split("\n"))
     assert run.statistics["records_described"] == len(described)
     assert run.statistics["field_counts"] == {str(n): c for n, c in Counter(map(len, fields)).items()}
     assert run.statistics["length_tokens"]["max"] == max(len(ids) - 1 for ids, _, _ in described)
@@ -191,19 +192,21 @@ def test_statistics_equal_a_slow_count(run):
 
 def field_tokens(tokenizer, field: str) -> set[int]:
     """Ids of a field that is encoded alone, structure left out."""
-    quoted, tokenizer.fields = (
-        tokenizer.fields,
+    quoted, tokenizer.token_format = (
+        tokenizer.token_format,
         SimpleNamespace(
-            split_record=lambda text: [text], join=lambda parts: parts[0], reserved=tokenizer.fields.reserved
+            split_record=lambda text: [text],
+            join_ids=lambda parts: parts[0],
+            reserved_count=tokenizer.token_format.reserved_count,
         ),
     )
     try:
         return set(tokenizer.encode_to_ids(field))
     finally:
-        tokenizer.fields = quoted
+        tokenizer.token_format = quoted
 
 
-def test_the_saved_graph_serves(run):
+def test_the_saved_graph_encodes_as_the_tokenizer(run):
     import tensorflow as tf
     import tensorflow_text  # noqa: F401
     import tensorflow_transform as tft
@@ -219,7 +222,7 @@ def test_the_saved_graph_serves(run):
 def test_units_do_not_change_the_data(plain, tmp_path):
     (tmp_path / "input.txt").write_bytes(content())
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(stage, "plan_units", functools.partial(plan_units, unit_bytes=3_000))
+        patch.setattr(stage, "plan_input_units", functools.partial(plan_input_units, unit_bytes=3_000))
         tokenize(config_of(tmp_path))
     one, many = (read_manifest(root / "training_data") for root in (plain.root, tmp_path / "run"))
     assert one["data_digest"] == many["data_digest"]
@@ -228,7 +231,7 @@ def test_units_do_not_change_the_data(plain, tmp_path):
     assert statistics[0] == statistics[1]
 
 
-def test_current_or_not(plain):
+def test_training_data_are_current_only_with_equal_settings_and_input(plain):
     assert is_current(plain.config)
     assert is_current(plain.config.replace(epochs=3, seed=9))
     with pytest.raises(DataError, match=r"max_line_len was 101000 and is now 100"):
@@ -285,7 +288,9 @@ def test_one_line(vocab_size, tmp_path):
 
 def test_too_few(tmp_path):
     (tmp_path / "input.txt").write_text("record 6\n")  # falls on the validation side
-    line = next(n for n in range(99) if DatasetSplitter(0.05, True).side(digest_of(f"record {n}".encode())) == 1)
+    line = next(
+        n for n in range(99) if DatasetSplitter(0.05, True).split_of(record_digest(f"record {n}".encode())) == 1
+    )
     (tmp_path / "input.txt").write_text(f"record {line}\n")
     with pytest.raises(TooFewRecordsError, match="none fell on the training side"):
         tokenize(config_of(tmp_path))
@@ -300,23 +305,23 @@ def test_too_many_rejects(tmp_path):
 
 
 def test_too_small_a_vocabulary(tmp_path):
-    with pytest.raises(VocabSizeTooSmall, match=r"--vocab-size 100 is too small"):
+    with pytest.raises(VocabSizeTooSmall, match=r"--vocab-size 100: too small"):
         tokenize(config_of(tmp_path, vocab_size=100))
 
 
 @pytest.mark.parametrize("words", ["ride", "no such characters: ÄÖÜ"])
-def test_an_input_that_changes_under_our_hands(words, tmp_path, monkeypatch):
+def test_an_input_that_changes_between_the_passes(words, tmp_path, monkeypatch):
     config = config_of(tmp_path)
-    encode = stage._Stage._encode
+    encode = stage._encode
 
-    def change(self, *args):
+    def change(*args):
         (tmp_path / "input.txt").write_text(f"{words}\n" * 2000)
-        return encode(self, *args)
+        return encode(*args)
 
-    monkeypatch.setattr(stage._Stage, "_encode", change)
-    with pytest.raises(DataError, match=r"^LS209.*changed while it was read.*[^\]]$") as caught:
+    monkeypatch.setattr(stage, "_encode", change)
+    with pytest.raises(DataError, match=r"^LS220.*changed while it was read.*[^\]]$") as caught:
         tokenize(config)
-    assert caught.value.code == "LS209"
+    assert caught.value.code == "LS220"
     assert words not in str(caught.value)
     assert not (tmp_path / "run" / "training_data").exists()
 

@@ -1,4 +1,4 @@
-"""The train stage with `dp`: from records to a model, its statement and its ledger, and what must not lie beside them."""
+"""The train stage with `dp`: the model, its privacy statement and its ledger, and what must not be in releasable files."""
 
 from __future__ import annotations
 
@@ -11,15 +11,16 @@ import pytest
 
 from linesmith import TensorFlowConfig
 from linesmith.core.artifacts.model_info import load_weights, read_model_info
+from linesmith.core.artifacts.run_directory import workspace
 from linesmith.core.errors import DataError, InterruptedRunError
 from linesmith.model.privacy import trainer as private_training
 from linesmith.model.privacy.initial_bias import UNLIKELY_LOGIT
 from linesmith.model.privacy.ledger import read_ledger
 from linesmith.pipelines.generate.stage import generate
 from linesmith.pipelines.tokenize.stage import tokenize
+from linesmith.pipelines.train import local
 from linesmith.pipelines.train import private as train_private
-from linesmith.pipelines.train import stage as train_stage
-from linesmith.pipelines.train.stage import train
+from linesmith.pipelines.train.stage import train_model
 
 SETTINGS = {
     "dp": True,
@@ -54,7 +55,7 @@ def _config(directory, **changes) -> TensorFlowConfig:
 
 
 def test_a_private_run_from_interruption_to_statement(tokenized, monkeypatch):
-    """One story, since the data are tokenized once: interrupted, refused to other settings, resumed, complete."""
+    """Interrupted, refused with other settings, resumed, completed; one test, since all steps share a run directory."""
     run = tokenized / "run"
     states = []
 
@@ -70,21 +71,22 @@ def test_a_private_run_from_interruption_to_statement(tokenized, monkeypatch):
 
     fit = PrivateTrainer.fit
     with monkeypatch.context() as patch:
-        patch.setattr(train_stage, "_interruptible", lambda: contextlib.nullcontext(lambda: True))
+        patch.setattr(local, "_interruptible", lambda: contextlib.nullcontext(lambda: True))
         with pytest.raises(InterruptedRunError, match="no model to generate with yet"):
-            train(_config(tokenized))
+            train_model(_config(tokenized))
     assert json.loads((run / "model" / "privacy.json").read_text())["spent_so_far"]["steps"] == 1
+    counted_first = json.loads((run / "private" / "training_counts.json").read_text())
     with monkeypatch.context() as patch:
         patch.setattr(PrivateTrainer, "fit", stop_after_the_first_epoch)
         with pytest.raises(InterruptedRunError, match="the model so far can generate"):
-            train(_config(tokenized))
+            train_model(_config(tokenized))
     assert read_model_info(run).stopped is None
     assert load_weights(run)
     assert json.loads((run / "model" / "privacy.json").read_text())["spent_so_far"]["steps"] == 6
-    with pytest.raises(DataError, match="LS204"):
-        train(_config(tokenized, rnn_units=16))
+    with pytest.raises(DataError, match="LS215"):
+        train_model(_config(tokenized, rnn_units=16))
 
-    report = train(_config(tokenized))
+    report = train_model(_config(tokenized))
     assert report.counts["stopped by"] == "epochs"
     assert any("early_stopping is off" in notice for notice in report.notices)
     info = read_model_info(run)
@@ -101,35 +103,36 @@ def test_a_private_run_from_interruption_to_statement(tokenized, monkeypatch):
     assert not (run / "private" / "training").exists()
     counted = json.loads((run / "private" / "training_counts.json").read_text())
     assert counted["records"] == report.counts["records"]
+    assert counted.keys() == counted_first.keys() == {"records", "cut_at_seq_length", "gradients_left_out"}
     assert not any("longer" in name or "cut" in name for name in report.counts)
     manifest = json.loads((run / "model" / "manifest.json").read_text())
     assert "validation records" not in manifest["counts"]
     assert manifest["best"]["loss"] is manifest["best"]["val_loss"] is None
 
 
-def test_a_callback_is_warned_of():
+def test_an_epoch_callback_gets_a_notice():
     config = TensorFlowConfig(dp=True, epoch_callback=print)
-    assert any("voids the privacy claim" in text for text in train_private._early_stopping(config))
-    assert train_private._early_stopping(TensorFlowConfig(dp=True, dp_validation="noised")) == []
+    assert any("voids the privacy claim" in text for text in train_private._private_training_notices(config))
+    assert train_private._private_training_notices(TensorFlowConfig(dp=True, dp_validation="noised")) == []
 
 
-def test_an_unfinished_training_of_other_settings_makes_room_under_overwrite(tokenized, tmp_path):
-    """Both its weights and its private state go: half of it left would be another run's charge."""
+def test_overwrite_deletes_an_unfinished_private_training_of_other_settings(tokenized, tmp_path):
+    """Weights and private state are deleted together: either one alone would charge a wrong number of steps."""
     config = _config(tokenized, overwrite=True, checkpoint_dir=str(tmp_path))
-    space = train_stage.workspace(config)
-    resume = train_stage.train_private.resume_directory(space)
-    for directory in (space.model, resume):
+    staged_run = workspace(config)
+    resume = train_private.resume_directory(staged_run)
+    for directory in (staged_run.model, resume):
         directory.mkdir(parents=True)
     (resume / "last.npz").write_bytes(b"torn")
-    train_stage._drop_other_training(config, space, {"seed": 1})
-    assert not space.model.exists() and not resume.exists()
+    local._drop_other_training(staged_run, config.dp, {"seed": 1})
+    assert not staged_run.model.exists() and not resume.exists()
 
 
 NOT_RELEASABLE = {"private", ".lock", ".tmp"}
 
 
 def _released(directory) -> dict[str, bytes]:
-    """Every file that may leave, by name; how long sampling took left out."""
+    """Return every releasable file by name, without the time that sampling took."""
     files = {}
     for path in sorted(directory.rglob("*")):
         name = path.relative_to(directory)
@@ -144,7 +147,7 @@ def _released(directory) -> dict[str, bytes]:
 
 
 def _whole_run(directory, monkeypatch, odd: dict[int, str], **settings) -> dict[str, bytes]:
-    """Tokenize, train and generate over records of which some are given; no record is drawn, and noise is the same."""
+    """Tokenize, train and generate with some records replaced; no record is sampled, and the noise is always the same."""
     directory.mkdir()
     lines = [f"{i % 7},{'ab' * (i % 5)},{i}" for i in range(40)]
     for number, text in odd.items():
@@ -157,13 +160,13 @@ def _whole_run(directory, monkeypatch, odd: dict[int, str], **settings) -> dict[
     config = config.replace(gen_lines=5, max_invalid=10**6, output_format=["text", "avro"])
     monkeypatch.setattr(private_training, "poisson_sample", lambda *_: np.empty(0, np.int64))
     tokenize(config)
-    train(config)
+    train_model(config)
     generate(config)
     return _released(directory / "run")
 
 
 def test_one_record_changes_no_releasable_file_and_generation_needs_only_the_model(tmp_path, monkeypatch):
-    """With sampling off and the noise repeated, all that is left is what leaks beside the mechanism."""
+    """Without samples and with repeated noise, any difference is a leak outside the mechanism."""
     plain = _whole_run(tmp_path / "plain", monkeypatch, {})
     odd = _whole_run(tmp_path / "odd", monkeypatch, {17: "Žižkov\t" + "0123456789" * 60})
     assert plain.keys() == odd.keys()
@@ -181,7 +184,7 @@ def test_one_record_changes_no_releasable_file_and_generation_needs_only_the_mod
 
 
 def test_one_user_changes_no_releasable_file(tmp_path, monkeypatch):
-    """All that a user says is changed: more fields, more characters, another length; only who it is stays."""
+    """All records of a user are changed (more fields, other characters, another length), but not the user's name."""
     settings = {"privacy_key_field": "0", "field_delimiter": ",", "dp_records_per_user": 2, "dp_batch_size": 3}
     settings |= {"dp_delta": 1e-2}
     plain = _whole_run(tmp_path / "plain", monkeypatch, {}, **settings)
@@ -197,7 +200,7 @@ def test_one_user_changes_no_releasable_file(tmp_path, monkeypatch):
     assert "records" not in report  # how many records the users have is not public
 
 
-def test_overwriting_forgets_nothing_that_was_spent(tokenized, tmp_path, monkeypatch):
+def test_overwrite_keeps_the_ledger_of_earlier_trainings(tokenized, tmp_path, monkeypatch):
     """Interrupted, begun anew with other settings, complete, overwritten: each training counts, a resumed one once."""
     run = tmp_path / "run"
     shutil.copytree(tokenized / "run" / "private" / "training_data", run / "private" / "training_data")
@@ -207,7 +210,7 @@ def test_overwriting_forgets_nothing_that_was_spent(tokenized, tmp_path, monkeyp
         config = _config(tokenized, checkpoint_dir=str(run), privacy_ledger=None, **changes)
         notices = []
         with contextlib.suppress(InterruptedRunError):
-            notices = [notice for notice in train(config).notices if notice.startswith("PRIVACY")]
+            notices = [notice for notice in train_model(config).notices if notice.startswith("PRIVACY")]
         facts = json.loads((run / "model" / "privacy.json").read_text())
         words = (run / "model" / "privacy.txt").read_text()
         assert ("BEFORE THIS ONE" in words) == (facts["earlier_trainings"]["count"] > 0)
@@ -215,7 +218,7 @@ def test_overwriting_forgets_nothing_that_was_spent(tokenized, tmp_path, monkeyp
 
     for _ in range(2):  # begun, and resumed
         with monkeypatch.context() as patch:
-            patch.setattr(train_stage, "_interruptible", lambda: contextlib.nullcontext(lambda: True))
+            patch.setattr(local, "_interruptible", lambda: contextlib.nullcontext(lambda: True))
             facts, notices = told()
         assert (facts["earlier_trainings"]["count"], notices) == (0, [])
     facts, notices = told(overwrite=True, rnn_units=6)
@@ -230,11 +233,11 @@ def test_overwriting_forgets_nothing_that_was_spent(tokenized, tmp_path, monkeyp
     assert len(read_ledger(run / "private" / "spent.json", "spent.json")) == 3
 
 
-def test_public_columns_said_to_tokenize_reach_a_private_model(tmp_path):
-    """How many fields a record has is known from the configuration alone, and need not be said twice."""
+def test_columns_given_to_tokenize_reach_a_private_model(tmp_path):
+    """The number of fields is known from the settings of tokenize alone."""
     (tmp_path / "in.txt").write_text("".join(f"{i % 7},{'ab' * (i % 5)},{i}\n" for i in range(60)))
     tokenize(_config(tmp_path, field_delimiter=",", columns=["one", "two", "three"]))
-    train(_config(tmp_path, epochs=1))
+    train_model(_config(tmp_path, epochs=1))
     info = read_model_info(tmp_path / "run")
     assert (info.field_count, info.columns) == (3, ["one", "two", "three"])
 
@@ -242,6 +245,6 @@ def test_public_columns_said_to_tokenize_reach_a_private_model(tmp_path):
 def test_a_private_model_of_records_without_columns_knows_no_number_of_fields(tmp_path):
     (tmp_path / "in.txt").write_text("".join(f"{i % 7},{'ab' * (i % 5)},{i}\n" for i in range(60)))
     tokenize(_config(tmp_path, field_delimiter=","))
-    train(_config(tmp_path, epochs=1))
+    train_model(_config(tmp_path, epochs=1))
     info = read_model_info(tmp_path / "run")
     assert (info.field_count, info.columns) == (None, None)

@@ -1,4 +1,4 @@
-"""The train stage on real training data: what it leaves, what it resumes, and what it never destroys."""
+"""The train stage on real training data: its outputs, resuming, and overwriting."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from linesmith.core.errors import DataError, InterruptedRunError
 from linesmith.model.sampling.sampler import DrawSettings, Sampler, SampleRequest
 from linesmith.model.training import trainer as training
 from linesmith.pipelines.tokenize.stage import tokenize
-from linesmith.pipelines.train.stage import train
+from linesmith.pipelines.train.stage import train_model
 
 
 @pytest.fixture(scope="module")
@@ -48,7 +48,7 @@ def run(tokenized, tmp_path):
 
 def test_what_training_leaves(run):
     states = []
-    report = train(_config(run, save_all_checkpoints=True, epoch_callback=states.append))
+    report = train_model(_config(run, save_all_checkpoints=True, epoch_callback=states.append))
     assert [state.epoch for state in states] == [0, 1, 2]
     info = read_model_info(run)
     assert (info.field_count, info.columns, info.stopped, info.last_epoch) == (3, None, "epochs", 2)
@@ -66,41 +66,41 @@ def test_what_training_leaves(run):
     assert texts["2"] == texts["last"]
     assert texts["best"] == texts[str(info.best_epoch)]
     with pytest.raises(DataError, match="already holds a complete model"):
-        train(_config(run))
+        train_model(_config(run))
 
 
-def test_what_records_are_need_not_be_said_again(run):
-    """Without the delimiter a model would not know how many fields its records have, and generation would have no masks."""
-    train(_config(run, field_delimiter=None))
+def test_settings_of_tokenize_need_not_be_repeated(run):
+    """Without the delimiter the model would have no number of fields, and generation no masks."""
+    train_model(_config(run, field_delimiter=None))
     info = read_model_info(run)
     assert info.field_count == 3
     stored = config_from_model_dir(run)
     assert (stored.field_delimiter, stored.vocab_size) == (",", 0)
 
 
-def test_a_delimiter_that_tokenize_was_not_told_is_refused(run):
-    with pytest.raises(DataError, match=r"LS204: --field-delimiter .* is ';', but .* made with ','"):
-        train(_config(run, field_delimiter=";"))
+def test_another_delimiter_than_in_tokenize_is_refused(run):
+    with pytest.raises(DataError, match=r"LS215: --field-delimiter ';' .* made with ','"):
+        train_model(_config(run, field_delimiter=";"))
 
 
-def test_one_ctrl_c_leaves_a_usable_model_and_a_resume_ends_like_an_unbroken_run(run, tokenized, tmp_path):
+def test_ctrl_c_leaves_a_usable_model_and_a_resumed_training_equals_an_uninterrupted_one(run, tokenized, tmp_path):
     unbroken = tmp_path / "unbroken"
     shutil.copytree(tokenized, unbroken)
-    train(_config(unbroken))
+    train_model(_config(unbroken))
 
     def interrupt(state) -> None:
         os.kill(os.getpid(), signal.SIGINT)
 
     before = signal.getsignal(signal.SIGINT)  # ignored where a script started the tests in the background
     with pytest.raises(InterruptedRunError, match="the model so far can generate already") as caught:
-        train(_config(run, epoch_callback=interrupt))
+        train_model(_config(run, epoch_callback=interrupt))
     assert caught.value.exit_code == 130
     assert signal.getsignal(signal.SIGINT) is before
     assert next(Sampler(run).stream(deque([SampleRequest(0, 0)]), DrawSettings())).request.index == 0
     assert read_manifest(run / "model") is None
     with pytest.raises(DataError, match="has rnn_units 16, this run 20"):
-        train(_config(run, rnn_units=20))
-    train(_config(run))
+        train_model(_config(run, rnn_units=20))
+    train_model(_config(run))
     assert read_model_info(run) == read_model_info(unbroken)
     assert (run / "model_history.csv").read_bytes() == (unbroken / "model_history.csv").read_bytes()
 
@@ -119,13 +119,13 @@ def test_ctrl_c_before_the_first_epoch_says_that_there_is_no_model(run):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(training.Trainer, "run_step", run_and_interrupt)
         with pytest.raises(InterruptedRunError, match="no model to generate with yet"):
-            train(_config(run, batch_size=8))
+            train_model(_config(run, batch_size=8))
     with pytest.raises(DataError, match="holds no model"):
         Sampler(run)
 
 
 def test_overwrite_keeps_the_old_model_until_the_new_is_complete(run):
-    train(_config(run))
+    train_model(_config(run))
     old = read_model_info(run)
 
     def fail(state) -> None:
@@ -134,17 +134,17 @@ def test_overwrite_keeps_the_old_model_until_the_new_is_complete(run):
     again = _config(run, overwrite=True, seed=9)
     tokenize(again)
     with pytest.raises(RuntimeError):
-        train(again.replace(epoch_callback=fail))
+        train_model(again.replace(epoch_callback=fail))
     assert read_model_info(run) == old
     Sampler(run)
-    train(again)
+    train_model(again)
     assert read_model_info(run).weights_digest != old.weights_digest
     Sampler(run)
     assert not (run / ".next").exists()
 
 
 def test_records_longer_than_a_row_are_counted(run):
-    report = train(_config(run, seq_length=7, epochs=1))  # `<n>5,07,x<n>` has seven places, `<n>15,07,x<n>` eight
+    report = train_model(_config(run, seq_length=7, epochs=1))  # `<n>5,07,x<n>` has seven places, `<n>15,07,x<n>` eight
     lines = (run / "lines.txt").read_text().splitlines()
     counted = report.counts["records longer than a row, trained whole"]
     assert 0 < counted < report.counts["records"] < len(lines)
@@ -153,8 +153,8 @@ def test_records_longer_than_a_row_are_counted(run):
 
 def test_overwrite_drops_an_unfinished_training_of_other_settings(run):
     with pytest.raises(RuntimeError):
-        train(_config(run, epoch_callback=_raise))
-    train(_config(run, overwrite=True, rnn_units=20))
+        train_model(_config(run, epoch_callback=_raise))
+    train_model(_config(run, overwrite=True, rnn_units=20))
     assert read_model_info(run).rnn_units == 20
 
 
@@ -163,17 +163,17 @@ def _raise(state) -> None:
 
 
 def test_a_divergent_training_names_the_learning_rate(run):
-    with pytest.raises(DataError, match="Lower --learning-rate"):
-        train(_config(run, learning_rate=1e38))
+    with pytest.raises(DataError, match="Lower the learning rate"):
+        train_model(_config(run, learning_rate=1e38))
 
 
 def test_training_data_that_are_missing_cut_or_of_another_tokenizer(run, tmp_path):
-    with pytest.raises(DataError, match="holds no complete training data; run tokenize"):
-        train(_config(tmp_path / "empty"))
+    with pytest.raises(DataError, match=r"holds no complete training data. Run tokenize"):
+        train_model(_config(tmp_path / "empty"))
     shard = next((run / "training_data").glob("train-*.gz"))
     shard.write_bytes(shard.read_bytes()[:-30])
-    with pytest.raises(DataError, match=r"LS205: .*training_data.*[Rr]un tokenize again"):
-        train(_config(run))
+    with pytest.raises(DataError, match=r"LS216: .*training_data.*[Rr]un tokenize again"):
+        train_model(_config(run))
     assert not RunDirectory(run).has_model()
 
 
@@ -186,5 +186,5 @@ def test_few_records_and_no_validation_record(tmp_path):
         assert "too few records" in str(error)
         config = config.replace(validation_split=False)
         tokenize(config)
-    report = train(config)
+    report = train_model(config)
     assert report.counts["records"] == 3

@@ -1,4 +1,4 @@
-"""Training as a Beam step: the same model as in this process, and errors that come back as themselves."""
+"""Training as a Beam step: the same model as in this process, and errors of the same class and code."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from linesmith.core.artifacts.model_info import read_model_info
 from linesmith.core.config.tensorflow_config import TensorFlowConfig
 from linesmith.core.errors import DataError, ParameterError
 from linesmith.pipelines.tokenize.stage import tokenize
-from linesmith.pipelines.train import stage
-from linesmith.pipelines.train.stage import train
-from linesmith.pipelines.train.worker import on_worker
+from linesmith.pipelines.train import local
+from linesmith.pipelines.train.stage import train_model
+from linesmith.pipelines.train.worker import worker_training_options
 
-HERE, THERE = ["--train_on", "driver"], ["--train_on", "worker"]
+ON_DRIVER, ON_WORKER = ["--train_on", "driver"], ["--train_on", "worker"]
 
 
 @pytest.fixture(scope="module")
@@ -33,12 +33,12 @@ def _config(source, run, **more) -> TensorFlowConfig:
     return TensorFlowConfig(input_data_path=source, checkpoint_dir=run, tensorboard=False, **{**small, **more})
 
 
-def test_a_worker_trains_the_model_that_this_process_would(source, tmp_path):
+def test_training_on_a_worker_gives_the_same_model_as_in_this_process(source, tmp_path):
     reports, weights = [], []
-    for where, words in (("here", HERE), ("there", THERE)):
+    for where, words in (("here", ON_DRIVER), ("there", ON_WORKER)):
         config = _config(source, tmp_path / where)
         tokenize(config)
-        reports.append(train(config, words))
+        reports.append(train_model(config, words))
         weights.append(read_model_info(tmp_path / where).weights_digest)
     assert weights[0] == weights[1]
     assert reports[0].counts == reports[1].counts
@@ -46,37 +46,37 @@ def test_a_worker_trains_the_model_that_this_process_would(source, tmp_path):
     assert not (tmp_path / "there" / LEASE_FILE).exists()
 
 
-def test_an_error_on_the_worker_is_that_error_here(source, tmp_path):
+def test_an_error_on_the_worker_is_raised_in_this_process(source, tmp_path):
     config = _config(source, tmp_path / "run")
-    with pytest.raises(DataError, match=r"LS201.*run tokenize"):
-        train(config, THERE)
+    with pytest.raises(DataError, match=r"LS201.*Run tokenize"):
+        train_model(config, ON_WORKER)
     with pytest.raises(ParameterError, match=r"LS101.*epoch_callback"):
-        train(_config(source, tmp_path / "run", epoch_callback=print), THERE)
+        train_model(_config(source, tmp_path / "run", epoch_callback=print), ON_WORKER)
 
 
-def test_the_fence_stops_a_training_that_was_taken_over(source, tmp_path, monkeypatch):
-    """A worker that comes back finds another's lease, and leaves every file as the other has it."""
+def test_a_training_whose_lease_was_taken_over_writes_nothing(source, tmp_path, monkeypatch):
+    """A worker that was thought lost finds another owner in the lease, and changes no file."""
     config = _config(source, tmp_path / "run")
     tokenize(config)
-    trainer = stage._trainer
+    build_trainer = local._build_trainer
 
     def taken_over(*args, **named):
-        made = trainer(*args, **named)
+        trainer = build_trainer(*args, **named)
         lease = tmp_path / "run" / LEASE_FILE
         lease.write_text(json.dumps({**json.loads(lease.read_text()), "number": 9, "owner": "another attempt"}))
-        return made
+        return trainer
 
-    monkeypatch.setattr(stage, "_trainer", taken_over)
+    monkeypatch.setattr(local, "_build_trainer", taken_over)
     with pytest.raises(DataError, match=r"LS203.*taken over"):
-        train(config)
+        train_model(config)
     left = [path.name for path in Path(tmp_path / "run").rglob("*") if path.suffix in (".npz", ".csv")]
     assert left == []
 
 
 def test_where_training_runs():
-    assert on_worker([]) is None
-    assert on_worker(["--workers", "1"]) is None
-    assert on_worker(THERE) is not None
+    assert worker_training_options([]) is None
+    assert worker_training_options(["--workers", "1"]) is None
+    assert worker_training_options(ON_WORKER) is not None
     flink = ["--runner", "FlinkRunner", "--job_endpoint", "localhost:8099", "--flink_master", "[local]"]
-    assert on_worker(flink) is None  # LOOPBACK: its worker is this process
-    assert on_worker([*flink, "--environment_type", "EXTERNAL"]) is not None
+    assert worker_training_options(flink) is None  # LOOPBACK: its worker is this process
+    assert worker_training_options([*flink, "--environment_type", "EXTERNAL"]) is not None

@@ -33,7 +33,7 @@ def _sorted(path, rows: np.ndarray) -> np.ndarray:
 def test_it_is_a_stable_sort(tmp_path_factory, keys, block):
     rows = _rows(np.array(keys, np.int64))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(external_sort, "BLOCK", block)
+        patch.setattr(external_sort, "BLOCK_ROWS", block)
         found = _sorted(tmp_path_factory.mktemp("sort") / "rows", rows)
     assert found.tolist() == rows[np.argsort(rows["hash"], kind="stable")].tolist()
 

@@ -11,9 +11,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from linesmith.records.fields import FieldFormat
 from linesmith.records.input import line_scanner
 from linesmith.records.input.input_files import InputFile
-from linesmith.records.input.input_ranges import plan_units
+from linesmith.records.input.input_ranges import plan_input_units
 from linesmith.records.input.line_scanner import next_line, scan_lines
 from linesmith.records.input.record_format import (
     EMPTY,
@@ -24,8 +25,7 @@ from linesmith.records.input.record_format import (
     VALIDATION,
     DatasetSplitter,
     RecordFormat,
-    digest_of,
-    mark_field_breaks,
+    record_digest,
 )
 
 DERANDOMISED = settings(derandomize=True, deadline=None, max_examples=300)
@@ -55,12 +55,12 @@ def test_ranges_see_every_line_once(text, chunk, step):
     whole, found = [], []
     original, line_scanner.CHUNK_BYTES = line_scanner.CHUNK_BYTES, chunk
     try:
-        whole = list(scan_lines(io.BytesIO(content), offset=0, end=None, newline=b"\n", keep=1000))
+        whole = list(scan_lines(io.BytesIO(content), offset=0, end=None, newline=b"\n", keep_bytes=1000))
         for start in range(0, len(content), step):
             stream, end = io.BytesIO(content), min(start + step, len(content))
             offset = 0 if start == 0 else next_line(stream, start=start, end=end)
             if offset is not None:
-                found += scan_lines(stream, offset=offset, end=end, newline=b"\n", keep=1000)
+                found += scan_lines(stream, offset=offset, end=end, newline=b"\n", keep_bytes=1000)
     finally:
         line_scanner.CHUNK_BYTES = original
     assert [line for _, line, _ in whole] == lines_of(content)
@@ -73,7 +73,7 @@ def test_ranges_see_every_line_once(text, chunk, step):
 def test_wide_newlines_count_only_where_they_are_aligned(encoding, small_chunks):
     text = "a\u0a00\u000ab\u0a0a\n\u4100\u0a41x\n\nend"
     content, newline = text.encode(encoding), "\n".encode(encoding)
-    found = list(scan_lines(Dribble(content), offset=0, end=None, newline=newline, keep=400))
+    found = list(scan_lines(Dribble(content), offset=0, end=None, newline=newline, keep_bytes=400))
     assert [line.decode(encoding) for _, line, _ in found] == text.split("\n")
     assert [content[offset : offset + length] for offset, _, length in found] == [line for _, line, _ in found]
 
@@ -89,7 +89,7 @@ def test_a_gigantic_line_is_cut_in_memory_not_in_length():
             Endless.left -= 1
             return b"x" * (1 << 20) if Endless.left > 0 else b"\ny" if Endless.left == 0 else b""
 
-    found = list(scan_lines(Endless(), offset=0, end=None, newline=b"\n", keep=1000))
+    found = list(scan_lines(Endless(), offset=0, end=None, newline=b"\n", keep_bytes=1000))
     assert [(offset, len(line), length) for offset, line, length in found] == [
         (0, 1000, 49 << 20),
         ((49 << 20) + 1, 1, 1),
@@ -124,7 +124,7 @@ def test_what_is_a_record(content, expected):
 @DERANDOMISED
 @given(st.text(alphabet='ab," ', max_size=20))
 def test_quoted_fields_are_those_of_csv(text):
-    fields = mark_field_breaks(text, ",", quoted=True).split("\n")
+    fields = FieldFormat(",", quoted=True).mark_breaks(text).split("\n")
     assert ",".join(fields) == text
     if text:
         assert len(fields) == len(next(csv.reader([text])))
@@ -133,25 +133,28 @@ def test_quoted_fields_are_those_of_csv(text):
 @DERANDOMISED
 @given(st.text(alphabet="ab, ", max_size=20))
 def test_unquoted_fields_are_those_of_split(text):
-    assert mark_field_breaks(text, ", ").split("\n") == text.split(", ")
+    assert FieldFormat(", ").mark_breaks(text).split("\n") == text.split(", ")
 
 
 def test_split_shares_and_stability():
-    digests = [digest_of(f"record {number}".encode()) for number in range(20_000)]
-    sides = Counter(DatasetSplitter(0.05, True).side(digest) for digest in digests)
+    digests = [record_digest(f"record {number}".encode()) for number in range(20_000)]
+    sides = Counter(DatasetSplitter(0.05, True).split_of(digest) for digest in digests)
     # Binomial deviations of five standard errors: a false alarm once in a million.
     for side, share in ((HOLDOUT, 0.05), (VALIDATION, 0.2), (TRAIN, 0.75)):
         assert abs(sides[side] - 20_000 * share) < 5 * math.sqrt(20_000 * share * (1 - share))
-    assert {DatasetSplitter(0.0, False).side(digest) for digest in digests} == {TRAIN}
+    assert {DatasetSplitter(0.0, False).split_of(digest) for digest in digests} == {TRAIN}
     # Without a validation split those records train; the holdout stays what it was.
     for digest in digests[:1000]:
-        with_validation, without = DatasetSplitter(0.05, True).side(digest), DatasetSplitter(0.05, False).side(digest)
+        with_validation, without = (
+            DatasetSplitter(0.05, True).split_of(digest),
+            DatasetSplitter(0.05, False).split_of(digest),
+        )
         assert (with_validation == HOLDOUT) == (without == HOLDOUT)
-    levels = Counter(digest.level for digest in digests)
+    levels = Counter(digest.sample_level for digest in digests)
     assert abs(levels[0] - 10_000) < 5 * math.sqrt(5_000)
-    assert digest_of(b"a") == digest_of(b"a") != digest_of(b"b")
+    assert record_digest(b"a") == record_digest(b"a") != record_digest(b"b")
     # Golden: a change of the hash would move records between the sides of finished runs.
-    assert digest_of(b"golden") == GOLDEN
+    assert record_digest(b"golden") == GOLDEN
 
 
 GOLDEN = (-5232775816969306879, 9654934560510837721, 0)
@@ -161,7 +164,7 @@ GOLDEN = (-5232775816969306879, 9654934560510837721, 0)
 @given(st.lists(st.integers(1, 50), min_size=1, max_size=8), st.integers(1, 60))
 def test_units_cover_the_input_in_order(sizes, unit_bytes):
     files = [InputFile(f"{n}", f"{n}", size, None, "utf-8", 0) for n, size in enumerate(sizes)]
-    units = plan_units(files, unit_bytes)
+    units = plan_input_units(files, unit_bytes)
     assert [unit.index for unit in units] == list(range(len(units)))
     covered = [(int(r.file.name), byte) for unit in units for r in unit.ranges for byte in range(r.start, r.end)]
     assert covered == [(n, byte) for n, size in enumerate(sizes) for byte in range(size)]
@@ -169,6 +172,6 @@ def test_units_cover_the_input_in_order(sizes, unit_bytes):
 
 
 def test_packed_and_wide_files_stay_whole():
-    for packing, encoding in (("gz", "utf-8"), (None, "utf-16-le")):
-        units = plan_units([InputFile("f", "f", 1000, packing, encoding, 2)], 10)
+    for compression, encoding in (("gz", "utf-8"), (None, "utf-16-le")):
+        units = plan_input_units([InputFile("f", "f", 1000, compression, encoding, 2)], 10)
         assert [(r.start, r.end) for unit in units for r in unit.ranges] == [(2, None)]

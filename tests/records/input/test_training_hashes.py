@@ -16,9 +16,9 @@ from linesmith.model.generation import local_model
 from linesmith.model.generation.python_api import generate_text
 from linesmith.model.generation.training_hashes import write_training_hashes
 from linesmith.pipelines.generate import stage
-from linesmith.records.input.record_format import digest_of
+from linesmith.records.input.record_format import record_digest
 from linesmith.records.input.training_hashes import TrainingHashes
-from linesmith.transforms.tfrecord_shards import Shard
+from linesmith.transforms.tfrecord_shards import TFRecordShardWriter
 from tests.helpers import generation_fakes
 from tests.helpers.generation_fakes import fake_run
 
@@ -29,10 +29,10 @@ def write_side(run: Path, side: str, texts: list[str]) -> Path:
     """One shard of a split, by the writer of tokenize."""
     path = run / "training_data" / f"{side}-00000-of-00001.tfrecord.gz"
     path.parent.mkdir(parents=True, exist_ok=True)
-    hashes = [digest_of(text.encode()).record for text in texts]
+    hashes = [record_digest(text.encode()).text_hash for text in texts]
     batch = pa.record_batch({"record_hash": pa.array(hashes, pa.int64()), "num_chars": [len(text) for text in texts]})
     ids = [[0, *(2 + ord(c) % 50 for c in text), 0] for text in texts]
-    with Shard(path) as shard:
+    with TFRecordShardWriter(path) as shard:
         shard.write(batch, np.concatenate(ids).astype(np.int64), np.array([len(one) for one in ids], np.int64))
     return path
 
@@ -103,6 +103,6 @@ def test_a_private_model_has_no_such_filter(tmp_path: Path, monkeypatch: pytest.
 def test_damaged_training_data_are_named_without_their_content(run: Path) -> None:
     path = write_side(run, "train", ["secret,2,3"])
     path.write_bytes(path.read_bytes()[:-20])
-    with pytest.raises(DataError, match="LS205: training data") as caught:
+    with pytest.raises(DataError, match="LS216: training data") as caught:
         stage.generate(settings(run, validation_rules=RULE))
     assert "secret" not in str(caught.value)

@@ -11,12 +11,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from linesmith.records.output.avro_names import distinct
-from linesmith.records.output.layout import Record, RecordLayout, resolve_column_names
+from linesmith.records.fields import FieldFormat
+from linesmith.records.output.avro_names import unique_names
+from linesmith.records.output.layout import GeneratedRecord, RecordLayout, resolve_column_names
 from linesmith.records.output.writers import keep_first_invalid, shard_name, write_invalid, write_records
 
-RECORDS = [Record("6, é\u2028,", "6, ", 0), Record("7, \r,x", "7, ", 1), Record(", ,", "", 2)]
-LAYOUT = RecordLayout(("id", "a b", "ü"), ",", paired=True)
+RECORDS = [
+    GeneratedRecord("6, é\u2028,", "6, ", 0),
+    GeneratedRecord("7, \r,x", "7, ", 1),
+    GeneratedRecord(", ,", "", 2),
+]
+LAYOUT = RecordLayout(("id", "a b", "ü"), FieldFormat(","), start_string_per_record=True)
 
 
 def avro_rows(path: Path) -> list[dict]:
@@ -30,7 +35,7 @@ def test_text_is_one_record_a_line(tmp_path: Path) -> None:
     assert path.name == "part-00003-of-00012.txt"
     assert path.read_bytes() == b"".join(text.encode() + b"\n" for text, _, _ in RECORDS)
     with pytest.raises(ValueError, match="line end"):
-        write_records(path, "text", [Record("a\nb")], LAYOUT)
+        write_records(path, "text", [GeneratedRecord("a\nb")], LAYOUT)
     assert path.read_bytes().count(b"\n") == 3, "the old shard stands"
     assert [p.name for p in tmp_path.iterdir()] == [path.name], "nothing temporary is left"
 
@@ -70,7 +75,7 @@ def test_equal_records_give_equal_bytes_and_other_shards_other_markers(tmp_path:
 
 def test_a_record_that_does_not_fit_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="2 fields, the output 3 columns"):
-        write_records(tmp_path / "part", "jsonl", [Record("a,b")], LAYOUT)
+        write_records(tmp_path / "part", "jsonl", [GeneratedRecord("a,b")], LAYOUT)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -91,7 +96,7 @@ NAMES = st.lists(st.text(st.sampled_from("aA1_2 é"), max_size=4), min_size=1, m
 @settings(max_examples=300, deadline=None, derandomize=True)
 @given(names=NAMES, paired=st.booleans())
 def test_any_names_give_a_schema_that_avro_accepts(names: list[str], paired: bool) -> None:
-    layout = RecordLayout(tuple(names), ",", paired=paired)
+    layout = RecordLayout(tuple(names), FieldFormat(","), start_string_per_record=paired)
     assert len(set(layout.names)) == len(layout.names) == len(names) + 2 * paired
     schema = layout.avro_schema()
     row = {field["name"]: 7 if field["type"] == "long" else "x" for field in schema["fields"]}
@@ -104,8 +109,8 @@ def test_any_names_give_a_schema_that_avro_accepts(names: list[str], paired: boo
 
 
 def test_names_that_are_different_stay_as_they_are() -> None:
-    assert distinct(["a", "b"]) == ("a", "b")
-    assert distinct(["a", "a", "a_2", "a"]) == ("a", "a_3", "a_2", "a_4")
+    assert unique_names(["a", "b"]) == ("a", "b")
+    assert unique_names(["a", "a", "a_2", "a"]) == ("a", "a_3", "a_2", "a_4")
 
 
 def test_where_columns_come_from() -> None:

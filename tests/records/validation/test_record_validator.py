@@ -1,4 +1,4 @@
-"""Verdicts, and where validators come from."""
+"""Results of validation, and how validators are loaded."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ import pytest
 
 from linesmith.core.errors import ParameterError
 from linesmith.model.sampling.sampler import Sample, SampleRequest
-from linesmith.records.validation.record_validator import Judge
+from linesmith.records.fields import FieldFormat
+from linesmith.records.validation.record_validator import RecordValidator
 from linesmith.records.validation.user_validator import validator_source
 
 
@@ -32,19 +33,19 @@ def sample(text: str, finish_reason: str = "newline", error: str | None = None) 
     ],
 )
 def test_only_false_and_exceptions_make_invalid(answer: object, valid: bool) -> None:
-    assert Judge(lambda text: answer)(sample("a")).valid is valid
+    assert RecordValidator(lambda text: answer)(sample("a")).valid is valid
 
 
 def test_an_exception_is_explained() -> None:
     def fail(text: str) -> None:
         raise KeyError("country")
 
-    verdict = Judge(fail)(sample("a"))
-    assert (verdict.valid, verdict.reason, verdict.explain) == (False, "validator", "KeyError: 'country'")
+    result = RecordValidator(fail)(sample("a"))
+    assert (result.valid, result.reason, result.explain) == (False, "validator", "KeyError: 'country'")
 
 
 @pytest.mark.parametrize(
-    ("given", "reason"),
+    ("checked", "reason"),
     [
         (sample("", error="utf8"), "utf8"),
         (sample("", error="escape"), "escape"),
@@ -58,24 +59,24 @@ def test_an_exception_is_explained() -> None:
         (sample("a", "gen_chars"), "field_count"),
     ],
 )
-def test_reasons_come_in_their_order(given: Sample, reason: str | None) -> None:
-    verdict = Judge(lambda text: not text.endswith("no"), 2, ",")(given)
-    assert verdict.reason == reason
-    assert verdict.valid is (reason is None)
-    assert (verdict.explain is None) is (reason is None)
+def test_reasons_come_in_their_order(checked: Sample, reason: str | None) -> None:
+    result = RecordValidator(lambda text: not text.endswith("no"), 2, FieldFormat(","))(checked)
+    assert result.reason == reason
+    assert result.valid is (reason is None)
+    assert (result.explain is None) is (reason is None)
 
 
 def test_quoted_fields_are_counted_as_csv_reads_them() -> None:
-    assert Judge(None, 2, ",", quoted=True)(sample('"a,b",c')).valid is True
-    assert Judge(None, 2, ",", quoted=False)(sample('"a,b",c')).valid is False
+    assert RecordValidator(None, 2, FieldFormat(",", quoted=True))(sample('"a,b",c')).valid is True
+    assert RecordValidator(None, 2, FieldFormat(","))(sample('"a,b",c')).valid is False
 
 
-def test_a_judgement_without_any_check_is_none() -> None:
-    assert Judge()(sample("a")).valid is None
-    assert Judge(None, 1, ",")(sample("a")).valid is True
+def test_a_result_without_any_check_is_none() -> None:
+    assert RecordValidator()(sample("a")).valid is None
+    assert RecordValidator(None, 1, FieldFormat(","))(sample("a")).valid is True
 
 
-def test_a_file_travels_as_its_text(tmp_path: Path) -> None:
+def test_a_file_is_sent_as_its_text(tmp_path: Path) -> None:
     file = tmp_path / "rules.py"
     file.write_text(
         "from __future__ import annotations\nimport dataclasses\n@dataclasses.dataclass\nclass Rule:\n    end: str = 'x'\n"
@@ -89,7 +90,7 @@ def test_a_file_travels_as_its_text(tmp_path: Path) -> None:
     assert source.identity["sha256"] is not None
 
 
-def test_two_files_of_one_name_do_not_meet(tmp_path: Path) -> None:
+def test_two_files_of_the_same_name_are_two_validators(tmp_path: Path) -> None:
     found = []
     for answer in ("True", "False"):
         file = tmp_path / "rules.py"
@@ -130,7 +131,7 @@ def test_what_does_not_load_names_option_value_and_remedy(
     value = option.replace("{dir}", str(tmp_path))
     with pytest.raises(ParameterError, match=message) as caught:
         validator_source(value).load()
-    said = str(caught.value)
-    assert said.startswith(f"LS107: --line-validator (line_validator) '{value}': ")
-    assert "\n" not in said
+    message_found = str(caught.value)
+    assert message_found.startswith(f"LS107: --line-validator (line_validator) '{value}': ")
+    assert "\n" not in message_found
     assert caught.value.exit_code == 2

@@ -1,4 +1,4 @@
-"""Validators in a process of their own: verdicts as without it, and hanging, exiting and crashing ones cost one record."""
+"""Validators in a separate process: the same results, and a validator that hangs, exits or crashes costs one record."""
 
 from __future__ import annotations
 
@@ -16,8 +16,9 @@ import pytest
 
 from linesmith.core.errors import ParameterError
 from linesmith.model.sampling.sampler import Sample, SampleRequest
-from linesmith.records.validation import validator_process as validator_host
-from linesmith.records.validation.record_validator import Judge, Verdict, ask
+from linesmith.records.fields import FieldFormat
+from linesmith.records.validation import validator_process
+from linesmith.records.validation.record_validator import RecordValidator, ValidationResult, run_validator
 from linesmith.records.validation.user_validator import validator_source
 from linesmith.records.validation.validator_process import ValidatorProcess, close_validator_processes
 
@@ -46,19 +47,24 @@ def host(tmp_path: Path) -> Iterator[ValidatorProcess]:
     host.close()
 
 
-def test_verdicts_are_those_of_the_function_itself(host: ValidatorProcess) -> None:
+def test_results_are_those_of_the_function_itself(host: ValidatorProcess) -> None:
     texts = ["a", "bad", "raise", "é\u2028\n\0", "x" * 100_000] * 120
     function = host._source.load()
-    assert host.many(texts) == [ask(function, text) for text in texts]
-    assert host("a") == Verdict(True)
+    assert host.validate_batch(texts) == [run_validator(function, text) for text in texts]
+    assert host("a") == ValidationResult(True)
 
 
 @pytest.mark.parametrize(("text", "reason"), [("spin", "timeout"), ("sleep", "timeout"), ("exit", "validator")])
-def test_one_record_is_lost_and_the_rest_are_judged(host: ValidatorProcess, text: str, reason: str) -> None:
+def test_one_record_is_lost_and_the_rest_are_checked(host: ValidatorProcess, text: str, reason: str) -> None:
     host("a")
-    began = time.monotonic()
-    assert [verdict.reason for verdict in host.many(["a", text, "bad", "a"])] == [None, reason, "validator", None]
-    assert time.monotonic() - began < 20
+    start_time = time.monotonic()
+    assert [result.reason for result in host.validate_batch(["a", text, "bad", "a"])] == [
+        None,
+        reason,
+        "validator",
+        None,
+    ]
+    assert time.monotonic() - start_time < 20
 
 
 @pytest.mark.parametrize(
@@ -67,7 +73,7 @@ def test_one_record_is_lost_and_the_rest_are_judged(host: ValidatorProcess, text
 )
 def test_what_does_not_load_is_the_users(tmp_path: Path, code: str, found: str) -> None:
     (tmp_path / "v.py").write_text(code)
-    with pytest.raises(ParameterError, match=f"^LS107: --line-validator.*{found}"):
+    with pytest.raises(ParameterError, match=f"^LS1(07|21): --line-validator.*{found}"):
         ValidatorProcess(validator_source(f"{tmp_path / 'v.py'}:judge"), 1.0).start()
 
 
@@ -94,18 +100,23 @@ def test_a_batch_goes_out_and_comes_back_at_once(host: ValidatorProcess, monkeyp
     sent: list[int] = []
     send = host._child.send
     monkeypatch.setattr(host._child, "send", lambda texts: (sent.append(len(texts)), send(texts))[1])
-    judge, texts = Judge(host, 1, ","), ["a", "a,b", "bad", ""] * 100
+    record_validator, texts = RecordValidator(host, 1, FieldFormat(",")), ["a", "a,b", "bad", ""] * 100
     samples = [Sample(SampleRequest(n, 0), text, "newline") for n, text in enumerate(texts)]
-    verdicts = judge.many(samples)
-    assert sent == [200], "those of a wrong shape are not asked about"
-    assert verdicts == [judge(sample) for sample in samples]
-    assert Counter(v.reason for v in verdicts) == {None: 100, "field_count": 100, "validator": 100, "empty": 100}
+    results = record_validator.validate_batch(samples)
+    assert sent == [200], "records of a wrong shape are not sent"
+    assert results == [record_validator(sample) for sample in samples]
+    assert Counter(result.reason for result in results) == {
+        None: 100,
+        "field_count": 100,
+        "validator": 100,
+        "empty": 100,
+    }
 
 
 def test_the_right_record_of_a_batch_is_lost(host: ValidatorProcess) -> None:
     texts = [str(n) for n in range(600)]
     texts[250], texts[300], texts[599] = "spin", "exit", "sleep"
-    reasons = {n: verdict.reason for n, verdict in enumerate(host.many(texts)) if verdict.reason is not None}
+    reasons = {n: result.reason for n, result in enumerate(host.validate_batch(texts)) if result.reason is not None}
     assert reasons == {250: "timeout", 300: "validator", 599: "timeout"}
 
 
@@ -130,7 +141,7 @@ time.sleep(600)
     running.wait()
     child = int((tmp_path / "pid").read_text())
     while Path(f"/proc/{child}").exists() and "State:\tZ" not in Path(f"/proc/{child}/status").read_text():
-        assert time.monotonic() < deadline, "it still runs"
+        assert time.monotonic() < deadline, "the child still runs"
         time.sleep(0.2)
 
 
@@ -138,9 +149,9 @@ time.sleep(600)
 def test_one_that_loses_every_record_ends_the_run(
     tmp_path: Path, text: str, found: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(validator_host, "MAX_CONSECUTIVE_FAILURES", 3)
+    monkeypatch.setattr(validator_process, "MAX_CONSECUTIVE_FAILURES", 3)
     (tmp_path / "v.py").write_text(CODE)
     with contextlib.closing(ValidatorProcess(validator_source(f"{tmp_path / 'v.py'}:judge"), 0.2)) as host:
-        host.many([text] * 2 + ["a"] + [text] * 2)  # one that is judged begins the count anew
-        with pytest.raises(ParameterError, match=rf"^LS107: --line-validator.*{found}, for 3 records in a row"):
+        host.validate_batch([text] * 2 + ["a"] + [text] * 2)  # a record with a result resets the count
+        with pytest.raises(ParameterError, match=rf"^LS121: --line-validator.*{found}, for 3 records in a row"):
             host(text)

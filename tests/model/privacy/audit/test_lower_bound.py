@@ -11,14 +11,20 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import norm
 
-from linesmith.model.privacy.audit.lower_bound import canary_exposures, epsilon_bound, lower_bound, membership, p_value
+from linesmith.model.privacy.audit.lower_bound import (
+    canary_exposures,
+    epsilon_bound,
+    lower_bound,
+    membership_attack,
+    p_value,
+)
 
 # Of 100 trials at 5 % each more than 13 fail with probability 0.0005: a bound that is right is accepted.
 TRIALS, MOST_FAILURES = 100, 13
 
 
 def _slow_p_value(m, r, v, epsilon, delta):
-    """Every term by hand."""
+    """Sum every term one by one."""
     q = math.exp(epsilon) / (1 + math.exp(epsilon))
     mass = [math.comb(r, k) * q**k * (1 - q) ** (r - k) for k in range(r + 1)]
     tail = sum(mass[v:])
@@ -37,7 +43,7 @@ def test_the_p_value_is_the_theorems_sum(data):
 
 
 def test_known_values():
-    # 100 guesses, 75 right, and a judge who is right three times in four: a binomial tail at its mean.
+    # 100 guesses, 75 right, and guesses that are each right three times in four: a binomial tail at its mean.
     assert p_value(100, 100, 75, math.log(3)) == pytest.approx(0.5535, abs=1e-4)
     # All of n right: (e^eps / (1 + e^eps))^n = 0.05 has a closed form.
     n = 60
@@ -71,7 +77,7 @@ def _coins(random, m):
 
 
 def _gaussian_epsilon(sigma: float, delta: float) -> float:
-    """Exact epsilon of one Gaussian mechanism of sensitivity 1 (Balle and Wang 2018, arXiv 1805.06530, theorem 8)."""
+    """Compute the exact epsilon of one Gaussian mechanism of sensitivity 1 (Balle and Wang 2018, arXiv 1805.06530, theorem 8)."""
 
     def delta_at(epsilon):
         return norm.cdf(0.5 / sigma - epsilon * sigma) - math.exp(epsilon) * norm.cdf(-0.5 / sigma - epsilon * sigma)
@@ -84,7 +90,7 @@ def _gaussian_epsilon(sigma: float, delta: float) -> float:
 
 
 def _failures(mechanism, truth, delta, m=400):
-    """How often the bound exceeds the truth, and the bounds."""
+    """Return how often the bound exceeds the truth, and the bounds."""
     bounds = []
     for trial in range(TRIALS):
         random = np.random.default_rng([trial, 7])
@@ -94,8 +100,8 @@ def _failures(mechanism, truth, delta, m=400):
 
 
 @pytest.mark.parametrize("truth", [0.0, 0.5, 2.0, 4.0])
-def test_randomised_response_is_bounded_by_its_epsilon(truth):
-    """Each canary's bit is told rightly with probability e^eps / (1 + e^eps): the theorem's own worst case."""
+def test_randomized_response_is_bounded_by_its_epsilon(truth):
+    """The bit of each canary is reported correctly with probability e^eps / (1 + e^eps): the theorem's own worst case."""
 
     def respond(random, included):
         lie = random.random(len(included)) < 1 / (1 + math.exp(truth))
@@ -103,7 +109,7 @@ def test_randomised_response_is_bounded_by_its_epsilon(truth):
 
     failures, bounds = _failures(respond, truth, delta=0.0)
     assert failures <= MOST_FAILURES
-    assert np.median(bounds) > 0.6 * truth - 0.05  # and it is no empty promise
+    assert np.median(bounds) > 0.6 * truth - 0.05  # and the bound is not trivial
 
 
 @pytest.mark.parametrize("sigma", [0.4, 0.8, 2.0])
@@ -174,8 +180,8 @@ def test_equal_scores_have_an_exposure_of_one_bit():
 def test_membership_of_two_normals_has_the_area_that_theory_says():
     random = np.random.default_rng(1)
     included = _coins(random, 20_000)
-    found = membership(included + random.normal(size=20_000), included)
+    found = membership_attack(included + random.normal(size=20_000), included)
     assert found["auc"] == pytest.approx(norm.cdf(1 / math.sqrt(2)), abs=0.01)
     # One false alarm in a hundred lies at 2.326: a hit is a normal above 1.326.
     assert found["hits_low"] < norm.sf(norm.isf(0.01) - 1) < found["hits_high"]
-    assert membership(np.zeros(10), np.ones(10, bool))["auc"] is None
+    assert membership_attack(np.zeros(10), np.ones(10, bool))["auc"] is None

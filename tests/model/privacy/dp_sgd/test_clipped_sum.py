@@ -1,4 +1,4 @@
-"""Per-record clipping against one record at a time, on neighbouring data sets, and against planted bugs."""
+"""Per-record clipping, compared with one record at a time, on neighboring data sets, and with planted bugs."""
 
 from __future__ import annotations
 
@@ -6,28 +6,27 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from linesmith.model.privacy.dp_sgd import batch_clipping as dp_factors
-from linesmith.model.privacy.dp_sgd import clipped_sum as dp_sgd
-from linesmith.model.privacy.dp_sgd import weighted_sums
+from linesmith.model.privacy.dp_sgd import batch_clipping, weighted_sums
+from linesmith.model.privacy.dp_sgd import clipped_sum as clipped_sum_module
 from linesmith.model.privacy.dp_sgd.clipped_sum import CLIP_MARGIN, clipped_sum
-from linesmith.model.privacy.dp_sgd.gradient_norms import LayerOperands, affine_norms, direct_norms, embedding_norms
+from linesmith.model.privacy.dp_sgd.gradient_norms import GramNorms, LayerOperands, direct_norms, embedding_norms
 from linesmith.model.training import backpropagation
-from linesmith.model.training.language_model import LanguageModel, token_losses
-from tests.helpers.reference_gradients import distance, given, network, norm, padded, record_gradient
+from linesmith.model.training.language_model import LanguageModel, sum_token_losses
+from tests.helpers.reference_gradients import distance, masks_from, network, norm, padded, record_gradient
 
 SEQ = 12
-# Ragged, one token alone, repeated tokens, and one that is cut.
+# Of different lengths: a single token, repeated tokens, one that is cut, an empty one.
 RECORDS = [[1, 2, 3], [4], [5, 5, 5, 5, 5, 5], [1, 2, 1, 2, 1, 2, 6, 6], [3] * 30, []]
 
 
-def _masks(variables, rows, rate=0.3):
-    shape = (*rows["inputs"].shape, variables[2].shape[0])
+def _masks(variables, batch, rate=0.3):
+    shape = (*batch["inputs"].shape, variables[2].shape[0])
     random = np.random.default_rng(5)
     layers = (len(variables) - 3) // 3
     return [tf.constant((random.random(shape) >= rate) / (1 - rate), variables[0].dtype) for _ in range(layers)]
 
 
-# -- against the oracle
+# -- against the reference
 
 
 # Units and record length decide whether a layer's norm is taken from Gram matrices or from its gradient.
@@ -36,32 +35,32 @@ def _masks(variables, rows, rate=0.3):
 )
 def test_norms_and_sum_equal_one_record_at_a_time(units, dtype, tolerance):
     variables = network(units=units, width=units + 1, dtype=dtype)
-    rows = padded(RECORDS, SEQ, extra_rows=2, extra_steps=3)
-    masks = _masks(variables, rows)
-    wanted = [record_gradient(variables, rows, masks, row, SEQ) for row in range(len(RECORDS))]
-    norms = [norm(gradients) for gradients in wanted]
+    batch = padded(RECORDS, SEQ, extra_rows=2, extra_steps=3)
+    masks = _masks(variables, batch)
+    expected = [record_gradient(variables, batch, masks, row, SEQ) for row in range(len(RECORDS))]
+    norms = [norm(gradients) for gradients in expected]
     clip = float(np.median(norms))
-    found = clipped_sum(variables, rows, given(masks), clip=tf.constant(clip, dtype), seq_length=SEQ)
+    found = clipped_sum(variables, batch, masks_from(masks), clip=tf.constant(clip, dtype), seq_length=SEQ)
     np.testing.assert_allclose(found.norms[: len(RECORDS)], norms, rtol=tolerance)
     assert np.all(found.norms[len(RECORDS) :] == 0)
     factors = [min(1.0, clip * (1 - CLIP_MARGIN) / value) for value in norms]
     assert 0 < sum(factor < 1 for factor in factors) < len(RECORDS)
     for index, gradient in enumerate(found.gradients):
-        total = sum(factor * gradients[index].numpy() for factor, gradients in zip(factors, wanted, strict=True))
+        total = sum(factor * gradients[index].numpy() for factor, gradients in zip(factors, expected, strict=True))
         np.testing.assert_allclose(gradient, total, rtol=tolerance, atol=tolerance)
-    assert int(found.whole) == sum(value <= clip for value in norms)
-    assert int(found.broken) == 0
+    assert int(found.unclipped) == sum(value <= clip for value in norms)
+    assert int(found.non_finite) == 0
 
 
 def test_without_clipping_the_sum_is_the_plain_gradient_of_the_model():
     model = LanguageModel(7, embedding_dim=6, units=5, layers=2, seed=3)
-    rows = padded(RECORDS, SEQ)
+    batch = padded(RECORDS, SEQ)
     with tf.GradientTape() as tape:
-        total, _, _ = token_losses(model, rows)
+        total, _, _ = sum_token_losses(model, batch)
         loss = total / SEQ
-    wanted = tape.gradient(loss, model.trainable_variables)
-    found = clipped_sum(model.trainable_variables, rows, given([None, None]), clip=1e9, seq_length=SEQ).gradients
-    for one, other in zip(found, wanted, strict=True):
+    expected = tape.gradient(loss, model.trainable_variables)
+    found = clipped_sum(model.trainable_variables, batch, masks_from([None, None]), clip=1e9, seq_length=SEQ).gradients
+    for one, other in zip(found, expected, strict=True):
         np.testing.assert_allclose(one, tf.convert_to_tensor(other), rtol=1e-4, atol=1e-6)
 
 
@@ -73,30 +72,30 @@ def test_a_gram_that_cancels_is_done_directly():
     wide = [np.concatenate([x, random.normal(size=x.shape)]) for x in (a, delta)]
     exact = direct_norms([LayerOperands(wide[0], None, wide[1])]).numpy()
     narrow = [tf.constant(x, tf.float32) for x in wide]
-    found = affine_norms([LayerOperands(narrow[0], None, narrow[1])]).numpy()
+    found = GramNorms([LayerOperands(narrow[0], None, narrow[1])])().numpy()
     np.testing.assert_allclose(found, exact, rtol=1e-3)
-    assert exact[0] < 1e-6 * exact[1]  # what a Gram sum in float32 could not have told from 0
+    assert exact[0] < 1e-6 * exact[1]  # a Gram sum in float32 could not tell it from 0
 
 
-# Rows of 12 are done by Gram matrices with 64 units, and directly with 2.
+# At 12 steps, norms come from Gram matrices with 64 units, and from gradients with 2.
 @pytest.mark.parametrize(("units", "vocab"), [(64, 7), (64, 200), (2, 7), (2, 200)])
 def test_norms_and_sums_are_of_the_same_operands_in_bfloat16(units, vocab, monkeypatch):
     variables = network(vocab=vocab, units=units, width=units + 1, dtype=tf.float32)
-    rows = padded(RECORDS, SEQ, extra_rows=2)
-    masks = _masks(variables, rows)
-    unclipped = clipped_sum(variables, rows, given(masks), clip=1e9, seq_length=SEQ, kind=tf.bfloat16)
+    batch = padded(RECORDS, SEQ, extra_rows=2)
+    masks = _masks(variables, batch)
+    unclipped = clipped_sum(variables, batch, masks_from(masks), clip=1e9, seq_length=SEQ, dtype=tf.bfloat16)
     clip = float(np.median(unclipped.norms[: len(RECORDS)]))
-    kept, summed = [], dp_sgd._summed
+    kept, summed = [], clipped_sum_module._sum_gradients
 
-    def spied(tokens, operands, factors):
+    def recorded(tokens, operands, factors):
         kept.append((tokens.numpy(), operands, factors.numpy(), summed(tokens, operands, factors)))
         return kept[-1][-1]
 
-    monkeypatch.setattr(dp_sgd, "_summed", spied)
-    found = clipped_sum(variables, rows, given(masks), clip=clip, seq_length=SEQ, kind=tf.bfloat16)
-    norms, every = [], []
+    monkeypatch.setattr(clipped_sum_module, "_sum_gradients", recorded)
+    found = clipped_sum(variables, batch, masks_from(masks), clip=clip, seq_length=SEQ, dtype=tf.bfloat16)
+    norms, all_factors = [], []
     for tokens, operands, factors, sums in kept:
-        every += factors.tolist()
+        all_factors += factors.tolist()
         assert all(x.dtype == tf.bfloat16 for x in tf.nest.flatten(operands))
         norms += [norm(gradients_of(tokens[:, row], operands, row)) for row in range(len(factors))]
         clipped = [gradients_of(tokens[:, row], operands, row, factor) for row, factor in enumerate(factors)]
@@ -105,20 +104,20 @@ def test_norms_and_sums_are_of_the_same_operands_in_bfloat16(units, vocab, monke
         lengths = np.array([norm(gradients) for gradients in clipped])
         assert np.all(lengths <= clip)
         assert np.all((factors == 1) | (lengths > clip * (1 - 2 / 128 - 2 * CLIP_MARGIN)))
-    assert 0 < sum(factor < 1 for factor in every) < len(RECORDS)
+    assert 0 < sum(factor < 1 for factor in all_factors) < len(RECORDS)
     np.testing.assert_allclose(found.norms, norms[: len(found.norms)], rtol=1e-4)
 
 
 def gradients_of(tokens, operands, row, factor=1.0):
-    """One record's gradients from what they are made of, scaled as sums scale them, step by step, in float64."""
+    """Compute one record's gradients from their operands, scaled as sums scale them, in float64."""
     kernel, table = (x.numpy().astype(np.float64) for x in (operands.kernel, operands.table))
     deltas = [x[:, row].numpy().astype(np.float64) for x in operands.deltas]
 
     def rounded(x):
-        return weighted_sums.scaled(x, tf.constant(factor, tf.float32)).numpy().astype(np.float64)
+        return weighted_sums.scale_operand(x, tf.constant(factor, tf.float32)).numpy().astype(np.float64)
 
     inputs = [factor * table[tokens], *(rounded(x[:, row]) for x in operands.inputs)]
-    if not backpropagation.looks_up(table):
+    if not backpropagation.uses_projected_table(table):
         inputs[0] = rounded(tf.gather(operands.table, tokens))
     embedding = np.zeros_like(table)
     np.add.at(embedding, tokens, factor * deltas[0] @ kernel.T)
@@ -137,52 +136,56 @@ def test_repeated_tokens_add_up():
     gradient, kernel = random.normal(size=(4, 9, 8)), random.normal(size=(8, 3))
     dx = gradient @ kernel
     mask = tokens[:, :, None] == tokens[:, None, :]
-    wanted = np.sum(mask * np.einsum("btd,bsd->bts", dx, dx), axis=(1, 2))
+    expected = np.sum(mask * np.einsum("btd,bsd->bts", dx, dx), axis=(1, 2))
     found = embedding_norms(tf.constant(tokens, tf.int32), tf.constant(gradient), tf.constant(kernel))
-    np.testing.assert_allclose(found, wanted, rtol=1e-12)
+    np.testing.assert_allclose(found, expected, rtol=1e-12)
 
 
-def test_sums_by_token_agree_however_they_are_made(monkeypatch):
-    for vocab in (7, 20):  # looked up in a table of projected vectors, and not: an embedding is 6 wide
-        variables, rows = network(vocab=vocab), padded(RECORDS, SEQ)
+def test_sums_by_token_agree_by_either_method(monkeypatch):
+    for vocab in (7, 20):  # with and without a table of projected embeddings, which are 6 wide
+        variables, batch = network(vocab=vocab), padded(RECORDS, SEQ)
         found = []
         for few in (0, 100):
             monkeypatch.setattr(weighted_sums, "MAX_ONE_HOT_VOCABULARY", few)
             found.append(
-                clipped_sum(variables, rows, given([None, None]), clip=tf.constant(CLIP, tf.float64), seq_length=SEQ)
+                clipped_sum(
+                    variables, batch, masks_from([None, None]), clip=tf.constant(CLIP, tf.float64), seq_length=SEQ
+                )
             )
         assert distance(found[0].gradients, found[1].gradients) < 1e-12
 
 
-def test_records_are_done_in_groups_of_any_size(monkeypatch):
-    variables, rows = network(units=16), padded(RECORDS, SEQ, extra_rows=2)
-    whole = clipped_sum(variables, rows, given([None, None]), clip=tf.constant(CLIP, tf.float64), seq_length=SEQ)
-    monkeypatch.setattr(dp_factors, "TOKENS_PER_GROUP", 3 * SEQ)  # the last group of a half of 8 is smaller
-    parts = clipped_sum(variables, rows, given([None, None]), clip=tf.constant(CLIP, tf.float64), seq_length=SEQ)
-    np.testing.assert_allclose(parts.norms, whole.norms, rtol=1e-12)
-    assert distance(parts.gradients, whole.gradients) < 1e-12
+def test_groups_of_records_may_have_any_size(monkeypatch):
+    variables, batch = network(units=16), padded(RECORDS, SEQ, extra_rows=2)
+    together = clipped_sum(
+        variables, batch, masks_from([None, None]), clip=tf.constant(CLIP, tf.float64), seq_length=SEQ
+    )
+    monkeypatch.setattr(batch_clipping, "TOKENS_PER_GROUP", 3 * SEQ)  # the last group of a half of 8 is smaller
+    parts = clipped_sum(variables, batch, masks_from([None, None]), clip=tf.constant(CLIP, tf.float64), seq_length=SEQ)
+    np.testing.assert_allclose(parts.norms, together.norms, rtol=1e-12)
+    assert distance(parts.gradients, together.gradients) < 1e-12
 
 
-# -- neighbours
+# -- neighbors
 
 CLIP = 0.5
 
 
 def _sum(records, variables, release=None, clip=CLIP):
-    """The clipped sum of a data set; [] has none. Widths vary with the data, as they do in training."""
+    """Compute the clipped sum of a data set. Shapes vary with the data, as they do in training."""
     if not records:
         return [np.zeros(variable.shape) for variable in variables]
-    rows = padded(records, SEQ, extra_rows=3)
+    batch = padded(records, SEQ, extra_rows=3)
     masks = [None] * ((len(variables) - 3) // 3)
-    return (release or _healthy)(variables, rows, masks, clip)
+    return (release or _correct)(variables, batch, masks, clip)
 
 
-def _healthy(variables, rows, masks, clip):
-    return clipped_sum(variables, rows, given(masks), clip=clip, seq_length=SEQ).gradients
+def _correct(variables, batch, masks, clip):
+    return clipped_sum(variables, batch, masks_from(masks), clip=clip, seq_length=SEQ).gradients
 
 
-def _in_bfloat16(variables, rows, masks, clip):
-    return clipped_sum(variables, rows, given(masks), clip=clip, seq_length=SEQ, kind=tf.bfloat16).gradients
+def _correct_in_bfloat16(variables, batch, masks, clip):
+    return clipped_sum(variables, batch, masks_from(masks), clip=clip, seq_length=SEQ, dtype=tf.bfloat16).gradients
 
 
 BASES = ([], [[1]] * 8, RECORDS)
@@ -191,15 +194,15 @@ SCALES = (0.05, 0.6, 8.0)  # of the weights: gradients far below the clipping no
 
 
 def largest_move(release=None, clip=CLIP) -> float:
-    """The most that one record, first or last in its batch, moves the sum, over adversarial data sets and weights."""
+    """Return the most that one record, first or last in its batch, moves the sum, over adversarial data sets and weights."""
     worst = 0.0
     for scale in SCALES:
         variables = network(units=6, dtype=tf.float32, scale=scale)
         for base in BASES:
             before = _sum(base, variables, release, clip)
             for record in ADVERSARIES:
-                for neighbour in ([record, *base], [*base, record]):
-                    worst = max(worst, distance(before, _sum(neighbour, variables, release, clip)))
+                for neighbor in ([record, *base], [*base, record]):
+                    worst = max(worst, distance(before, _sum(neighbor, variables, release, clip)))
     return worst
 
 
@@ -207,25 +210,27 @@ def test_one_record_moves_the_sum_by_at_most_the_clipping_norm():
     assert 0.99 * CLIP < largest_move() <= CLIP
 
 
-def test_nor_does_it_where_products_are_bfloat16():
-    assert 0.98 * CLIP < largest_move(_in_bfloat16) <= CLIP
+def test_one_record_moves_the_sum_by_at_most_the_clipping_norm_in_bfloat16():
+    assert 0.98 * CLIP < largest_move(_correct_in_bfloat16) <= CLIP
 
 
-@pytest.mark.parametrize("vocab", [7, 20])  # looked up in a table of projected vectors, and not
-@pytest.mark.parametrize("kind", [tf.float32, tf.bfloat16])
-def test_a_record_that_is_not_finite_contributes_nothing_and_is_counted(vocab, kind):
-    def release(variables, rows, masks, clip):
-        return clipped_sum(variables, rows, given(masks), clip=clip, seq_length=SEQ, kind=kind).gradients
+@pytest.mark.parametrize("vocab", [7, 20])  # with and without a table of projected embeddings
+@pytest.mark.parametrize("dtype", [tf.float32, tf.bfloat16])
+def test_a_record_that_is_not_finite_contributes_nothing_and_is_counted(vocab, dtype):
+    def release(variables, batch, masks, clip):
+        return clipped_sum(variables, batch, masks_from(masks), clip=clip, seq_length=SEQ, dtype=dtype).gradients
 
     variables = network(vocab=vocab, units=6, dtype=tf.float32)
     for poison in (np.nan, np.inf, 1e30):
         table = variables[0].numpy()
         table[4] = poison
         poisoned = [tf.constant(table), *variables[1:]]
-        found = clipped_sum(poisoned, padded(RECORDS, SEQ), given([None, None]), clip=CLIP, seq_length=SEQ, kind=kind)
+        found = clipped_sum(
+            poisoned, padded(RECORDS, SEQ), masks_from([None, None]), clip=CLIP, seq_length=SEQ, dtype=dtype
+        )
         clean = [record for record in RECORDS if 4 not in record]
         if poison != 1e30:
-            assert int(found.broken) == 1
+            assert int(found.non_finite) == 1
             assert distance(found.gradients, _sum(clean, poisoned, release)) < 1e-5
         assert distance(found.gradients, _sum(clean, poisoned, release)) <= CLIP
         assert np.isfinite(norm(found.gradients))
@@ -234,71 +239,75 @@ def test_a_record_that_is_not_finite_contributes_nothing_and_is_counted(vocab, k
 def test_weights_that_are_not_finite_give_zero():
     variables = network(units=6, dtype=tf.float32)
     variables[-2] = tf.fill(variables[-2].shape, np.nan)
-    found = clipped_sum(variables, padded(RECORDS, SEQ, extra_rows=1), given([None, None]), clip=CLIP, seq_length=SEQ)
+    found = clipped_sum(
+        variables, padded(RECORDS, SEQ, extra_rows=1), masks_from([None, None]), clip=CLIP, seq_length=SEQ
+    )
     assert norm(found.gradients) == 0
-    assert int(found.broken) == len(RECORDS)
-    assert int(found.whole) == 0
+    assert int(found.non_finite) == len(RECORDS)
+    assert int(found.unclipped) == 0
 
 
 def test_padding_alone_gives_zero_and_is_not_counted():
-    rows = padded([[1]], SEQ, extra_rows=4)
-    rows["weights"] = tf.zeros_like(rows["weights"])
-    found = clipped_sum(network(dtype=tf.float32), rows, given([None, None]), clip=CLIP, seq_length=SEQ)
+    batch = padded([[1]], SEQ, extra_rows=4)
+    batch["weights"] = tf.zeros_like(batch["weights"])
+    found = clipped_sum(network(dtype=tf.float32), batch, masks_from([None, None]), clip=CLIP, seq_length=SEQ)
     assert norm(found.gradients) == 0
-    assert int(found.whole) == int(found.broken) == 0
+    assert int(found.unclipped) == int(found.non_finite) == 0
 
 
-# -- planted bugs: each must be caught by the neighbour test
+# -- planted bugs: the neighbor test must detect each
 
 
-def _clip_per_batch(variables, rows, masks, clip):
+def _clip_per_batch(variables, batch, masks, clip):
     """The batch's mean gradient clipped once."""
-    count = int(tf.reduce_sum(tf.cast(tf.reduce_any(rows["weights"] > 0, 0), tf.int32)))
-    total = clipped_sum(variables, rows, given(masks), clip=1e30, seq_length=SEQ).gradients
+    count = int(tf.reduce_sum(tf.cast(tf.reduce_any(batch["weights"] > 0, 0), tf.int32)))
+    total = clipped_sum(variables, batch, masks_from(masks), clip=1e30, seq_length=SEQ).gradients
     factor = min(1.0, clip / max(norm(total) / count, 1e-12))
     return [factor * part for part in total]
 
 
-def _masked_mean(variables, rows, masks, clip):
+def _masked_mean(variables, batch, masks, clip):
     """Keras' masked mean: each record's loss divided by the tokens of its whole batch."""
-    weights = rows["weights"] * SEQ / tf.reduce_sum(rows["weights"])
-    return _healthy(variables, {**rows, "weights": weights}, masks, clip)
+    weights = batch["weights"] * SEQ / tf.reduce_sum(batch["weights"])
+    return _correct(variables, {**batch, "weights": weights}, masks, clip)
 
 
-def _window_unit(variables, rows, masks, clip):
-    """n counted in windows of tokens: each window of a record is clipped for itself."""
+def _window_unit(variables, batch, masks, clip):
+    """Each window of a record's tokens is clipped on its own."""
     parts = []
-    for start in range(0, rows["inputs"].shape[0], 4):
-        window = {name: tensor[start : start + 4] for name, tensor in rows.items()}
-        parts.append(_healthy(variables, window, masks, clip))
+    for start in range(0, batch["inputs"].shape[0], 4):
+        window = {name: tensor[start : start + 4] for name, tensor in batch.items()}
+        parts.append(_correct(variables, window, masks, clip))
     return [sum(part) for part in zip(*parts, strict=True)]
 
 
-def _unclipped_layer(variables, rows, masks, clip):
+def _unclipped_layer(variables, batch, masks, clip):
     """The embedding is left out of the norm."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(dp_factors, "embedding_norms", lambda tokens, delta, back: tf.zeros(tf.shape(tokens)[0]))
-        return _healthy(variables, rows, masks, clip)
+        patch.setattr(
+            batch_clipping, "embedding_norms", lambda tokens, delta, kernel_transposed: tf.zeros(tf.shape(tokens)[0])
+        )
+        return _correct(variables, batch, masks, clip)
 
 
-def _carried_state(variables, rows, masks, clip):
+def _carried_state(variables, batch, masks, clip):
     """Each row begins with the state in which the row before it ended."""
 
-    real = backpropagation.forward
+    real = backpropagation.lstm_forward
 
     def carried(inputs, steps, count, recurrent):
-        ends = real(inputs, steps, count, recurrent).hs[-1]
+        ends = real(inputs, steps, count, recurrent).hidden[-1]
         first = inputs(0) + tf.matmul(tf.roll(ends, 1, axis=0), recurrent)
         return real(lambda t: tf.cond(t == 0, lambda: first, lambda: inputs(t)), steps, count, recurrent)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(backpropagation, "forward", carried)
-        return _healthy(variables, rows, masks, clip)
+        patch.setattr(backpropagation, "lstm_forward", carried)
+        return _correct(variables, batch, masks, clip)
 
 
-def _overshoot(variables, rows, masks, clip):
+def _overshoot(variables, batch, masks, clip):
     """The bound is missed by a hundredth: how fine the test is."""
-    return _healthy(variables, rows, masks, clip * 1.01 / (1 - CLIP_MARGIN))
+    return _correct(variables, batch, masks, clip * 1.01 / (1 - CLIP_MARGIN))
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,37 @@
+"""Settings of the whole run: input, run directory, seed and hardware."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import BaseModel
+
+from linesmith.core.config.setting_field import setting
+
+
+class RunSettings(BaseModel):
+    """Settings that several stages use."""
+
+    input_data_path: str | list[str] | None = setting(
+        "run", None, "Input files: a path, a glob, an http(s) or bucket address, or several of them.", path="streamed"
+    )
+    checkpoint_dir: str | None = setting(
+        "run", None, "The run directory, which every stage reads and writes.", path="written"
+    )
+    overwrite: bool = setting("run", False, "Replace what an earlier, complete run left in the run directory.")
+    seed: int = setting("run", 0, "Seed of everything random. Same seed and data: same bytes.", ge=0, le=2**63 - 1)
+
+    report: bool = setting("run", True, "End a run with an evaluation of its records and a report of one page.")
+    matmul_precision: Literal["auto", "float32", "bfloat16", "int8"] = setting(
+        "run",
+        "auto",
+        "Precision of matrix products; cell states and the last layer are float32 in any case. auto: what the processor has "
+        "instructions for, bfloat16 in training, int8 or else bfloat16 in generation, otherwise float32. int8 is for "
+        "generation; in training it means auto.",
+    )
+    devices: int | None = setting(
+        "run",
+        None,
+        "GPUs that share the rows of each training batch; unset: all that are visible. Differential privacy takes one.",
+        ge=1,
+    )

@@ -1,0 +1,65 @@
+"""Settings of training: the network, its optimization, and when training ends."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Literal
+
+from pydantic import BaseModel, field_validator
+
+from linesmith.core.config.setting_field import SETTINGS_WITHOUT_EFFECT, setting
+
+METRIC_ALIASES = {
+    "val_loss": "val_loss",
+    "loss": "loss",
+    "val_accuracy": "val_accuracy",
+    "accuracy": "accuracy",
+    "val_acc": "val_accuracy",
+    "acc": "accuracy",
+}
+
+
+class TrainingSettings(BaseModel):
+    """Which network is trained, how, and for how long; settings of differential privacy are in `PrivacySettings`."""
+
+    epochs: int = setting("train", 100, "Largest number of passes over the training records.", with_dp=30, ge=0)
+    early_stopping: bool = setting("train", True, "Stop when the best-model metric no longer improves.")
+    early_stopping_patience: int = setting("train", 5, "Epochs without improvement before stopping.", ge=0)
+    early_stopping_min_delta: float = setting("train", 0.001, "Smallest change that counts as improvement.", ge=0)
+    best_model_metric: str | None = setting(
+        "train", None, "val_loss, loss, val_accuracy or accuracy; default val_loss, or loss without a validation split."
+    )
+    batch_size: int = setting("train", 64, "Rows in a training batch.", with_dp=512, ge=1)
+    buffer_size: int = setting(
+        "train", 10000, "Accepted and without effect: " + SETTINGS_WITHOUT_EFFECT["buffer_size"] + ".", ge=1
+    )
+    seq_length: int = setting("train", 100, "Tokens in a training row.", ge=1)
+    embedding_dim: int = setting("train", 256, "Width of the token embedding.", with_dp=64, ge=1)
+    rnn_units: int = setting("train", 256, "Units of each LSTM layer.", with_dp=128, ge=1)
+    rnn_layers: int = setting("train", 2, "LSTM layers.", with_dp=1, ge=1, le=16)
+    dropout_rate: float = setting("train", 0.2, "Dropout after each LSTM layer.", with_dp=0.0, ge=0, lt=1)
+    rnn_initializer: str = setting("train", "glorot_uniform", "Keras initializer of the recurrent weights.")
+    learning_rate: float = setting("train", 0.01, "Adam's learning rate at the start.", with_dp=0.03, gt=0)
+    learning_rate_schedule: Literal["auto", "linear", "constant"] = setting(
+        "train",
+        "auto",
+        "linear: falls to 0 over the planned epochs. auto: also over the time limit, where there is one; without privacy it is "
+        "halved after each epoch that does not improve the metric.",
+    )
+    max_training_time_seconds: int | None = setting("train", None, "Stop training after this many seconds.", ge=0)
+    save_all_checkpoints: bool = setting("train", False, "Keep every epoch's weights, not only the best and last.")
+    save_best_model: bool = setting("train", True, "Generate with the best epoch's weights; otherwise the last's.")
+    tensorboard: bool = setting("train", True, "Write TensorBoard event files to RUN/model/tensorboard.")
+    epoch_callback: Callable[..., Any] | None = setting(
+        "run", None, "Python only: called with an EpochState after each epoch.", exclude=True
+    )
+    dp_microbatches: int = setting(
+        "train", 1, "Accepted and without effect: " + SETTINGS_WITHOUT_EFFECT["dp_microbatches"] + ".", ge=1
+    )
+
+    @field_validator("best_model_metric")
+    @classmethod
+    def _known_metric(cls, value: str | None) -> str | None:
+        if value is None or value in METRIC_ALIASES:
+            return None if value is None else METRIC_ALIASES[value]
+        raise ValueError(f"must be one of {', '.join(METRIC_ALIASES)}")

@@ -1,0 +1,168 @@
+"""Make the plan of a private training from its settings and the number of its units."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+from linesmith.core.config.privacy_checks import (
+    check_privacy_settings,
+    check_unit_count,
+    user_field_index,
+    vocabulary_mode,
+)
+from linesmith.core.config.tensorflow_config import TensorFlowConfig
+from linesmith.core.errors import ParameterError
+from linesmith.model.privacy.accounting import GaussianEvent
+from linesmith.model.privacy.calibration import calibrate_noise, max_steps_within
+from linesmith.model.privacy.plan import AdaptiveClipping, NoisedValidationPlan, PrivacyPlan
+from linesmith.records.input.record_format import VALIDATION_SHARE
+
+# Where the batch size is left to us. With fewer steps each one needs less noise, with more the model learns more.
+_AIMED_STEPS, _MIN_BATCH = 1000, 256
+_BATCH_WITH_GIVEN_NOISE = 64  # the batch size where the noise is given, as in the first versions of this setting
+_CLIP_LEARNING_RATE = 0.2  # of the clipping norm, geometric (Andrew et al. 2021)
+
+
+def plan_privacy(config: TensorFlowConfig, units: int) -> PrivacyPlan:
+    """Make the plan of a private training.
+
+    Args:
+        config: settings, with `dp` set.
+        units: N, the number of records, or with `privacy_key_field` of users, on the training side; treated as public.
+
+    Returns:
+        The plan. Its claim exceeds neither the target epsilon nor the ceiling that the settings give.
+
+    Raises:
+        ParameterError: a library is missing, settings contradict each other or the data, or an
+            epsilon cannot be met.
+    """
+    check_privacy_settings(config)
+    check_unit_count(config, units)
+    batch = choose_expected_batch_size(config, units)
+    rate, per_epoch = batch / units, math.ceil(units / batch)
+    total = max(1, config.epochs) * per_epoch
+    other = vocabulary_events(config)
+    noise, clip = _noise_and_clipping(config, rate, batch, total, other)
+    plan = PrivacyPlan(
+        units=units,
+        sample_rate=rate,
+        expected_batch_size=float(batch),
+        noise_multiplier=noise,
+        l2_norm_clip=config.dp_l2_norm_clip,
+        delta=config.dp_delta,
+        planned_steps=config.epochs * per_epoch,
+        steps_per_epoch=per_epoch,
+        adaptive_clip=clip,
+        seq_length=config.seq_length,
+        optimizer=config.dp_optimizer,
+        vocabulary=vocabulary_mode(config),
+        target_epsilon=config.target_epsilon,
+        max_epsilon=config.dp_max_epsilon,
+        other_events=other,
+        unit="record" if user_field_index(config) is None else "user",
+        records_per_unit=config.dp_records_per_user,
+        user_key_field=config.privacy_key_field,
+        validation_mode=config.dp_validation,
+    )
+    return _with_validation(config, _within_ceiling(plan))
+
+
+def choose_expected_batch_size(config: TensorFlowConfig, units: int) -> int:
+    """Return E[B]: `dp_batch_size` where set, else a default.
+
+    The default is `batch_size` (64 if unset) where the noise is given, and otherwise the size that makes about 1,000 steps,
+    at least 256; in both cases at most N.
+
+    Args:
+        config: settings, with `dp` set.
+        units: N, the number of units on the training side.
+    """
+    if config.dp_batch_size is not None:
+        return config.dp_batch_size
+    if config.target_epsilon is None:
+        return min(units, config.batch_size if "batch_size" in config.model_fields_set else _BATCH_WITH_GIVEN_NOISE)
+    return min(units, max(_MIN_BATCH, round(units * config.epochs / _AIMED_STEPS)))
+
+
+def vocabulary_events(config: TensorFlowConfig) -> tuple[GaussianEvent, ...]:
+    """Return what the vocabulary releases about every unit: one Gaussian mechanism with `dp_characters`, else nothing."""
+    return (GaussianEvent(config.dp_vocabulary_noise),) if vocabulary_mode(config) == "dp_characters" else ()
+
+
+def _noise_and_clipping(
+    config: TensorFlowConfig, rate: float, batch: int, steps: int, other: tuple[GaussianEvent, ...]
+) -> tuple[float, AdaptiveClipping | None]:
+    """Return the noise multiplier and the adaptive clipping, which together cost what the settings allow."""
+    target = config.target_epsilon
+    if target is None:
+        noise = config.dp_noise_multiplier or 0.0
+        return noise, _adaptive(config, max(batch / 20, 2 * noise))
+    charged = calibrate_noise(target, config.dp_delta, lambda z: [GaussianEvent(z, steps, rate), *other])
+    if not config.dp_adaptive_clip:
+        return charged, None
+    # The count takes at most 1/16 of the precision, so the gradients' noise grows by at most 3.3 %.
+    clip = _adaptive(config, max(batch / 20, 2 * charged))
+    # Solves z⁻² + (2σ_b)⁻² = charged⁻² for z; the last factor keeps rounding from making it cost more than `charged`.
+    count_share = 0.0 if clip is None else (charged / (2 * clip.count_noise)) ** 2
+    return charged / math.sqrt(1 - count_share) * (1 + 1e-9), clip
+
+
+def _adaptive(config: TensorFlowConfig, count_noise: float) -> AdaptiveClipping | None:
+    if not config.dp_adaptive_clip:
+        return None
+    return AdaptiveClipping(config.dp_clip_quantile, _CLIP_LEARNING_RATE, count_noise)
+
+
+def _within_ceiling(plan: PrivacyPlan) -> PrivacyPlan:
+    """Return the plan with as many of its steps as the ceiling permits.
+
+    Raises:
+        ParameterError: not even one step is permitted.
+    """
+    if plan.max_epsilon is None or plan.planned_steps == 0:
+        return plan
+    last = max_steps_within(plan.max_epsilon, plan.planned_steps, plan.epsilon_at)
+    if last == 0:
+        raise ParameterError(
+            "LS302",
+            f"--dp-max-epsilon {plan.max_epsilon:g}",
+            f"does not permit a single step: the first one spends {plan.epsilon_at(1):.4g}",
+            "Set --dp-target-epsilon instead of the noise, or allow more. Nothing was spent.",
+        )
+    return replace(plan, planned_steps=last)
+
+
+def _with_validation(config: TensorFlowConfig, plan: PrivacyPlan) -> PrivacyPlan:
+    """Return the plan with its noised evaluations, one per epoch, where `dp_validation` asks for them.
+
+    Where their noise is not given it is the least with which the validation side costs no more than the training side: the
+    two sides share no unit, so the claim does not change.
+
+    Raises:
+        ParameterError: noise that is given makes the claim pass the target or the ceiling.
+    """
+    evaluations = math.ceil(plan.planned_steps / plan.steps_per_epoch)
+    if config.dp_validation != "noised" or evaluations == 0:
+        return plan
+    spent = plan.epsilon
+    noise = config.dp_validation_noise
+    if noise is None and math.isinf(spent):
+        noise = 0.0
+    elif noise is None:
+        noise = calibrate_noise(spent, plan.delta, lambda z: [GaussianEvent(z, evaluations), *plan.other_events])
+    # From public figures: the validation side is expected to have this many units per unit of the training side.
+    ratio = VALIDATION_SHARE / (1 - VALIDATION_SHARE - config.holdout_fraction)
+    validation = NoisedValidationPlan(noise, config.dp_validation_loss_clip, evaluations, plan.units * ratio)
+    measured = replace(plan, validation=validation)
+    limit = min(plan.target_epsilon or math.inf, plan.max_epsilon or math.inf)
+    if measured.epsilon > max(limit, spent):
+        raise ParameterError(
+            "LS302",
+            f"--dp-validation-noise {noise:g}",
+            f"spends {measured.epsilon:.4g} on the validation records in {evaluations} evaluations, more than the "
+            f"{limit:g} that is allowed",
+            "Leave it out to have it found. Nothing was spent.",
+        )
+    return measured

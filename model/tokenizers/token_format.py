@@ -1,0 +1,172 @@
+"""How a record is split into fields and which ids are reserved, stored in `tokenizer_params.json` of every tokenizer."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from linesmith.core.artifacts.files import read_json
+from linesmith.core.artifacts.manifest import check_format_version
+from linesmith.core.config.tensorflow_config import TensorFlowConfig
+from linesmith.core.errors import DataError, TokenizerError
+from linesmith.records.fields import DELIMITER_ID, FIELD_BREAK, NEWLINE_ID, FieldFormat
+
+TOKENIZER_PARAMS_FILE = "tokenizer_params.json"
+MAX_MARKERS = 256  # fields after the 256th have no marker of their own
+_NEWLINE_TOKEN = "<n>"  # how id 0 is shown
+_NEWLINE = "\n"  # the one character that no record contains, whatever the vocabulary
+
+
+@dataclass(frozen=True)
+class TokenFormat:
+    """How a record is split into fields, and which reserved ids stand between and before them.
+
+    The fields of this class are keys of `tokenizer_params.json`.
+
+    Attributes:
+        field_delimiter: text between fields, or None.
+        quoted: whether delimiters inside double quotes are text.
+        field_delimiter_token: how id 1 is shown.
+        column_pattern: how marker ids are shown, or None for no markers.
+        markers: number of marker ids; they are 2 … 2 + markers − 1.
+    """
+
+    field_delimiter: str | None = None
+    quoted: bool = False
+    field_delimiter_token: str = "<d>"
+    column_pattern: str | None = None
+    markers: int = 0
+
+    @classmethod
+    def from_config(cls, config: TensorFlowConfig, max_fields: int = 0) -> TokenFormat:
+        """Return the fields and reserved ids of a configuration.
+
+        Args:
+            config: gives the delimiter, the quoting and how reserved ids are shown.
+            max_fields: the largest number of fields per record; there is a marker for each, up to `MAX_MARKERS`.
+        """
+        markers = min(max(max_fields, 1), MAX_MARKERS) if config.column_pattern is not None else 0
+        return cls(config.field_delimiter, config.quoted, config.field_delimiter_token, config.column_pattern, markers)
+
+    @property
+    def reserved_count(self) -> int:
+        """Number of reserved ids, and so the first id of the vocabulary."""
+        return 2 + self.markers
+
+    @property
+    def unused_ids(self) -> tuple[int, ...]:
+        """Reserved ids that no record contains: `<d>`, if there is no delimiter."""
+        return () if self.field_delimiter is not None else (DELIMITER_ID,)
+
+    @property
+    def reserved_tokens(self) -> list[str]:
+        """How the reserved ids are shown, by id."""
+        shown = [_NEWLINE_TOKEN, self.field_delimiter_token]
+        if self.column_pattern is not None:
+            shown += [self.column_pattern.format(column) for column in range(self.markers)]
+        return shown
+
+    def split_record(self, text: str) -> list[str]:
+        """Split a record, or the beginning of one, into its fields: without delimiters, with quotes.
+
+        Args:
+            text: a record, or the beginning of one.
+
+        Returns:
+            At least one field.
+
+        Raises:
+            TokenizerError: the text contains a newline, which no record does.
+        """
+        if _NEWLINE in text:
+            raise TokenizerError("LS223", None, "a record cannot contain the newline character U+000A", "Leave it out.")
+        return FieldFormat(self.field_delimiter, self.quoted).mark_breaks(text).split(FIELD_BREAK)
+
+    def join_ids(self, fields: Sequence[Sequence[int]]) -> list[int]:
+        """Join the ids of fields to the ids of a record, with delimiter and marker ids between."""
+        ids: list[int] = []
+        for number, field in enumerate(fields):
+            if number:
+                ids.append(DELIMITER_ID)
+            if number < self.markers:
+                ids.append(2 + number)
+            ids.extend(field)
+        return ids
+
+    def reserved_text(self) -> list[str]:
+        """Return the text that each reserved id decodes to, by id."""
+        return [_NEWLINE, self.field_delimiter or "", *[""] * self.markers]
+
+    def structure_text(self) -> list[str]:
+        """Return what each reserved id stands for in a record with field breaks: the form in which encoding is verified."""
+        return [_NEWLINE, FIELD_BREAK, *[""] * self.markers]
+
+
+def compute_tokenizer_digest(kind: str, token_format: TokenFormat, vocabulary: list[Any]) -> str:
+    """Compute the hex SHA-256 of what a tokenizer does.
+
+    Args:
+        kind: `Tokenizer.kind`.
+        token_format: how records are split.
+        vocabulary: plain JSON that names every vocabulary entry in the order of ids.
+    """
+    meaning = {
+        "kind": kind,
+        **asdict(token_format),
+        "newline": NEWLINE_ID,
+        "delimiter": DELIMITER_ID,
+        "pieces": vocabulary,
+    }
+    return hashlib.sha256(json.dumps(meaning, sort_keys=True).encode("ascii")).hexdigest()
+
+
+def load_params(directory: str | Path) -> dict[str, Any]:
+    """Read and check `tokenizer_params.json`.
+
+    Args:
+        directory: where `Tokenizer.save` wrote.
+
+    Returns:
+        The file's content, with at least `kind` and `digest`.
+
+    Raises:
+        DataError: it is missing, damaged, foreign, or of a newer version.
+    """
+    path = Path(directory) / TOKENIZER_PARAMS_FILE
+    params = read_json(path, "the tokenizer")
+    if not isinstance(params, dict) or "kind" not in params or "digest" not in params:
+        raise damaged_tokenizer_error(path)
+    check_format_version(params.get("format_version"), str(path))
+    return params
+
+
+def token_format_from_params(params: dict[str, Any], path: Path) -> TokenFormat:
+    """Return the `TokenFormat` stored in `tokenizer_params.json`.
+
+    Args:
+        params: the file's content.
+        path: the file, for messages.
+
+    Returns:
+        Fields and reserved ids; the reserved ids can be shown.
+
+    Raises:
+        DataError: the content is damaged.
+    """
+    try:
+        token_format = TokenFormat(**{name: params[name] for name in TokenFormat.__dataclass_fields__})
+        token_format.reserved_tokens  # noqa: B018  (a pattern that cannot be formatted is damage, too)
+    except (KeyError, TypeError, ValueError, AttributeError, IndexError):
+        raise damaged_tokenizer_error(path) from None
+    return token_format
+
+
+def damaged_tokenizer_error(path: Path) -> DataError:
+    """Return the error for a tokenizer file that cannot be used."""
+    return DataError(
+        "LS201", None, f"the tokenizer file '{path}' is damaged or was not written by Linesmith", "Run tokenize again."
+    )

@@ -1,0 +1,111 @@
+"""Losses of single texts under a trained model: what the audit and the measure of memorization both compare."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import tensorflow as tf
+
+from linesmith.core.artifacts.model_info import load_weights, read_model_info
+from linesmith.core.config.tensorflow_config import TensorFlowConfig
+from linesmith.core.errors import TokenizerError
+from linesmith.model.tf_function import graph
+from linesmith.model.tokenizers.base import Tokenizer
+from linesmith.model.training.batches import Batch, physical_batches
+from linesmith.model.training.language_model import LanguageModel
+from linesmith.model.training.settings import NetworkSettings
+from linesmith.model.training.token_store import in_memory_token_store
+from linesmith.model.training.trainer import build_model
+
+_ROWS = 256  # texts computed at once
+Floats = npt.NDArray[np.float64]
+
+
+def load_trained_network(run_dir: Path, config: TensorFlowConfig) -> LanguageModel:
+    """Build the network of a run directory with the weights that generation uses.
+
+    Args:
+        run_dir: the run directory.
+        config: settings of the trained model.
+
+    Raises:
+        DataError: the model is missing or damaged.
+    """
+    network = build_model(NetworkSettings.from_config(config), read_model_info(run_dir).vocab_size)
+    weights = load_weights(run_dir)
+    for variable in network.trainable_variables:
+        variable.assign(weights[variable.path])
+    return network
+
+
+def record_losses(model: LanguageModel, rows: dict[str, tf.Tensor]) -> tf.Tensor:
+    """Compute the mean loss of each row over its own tokens. No operation mixes rows.
+
+    Args:
+        model: the network.
+        rows: inputs, targets [T, B] int32; weights [T, B] float32, 0 at padding.
+
+    Returns:
+        Nats per token of each row, [B] float32; 0 for a row of padding.
+    """
+    logits = model(rows["inputs"])
+    losses = tf.nn.sparse_softmax_cross_entropy_with_logits(rows["targets"], logits) * rows["weights"]
+    return tf.math.divide_no_nan(tf.reduce_sum(losses, axis=0), tf.reduce_sum(rows["weights"], axis=0))
+
+
+def text_losses(network: LanguageModel, tokenizer: Tokenizer, texts: Sequence[str], seq_length: int) -> Floats:
+    """Compute the loss of each text in nats, summed over its tokens.
+
+    Args:
+        network: the trained network.
+        tokenizer: its vocabulary.
+        texts: lines without their newline.
+        seq_length: most tokens of a text that count.
+
+    Returns:
+        Nats of each text, its end included, [texts]; infinite where the vocabulary cannot encode the text.
+    """
+    means, counts = mean_token_losses(network, tokenizer, texts, seq_length)
+    return means * counts
+
+
+def mean_token_losses(
+    network: LanguageModel, tokenizer: Tokenizer, texts: Sequence[str], seq_length: int
+) -> tuple[Floats, npt.NDArray[np.int64]]:
+    """Compute the mean loss of each text over its tokens, and count them.
+
+    Args:
+        network: the trained network.
+        tokenizer: its vocabulary.
+        texts: lines without their newline.
+        seq_length: most tokens of a text that count.
+
+    Returns:
+        Nats per token of each text, [texts], infinite where the vocabulary cannot encode the text; and the number of
+        tokens that count, its end included, [texts], 1 where it cannot be encoded.
+    """
+    ids = [encode_or_none(tokenizer, text) for text in texts]
+    encodable = np.array([number for number, text_ids in enumerate(ids) if text_ids is not None], np.int64)
+    means, counts = np.full(len(texts), np.inf), np.ones(len(texts), np.int64)
+    if len(encodable):
+        store = in_memory_token_store([text_ids for text_ids in ids if text_ids is not None])
+        counts[encodable] = tokens = np.minimum(np.asarray(store.lengths) - 1, seq_length)
+        measure = graph(lambda rows: record_losses(network, rows), input_signature=[Batch.tensor_specs()])
+        order = np.argsort(-tokens, kind="stable")
+        for start in range(0, len(order), _ROWS):
+            part = order[start : start + _ROWS]
+            # Sorted by length already, so that the rows of the batch are in the order of `part`.
+            (batch,) = physical_batches(store, part, batch_size=_ROWS, seq_length=seq_length)
+            means[encodable[part]] = measure(batch.to_tensors()).numpy()[: len(part)]
+    return means, counts
+
+
+def encode_or_none(tokenizer: Tokenizer, text: str) -> list[int] | None:
+    """Return the token ids of a text, or None where the vocabulary cannot encode it."""
+    try:
+        return tokenizer.encode_to_ids(text)
+    except TokenizerError:
+        return None

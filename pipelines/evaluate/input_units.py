@@ -1,0 +1,161 @@
+"""Divide the files of the sets into units of work, each read by one worker, and find the names of the fields."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from linesmith.core.config.tensorflow_config import TensorFlowConfig
+from linesmith.records.fields import FieldFormat
+from linesmith.records.input.input_ranges import plan_input_units
+from linesmith.records.input.record_format import DatasetSplitter, RecordFormat
+from linesmith.records.input.typed_files import AVRO, JSONL, PARQUET
+
+if TYPE_CHECKING:
+    from linesmith.transforms.read_evaluation_sets import EvaluationInputUnit
+
+_START = "start_string"  # column of paired output that is not a field of the record
+_MAX_JSON_LENGTH = 1 << 24
+
+
+@dataclass(frozen=True)
+class TextFormat:
+    """How files of lines become records; typed files need none of this.
+
+    Attributes:
+        fields: how a line is split into fields.
+        header: whether the first line of each file holds the names of the fields.
+        encoding: encoding of the files.
+        max_line_len: largest number of characters of a line; longer lines are not records.
+    """
+
+    fields: FieldFormat = field(default_factory=FieldFormat)
+    header: bool = False
+    encoding: str = "utf-8"
+    max_line_len: int = 2048
+
+    def config(self, paths: list[str]) -> TensorFlowConfig:
+        """Return a configuration that reads files of this format."""
+        return TensorFlowConfig(
+            input_data_path=paths,
+            field_delimiter=self.fields.delimiter,
+            quoted=self.fields.quoted,
+            header=self.header,
+            encoding=self.encoding,
+            max_line_len=self.max_line_len,
+        )
+
+
+@dataclass
+class EvaluationSets:
+    """Input of an evaluation.
+
+    Attributes:
+        units: input units of all sets.
+        names: names of the fields, from the first set that names them; None where nothing does.
+        files: files of each set.
+    """
+
+    units: list[EvaluationInputUnit] = field(default_factory=list)
+    names: list[str] | None = None
+    files: dict[str, list[str]] = field(default_factory=dict)
+
+    def add_units(
+        self,
+        name: str,
+        format_name: str,
+        files: list[str],
+        text_format: TextFormat,
+        scratch: Path,
+        order: Sequence[str] = (),
+    ) -> None:
+        """Add the units of one set, and take the names of its fields where no set before it had any.
+
+        Args:
+            name: the set.
+            format_name: format of its files: LINES, JSONL, AVRO or PARQUET.
+            files: its files, at least one.
+            text_format: how lines become records.
+            scratch: folder that http(s) inputs are copied to.
+            order: columns of a run's output; one of them may be stored only in the names of directories (`city=Rome`).
+        """
+        if format_name in (AVRO, PARQUET):
+            self._add_typed_units(name, format_name, files, order)
+            return
+        if format_name == JSONL:
+            text_format = TextFormat(encoding=text_format.encoding, max_line_len=_MAX_JSON_LENGTH)
+        units = _line_units(name, format_name, files, text_format, scratch / name)
+        names = None
+        if units and (self.names is None or format_name == JSONL):  # do not open a text file for nothing
+            names = _names_in_lines(units[0], order)
+        if self.names is None:
+            self.names = names
+        if format_name == JSONL and self.names is not None:
+            columns = self._columns(names or [])
+            units = [replace(unit, columns=columns) for unit in units]
+        self.units += units
+
+    def _add_typed_units(self, name: str, format_name: str, files: list[str], order: Sequence[str]) -> None:
+        """Add one unit per row group of a Parquet file, or per Avro file."""
+        from linesmith.transforms.read_evaluation_sets import EvaluationInputUnit, describe_typed_file
+
+        described = [describe_typed_file(file, format_name, name) for file in files]
+        names = _with_partition([column for column in described[0][0] if column != _START], files[0], order)
+        if self.names is None:
+            self.names = names
+        columns = self._columns(names)
+        parts = [(file, part) for file, (_, count) in zip(files, described, strict=True) for part in range(count)]
+        self.units += [
+            EvaluationInputUnit(name, number, format_name, file, part=part, columns=columns)
+            for number, (file, part) in enumerate(parts)
+        ]
+
+    def _columns(self, own: list[str]) -> tuple[str, ...]:
+        """Return the columns to read from a set: those of the first set, in its order, if the set has them all."""
+        names = self.names or []
+        return tuple(names if set(names) <= set(own) else own)
+
+
+def _line_units(
+    name: str, format_name: str, files: list[str], text_format: TextFormat, scratch: Path
+) -> list[EvaluationInputUnit]:
+    from linesmith.transforms.find_inputs import find_inputs
+    from linesmith.transforms.read_evaluation_sets import EvaluationInputUnit
+    from linesmith.transforms.read_records import ReadSettings
+
+    config = text_format.config(files)
+    settings = ReadSettings(RecordFormat.from_config(config), DatasetSplitter(0.0, False), text_format.header)
+    return [
+        EvaluationInputUnit(name, unit.index, format_name, unit.ranges[0].file.name, lines=(unit, settings))
+        for unit in plan_input_units(find_inputs(config, scratch))
+    ]
+
+
+def _with_partition(names: list[str], file: str, order: Sequence[str]) -> list[str]:
+    """Insert the column that the names of the file's directories hold at its position in `order`, and return the names."""
+    from linesmith.transforms.read_evaluation_sets import partition_of
+
+    for column in partition_of(file):
+        if column in order and column not in names:
+            names.insert(order.index(column), column)
+    return names
+
+
+def _names_in_lines(unit: EvaluationInputUnit, order: Sequence[str] = ()) -> list[str] | None:
+    """Return the column names of a header or the keys of the first JSON object; None where there are none."""
+    from linesmith.transforms.read_records import RangeReader
+
+    if unit.lines is None:
+        return None
+    reader = RangeReader(unit.lines[0].ranges[0], unit.lines[1])
+    first = next(iter(reader.batches()), None)
+    if unit.format_name == JSONL and first is not None:
+        try:
+            names = [key for key in json.loads(first["text"][0].as_py()) if key != _START]
+            return _with_partition(names, unit.lines[0].ranges[0].file.path, order)
+        except (ValueError, TypeError):
+            return None  # the worker that reads the file will report the error with the file's name
+    return reader.count.columns

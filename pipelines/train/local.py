@@ -1,0 +1,280 @@
+"""Training in this process, under the run directory's lease."""
+
+from __future__ import annotations
+
+import logging
+import shutil
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from linesmith.core.artifacts.lease import hold_lease
+from linesmith.core.artifacts.manifest import read_manifest
+from linesmith.core.artifacts.params import save_params
+from linesmith.core.artifacts.run_directory import RunDirectory, promote, run_directory, workspace
+from linesmith.core.config.privacy_checks import check_privacy_settings, check_training_data
+from linesmith.core.config.setting_field import default_of, option_text
+from linesmith.core.config.tensorflow_config import SETTINGS_WITHOUT_EFFECT, TensorFlowConfig, fields
+from linesmith.core.errors import DataError, InterruptedRunError
+from linesmith.core.hardware import matmul_precision
+from linesmith.pipelines.stage_report import StageReport, measured_stage
+from linesmith.pipelines.train import private as train_private
+from linesmith.pipelines.train.publish import publish_model
+
+if TYPE_CHECKING:
+    from linesmith.model.training.loop import TrainingHooks, TrainingLoop
+    from linesmith.model.training.state import TrainingState
+    from linesmith.model.training.token_store import TokenStore
+
+_log = logging.getLogger("linesmith")
+# Settings that tokenize and train must agree on.
+_BINDING_SETTINGS = ("field_delimiter", "field_delimiter_token", "column_pattern", "quoted")
+# Settings that training takes over from tokenize. Of these, `columns` only names fields, so training may be given other
+# names; `vocab_size` was a target for tokenize and changes nothing now.
+_RECORD_SETTINGS = (*_BINDING_SETTINGS, "columns", "vocab_size")
+
+
+def train_locked(config: TensorFlowConfig) -> StageReport:
+    """Train in this process, for a caller that holds the run directory's lock.
+
+    On a Beam worker the lock is held by the process that submitted the pipeline. The lease keeps out a second trainer on
+    another machine, where that lock has no effect.
+
+    Args:
+        config: the settings, with local paths.
+
+    Returns:
+        Counts and outputs of the training.
+
+    Raises:
+        DataError: as `train_model`; LS203, another process trains in the run directory.
+        InterruptedRunError: Ctrl-C was pressed; the same call resumes.
+    """
+    staged_run = workspace(config)
+    with measured_stage("train") as report, hold_lease(run_directory(config).root) as lease:
+        training_manifest = _read_training_manifest(staged_run)
+        tokenize_settings = training_manifest.get("settings", {})
+        check_training_data(config, tokenize_settings)
+        config = _with_tokenize_settings(config, staged_run.training_data, tokenize_settings)
+        identity = _identity(config, training_manifest["data_digest"])
+        if config.overwrite:
+            _drop_other_training(staged_run, config.dp, identity)
+        save_params(config, staged_run.root)
+        # Named after the lease, so that no other attempt uses the same directory.
+        scratch = staged_run.temporary / f"train-{lease.name}"
+        trainer = _build_trainer(config, staged_run, training_manifest, identity, report, scratch)
+        with _interruptible() as stop_requested, _progress_hooks(config, staged_run, stop_requested) as hooks:
+            trainer.hooks = replace(hooks, write_guard=lease.writing)
+            state = trainer.fit()
+        with lease.writing():
+            publish_model(config, staged_run, trainer, training_manifest, report)
+            if state.stopped is None:
+                raise _interrupted(state, old_model_stays=staged_run != run_directory(config))
+            promote(config)
+    return report
+
+
+def _read_training_manifest(staged_run: RunDirectory) -> dict[str, Any]:
+    """Return the manifest of the training data.
+
+    Raises:
+        DataError: LS201, tokenize has not finished here.
+    """
+    manifest = read_manifest(staged_run.training_data)
+    if manifest is None:
+        raise DataError(
+            "LS201",
+            None,
+            f"'{staged_run.training_data}' holds no complete training data",
+            "Run tokenize with the same --output first.",
+        )
+    return manifest
+
+
+def _with_tokenize_settings(
+    config: TensorFlowConfig, training_data: Path, tokenize_settings: dict[str, Any]
+) -> TensorFlowConfig:
+    """Return the settings with those of tokenize that describe records, so that they need not be given twice.
+
+    A setting that has its default value counts as not given.
+
+    Raises:
+        DataError: LS215, a setting that describes records was given another value than in tokenize.
+        ParameterError: LS301, LS305: the settings of tokenize contradict a privacy claim.
+    """
+    taken_over: dict[str, Any] = {}
+    for name in _RECORD_SETTINGS:
+        now, default = getattr(config, name), default_of(fields()[name])
+        if name not in tokenize_settings or now == tokenize_settings[name]:
+            continue
+        if now == default:
+            taken_over[name] = tokenize_settings[name]
+        elif name in _BINDING_SETTINGS:
+            raise DataError(
+                "LS215",
+                f"{option_text(name, now)} ({name})",
+                f"the training data in '{training_data}' were made with {tokenize_settings[name]!r}",
+                "Leave it out, or tokenize again with it.",
+            )
+    config = config.model_copy(update=taken_over)
+    check_privacy_settings(config)
+    return config
+
+
+def _identity(config: TensorFlowConfig, data_digest: str) -> dict[str, Any]:
+    """Return all that an unfinished training and this one must have in common for a resume."""
+    settings = {
+        name: value for name, value in config.stage_settings("train").items() if name not in SETTINGS_WITHOUT_EFFECT
+    }
+    # The precision that this machine uses for the setting: results depend on it.
+    precision = matmul_precision(config.matmul_precision)
+    return {"seed": config.seed, "matmul_precision": precision, **settings, "data": data_digest}
+
+
+def _drop_other_training(staged_run: RunDirectory, private: bool, identity: dict[str, Any]) -> None:
+    """Delete an unfinished training of another identity; an equal one stays, to be resumed."""
+    from linesmith.core.artifacts.checkpoints import has_checkpoint, load_checkpoint
+    from linesmith.core.artifacts.model_info import CHECKPOINTS_DIR
+
+    resume = train_private.resume_directory(staged_run) if private else staged_run.model / CHECKPOINTS_DIR
+    if not has_checkpoint(resume):
+        return
+    found = load_checkpoint(resume)
+    if found is None or found[1].get("identity") != identity:
+        for directory in (staged_run.model, resume):
+            shutil.rmtree(directory, ignore_errors=True)
+
+
+def _build_trainer(
+    config: TensorFlowConfig,
+    staged_run: RunDirectory,
+    training_manifest: dict[str, Any],
+    identity: dict[str, Any],
+    report: StageReport,
+    scratch: Path,
+) -> TrainingLoop:
+    """Build network, token stores and trainer. Token stores are files in `scratch`."""
+    from linesmith.core.artifacts.model_info import CHECKPOINTS_DIR
+    from linesmith.model.tokenizers import load_tokenizer
+    from linesmith.model.training import replicas
+    from linesmith.model.training.settings import NetworkSettings, TrainingSettings
+    from linesmith.model.training.trainer import Trainer, build_model
+
+    tokenizer = load_tokenizer(staged_run.tokenizer)
+    if tokenizer.digest != training_manifest["tokenizer_digest"]:
+        raise DataError(
+            "LS214",
+            None,
+            f"the tokenizer in '{staged_run.tokenizer}' is not the one of the training data",
+            "Run tokenize again.",
+        )
+    _set_up_devices(report)
+    strategy = replicas.choose_strategy(config.devices, private=config.dp)
+    vocab_size = tokenizer.total_vocab_size
+    with replicas.strategy_scope(strategy):
+        network = build_model(NetworkSettings.from_config(config), vocab_size)
+
+    def open_store(split: str) -> TokenStore:
+        expected = training_manifest["counts"]["splits"][split]["records"]
+        return _build_store(staged_run.training_data, split, scratch, vocab_size, expected)
+
+    files_and_identity = {
+        "directory": staged_run.model / CHECKPOINTS_DIR,
+        "history_path": staged_run.history,
+        "identity": identity,
+    }
+    if config.dp:
+        return train_private.build_private_trainer(
+            config, network, tokenizer, open_store, staged_run, report, **files_and_identity
+        )
+    training, validation = open_store("train"), open_store("validation")
+    if config.validation_split and len(validation) == 0:
+        report.notices.append("no record fell on the validation side; the training loss picks the best epoch")
+    if strategy is not None:
+        report.notices.append(f"{strategy.num_replicas_in_sync} devices share the rows of each batch")
+    with replicas.strategy_scope(strategy):
+        settings = TrainingSettings.from_config(config)
+        return Trainer(settings, network, training, validation, strategy=strategy, **files_and_identity)
+
+
+def _build_store(training_data: Path, split: str, scratch: Path, vocab_size: int, expected: int) -> TokenStore:
+    from linesmith.model.training.token_store import build_token_store
+
+    return build_token_store(
+        sorted(training_data.glob(f"{split}-*.tfrecord.gz")),
+        scratch / f"{split}.tokens",
+        vocab_size=vocab_size,
+        expected_records=expected,
+    )
+
+
+def _set_up_devices(report: StageReport) -> None:
+    """Let TensorFlow take GPU memory as it needs it, and tell the user where there is no GPU."""
+    import tensorflow as tf
+
+    gpus = tf.config.list_physical_devices("GPU")
+    for gpu in gpus:
+        tf.config.experimental.set_memory_growth(gpu, True)
+    if not gpus:
+        report.notices.append("no GPU was found: training runs on the CPU")
+
+
+def _interrupted(state: TrainingState, old_model_stays: bool) -> InterruptedRunError:
+    resume_hint = "Run the same command again to go on from here."
+    if not state.history:
+        return InterruptedRunError(
+            "LS501",
+            None,
+            "interrupted before the first epoch ended: there is no model to generate with yet",
+            resume_hint,
+        )
+    if old_model_stays:
+        return InterruptedRunError(
+            "LS501", None, f"interrupted after epoch {state.history[-1].epoch}; the old model stays in use", resume_hint
+        )
+    return InterruptedRunError(
+        "LS501",
+        None,
+        f"interrupted after epoch {state.history[-1].epoch}; the model so far can generate already",
+        resume_hint,
+    )
+
+
+@contextmanager
+def _interruptible() -> Iterator[Callable[[], bool]]:
+    """Yield a function that tells whether Ctrl-C was pressed in the block; a second Ctrl-C raises KeyboardInterrupt."""
+    pressed = threading.Event()
+
+    def request_stop(_signal: int, _frame: Any) -> None:
+        pressed.set()
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        _log.warning("stopping after this step; press Ctrl-C again to stop at once")
+
+    if threading.current_thread() is not threading.main_thread():  # only the main thread may set signal handlers
+        yield pressed.is_set
+        return
+    before = signal.signal(signal.SIGINT, request_stop)
+    try:
+        yield pressed.is_set
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+@contextmanager
+def _progress_hooks(
+    config: TensorFlowConfig, staged_run: RunDirectory, stop_requested: Callable[[], bool]
+) -> Iterator[TrainingHooks]:
+    """Yield hooks that draw progress, write TensorBoard events and call the user's callback."""
+    from linesmith.model.training.loop import TrainingHooks
+    from linesmith.pipelines.train.progress import TrainingProgressDisplay
+
+    with TrainingProgressDisplay(
+        tensorboard_dir=staged_run.model / "tensorboard" if config.tensorboard else None,
+        time_limit=config.max_training_time_seconds,
+        epoch_callback=config.epoch_callback,
+    ) as display:
+        yield TrainingHooks(on_step=display.on_step, on_epoch=display.on_epoch, stop_requested=stop_requested)

@@ -1,0 +1,104 @@
+"""Read records of typed files, Avro or Parquet, as dictionaries. The one reader of evaluation sets and of start strings."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, Any, cast
+
+import pyarrow as pa
+
+LINES, JSONL, AVRO, PARQUET = "lines", "jsonl", "avro", "parquet"
+_SUFFIX_FORMATS = {".avro": AVRO, ".parquet": PARQUET, ".pq": PARQUET, ".jsonl": JSONL, ".ndjson": JSONL}
+# What the libraries raise for bytes that are not of their format. pyarrow.ArrowInvalid is a ValueError.
+_FORMAT_ERRORS = (ValueError, EOFError, KeyError, TypeError, IndexError, zlib.error, pa.ArrowException)
+
+
+class TypedFileError(Exception):
+    """A file is damaged, or is not of the format that its name says. The message quotes no record."""
+
+
+def file_format(path: str) -> str:
+    """Return the format that the suffix of a file name stands for: LINES, JSONL, AVRO or PARQUET.
+
+    Example:
+        >>> file_format("a/B.PQ"), file_format("a.csv")
+        ('parquet', 'lines')
+    """
+    return _SUFFIX_FORMATS.get(Path(path).suffix.lower(), LINES)
+
+
+class TypedFile:
+    """An open Avro or Parquet file.
+
+    Args:
+        stream: the bytes of the file, at their beginning; for Parquet it must be seekable.
+        format_name: AVRO or PARQUET.
+
+    Attributes:
+        columns: names of the columns, in the order of the file.
+        num_parts: parts that can be read by themselves: row groups of a Parquet file, 1 for Avro.
+
+    Raises:
+        TypedFileError: the file is damaged or of another format.
+    """
+
+    def __init__(self, stream: IO[bytes], format_name: str) -> None:
+        self._parquet: Any = None
+        self._avro: Any = None
+        self.num_parts = 1
+        with _format_errors(format_name):
+            if format_name == PARQUET:
+                from pyarrow import parquet
+
+                self._parquet = parquet.ParquetFile(stream)
+                self.columns = list(self._parquet.schema_arrow.names)
+                self.num_parts = int(self._parquet.num_row_groups)
+            else:
+                import fastavro
+
+                self._avro = fastavro.reader(stream)
+                self.columns = [field["name"] for field in cast("Any", self._avro.writer_schema)["fields"]]
+
+    def batches(
+        self, size: int, columns: Sequence[str] | None = None, part: int | None = None
+    ) -> Iterator[list[dict[str, Any]]]:
+        """Yield records in order, as lists of at most `size` dictionaries from column name to value.
+
+        An Avro file can be read once only; its records have all columns.
+
+        Args:
+            size: most records per list.
+            columns: columns of a Parquet file to read; None: all.
+            part: the row group of a Parquet file to read; None: all.
+
+        Raises:
+            TypedFileError: the file is damaged.
+        """
+        if self._parquet is not None:
+            groups = None if part is None else [part]
+            with _format_errors(PARQUET):
+                for batch in self._parquet.iter_batches(size, row_groups=groups, columns=columns):
+                    yield batch.to_pylist()
+            return
+        rows: list[dict[str, Any]] = []
+        with _format_errors(AVRO):
+            for row in self._avro:
+                rows.append(row)
+                if len(rows) == size:
+                    yield rows
+                    rows = []
+        if rows:
+            yield rows
+
+
+@contextmanager
+def _format_errors(format_name: str) -> Iterator[None]:
+    """Raise TypedFileError in place of what the libraries raise; errors of the operating system pass unchanged."""
+    try:
+        yield
+    except _FORMAT_ERRORS:
+        expected = {AVRO: "an Avro file", PARQUET: "a Parquet file"}[format_name]
+        raise TypedFileError(f"it is cut off or not {expected}") from None

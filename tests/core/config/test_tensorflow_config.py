@@ -1,0 +1,55 @@
+"""Settings: defaults that depend on other settings, paths, and errors that name the flag."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from linesmith.core.config.setting_field import default_of, dp_default
+from linesmith.core.config.tensorflow_config import TensorFlowConfig, fields, path_settings
+from linesmith.core.errors import ParameterError
+
+
+def test_private_training_has_other_defaults_which_are_not_choices():
+    config = TensorFlowConfig(dp="yes", rnn_units=9)
+    assert config.model_fields_set == {"dp", "rnn_units"}
+    for name, field in fields().items():
+        if dp_default(field) is not None:
+            assert getattr(config, name) == (9 if name == "rnn_units" else dp_default(field))
+    assert config.replace(dp=False).epochs == default_of(fields()["epochs"]) == 100
+
+
+def test_tables_have_no_subwords_by_default():
+    assert TensorFlowConfig().vocab_size == 20000
+    assert TensorFlowConfig(field_delimiter=",").vocab_size == 0
+    assert TensorFlowConfig(field_delimiter=",", vocab_size=7).vocab_size == 7
+    assert TensorFlowConfig(field_delimiter=",", dp=True).vocab_size == 20000
+
+
+def test_every_path_may_be_a_path_and_has_one_use():
+    names = path_settings()
+    given = {name: Path("x") for name in names if name != "start_strings_file"}
+    config = TensorFlowConfig(**given, start_strings_file=Path("x"))
+    assert {getattr(config, name) for name in names} == {"x"}
+    assert TensorFlowConfig(input_data_path=[Path("a"), "b"]).input_data_path == ["a", "b"]
+    uses = [path_settings(use) for use in ("small", "streamed", "written")]
+    assert sorted(name for use in uses for name in use) == sorted(names)
+    assert uses[2] == ["privacy_ledger", "checkpoint_dir"]
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"gen_lines": -1}, r"^LS101: --num-lines \(gen_lines\) -1: must be greater than or equal to 0\. Give another value\.$"),
+        ({"epoch": 3}, r"^LS101: unknown setting 'epoch' \(value 3\)\. The nearest known setting is 'epochs'\.$"),
+        ({"quoted": True}, r"^LS101: --quoted needs a --field-delimiter of one character, found None\. "),
+        ({"dp": "maybe"}, r"^LS101: --dp \(dp\) 'maybe': must be a valid boolean, .*value\.$"),
+        ({"gen_lines": "x", "epochs": -1}, r"^LS101: --num-lines \(gen_lines\) 'x': .*; --epochs \(epochs\) -1: .*\. Give "),
+    ],
+)  # fmt: skip
+def test_errors_name_the_flag_and_nothing_else(settings, message):
+    with pytest.raises(ParameterError, match=message) as caught:
+        TensorFlowConfig(**settings)
+    assert caught.value.code == "LS101"
+    assert "factory" not in str(caught.value)
