@@ -4,7 +4,7 @@ VENV := .venv
 PY := $(VENV)/bin/python
 STAMP := $(VENV)/.installed
 
-.PHONY: setup demo test lint types unit test-fast test-slow test-wheel test-audit test-kill test-flink test-faults \
+.PHONY: setup demo test lint types test-unit test-integration test-slow coverage test-wheel test-flink-large test-audit test-kill test-flink test-faults \
 	flink-up flink-down test-generate test-buckets test-dataflow bench-memory bench-train bench-quality bench-generate \
 	bench-seeds bench-scale lock clean
 
@@ -23,7 +23,7 @@ demo: ## The whole job on bundled real data; install, training and the rest are 
 	echo "install: $$(( $$(date +%s) - start )) s" && \
 	$(VENV)/bin/linesmith demo --output demo-out --overwrite
 
-test: lint types unit test-wheel ## What CI runs.
+test: lint types test-unit test-integration ## What CI runs first.
 
 lint: setup ## Style, format, and which room may import which.
 	$(VENV)/bin/ruff check .
@@ -33,14 +33,26 @@ lint: setup ## Style, format, and which room may import which.
 types: setup
 	$(VENV)/bin/mypy
 
-unit: setup
-	$(VENV)/bin/pytest -n 2 --dist worksteal
+# Trained fixtures are made once per file, so a file stays on one worker.
+PYTEST := $(VENV)/bin/pytest -n 2 --dist loadfile --durations=25
 
-test-fast: setup ## Only the tests that take no more than a few seconds.
-	$(VENV)/bin/pytest -m "not slow"
+test-unit: setup ## No Beam pipeline, no training; a minute.
+	$(PYTEST) -m "not integration and not slow" tests
 
-test-wheel: setup ## The bare wheel, in a clean environment outside the checkout, generates.
-	bash tests/integration/wheel_generates.sh
+test-integration: setup ## Beam pipelines, trainings, child processes; then the examples in docstrings, in one process.
+	$(PYTEST) -m "integration and not slow" tests
+	$(VENV)/bin/pytest -n 0 --doctest-modules linesmith
+
+test-slow: setup ## The tests that take more than ten seconds each.
+	$(PYTEST) -m slow tests
+
+coverage: setup ## Branch coverage of the whole suite; the figure stands in CONTRIBUTING.md.
+	$(VENV)/bin/coverage erase
+	$(VENV)/bin/pytest -n 2 --dist loadfile --cov=linesmith --cov-branch --cov-report= tests
+	$(VENV)/bin/pytest -n 0 --doctest-modules --cov=linesmith --cov-branch --cov-append --cov-report=term linesmith | tail -n 30
+
+test-wheel: setup ## The wheel in clean environments outside the checkout: generate, and every stage beside hostile files.
+	bash tests/integration/wheel.sh
 
 test-audit: setup ## The privacy audit on 20 seeds of the right trainer and on planted bugs; about five minutes.
 	$(PY) -m tests.integration.audit_table
@@ -57,7 +69,7 @@ flink-down: ## Stop it, in part started or not.
 test-flink: setup ## Every stage on a real Flink cluster, a TaskManager killed on the way; about three minutes.
 	$(PY) -m tests.integration.flink_workflow
 
-test-slow: setup ## The same with 27,000 lines.
+test-flink-large: setup ## The same with 27,000 lines.
 	$(PY) -m tests.integration.flink_workflow --lines 27000 --records 60000
 
 test-faults: setup ## TaskManagers, drivers and the cluster killed, a disk filled: the table of docs/reliability.md.

@@ -14,7 +14,7 @@ from tests.helpers.evaluation_sets import collect_evaluation_data_in_memory, noi
 TRAINING, HOLDOUT = people(4000, 1), people(1600, 2)
 
 
-def judged(synthetic: list[str], holdout: list[str] | None = None) -> dict:
+def evaluated(synthetic: list[str], holdout: list[str] | None = None) -> dict:
     held = HOLDOUT if holdout is None else holdout
     sets = {"training": TRAINING, "holdout": held, "synthetic": synthetic}
     return report_content(
@@ -27,7 +27,7 @@ def ratios(body: dict) -> dict[str, float]:
 
 
 def test_one_half_of_the_holdout_is_close_and_safe():
-    body = judged(HOLDOUT[:800], HOLDOUT[800:])
+    body = evaluated(HOLDOUT[:800], HOLDOUT[800:])
     assert body["verdict"]["closeness"] == "close"
     assert body["verdict"]["privacy"] == "no leak found"
     assert body["scores"]["closeness"]["value"] > 0.95
@@ -36,7 +36,7 @@ def test_one_half_of_the_holdout_is_close_and_safe():
 
 
 def test_the_training_file_itself_is_a_leak():
-    body = judged(TRAINING)
+    body = evaluated(TRAINING)
     assert body["verdict"]["privacy"] == "leak"
     assert body["scores"]["privacy"]["value"] < 0.05
     found = {test["name"].split()[0]: test["leak"] for test in body["safety"]["tests"]}
@@ -48,7 +48,7 @@ def test_the_training_file_itself_is_a_leak():
 
 
 def test_shuffled_columns_are_close_in_fields_and_far_in_association():
-    body = judged(shuffled_columns(people(2000, 3), 4))
+    body = evaluated(shuffled_columns(people(2000, 3), 4))
     ratio = ratios(body)
     assert ratio["fields"] > 0.95
     assert ratio["association"] < 0.2
@@ -79,7 +79,7 @@ def _usefulness_of_latitude(synthetic: list[str]) -> dict:
     return found["score"]
 
 
-def test_a_handful_of_absurd_numbers_does_not_decide_how_useful_a_set_is():
+def test_a_few_extreme_numbers_do_not_change_usefulness():
     """Numbers a thousand times too large in one record of 400 decide nothing; in every record, they do."""
     good, few = people(2000, 3), _with_a_digit_too_many(people(2000, 3), 400)
     plain, outliers = _usefulness_of_latitude(good), _usefulness_of_latitude(few)
@@ -90,7 +90,7 @@ def test_a_handful_of_absurd_numbers_does_not_decide_how_useful_a_set_is():
 
 
 def test_noise_is_far():
-    body = judged(noise(1500, 5))
+    body = evaluated(noise(1500, 5))
     assert body["verdict"]["closeness"] == "far"
     assert ratios(body)["fields"] < 0.5
     assert body["scores"]["closeness"]["value"] < 0.5
@@ -99,7 +99,7 @@ def test_noise_is_far():
 @pytest.mark.parametrize("memorized", [40, 3])
 def test_a_model_that_repeats_training_records_is_flagged(memorized):
     """Forty memorized records show in several tests; three show only in how often they are repeated."""
-    body = judged([*people(1000, 6), *(TRAINING[:memorized] * (800 // memorized))])
+    body = evaluated([*people(1000, 6), *(TRAINING[:memorized] * (800 // memorized))])
     assert body["verdict"]["privacy"] == "leak"
     assert ratios(body)["variety"] < 0.7
     repeats = next(test for test in body["safety"]["tests"] if "texts" in test)
@@ -117,18 +117,18 @@ def test_altered_copies_are_near_copies():
 
 
 def test_without_a_holdout_nothing_is_called_safe():
-    body = judged(people(1000, 7), [])
+    body = evaluated(people(1000, 7), [])
     assert body["verdict"]["privacy"] == "not measured"
     assert body["scores"]["privacy"]["value"] is None
 
 
 def test_a_tiny_holdout_is_not_called_safe():
-    body = judged(people(1000, 7), HOLDOUT[:30])
+    body = evaluated(people(1000, 7), HOLDOUT[:30])
     assert body["verdict"]["privacy"] == "unclear"
     assert body["scores"]["privacy"]["value"] < 0.7
 
 
-def test_a_gap_is_claimed_falsely_no_more_often_than_stated():
+def test_false_alarms_of_the_gap_are_as_rare_as_stated():
     """Candidates that reappear by chance, 300 seeds at one-sided 0.5 %: more than 7 alarms has a probability below 0.01 %."""
     alarms = 0
     for seed in range(300):

@@ -32,7 +32,7 @@ def sketch(values) -> QuantileSketch:
 
 
 @given(st.lists(st.integers(-20, 20), min_size=1, max_size=80), st.lists(st.integers(-20, 20), min_size=1, max_size=80))
-def test_distances_of_numbers_are_scipys(left, right):
+def test_distances_of_numbers_equal_scipy(left, right):
     one, other = sketch(left), sketch(right)
     assert distances.kolmogorov_smirnov(one, other) == pytest.approx(
         stats.ks_2samp(left, right, method="asymp").statistic
@@ -50,7 +50,7 @@ def test_large_sketches_stay_within_their_error():
     )
 
 
-def test_nothing_to_compare_is_none_and_not_zero():
+def test_without_values_a_distance_is_none_and_not_zero():
     assert distances.kolmogorov_smirnov(sketch([]), sketch([1])) is None
     assert distances.wasserstein(sketch([1]), sketch([])) is None
     assert distances.total_variation(np.zeros(3, int), np.ones(3, int)) is None
@@ -62,7 +62,7 @@ def test_infinite_and_missing_numbers_are_left_out():
     assert sketch([1.0, math.inf, math.nan]).count == 1
 
 
-def test_association_is_scipys_but_for_the_correction():
+def test_association_equals_scipy_except_for_the_correction():
     random = np.random.default_rng(1)
     table = random.integers(200, 900, (4, 5))
     plain = stats.contingency.association(table, "cramer")
@@ -72,7 +72,7 @@ def test_association_is_scipys_but_for_the_correction():
     assert distances.cramers_v(independent) < 0.06 < stats.contingency.association(independent, "cramer")
 
 
-def test_rank_correlation_is_spearmans():
+def test_rank_correlation_equals_spearman():
     random = np.random.default_rng(2)
     x = random.integers(1, COARSE_CODES, 500)
     y = np.clip(x + random.integers(-3, 4, 500), 1, COARSE_CODES - 1)
@@ -82,7 +82,7 @@ def test_rank_correlation_is_spearmans():
 
 
 @given(st.lists(st.text(max_size=12), max_size=30))
-def test_hashes_are_those_of_one_string_at_a_time(texts):
+def test_vectorized_hashes_equal_hashes_of_single_strings(texts):
     def slow(word: str) -> int:
         total = 0
         content = word.encode()
@@ -104,7 +104,7 @@ def test_many_strings_do_not_collide():
     st.integers(1, 8),
     st.randoms(use_true_random=False),
 )
-def test_a_sample_is_that_of_all_items_at_once(batches, size, random):
+def test_a_sample_does_not_depend_on_batches(batches, size, random):
     parts = []
     for batch in batches:
         part = BottomKSample(size)
@@ -122,7 +122,7 @@ def test_a_sample_is_that_of_all_items_at_once(batches, size, random):
     assert merged.complete == (len(counts) <= size)
 
 
-def test_frequent_values_know_when_they_are_exact():
+def test_frequent_values_report_whether_they_are_exact():
     few, many = FrequentItems(), FrequentItems()
     few.add(["a", "b"], [3, 1])
     many.add([str(n) for n in range(20_000)], [1] * 20_000)
@@ -177,7 +177,7 @@ def test_identifiers_are_found_and_measurements_are_not():
 
 
 @given(st.lists(st.text("abc", max_size=40), max_size=6), st.lists(st.text("abc", max_size=40), max_size=6))
-def test_longest_runs_are_those_of_brute_force(mine, theirs):
+def test_longest_runs_equal_brute_force(mine, theirs):
     def slow(text: str) -> int:
         runs = [
             n for n in near.RUN_LENGTHS if any(text[i : i + n] in t for t in theirs for i in range(len(text) - n + 1))
@@ -187,7 +187,7 @@ def test_longest_runs_are_those_of_brute_force(mine, theirs):
     assert near.longest_shared_runs(mine, theirs).tolist() == [slow(text) for text in mine]
 
 
-def test_near_copies_are_those_of_brute_force():
+def test_near_copies_equal_brute_force():
     random = np.random.default_rng(3)
     records, synthetic = people(150, 1), people(150, 2)
     for number in range(0, 150, 3):  # some are copies with up to three characters changed

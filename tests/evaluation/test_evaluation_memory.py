@@ -22,7 +22,7 @@ def test_the_probability_is_the_area_under_the_curve_and_counts_ties_half():
     assert auc_interval(left, right)[0] == pytest.approx(roc_auc_score(truth, np.r_[left, right]))
 
 
-def test_intervals_miss_the_truth_as_often_as_they_say():
+def test_the_coverage_of_intervals_is_as_stated():
     """1,000 draws of equal sides, level 95 %: 50 misses are expected; 30 to 72 has a false-alarm rate of 0.3 %."""
     random = np.random.default_rng(2)
     missed = np.zeros(2, int)
@@ -68,7 +68,7 @@ def run(tmp_path_factory):
     return of
 
 
-def test_a_model_that_memorized_is_told_from_one_that_did_not(run):
+def test_memorization_is_detected_only_in_the_model_that_memorized(run):
     """The seed is fixed; on a processor that rounds otherwise, the control fails by chance at most once in twenty."""
     heart, hardly = run("heart", epochs=60), run("hardly", epochs=1)
     kept, not_kept = heart["context"]["memory"], hardly["context"]["memory"]

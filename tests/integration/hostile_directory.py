@@ -58,7 +58,16 @@ def make_directory(place: Path, lines: int) -> None:
 
 def settings(place: Path, records: int, small: bool) -> dict[str, object]:
     """Return the settings of a run in a working directory."""
-    network = {"rnn_units": 32, "embedding_dim": 16, "rnn_layers": 1, "epochs": 3} if small else {"epochs": 2}
+    network: dict[str, object] = {"epochs": 3}
+    if small:
+        network = {
+            "rnn_units": 32,
+            "embedding_dim": 16,
+            "rnn_layers": 1,
+            "epochs": 15,
+            "batch_size": 16,
+            "learning_rate": 0.01,
+        }
     return {
         "input_data_path": "rides.csv",
         "checkpoint_dir": "out",

@@ -20,7 +20,7 @@ PATH = re.compile(
 )
 
 
-def test_the_picture_of_the_rooms_is_that_of_the_contracts():
+def test_the_diagram_of_the_rooms_matches_the_import_contracts():
     page = rooms.PAGE.read_text("utf-8")
     assert page == rooms.page_with_picture(page), "run: python -m tools.rooms"
 
@@ -32,7 +32,7 @@ def test_every_path_that_a_page_names_exists(page):
     assert [path for path in named if not (ROOT / path).exists()] == []
 
 
-def test_a_path_that_is_not_there_would_be_found():
+def test_the_pattern_also_matches_missing_paths():
     assert PATH.findall("see `model/sampling/` and `model/no_such_module.py`") == [
         "model/sampling/",
         "model/no_such_module.py",

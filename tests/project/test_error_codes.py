@@ -71,14 +71,14 @@ def test_codes_are_in_order_and_no_two_have_the_same_meaning():
     assert len(set(ERROR_CODES.values())) == len(ERROR_CODES)
 
 
-def test_no_message_is_written_around_the_table():
+def test_no_message_bypasses_the_table():
     for file, tree in SOURCES.items():
         for node in ast.walk(tree):
             if isinstance(node, ast.Constant) and isinstance(node.value, str):
                 assert not re.match(r"LS\d{3}: ", node.value), f"{file}:{node.lineno}"
 
 
-def test_what_is_found_has_no_full_stop_and_the_remedy_is_a_sentence():
+def test_found_has_no_full_stop_and_the_remedy_is_a_sentence():
     for where, call in constructions():
         found, remedy = call.args[2], call.args[3]
         if isinstance(found, ast.Constant):

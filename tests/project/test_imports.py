@@ -24,7 +24,7 @@ def modules_loaded_by(statement: str) -> set[str]:
     return set(done.stdout.split())
 
 
-def test_the_front_door_opens_without_anything_heavy():
+def test_importing_linesmith_loads_no_heavy_package():
     statement = "import linesmith, linesmith.cli.app, linesmith.pipelines.workflow; linesmith.TensorFlowConfig, linesmith.GenText"
     assert modules_loaded_by(statement).isdisjoint({*HEAVY, "apache_beam", "numpy", "airportsdata", "google.protobuf"})
 
@@ -48,7 +48,7 @@ def test_workers_import_the_transforms_without_tensorflow():
 
 
 @pytest.mark.parametrize("room", ROOMS)
-def test_a_room_imported_by_its_bare_name_says_the_right_one(room):
+def test_the_error_of_importing_a_room_by_its_bare_name_names_the_right_import(room):
     code = f"import {room}"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, check=False)
     assert done.returncode == 1
@@ -61,7 +61,7 @@ def import_graph(package: str) -> dict[str, set[str]]:
     return {module: graph.find_modules_directly_imported_by(module) for module in graph.modules}
 
 
-def import_circles(edges: Mapping[str, Set[str]]) -> list[list[str]]:
+def import_cycles(edges: Mapping[str, Set[str]]) -> list[list[str]]:
     """Return the groups of modules that import one another, directly or through others (strongly connected components)."""
     reachable: dict[str, set[str]] = {}
     for module in edges:
@@ -71,20 +71,20 @@ def import_circles(edges: Mapping[str, Set[str]]) -> list[list[str]]:
             seen |= to_visit
             to_visit = {imported for name in to_visit for imported in edges[name]} - seen
         reachable[module] = seen
-    circles = {
+    cycles = {
         frozenset(other for other in reachable[module] if module in reachable[other])
         for module in edges
         if module in reachable[module]
     }
-    return sorted(sorted(circle) for circle in circles)
+    return sorted(sorted(cycle) for cycle in cycles)
 
 
-def test_no_module_imports_itself_through_others():
-    assert import_circles(import_graph("linesmith")) == []
+def test_there_are_no_circular_imports():
+    assert import_cycles(import_graph("linesmith")) == []
 
 
-def test_a_planted_circle_is_found(tmp_path, monkeypatch):
-    """Three modules in a circle, one import of it inside a function; an import for type checkers makes no circle."""
+def test_a_circular_import_is_found(tmp_path, monkeypatch):
+    """Three modules in a cycle, one import of it inside a function; an import for type checkers makes no cycle."""
     package = tmp_path / "planted"
     package.mkdir()
     sources = {
@@ -98,4 +98,4 @@ def test_a_planted_circle_is_found(tmp_path, monkeypatch):
     for name, source in sources.items():
         (package / f"{name}.py").write_text(source)
     monkeypatch.syspath_prepend(str(tmp_path))
-    assert import_circles(import_graph("planted")) == [["planted.a", "planted.b", "planted.c"]]
+    assert import_cycles(import_graph("planted")) == [["planted.a", "planted.b", "planted.c"]]

@@ -70,7 +70,7 @@ def test_an_archive_holds_the_model_and_nothing_else(run: Path, packed: Path) ->
         assert secret not in content
 
 
-def test_a_link_and_an_unfinished_model_do_not_leave(tmp_path: Path) -> None:
+def test_links_and_unfinished_models_are_not_exported(tmp_path: Path) -> None:
     root = tmp_path / "run"
     tiny_run(root)
     (root / "private").mkdir()
@@ -201,13 +201,13 @@ def test_a_hostile_archive_is_refused_and_leaves_nothing(
     [b"", b"nonsense", gzip.compress(b"nonsense", mtime=0), gzip.compress(bytes(1 << 12), mtime=0)],
     ids=["empty", "text", "packed text", "packed zeros"],
 )
-def test_what_is_no_archive_is_refused(tmp_path: Path, content: bytes) -> None:
+def test_files_that_are_not_archives_are_refused(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "bad").write_bytes(content)
     with pytest.raises(LinesmithError, match="LS210"):
         unpack_archive(tmp_path / "bad", tmp_path / "run")
 
 
-def test_a_cut_archive_is_refused(packed: Path, tmp_path: Path) -> None:
+def test_a_truncated_archive_is_refused(packed: Path, tmp_path: Path) -> None:
     (tmp_path / "bad").write_bytes(packed.read_bytes()[:-200])
     with pytest.raises(LinesmithError, match="LS210"):
         unpack_archive(tmp_path / "bad", tmp_path / "run")

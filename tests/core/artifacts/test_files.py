@@ -7,7 +7,7 @@ import pytest
 from linesmith.core.artifacts.files import atomic_path, remove_temporary_files
 
 
-def test_two_writers_of_one_file_have_names_of_their_own(tmp_path):
+def test_two_writers_of_one_file_use_different_temporary_names(tmp_path):
     final = tmp_path / "file.json"
     with atomic_path(final) as one, atomic_path(final) as other:
         one.write_text("one")
@@ -16,7 +16,7 @@ def test_two_writers_of_one_file_have_names_of_their_own(tmp_path):
     assert list(tmp_path.iterdir()) == [final]
 
 
-def test_a_block_that_fails_leaves_what_was_there(tmp_path):
+def test_a_block_that_fails_keeps_the_earlier_file(tmp_path):
     final = tmp_path / "file.json"
     final.write_text("before")
     with pytest.raises(KeyError), atomic_path(final) as temporary:
@@ -26,7 +26,7 @@ def test_a_block_that_fails_leaves_what_was_there(tmp_path):
     assert list(tmp_path.iterdir()) == [final]
 
 
-def test_what_killed_writers_left_goes_and_nothing_else(tmp_path):
+def test_only_files_of_killed_writers_are_deleted(tmp_path):
     with atomic_path(tmp_path / "best.npz") as temporary:
         temporary.write_bytes(b"")
         ours = [temporary.name, ".history.csv.77.tmp"]

@@ -27,7 +27,7 @@ def _claim(root, **more) -> Claim:
     return claim
 
 
-def test_a_lease_that_is_given_back_is_free_at_once_and_leaves_no_file(tmp_path):
+def test_a_released_lease_is_free_at_once_and_leaves_no_file(tmp_path):
     names = set()
     begun = time.monotonic()
     for _ in range(3):
@@ -47,7 +47,7 @@ def test_a_lease_that_is_renewed_is_refused_by_name(tmp_path):
         pytest.fail("two hold it")
 
 
-def test_a_lease_that_stands_still_is_taken_over_after_a_term_and_not_before(tmp_path):
+def test_a_lease_without_renewal_is_taken_over_after_a_term_and_not_before(tmp_path):
     _claim(tmp_path)
     begun = time.monotonic()
     with hold_lease(tmp_path, term=0.5) as lease:
@@ -65,7 +65,7 @@ def test_a_holder_on_this_machine_that_died_is_not_waited_for(tmp_path):
     assert time.monotonic() - begun < 5
 
 
-def test_who_wakes_up_late_writes_nothing(tmp_path):
+def test_a_holder_that_continues_late_writes_nothing(tmp_path):
     with hold_lease(tmp_path, term=0.4) as former:
         with former.writing():
             (tmp_path / "weights").write_text("1")
@@ -94,7 +94,7 @@ def test_the_run_directory_is_refused_while_a_worker_trains_in_it(tmp_path):
         pass
 
 
-def test_a_damaged_lease_is_said(tmp_path):
+def test_a_damaged_lease_is_reported(tmp_path):
     (tmp_path / LEASE_FILE).write_text('{"number": 1}')
     with pytest.raises(DataError, match="LS201"):
         wait_for_lease(tmp_path)

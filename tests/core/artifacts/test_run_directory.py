@@ -46,7 +46,7 @@ def test_a_second_writer_is_refused_until_the_first_is_gone(tmp_path):
         pass
 
 
-def test_scratch_of_a_killed_run_is_cleared(tmp_path):
+def test_scratch_files_of_a_killed_run_are_deleted(tmp_path):
     run = RunDirectory(tmp_path)
     write_bytes(run.temporary / "left", b"over")
     with locked(run):
@@ -79,7 +79,7 @@ def test_complete_is_refused_partial_and_overwritten_are_not(tmp_path):
         check_overwrite_allowed(tmp_path, "thing", overwrite=False)
 
 
-def test_a_new_run_takes_the_old_ones_place_as_a_whole(tmp_path):
+def test_a_new_run_replaces_the_old_one_completely(tmp_path):
     old = run_directory(_config(tmp_path))
     overwriting = _config(tmp_path, overwrite=True)
     assert workspace(overwriting) == old  # nothing to protect yet

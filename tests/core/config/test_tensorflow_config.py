@@ -11,7 +11,7 @@ from linesmith.core.config.tensorflow_config import TensorFlowConfig, fields, pa
 from linesmith.core.errors import ParameterError
 
 
-def test_private_training_has_other_defaults_which_are_not_choices():
+def test_private_training_has_other_defaults_that_do_not_count_as_set():
     config = TensorFlowConfig(dp="yes", rnn_units=9)
     assert config.model_fields_set == {"dp", "rnn_units"}
     for name, field in fields().items():

@@ -37,7 +37,7 @@ def plain(text: GenText) -> tuple:
     return text.valid, text.text, text.explain
 
 
-def test_without_a_validator_nothing_is_judged_and_only_broken_records_are_invalid(config: TensorFlowConfig) -> None:
+def test_without_a_validator_only_malformed_records_are_invalid(config: TensorFlowConfig) -> None:
     records = list(generate_text(config, num_lines=40, parallelism=1))
     good = [record for record in records if record.valid is None]
     bad = [record for record in records if record.valid is False]
@@ -50,7 +50,7 @@ def test_without_a_validator_nothing_is_judged_and_only_broken_records_are_inval
     assert good[0].values_as_list() == good[0].text.split(",")
 
 
-def test_a_validator_judges_and_only_valid_records_count(config: TensorFlowConfig) -> None:
+def test_with_a_validator_only_valid_records_count(config: TensorFlowConfig) -> None:
     def even(line: str) -> object:
         number = int(line.split(",")[2])
         if number % 3 == 0:
@@ -64,7 +64,7 @@ def test_a_validator_judges_and_only_valid_records_count(config: TensorFlowConfi
     assert all(int(record.text.split(",")[2]) % 2 == 0 for record in records if record.valid)
 
 
-def test_the_records_are_those_of_the_first_n(config: TensorFlowConfig) -> None:
+def test_fewer_records_are_the_first_of_more(config: TensorFlowConfig) -> None:
     few = [plain(record) for record in generate_text(config, num_lines=10, parallelism=1)]
     many = [plain(record) for record in itertools.islice(generate_text(config, num_lines=600, parallelism=1), len(few))]
     assert few == many
@@ -98,7 +98,7 @@ def test_closing_ends_the_workers(config: TensorFlowConfig) -> None:
     assert len(workers()) == before
 
 
-def test_what_cannot_be_sent_to_workers_says_so(config: TensorFlowConfig, tmp_path: Path) -> None:
+def test_the_error_for_unpicklable_validators_explains_the_reason(config: TensorFlowConfig, tmp_path: Path) -> None:
     with open(tmp_path / "log", "w") as log:
         records = generate_text(
             config, line_validator=lambda text: bool(log.write(text)), num_lines=2 * UNIT_RECORDS, parallelism=2
@@ -122,7 +122,7 @@ def iter_into(seen: list[GenText], records: Iterator[GenText]) -> None:
         seen.append(record)
 
 
-def test_the_default_ceiling_is_a_thousand_or_the_number_of_lines(
+def test_the_default_maximum_is_a_thousand_or_the_number_of_lines(
     config: TensorFlowConfig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seen: list[GenText] = []
@@ -132,7 +132,7 @@ def test_the_default_ceiling_is_a_thousand_or_the_number_of_lines(
     assert issubclass(TooManyInvalidError, GenerationError) and issubclass(GenerationError, RuntimeError)
 
 
-def test_used_up_attempts_are_reported_at_the_end_with_their_count(config: TensorFlowConfig) -> None:
+def test_exhausted_attempts_are_reported_at_the_end_with_their_count(config: TensorFlowConfig) -> None:
     seen: list[GenText] = []
     picky = config.replace(max_attempts=2)
     with pytest.raises(ShortfallError, match=r"(\d+) records are missing") as caught:
@@ -150,7 +150,7 @@ def test_a_list_of_start_strings_gives_one_record_each(config: TensorFlowConfig)
     assert len(one) == 5 and all(record.text.startswith("9,") for record in one)
 
 
-def test_the_configuration_supplies_what_is_not_given(config: TensorFlowConfig, tmp_path: Path) -> None:
+def test_the_configuration_supplies_missing_arguments(config: TensorFlowConfig, tmp_path: Path) -> None:
     file = tmp_path / "rules.py"
     file.write_text("def f(line):\n    return line.endswith('7')\n")
     set_up = config.replace(start_string="4,", gen_lines=6, line_validator=f"{file}:f")
@@ -181,12 +181,12 @@ def test_bad_arguments_are_raised_at_the_call(config: TensorFlowConfig, changes:
         generate_text(config, **changes)
 
 
-def test_no_model(tmp_path: Path) -> None:
+def test_a_missing_model_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="holds no model"):
         generate_text(TensorFlowConfig(checkpoint_dir=tmp_path))
 
 
-def test_the_live_list_holds_what_has_no_record_yet(config: TensorFlowConfig) -> None:
+def test_the_live_list_holds_start_strings_without_a_record(config: TensorFlowConfig) -> None:
     seeds = [f"{n}," for n in range(600, 612)]
     generator = SeedingGenerator(config, seed_list=seeds, parallelism=1)
     assert generator.settings.start_string == seeds
@@ -205,7 +205,7 @@ def test_the_live_list_holds_what_has_no_record_yet(config: TensorFlowConfig) ->
     assert len(seeds) == 12, "the caller's list is left alone"
 
 
-def test_start_strings_may_be_appended_on_the_way(config: TensorFlowConfig) -> None:
+def test_start_strings_may_be_appended_during_generation(config: TensorFlowConfig) -> None:
     generator = SeedingGenerator(config, seed_list=["1,", "2,"], parallelism=1)
     starts = []
     for record in generator:
@@ -231,7 +231,7 @@ def test_start_strings_are_needed(config: TensorFlowConfig) -> None:
 
 
 @pytest.mark.parametrize("parallelism", [1, pytest.param(2, marks=pytest.mark.slow)])
-def test_rules_and_schema_judge_before_the_validator(
+def test_rules_and_schema_are_checked_before_the_validator(
     config: TensorFlowConfig, tmp_path: Path, parallelism: int
 ) -> None:
     amount = {"type": "bytes", "logicalType": "decimal", "precision": 9, "scale": 2}
@@ -269,7 +269,7 @@ def test_wrong_rules_and_schemas_are_raised_at_the_call(config: TensorFlowConfig
             generate_text(config.replace(**changes), num_lines=1)
 
 
-def test_a_function_that_hangs_is_ended_where_a_limit_is_given(config: TensorFlowConfig) -> None:
+def test_a_function_that_hangs_is_ended_if_there_is_a_limit(config: TensorFlowConfig) -> None:
     def hangs(line: str) -> bool:
         while line.startswith("7,0,"):
             pass
@@ -280,13 +280,13 @@ def test_a_function_that_hangs_is_ended_where_a_limit_is_given(config: TensorFlo
     assert [r.text[:4] for r in records if "took longer" in (r.explain or "")] == ["7,0,"]
 
 
-def test_a_function_without_a_limit_runs_here(config: TensorFlowConfig) -> None:
+def test_a_function_without_a_limit_runs_in_this_process(config: TensorFlowConfig) -> None:
     seen: list[str] = []
     records = list(generate_text(config, None, seen.append, num_lines=5, parallelism=1))
     assert {record.text for record in records if record.valid} <= set(seen)
 
 
-def test_a_function_that_cannot_travel_needs_no_limit(config: TensorFlowConfig, tmp_path: Path) -> None:
+def test_a_function_that_cannot_be_pickled_needs_no_limit(config: TensorFlowConfig, tmp_path: Path) -> None:
     with (
         open(tmp_path / "log", "w") as log,
         pytest.raises(ParameterError, match=r"LS107.*process of its own.*validator_timeout"),

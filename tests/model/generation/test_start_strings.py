@@ -18,7 +18,7 @@ def tokenizer(delimiter: str | None = ", ", quoted: bool = False) -> CharTokeniz
     return CharTokenizer(POINTS, TokenFormat(delimiter, quoted))
 
 
-def test_ids_are_those_of_the_tokenizer() -> None:
+def test_ids_equal_those_of_the_tokenizer() -> None:
     known = tokenizer()
     encoded = encode_start_strings(["a, ", "", "a, b, "], known, "--x")
     assert [start.text for start in encoded] == ["a, ", "", "a, b, "]
@@ -37,7 +37,7 @@ def test_ids_are_those_of_the_tokenizer() -> None:
         ("abcab, b, c, ", tokenizer(), "start string 2 begins field 4, but the model's records have 3 fields"),
     ],
 )
-def test_what_cannot_begin_a_record_is_refused_without_showing_it(
+def test_the_error_for_a_bad_start_string_does_not_contain_it(
     text: str, known: CharTokenizer, message: str
 ) -> None:
     with pytest.raises(ParameterError, match=message) as caught:
@@ -60,7 +60,7 @@ def test_a_file_keeps_the_space_that_belongs_to_the_delimiter(tmp_path: Path) ->
 @pytest.mark.parametrize(
     ("content", "message"), [(b"", "the file is empty"), (b"\xff", "not UTF-8"), (None, "No such")]
 )
-def test_a_bad_file_is_named(tmp_path: Path, content: bytes | None, message: str) -> None:
+def test_the_error_for_a_bad_file_names_it(tmp_path: Path, content: bytes | None, message: str) -> None:
     file = tmp_path / "seeds"
     if content is not None:
         file.write_bytes(content)

@@ -87,7 +87,7 @@ def test_the_rate_rule_counts_in_canonical_order(bad_share: float) -> None:
         assert len(results[0].valid) == 3000
 
 
-def test_the_rate_is_that_of_the_last_attempts() -> None:
+def test_the_rate_is_computed_from_the_last_attempts() -> None:
     def answer(seed: int, request: SampleRequest) -> Sample:
         good = request.index < 900 and request.attempt == 0  # of 3,000: enough for any rate over all attempts so far
         return Sample(request, "a,b,c" if good else "a", "newline")
@@ -99,7 +99,7 @@ def test_the_rate_is_that_of_the_last_attempts() -> None:
     assert 10_000 < result.attempts < 10_000 + 1000  # the last valid ones have just left the window
 
 
-def test_a_few_impossible_records_are_a_shortfall_and_end_no_run() -> None:
+def test_a_few_impossible_records_are_a_shortfall_and_do_not_end_the_run() -> None:
     def answer(seed: int, request: SampleRequest) -> Sample:
         return Sample(request, "a" if request.index % 100 == 7 else "a,b,c", "newline")
 
@@ -113,7 +113,7 @@ def test_a_rate_of_zero_never_stops_before_the_attempts_are_used_up() -> None:
     assert (result.stopped, result.attempts, len(result.missing)) == (None, 15_000, 500)
 
 
-def test_text_does_not_depend_on_how_the_run_is_cut() -> None:
+def test_text_does_not_depend_on_the_unit_size() -> None:
     def texts(unit_size: int) -> list[str]:
         units = plan_work_units(100, unit_size)
         return [
@@ -137,7 +137,7 @@ def test_seeds_differ() -> None:
     assert texts[0] != texts[1]
 
 
-def test_start_strings_reach_their_index() -> None:
+def test_start_strings_are_used_at_their_index() -> None:
     starts = tuple(StartString(f"{n},", tuple(map(ord, f"{n},"))) for n in range(70, 80))
     units = plan_work_units(10, 4, starts, start_string_per_record=True)
     assert [len(unit.start_strings) for unit in units] == [4, 4, 2]
@@ -148,7 +148,7 @@ def test_start_strings_reach_their_index() -> None:
     assert all(unit.start_string_of(unit.end - 1) == starts[0] for unit in common)
 
 
-def test_failing_indices_are_tried_ahead_but_not_much() -> None:
+def test_failing_indices_are_retried_ahead_within_a_limit() -> None:
     def answer(seed: int, request: SampleRequest) -> Sample:
         good = request.index != 3 or request.attempt == 200
         return Sample(request, "a,b,c" if good else "a", "newline")
@@ -184,7 +184,7 @@ def test_the_stream_is_closed_when_a_unit_stops() -> None:
     assert closed == [True]
 
 
-def test_an_empty_unit_asks_for_nothing() -> None:
+def test_an_empty_unit_makes_no_requests() -> None:
     sampler = FakeSampler()
     result = generate_unit(sampler, WorkUnit(0, 5, 5), AttemptSettings(), JUDGE)
     assert (result.valid, result.missing, result.stopped, sampler.answered) == ([], [], None, 0)
@@ -195,7 +195,7 @@ def test_uniform_is_a_function_of_identity() -> None:
 
 
 @pytest.mark.parametrize(("rows", "shuffle", "bad_share"), [(16, 0, 0.3), (200, 7, 0.6), (3, 1, 0.9)])
-def test_units_side_by_side_are_the_units_one_by_one(rows: int, shuffle: int, bad_share: float) -> None:
+def test_units_in_parallel_equal_single_units(rows: int, shuffle: int, bad_share: float) -> None:
     units = plan_work_units(700, 100)
     rules = AttemptSettings(DrawSettings(4), max_attempts=5)
     sampler = FakeSampler(lambda s, r: three_fields(s, r, bad_share), rows=rows, shuffle=shuffle)
@@ -206,7 +206,7 @@ def test_units_side_by_side_are_the_units_one_by_one(rows: int, shuffle: int, ba
     }
 
 
-def test_units_behind_a_stopped_one_are_abandoned_and_those_before_it_are_not() -> None:
+def test_units_after_a_stopped_one_are_abandoned_and_those_before_it_are_not() -> None:
     def answer(seed: int, request: SampleRequest) -> Sample:
         return Sample(request, "a,b,c" if request.index < 250 else "a", "newline")
 
@@ -221,7 +221,7 @@ def test_an_empty_unit_among_others_has_its_result() -> None:
     assert sorted(result.unit.number for result in results) == [0, 1]
 
 
-def test_progress_is_reported_about_once_a_second() -> None:
+def test_progress_is_reported_about_once_per_second() -> None:
     reports: list[tuple[int, int]] = []
     seconds = itertools.count(step=0.01)
     clock = lambda: next(seconds)  # noqa: E731

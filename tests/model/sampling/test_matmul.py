@@ -70,7 +70,7 @@ def test_a_state_of_zero_gives_zero_and_a_column_of_zeros_too(native):
 
 
 @pytest.mark.parametrize("native", NATIVE)
-def test_the_error_is_that_of_rounding(native):
+def test_the_error_is_at_most_that_of_rounding(native):
     draw = np.random.default_rng(1)
     kernel = draw.normal(size=(256, 64)).astype(np.float32)
     hidden = draw.uniform(-1, 1, (100, 256)).astype(np.float32)
@@ -119,7 +119,7 @@ def test_integers_hardly_change_the_distribution(monkeypatch):
     assert _mean_distance("int8") > 0.05
 
 
-def test_float_products_are_of_their_type():
+def test_float_products_have_their_type():
     kernel = np.eye(16, dtype=np.float32)
     for precision in ("float32", "bfloat16"):
         product = make_matmul(kernel, precision)

@@ -33,7 +33,7 @@ def _state(rows, done, **parts):
 
 @pytest.mark.parametrize("rows", [16, 512])
 @pytest.mark.parametrize("asked", [0, 5, 40])
-def test_rows_that_are_done_take_requests_in_their_order(rows, asked):
+def test_finished_rows_take_requests_in_order(rows, asked):
     random = np.random.default_rng(rows + asked)
     table = padded_table(_requests(asked), rows)
     done = random.random(rows) < 0.3
@@ -59,7 +59,7 @@ def test_rows_that_are_done_take_requests_in_their_order(rows, asked):
     np.testing.assert_array_equal(after.done, done)
 
 
-def test_requests_that_are_used_up_leave_rows_idle():
+def test_rows_are_idle_after_the_last_request():
     taken, after = assign_requests(tf.constant(64), idle_rows(16), tf.constant(padded_table(_requests(64), 16)))
     assert int(taken) == 64
     assert set(after.request[:, REQUEST_NUMBER].numpy().tolist()) == {-1}
@@ -89,7 +89,7 @@ def test_a_record_ends_with_the_newline_at_its_limit_or_with_too_many_characters
         np.testing.assert_array_equal(numbers, request[:, REQUEST_NUMBER])
 
 
-def test_what_the_masks_left_is_multiplied_where_the_token_was_drawn():
+def test_the_allowed_probability_is_multiplied_where_the_token_was_drawn():
     transitions = tf.constant(np.array([[1, ~1, -1] + [-1] * 13, [0] * 16], np.int32))
     sampler = TokenSampler(tf.zeros([16]), transitions, tf.zeros([16], tf.int32))
     mode = DrawMode(greedy=False, truncated=False, counts_chars=False, prefixed=True)
@@ -104,7 +104,7 @@ def test_what_the_masks_left_is_multiplied_where_the_token_was_drawn():
     np.testing.assert_array_equal(after.automaton_state, np.ones(16))  # also where a start string goes against the mask
 
 
-def test_a_row_that_is_not_done_keeps_all_it_remembers():
+def test_an_unfinished_row_keeps_its_state():
     state = RowState(*[part + 1 if part.dtype != tf.bool else tf.zeros([16], tf.bool) for part in idle_rows(16)])
     taken, after = assign_requests(tf.constant(0), state, tf.constant(padded_table(_requests(3), 16)))
     assert int(taken) == 0

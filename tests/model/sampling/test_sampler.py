@@ -75,7 +75,7 @@ def test_equals_the_naive_loop(run, sampler):
     assert {reason for _, reason in found.values()} == {"newline", "length"}
 
 
-def test_text_does_not_depend_on_block_order_or_company(sampler):
+def test_text_does_not_depend_on_block_order_or_other_records(sampler):
     requests = _requests(300)
     together = _texts(sampler, requests)
     assert len(together) == 300
@@ -102,7 +102,7 @@ def test_text_is_the_same_for_every_block(run, precision):
         assert sampler.busy_row_steps / sampler.row_steps > (0.8 if block == 48 else 0.2)
 
 
-def test_blocks_side_by_side_give_the_same_text_and_share_the_work(run):
+def test_parallel_blocks_give_the_same_text_and_share_the_work(run):
     requests = _requests(600)
     found = []
     for blocks in (1, 2, 3):
@@ -121,7 +121,7 @@ def test_blocks_side_by_side_give_the_same_text_and_share_the_work(run):
     assert found[0] == found[1] == found[2]
 
 
-def test_a_process_of_its_own_has_a_block_for_each_core(run):
+def test_a_new_process_has_a_block_for_each_core(run):
     code = (
         "import sys; from linesmith.model.sampling.sampler import Sampler; import tensorflow as tf; sampler = Sampler(sys.argv[1], threads=2); "  # noqa: E501
         "print(sampler.parallel_blocks, tf.config.threading.get_intra_op_parallelism_threads())"
@@ -247,7 +247,7 @@ def test_requests_may_be_added_while_the_stream_runs(sampler):
     assert len(seen) == len(set(seen)) == (7 + 6 + 5)
 
 
-def test_long_start_strings_are_taken_whole_whatever_the_call_they_begin_in(sampler):
+def test_long_start_strings_are_complete_in_whichever_call_they_begin(sampler):
     """Prefixes of many lengths, longer than a graph call, on few rows: a row is inside one while the next calls come."""
     random = np.random.default_rng(0)
     texts = ["".join(random.choice(list("abc12"), random.integers(0, 70))) for _ in range(120)]
@@ -300,7 +300,7 @@ def test_the_learned_cap_bounds_every_row(sampler):
     assert {reason for _, reason in texts.values()} == {"newline", "length"}
 
 
-def test_nothing_asked_gives_nothing(sampler):
+def test_no_requests_give_no_records(sampler):
     assert list(sampler.stream(deque(), DrawSettings())) == []
 
 
@@ -331,7 +331,7 @@ def test_draws_follow_the_probabilities():
 
 
 @pytest.mark.parametrize("width", [16, 64, 272, 4000])
-def test_the_two_level_draw_equals_the_plain_one(width):
+def test_the_two_level_draw_equals_the_simple_one(width):
     random = np.random.default_rng(width)
     weights = random.random((500, width)).astype(np.float32) ** 4
     weights[random.random((500, width)) < 0.3] = 0
@@ -345,7 +345,7 @@ def test_the_two_level_draw_equals_the_plain_one(width):
     assert (np.abs(drawn - np.array(expected)) < 20).all()
 
 
-def test_uniforms_in_the_graph_are_those_of_numpy():
+def test_uniforms_in_the_graph_equal_those_of_numpy():
     random = np.random.default_rng(1)
     keys = random.integers(0, 2**64, 4096, dtype=np.uint64)
     steps = random.integers(0, 2**31 - 2, 4096).astype(np.int32)
@@ -396,14 +396,14 @@ def test_forbidden_tokens_do_not_appear(run):
     assert counts[2][5] + counts[2][6] == 0
 
 
-def test_a_checkpoint_that_was_not_kept_is_named(run):
+def test_the_error_for_a_missing_checkpoint_names_it(run):
     with pytest.raises(ParameterError, match="--checkpoint '3': was not kept; this run keeps best, last"):
         Sampler(run[0], checkpoint="3")
     with pytest.raises(ParameterError, match="--checkpoint 'x': not an epoch's number"):
         Sampler(run[0], checkpoint="x")
 
 
-def test_damage_is_named(tmp_path):
+def test_errors_name_the_damage(tmp_path):
     tiny_run(tmp_path)
     weights = tmp_path / "model" / "checkpoints" / "best.npz"
     whole = weights.read_bytes()
@@ -424,7 +424,7 @@ def test_damage_is_named(tmp_path):
         Sampler(tmp_path)
 
 
-def test_weights_that_are_no_numbers_are_refused(tmp_path):
+def test_weights_that_are_not_finite_are_refused(tmp_path):
     """An epoch kept with --save-all-checkpoints has no digest of its own."""
     tiny_run(tmp_path)
     kept = tmp_path / "model" / "checkpoints"

@@ -46,7 +46,7 @@ def _accepts(automaton: TokenAutomaton, ids: list[int]) -> bool:
 @pytest.mark.parametrize(
     ("delimiter", "quoted"), [(",", False), (", ", False), ("aa", False), (",", True), ("aba", False)]
 )
-def test_exactly_the_records_of_so_many_fields_are_allowed(delimiter, quoted):
+def test_exactly_the_records_with_the_field_count_are_allowed(delimiter, quoted):
     """Every sequence of up to seven tokens: allowed just where encoding its text gives it back, with two fields."""
     alphabet = 'ab, "'
     tokenizer = CharTokenizer([ord(c) for c in alphabet], TokenFormat(delimiter, quoted))
@@ -66,7 +66,7 @@ def _closed(text: str) -> bool:
     return len(FieldFormat(",", quoted=True).split(text + ",x")) == 3
 
 
-def test_markers_stand_before_their_fields():
+def test_markers_come_before_their_fields():
     tokenizer = CharTokenizer([97, 98], TokenFormat(",", column_pattern="<c{}>", markers=2))
     automaton = compile_automaton(tokenizer, [None, None])
     ids = tokenizer.encode_to_ids("a,b")
@@ -75,7 +75,7 @@ def test_markers_stand_before_their_fields():
     assert not _accepts(automaton, [3, *ids[1:]])
 
 
-def test_bytes_make_whole_characters():
+def test_bytes_form_complete_characters():
     tokenizer = ByteTokenizer(TokenFormat(field_delimiter=","))
     automaton = compile_automaton(tokenizer, [None, None])
     for text in ("é,x", "a,\U0001f600", ","):
@@ -93,7 +93,7 @@ def test_only_tokens_seen_in_a_field_are_drawn_but_a_start_string_may_hold_other
     assert automaton.accepts_prefix(tokenizer.encode_to_ids("00,"))
 
 
-def test_a_state_without_a_way_out_is_never_entered():
+def test_a_state_without_an_accepted_continuation_is_never_entered():
     """The pattern wants a 'c' after 'b', which the model does not have: 'b' itself must be forbidden."""
     tokenizer = CharTokenizer([ord(c) for c in "ab"], TokenFormat(","))
     automaton = compile_automaton(tokenizer, [compile_pattern(parse_regex("a|bc")), None])

@@ -31,7 +31,7 @@ TEXTS = st.text(st.one_of(st.characters(exclude_categories=["Cs"], exclude_chara
 @pytest.mark.parametrize("fields", FORMATS, ids=str)
 @settings(derandomize=True, deadline=None, max_examples=200)
 @given(text=TEXTS)
-def test_text_comes_back(fields, text):
+def test_text_is_restored(fields, text):
     tokenizer = ByteTokenizer(fields)
     ids = tokenizer.encode_to_ids(text)
     assert tokenizer.decode_from_ids(ids) == text
@@ -40,13 +40,13 @@ def test_text_comes_back(fields, text):
 
 
 @pytest.mark.parametrize("text", ADVERSARIAL_TEXTS)
-def test_hostile_text_comes_back(text):
+def test_adversarial_text_is_restored(text):
     for fields in FORMATS:
         tokenizer = ByteTokenizer(fields)
         assert tokenizer.decode_from_ids(tokenizer.encode_to_ids(text)) == text
 
 
-def test_never_sampled_is_what_no_utf8_contains():
+def test_never_sampled_are_the_bytes_that_utf8_does_not_use():
     everything = {byte for point in (*range(0xD800), *range(0xE000, 0x110000)) for byte in chr(point).encode()}
     assert set(IMPOSSIBLE_BYTES) == set(range(256)) - everything | {0x0A}
 
@@ -56,7 +56,7 @@ def test_reserved_ids_never_come_from_text():
     assert [number for number in ids if number < 4] == [2, 1, 3, 1]  # the third field has no marker
 
 
-def test_ids_that_are_no_text():
+def test_ids_that_are_not_text_are_refused():
     tokenizer = ByteTokenizer(TokenFormat(","))
     euro = [2 + byte for byte in "€".encode()]
     cases = {"utf8": [euro[:2], [euro[0], 1, *euro[1:]], euro[1:], [2 + 0xFF]], "range": [[-1], [258], [10**9]]}
@@ -112,7 +112,7 @@ def test_the_graph_and_plain_python_agree(private):
     assert Counter(texts) == Counter(GOOD)
 
 
-def test_what_depends_on_raw_data_lies_apart(private):
+def test_artifacts_of_raw_data_are_separate(private):
     root = run_directory(private).root
     assert sorted(p.name for p in root.iterdir() if not p.name.startswith(".")) == ["private", "tokenizer"]
     assert sorted(p.name for p in (root / "private").iterdir()) == ["rejects", "training_data"]
@@ -150,7 +150,7 @@ def test_raw_characters_when_asked_for(tmp_path):
     assert (run_directory(config).root / "private" / "training_data").is_dir()
 
 
-def test_overwriting_with_the_other_kind_leaves_no_raw_data_in_the_old_place(tmp_path):
+def test_overwriting_with_or_without_privacy_leaves_no_raw_data_behind(tmp_path):
     old = TensorFlowConfig(checkpoint_dir=tmp_path)
     new = TensorFlowConfig(checkpoint_dir=tmp_path, dp=True, overwrite=True)
     for place in (run_directory(old).training_data, run_directory(old).rejects):

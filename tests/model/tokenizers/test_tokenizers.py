@@ -65,13 +65,13 @@ FORMATS = [
 @pytest.mark.parametrize("fields", FORMATS, ids=str)
 @DERANDOMISED
 @given(text=TEXTS)
-def test_characters_come_back(fields, text):
+def test_characters_are_restored(fields, text):
     tokenizer = characters(fields, text, fields.field_delimiter or "")
     assert tokenizer.decode_from_ids(tokenizer.encode_to_ids(text)) == text
 
 
 @pytest.mark.parametrize("fields", FORMATS, ids=str)
-def test_sentencepieces_come_back(model, fields):
+def test_sentencepieces_are_restored(model, fields):
     tokenizer = SentencePieceTokenizer(model, fields)
 
     @DERANDOMISED
@@ -83,7 +83,7 @@ def test_sentencepieces_come_back(model, fields):
 
 
 @pytest.mark.parametrize("text", ADVERSARIAL_TEXTS)
-def test_hostile_text_comes_back(model, text):
+def test_adversarial_text_is_restored(model, text):
     for fields in FORMATS:
         for tokenizer in (SentencePieceTokenizer(model, fields), characters(fields, text)):
             ids = tokenizer.encode_to_ids(text)
@@ -116,7 +116,7 @@ def test_structure_of_a_record(model):
 
 @DERANDOMISED
 @given(st.lists(st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\n"), max_size=9), max_size=5))
-def test_the_structure_of_an_array_of_ids_is_that_of_a_list(texts):
+def test_arrays_and_lists_of_ids_have_the_same_structure(texts):
     tokenizer = characters(TokenFormat(",", column_pattern="<col{}>", markers=2), "".join(texts) + "a")
     ids = [number for text in [*texts, "a"] for number in tokenizer.encode_to_ids(text)]
     assert tokenizer.decode_structure(np.array(ids, np.int64)) == tokenizer.decode_structure(ids)
@@ -138,7 +138,7 @@ def test_unknown_character_is_named_by_code_point_only():
         characters(TokenFormat(), "ab").encode_to_ids("a\nb")
 
 
-def test_ids_that_are_no_text(model):
+def test_ids_that_are_not_text_are_refused(model):
     tokenizer = SentencePieceTokenizer(model, TokenFormat(","))
     euro = SentencePieceTokenizer(model, TokenFormat()).encode_to_ids("€")
     assert len(euro) == 3  # byte pieces, since the model never saw it
@@ -224,7 +224,7 @@ def test_a_directory_without_a_tokenizer(tmp_path):
         tokenizer_from_model_dir(tmp_path)
 
 
-def test_digest_tells_pieces_and_settings_apart(model):
+def test_the_digest_depends_on_pieces_and_settings(model):
     digests = [SentencePieceTokenizer(model, fields).digest for fields in FORMATS]
     digests += [characters(fields, "ab").digest for fields in FORMATS] + [characters(FORMATS[0], "abc").digest]
     assert len(set(digests)) == len(digests)

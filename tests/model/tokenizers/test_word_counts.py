@@ -69,7 +69,7 @@ def test_any_grouping_equals_brute_force(lines, cap, seed):
     assert result.min_level == lowest
 
 
-def test_nothing_is_counted_as_nothing():
+def test_empty_input_has_no_words():
     combiner = count_words_fn(3)
     assert combiner.extract_output(combiner.merge_accumulators([])).sorted_counts() == []
     assert combiner.extract_output(combiner.create_accumulator()).sorted_counts() == []

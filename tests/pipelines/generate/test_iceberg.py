@@ -233,7 +233,7 @@ def test_limits_of_a_schema_hold_without_masks(run: Path) -> None:
 def test_a_validator_that_always_hangs_ends_the_run(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(validator_host, "MAX_CONSECUTIVE_FAILURES", 3)
     (run.parent / "v.py").write_text("def f(line):\n    while True:\n        pass\n")
-    with pytest.raises(ParameterError, match=r"LS107.*took longer than 0.1 s, for 3 records in a row"):
+    with pytest.raises(ParameterError, match=r"LS121.*took longer than 0.1 s, for 3 records in a row"):
         stage.generate(settings(run, line_validator=f"{run.parent / 'v.py'}:f", validator_timeout=0.1))
     assert not (run / "synthetic").exists()
 

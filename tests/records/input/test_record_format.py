@@ -50,7 +50,7 @@ def lines_of(content: bytes, newline: bytes = b"\n") -> list[bytes]:
 
 @DERANDOMISED
 @given(st.text(alphabet="ab\n\r", max_size=60), st.integers(1, 9), st.integers(1, 40))
-def test_ranges_see_every_line_once(text, chunk, step):
+def test_ranges_contain_every_line_once(text, chunk, step):
     content = text.encode()
     whole, found = [], []
     original, line_scanner.CHUNK_BYTES = line_scanner.CHUNK_BYTES, chunk
@@ -78,7 +78,7 @@ def test_wide_newlines_count_only_where_they_are_aligned(encoding, small_chunks)
     assert [content[offset : offset + length] for offset, _, length in found] == [line for _, line, _ in found]
 
 
-def test_a_gigantic_line_is_cut_in_memory_not_in_length():
+def test_a_huge_line_keeps_its_length_but_is_cut_in_memory():
     class Endless(io.RawIOBase):
         """50 MB of one line, then another line."""
 
@@ -117,13 +117,13 @@ def test_a_gigantic_line_is_cut_in_memory_not_in_length():
         (b"a\x00b", ("a\x00b", None)),
     ],
 )
-def test_what_is_a_record(content, expected):
+def test_which_lines_are_records(content, expected):
     assert RecordFormat(max_line_len=5).decode_line(content, len(content)) == expected
 
 
 @DERANDOMISED
 @given(st.text(alphabet='ab," ', max_size=20))
-def test_quoted_fields_are_those_of_csv(text):
+def test_quoted_fields_equal_those_of_csv(text):
     fields = FieldFormat(",", quoted=True).mark_breaks(text).split("\n")
     assert ",".join(fields) == text
     if text:
@@ -132,7 +132,7 @@ def test_quoted_fields_are_those_of_csv(text):
 
 @DERANDOMISED
 @given(st.text(alphabet="ab, ", max_size=20))
-def test_unquoted_fields_are_those_of_split(text):
+def test_unquoted_fields_equal_those_of_split(text):
     assert FieldFormat(", ").mark_breaks(text).split("\n") == text.split(", ")
 
 
@@ -171,7 +171,7 @@ def test_units_cover_the_input_in_order(sizes, unit_bytes):
     assert all(sum(r.end - r.start for r in unit.ranges) < 2 * unit_bytes for unit in units)
 
 
-def test_packed_and_wide_files_stay_whole():
+def test_compressed_and_wide_files_are_not_split():
     for compression, encoding in (("gz", "utf-8"), (None, "utf-16-le")):
         units = plan_input_units([InputFile("f", "f", 1000, compression, encoding, 2)], 10)
         assert [(r.start, r.end) for unit in units for r in unit.ranges] == [(2, None)]

@@ -52,7 +52,7 @@ def lines(run: Path) -> list[str]:
     return [line for part in sorted((run / "synthetic").glob("*.txt")) for line in part.read_text().splitlines()]
 
 
-def test_learnt_records_are_known_and_others_are_not(tmp_path: Path) -> None:
+def test_training_records_are_found_and_others_are_not(tmp_path: Path) -> None:
     learnt, validated, held_out = ([f"{side},{n}" for n in range(100)] for side in "abc")
     for side, texts in (("train", learnt), ("validation", validated), ("holdout", held_out)):
         write_side(tmp_path, side, [*texts, texts[0]])
@@ -62,7 +62,7 @@ def test_learnt_records_are_known_and_others_are_not(tmp_path: Path) -> None:
     assert not any(text in known for text in [*held_out, "", "a,100", "A,1", "a,1 "])
 
 
-def test_copies_are_turned_down_and_others_take_their_place(run: Path) -> None:
+def test_copies_are_rejected_and_replaced(run: Path) -> None:
     stage.generate(settings(run))
     first = lines(run)
     copies = first[::3]
@@ -76,13 +76,13 @@ def test_copies_are_turned_down_and_others_take_their_place(run: Path) -> None:
     assert told["counts"]["invalid_by_reason"][reason] >= len(copies)
 
 
-def test_the_warning_says_what_the_rule_is_not(run: Path) -> None:
+def test_the_warning_states_the_limits_of_the_rule(run: Path) -> None:
     write_side(run, "train", ["1,2,3"])
     report = stage.generate(settings(run, validation_rules=RULE))
     assert any("near copies pass" in notice for notice in report.notices)
 
 
-def test_from_python_as_well(run: Path) -> None:
+def test_the_rule_works_in_the_python_api(run: Path) -> None:
     first = [r.text for r in generate_text(settings(run), num_lines=30, parallelism=1) if r.valid is not False]
     write_side(run, "train", first[:5])
     records = list(generate_text(settings(run, validation_rules=RULE), num_lines=30, parallelism=1))
@@ -100,7 +100,7 @@ def test_a_private_model_has_no_such_filter(tmp_path: Path, monkeypatch: pytest.
     assert not (run / "synthetic").exists()
 
 
-def test_damaged_training_data_are_named_without_their_content(run: Path) -> None:
+def test_the_error_for_damaged_training_data_does_not_contain_their_content(run: Path) -> None:
     path = write_side(run, "train", ["secret,2,3"])
     path.write_bytes(path.read_bytes()[:-20])
     with pytest.raises(DataError, match="LS216: training data") as caught:

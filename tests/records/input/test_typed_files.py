@@ -27,7 +27,7 @@ def file_bytes(format_name: str) -> bytes:
 
 
 @pytest.mark.parametrize("format_name", [AVRO, PARQUET])
-def test_all_rows_come_back_in_order(format_name: str) -> None:
+def test_all_rows_are_read_in_order(format_name: str) -> None:
     file = TypedFile(io.BytesIO(file_bytes(format_name)), format_name)
     assert file.columns == ["name", "age"]
     batches = list(file.batches(4))
@@ -51,7 +51,7 @@ def test_a_file_that_is_cut_off_anywhere_is_refused(format_name: str) -> None:
         assert "n1" not in str(caught.value)
 
 
-def test_patterns_name_files_in_order_and_paths_that_exist_are_literal(tmp_path: Path) -> None:
+def test_patterns_match_files_in_order_and_existing_paths_are_literal(tmp_path: Path) -> None:
     for name in ("b.csv", "a.csv", "[a].csv", "sub/c.csv"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text("x\n")

@@ -43,7 +43,7 @@ DECIMAL = ColumnType("decimal", precision=6, scale=2)
         (STRING, "", ""),
     ],
 )
-def test_what_fits_becomes_its_value(kind: ColumnType, text: str, value: object) -> None:
+def test_valid_text_is_parsed(kind: ColumnType, text: str, value: object) -> None:
     assert kind.parse(text) == value
     assert pa.array([kind.parse(text)], kind.arrow)[0].as_py() == value
 
@@ -75,7 +75,7 @@ def test_what_fits_becomes_its_value(kind: ColumnType, text: str, value: object)
         (ColumnType("enum", symbols=("a",)), "A"),
     ],
 )
-def test_what_does_not_fit_is_told_without_being_shown(kind: ColumnType, text: str) -> None:
+def test_errors_of_invalid_text_do_not_contain_the_text(kind: ColumnType, text: str) -> None:
     with pytest.raises(ValueError) as caught:
         kind.parse(text)
     assert len(text) < 3 or text not in str(caught.value)
@@ -83,7 +83,7 @@ def test_what_does_not_fit_is_told_without_being_shown(kind: ColumnType, text: s
 
 @settings(max_examples=300, deadline=None, derandomize=True)
 @given(st.decimals(min_value=-9999, max_value=9999, places=2), st.integers(-(2**63), 2**63 - 1))
-def test_numbers_survive(amount: Decimal, whole: int) -> None:
+def test_numbers_are_restored_exactly(amount: Decimal, whole: int) -> None:
     assert DECIMAL.parse(format(amount, "f")) == amount
     assert ColumnType("long").parse(str(whole)) == whole
 

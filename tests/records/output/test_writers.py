@@ -29,7 +29,7 @@ def avro_rows(path: Path) -> list[dict]:
         return list(fastavro.reader(shard))
 
 
-def test_text_is_one_record_a_line(tmp_path: Path) -> None:
+def test_text_has_one_record_per_line(tmp_path: Path) -> None:
     path = tmp_path / shard_name(3, 12, "text")
     write_records(path, "text", RECORDS, LAYOUT)
     assert path.name == "part-00003-of-00012.txt"
@@ -48,7 +48,7 @@ def test_jsonl_keeps_names_and_values(tmp_path: Path) -> None:
     assert len(rows) == 3
 
 
-def test_avro_is_read_back_with_fitting_names(tmp_path: Path) -> None:
+def test_avro_is_read_back_with_valid_names(tmp_path: Path) -> None:
     path = tmp_path / "part.avro"
     write_records(path, "avro", RECORDS, LAYOUT)
     rows = avro_rows(path)
@@ -64,7 +64,7 @@ def test_free_text_is_one_column(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("output_format", ["text", "jsonl", "avro", "parquet"])
-def test_equal_records_give_equal_bytes_and_other_shards_other_markers(tmp_path: Path, output_format: str) -> None:
+def test_equal_records_give_equal_bytes_and_other_shards_have_other_sync_markers(tmp_path: Path, output_format: str) -> None:
     paths = [tmp_path / "a" / "part-0", tmp_path / "b" / "part-0", tmp_path / "part-1"]
     for path in paths:
         write_records(path, output_format, RECORDS, LAYOUT)
@@ -108,12 +108,12 @@ def test_any_names_give_a_schema_that_avro_accepts(names: list[str], paired: boo
     assert [field.get("doc", field["name"]) for field in schema["fields"]] == list(layout.names)
 
 
-def test_names_that_are_different_stay_as_they_are() -> None:
+def test_valid_unique_names_are_not_changed() -> None:
     assert unique_names(["a", "b"]) == ("a", "b")
     assert unique_names(["a", "a", "a_2", "a"]) == ("a", "a_3", "a_2", "a_4")
 
 
-def test_where_columns_come_from() -> None:
+def test_sources_of_column_names() -> None:
     assert resolve_column_names(["x", "y"], ["a", "b"], 2) == ["x", "y"]
     assert resolve_column_names(None, ["a", "b"], 2) == ["a", "b"]
     assert resolve_column_names(None, ["a"], 2) == ["field_0", "field_1"], "a header that does not fit names nothing"

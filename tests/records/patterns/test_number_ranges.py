@@ -24,7 +24,7 @@ from linesmith.records.patterns.number_ranges import number_automaton, number_ra
         (["", ""], None),
     ],
 )
-def test_limits_are_those_of_the_data_rounded_outward(values, limits):
+def test_limits_are_the_limits_of_the_data_rounded_outward(values, limits):
     field = FieldAccumulator()
     field.add(pa.array(values))
     found = number_range(field.as_dict())

@@ -42,7 +42,7 @@ def test_a_regex_accepts_what_re_matches(pattern):
     "pattern",
     ["^a", "a$", "(?=a)", r"\1", "a*?", "a**", "(a", "a)", "[a", "a{2,1}", "a{1001}", "{2}", r"\b", "[b-a]", "a\\"],
 )
-def test_what_is_not_supported_is_refused_with_its_position(pattern):
+def test_unsupported_syntax_is_refused_with_its_position(pattern):
     with pytest.raises(ValueError, match=r"at character [0-9]+: "):
         parse_regex(pattern)
 

@@ -48,7 +48,7 @@ def test_a_schema_that_cannot_be_used_is_named(fields, message):
         ({"type": "string", "pattern": "[ab]+"}, ["ab"]),
     ],
 )
-def test_what_an_automaton_accepts_the_type_can_parse(field, texts):
+def test_accepted_texts_can_be_parsed(field, texts):
     """Automata and parsers are written separately from the same schema; here they are compared."""
     schema = parse_schema(json.dumps({"type": "record", "name": "R", "fields": [{"name": "a", **field}]}))
     (automaton,), (column_type,) = field_automata(schema, 1), schema.types

@@ -32,7 +32,7 @@ def sample(text: str, finish_reason: str = "newline", error: str | None = None) 
         ([], True),
     ],
 )
-def test_only_false_and_exceptions_make_invalid(answer: object, valid: bool) -> None:
+def test_only_false_and_exceptions_make_a_record_invalid(answer: object, valid: bool) -> None:
     assert RecordValidator(lambda text: answer)(sample("a")).valid is valid
 
 
@@ -59,7 +59,7 @@ def test_an_exception_is_explained() -> None:
         (sample("a", "gen_chars"), "field_count"),
     ],
 )
-def test_reasons_come_in_their_order(checked: Sample, reason: str | None) -> None:
+def test_checks_run_in_their_order(checked: Sample, reason: str | None) -> None:
     result = RecordValidator(lambda text: not text.endswith("no"), 2, FieldFormat(","))(checked)
     assert result.reason == reason
     assert result.valid is (reason is None)
@@ -71,7 +71,7 @@ def test_quoted_fields_are_counted_as_csv_reads_them() -> None:
     assert RecordValidator(None, 2, FieldFormat(","))(sample('"a,b",c')).valid is False
 
 
-def test_a_result_without_any_check_is_none() -> None:
+def test_the_result_without_any_check_is_none() -> None:
     assert RecordValidator()(sample("a")).valid is None
     assert RecordValidator(None, 1, FieldFormat(","))(sample("a")).valid is True
 
@@ -123,7 +123,7 @@ def test_an_import_path_is_imported() -> None:
         ("json:__name__", None, "cannot be called"),
     ],
 )
-def test_what_does_not_load_names_option_value_and_remedy(
+def test_the_error_of_a_validator_that_does_not_load_names_option_value_and_remedy(
     tmp_path: Path, option: str, text: bytes | None, message: str
 ) -> None:
     if text is not None:

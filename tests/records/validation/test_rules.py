@@ -59,7 +59,7 @@ def test_a_broken_rule_is_the_reason(rules: str, bad: list[str] | None, reason: 
         assert reason_of(rules, GOOD) is None
 
 
-def test_days_are_compared_as_days_and_optional_fields_may_be_empty() -> None:
+def test_dates_are_compared_as_dates_and_optional_fields_may_be_empty() -> None:
     rule = "[{field: low, optional: true, range: ['2016-01-01', '2016-12-31']}]"
     assert reason_of(rule, changed(2, "2016-02-29")) is None
     assert reason_of(rule, changed(2, "")) is None
@@ -93,7 +93,7 @@ def test_days_are_compared_as_days_and_optional_fields_may_be_empty() -> None:
         ("[{check: nowhere > 1}]", "no field 'nowhere'"),
     ],
 )
-def test_what_is_no_rule_is_refused_by_its_number(rules: str, found: str) -> None:
+def test_invalid_rules_are_refused_with_their_number(rules: str, found: str) -> None:
     with pytest.raises(ParameterError, match=found) as caught:
         reason_of(rules, GOOD)
     assert str(caught.value).startswith("LS113: --rules (rules) 'r.yaml': ")
@@ -123,7 +123,7 @@ def test_what_is_no_rule_is_refused_by_its_number(rules: str, found: str) -> Non
         ("not (id == 17)", False),
     ],
 )
-def test_expressions_mean_what_they_say(source: str, answer: bool) -> None:
+def test_values_of_expressions(source: str, answer: bool) -> None:
     assert compile_expression(source, NAMES)(GOOD) is answer
 
 
@@ -162,7 +162,7 @@ def test_expressions_mean_what_they_say(source: str, answer: bool) -> None:
         "\0",
     ],
 )
-def test_everything_else_is_refused_before_it_is_run(source: str) -> None:
+def test_other_expressions_are_refused_before_evaluation(source: str) -> None:
     with pytest.raises(ExpressionError):
         compile_expression(source, NAMES)
 
@@ -180,7 +180,7 @@ def test_everything_else_is_refused_before_it_is_run(source: str) -> None:
         "abs([1]) > 0",
     ],
 )
-def test_what_cannot_be_evaluated_is_an_error_of_the_record(source: str) -> None:
+def test_an_evaluation_error_makes_the_record_invalid(source: str) -> None:
     with pytest.raises((ValueError, ArithmeticError)):
         compile_expression(source, NAMES)(GOOD)
 

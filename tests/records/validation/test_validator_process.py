@@ -47,7 +47,7 @@ def host(tmp_path: Path) -> Iterator[ValidatorProcess]:
     host.close()
 
 
-def test_results_are_those_of_the_function_itself(host: ValidatorProcess) -> None:
+def test_results_equal_those_of_the_function_itself(host: ValidatorProcess) -> None:
     texts = ["a", "bad", "raise", "é\u2028\n\0", "x" * 100_000] * 120
     function = host._source.load()
     assert host.validate_batch(texts) == [run_validator(function, text) for text in texts]
@@ -71,14 +71,14 @@ def test_one_record_is_lost_and_the_rest_are_checked(host: ValidatorProcess, tex
     ("code", "found"),
     [("import nowhere", "line 1"), ("x = 1", "has no 'judge'"), ("import os\nos._exit(0)", "ended the process")],
 )
-def test_what_does_not_load_is_the_users(tmp_path: Path, code: str, found: str) -> None:
+def test_a_validator_that_does_not_load_is_a_user_error(tmp_path: Path, code: str, found: str) -> None:
     (tmp_path / "v.py").write_text(code)
     with pytest.raises(ParameterError, match=f"^LS1(07|21): --line-validator.*{found}"):
         ValidatorProcess(validator_source(f"{tmp_path / 'v.py'}:judge"), 1.0).start()
 
 
 @pytest.mark.parametrize("how", ["close", "close_validator_processes", "forget"])
-def test_no_process_is_left(tmp_path: Path, how: str) -> None:
+def test_the_process_ends(tmp_path: Path, how: str) -> None:
     (tmp_path / "v.py").write_text(CODE)
     host = ValidatorProcess(validator_source(f"{tmp_path / 'v.py'}:judge"), 0.5)
     host.start()
@@ -94,7 +94,7 @@ def test_no_process_is_left(tmp_path: Path, how: str) -> None:
         os.kill(child, 0)
 
 
-def test_a_batch_goes_out_and_comes_back_at_once(host: ValidatorProcess, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_batch_is_one_message_each_way(host: ValidatorProcess, monkeypatch: pytest.MonkeyPatch) -> None:
     host("a")
     assert host._child is not None
     sent: list[int] = []
@@ -146,7 +146,7 @@ time.sleep(600)
 
 
 @pytest.mark.parametrize(("text", "found"), [("spin", "took longer than 0.2 s"), ("exit", "ended its process")])
-def test_one_that_loses_every_record_ends_the_run(
+def test_a_validator_that_loses_every_record_ends_the_run(
     tmp_path: Path, text: str, found: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(validator_process, "MAX_CONSECUTIVE_FAILURES", 3)

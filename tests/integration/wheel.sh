@@ -64,4 +64,10 @@ echo "tokenize, without its extra, is refused:"
 code=0
 "$place/clean/bin/linesmith" tokenize --input moved/model_params.json --output other || code=$?
 [ "$code" = 2 ] || { echo "ended with $code instead of 2"; exit 1; }
-echo "the wheel generates"
+
+echo "every stage, in working directories whose files have the names of the rooms"
+wheel="$(echo "$place"/dist/*.whl)"
+"$bin/uv" pip install --quiet --python "$place/clean/bin/python" --constraint "$place/versions.txt" \
+  "linesmith[tokenize,evaluate] @ file://$wheel" nbclient ipykernel
+"$place/clean/bin/python" "$checkout/tests/integration/hostile_directory.py" "$place/hostile" ${HOSTILE_OPTIONS:-}
+echo "the wheel works"
