@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from linesmith.core.errors import ParameterError
-from linesmith.runners.fork_server import shared_fork_server
 
 if TYPE_CHECKING:
     from apache_beam.options.pipeline_options import PipelineOptions
@@ -53,6 +52,9 @@ def complete_options(options: PipelineOptions) -> None:
         worker.default_sdk_harness_log_level = "ERROR"
     setup.beam_plugins = [*(setup.beam_plugins or []), *WORKER_PLUGINS]
     options.view_as(StandardOptions).runner = PROCESSES
+    # Imported here: `python -m linesmith.runners.fork_server` would otherwise find itself imported by its package already.
+    from linesmith.runners.fork_server import shared_fork_server
+
     shared_fork_server()  # it imports the workers' libraries while this process prepares the pipeline
 
 

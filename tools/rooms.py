@@ -59,6 +59,7 @@ def page_with_picture(page: str) -> str:
 
 
 def main() -> int:
+    """Renew the picture in docs/architecture.md."""
     PAGE.write_text(page_with_picture(PAGE.read_text("utf-8")), "utf-8")
     return 0
 

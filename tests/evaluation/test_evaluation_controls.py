@@ -1,4 +1,4 @@
-"""Negative controls: sets whose verdict is known beforehand. An evaluation that flatters fails here."""
+"""Negative controls: synthetic sets whose verdict is known in advance, so that a too lenient evaluation fails."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ def _usefulness_of_latitude(synthetic: list[str]) -> dict:
 
 
 def test_a_few_extreme_numbers_do_not_change_usefulness():
-    """Numbers a thousand times too large in one record of 400 decide nothing; in every record, they do."""
+    """Numbers that are a thousand times too large do not matter in one record of 400, but they do in every record."""
     good, few = people(2000, 3), _with_a_digit_too_many(people(2000, 3), 400)
     plain, outliers = _usefulness_of_latitude(good), _usefulness_of_latitude(few)
     assert plain["training"] > 0.8 and plain["synthetic"] > 0.8
@@ -98,7 +98,7 @@ def test_noise_is_far():
 
 @pytest.mark.parametrize("memorized", [40, 3])
 def test_a_model_that_repeats_training_records_is_flagged(memorized):
-    """Forty memorized records show in several tests; three show only in how often they are repeated."""
+    """Forty memorized records fail several tests; three fail only the test of how often records are repeated."""
     body = evaluated([*people(1000, 6), *(TRAINING[:memorized] * (800 // memorized))])
     assert body["verdict"]["privacy"] == "leak"
     assert ratios(body)["variety"] < 0.7

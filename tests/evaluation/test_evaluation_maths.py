@@ -1,4 +1,4 @@
-"""Distances, samples and searches against slow, obvious oracles and against other libraries."""
+"""Distances, samples and searches, compared with slow and simple oracles and with other libraries."""
 
 from __future__ import annotations
 
@@ -203,7 +203,7 @@ def test_near_copies_equal_brute_force():
     best = [max(similarity(record, other) for other in synthetic) for record in records]
     found = near.find_near_duplicates(records, synthetic)
     for value, reported in zip(best, found, strict=True):
-        assert value >= near.MIN_SIMILARITY or not reported  # every reported copy is one
+        assert value >= near.MIN_SIMILARITY or not reported  # every reported near copy really is one
     sure = [reported for value, reported in zip(best, found, strict=True) if value >= near.MIN_SIMILARITY]
     assert len(sure) > 20
     assert np.mean(sure) > 0.9
@@ -211,7 +211,7 @@ def test_near_copies_equal_brute_force():
 
 @pytest.mark.parametrize("kind", ["as real", "shuffled"])
 def test_sdmetrics_quality_report_agrees(kind):
-    """Shapes and pair trends of SDMetrics beside ours, on the same records. Ours cut numbers into ten ranges, theirs differ."""
+    """Compare SDMetrics' column shapes and pair trends with ours on the same records; ours bin numbers into ten other ranges."""
     sdmetrics = pytest.importorskip("sdmetrics.reports.single_table")
     import pandas
 

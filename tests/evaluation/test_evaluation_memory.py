@@ -1,4 +1,4 @@
-"""What the model memorizes about single records: the arithmetic, its false alarms, and a model that memorized."""
+"""Memorization of single records: its statistics, their false alarms, and a model that memorized its training records."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def test_joined_fields_split_again(fields):
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
-    """Train on random lines, which only memorizing can predict: for many epochs, and for one."""
+    """Train for many epochs, and for one, on random lines, which can be predicted only if they are memorized."""
     root = tmp_path_factory.mktemp("memory")
     random = np.random.default_rng(4)
     lines = ["".join(random.choice(list("abcdefgh"), 12)) + ',"x,y"' for _ in range(240)]
@@ -69,7 +69,7 @@ def run(tmp_path_factory):
 
 
 def test_memorization_is_detected_only_in_the_model_that_memorized(run):
-    """The seed is fixed; on a processor that rounds otherwise, the control fails by chance at most once in twenty."""
+    """The seed is fixed; on a processor with other rounding, the control fails by chance with a probability of at most 1/20."""
     heart, hardly = run("heart", epochs=60), run("hardly", epochs=1)
     kept, not_kept = heart["context"]["memory"], hardly["context"]["memory"]
     assert kept["kept"] and kept["low"] > 0 and kept["auc_low"] > 0.5

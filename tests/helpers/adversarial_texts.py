@@ -1,4 +1,4 @@
-"""Texts that have broken tokenizers: none may be lost, changed, or taken for structure."""
+"""Texts that have broken tokenizers: none may be lost, changed, or interpreted as structure."""
 
 ADVERSARIAL_TEXTS = [
     "plain",

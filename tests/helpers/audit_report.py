@@ -1,4 +1,4 @@
-"""Content of an audit, made by hand, for tests of its texts and its page."""
+"""Handwritten content of an audit, for tests of its texts and its page."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""An object store for unit tests: the part of Beam's S3 client that we use, over a folder.
+"""A fake object store for unit tests: the part of Beam's S3 client that we use, with files of a folder as objects.
 
 Real servers are tested by `make test-buckets`.
 """

@@ -1,4 +1,4 @@
-"""A run directory with an untrained but lively model, made in a moment."""
+"""Write a run directory with an untrained model whose output varies; it takes little time."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ ALPHABET = "abcdefghij0123456789."
 
 
 def tiny_run(run_dir: Path, *, units: int = 24, layers: int = 2, cap: int = 40, seed: int = 1) -> LanguageModel:
-    """Write a run directory and return its model. Odd widths on purpose: sampling pads them."""
+    """Write a run directory and return its model. The widths are odd on purpose, because sampling pads them."""
     config = TensorFlowConfig(
         checkpoint_dir=run_dir, field_delimiter=", ", vocab_size=0, rnn_units=units, rnn_layers=layers, embedding_dim=10
     )

@@ -130,7 +130,7 @@ class Faults:
         self.cluster.up()
         self._generate()
         self._check_records()
-        return "the command ends with LS407, no output that looks complete; again: same bytes"
+        return "the command ends with LS407, no output that looks complete; repeated: same bytes"
 
     def disk_of_the_workers_is_full(self) -> str:
         """a run directory on a disk of 3 MiB, made larger after the failure"""

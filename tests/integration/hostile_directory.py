@@ -3,7 +3,7 @@
     python tests/integration/hostile_directory.py DIRECTORY [--lines 400] [--records 60] [--demo-size]
 
 Tokenize, train, generate with `--workers 2` and a line validator, and evaluate: from a script, from `python -m linesmith`, from
-the console script and from a notebook kernel, each started in a directory of its own below DIRECTORY. Uses nothing of the
+the console script and from a notebook kernel, each started in its own directory below DIRECTORY. Uses no file of the
 checkout, so that the interpreter of any environment can run it; the notebook needs nbclient and ipykernel there.
 """
 
@@ -17,7 +17,7 @@ import sys
 import time
 from pathlib import Path
 
-# Names that a person's own files may well have.
+# Names that a user's files may have.
 MODULES = ("model", "runners", "core", "records", "pipelines", "transforms", "evaluation", "tests")
 FOLDER = "model"
 
@@ -36,27 +36,29 @@ def color(line):
 '''
 
 
-def make_directory(place: Path, lines: int) -> None:
+def make_directory(directory: Path, lines: int) -> None:
     """Write the input, a validator, and files that raise when they are imported.
 
     Args:
-        place: the working directory; created.
+        directory: the working directory, which is created.
         lines: records of the input.
     """
-    place.mkdir(parents=True)
+    directory.mkdir(parents=True)
     for name in MODULES:
-        (place / f"{name}.py").write_text(f"raise RuntimeError('{name}.py of the working directory was imported')\n")
-    (place / FOLDER).mkdir()
-    (place / FOLDER / "notes.txt").write_text("not a package\n")
-    (place / "colors.py").write_text(RULES)
+        (directory / f"{name}.py").write_text(
+            f"raise RuntimeError('{name}.py of the working directory was imported')\n"
+        )
+    (directory / FOLDER).mkdir()
+    (directory / FOLDER / "notes.txt").write_text("not a package\n")
+    (directory / "colors.py").write_text(RULES)
     draw = random.Random(0)
     colors = ["red", "green", "blue"]
-    with open(place / "rides.csv", "w") as out:
+    with open(directory / "rides.csv", "w") as out:
         for _ in range(lines):
             out.write(f"{draw.randint(1, 9)},{draw.choice(colors)},{draw.randint(10, 99)}\n")
 
 
-def settings(place: Path, records: int, small: bool) -> dict[str, object]:
+def settings(directory: Path, records: int, small: bool) -> dict[str, object]:
     """Return the settings of a run in a working directory."""
     network: dict[str, object] = {"epochs": 3}
     if small:
@@ -75,53 +77,53 @@ def settings(place: Path, records: int, small: bool) -> dict[str, object]:
         "vocab_size": 0,
         "gen_lines": records,
         "unit_size": max(1, records // 4),  # so that both workers have something to do
-        "line_validator": f"{place / 'colors.py'}:color",
+        "line_validator": f"{directory / 'colors.py'}:color",
         "seed": 3,
         **network,
     }
 
 
 def flags(values: dict[str, object]) -> list[str]:
-    """Return settings as words of a command line."""
+    """Return settings as arguments of a command line."""
     names = {"input_data_path": "input", "checkpoint_dir": "output", "gen_lines": "num-lines"}
     pairs = [(names.get(name, name.replace("_", "-")), value) for name, value in values.items()]
     return [word for name, value in pairs for word in (f"--{name}", str(value))]
 
 
-def call(command: list[str], place: Path) -> None:
-    """Run a command in a directory; print what it wrote and end where it fails."""
-    done = subprocess.run(command, cwd=place, capture_output=True, text=True, check=False)
-    if done.returncode:
-        print(done.stdout[-4000:], done.stderr[-6000:], sep="\n")
-        raise SystemExit(f"{command[:3]} ended with {done.returncode}")
+def call(command: list[str], directory: Path) -> None:
+    """Run a command in a directory; if it fails, print its output and exit."""
+    process = subprocess.run(command, cwd=directory, capture_output=True, text=True, check=False)
+    if process.returncode:
+        print(process.stdout[-4000:], process.stderr[-6000:], sep="\n")
+        raise SystemExit(f"{command[:3]} ended with {process.returncode}")
 
 
-def run_script(place: Path, program: str, _values: dict[str, object]) -> None:
-    (place / "script.py").write_text(program)
-    call([sys.executable, "script.py"], place)
+def run_script(directory: Path, program: str, _values: dict[str, object]) -> None:
+    (directory / "script.py").write_text(program)
+    call([sys.executable, "script.py"], directory)
 
 
-def run_module(place: Path, _program: str, values: dict[str, object]) -> None:
+def run_module(directory: Path, _program: str, values: dict[str, object]) -> None:
     """Run every stage by a command of its own, then evaluate three files."""
     for stage in ("tokenize", "train", "generate", "evaluate"):
-        words = flags(values) if stage != "evaluate" else ["--output", "out", "--overwrite"]
+        arguments = flags(values) if stage != "evaluate" else ["--output", "out", "--overwrite"]
         workers = ["--workers", "2"] if stage in ("tokenize", "generate") else []
-        call([sys.executable, "-m", "linesmith", stage, *words, *workers], place)
+        call([sys.executable, "-m", "linesmith", stage, *arguments, *workers], directory)
 
 
-def run_console_script(place: Path, _program: str, values: dict[str, object]) -> None:
-    call([str(Path(sys.executable).with_name("linesmith")), "run", *flags(values), "--workers", "2"], place)
+def run_console_script(directory: Path, _program: str, values: dict[str, object]) -> None:
+    call([str(Path(sys.executable).with_name("linesmith")), "run", *flags(values), "--workers", "2"], directory)
 
 
-def run_notebook(place: Path, program: str, _values: dict[str, object]) -> None:
+def run_notebook(directory: Path, program: str, _values: dict[str, object]) -> None:
     import nbformat
     from nbclient import NotebookClient
 
     notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(program)])
-    NotebookClient(notebook, timeout=1200, resources={"metadata": {"path": str(place)}}).execute()
+    NotebookClient(notebook, timeout=1200, resources={"metadata": {"path": str(directory)}}).execute()
 
 
-WAYS = {
+METHODS = {
     "a script": run_script,
     "python -m linesmith": run_module,
     "the console script": run_console_script,
@@ -135,21 +137,21 @@ def main() -> int:
     parser.add_argument("--lines", type=int, default=400)
     parser.add_argument("--records", type=int, default=60)
     parser.add_argument("--demo-size", action="store_true", help="8,000 lines, 600 records, the default network")
-    parser.add_argument("--only", choices=sorted(WAYS), action="append", help="ways to run; by default all")
-    asked = parser.parse_args()
-    lines, records = (8_000, 600) if asked.demo_size else (asked.lines, asked.records)
-    for number, (name, way) in enumerate(WAYS.items()):
-        if asked.only and name not in asked.only:
+    parser.add_argument("--only", choices=sorted(METHODS), action="append", help="methods to run; by default all")
+    options = parser.parse_args()
+    lines, records = (8_000, 600) if options.demo_size else (options.lines, options.records)
+    for number, (name, method) in enumerate(METHODS.items()):
+        if options.only and name not in options.only:
             continue
         start = time.monotonic()
-        place = (asked.directory / f"way-{number}").resolve()
-        make_directory(place, lines)
-        values = settings(place, records, not asked.demo_size)
+        directory = (options.directory / f"directory-{number}").resolve()
+        make_directory(directory, lines)
+        values = settings(directory, records, not options.demo_size)
         program = PROGRAM.format(settings=values, records=records, workers=True)
-        way(place, program, values)
-        made = json.loads((place / "out" / "synthetic" / "manifest.json").read_text("utf-8"))
-        assert made["counts"]["records"] == records, made["counts"]
-        assert (place / "out" / "report" / "index.html").is_file()
+        method(directory, program, values)
+        manifest = json.loads((directory / "out" / "synthetic" / "manifest.json").read_text("utf-8"))
+        assert manifest["counts"]["records"] == records, manifest["counts"]
+        assert (directory / "out" / "report" / "index.html").is_file()
         print(f"ok   {time.monotonic() - start:5.1f} s  {name}", flush=True)
     return 0
 

@@ -1,10 +1,10 @@
-"""Kill -9 at random moments: a training that was killed ten times ends with the bytes of one that was not.
+"""Kill trainings at random times: a training that was killed ten times gives the same bytes as one that was not.
 
     python tests/integration/kill_and_resume.py [--kills 10] [--seed 0] [--only plain|private]
 
-Plain training, and private training with the unsafe fixed key, each on a small corpus. Not part of the unit tests: it
-starts a process for every kill. Compared are the weights' digest, the history and, of the private run, the statement.
-Exits with 1 where anything differs.
+Runs training without privacy, and private training with the unsafe fixed key, each on a small data set. Not part of the unit
+tests: it starts a process for every kill. Compares the digest of the weights, the history and, for the private run, the
+statement. Exits with 1 if anything differs.
 """
 
 from __future__ import annotations
@@ -38,31 +38,31 @@ PRIVATE: dict[str, Any] = {"dp": True, "dp_batch_size": 16, "dp_delta": 1e-4, "d
 
 
 def child(file: Path) -> None:
-    """Train by a settings file; says on standard output when it begins, when it steps and when it is done."""
+    """Train with the settings of a file; print a line when the process begins, before the first step, and at the end."""
     from linesmith.core.config.tensorflow_config import TensorFlowConfig
     from linesmith.model.training.loop import TrainingLoop
     from linesmith.pipelines.train.stage import train_model
 
     fit = TrainingLoop.fit
 
-    def announced(loop: TrainingLoop) -> Any:
+    def announce_and_fit(loop: TrainingLoop) -> Any:
         print("steps", flush=True)
         return fit(loop)
 
-    TrainingLoop.fit = announced  # type: ignore[method-assign]
+    TrainingLoop.fit = announce_and_fit  # type: ignore[method-assign]
     print("begins", flush=True)
     train_model(TensorFlowConfig(**json.loads(file.read_text("utf-8"))))
     print("done", flush=True)
 
 
 class Run:
-    """One training in a process of its own, killed or not."""
+    """A training in its own process."""
 
     def __init__(self, file: Path) -> None:
         self._process = subprocess.Popen(
             [sys.executable, "-W", "ignore", __file__, "--child", str(file)],
             stdout=subprocess.PIPE,
-            stderr=open(file.with_suffix(".log"), "a"),  # noqa: SIM115  (the process holds it)
+            stderr=open(file.with_suffix(".log"), "a"),  # noqa: SIM115  (the process uses it)
             text=True,
             cwd=ROOT,
         )
@@ -74,7 +74,7 @@ class Run:
         for line in self._process.stdout:
             if line.strip() == word:
                 return
-        raise RuntimeError(f"the process ended with {self._process.wait()} before it said '{word}'")
+        raise RuntimeError(f"the process ended with {self._process.wait()} before it printed '{word}'")
 
     def seconds(self) -> float:
         return time.monotonic() - self.began
@@ -84,7 +84,7 @@ class Run:
         self._process.wait()
 
     def kill_after(self, seconds: float) -> bool:
-        """Kill -9; False where it was done before that."""
+        """Kill the process after some seconds; return False if it had ended before."""
         try:
             self._process.wait(seconds)
         except subprocess.TimeoutExpired:
@@ -95,7 +95,7 @@ class Run:
 
 
 def results(run: Path) -> dict[str, Any]:
-    """What has to be the same."""
+    """Return everything that must be equal."""
     from linesmith.core.artifacts.model_info import read_model_info
 
     statement = run / "model" / "privacy.json"
@@ -104,13 +104,13 @@ def results(run: Path) -> dict[str, Any]:
         "weights": read_model_info(run).weights_digest,
         "history": (run / "model_history.csv").read_text("utf-8"),
         "statement": json.loads(statement.read_text("utf-8")) if statement.is_file() else None,
-        # Without the state of training itself, which says how long it took.
+        # Without the training state, which contains the elapsed time.
         "checkpoints": {name: digest for name, digest in checkpoints.items() if name != "last.npz"},
     }
 
 
 def settings_file(directory: Path, name: str, tokenized: Path, settings: dict[str, Any]) -> Path:
-    """A run directory with training data, and the settings of its training."""
+    """Create a run directory with training data; write the settings of its training to a file and return its path."""
     import shutil
 
     run = directory / name
@@ -120,36 +120,40 @@ def settings_file(directory: Path, name: str, tokenized: Path, settings: dict[st
     return file
 
 
-def compare(directory: Path, kind: str, settings: dict[str, Any], kills: int, chance: random.Random) -> bool:
-    """Train unbroken and broken, and print what came of it."""
+def compare(directory: Path, kind: str, settings: dict[str, Any], kills: int, generator: random.Random) -> bool:
+    """Train without and with kills, print the result, and return whether both are equal and all kills took effect."""
     from linesmith.core.config.tensorflow_config import TensorFlowConfig
     from linesmith.pipelines.tokenize.stage import tokenize
 
     lines = directory / f"{kind}.txt"
     lines.write_text(
-        "".join(f"{chance.randrange(24)},{chance.randrange(100):02d},{'xyz'[i % 3]}\n" for i in range(LINES))
+        "".join(f"{generator.randrange(24)},{generator.randrange(100):02d},{'xyz'[i % 3]}\n" for i in range(LINES))
     )
     tokenized = directory / f"{kind}-tokenized"
     settings = {**settings, "input_data_path": str(lines)}
     tokenize(TensorFlowConfig(**settings, checkpoint_dir=str(tokenized)))
 
-    whole = Run(settings_file(directory, f"{kind}-unbroken", tokenized, settings))
-    whole.wait_for("steps")
-    start_up = whole.seconds()
-    whole.finish()
-    training = whole.seconds() - start_up
+    uninterrupted = Run(settings_file(directory, f"{kind}-uninterrupted", tokenized, settings))
+    uninterrupted.wait_for("steps")
+    start_up = uninterrupted.seconds()
+    uninterrupted.finish()
+    training = uninterrupted.seconds() - start_up
 
-    file = settings_file(directory, f"{kind}-broken", tokenized, settings)
+    file = settings_file(directory, f"{kind}-killed", tokenized, settings)
     killed = 0
     for _ in range(kills):
-        # Anywhere from its first moment on; each may train for at most a share, so that all kills find it at work.
-        killed += Run(file).kill_after(chance.uniform(0, start_up + training / kills))
+        # At any time after its start; each process may train for at most a share, so that every kill interrupts training.
+        killed += Run(file).kill_after(generator.uniform(0, start_up + training / kills))
     Run(file).finish()
-    one, other = results(directory / f"{kind}-unbroken"), results(directory / f"{kind}-broken")
-    differing = [name for name, value in one.items() if other[name] != value]
+    expected, found = results(directory / f"{kind}-uninterrupted"), results(directory / f"{kind}-killed")
+    differing = [name for name, value in expected.items() if found[name] != value]
     print(
         f"{kind}: {training:.0f} s of training, killed {killed} times; "
-        + (f"differs in {', '.join(differing)}" if differing else f"the same end, weights {one['weights'][:8]}…"),
+        + (
+            f"differs in {', '.join(differing)}"
+            if differing
+            else f"the same result, weights {expected['weights'][:8]}…"
+        ),
         flush=True,
     )
     return not differing and killed == kills
@@ -161,18 +165,18 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--only", choices=["plain", "private"])
     parser.add_argument("--child", type=Path, help=argparse.SUPPRESS)
-    given = parser.parse_args()
+    options = parser.parse_args()
     sys.path.insert(0, str(ROOT))
-    if given.child is not None:
-        child(given.child)
+    if options.child is not None:
+        child(options.child)
         return 0
     with tempfile.TemporaryDirectory() as directory:
-        right = [
-            compare(Path(directory), kind, settings, given.kills, random.Random(given.seed))
+        equal = [
+            compare(Path(directory), kind, settings, options.kills, random.Random(options.seed))
             for kind, settings in (("plain", SETTINGS), ("private", {**SETTINGS, **PRIVATE}))
-            if given.only in (None, kind)
+            if options.only in (None, kind)
         ]
-    return 0 if all(right) else 1
+    return 0 if all(equal) else 1
 
 
 if __name__ == "__main__":

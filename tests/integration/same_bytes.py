@@ -1,8 +1,8 @@
 """Equal seeds give equal bytes, on a real network: `make test-generate`, about five minutes.
 
-A wide, untrained model writes text, JSON lines, Avro and Parquet again and again, each time in processes of their own: with
-1, 2 and 4 workers, blocks of 48 to 4,128 rows, one thread of TensorFlow and two, and once more after a kill -9 in the
-middle of a unit. Every shard must be the same to the last bit; another seed must give others.
+A wide, untrained model writes text, JSON lines, Avro and Parquet several times, each time in a new process: with 1, 2 and 4
+workers, blocks of 48 to 4,128 rows, one and two threads, and after a kill -9 in the middle of a unit. Every shard must be the
+same, byte for byte; another seed must give different shards.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from typing import Any
 RECORDS = 3_000
 UNIT = 512
 FORMATS = ["text", "jsonl", "avro", "parquet"]
-# Workers, blocks and threads differ; bytes must not.
+# Variations that must not change any byte.
 SAME: dict[str, dict[str, Any]] = {
     "two workers": {"workers": 2},
     "four workers": {"workers": 4},
@@ -36,14 +36,14 @@ SAME: dict[str, dict[str, Any]] = {
 
 
 def write_run(run: Path) -> None:
-    """A run directory with a model as wide as the default one, so that its products are worth splitting over threads."""
+    """Write a run directory with a model of the default width, wide enough to split its matrix products over threads."""
     from tests.helpers.tiny_model import tiny_run
 
     tiny_run(run, units=256, cap=40)
 
 
-def generate_once(run: Path, asked: dict[str, Any]) -> None:
-    """Generate; with `kill_at`, end this process when so many shards have been written."""
+def generate_once(run: Path, variation: dict[str, Any]) -> None:
+    """Generate in this process; with `kill_at`, kill it when that many shards have been written."""
     from linesmith.core.library_logging import quiet_libraries
 
     quiet_libraries()
@@ -54,16 +54,16 @@ def generate_once(run: Path, asked: dict[str, Any]) -> None:
 
     plain_options, plain_describe = stage.sampler_options, staging.describe_shard
     plain_blocks = sampling._parallel_blocks_for
-    stage.sampler_options = lambda *given: replace(plain_options(*given), block_rows=asked.get("block"))
+    stage.sampler_options = lambda *arguments: replace(plain_options(*arguments), block_rows=variation.get("block"))
     written = 0
     parallel_blocks: list[int] = []
 
-    def describe_shard(*given: Any) -> Any:
+    def describe_shard(*arguments: Any) -> Any:
         nonlocal written
         written += 1
-        if written == asked.get("kill_at"):
+        if written == variation.get("kill_at"):
             os.kill(os.getpid(), signal.SIGKILL)
-        return plain_describe(*given)
+        return plain_describe(*arguments)
 
     def parallel_blocks_for(threads: int) -> int:
         parallel_blocks.append(plain_blocks(threads))
@@ -71,29 +71,37 @@ def generate_once(run: Path, asked: dict[str, Any]) -> None:
 
     staging.describe_shard, sampling._parallel_blocks_for = describe_shard, parallel_blocks_for
     config = config_from_model_dir(run).replace(
-        gen_lines=asked.get("records", RECORDS),
+        gen_lines=variation.get("records", RECORDS),
         unit_size=UNIT,
         columns=["a", "b", "c"],
         output_format=FORMATS,
-        seed=asked.get("seed", 0),
+        seed=variation.get("seed", 0),
         overwrite=True,
     )
     flags = {"workers": "--direct_num_workers", "threads": "--threads_per_worker"}
-    report = stage.generate(config, [f"{flag}={asked[name]}" for name, flag in flags.items() if name in asked])
+    report = stage.generate(config, [f"{flag}={variation[name]}" for name, flag in flags.items() if name in variation])
     if report.exit_code:
         raise SystemExit(f"generate ended with {report.exit_code}: {report.notices}")
-    if "threads" in asked and parallel_blocks != [asked["threads"]]:
-        raise SystemExit(f"blocks side by side were {parallel_blocks} instead of one per thread")
+    if "threads" in variation and parallel_blocks != [variation["threads"]]:
+        raise SystemExit(f"parallel blocks were {parallel_blocks} instead of one per thread")
 
 
-def shards(run: Path, asked: dict[str, Any]) -> dict[str, str]:
-    """Digests of the shards that a run in a process of its own leaves, by unit and format."""
-    child = [sys.executable, "-m", "tests.integration.same_bytes", "--run", str(run), "--asked", json.dumps(asked)]
+def shards(run: Path, variation: dict[str, Any]) -> dict[str, str]:
+    """Generate in a child process; return the digests of the shards, by unit and format."""
+    child = [
+        sys.executable,
+        "-m",
+        "tests.integration.same_bytes",
+        "--run",
+        str(run),
+        "--variation",
+        json.dumps(variation),
+    ]
     ended = subprocess.run(child, check=False).returncode
-    expected = -signal.SIGKILL if "kill_at" in asked else 0
+    expected = -signal.SIGKILL if "kill_at" in variation else 0
     if ended != expected:
-        raise SystemExit(f"{asked}: the process ended with {ended} instead of {expected}")
-    # The number of units stands in the name and differs with the number of records; what is compared is the content.
+        raise SystemExit(f"{variation}: the process ended with {ended} instead of {expected}")
+    # File names contain the number of units, which depends on the number of records; only the content is compared.
     return {
         f"{path.name.split('-of-')[0]}{path.suffix}": hashlib.sha256(path.read_bytes()).hexdigest()
         for path in sorted((run / "synthetic").glob("part-*"))
@@ -108,20 +116,20 @@ def main(only: list[str]) -> int:
         first = shards(run, {})
         print(f"{len(first)} shards of {RECORDS:,} records", flush=True)
         for name in only:
-            asked = SAME[name]
+            variation = SAME[name]
             if name == "after a kill":
-                shards(run, {"seed": 9})  # what a kill leaves in the place of the new records
+                shards(run, {"seed": 9})  # other records, which the killed run replaces only in part
                 shards(run, {"seed": 0, "kill_at": 7})
-            found = shards(run, asked)
-            # The last unit of fewer records is another unit, and a shard's sync marker knows how many units there are.
-            names = [one for one in found if asked.get("records", RECORDS) == RECORDS or one.endswith("00.txt")]
-            same = all(found[one] == first[one] for one in names) and len(names) > 0
+            found = shards(run, variation)
+            # With fewer records, the last unit differs, and so do sync markers, which depend on the number of units.
+            names = [name for name in found if variation.get("records", RECORDS) == RECORDS or name.endswith("00.txt")]
+            same = all(found[name] == first[name] for name in names) and len(names) > 0
             faults += not same
-            print(f"{name}: {'the same' if same else 'OTHER'} ({len(names)} shards)", flush=True)
+            print(f"{name}: {'the same' if same else 'DIFFERENT'} ({len(names)} shards)", flush=True)
         other = shards(run, {"seed": 1})
         differ = not set(other.values()) & set(first.values())
         faults += not differ
-        print(f"another seed: {'others' if differ else 'THE SAME'}", flush=True)
+        print(f"another seed: {'different' if differ else 'THE SAME'}", flush=True)
     print("failed" if faults else "passed")
     return faults
 
@@ -129,9 +137,11 @@ def main(only: list[str]) -> int:
 if __name__ == "__main__":
     parser = argparse.ArgumentParser()
     parser.add_argument("--run", type=Path, help=argparse.SUPPRESS)
-    parser.add_argument("--asked", type=json.loads, help=argparse.SUPPRESS)
-    parser.add_argument("--only", nargs="*", choices=list(SAME), default=list(SAME), help="what to vary; default: all")
-    given = parser.parse_args()
-    if given.run is None:
-        sys.exit(main(given.only))
-    generate_once(given.run, given.asked)
+    parser.add_argument("--variation", type=json.loads, help=argparse.SUPPRESS)
+    parser.add_argument(
+        "--only", nargs="*", choices=list(SAME), default=list(SAME), help="variations to run; default: all"
+    )
+    options = parser.parse_args()
+    if options.run is None:
+        sys.exit(main(options.only))
+    generate_once(options.run, options.variation)

@@ -1,4 +1,4 @@
-"""Pages of documentation: paths, links, commands and flags exist, and the picture of the rooms matches the import contracts."""
+"""Pages of documentation: paths, links, commands and flags exist, and the diagram of the rooms matches the import contracts."""
 
 from __future__ import annotations
 

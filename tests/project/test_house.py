@@ -1,4 +1,4 @@
-"""The house itself: public names, rooms, packaging, and pages that must say what the code says."""
+"""The repository: public names, rooms, packaging, and generated pages that must be up to date."""
 
 from __future__ import annotations
 

@@ -84,7 +84,7 @@ def test_there_are_no_circular_imports():
 
 
 def test_a_circular_import_is_found(tmp_path, monkeypatch):
-    """Three modules in a cycle, one import of it inside a function; an import for type checkers makes no cycle."""
+    """Three modules form a cycle, with one import inside a function; an import for type checkers alone forms no cycle."""
     package = tmp_path / "planted"
     package.mkdir()
     sources = {

@@ -1,4 +1,4 @@
-"""Archives of a model: what is in them, that they generate the same bytes, and that hostile ones are refused."""
+"""Archives of a model: their content, equal bytes generated from them, and the refusal of malicious archives."""
 
 from __future__ import annotations
 
@@ -35,9 +35,9 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "start_string": "a, ",
     }
     (root / "model_params.json").write_text(json.dumps({**params, **secrets}))
-    for place in ("training_data", "rejects", "private", "synthetic", "model/tensorboard"):
-        (root / place).mkdir()
-        (root / place / "raw.txt").write_text("raw")
+    for directory in ("training_data", "rejects", "private", "synthetic", "model/tensorboard"):
+        (root / directory).mkdir()
+        (root / directory / "raw.txt").write_text("raw")
     (root / "model" / "privacy.json").write_text("{}")
     return root
 
@@ -55,9 +55,9 @@ def names(path: Path) -> list[str]:
 
 
 def test_an_archive_holds_the_model_and_nothing_else(run: Path, packed: Path) -> None:
-    there = names(packed)
-    assert there[0] == "manifest.json"
-    assert set(there[1:]) == {
+    members = names(packed)
+    assert members[0] == "manifest.json"
+    assert set(members[1:]) == {
         "model/checkpoints/best.npz",
         "model/model.json",
         "model/privacy.json",
@@ -65,7 +65,7 @@ def test_an_archive_holds_the_model_and_nothing_else(run: Path, packed: Path) ->
         *(f"tokenizer/{file.name}" for file in (run / "tokenizer").iterdir()),
     }
     with tarfile.open(packed) as tar:
-        content = b"".join(tar.extractfile(name).read() for name in there if name.endswith(".json"))  # type: ignore[union-attr]
+        content = b"".join(tar.extractfile(name).read() for name in members if name.endswith(".json"))  # type: ignore[union-attr]
     for secret in (b"secret.csv", b"evil.py", b"dp_unsafe_fixed_key", str(run).encode(), b"start_string"):
         assert secret not in content
 
@@ -76,10 +76,10 @@ def test_links_and_unfinished_models_are_not_exported(tmp_path: Path) -> None:
     (root / "private").mkdir()
     (root / "private" / "spent.json").write_text("secret")
     (root / "tokenizer" / "more.json").symlink_to(root / "private" / "spent.json")
-    for place in ("x.tar.gz", "run/model/x.tar.gz"):
+    for directory in ("x.tar.gz", "run/model/x.tar.gz"):
         with pytest.raises(LinesmithError, match=r"LS214|lies in a directory that is packed"):
-            export(str(root), str(tmp_path / place))
-        assert not (tmp_path / place).exists()
+            export(str(root), str(tmp_path / directory))
+        assert not (tmp_path / directory).exists()
     (root / "tokenizer" / "more.json").unlink()
     info = json.loads((root / "model" / "model.json").read_text())
     (root / "model" / "model.json").write_text(json.dumps({**info, "stopped": None}))
@@ -141,7 +141,7 @@ def extra(name: str, kind: bytes = tarfile.REGTYPE, link: str = "") -> Callable[
 
 
 def listed(name: str, size: int = 0) -> Callable[[Members], Members]:
-    """Lists and adds a member, so that only its name or size is wrong."""
+    """Return a change that adds a member and lists it, so that only its name or size is wrong."""
 
     def change(members: Members) -> Members:
         head, data = members[0]
@@ -189,10 +189,10 @@ def test_a_hostile_archive_is_refused_and_leaves_nothing(
     packed: Path, tmp_path: Path, change: Callable[[Members], Members]
 ) -> None:
     bad = rebuilt(packed, tmp_path / "bad.tar.gz", change)
-    place = tmp_path / "deep" / "run"
-    place.mkdir(parents=True)
+    directory = tmp_path / "deep" / "run"
+    directory.mkdir(parents=True)
     with pytest.raises(DataError, match=r"^LS210: --model \(model_archive\)"):
-        unpack_archive(bad, place)
+        unpack_archive(bad, directory)
     assert sorted(p.name for p in tmp_path.rglob("*")) == ["bad.tar.gz", "deep", "run"]
 
 

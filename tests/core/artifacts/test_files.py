@@ -1,4 +1,4 @@
-"""Files appear whole or not at all, and what killed writers leave is known by its name."""
+"""Files appear completely or not at all, and the temporary files of killed writers are recognized by their names."""
 
 from __future__ import annotations
 

@@ -14,8 +14,7 @@ import pytest
 
 from linesmith.cli import app
 from linesmith.core.artifacts.manifest import read_manifest
-from linesmith.core.artifacts.params import config_from_model_dir
-from linesmith.core.config.tensorflow_config import TensorFlowConfig
+from linesmith.core.artifacts.params import config_from_model_dir, config_from_settings
 
 pytestmark = pytest.mark.integration
 PACKED = Path(__file__).resolve().parents[2] / "fixtures" / "first_edition.tar.xz"
@@ -23,7 +22,7 @@ PACKED = Path(__file__).resolve().parents[2] / "fixtures" / "first_edition.tar.x
 
 @pytest.fixture
 def old(tmp_path, monkeypatch) -> Path:
-    """The unpacked files; the working directory is theirs, as it was when they were made."""
+    """Unpack the files and make their directory the working directory, as it was when they were written."""
     with tarfile.open(PACKED) as archive:
         archive.extractall(tmp_path / "old", filter="data")
     monkeypatch.chdir(tmp_path / "old")
@@ -31,9 +30,9 @@ def old(tmp_path, monkeypatch) -> Path:
     return tmp_path / "old"
 
 
-def command(*words: object) -> int:
+def command(*arguments: object) -> int:
     """Run a command line in this process; return its exit code."""
-    return app.run_command_line([str(word) for word in words])
+    return app.run_command_line([str(word) for word in arguments])
 
 
 def lines_of(run: Path) -> list[str]:
@@ -50,8 +49,8 @@ def test_a_plain_run_directory_generates_the_same_records(old):
 
 def test_a_private_run_directory_generates_and_keeps_its_statement(old):
     statement = (old / "private" / "model" / "privacy.json").read_bytes()
-    words = ("--num-lines", 5, "--max-attempts", 40, "--overwrite")
-    assert command("generate", "--output", "private", *words) in (
+    arguments = ("--num-lines", 5, "--max-attempts", 40, "--overwrite")
+    assert command("generate", "--output", "private", *arguments) in (
         0,
         4,
     )  # a small, noisy model: some records may be missing
@@ -78,5 +77,5 @@ def test_an_old_run_is_evaluated(old):
 def test_old_settings_load(old):
     stored = config_from_model_dir(old / "plain")
     assert (stored.rnn_units, stored.seed, stored.field_delimiter) == (32, 3, ",")
-    config = TensorFlowConfig(**json.loads((old / "settings.json").read_text()))
+    config = config_from_settings(json.loads((old / "settings.json").read_text()))
     assert (config.gen_lines, config.rnn_units) == (10, 16)

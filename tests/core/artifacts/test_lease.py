@@ -1,4 +1,4 @@
-"""The lease of a run directory: one holder, taken over only when it stands still, and no late write of a former one."""
+"""The lease of a run directory: one holder, takeover only without renewal, and no late write of an earlier holder."""
 
 from __future__ import annotations
 
@@ -56,10 +56,10 @@ def test_a_lease_without_renewal_is_taken_over_after_a_term_and_not_before(tmp_p
 
 
 def test_a_holder_on_this_machine_that_died_is_not_waited_for(tmp_path):
-    gone = multiprocessing.get_context("spawn").Process(target=time.sleep, args=(0,))
-    gone.start()
-    gone.join()
-    _claim(tmp_path, host=module.platform.node(), pid=gone.pid)
+    process = multiprocessing.get_context("spawn").Process(target=time.sleep, args=(0,))
+    process.start()
+    process.join()
+    _claim(tmp_path, host=module.platform.node(), pid=process.pid)
     begun = time.monotonic()
     wait_for_lease(tmp_path, term=30)
     assert time.monotonic() - begun < 5
@@ -73,7 +73,7 @@ def test_a_holder_that_continues_late_writes_nothing(tmp_path):
         with pytest.raises(DataError, match=r"LS203.*taken over"), former.writing():
             (tmp_path / "weights").write_text("late")
     assert (tmp_path / "weights").read_text() == "1"
-    # Leaving does not take the lease away from the one who has it now.
+    # Ending the block does not release the lease of the current holder.
     assert json.loads((tmp_path / LEASE_FILE).read_text())["owner"] == "the next attempt"
 
 

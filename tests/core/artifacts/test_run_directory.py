@@ -1,4 +1,4 @@
-"""The run directory: one writer, no loss of a complete result, and an old model that stays until the new one is whole."""
+"""The run directory: one writer, no loss of a complete result, and an old model that is kept until the new one is complete."""
 
 from __future__ import annotations
 
@@ -63,10 +63,10 @@ def test_an_output_that_is_a_file_is_named(tmp_path):
     assert (tmp_path / "out").read_text() == "mine"
 
 
-@pytest.mark.parametrize("place", [None, "gs://bucket/run"])
-def test_an_output_that_cannot_be_a_run_directory(place):
+@pytest.mark.parametrize("output", [None, "gs://bucket/run"])
+def test_an_output_that_cannot_be_a_run_directory(output):
     with pytest.raises(ParameterError, match="--output"):
-        run_directory(_config(place))
+        run_directory(_config(output))
 
 
 def test_complete_is_refused_partial_and_overwritten_are_not(tmp_path):
@@ -91,7 +91,7 @@ def test_a_new_run_replaces_the_old_one_completely(tmp_path):
     assert new != old
     write_bytes(new.tokenizer / "t", b"new")
     write_bytes(new.params, b"new")
-    promote(overwriting)  # not complete: nothing happens
+    promote(overwriting)  # the new run is not complete, so nothing is replaced
     assert (old.tokenizer / "t").read_bytes() == old.params.read_bytes() == b"old"
     write_manifest(new.model, "train", {"what": "new"})
     promote(overwriting)

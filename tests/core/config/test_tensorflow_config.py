@@ -29,8 +29,8 @@ def test_tables_have_no_subwords_by_default():
 
 def test_every_path_may_be_a_path_and_has_one_use():
     names = path_settings()
-    given = {name: Path("x") for name in names if name != "start_strings_file"}
-    config = TensorFlowConfig(**given, start_strings_file=Path("x"))
+    paths = {name: Path("x") for name in names if name != "start_strings_file"}
+    config = TensorFlowConfig(**paths, start_strings_file=Path("x"))
     assert {getattr(config, name) for name in names} == {"x"}
     assert TensorFlowConfig(input_data_path=[Path("a"), "b"]).input_data_path == ["a", "b"]
     uses = [path_settings(use) for use in ("small", "streamed", "written")]

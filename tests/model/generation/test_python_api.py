@@ -1,4 +1,4 @@
-"""The Python interface, with a sampler of our own: in this process and in loky workers."""
+"""The Python interface with a fake sampler, in this process and in loky workers."""
 
 from __future__ import annotations
 
@@ -252,7 +252,7 @@ def test_rules_and_schema_are_checked_before_the_validator(
     assert all(record.text.count(",") == 2 and record.text[-1] != "7" for record in good)
     assert max(int(record.text.split(",")[2]) for record in good) <= 800_000
     assert {"4 fields instead of 3", "the validator returned False"} <= explanations
-    # Without a validator the rules alone make a judgement.
+    # Without a validator, the rules alone decide.
     assert {record.valid for record in generate_text(checked, num_lines=20, parallelism=1)} == {True, False}
 
 

@@ -1,4 +1,4 @@
-"""Start strings: read, checked and encoded; messages name a number and a code point, never the text."""
+"""Start strings: reading, checks and encoding; messages contain a number and a code point, never the text."""
 
 from __future__ import annotations
 
@@ -37,9 +37,7 @@ def test_ids_equal_those_of_the_tokenizer() -> None:
         ("abcab, b, c, ", tokenizer(), "start string 2 begins field 4, but the model's records have 3 fields"),
     ],
 )
-def test_the_error_for_a_bad_start_string_does_not_contain_it(
-    text: str, known: CharTokenizer, message: str
-) -> None:
+def test_the_error_for_a_bad_start_string_does_not_contain_it(text: str, known: CharTokenizer, message: str) -> None:
     with pytest.raises(ParameterError, match=message) as caught:
         encode_start_strings(["", text], known, "--start-string (start_string)", field_count=3)
     assert "abcab" not in str(caught.value)

@@ -1,4 +1,4 @@
-"""Generation of units against a simple oracle, for every order in which a sampler may finish."""
+"""Generation of units compared with a simple oracle, for every order in which a sampler may finish."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ JUDGE = RecordValidator(field_count=3, fields=FieldFormat(","))
 
 
 def oracle(unit: WorkUnit, rules: AttemptSettings, bad_share: float) -> tuple[list, list, Counter, str | None]:
-    """One index after the other, one attempt after the other; knows no rate rule."""
+    """Generate one index and one attempt after the other, without the rule on the valid rate."""
     valid, invalid = [], []
     for index in range(unit.start, unit.end):
         for attempt in range(rules.max_attempts):
@@ -231,6 +231,6 @@ def test_progress_is_reported_about_once_per_second() -> None:
         )
     )
     attempts = [attempts for _, attempts in reports]
-    # Each turn reads the clock once, and twice when it reports.
+    # Each iteration reads the clock once, and twice when it reports.
     assert attempts == sorted(attempts) and 20 < len(reports) < 40
     assert all(0 < records < attempts for records, attempts in reports)

@@ -347,5 +347,5 @@ def test_the_claim_does_not_misdescribe_the_training_data():
     check_training_data(config_of(), config_of().stage_settings("tokenize"))
     check_training_data(TensorFlowConfig(), raw)
     for before in (raw, {**config_of().stage_settings("tokenize"), "max_lines": 9}, {}):
-        with pytest.raises(DataError, match="LS204"):
+        with pytest.raises(DataError, match="LS215"):
             check_training_data(config_of(), before)

@@ -1,4 +1,4 @@
-"""Matrix products in sampling: integers against exact sums, and how little they change the distribution."""
+"""Matrix products in sampling: integer products compared with exact sums, and their small effect on the distribution."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def _exact(kernel: np.ndarray, operand: np.ndarray) -> np.ndarray:
     seed=st.integers(0, 2**32 - 1),
 )
 def test_sums_are_exact(native, rows, width, extreme, seed):
-    """Extremes too: where sums of pairs are kept in 16 bits, as without VNNI, they are cut off."""
+    """Extreme values are included: where sums of pairs have 16 bits, as without VNNI, they would saturate."""
     draw = np.random.default_rng(seed)
     if extreme:
         kernel, operand = draw.choice([-1, 1], width), draw.choice([1, 255], (rows, width[0]))
@@ -77,7 +77,7 @@ def test_the_error_is_at_most_that_of_rounding(native):
     product = Int8MatMul(kernel, native)
     found = product.to_float32(product.multiply(product.to_operand(tf.constant(hidden)))).numpy()
     step = np.abs(kernel).max(axis=0) / 127
-    # Half a step of each operand, times the most that the other can be.
+    # Half a quantization step of each operand, times the maximum of the other operand.
     most = np.abs(kernel).sum(axis=0) / 254 + 256 * step / 2
     assert (np.abs(found - hidden @ kernel) <= most).all()
     assert np.abs(found - hidden @ kernel).max() > 1e-3
@@ -90,7 +90,7 @@ def _step(network, state, token, fresh):
 
 
 def _mean_distance(precision: str) -> float:
-    """Mean total variation between the next token's distributions in a precision and in float32, along the same texts."""
+    """Return the mean total variation distance of the next token's distributions in a precision and in float32."""
     draw = np.random.default_rng(0)
     scales = {"kernel": 0.1, "recurrent_kernel": 0.1, "bias": 1.0}
     weights = {"embedding/embeddings": draw.normal(size=(70, 64))}
@@ -113,7 +113,7 @@ def _mean_distance(precision: str) -> float:
 
 
 def test_integers_hardly_change_the_distribution(monkeypatch):
-    """A trained model's figure, 0.0007, is in docs/sampling.md; random weights leave more. Fifteen levels do not pass."""
+    """The distance of a trained model, 0.0007, is in docs/sampling.md; random weights give more. Fifteen levels fail."""
     assert _mean_distance("int8") < 0.01
     monkeypatch.setattr("linesmith.model.sampling.matmul._STEPS", 7)
     assert _mean_distance("int8") > 0.05

@@ -1,4 +1,4 @@
-"""Row state between two products: requests assigned in order, and the end of a record."""
+"""Row state between two matrix products: requests assigned in order, and the end of a record."""
 
 from __future__ import annotations
 
@@ -32,14 +32,14 @@ def _state(rows, done, **parts):
 
 
 @pytest.mark.parametrize("rows", [16, 512])
-@pytest.mark.parametrize("asked", [0, 5, 40])
-def test_finished_rows_take_requests_in_order(rows, asked):
-    random = np.random.default_rng(rows + asked)
-    table = padded_table(_requests(asked), rows)
+@pytest.mark.parametrize("count", [0, 5, 40])
+def test_finished_rows_take_requests_in_order(rows, count):
+    random = np.random.default_rng(rows + count)
+    table = padded_table(_requests(count), rows)
     done = random.random(rows) < 0.3
     old = np.arange(1, rows + 1, dtype=np.int32)
     state = _state(rows, done, token=tf.constant(old), step=tf.constant(old))
-    already = min(asked, 3)
+    already = min(count, 3)
     taken, after = fused(assign_requests)(tf.constant(already), state, tf.constant(table))
 
     next_one = already
@@ -71,9 +71,9 @@ def test_a_record_ends_with_the_newline_at_its_limit_or_with_too_many_characters
     token = np.full(16, 7, np.int32)
     token[0] = 0
     step = np.zeros(16, np.int32)
-    step[1:3] = 3, 4  # its fourth and its fifth token, of at most five
+    step[1:3] = 3, 4  # the fourth and the fifth token of at most five
     chars = np.zeros(16, np.int32)
-    chars[3:5] = 1, 2  # two more make three, which is allowed, and four
+    chars[3:5] = 1, 2  # with two more characters these rows have three, which is allowed, and four
     state = _state(
         16, np.zeros(16, bool), request=tf.constant(request), step=tf.constant(step), char_count=tf.constant(chars)
     )
@@ -101,7 +101,7 @@ def test_the_allowed_probability_is_multiplied_where_the_token_was_drawn():
     expected = np.where(forced, 1.0, 0.5).astype(np.float32)
     np.testing.assert_array_equal(after.acceptance_probability, expected)
     np.testing.assert_array_equal(outputs.numpy()[3].view(np.float32), expected)
-    np.testing.assert_array_equal(after.automaton_state, np.ones(16))  # also where a start string goes against the mask
+    np.testing.assert_array_equal(after.automaton_state, np.ones(16))  # also where a start string violates the mask
 
 
 def test_an_unfinished_row_keeps_its_state():

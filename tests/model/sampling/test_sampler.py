@@ -1,4 +1,4 @@
-"""Sampling: equal to the obvious loop, whatever block, order or company; probabilities respected; limits kept."""
+"""Sampling: equal to a naive loop for any block, order and other records; correct probabilities; limits."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def _requests(count: int, prefix: str = "", sampler=None) -> list[SampleRequest]
 
 
 def _naive(model, tokenizer, request: SampleRequest, seed: int, cap: int) -> tuple[str, str]:
-    """One token at a time, the whole prefix through the network at every step."""
+    """Sample one token at a time, with the complete prefix through the network at every step."""
     ids: list[int] = []
     while len(ids) < cap + len(request.prefix):
         inputs = tf.constant([0, *ids], tf.int32)[:, None]
@@ -87,7 +87,7 @@ def test_text_does_not_depend_on_block_order_or_other_records(sampler):
 
 @pytest.mark.parametrize("precision", ["float32", "bfloat16", "int8"])
 def test_text_is_the_same_for_every_block(run, precision):
-    """Bit by bit: one token that differs would change a record. Blocks end smaller than they began, down to 48 rows."""
+    """Equality is bit by bit: one different token would change a record. Blocks shrink during the run, down to 48 rows."""
     requests = _requests(600)
     expected = None
     for block in (48, 240, 1008):
@@ -107,7 +107,7 @@ def test_parallel_blocks_give_the_same_text_and_share_the_work(run):
     found = []
     for blocks in (1, 2, 3):
         sampler = Sampler(run[0], options=SamplerOptions(matmul_precision="float32", block_rows=48))
-        sampler.parallel_blocks = blocks  # asked for with `threads` in a process where TensorFlow does not run yet
+        sampler.parallel_blocks = blocks  # set by `threads` in a process where TensorFlow is not initialized yet
         answered = list(sampler.stream(deque(requests), DrawSettings(seed=3)))
         assert len(answered) == 600
         assert sampler.max_rows == 48 * blocks
@@ -131,7 +131,7 @@ def test_a_new_process_has_a_block_for_each_core(run):
 
 
 def test_rows_are_bit_identical_for_every_block_size_and_precision(run):
-    """The promise behind it: each row's state, not only its tokens, with the real widths of a model beside odd ones."""
+    """Check each row's state, not only its tokens, for a model's real widths and for odd ones."""
     random = np.random.default_rng(0)
     weights = {
         "embedding/embeddings": random.normal(size=(70, 64)),
@@ -155,7 +155,7 @@ def test_rows_are_bit_identical_for_every_block_size_and_precision(run):
             block, _, emitted = network.run(
                 network.idle_block(rows), table, (np.zeros(1, np.int32), 0), DrawSettings(), False, 16
             )
-            first = emitted.request_numbers < rows  # later requests go to rows as they come free
+            first = emitted.request_numbers < rows  # later requests are assigned to rows as they become free
             parts = [np.where(first, emitted.tokens, -1).T, *[part.numpy() for part in block[7:]]]
             still = first[-1]
             parts = [parts[0], *[np.where(still[:, None], part.astype(np.float32), 0) for part in parts[1:]]]
@@ -167,7 +167,7 @@ def test_rows_are_bit_identical_for_every_block_size_and_precision(run):
 
 @pytest.mark.parametrize("precision", ["bfloat16", "int8"])
 def test_equals_the_naive_loop_in_lower_precision(run, precision):
-    """An oracle of its own, in NumPy with the same roundings, one record and one token at a time."""
+    """The oracle is in NumPy with the same rounding, one record and one token at a time."""
     found = _texts(Sampler(run[0], options=SamplerOptions(matmul_precision=precision)), _requests(800))
     sampler = Sampler(run[0], options=SamplerOptions(matmul_precision="float32"))
     weights = {v.path.split("/", 1)[1]: v.numpy() for v in run[1].trainable_variables}
@@ -176,8 +176,8 @@ def test_equals_the_naive_loop_in_lower_precision(run, precision):
         found[r.index, r.attempt] == _rounded_loop(weights, sampler.tokenizer, r, multiply, seed=3, cap=40)
         for r in _requests(20)
     )
-    assert agree >= 19  # a sum in another order may round the other way once
-    assert found != _texts(sampler, _requests(800))  # roundings are there
+    assert agree >= 19  # a sum in another order may round differently once
+    assert found != _texts(sampler, _requests(800))  # the rounding has an effect
 
 
 def _in_bfloat16(hidden: np.ndarray, kernel: np.ndarray) -> np.ndarray:
@@ -248,7 +248,7 @@ def test_requests_may_be_added_while_the_stream_runs(sampler):
 
 
 def test_long_start_strings_are_complete_in_whichever_call_they_begin(sampler):
-    """Prefixes of many lengths, longer than a graph call, on few rows: a row is inside one while the next calls come."""
+    """Prefixes of many lengths, some longer than a graph call, on few rows: a prefix continues in the next calls."""
     random = np.random.default_rng(0)
     texts = ["".join(random.choice(list("abc12"), random.integers(0, 70))) for _ in range(120)]
     requests = [SampleRequest(i, 0, tuple(sampler.tokenizer.encode_to_ids(text))) for i, text in enumerate(texts)]
@@ -259,7 +259,7 @@ def test_long_start_strings_are_complete_in_whichever_call_they_begin(sampler):
 
 
 def test_start_strings_of_any_number_and_length_use_one_graph(run):
-    """Each graph that is traced anew keeps its compiled code for ever: a long run's memory would grow."""
+    """Each newly traced graph keeps its compiled code forever: the memory of a long run would grow."""
     sampler = Sampler(run[0], options=SamplerOptions(block_rows=48))
     alphabet = sampler.tokenizer.encode_to_ids("abc12abc12")
     for count, length in [(1, 1), (16, 2), (60, 5), (60, 40)]:
@@ -341,7 +341,7 @@ def test_the_two_level_draw_equals_the_simple_one(width):
     expected = [int(np.searchsorted(row, x * row[-1], side="right")) for row, x in zip(running, u, strict=True)]
     assert width % chunk_width(width) == 0
     drawn = draw_tokens(tf.constant(weights), tf.constant(u)).numpy()
-    assert (drawn == expected).mean() > 0.995  # sums in float32 may fall on the other side of a threshold
+    assert (drawn == expected).mean() > 0.995  # float32 sums may be on the other side of a threshold
     assert (np.abs(drawn - np.array(expected)) < 20).all()
 
 
@@ -425,7 +425,7 @@ def test_errors_name_the_damage(tmp_path):
 
 
 def test_weights_that_are_not_finite_are_refused(tmp_path):
-    """An epoch kept with --save-all-checkpoints has no digest of its own."""
+    """Checkpoints of single epochs, kept with --save-all-checkpoints, have no digest."""
     tiny_run(tmp_path)
     kept = tmp_path / "model" / "checkpoints"
     arrays, state = load_arrays(kept / "best.npz")

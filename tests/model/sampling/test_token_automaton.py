@@ -1,4 +1,4 @@
-"""Field-aware decoding: the automaton against a brute-force reading of the rules, on tokens of every kind."""
+"""Field-aware decoding: the automaton compared with a brute-force implementation of the rules, for tokens of every kind."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ from tests.helpers.tiny_model import tiny_run
 
 
 def _accepts(automaton: TokenAutomaton, ids: list[int]) -> bool:
-    """Whether the masks allow this record, its final newline included."""
+    """Return whether the masks allow a record, its final newline included."""
     state = 0
     for token in [*ids, 0]:
         move = int(automaton.transitions[state, token])
@@ -47,7 +47,7 @@ def _accepts(automaton: TokenAutomaton, ids: list[int]) -> bool:
     ("delimiter", "quoted"), [(",", False), (", ", False), ("aa", False), (",", True), ("aba", False)]
 )
 def test_exactly_the_records_with_the_field_count_are_allowed(delimiter, quoted):
-    """Every sequence of up to seven tokens: allowed just where encoding its text gives it back, with two fields."""
+    """Each sequence of up to seven tokens is allowed exactly if it is the encoding of its text and has two fields."""
     alphabet = 'ab, "'
     tokenizer = CharTokenizer([ord(c) for c in alphabet], TokenFormat(delimiter, quoted))
     automaton = compile_automaton(tokenizer, [None, None])
@@ -62,7 +62,7 @@ def test_exactly_the_records_with_the_field_count_are_allowed(delimiter, quoted)
 
 
 def _closed(text: str) -> bool:
-    """No quoted field is left open: a delimiter written behind the record would separate."""
+    """Return whether no quoted field is open at the end: a delimiter appended to the record would separate fields."""
     return len(FieldFormat(",", quoted=True).split(text + ",x")) == 3
 
 
@@ -94,7 +94,7 @@ def test_only_tokens_seen_in_a_field_are_drawn_but_a_start_string_may_hold_other
 
 
 def test_a_state_without_an_accepted_continuation_is_never_entered():
-    """The pattern wants a 'c' after 'b', which the model does not have: 'b' itself must be forbidden."""
+    """The pattern requires a 'c' after 'b', but the model has no token for 'c': 'b' itself must be forbidden."""
     tokenizer = CharTokenizer([ord(c) for c in "ab"], TokenFormat(","))
     automaton = compile_automaton(tokenizer, [compile_pattern(parse_regex("a|bc")), None])
     a, b = tokenizer.encode_to_ids("ab")
@@ -115,7 +115,7 @@ def test_numbers_stay_within_the_limits_of_their_field_but_a_start_string_may_le
     assert automaton.accepts_prefix(strayed)
     assert automaton.accepts_prefix(tokenizer.encode_to_ids("x.x,1"))
     state = _state_after(automaton, strayed)
-    assert (automaton.transitions[state, tokenizer.encode_to_ids("x7.,")] >= 0).all()  # held to nothing any more
+    assert (automaton.transitions[state, tokenizer.encode_to_ids("x7.,")] >= 0).all()  # no longer constrained
 
 
 def _state_after(automaton: TokenAutomaton, ids: list[int]) -> int:
@@ -173,17 +173,17 @@ def test_every_record_has_the_right_shape(tmp_path):
     letters, digits = tokenizer.encode_to_ids("abcdefghij"), tokenizer.encode_to_ids("0123456789")
     _with_fields(tmp_path, [letters, digits, letters + digits])
     sampler = Sampler(tmp_path)
-    whole = 0
+    complete = 0
     for sample in sampler.stream(deque(SampleRequest(i, 0) for i in range(300)), DrawSettings(seed=2)):
         fields = sample.text.split(", ")
         if sample.finish_reason == "newline":
-            whole += 1
+            complete += 1
             assert len(fields) == 3
             assert 0 < sample.acceptance_probability < 1
         assert set(fields[0]) <= set("abcdefghij")
         assert len(fields) < 2 or set(fields[1]) <= set("0123456789")
         assert "." not in sample.text
-    assert whole > 100
+    assert complete > 100
     plain = Sampler(tmp_path, options=SamplerOptions(field_aware=False))
     assert plain.automaton is None
     assert any("." in s.text for s in plain.stream(deque(SampleRequest(i, 0) for i in range(50)), DrawSettings(seed=2)))
@@ -199,7 +199,7 @@ def test_private_training_has_no_learned_masks(tmp_path):
 
 
 def _lengths(sampler, seed: int, exact: bool = False) -> Counter[int]:
-    """Lengths of 2,000 records of two fields, in steps of three characters."""
+    """Return the counts of the lengths of 2,000 records of two fields, in bins of three characters."""
     unit = WorkUnit(0, 0, 2000)
     settings = AttemptSettings(DrawSettings(seed), exact_distribution=exact, max_attempts=100_000, min_valid_rate=0)
     result = generate_unit(sampler, unit, settings, RecordValidator(field_count=2, fields=FieldFormat(", ")))
@@ -208,7 +208,7 @@ def _lengths(sampler, seed: int, exact: bool = False) -> Counter[int]:
 
 
 def test_thinning_equals_rejection_sampling_and_the_plain_mask_does_not(tmp_path):
-    """Lengths of two independent samples, chi-square against its 1 − 10⁻⁴ quantile by Wilson and Hilferty."""
+    """Compare lengths of two independent samples: chi-square and its 1 − 10⁻⁴ quantile by Wilson and Hilferty."""
     _with_fields(tmp_path, None, count=2)
     masked = Sampler(tmp_path)
     plain = Sampler(tmp_path, options=SamplerOptions(field_aware=False))
@@ -218,7 +218,7 @@ def test_thinning_equals_rejection_sampling_and_the_plain_mask_does_not(tmp_path
 
 
 def _distance(one: Counter[int], other: Counter[int]) -> float:
-    """Chi-square of two samples of equal size less its critical value; rare characters are put together."""
+    """Return the chi-square of two samples of equal size minus its critical value; rare values are pooled."""
     keys = [key for key in one | other if one[key] + other[key] >= 20]
     a = np.array([one[k] for k in keys] + [sum(n for k, n in one.items() if k not in keys)], float)
     b = np.array([other[k] for k in keys] + [sum(n for k, n in other.items() if k not in keys)], float)

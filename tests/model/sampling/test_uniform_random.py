@@ -1,4 +1,4 @@
-"""The uniform numbers: a function of identity, flat, and independent between adjacent streams and steps."""
+"""Uniform random numbers: a function of their identity, uniformly distributed, and independent between streams and steps."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ import numpy as np
 
 from linesmith.model.sampling.uniform_random import stream_keys, uniforms
 
-# Each test below has a false-alarm rate of about 1e-6 for a true generator; the seed is fixed, so it runs the same always.
+# Each test below has a false-alarm rate of about 1e-6 for a correct generator; the seed is fixed, so results are reproducible.
 BINS = 256
 
 
 def _chi_square(values: np.ndarray) -> float:
-    """Standard scores of the bin counts' chi-square statistic."""
+    """Return the standard score of the bin counts' chi-square statistic."""
     counts = np.histogram(values, BINS, (0.0, 1.0))[0]
     expected = len(values) / BINS
     statistic = ((counts - expected) ** 2 / expected).sum()
@@ -36,7 +36,7 @@ def test_flat_along_every_part_of_the_identity():
     for values in (along_step, along_index, along_attempt, along_seed):
         assert abs(_chi_square(values)) < 5
         assert abs(np.corrcoef(values[:-1], values[1:])[0, 1]) < 5 / np.sqrt(len(values))
-    # Negative controls: a slightly bent distribution and a serially dependent one are rejected.
+    # Negative controls: a slightly non-uniform sequence and a serially dependent one are rejected.
     assert abs(_chi_square(along_step**1.1)) > 5
     smooth = (along_step[:-1] + along_step[1:]) / 2
     assert abs(np.corrcoef(smooth[:-1], smooth[1:])[0, 1]) > 5 / np.sqrt(n)

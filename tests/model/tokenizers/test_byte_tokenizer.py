@@ -1,4 +1,7 @@
-"""Bytes as a public vocabulary: an exact inverse, the same for all data, equal to its graph; raw artefacts lie apart."""
+"""The tokenizer with bytes as a public vocabulary: exact inverse, independent of the data, equal to its TensorFlow graph.
+
+Artifacts that depend on raw data are in a separate place.
+"""
 
 from __future__ import annotations
 
@@ -65,8 +68,8 @@ def test_ids_that_are_not_text_are_refused():
             with pytest.raises(TokenizerError) as caught:
                 tokenizer.decode_from_ids(ids)
             assert caught.value.reason == code
-    for text, told in {"a\nb": "U+000A", "secret\ud800": "U+D800"}.items():
-        with pytest.raises(TokenizerError, match=told.replace("+", r"\+")) as caught:
+    for text, code_point in {"a\nb": "U+000A", "secret\ud800": "U+D800"}.items():
+        with pytest.raises(TokenizerError, match=code_point.replace("+", r"\+")) as caught:
             tokenizer.encode_to_ids(text)
         assert "secret" not in str(caught.value)
 
@@ -102,7 +105,7 @@ def test_the_graph_and_plain_python_agree(private):
     run = run_directory(private)
     tokenizer = load_tokenizer(run.tokenizer)
     assert isinstance(tokenizer, ByteTokenizer)
-    assert tokenizer.token_format.markers == 4  # from the columns that were named, not from the data
+    assert tokenizer.token_format.markers == 4  # from the columns in the settings, not from the data
     texts = []
     for split in ("train", "validation", "holdout"):
         for ids, _, _ in records(run.training_data, split):
@@ -135,7 +138,7 @@ def test_data_tokenized_without_privacy_are_not_current_with_it(private):
 
     assert is_current(private)
     assert is_current(private.replace(dp_target_epsilon=2.0))
-    assert not is_current(private.replace(dp=False))  # they lie elsewhere
+    assert not is_current(private.replace(dp=False))  # they are in another directory
     with pytest.raises(DataError, match="dp_vocabulary was 'bytes' and is now 'raw'"):
         is_current(private.replace(dp_vocabulary="raw"))
 
@@ -153,10 +156,10 @@ def test_raw_characters_when_asked_for(tmp_path):
 def test_overwriting_with_or_without_privacy_leaves_no_raw_data_behind(tmp_path):
     old = TensorFlowConfig(checkpoint_dir=tmp_path)
     new = TensorFlowConfig(checkpoint_dir=tmp_path, dp=True, overwrite=True)
-    for place in (run_directory(old).training_data, run_directory(old).rejects):
-        place.mkdir(parents=True)
-    for place in ("model", "private/training_data", "tokenizer"):
-        (tmp_path / ".next" / place).mkdir(parents=True)
+    for directory in (run_directory(old).training_data, run_directory(old).rejects):
+        directory.mkdir(parents=True)
+    for directory in ("model", "private/training_data", "tokenizer"):
+        (tmp_path / ".next" / directory).mkdir(parents=True)
     (tmp_path / ".next" / "model" / "manifest.json").write_text("{}")
     promote(new)
     assert sorted(p.name for p in tmp_path.iterdir()) == ["model", "private", "tokenizer"]

@@ -1,4 +1,4 @@
-"""Tokenizers outside the graph: exact inverses on hostile text, errors that name code points, files that cannot lie."""
+"""Tokenizers outside the graph: exact inverses on adversarial text, errors that name code points, and damaged files."""
 
 from __future__ import annotations
 
@@ -110,7 +110,10 @@ def test_structure_of_a_record(model):
         3,
         DELIMITER_ID,
     ]  # third: no marker
-    assert tokenizer.encode_to_ids("a, ")[-2:] == [DELIMITER_ID, 3]  # a start string that ends a field begins the next
+    assert tokenizer.encode_to_ids("a, ")[-2:] == [
+        DELIMITER_ID,
+        3,
+    ]  # a start string that ends with a delimiter begins the next field
     assert fields.reserved_tokens == ["<n>", "<d>", "<col0>", "<col1>"]
 
 

@@ -1,4 +1,4 @@
-"""Word counting by hand: any order, grouping and serialisation gives what counting everything at once gives."""
+"""Word counting: any order, grouping and serialization gives the same result as counting everything at once."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ LINES = st.lists(st.text(alphabet="ab \t\n▁", min_size=1, max_size=12), max_si
 
 
 def oracle(lines: list[str], cap: int) -> tuple[int, dict[str, int]]:
-    """The lowest level at which the distinct words fit, found by trying them all."""
+    """Return the lowest level at which the distinct words fit, found by trying all levels, and its words."""
     levels = [record_digest(line.encode()).sample_level for line in lines]
     lowest = 0
     while True:
@@ -41,7 +41,7 @@ def batch(lines: list[str]) -> pa.RecordBatch:
 
 
 def combine(lines: list[str], cap: int, shuffle: random.Random) -> WordCounts:
-    """Random batches, accumulators serialised in between, merged in random groups."""
+    """Count in random batches; serialize the accumulators and merge them in random groups."""
     combiner = count_words_fn(cap)
     lines = shuffle.sample(lines, len(lines))
     accumulators = [combiner.create_accumulator()]

@@ -1,4 +1,4 @@
-"""The sort on disk is numpy's stable one, whatever the keys; and it works in small memory."""
+"""The external sort equals NumPy's stable sort for any keys, and needs little memory."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from hypothesis import strategies as st
 from linesmith.records.input import external_sort
 from linesmith.records.input.external_sort import sort_rows
 
-ROW = np.dtype([("hash", "<i8"), ("place", "<i8")])
+ROW = np.dtype([("hash", "<i8"), ("position", "<i8")])
 
 
 def _rows(keys) -> np.ndarray:
     rows = np.empty(len(keys), ROW)
-    rows["hash"], rows["place"] = keys, np.arange(len(keys))
+    rows["hash"], rows["position"] = keys, np.arange(len(keys))
     return rows
 
 
@@ -47,4 +47,4 @@ def test_many_rows_in_memory_that_does_not_grow(tmp_path, distinct):
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak < 16e6  # the rows themselves are 6.4 MB; ten times as many need no more
-    assert np.array_equal(np.fromfile(tmp_path / "rows", ROW)["place"], np.argsort(rows["hash"], kind="stable"))
+    assert np.array_equal(np.fromfile(tmp_path / "rows", ROW)["position"], np.argsort(rows["hash"], kind="stable"))

@@ -1,4 +1,4 @@
-"""Lines and records: scanning, decoding, limits, fields and the split, against slow and obvious oracles."""
+"""Lines and records: scanning, decoding, limits, fields and the split, compared with slow and simple oracles."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def small_chunks(monkeypatch):
 
 
 class Dribble(io.BytesIO):
-    """Returns at most three bytes a read, as decompressors and sockets may."""
+    """File that returns at most three bytes per read, as decompressors and sockets may."""
 
     def read(self, size=-1):
         return super().read(min(size, 3) if size > 0 else size)
@@ -52,10 +52,10 @@ def lines_of(content: bytes, newline: bytes = b"\n") -> list[bytes]:
 @given(st.text(alphabet="ab\n\r", max_size=60), st.integers(1, 9), st.integers(1, 40))
 def test_ranges_contain_every_line_once(text, chunk, step):
     content = text.encode()
-    whole, found = [], []
+    expected, found = [], []
     original, line_scanner.CHUNK_BYTES = line_scanner.CHUNK_BYTES, chunk
     try:
-        whole = list(scan_lines(io.BytesIO(content), offset=0, end=None, newline=b"\n", keep_bytes=1000))
+        expected = list(scan_lines(io.BytesIO(content), offset=0, end=None, newline=b"\n", keep_bytes=1000))
         for start in range(0, len(content), step):
             stream, end = io.BytesIO(content), min(start + step, len(content))
             offset = 0 if start == 0 else next_line(stream, start=start, end=end)
@@ -63,9 +63,9 @@ def test_ranges_contain_every_line_once(text, chunk, step):
                 found += scan_lines(stream, offset=offset, end=end, newline=b"\n", keep_bytes=1000)
     finally:
         line_scanner.CHUNK_BYTES = original
-    assert [line for _, line, _ in whole] == lines_of(content)
-    assert found == whole
-    for offset, line, length in whole:
+    assert [line for _, line, _ in expected] == lines_of(content)
+    assert found == expected
+    for offset, line, length in expected:
         assert content[offset : offset + length] == line
 
 
@@ -143,7 +143,7 @@ def test_split_shares_and_stability():
     for side, share in ((HOLDOUT, 0.05), (VALIDATION, 0.2), (TRAIN, 0.75)):
         assert abs(sides[side] - 20_000 * share) < 5 * math.sqrt(20_000 * share * (1 - share))
     assert {DatasetSplitter(0.0, False).split_of(digest) for digest in digests} == {TRAIN}
-    # Without a validation split those records train; the holdout stays what it was.
+    # Without a validation split those records are used for training; the holdout is the same.
     for digest in digests[:1000]:
         with_validation, without = (
             DatasetSplitter(0.05, True).split_of(digest),

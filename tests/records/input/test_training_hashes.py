@@ -1,4 +1,4 @@
-"""The rule not_in_training_set against training data as tokenize writes them, and its refusal beside a private model."""
+"""The rule not_in_training_set with training data in the format of tokenize, and its refusal for a private model."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ RULE = [{"not_in_training_set": True}]
 
 
 def write_side(run: Path, side: str, texts: list[str]) -> Path:
-    """One shard of a split, by the writer of tokenize."""
+    """Write one shard of a split with the writer of tokenize; return its path."""
     path = run / "training_data" / f"{side}-00000-of-00001.tfrecord.gz"
     path.parent.mkdir(parents=True, exist_ok=True)
     hashes = [record_digest(text.encode()).text_hash for text in texts]
@@ -53,12 +53,12 @@ def lines(run: Path) -> list[str]:
 
 
 def test_training_records_are_found_and_others_are_not(tmp_path: Path) -> None:
-    learnt, validated, held_out = ([f"{side},{n}" for n in range(100)] for side in "abc")
-    for side, texts in (("train", learnt), ("validation", validated), ("holdout", held_out)):
+    trained, validated, held_out = ([f"{side},{n}" for n in range(100)] for side in "abc")
+    for side, texts in (("train", trained), ("validation", validated), ("holdout", held_out)):
         write_side(tmp_path, side, [*texts, texts[0]])
     assert write_training_hashes(tmp_path / "set.npy", tmp_path / "training_data") == 200
     known = TrainingHashes(tmp_path / "set.npy")
-    assert all(text in known for text in learnt + validated)
+    assert all(text in known for text in trained + validated)
     assert not any(text in known for text in [*held_out, "", "a,100", "A,1", "a,1 "])
 
 
@@ -71,9 +71,9 @@ def test_copies_are_rejected_and_replaced(run: Path) -> None:
     found = lines(run)
     assert len(found) == 50 and not set(found) & set(copies)
     assert [line for line in found if line in first] == [line for line in first if line not in copies]
-    told = json.loads((run / "synthetic" / "manifest.json").read_text())
-    (reason,) = (reason for reason in told["counts"]["invalid_by_reason"] if "training_set" in reason)
-    assert told["counts"]["invalid_by_reason"][reason] >= len(copies)
+    manifest = json.loads((run / "synthetic" / "manifest.json").read_text())
+    (reason,) = (reason for reason in manifest["counts"]["invalid_by_reason"] if "training_set" in reason)
+    assert manifest["counts"]["invalid_by_reason"][reason] >= len(copies)
 
 
 def test_the_warning_states_the_limits_of_the_rule(run: Path) -> None:

@@ -1,4 +1,4 @@
-"""Avro and Parquet files as dictionaries, their damage, and how patterns of local files are resolved."""
+"""Avro and Parquet files read as dictionaries, damaged files, and the resolution of local file patterns."""
 
 from __future__ import annotations
 

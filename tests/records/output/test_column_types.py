@@ -1,4 +1,4 @@
-"""Types of columns: what fits, what does not, and schemas from files and from statistics."""
+"""Column types: valid and invalid values, and schemas from files and from statistics."""
 
 from __future__ import annotations
 
@@ -134,8 +134,8 @@ def test_a_written_schema_is_read_back(tmp_path: Path) -> None:
     values = [["1", "2"], ["1.5", ""], ["2016-10-31", "2016-10-31"], ["a", "b"]]
     schema = infer_schema([statistics(column) for column in values], ["id", "a b", "day", "ü"])
     write_schema(tmp_path / "record.avsc", schema)
-    again = read_schema(tmp_path / "record.avsc")
-    assert (again.names, again.types) == (schema.names, schema.types)
+    read_back = read_schema(tmp_path / "record.avsc")
+    assert (read_back.names, read_back.types) == (schema.names, schema.types)
 
 
 def field(kind: object, name: str = "a") -> str:

@@ -1,4 +1,4 @@
-"""Shards: read back with the formats' own readers, the same bytes each time, names that fit."""
+"""Shard writers: output read back by independent readers, reproducible bytes, and valid column names."""
 
 from __future__ import annotations
 
@@ -64,7 +64,9 @@ def test_free_text_is_one_column(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("output_format", ["text", "jsonl", "avro", "parquet"])
-def test_equal_records_give_equal_bytes_and_other_shards_have_other_sync_markers(tmp_path: Path, output_format: str) -> None:
+def test_equal_records_give_equal_bytes_and_other_shards_have_other_sync_markers(
+    tmp_path: Path, output_format: str
+) -> None:
     paths = [tmp_path / "a" / "part-0", tmp_path / "b" / "part-0", tmp_path / "part-1"]
     for path in paths:
         write_records(path, output_format, RECORDS, LAYOUT)

@@ -1,4 +1,4 @@
-"""Automata over bytes, against Python's own decoder and csv-like splitting."""
+"""Automata over bytes, compared with Python's decoder and with CSV-like splitting."""
 
 from __future__ import annotations
 

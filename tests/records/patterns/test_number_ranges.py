@@ -1,4 +1,4 @@
-"""Ranges of numbers, learned from statistics."""
+"""Number ranges learned from statistics."""
 
 from __future__ import annotations
 

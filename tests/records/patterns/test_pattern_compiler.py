@@ -1,4 +1,4 @@
-"""Regular expressions, compiled to automata, against Python's `re` on all short texts."""
+"""Regular expressions compiled to automata, compared with Python's `re` on all short texts."""
 
 from __future__ import annotations
 
