@@ -334,7 +334,7 @@ def test_a_public_file_costs_nothing_and_is_measured_like_any_validation(tmp_pat
         (tmp_path / "empty.txt").write_text(content)
         with pytest.raises(ParameterError, match="LS313"):
             load_public_token_store(tmp_path / "empty.txt", tokenizer)
-    with pytest.raises(ParameterError, match="LS301"):
+    with pytest.raises(ParameterError, match="LS313"):
         load_public_token_store(tmp_path / "missing.txt", tokenizer)
 
 
