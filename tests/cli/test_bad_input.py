@@ -14,6 +14,8 @@ from linesmith.cli import app as cli
 from linesmith.cli import console
 from linesmith.core.artifacts.files import sha256_tree
 
+pytestmark = pytest.mark.integration
+
 SMALL = [
     "--field-delimiter",
     ",",
@@ -95,6 +97,7 @@ def inputs(tmp_path: Path) -> dict[str, Path]:
     }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["missing", "glob", "directory", "empty", "binary", "avro", "cut", "damaged", "blank"])
 @pytest.mark.parametrize("command", ["run", "tokenize"])
 def test_an_input_that_is_none(kind, command, tmp_path, capsys):

@@ -127,6 +127,7 @@ def test_values(stages, tmp_path, arguments, name, value):
     assert getattr(stages.config, name) == value
 
 
+@pytest.mark.integration
 @pytest.mark.parametrize("name", [name for name, info in fields().items() if not info.exclude])
 def test_every_setting_is_accepted_as_a_flag_with_its_default(name):
     default = default_of(fields()[name])
@@ -357,6 +358,7 @@ def test_usage_errors_are_two(stages, capsys, arguments):
     assert capsys.readouterr().err.startswith("error: ")
 
 
+@pytest.mark.integration
 def test_help_and_version(capsys):
     assert line("--help") == 0
     assert "generate" in capsys.readouterr().out

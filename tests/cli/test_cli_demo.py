@@ -23,6 +23,7 @@ def printed() -> Console:
     return Console(file=io.StringIO(), width=200)
 
 
+@pytest.mark.integration
 def test_the_airports_are_fixed_distinct_and_valid():
     lines = demo.airport_lines(300)
     assert len(set(lines)) == 300
@@ -63,6 +64,7 @@ def test_without_the_data_the_demo_says_what_to_install(monkeypatch):
         demo.airport_lines(10)
 
 
+@pytest.mark.integration
 def test_the_demo_counts_what_was_written(tmp_path, monkeypatch):
     plan = demo.DemoPlan(output=str(tmp_path / "out"), lines=50, num_lines=2)
     written = ["New Field|Old Town|US|12|1.0|2.0", demo.airport_lines(1)[0]]

@@ -51,6 +51,7 @@ def test_plan_shows_the_claim_and_what_it_costs(stages, source, tmp_path, capsys
     assert stages.calls == []
 
 
+@pytest.mark.integration
 def test_plan_counts_the_records_that_were_tokenized(stages, source, tmp_path, capsys):  # noqa: F811
     data = tmp_path / "out" / "private" / "training_data"
     counts = {name: {"records": n, "tokens": 9 * n} for name, n in (("train", 777), ("validation", 9), ("holdout", 1))}
@@ -59,6 +60,7 @@ def test_plan_counts_the_records_that_were_tokenized(stages, source, tmp_path, c
     assert "training records 777, treated as public" in text
 
 
+@pytest.mark.integration
 def test_plan_shows_the_ledger(stages, source, tmp_path, capsys):  # noqa: F811
     ledger = tmp_path / "ledger.json"
     earlier = plan_privacy(TensorFlowConfig(dp=True, dp_batch_size=150, dp_noise_multiplier=1.0, epochs=2), 3000)
@@ -92,6 +94,7 @@ def test_plan_of_no_records_at_all(stages, tmp_path, capsys):  # noqa: F811
     assert capsys.readouterr().err.startswith("error: LS207: too few records")
 
 
+@pytest.mark.integration
 def test_plan_shows_what_was_begun_in_the_run_directory(stages, source, tmp_path, capsys):  # noqa: F811
     given = ("--input", source, "--output", tmp_path / "out", "--dp", "--dp-batch-size", "150", "--epochs", "2")
     assert "begun here before" not in planned(capsys, *given)
@@ -115,6 +118,7 @@ def test_plan_of_an_unknown_number_of_records(stages, tmp_path, capsys):  # noqa
     assert "unknown before tokenize" in planned(capsys, "--input", path, "--dp")
 
 
+@pytest.mark.integration
 @pytest.mark.parametrize(
     ("arguments", "code"),
     [
@@ -134,6 +138,7 @@ def test_plan_refuses_what_the_run_would(stages, source, capsys, arguments, code
     assert capsys.readouterr().err.startswith(f"error: {code}: ")
 
 
+@pytest.mark.integration
 def test_plan_says_when_rows_are_shorter_than_most_records(stages, source, tmp_path, capsys):  # noqa: F811
     """Before tokenize, plan reads the lines, afterwards the private statistics; it does not reveal the lengths."""
     path = tmp_path / "long.csv"
@@ -179,6 +184,7 @@ def test_plan_shows_what_validation_costs(stages, source, capsys):  # noqa: F811
     assert "early stopping by a noised loss: 4 evaluations, each with noise of" in text
 
 
+@pytest.mark.integration
 def test_plan_says_when_noise_drowns_the_signal(stages, source, capsys):  # noqa: F811
     given = ("--input", source, "--dp", "--dp-batch-size", "20", "--epochs", "4")
     assert "expect to learn less" in planned(capsys, *given, "--dp-target-epsilon", "0.5")

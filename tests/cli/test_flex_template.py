@@ -28,6 +28,8 @@ from tests.helpers.fake_object_store import install
 from tests.helpers.tiny_model import tiny_run
 from tests.runners.test_dataflow import environment, names
 
+pytestmark = pytest.mark.integration
+
 ROOT = Path(__file__).resolve().parents[2]
 RUN = "gs://lines/run"
 IMAGE = "--sdk_container_image=images.example/linesmith:1"
@@ -97,6 +99,7 @@ def test_the_launcher_writes_a_job_file_and_does_not_wait(tmp_path, monkeypatch)
     assert any(upload.endswith("/pipeline.pb") for upload in uploads)
 
 
+@pytest.mark.slow
 def test_the_image_s_file_is_the_entry_point(tmp_path):
     dockerfile = (ROOT / "runners" / "dataflow.Dockerfile").read_text("utf-8")
     (code, place) = re.findall(r"echo '([^']+)' > (\S+)", dockerfile)[0]

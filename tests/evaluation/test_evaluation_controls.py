@@ -26,6 +26,7 @@ def ratios(body: dict) -> dict[str, float]:
     return {one["name"]: one["ratio"] for one in body["closeness"]["components"]}
 
 
+@pytest.mark.integration
 def test_one_half_of_the_holdout_is_close_and_safe():
     body = evaluated(HOLDOUT[:800], HOLDOUT[800:])
     assert body["verdict"]["closeness"] == "close"
@@ -35,6 +36,7 @@ def test_one_half_of_the_holdout_is_close_and_safe():
     assert not any(test["leak"] for test in body["safety"]["tests"])
 
 
+@pytest.mark.slow
 def test_the_training_file_itself_is_a_leak():
     body = evaluated(TRAINING)
     assert body["verdict"]["privacy"] == "leak"
@@ -47,6 +49,7 @@ def test_the_training_file_itself_is_a_leak():
     assert sum(runs["training"][long:]) > 10 * max(1, sum(runs["holdout"][long:]))
 
 
+@pytest.mark.slow
 def test_shuffled_columns_are_close_in_fields_and_far_in_association():
     body = evaluated(shuffled_columns(people(2000, 3), 4))
     ratio = ratios(body)

@@ -209,6 +209,7 @@ def test_near_copies_equal_brute_force():
     assert np.mean(sure) > 0.9
 
 
+@pytest.mark.integration
 @pytest.mark.parametrize("kind", ["as real", "shuffled"])
 def test_sdmetrics_quality_report_agrees(kind):
     """Compare SDMetrics' column shapes and pair trends with ours on the same records; ours bin numbers into ten other ranges."""

@@ -14,6 +14,8 @@ from linesmith.pipelines import workflow
 from linesmith.pipelines.evaluate.report.page import render
 from linesmith.records.fields import FieldFormat
 
+pytestmark = pytest.mark.integration
+
 
 def test_the_probability_is_the_area_under_the_curve_and_counts_ties_half():
     random = np.random.default_rng(1)

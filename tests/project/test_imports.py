@@ -11,6 +11,8 @@ from pathlib import Path
 import grimp
 import pytest
 
+pytestmark = pytest.mark.integration
+
 ROOT = Path(__file__).resolve().parents[2]
 ROOMS = ("core", "records", "model", "evaluation", "transforms", "runners", "pipelines")
 HEAVY = ("tensorflow", "keras", "tensorflow_text", "tensorflow_transform", "tfx_bsl", "tf_keras")
@@ -40,6 +42,7 @@ def test_a_package_is_absent_only_while_the_block_imports(monkeypatch):
     assert importlib.import_module("wave").open
 
 
+@pytest.mark.slow
 def test_workers_import_the_transforms_without_tensorflow():
     names = [".".join(path.relative_to(ROOT).with_suffix("").parts) for path in (ROOT / "transforms").rglob("*.py")]
     assert len(names) > 15

@@ -34,6 +34,8 @@ from linesmith.transforms.read_records import ReadRecords, ReadSettings
 from tests.helpers.tiny_model import tiny_run
 from tests.integration.dataflow_job import BEAM_ARGS
 
+pytestmark = pytest.mark.integration
+
 IMAGE = ["--sdk_container_image", "images.example/linesmith:1"]
 
 

@@ -17,6 +17,8 @@ from linesmith.transforms.read_records import SCHEMA
 from linesmith.transforms.tfrecord_shards import SplitCount, TFRecordShardWriter, count_shard
 from linesmith.transforms.worker_errors import reraise_worker_errors
 
+pytestmark = pytest.mark.integration
+
 TOKENIZER = CharTokenizer([97, 98], TokenFormat(","))
 IDS = np.array([0, 2, 1, 3, 0, 0, 3, 0])
 LENGTHS = np.array([5, 3])

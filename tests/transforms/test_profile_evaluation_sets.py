@@ -27,6 +27,8 @@ from linesmith.transforms.profile_evaluation_sets import ProfileEvaluationSets, 
 from linesmith.transforms.read_evaluation_sets import read_set_unit, value_text
 from tests.helpers.evaluation_sets import NAMES, collect_evaluation_data_in_memory, people, text
 
+pytestmark = pytest.mark.integration
+
 RECORDS = [*people(900, 1), "too\nfew", "", "mail me: a@b.org"]
 DATA = collect_evaluation_data_in_memory(
     {"training": RECORDS, "holdout": people(300, 2), "synthetic": people(300, 3)}, sample=100

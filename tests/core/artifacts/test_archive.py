@@ -22,6 +22,8 @@ from linesmith.pipelines.export import export
 from linesmith.pipelines.generate.stage import generate
 from tests.helpers.tiny_model import tiny_run
 
+pytestmark = pytest.mark.integration
+
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> Path:

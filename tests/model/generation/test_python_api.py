@@ -26,6 +26,8 @@ from linesmith.records.fields import GenText
 from tests.helpers import generation_fakes
 from tests.helpers.generation_fakes import fake_run
 
+pytestmark = pytest.mark.integration
+
 
 @pytest.fixture
 def config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> TensorFlowConfig:

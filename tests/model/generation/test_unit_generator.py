@@ -43,6 +43,7 @@ def visible(result: WorkUnitResult) -> tuple:
     return result.valid, result.invalid, result.missing, result.reasons, result.stopped, result.attempts
 
 
+@pytest.mark.integration
 @settings(max_examples=200, deadline=None, derandomize=True)
 @given(
     seed=st.integers(0, 5),
@@ -69,6 +70,7 @@ def test_a_unit_equals_the_oracle(seed, start, size, bad_share, max_attempts, ma
     assert result.attempts == len(valid) + len(invalid)
 
 
+@pytest.mark.integration
 @pytest.mark.parametrize("bad_share", [0.0, 0.5, 0.9995, 1.0])
 def test_the_rate_rule_counts_in_canonical_order(bad_share: float) -> None:
     unit = WorkUnit(0, 0, 3000)

@@ -85,6 +85,7 @@ def test_gaussian_is_the_closed_form(noise, count, delta):
     assert exact - 1e-4 <= epsilon([GaussianEvent(noise, count)], delta) <= exact * 1.005 + 2e-4
 
 
+@pytest.mark.integration
 @pytest.mark.parametrize(("noise", "rate", "count"), [(1.0, 0.05, 100), (0.7, 0.01, 60), (2.0, 0.2, 100)])
 def test_poisson_sampling_is_what_its_definition_gives(noise, rate, count):
     ours = epsilon([GaussianEvent(noise, count, rate)], DELTA)
@@ -123,6 +124,7 @@ def test_the_second_opinion_is_above_and_near(noise, rate, count):
     assert accountant_name(events, DELTA) == "PLD"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("noise", [0.05, 0.3, 1.342, 4.3, 20.0, 2000.0])
 @pytest.mark.parametrize("rate", [1e-4, 0.05, 0.43, 1.0])
 def test_the_order_that_bisection_finds_is_the_best_of_all(noise, rate):
@@ -167,6 +169,7 @@ def test_edges():
     assert epsilon([GaussianEvent(1.0, 9), GaussianEvent(0.0)], DELTA) == math.inf
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("rate", [0.02, 1.0])
 def test_more_steps_less_noise_larger_rate_cost_more(rate):
     steps = [epsilon([GaussianEvent(2.0, n, rate)], DELTA) for n in (1, 2, 5, 20, 100, 300)]
@@ -177,6 +180,7 @@ def test_more_steps_less_noise_larger_rate_cost_more(rate):
         assert all(a < b for a, b in itertools.pairwise(values))
 
 
+@pytest.mark.slow
 def test_epsilon_never_falls_from_one_step_to_the_next():
     """This holds across changes of the grid, too; bisection for the last step relies on it."""
     values = [epsilon([GaussianEvent(1.2, n, 0.03)], DELTA) for n in range(1, 1500, 60)]
@@ -184,6 +188,7 @@ def test_epsilon_never_falls_from_one_step_to_the_next():
     assert all(a <= b for a, b in itertools.pairwise(values))
 
 
+@pytest.mark.integration
 def test_the_order_of_events_does_not_matter_and_parts_add_up():
     a, b = GaussianEvent(1.0, 100, 0.05), GaussianEvent(8.0)
     together = epsilon([a, b], DELTA)
@@ -192,6 +197,7 @@ def test_the_order_of_events_does_not_matter_and_parts_add_up():
     assert epsilon([a, a], DELTA) == pytest.approx(epsilon([GaussianEvent(1.0, 200, 0.05)], DELTA), rel=1e-3)
 
 
+@pytest.mark.integration
 @pytest.mark.parametrize("target", [0.1, 1.0, 2.0, 8.0, 30.0])
 @pytest.mark.parametrize(("rate", "steps"), [(0.05, 400), (0.003, 1000), (1.0, 10)])
 def test_calibration_never_overshoots_and_wastes_little(target, rate, steps):
@@ -204,6 +210,7 @@ def test_calibration_never_overshoots_and_wastes_little(target, rate, steps):
     assert float(f"{noise:.4g}") == noise
 
 
+@pytest.mark.integration
 def test_calibration_leaves_room_for_what_else_is_released():
     other = GaussianEvent(6.0)
     noise = calibrate_noise(2.0, DELTA, lambda z: [GaussianEvent(z, 100, 0.05), other])
@@ -213,6 +220,7 @@ def test_calibration_leaves_room_for_what_else_is_released():
         calibrate_noise(0.1, DELTA, lambda z: [GaussianEvent(z, 100, 0.05), other])
 
 
+@pytest.mark.integration
 def test_the_last_permitted_step_is_the_one_brute_force_finds():
     def after(n):
         return epsilon([GaussianEvent(6.0, n)], DELTA)

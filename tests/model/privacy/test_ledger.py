@@ -22,6 +22,7 @@ def plan_of(noise: float, **settings):
     return plan_privacy(TensorFlowConfig(**given), 1000)
 
 
+@pytest.mark.integration
 def test_composition_is_the_accountants(tmp_path):
     path = tmp_path / "deep" / "ledger.json"
     assert read_ledger(path, "rides") == []
@@ -102,6 +103,7 @@ def _enter(path, number):
     record_in_ledger(path, "rides", str(number), Plan())
 
 
+@pytest.mark.integration
 def test_writers_do_not_lose_each_other(tmp_path):
     path = tmp_path / "ledger.json"
     context = multiprocessing.get_context("spawn")

@@ -34,12 +34,14 @@ def config_of(**settings) -> TensorFlowConfig:
 # --- the plan
 
 
+@pytest.mark.integration
 def test_dp_alone_means_epsilon_eight():
     plan = plan_privacy(config_of(), N)
     assert 7.9 < plan.epsilon <= 8.0
     assert (plan.target_epsilon, plan.delta, plan.accountant, plan.vocabulary) == (8.0, 1e-6, "PLD", "bytes")
 
 
+@pytest.mark.integration
 def test_rate_divisor_and_steps_are_fixed_by_public_numbers():
     plan = plan_privacy(config_of(dp_batch_size=96, seq_length=50, dp_l2_norm_clip=0.5, dp_optimizer="sgd"), N)
     assert plan.sample_rate * N == plan.expected_batch_size == 96
@@ -95,6 +97,7 @@ def test_adaptive_clipping_is_charged():
     assert calibrated.effective_noise_multiplier == pytest.approx(plain.noise_multiplier, rel=1e-6)
 
 
+@pytest.mark.integration
 def test_the_ceiling_is_the_last_permitted_step():
     plan = plan_privacy(config_of(dp_noise_multiplier=1.0, dp_max_epsilon=2.5), N)
     assert 0 < plan.planned_steps < 60

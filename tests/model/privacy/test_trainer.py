@@ -27,6 +27,8 @@ from tests.helpers.reference_gradients import distance, norm
 from tests.helpers.token_stores import random_records, store_of
 from tests.model.privacy.test_noise import scale_is_right
 
+pytestmark = pytest.mark.integration
+
 VOCAB, RECORDS, SEQ = 9, 40, 12
 SMALL = {
     "dp": True,
@@ -243,12 +245,14 @@ def test_a_canary_moves_the_released_mean_by_at_most_clip_over_the_expected_batc
     assert 0.9 * 0.3 / 8 < distance(without, with_canary) <= 0.3 / 8
 
 
+@pytest.mark.slow
 def test_the_size_of_the_physical_batch_changes_no_result(tmp_path):
     records = random_records(20, VOCAB, 15)
     small, large = (_clipped_of(tmp_path / str(size), records, batch_size=size) for size in (3, 64))
     assert distance(small, large) < 1e-6 * norm(large) + 1e-7
 
 
+@pytest.mark.slow
 def test_dividing_by_the_draw_is_detected(tmp_path, monkeypatch):
     """A divisor that depends on the data changes the contribution of every record: the canary test detects it."""
     records = random_records(4, VOCAB, 15)
@@ -275,6 +279,7 @@ def test_each_step_draws_its_own_sample_at_the_planned_rate(uninterrupted, monke
 # -- resuming and charging
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("stop_after", [1, 7])
 def test_a_resumed_run_equals_one_run(uninterrupted, tmp_path, stop_after):
     directory, whole = uninterrupted
@@ -285,6 +290,7 @@ def test_a_resumed_run_equals_one_run(uninterrupted, tmp_path, stop_after):
     assert (tmp_path / "model_history.csv").read_text() == (directory / "model_history.csv").read_text()
 
 
+@pytest.mark.slow
 def test_a_killed_run_with_the_unsafe_key_repeats_its_releases_and_charges_them_once(uninterrupted, tmp_path):
     with pytest.raises(Killed):
         _trainer(tmp_path, hooks=_stop_after(8, Killed())).fit()
@@ -296,6 +302,7 @@ def test_a_killed_run_with_the_unsafe_key_repeats_its_releases_and_charges_them_
     assert digest_arrays(second.weights()) == digest_arrays(uninterrupted[1].weights())
 
 
+@pytest.mark.slow
 def test_a_killed_run_is_charged_again_and_draws_anew(tmp_path):
     seeds = []
     for start in range(2):
@@ -313,6 +320,7 @@ def test_a_killed_run_is_charged_again_and_draws_anew(tmp_path):
     assert [entry.epsilon for entry in state.history] == [PLAN.epsilon_at(steps) for steps in (5, 13, 15)]
 
 
+@pytest.mark.slow
 def test_a_run_killed_before_its_first_checkpoint_is_charged_too(tmp_path):
     with pytest.raises(Killed):
         _trainer(tmp_path, hooks=_stop_after(3, Killed()), key=None).fit()
@@ -342,6 +350,7 @@ def test_a_step_is_on_disk_as_charged_before_it_draws(tmp_path, monkeypatch):
     assert seen == [1, 2, 3]
 
 
+@pytest.mark.slow
 def test_an_unfinished_training_leaves_its_state_apart_from_its_weights(tmp_path):
     _trainer(tmp_path, hooks=_stop_after(6)).fit()
     assert (tmp_path / "private" / LAST).is_file()
@@ -367,6 +376,7 @@ def _adapted(tmp_path, quantile, noise=1e-6, **changes) -> PrivateTrainer:
     return trainer
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("quantile", [0.25, 0.75])
 def test_the_clipping_norm_moves_to_the_quantile(tmp_path, quantile):
     trainer = _adapted(tmp_path, quantile)
@@ -376,6 +386,7 @@ def test_the_clipping_norm_moves_to_the_quantile(tmp_path, quantile):
     assert not 0.28 < float(trainer.clip.value) < 0.32  # it did move
 
 
+@pytest.mark.slow
 def test_padding_rows_do_not_count(tmp_path):
     """40 records in batches of 16 leave 8 rows of padding; in batches of 40 none: the norm must move alike."""
     ragged, even = (_adapted(tmp_path / str(size), 0.5, batch_size=size) for size in (16, 40))

@@ -30,6 +30,8 @@ from tests.helpers.reference_gradients import distance
 from tests.helpers.token_stores import store_of
 from tests.model.privacy.test_trainer import PLAN, SEQ, SMALL, VOCAB, _weights
 
+pytestmark = pytest.mark.integration
+
 CSV = FieldFormat(",")
 
 # -- whose record it is
@@ -95,6 +97,7 @@ def _index(data, side: str, store, most=2) -> UserIndex:
     return build_user_index(sorted(data.glob(f"{side}-*")), per_user=most, expected=len(store))
 
 
+@pytest.mark.slow
 def test_a_user_is_on_one_side_and_its_ranks_are_the_stores(tokenized, tmp_path):
     _, private = tokenized
     data = private / "training_data"
@@ -186,11 +189,13 @@ def _moves(tmp_path, most, **changes) -> float:
     return worst
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("most", [1, 3])
 def test_a_whole_user_moves_the_sum_by_at_most_the_clipping_norm(tmp_path, most):
     assert 0.9 * 0.3 < _moves(tmp_path, most) <= 0.3
 
 
+@pytest.mark.slow
 def test_clipping_each_record_to_the_whole_norm_is_detected(tmp_path):
     class ClipsRecords(PrivateTrainer):
         def _clipped_part(self, rows, seeds):
@@ -203,6 +208,7 @@ def test_clipping_each_record_to_the_whole_norm_is_detected(tmp_path):
     assert _moves(tmp_path, 3, trainer=ClipsRecords) > 2 * 0.3
 
 
+@pytest.mark.slow
 def test_taking_all_records_of_a_user_is_detected(tmp_path):
     assert _moves(tmp_path, 1, index=lambda users, _most: index_by_user(users, 100)) > 2 * 0.3
 

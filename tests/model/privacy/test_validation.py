@@ -34,6 +34,8 @@ from linesmith.model.training.trainer import build_model
 from tests.helpers.token_stores import random_records, store_of
 from tests.model.privacy.test_trainer import PLAN, RECORDS, SEQ, SMALL, VOCAB, Killed, _stop_after
 
+pytestmark = pytest.mark.integration
+
 LOSS = NoisedValidationPlan(noise_multiplier=2.0, loss_clip=2.5, evaluations=3, expected_units=10.0)
 KEY = SecretKey.unsafe("7")
 BASE = random_records(12, VOCAB, 15)
@@ -109,6 +111,7 @@ def _mean_over_tokens(model, records) -> float:
     return loss / tokens * len(records)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("planted", [_unclipped, _mean_over_tokens])
 def test_a_planted_bug_moves_the_sum_too_far(model, planted):
     assert _largest_move(model, lambda records: planted(model, records)) > 2.5
@@ -123,6 +126,7 @@ def test_a_loss_that_is_no_number_counts_as_the_worst(model):
 # -- the noise
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("factor", "right"), [(1.0, True), (2 / 3, False), (3 / 2, False), (0.0, False)])
 def test_noise_has_the_scale_that_is_charged(model, factor, right):
     """Of 1,000 normals the deviation has a relative standard error of 2.2 %: beyond 10 % once in 200,000 keys."""
@@ -241,6 +245,7 @@ def _rows(directory) -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
+@pytest.mark.slow
 def test_history_shows_the_noised_loss_and_calls_it_so(tmp_path):
     trainer = _trainer(tmp_path)
     state = trainer.fit()
@@ -292,6 +297,7 @@ def test_an_evaluation_is_on_disk_as_charged_before_it_is_made(tmp_path):
     assert seen == [1, 2, 3]
 
 
+@pytest.mark.slow
 def test_an_evaluation_that_a_crash_took_back_is_charged_again(tmp_path):
     first = _trainer(tmp_path, key=None)
     measure = first._noised.measure
@@ -310,6 +316,7 @@ def test_an_evaluation_that_a_crash_took_back_is_charged_again(tmp_path):
     assert second._key.seed("validation", 0) != first._key.seed("validation", 0)
 
 
+@pytest.mark.slow
 def test_a_resumed_run_equals_one_run(tmp_path):
     whole = _trainer(tmp_path / "whole").fit()
     _trainer(tmp_path / "broken", hooks=_stop_after(7)).fit()

@@ -37,6 +37,8 @@ from tests.helpers.adversarial_texts import ADVERSARIAL_TEXTS
 from tests.model.tokenizers.test_byte_tokenizer import FORMATS, TEXTS
 from tests.pipelines.tokenize.test_stage import GOOD, config_of, records
 
+pytestmark = pytest.mark.integration
+
 KEY = b"0123456789abcdef"
 FIXED = SecretKey.unsafe("5eed")
 MANY = "".join(chr(0x4E00 + n) for n in range(200))

@@ -20,6 +20,8 @@ from linesmith.model.sampling.sampler import DrawSettings, Sampler, SampleReques
 from linesmith.model.sampling.uniform_random import stream_keys, uniforms
 from tests.helpers.tiny_model import ALPHABET, tiny_run
 
+pytestmark = pytest.mark.integration
+
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
@@ -64,6 +66,7 @@ def _naive(model, tokenizer, request: SampleRequest, seed: int, cap: int) -> tup
     return tokenizer.decode_from_ids(ids), "length"
 
 
+@pytest.mark.slow
 def test_equals_the_naive_loop(run, sampler):
     requests = _requests(4) + [
         SampleRequest(100 + i, 0, tuple(sampler.tokenizer.encode_to_ids("ab, 12, " * (2 * i + 1)))) for i in range(2)
@@ -121,6 +124,7 @@ def test_parallel_blocks_give_the_same_text_and_share_the_work(run):
     assert found[0] == found[1] == found[2]
 
 
+@pytest.mark.slow
 def test_a_new_process_has_a_block_for_each_core(run):
     code = (
         "import sys; from linesmith.model.sampling.sampler import Sampler; import tensorflow as tf; sampler = Sampler(sys.argv[1], threads=2); "  # noqa: E501
@@ -130,6 +134,7 @@ def test_a_new_process_has_a_block_for_each_core(run):
     assert done.stdout.split() == ["2", "1"]
 
 
+@pytest.mark.slow
 def test_rows_are_bit_identical_for_every_block_size_and_precision(run):
     """Check each row's state, not only its tokens, for a model's real widths and for odd ones."""
     random = np.random.default_rng(0)

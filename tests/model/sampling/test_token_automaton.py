@@ -168,6 +168,7 @@ def _with_fields(directory, field_tokens, count=3):
     return info
 
 
+@pytest.mark.integration
 def test_every_record_has_the_right_shape(tmp_path):
     tokenizer = CharTokenizer([ord(c) for c in "abcdefghij0123456789."], TokenFormat(field_delimiter=", "))
     letters, digits = tokenizer.encode_to_ids("abcdefghij"), tokenizer.encode_to_ids("0123456789")
@@ -207,6 +208,7 @@ def _lengths(sampler, seed: int, exact: bool = False) -> Counter[int]:
     return Counter(len(outcome.text) // 3 for outcome in result.valid)
 
 
+@pytest.mark.slow
 def test_thinning_equals_rejection_sampling_and_the_plain_mask_does_not(tmp_path):
     """Compare lengths of two independent samples: chi-square and its 1 − 10⁻⁴ quantile by Wilson and Hilferty."""
     _with_fields(tmp_path, None, count=2)

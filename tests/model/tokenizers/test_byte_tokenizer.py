@@ -101,6 +101,7 @@ def private(tmp_path_factory):
     return config
 
 
+@pytest.mark.integration
 def test_the_graph_and_plain_python_agree(private):
     run = run_directory(private)
     tokenizer = load_tokenizer(run.tokenizer)
@@ -123,6 +124,7 @@ def test_artifacts_of_raw_data_are_separate(private):
     assert any((root / "private" / "rejects").iterdir())
 
 
+@pytest.mark.integration
 def test_the_public_tokenizer_does_not_depend_on_the_data(private, tmp_path):
     from linesmith.pipelines.tokenize.stage import tokenize
 
@@ -143,6 +145,7 @@ def test_data_tokenized_without_privacy_are_not_current_with_it(private):
         is_current(private.replace(dp_vocabulary="raw"))
 
 
+@pytest.mark.integration
 def test_raw_characters_when_asked_for(tmp_path):
     from linesmith.pipelines.tokenize.stage import tokenize
 

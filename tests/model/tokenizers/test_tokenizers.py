@@ -62,6 +62,7 @@ FORMATS = [
 ]
 
 
+@pytest.mark.integration
 @pytest.mark.parametrize("fields", FORMATS, ids=str)
 @DERANDOMISED
 @given(text=TEXTS)

@@ -20,6 +20,8 @@ from linesmith.model.training.loop import TrainingHooks, TrainingLoop, TrainingP
 from linesmith.model.training.settings import TrainingSettings
 from tests.helpers.token_stores import store_of
 
+pytestmark = pytest.mark.integration
+
 EPOCHS, STEPS = 4, 3
 
 

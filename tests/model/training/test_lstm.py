@@ -12,6 +12,8 @@ from linesmith.model.training.language_model import LanguageModel, sum_token_los
 from linesmith.model.training.lstm import LSTM, keras_lstm, lstm
 from tests.helpers.token_stores import random_records, store_of
 
+pytestmark = pytest.mark.integration
+
 T, B, D, U = 11, 5, 12, 20
 
 

@@ -16,6 +16,8 @@ from linesmith.core.errors import ParameterError
 from linesmith.model.training.batches import Batch
 from linesmith.model.training.replicas import choose_strategy, split_batch
 
+pytestmark = pytest.mark.integration
+
 ROOT = Path(__file__).resolve().parents[3]
 TWO_DEVICES = """
 import numpy as np

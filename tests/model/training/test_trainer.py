@@ -20,6 +20,8 @@ from linesmith.model.training.settings import NetworkSettings, TrainingSettings
 from linesmith.model.training.trainer import Trainer, build_model
 from tests.helpers.token_stores import random_records, store_of
 
+pytestmark = pytest.mark.integration
+
 VOCAB = 9
 SMALL = {"embedding_dim": 8, "rnn_units": 16, "batch_size": 8, "seq_length": 20, "epochs": 3, "early_stopping": False}
 
@@ -110,6 +112,7 @@ def test_a_resume_with_other_settings_is_refused_by_name(tmp_path):
         _trainer(tmp_path, identity={"rnn_units": 32}).fit()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("damage", ["torn", "empty", "flipped"])
 def test_a_torn_checkpoint_is_skipped_with_a_message_for_the_one_before(tmp_path, caplog, damage):
     uninterrupted = _fitted(tmp_path / "uninterrupted")
@@ -127,6 +130,7 @@ def test_a_torn_checkpoint_is_skipped_with_a_message_for_the_one_before(tmp_path
     assert _history(tmp_path / "broken") == _history(tmp_path / "uninterrupted")
 
 
+@pytest.mark.slow
 def test_without_a_whole_checkpoint_training_begins_anew_and_says_so(tmp_path, caplog):
     _trainer(tmp_path, TrainingHooks(stop_requested=lambda: True)).fit()
     (tmp_path / "checkpoints" / LAST).write_bytes(b"PK")
@@ -136,6 +140,7 @@ def test_without_a_whole_checkpoint_training_begins_anew_and_says_so(tmp_path, c
     assert digest_arrays(trainer.weights()) == digest_arrays(_fitted(tmp_path / "uninterrupted").weights())
 
 
+@pytest.mark.slow
 def test_the_time_limit_is_checked_each_step_then_validates(tmp_path):
     # The clock moves on by a second at each reading, about three readings a step.
     state = _trainer(tmp_path, clock=Clock(1.0), records=200, max_training_time_seconds=12, epochs=50).fit()
@@ -145,6 +150,7 @@ def test_the_time_limit_is_checked_each_step_then_validates(tmp_path):
     assert state.history[0].val_loss is not None
 
 
+@pytest.mark.slow
 def test_no_history_row_for_an_epoch_that_time_did_not_let_begin(tmp_path):
     # Time runs out during the validation that ends epoch 0.
     clock = Clock()
@@ -190,6 +196,7 @@ def test_each_epoch_that_brings_nothing_halves_the_rate(tmp_path, schedule, fact
     assert trainer._learning_rate(steps=5) == pytest.approx(trainer.settings.learning_rate * factor)
 
 
+@pytest.mark.slow
 def test_a_loss_that_is_not_a_number_ends_training_and_keeps_the_best(tmp_path):
     trainer = _trainer(tmp_path, epochs=4)
     poisoned = TrainingHooks(on_epoch=lambda state, best: trainer.model.logits.bias.assign([np.nan] * VOCAB))
@@ -200,6 +207,7 @@ def test_a_loss_that_is_not_a_number_ends_training_and_keeps_the_best(tmp_path):
     assert all(np.isfinite(array).all() for array in load_arrays(tmp_path / "checkpoints" / BEST_WEIGHTS)[0].values())
 
 
+@pytest.mark.slow
 def test_every_checkpoint_is_kept_when_asked(tmp_path):
     _trainer(tmp_path, save_all_checkpoints=True).fit()
     assert sorted(path.name for path in (tmp_path / "checkpoints").glob("epoch-*")) == [

@@ -29,6 +29,8 @@ from tests.helpers.audit_report import audit_body
 from tests.helpers.token_stores import random_records, store_of
 from tests.integration.audit_table import audit_text_canaries, setting
 
+pytestmark = pytest.mark.integration
+
 VOCAB = 40
 
 

@@ -19,6 +19,8 @@ from linesmith.pipelines.evaluate.stage import report_directory
 from tests.helpers.audit_report import audit_body
 from tests.helpers.evaluation_sets import NAMES, people
 
+pytestmark = pytest.mark.integration
+
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 
 
@@ -38,6 +40,7 @@ def command(root: Path, *more: str) -> list[str]:
     return ["evaluate", *files, "--field-delimiter", ",", "--header", *more]
 
 
+@pytest.mark.slow
 def test_report_and_page_say_the_same(report):
     body = json.loads((report / "out" / "report" / "report.json").read_text())
     html = (report / "out" / "report" / "index.html").read_text("utf-8")
@@ -55,6 +58,7 @@ def test_report_and_page_say_the_same(report):
     assert not (report / "out" / ".tmp" / "evaluate").exists()
 
 
+@pytest.mark.slow
 def test_a_score_below_the_gate_ends_with_3(report, tmp_path, capsys):
     assert run_command_line(command(report, "--output", str(tmp_path), "--fail-under-privacy", "1")) == 3
     assert "below --fail-under-privacy 1" in capsys.readouterr().out
@@ -134,6 +138,7 @@ def test_a_record_cannot_become_markup(report):
     assert page("a < b", [h("p", "x")]).count("a &lt; b") == 1
 
 
+@pytest.mark.slow
 def test_an_audit_has_its_section(report):
     content = json.loads((report / "out" / "report" / "report.json").read_text())
     assert 'id="audit"' not in render(content)
@@ -142,6 +147,7 @@ def test_an_audit_has_its_section(report):
     assert 'id="audit"' in html and "1.25" in html and "80 of 100" in html and "epsilon spent 2.000" in html
 
 
+@pytest.mark.slow
 def test_a_stale_report_says_so(report, tmp_path, capsys):
     content = json.loads((report / "out" / "report" / "report.json").read_text())
     assert "of earlier records" not in render(content)

@@ -15,6 +15,8 @@ from linesmith.model.generation.python_api import generate_text
 from linesmith.pipelines.generate.stage import generate
 from tests.helpers.tiny_model import tiny_run
 
+pytestmark = pytest.mark.integration
+
 # Few random records have two fields and end in time: there is something to reject, and something to retry.
 VALIDATOR = "def f(text):\n    return len(text) % 2 == 0\n"
 

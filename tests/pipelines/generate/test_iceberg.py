@@ -22,6 +22,8 @@ from linesmith.records.validation import validator_process as validator_host
 from tests.helpers import generation_fakes
 from tests.helpers.generation_fakes import fake_run
 
+pytestmark = pytest.mark.integration
+
 FIELDS: list[dict[str, Any]] = [
     {"name": "id", "type": "int"},
     {"name": "attempt", "type": ["null", "long"]},
@@ -297,6 +299,7 @@ def test_start_strings_of_every_kind_of_file_are_paired_with_their_records(run: 
         assert shards(run) == first
 
 
+@pytest.mark.slow
 def test_ten_thousand_seeds(run: Path, tmp_path: Path) -> None:
     (tmp_path / "seeds.txt").write_text("".join(f"{n},\n" for n in range(10_000)))
     stage.generate(

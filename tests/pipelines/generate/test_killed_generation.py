@@ -23,6 +23,8 @@ from linesmith.transforms.generate_records import RecordGenerator
 from tests.helpers import generation_fakes
 from tests.helpers.generation_fakes import FakeSampler, fake_run
 
+pytestmark = pytest.mark.integration
+
 FORMATS = ("text", "avro", "parquet")
 LAKE: dict[str, Any] = {"iceberg_table": "lake.rides", "output_format": list(FORMATS), "columns": ["a", "b", "c"]}
 

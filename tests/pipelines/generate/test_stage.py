@@ -19,6 +19,8 @@ from linesmith.pipelines.generate import plan, stage
 from tests.helpers import generation_fakes
 from tests.helpers.generation_fakes import fake_run
 
+pytestmark = pytest.mark.integration
+
 
 @pytest.fixture
 def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
@@ -181,6 +183,7 @@ def test_a_hopeless_model_ends_with_a_shortfall(run: Path, monkeypatch: pytest.M
     assert stage.generate(settings(run)).exit_code == 0
 
 
+@pytest.mark.slow
 def test_a_valid_rate_that_is_too_low_ends_the_run_at_its_unit(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(stage, "open_sampler", generation_fakes.open_hopeless)
     report = stage.generate(settings(run, gen_lines=60))

@@ -27,6 +27,8 @@ from linesmith.transforms.storage.retries import classify_error, with_retries
 from tests.helpers.fake_object_store import FakeObjectStore, install
 from tests.helpers.tiny_model import tiny_run
 
+pytestmark = pytest.mark.integration
+
 RUN = "s3://lines/run"
 
 
@@ -212,6 +214,7 @@ def test_names_that_lead_out_of_the_folder_are_not_followed(store, tmp_path):
         assert not [path for path in mirror.folder.rglob("*") if path.is_file()]
 
 
+@pytest.mark.slow
 def test_generate_in_a_bucket_gives_the_same_files_as_locally(store, tmp_path):
     here = tmp_path / "here"
     tiny_run(here)
@@ -230,6 +233,7 @@ def test_generate_in_a_bucket_gives_the_same_files_as_locally(store, tmp_path):
         generate(TensorFlowConfig(checkpoint_dir=RUN, **settings))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("num_shards", [None, 2])
 def test_workers_that_share_only_a_bucket_write_the_same_records(store, tmp_path, monkeypatch, num_shards):
     settings = {"gen_lines": 7, "unit_size": 3, "gen_chars": 30, "num_shards": num_shards, "output_format": ["text"]}

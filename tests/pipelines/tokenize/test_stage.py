@@ -95,6 +95,7 @@ def records(data: Path, split: str) -> list[tuple[list[int], int, int]]:
     return found
 
 
+@pytest.mark.slow
 def test_every_accepted_line_is_there_once_and_unchanged(run):
     splitter = DatasetSplitter(0.05, True)
     texts = []
@@ -219,6 +220,7 @@ def test_the_saved_graph_encodes_as_the_tokenizer(run):
     assert "record_hash" in (run.data / "schema.pbtxt").read_text()
 
 
+@pytest.mark.slow
 def test_units_do_not_change_the_data(plain, tmp_path):
     (tmp_path / "input.txt").write_bytes(content())
     with pytest.MonkeyPatch.context() as patch:

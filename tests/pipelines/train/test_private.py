@@ -22,6 +22,8 @@ from linesmith.pipelines.train import local
 from linesmith.pipelines.train import private as train_private
 from linesmith.pipelines.train.stage import train_model
 
+pytestmark = pytest.mark.integration
+
 SETTINGS = {
     "dp": True,
     "epochs": 2,

@@ -21,6 +21,8 @@ from linesmith.model.training import trainer as training
 from linesmith.pipelines.tokenize.stage import tokenize
 from linesmith.pipelines.train.stage import train_model
 
+pytestmark = pytest.mark.integration
+
 
 @pytest.fixture(scope="module")
 def tokenized(tmp_path_factory):

@@ -17,6 +17,8 @@ from linesmith.pipelines.train import local
 from linesmith.pipelines.train.stage import train_model
 from linesmith.pipelines.train.worker import worker_training_options
 
+pytestmark = pytest.mark.integration
+
 ON_DRIVER, ON_WORKER = ["--train_on", "driver"], ["--train_on", "worker"]
 
 

@@ -48,6 +48,7 @@ def lines_of(content: bytes, newline: bytes = b"\n") -> list[bytes]:
     return lines if lines[-1] else lines[:-1]
 
 
+@pytest.mark.integration
 @DERANDOMISED
 @given(st.text(alphabet="ab\n\r", max_size=60), st.integers(1, 9), st.integers(1, 40))
 def test_ranges_contain_every_line_once(text, chunk, step):

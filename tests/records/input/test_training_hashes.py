@@ -22,6 +22,8 @@ from linesmith.transforms.tfrecord_shards import TFRecordShardWriter
 from tests.helpers import generation_fakes
 from tests.helpers.generation_fakes import fake_run
 
+pytestmark = pytest.mark.integration
+
 RULE = [{"not_in_training_set": True}]
 
 

@@ -95,6 +95,7 @@ def test_the_first_invalid_records_are_kept(tmp_path: Path) -> None:
 NAMES = st.lists(st.text(st.sampled_from("aA1_2 é"), max_size=4), min_size=1, max_size=8)
 
 
+@pytest.mark.integration
 @settings(max_examples=300, deadline=None, derandomize=True)
 @given(names=NAMES, paired=st.booleans())
 def test_any_names_give_a_schema_that_avro_accepts(names: list[str], paired: bool) -> None:

@@ -54,6 +54,7 @@ def test_results_equal_those_of_the_function_itself(host: ValidatorProcess) -> N
     assert host("a") == ValidationResult(True)
 
 
+@pytest.mark.integration
 @pytest.mark.parametrize(("text", "reason"), [("spin", "timeout"), ("sleep", "timeout"), ("exit", "validator")])
 def test_one_record_is_lost_and_the_rest_are_checked(host: ValidatorProcess, text: str, reason: str) -> None:
     host("a")
@@ -77,6 +78,7 @@ def test_a_validator_that_does_not_load_is_a_user_error(tmp_path: Path, code: st
         ValidatorProcess(validator_source(f"{tmp_path / 'v.py'}:judge"), 1.0).start()
 
 
+@pytest.mark.integration
 @pytest.mark.parametrize("how", ["close", "close_validator_processes", "forget"])
 def test_the_process_ends(tmp_path: Path, how: str) -> None:
     (tmp_path / "v.py").write_text(CODE)
@@ -113,6 +115,7 @@ def test_a_batch_is_one_message_each_way(host: ValidatorProcess, monkeypatch: py
     }
 
 
+@pytest.mark.integration
 def test_the_right_record_of_a_batch_is_lost(host: ValidatorProcess) -> None:
     texts = [str(n) for n in range(600)]
     texts[250], texts[300], texts[599] = "spin", "exit", "sleep"
@@ -120,6 +123,7 @@ def test_the_right_record_of_a_batch_is_lost(host: ValidatorProcess) -> None:
     assert reasons == {250: "timeout", 300: "validator", 599: "timeout"}
 
 
+@pytest.mark.integration
 def test_a_validator_that_hangs_does_not_outlive_its_parent(tmp_path: Path) -> None:
     (tmp_path / "v.py").write_text(CODE + f"open({str(tmp_path / 'pid')!r}, 'w').write(str(os.getpid()))\n")
     parent = f"""
@@ -145,6 +149,7 @@ time.sleep(600)
         time.sleep(0.2)
 
 
+@pytest.mark.integration
 @pytest.mark.parametrize(("text", "found"), [("spin", "took longer than 0.2 s"), ("exit", "ended its process")])
 def test_a_validator_that_loses_every_record_ends_the_run(
     tmp_path: Path, text: str, found: str, monkeypatch: pytest.MonkeyPatch

@@ -53,6 +53,7 @@ def test_known_values():
     assert epsilon_bound(n, n, n, 1.0) == 0.0  # a delta of 1 permits everything
 
 
+@pytest.mark.slow
 @settings(deadline=None, derandomize=True, max_examples=60)
 @given(st.integers(1, 60), st.floats(0.001, 0.2), st.sampled_from([0.0, 1e-5, 1e-2]))
 def test_more_right_guesses_prove_more_and_delta_less(m, level, delta):
@@ -99,6 +100,7 @@ def _failures(mechanism, truth, delta, m=400):
     return sum(bound > truth for bound in bounds), np.array(bounds)
 
 
+@pytest.mark.integration
 @pytest.mark.parametrize("truth", [0.0, 0.5, 2.0, 4.0])
 def test_randomized_response_is_bounded_by_its_epsilon(truth):
     """The bit of each canary is reported correctly with probability e^eps / (1 + e^eps): the theorem's own worst case."""
@@ -112,6 +114,7 @@ def test_randomized_response_is_bounded_by_its_epsilon(truth):
     assert np.median(bounds) > 0.6 * truth - 0.05  # and the bound is not trivial
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("sigma", [0.4, 0.8, 2.0])
 def test_the_gaussian_mechanism_is_bounded_by_its_epsilon(sigma):
     delta = 1e-5
@@ -138,6 +141,7 @@ def test_a_claim_that_is_too_small_is_refuted():
     assert found == 20
 
 
+@pytest.mark.integration
 def test_choosing_the_best_of_many_attacks_keeps_the_confidence():
     """Twenty useless attacks: the best of them proves nothing either, in 95 of 100 trials."""
     proved = 0

@@ -14,6 +14,8 @@ from linesmith.model.training import backpropagation
 from linesmith.model.training.language_model import LanguageModel, sum_token_losses
 from tests.helpers.reference_gradients import distance, masks_from, network, norm, padded, record_gradient
 
+pytestmark = pytest.mark.integration
+
 SEQ = 12
 # Of different lengths: a single token, repeated tokens, one that is cut, an empty one.
 RECORDS = [[1, 2, 3], [4], [5, 5, 5, 5, 5, 5], [1, 2, 1, 2, 1, 2, 6, 6], [3] * 30, []]
@@ -210,6 +212,7 @@ def test_one_record_moves_the_sum_by_at_most_the_clipping_norm():
     assert 0.99 * CLIP < largest_move() <= CLIP
 
 
+@pytest.mark.slow
 def test_one_record_moves_the_sum_by_at_most_the_clipping_norm_in_bfloat16():
     assert 0.98 * CLIP < largest_move(_correct_in_bfloat16) <= CLIP
 
@@ -310,6 +313,7 @@ def _overshoot(variables, batch, masks, clip):
     return _correct(variables, batch, masks, clip * 1.01 / (1 - CLIP_MARGIN))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "planted", [_clip_per_batch, _masked_mean, _window_unit, _unclipped_layer, _carried_state, _overshoot]
 )

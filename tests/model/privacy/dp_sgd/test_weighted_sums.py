@@ -12,6 +12,8 @@ import tensorflow as tf
 from linesmith.model.privacy.dp_sgd import weighted_sums
 from linesmith.model.tf_function import fused
 
+pytestmark = pytest.mark.integration
+
 
 def _random_bfloat16(*shape: int, seed: int = 0) -> tf.Tensor:
     return tf.cast(np.random.default_rng(seed).normal(size=shape), tf.bfloat16)
