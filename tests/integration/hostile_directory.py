@@ -2,9 +2,9 @@
 
     python tests/integration/hostile_directory.py DIRECTORY [--lines 400] [--records 60] [--demo-size]
 
-Tokenize, train, generate with `--workers 2` and a line validator, and evaluate: from a script, from `python -m linesmith`, from
-the console script and from a notebook kernel, each started in its own directory below DIRECTORY. Uses no file of the
-checkout, so that the interpreter of any environment can run it; the notebook needs nbclient and ipykernel there.
+Tokenize, train, generate with `--workers 2` and a line validator, and evaluate: from a script, from `python -m linesmith` and from a
+notebook kernel, each started in its own directory below DIRECTORY. Uses no file of the checkout, so that the interpreter of any
+environment can run it; the notebook needs nbclient and ipykernel there.
 """
 
 from __future__ import annotations
@@ -111,10 +111,6 @@ def run_module(directory: Path, _program: str, values: dict[str, object]) -> Non
         call([sys.executable, "-m", "linesmith", stage, *arguments, *workers], directory)
 
 
-def run_console_script(directory: Path, _program: str, values: dict[str, object]) -> None:
-    call([str(Path(sys.executable).with_name("linesmith")), "run", *flags(values), "--workers", "2"], directory)
-
-
 def run_notebook(directory: Path, program: str, _values: dict[str, object]) -> None:
     import nbformat
     from nbclient import NotebookClient
@@ -126,7 +122,6 @@ def run_notebook(directory: Path, program: str, _values: dict[str, object]) -> N
 METHODS = {
     "a script": run_script,
     "python -m linesmith": run_module,
-    "the console script": run_console_script,
     "a notebook": run_notebook,
 }
 
