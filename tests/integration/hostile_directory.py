@@ -2,9 +2,9 @@
 
     python tests/integration/hostile_directory.py DIRECTORY [--lines 400] [--records 60] [--demo-size]
 
-Tokenize, train, generate with `--workers 2` and a line validator, and evaluate: from a script, from `python -m linesmith` and from a
-notebook kernel, each started in its own directory below DIRECTORY. Uses no file of the checkout, so that the interpreter of any
-environment can run it; the notebook needs nbclient and ipykernel there.
+Tokenize, train, generate with `--workers 2` and a line validator, and evaluate: from a script, from `python -m linesmith` and
+from a notebook kernel, each started in its own directory below DIRECTORY. Uses no file of the checkout, so that the interpreter
+of any environment can run it; the notebook needs nbclient and ipykernel there.
 """
 
 from __future__ import annotations
