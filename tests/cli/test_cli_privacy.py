@@ -31,6 +31,7 @@ def planned(capsys, *arguments) -> str:
     return " ".join(shown[shown.index("Privacy") :].split())
 
 
+@pytest.mark.integration
 def test_plan_shows_the_claim_and_what_it_costs(stages, source, tmp_path, capsys):  # noqa: F811
     out = tmp_path / "out"
     text = planned(capsys, "--input", source, "--output", out, "--dp", "--dp-batch-size", "150", "--epochs", "4")

@@ -11,6 +11,8 @@ from linesmith.evaluation.leakage_candidates import LeakageCandidate
 from linesmith.pipelines.evaluate.report.content import report_content
 from tests.helpers.evaluation_sets import collect_evaluation_data_in_memory, noise, people, shuffled_columns
 
+pytestmark = pytest.mark.integration  # fits classifiers
+
 TRAINING, HOLDOUT = people(4000, 1), people(1600, 2)
 
 
@@ -26,7 +28,6 @@ def ratios(body: dict) -> dict[str, float]:
     return {one["name"]: one["ratio"] for one in body["closeness"]["components"]}
 
 
-@pytest.mark.integration
 def test_one_half_of_the_holdout_is_close_and_safe():
     body = evaluated(HOLDOUT[:800], HOLDOUT[800:])
     assert body["verdict"]["closeness"] == "close"

@@ -116,6 +116,7 @@ def test_the_graph_and_plain_python_agree(private):
     assert Counter(texts) == Counter(GOOD)
 
 
+@pytest.mark.integration
 def test_artifacts_of_raw_data_are_separate(private):
     root = run_directory(private).root
     assert sorted(p.name for p in root.iterdir() if not p.name.startswith(".")) == ["private", "tokenizer"]
@@ -135,6 +136,7 @@ def test_the_public_tokenizer_does_not_depend_on_the_data(private, tmp_path):
         assert path.read_bytes() == (run_directory(other).tokenizer / path.name).read_bytes()
 
 
+@pytest.mark.integration
 def test_data_tokenized_without_privacy_are_not_current_with_it(private):
     from linesmith.pipelines.tokenize.stage import is_current
 

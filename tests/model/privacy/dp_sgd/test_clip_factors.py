@@ -34,6 +34,7 @@ def _exact_norms(layers: list[LayerOperands], factors: tf.Tensor) -> np.ndarray:
     return np.sqrt((of_kernel**2).sum(axis=(1, 2)) + (of_bias**2).sum(axis=1))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("norm_function", [lambda layers: partial(direct_norms, layers), GramNorms])
 def test_a_gradient_that_rounding_made_longer_gets_a_smaller_factor(norm_function, monkeypatch):
     layers = _cancelling(records=200)
