@@ -5,7 +5,7 @@ PY := $(VENV)/bin/python
 STAMP := $(VENV)/.installed
 
 .PHONY: setup demo test lint types test-unit test-integration test-slow coverage test-wheel test-flink-large test-audit test-kill test-flink test-faults \
-	flink-up flink-down test-generate test-buckets test-dataflow bench-memory bench-train bench-quality bench-generate \
+	flink-up flink-down flink-lock test-generate test-buckets test-dataflow bench-memory bench-train bench-quality bench-generate \
 	bench-seeds bench-scale lock clean
 
 setup: $(STAMP)
@@ -66,6 +66,9 @@ flink-up: setup ## A Flink cluster on this machine: one JobManager, two TaskMana
 flink-down: ## Stop it, in part started or not.
 	@test ! -x $(PY) || $(PY) -m tools.flink.cluster down
 
+flink-lock: setup ## Download the jars of tools/flink/job-server.pom.xml afresh and pin their digests.
+	$(PY) -m tools.flink.cluster pin
+
 test-flink: setup ## Every stage on a real Flink cluster, a TaskManager killed on the way; about three minutes.
 	$(PY) -m tests.integration.flink_workflow
 
@@ -112,8 +115,8 @@ bench-scale: setup ## Time and memory from 10^4 to 10^7 lines, on this machine's
 bench-seeds: setup ## A hundred thousand and a million start strings: time, memory, pairing; about ten minutes.
 	$(PY) -m benchmarks.seeds
 
-lock: setup ## Resolve again. Hashes, no addresses.
-	$(VENV)/bin/uv pip compile --python 3.11 --no-header --no-annotate --generate-hashes --quiet \
+lock: setup ## Resolve again; UPGRADE=--upgrade moves everything to the newest that resolves. Hashes, no addresses.
+	$(VENV)/bin/uv pip compile $(UPGRADE) --python 3.11 --no-header --no-annotate --generate-hashes --quiet \
 	  --extra all --extra dev --constraint constraints.txt pyproject.toml -o requirements.lock
 	echo "uv==$$($(VENV)/bin/uv --version | cut -d' ' -f2)" | $(VENV)/bin/uv pip compile --python 3.11 --no-header \
 	  --no-annotate --generate-hashes --quiet - -o requirements-bootstrap.lock

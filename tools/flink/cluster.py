@@ -21,7 +21,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from tools.flink.downloads import JAR, ClusterError, fetch_software
+from tools.flink.downloads import JAR, ClusterError, fetch_software, pin_jars
 
 REST, JOBS, ARTIFACTS, EXPANSION = 8081, 8099, 8098, 8097
 TASK_MANAGERS, SLOTS = 2, 2
@@ -233,9 +233,9 @@ def _start_time(pid: int) -> str | None:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Start the cluster, stop it, or print what runs; return the exit code."""
+    """Start the cluster, stop it, pin the jars it is made of, or print what runs; return the exit code."""
     parser = argparse.ArgumentParser(prog="flink_cluster", description=str(__doc__).partition("\n")[0])
-    parser.add_argument("action", choices=("up", "down", "status"))
+    parser.add_argument("action", choices=("up", "down", "status", "pin"))
     parser.add_argument("--home", default=".flink", help="folder of the jars, the logs and the running cluster")
     parsed = parser.parse_args(arguments)
     cluster = Cluster(parsed.home)
@@ -244,6 +244,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
             cluster.down()
         elif parsed.action == "up":
             cluster.up()
+        elif parsed.action == "pin":
+            print(f"flink: {pin_jars()} jars pinned")  # noqa: T201
+            return 0
     except ClusterError as error:
         print(f"flink: {error}", file=sys.stderr)  # noqa: T201
         return 1
