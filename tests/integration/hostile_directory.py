@@ -1,25 +1,30 @@
 """Run an installed Linesmith in a working directory whose files have the names of its rooms and raise on import.
 
-    python tests/integration/hostile_directory.py DIRECTORY [--lines 400] [--records 60] [--demo-size]
+    python tests/integration/hostile_directory.py DIRECTORY [--lines 400] [--records 60] [--demo-size] [--notebook FILE]
 
 Tokenize, train, generate with `--workers 2` and a line validator, and evaluate: from a script, from `python -m linesmith` and
-from a notebook kernel, each started in its own directory below DIRECTORY. Uses no file of the checkout, so that the interpreter
-of any environment can run it; the notebook needs nbclient and ipykernel there.
+from a notebook kernel, each started in its own directory below DIRECTORY; then the notebook FILE, whose cells must print what it
+says that they print. Uses no other file of the checkout, so that the interpreter of any environment can run it; the notebooks
+need nbclient and ipykernel there.
 """
 
 from __future__ import annotations
 
 import argparse
+import copy
 import json
 import random
 import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 # Names that a user's files may have.
 MODULES = ("model", "runners", "core", "records", "pipelines", "transforms", "evaluation", "tests")
 FOLDER = "model"
+# Tag of a notebook's cell whose output differs between processors: only its number of lines is compared.
+DIFFERS = "differs-between-processors"
 
 PROGRAM = """
 import linesmith
@@ -113,10 +118,36 @@ def run_module(directory: Path, _program: str, values: dict[str, object]) -> Non
 
 def run_notebook(directory: Path, program: str, _values: dict[str, object]) -> None:
     import nbformat
+
+    execute(nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(program)]), directory)
+
+
+def run_stored_notebook(directory: Path, path: Path) -> None:
+    """Execute a notebook's cells in a new kernel, and compare what they print with the outputs that the file holds."""
+    import nbformat
+
+    stored = nbformat.read(path, as_version=4)
+    executed = copy.deepcopy(stored)
+    execute(executed, directory)
+    for before, after in zip(stored.cells, executed.cells, strict=True):
+        expected, found = printed(before), printed(after)
+        if DIFFERS in before.metadata.get("tags", []):
+            expected, found = ([f"{len(lines)} lines"] for lines in (expected, found))
+        if found != expected:
+            raise SystemExit(f"a cell of {path.name} printed {found} instead of {expected}:\n{before.source}")
+
+
+def execute(notebook: Any, directory: Path) -> None:
+    """Execute a notebook's cells in a new kernel that is started in a directory."""
     from nbclient import NotebookClient
 
-    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(program)])
     NotebookClient(notebook, timeout=1200, resources={"metadata": {"path": str(directory)}}).execute()
+
+
+def printed(cell: Any) -> list[str]:
+    """Return the lines that a cell has written to standard output."""
+    outputs = [output for output in cell.get("outputs", []) if output.get("name") == "stdout"]
+    return "".join(output["text"] for output in outputs).splitlines()
 
 
 METHODS = {
@@ -133,6 +164,7 @@ def main() -> int:
     parser.add_argument("--records", type=int, default=60)
     parser.add_argument("--demo-size", action="store_true", help="8,000 lines, 600 records, the default network")
     parser.add_argument("--only", choices=sorted(METHODS), action="append", help="methods to run; by default all")
+    parser.add_argument("--notebook", type=Path, help="a notebook to execute as well")
     options = parser.parse_args()
     lines, records = (8_000, 600) if options.demo_size else (options.lines, options.records)
     for number, (name, method) in enumerate(METHODS.items()):
@@ -148,6 +180,12 @@ def main() -> int:
         assert manifest["counts"]["records"] == records, manifest["counts"]
         assert (directory / "out" / "report" / "index.html").is_file()
         print(f"ok   {time.monotonic() - start:5.1f} s  {name}", flush=True)
+    if options.notebook is not None:
+        start = time.monotonic()
+        directory = (options.directory / "directory-notebook").resolve()
+        make_directory(directory, lines)
+        run_stored_notebook(directory, options.notebook)
+        print(f"ok   {time.monotonic() - start:5.1f} s  {options.notebook.name}", flush=True)
     return 0
 
 

@@ -47,6 +47,7 @@ import importlib.util
 
 present = [name for name in ("tensorflow_transform", "tfx_bsl", "tensorflow_text", "tf_keras") if importlib.util.find_spec(name)]
 assert not present, f"the base installation brings {present}"
+import apache_beam.runners.interactive.interactive_environment  # noqa: E402,F401 - Beam imports it wherever IPython runs
 PY
 
 echo "generate, there"
@@ -69,5 +70,6 @@ echo "every stage, in working directories whose files have the names of the room
 wheel="$(echo "$place"/dist/*.whl)"
 "$bin/uv" pip install --quiet --python "$place/clean/bin/python" --constraint "$place/versions.txt" \
   "linesmith[tokenize,evaluate] @ file://$wheel" nbclient ipykernel
-"$place/clean/bin/python" "$checkout/tests/integration/hostile_directory.py" "$place/hostile" ${HOSTILE_OPTIONS:-}
+"$place/clean/bin/python" "$checkout/tests/integration/hostile_directory.py" "$place/hostile" \
+  --notebook "$checkout/examples/quickstart.ipynb" ${HOSTILE_OPTIONS:-}
 echo "the wheel works"
