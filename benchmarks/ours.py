@@ -82,7 +82,7 @@ class StepFactory:
 
         def step() -> object:
             part = trainer._clipped(rows, trainer._dropout_seeds(0, 0))
-            trainer._update(part.gradients, tf.constant(noise_seeds(trainer._key, 0, len(part.gradients)), tf.int64))
+            trainer._noise_and_apply(part.gradients, noise_seeds(trainer._key, 0, len(part.gradients)))
             return part.unclipped.numpy()
 
         return step

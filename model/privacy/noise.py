@@ -1,75 +1,63 @@
-"""Gaussian noise on the summed gradient of a step: added once per logical batch, drawn from a secret key.
+"""Gaussian noise from the secret key: what is added to every sum that is released, drawn and added in float64 on the CPU.
 
-tensorflow-privacy's query defines what is added and which event an accountant charges. Its own draw takes no seed: it repeats
-after `tf.random.set_seed`, and a resumed training cannot continue it. So the draw is the one thing that is replaced here.
+The draw is numpy's ziggurat (Marsaglia and Tsang 2000) on a counter-based generator. Its density is that of the normal to more
+than 12 standard deviations. TensorFlow's float32 normals end at 5.68, since they are made of uniform numbers of 23 bits:
+whatever lies beyond is impossible without a record that moves the sum, and delta is then many times what is claimed.
+
+Floating-point numbers have gaps, and which of them a sum of value and noise can reach tells something about the value (Mironov
+2012, "On Significance of the Least Significant Bits for Differential Privacy"). So the sum is rounded to multiples of 2^-20 of
+a standard deviation. The draws are about 2^30 times as fine, so that every multiple can be reached from every value, with very
+nearly the probability that the normal gives it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+import numpy as np
+import numpy.typing as npt
 
-import tensorflow as tf
-
-from linesmith.model.privacy.secret_key import SecretKey
-from linesmith.model.privacy.tf_privacy import GaussianSumQuery
+from linesmith.model.privacy.secret_key import SecretKey, Seed, random_generator
 
 GENERATOR_DESCRIPTION = (
-    "Philox (4x64 for samples, 4x32 for noise and dropout), counter-based, each stream seeded by HMAC-SHA256 from a 128-bit "
+    "Philox (4x64 for samples and noise, 4x32 for dropout), counter-based, each stream seeded by HMAC-SHA256 from a 128-bit "
     "key of the operating system that is held in memory only; Philox is not a cryptographic generator"
 )
+_ROUNDING = 2.0**20  # multiples in a standard deviation to which a noised sum is rounded
 
 
-class KeyedGaussianSumQuery(GaussianSumQuery):
-    """Gaussian mechanism on a sum of gradients that are already clipped, with noise that is a function of seeds.
+def standard_normal(shape: tuple[int, ...], seed: Seed) -> npt.NDArray[np.float64]:
+    """Draw independent standard normal numbers: a function of shape and seed, equal on every device.
 
     Args:
-        l2_norm_clip: C, the L2 sensitivity: the most that one unit moves the sum. Scalar.
-        stddev: standard deviation of the noise on every coordinate, noise multiplier times C. Scalar.
-        seeds: one seed of two integers for each tensor of the sum, [tensors, 2] int64.
+        shape: shape of the result; () for one number.
+        seed: 128 secret bits, from `SecretKey.seed`; never used twice.
     """
-
-    def __init__(self, l2_norm_clip: tf.Tensor, stddev: tf.Tensor, seeds: tf.Tensor) -> None:
-        super().__init__(l2_norm_clip, stddev)
-        self._seeds = seeds
-
-    def get_noised_result(
-        self, sample_state: Sequence[tf.Tensor], global_state: Any
-    ) -> tuple[list[tf.Tensor], Any, Any]:
-        """Return the noised sum, the unchanged global state, and the event that an accountant charges.
-
-        Args:
-            sample_state: the sum, one tensor per variable.
-            global_state: from `initial_global_state`.
-        """
-        noised = [
-            value + tf.cast(global_state.stddev * standard_normal(tf.shape(value), self._seeds[i]), value.dtype)
-            for i, value in enumerate(sample_state)
-        ]
-        _, _, event = super().get_noised_result([], global_state)
-        return noised, global_state, event
+    # Not float32: its uniform numbers have 24 bits, which end the tail at about 8 standard deviations.
+    return np.asarray(random_generator(seed).standard_normal(shape))
 
 
-def noised_sum(
-    sums: Sequence[tf.Tensor], *, clip: tf.Tensor, noise_multiplier: float, seeds: tf.Tensor
-) -> list[tf.Tensor]:
-    """Add noise of standard deviation `noise_multiplier * clip` to every coordinate of a sum of clipped gradients.
+def add_noise(values: npt.ArrayLike, stddev: float, seed: Seed) -> npt.NDArray[np.float64]:
+    """Add independent Gaussian noise to every number, and round to multiples of 2^-20 standard deviations.
 
     Args:
-        sums: one tensor per variable; zeros where the sample was empty.
-        clip: C, the L2 sensitivity of the sum; scalar.
-        noise_multiplier: z; 0 adds nothing.
-        seeds: from `noise_seeds`, fresh for every step, [tensors, 2] int64.
+        values: numbers of any shape.
+        stddev: standard deviation of the noise; 0 adds nothing and rounds nothing.
+        seed: 128 secret bits, from `SecretKey.seed`; never used twice.
 
     Returns:
-        The noised sum, with the shapes and dtypes of `sums`.
+        Noised numbers, of the shape of `values`.
     """
-    query = KeyedGaussianSumQuery(clip, noise_multiplier * clip, seeds)
-    noised, _, _ = query.get_noised_result(sums, query.initial_global_state())
+    exact = np.asarray(values, np.float64)
+    if stddev == 0:
+        return exact
+    noised = standard_normal(exact.shape, seed)
+    noised += exact / stddev
+    noised *= _ROUNDING
+    np.rint(noised, out=noised)
+    noised *= stddev / _ROUNDING
     return noised
 
 
-def noise_seeds(key: SecretKey, step: int, tensors: int) -> list[tuple[int, int]]:
+def noise_seeds(key: SecretKey, step: int, tensors: int) -> list[Seed]:
     """Derive the seeds of the noise of a step, one per tensor of the sum.
 
     Args:
@@ -78,8 +66,3 @@ def noise_seeds(key: SecretKey, step: int, tensors: int) -> list[tuple[int, int]
         tensors: number of tensors of the sum.
     """
     return [key.seed("noise", step, tensor) for tensor in range(tensors)]
-
-
-def standard_normal(shape: Any, seed: tf.Tensor) -> tf.Tensor:
-    """Draw independent standard normal numbers: float32, a function of shape and seed."""
-    return tf.random.stateless_normal(shape, seed, alg="philox")

@@ -10,14 +10,16 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
+from linesmith.model.privacy.secret_key import Seed, random_generator
 
-def poisson_sample(units: int, rate: float, seed: tuple[int, int]) -> npt.NDArray[np.int64]:
+
+def poisson_sample(units: int, rate: float, seed: Seed) -> npt.NDArray[np.int64]:
     """Draw each of `units` units independently with probability `rate`.
 
     Args:
         units: number of units.
         rate: q, above 0 and at most 1.
-        seed: 128 secret bits as two signed 64-bit integers; the sample is a pure function of the arguments.
+        seed: 128 secret bits; the sample is a pure function of the arguments.
 
     Returns:
         Indices of the drawn units, ascending, [drawn] int64; may be empty.
@@ -29,9 +31,7 @@ def poisson_sample(units: int, rate: float, seed: tuple[int, int]) -> npt.NDArra
         raise ValueError(f"rate must lie in (0, 1], found {rate}")
     if rate == 1:
         return np.arange(units, dtype=np.int64)
-    # As 64-bit integers: a list of small and large ones would become floats, and lose bits of the secret.
-    key = np.array([part % 2**64 for part in seed], np.uint64)
-    random = np.random.Generator(np.random.Philox(key=key))
+    random = random_generator(seed)
     expected = units * rate
     # Almost always one chunk of gaps covers all units.
     chunk = int(expected + 4 * np.sqrt(expected) + 16)

@@ -1,4 +1,4 @@
-"""Secret key from which private training derives its samples, its dropout and its noise."""
+"""Secret key from which private training derives its samples, its dropout and its noise, and the generator of a seed."""
 
 from __future__ import annotations
 
@@ -7,7 +7,10 @@ import hmac
 import secrets
 from typing import NoReturn
 
+import numpy as np
+
 KEY_BYTES = 16
+Seed = tuple[int, int]  # 128 bits as two signed 64-bit integers
 
 
 class SecretKey:
@@ -41,7 +44,7 @@ class SecretKey:
         """Make a key from up to 32 hexadecimal digits: for tests only, since whoever knows them can remove the noise."""
         return cls(int(digits, 16).to_bytes(KEY_BYTES, "big"))
 
-    def seed(self, purpose: str, *where: int) -> tuple[int, int]:
+    def seed(self, purpose: str, *where: int) -> Seed:
         """Derive the 128-bit seed of one use, as two signed 64-bit integers.
 
         Args:
@@ -57,3 +60,10 @@ class SecretKey:
 
     def __reduce__(self) -> NoReturn:
         raise TypeError("a secret key is not to be pickled")
+
+
+def random_generator(seed: Seed) -> np.random.Generator:
+    """Return numpy's generator (Philox 4x64, counter-based) at the beginning of the stream that a seed determines."""
+    # As unsigned 64-bit integers: a list of small and large ones would become floats, and lose bits of the secret.
+    key = np.array([part % 2**64 for part in seed], np.uint64)
+    return np.random.Generator(np.random.Philox(key=key))

@@ -130,7 +130,8 @@ def not_covered(
         "tuning and repeated runs": "each further training on the same data composes with this one, and so does each "
         "setting that was tried; a privacy ledger adds them up",
         "validators and novelty filters": "one that reads raw data is no post-processing: its verdicts are not covered",
-        "floating-point attacks": "the Gaussian noise is drawn and added in floating point, whose gaps can be exploited",
+        "floating-point attacks": "the Gaussian noise is drawn and added in double precision, and the result is rounded to "
+        "multiples of 2^-20 standard deviations, far wider than the gaps that could be exploited: a mitigation, not a proof",
         "generator": f"the draws come from {generator}",
         "duplicates and groups": "a text that occurs k times is k records: see group_privacy"
         if unit == "record"

@@ -20,10 +20,11 @@ from linesmith.core.artifacts.checkpoints import has_checkpoint
 from linesmith.core.artifacts.history import EpochState
 from linesmith.model.privacy.budget import PrivacyBudget
 from linesmith.model.privacy.dp_sgd.clipped_sum import ClippedSum, clipped_sum
-from linesmith.model.privacy.noise import noise_seeds, noised_sum, standard_normal
+from linesmith.model.privacy.gaussian_query import noised_sum
+from linesmith.model.privacy.noise import add_noise, noise_seeds
 from linesmith.model.privacy.plan import AdaptiveClipping, PrivacyPlan
 from linesmith.model.privacy.poisson_sampling import poisson_sample
-from linesmith.model.privacy.secret_key import SecretKey
+from linesmith.model.privacy.secret_key import SecretKey, Seed
 from linesmith.model.privacy.users import UserIndex
 from linesmith.model.privacy.validation import NoisedValidation, PublicValidation
 from linesmith.model.tf_function import graph
@@ -93,7 +94,7 @@ class PrivateTrainer(TrainingLoop):
         self.clip = keras.Variable(plan.l2_norm_clip, dtype="float32", trainable=False, name="clip")
         seeds = tf.TensorSpec([NUM_HALVES, len(model.lstms), 2], tf.int64)
         self._clipped = graph(self._clipped_part, input_signature=[Batch.tensor_specs(), seeds])
-        self._update = graph(self._noise_and_apply)
+        self._apply = graph(self._apply_mean)
         shape = {"batch_size": settings.batch_size, "seq_length": plan.seq_length}
         self._public = None if public is None else PublicValidation(model, public, **shape)
         self._noised: NoisedValidation | None = None
@@ -188,7 +189,7 @@ class PrivateTrainer(TrainingLoop):
             sums = [total + more for total, more in zip(sums, part.gradients, strict=True)]
             unclipped += int(part.unclipped)
             self.state.left_out += int(part.non_finite)
-        self._update(sums, tf.constant(noise_seeds(self._key, step, len(sums)), tf.int64))
+        self._noise_and_apply(sums, noise_seeds(self._key, step, len(sums)))
         if plan.adaptive_clip is not None:
             self._adapt_clip(plan.adaptive_clip, unclipped - len(ranks) / 2, step)
 
@@ -214,8 +215,11 @@ class PrivateTrainer(TrainingLoop):
         clip = self.clip.value / self.plan.records_per_unit
         return clipped_sum(variables, rows, masks_of, clip=clip, seq_length=self.plan.seq_length, dtype=dtype)
 
-    def _noise_and_apply(self, sums: list[tf.Tensor], seeds: tf.Tensor) -> None:
-        noised = noised_sum(sums, clip=self.clip.value, noise_multiplier=self.plan.noise_multiplier, seeds=seeds)
+    def _noise_and_apply(self, sums: list[tf.Tensor], seeds: list[Seed]) -> None:
+        clip, noise_multiplier = float(self.clip.value), self.plan.noise_multiplier
+        self._apply(noised_sum(sums, clip=clip, noise_multiplier=noise_multiplier, seeds=seeds))
+
+    def _apply_mean(self, noised: list[tf.Tensor]) -> None:
         # The divisor is the public expectation, never the draw.
         mean = [total / self.plan.expected_batch_size for total in noised]
         self.optimizer.apply(mean, self.model.trainable_variables)
@@ -228,8 +232,8 @@ class PrivateTrainer(TrainingLoop):
             centered_count: that count less half the records of the sample, so that a record moves it by 1/2.
             step: number of the step, which determines the noise.
         """
-        draw = float(standard_normal([], tf.constant(self._key.seed("count", step), tf.int64)))
-        fraction = (centered_count + adaptive.count_noise * draw) / self.plan.expected_batch_size + 0.5
+        noised = float(add_noise(centered_count, adaptive.count_noise, self._key.seed("count", step)))
+        fraction = noised / self.plan.expected_batch_size + 0.5
         factor = math.exp(-adaptive.learning_rate * (fraction - adaptive.target_quantile))
         self.clip.assign(self.clip.value * factor)
 

@@ -13,11 +13,10 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-import tensorflow as tf
 
 from linesmith.core.errors import ParameterError
 from linesmith.model.privacy.dp_sgd.clipped_sum import CLIP_MARGIN
-from linesmith.model.privacy.noise import standard_normal
+from linesmith.model.privacy.noise import add_noise
 from linesmith.model.privacy.plan import NoisedValidationPlan
 from linesmith.model.privacy.secret_key import SecretKey
 from linesmith.model.privacy.users import UserIndex
@@ -66,8 +65,9 @@ class NoisedValidation:
             evaluation: number of the evaluation, which determines the noise; the same number repeats the release.
         """
         plan = self._plan
-        noise = float(standard_normal([], tf.constant(self._key.seed("validation", evaluation), tf.int64)))
-        return (self.clipped_sum() + plan.noise_multiplier * plan.loss_clip * noise) / plan.expected_units
+        seed = self._key.seed("validation", evaluation)
+        noised = add_noise(self.clipped_sum(), plan.noise_multiplier * plan.loss_clip, seed)
+        return float(noised) / plan.expected_units
 
     def clipped_sum(self) -> float:
         """Compute the sum before noise, to which a unit contributes between 0 and L. It must not be released."""

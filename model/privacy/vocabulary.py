@@ -22,6 +22,7 @@ from pathlib import Path
 import numpy as np
 
 from linesmith.core.errors import ParameterError
+from linesmith.model.privacy.noise import add_noise
 from linesmith.model.privacy.secret_key import SecretKey
 
 MAX_CHARACTERS_PER_RECORD = 32  # distinct characters outside ASCII that a record contributes at most
@@ -63,14 +64,10 @@ def noised_vocabulary(counts: Mapping[int, int], noise_multiplier: float, key: S
         Code points outside ASCII, ascending.
     """
     scale = noise_multiplier * math.sqrt(MAX_CHARACTERS_PER_RECORD)
-    noised = np.zeros(CODE_POINTS)
+    exact = np.zeros(CODE_POINTS)
     for point, count in counts.items():
-        noised[point] = count
-    # As unsigned 64-bit integers: a list of small and large ones would become floats, and lose bits of the secret.
-    philox_key = np.array([part % 2**64 for part in key.seed("vocabulary")], np.uint64)
-    generator = np.random.Generator(np.random.Philox(key=philox_key))
-    noised += scale * generator.standard_normal(CODE_POINTS)
-    taken = noised > _THRESHOLD * scale
+        exact[point] = count
+    taken = add_noise(exact, scale, key.seed("vocabulary")) > _THRESHOLD * scale
     taken[:FIRST_NON_ASCII] = False
     taken[SURROGATES.start : SURROGATES.stop] = False
     return [int(point) for point in np.flatnonzero(taken)]

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from linesmith.model.privacy import noise
 from linesmith.model.privacy import trainer as private_trainer
 from linesmith.model.privacy.dp_sgd.clipped_sum import ClippedSum, clipped_sum
 from linesmith.model.privacy.noise import noise_seeds
@@ -22,19 +23,33 @@ from tests.model.privacy.dp_sgd import test_clipped_sum as test_dp_sgd
 SEQ = test_dp_sgd.SEQ  # the clipping bugs are written for rows of that length
 
 
+def float32_normal(shape: tuple[int, ...], seed: tuple[int, int]) -> np.ndarray:
+    """Draw as training did until noise got its tails: no number exceeds 5.6777."""
+    draw = tf.random.stateless_normal(shape, tf.constant(seed, tf.int64), alg="philox")
+    return np.asarray(draw, np.float64)
+
+
 class NoNoise(PrivateTrainer):
     """Trainer that releases the sum without noise."""
 
     def _noise_and_apply(self, sums: list[Any], seeds: Any) -> None:
-        mean = [total / self.plan.expected_batch_size for total in sums]
-        self.optimizer.apply(mean, self.model.trainable_variables)
+        self._apply(sums)
 
 
 class SameNoise(PrivateTrainer):
     """Trainer that uses the noise of the first step in every step."""
 
     def _noise_and_apply(self, sums: list[Any], seeds: Any) -> None:
-        super()._noise_and_apply(sums, tf.constant(noise_seeds(self._key, 0, len(sums)), tf.int64))
+        super()._noise_and_apply(sums, noise_seeds(self._key, 0, len(sums)))
+
+
+class TruncatedNoise(PrivateTrainer):
+    """Trainer whose noise comes from TensorFlow's float32 normals, which end at 5.6777 standard deviations."""
+
+    def _noise_and_apply(self, sums: list[Any], seeds: Any) -> None:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(noise, "standard_normal", float32_normal)
+            super()._noise_and_apply(sums, seeds)
 
 
 class PublicKey(PrivateTrainer):
@@ -113,6 +128,7 @@ class Bug:
 BUGS = [
     Bug("no noise", NoNoise),
     Bug("the same noise in every step", SameNoise),
+    Bug("truncated noise", TruncatedNoise),
     Bug("a key from the public seed", PublicKey),
     Bug("no clipping", _clipping(_no_clipping)),
     Bug("the batch's mean clipped once", _clipping(test_dp_sgd._clip_per_batch, eager=True)),

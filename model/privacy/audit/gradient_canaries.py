@@ -29,8 +29,8 @@ from linesmith.model.privacy.audit.sampling_faults import sampling_faults
 from linesmith.model.privacy.noise import noise_seeds, standard_normal
 from linesmith.model.privacy.plan import PrivacyPlan
 from linesmith.model.privacy.plan_from_config import plan_privacy
+from linesmith.model.privacy.secret_key import Seed
 from linesmith.model.privacy.trainer import PrivateTrainer
-from linesmith.model.tf_function import graph
 from linesmith.model.training.settings import NetworkSettings, TrainingSettings
 from linesmith.model.training.token_store import TokenStore
 from linesmith.model.training.trainer import build_model
@@ -165,7 +165,7 @@ def _make_audited_trainer(
     class AuditedTrainer(trainer_class):  # type: ignore[misc, valid-type]
         releases: list[np.ndarray]
 
-        def _noise_and_apply(self, sums: list[tf.Tensor], seeds: tf.Tensor) -> None:
+        def _noise_and_apply(self, sums: list[tf.Tensor], seeds: list[Seed]) -> None:
             # A drawn canary has exactly the clipping norm, along its coordinate.
             table = tf.tensor_scatter_nd_add(sums[0], coordinates, units.present * self.clip.value)
             super()._noise_and_apply([table, *sums[1:]], seeds)
@@ -232,8 +232,6 @@ def _likelihood(released: Floats, plan: PrivacyPlan) -> Floats:
 
 def _predicted_noise(trainer: Any, coordinates: npt.NDArray[np.int64], steps: int) -> Floats:
     """Compute the noise of each step with the key of this trainer, in standard deviations, [steps, canaries]."""
-    table_shape = trainer.model.trainable_variables[0].shape
-    tensors = len(trainer.model.trainable_variables)
-    draw = graph(lambda seed: tf.gather_nd(standard_normal(table_shape, seed), coordinates))
-    seeds = [tf.constant(noise_seeds(trainer._key, step, tensors)[0], tf.int64) for step in range(steps)]
-    return np.array([draw(seed).numpy() for seed in seeds], np.float64).reshape(steps, len(coordinates))
+    table_shape, cells = tuple(trainer.model.trainable_variables[0].shape), tuple(coordinates.T)
+    seeds = [noise_seeds(trainer._key, step, 1)[0] for step in range(steps)]
+    return np.array([standard_normal(table_shape, seed)[cells] for seed in seeds]).reshape(steps, len(coordinates))
