@@ -130,6 +130,9 @@ def not_covered(
         "tuning and repeated runs": "each further training on the same data composes with this one, and so does each "
         "setting that was tried; a privacy ledger adds them up",
         "validators and novelty filters": "one that reads raw data is no post-processing: its verdicts are not covered",
+        "observers": "whoever watches the process, its machine or its log sees how long reading and each step take, which "
+        "depends on the records, when files are written, and whether it ends with an error; no file for release holds a time "
+        "or depends on one, as long as nobody interrupts training because of what they see",
         "floating-point attacks": "the Gaussian noise is drawn and added in floating point, whose gaps can be exploited",
         "generator": f"the draws come from {generator}",
         "duplicates and groups": "a text that occurs k times is k records: see group_privacy"

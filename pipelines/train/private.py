@@ -197,6 +197,10 @@ def _private_training_notices(config: TensorFlowConfig) -> list[str]:
             "early_stopping is off with dp: it would look at losses that the claim does not cover. Training ends with its "
             "planned steps, and the last weights are used; --dp-validation names what it may look at"
         )
+    if config.tensorboard and "tensorboard" in config.model_fields_set:
+        notices.append(
+            "tensorboard is off with dp: event files name times and the machine; model_history.csv has the same figures"
+        )
     if config.epoch_callback is not None:
         notices.append(
             "epoch_callback is set: one that stops training by a raw loss, or by raw records, voids the privacy claim; the "

@@ -129,6 +129,7 @@ def test_plan_of_an_unknown_number_of_records(stages, tmp_path, capsys):  # noqa
         (["--vocab-size", "300"], "LS305"),
         (["--privacy-ledger", "x.json"], "LS316"),
         (["--max-lines", "5"], "LS301"),
+        (["--max-training-time-seconds", "60"], "LS301"),
         (["--dp-target-epsilon", "0.00001"], "LS302"),
         (["--dp-validation", "noised", "--dp-validation-noise", "0.1"], "LS302"),
         (["--privacy-key-field", "1"], "LS301"),
