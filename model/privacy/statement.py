@@ -52,7 +52,8 @@ def build_statement(
         stopped: why training ended; None while it is unfinished.
         generator: description of the random generator of the secret draws.
         callback: an epoch_callback was set, which may have stopped training.
-        earlier_trainings: number of trainings begun in the same run directory before, and the epsilon of all with this one.
+        earlier_trainings: number of trainings begun, and of other vocabularies drawn, in the same run directory before, and
+            the epsilon of all with this one.
 
     Returns:
         The statement, ready for JSON; an infinite epsilon is the word 'infinite'.
@@ -161,8 +162,8 @@ def _earlier_trainings(count: int, epsilon_with_this: float) -> dict[str, Any]:
     return {
         "count": count,
         "epsilon_with_this": _json_number(epsilon_with_this) if count else None,
-        "note": "begun in the same run directory and not finished, or overwritten; each one composes with this one, "
-        "unless it was on entirely other records",
+        "note": "trainings begun in the same run directory and not finished, or overwritten, and noised vocabularies drawn "
+        "there and replaced; each one composes with this one, unless it was on entirely other records",
     }
 
 
