@@ -93,15 +93,20 @@ def bugs(console, words: list[str] | None) -> list[str]:
     """Audit every planted bug, or those whose names contain one of the words; return what failed."""
     from linesmith.model.privacy.trainer import PrivateTrainer
     from tests.helpers.planted_bugs import BUGS
+    from tests.helpers.release_checks import clock_moves_release, draws_uncharged_vocabulary
 
     failed = []
-    table = Table("planted bug", "canary gradients", "draws", "neighbors", "text canaries", "flagged")
+    table = Table("planted bug", "canary gradients", "draws", "neighbors", "text canaries", "checks", "flagged")
     for bug in BUGS:
         if words is not None and not any(word in bug.name for word in words):
             continue
-        if bug.settings:
+        if bug.check is not None:
+            with tempfile.TemporaryDirectory() as directory:
+                found = bug.check(Path(directory))
+            row = ["", "", "", "", "found" if found else "passed"]
+        elif bug.settings:
             proved = attack_text(0, **dict(bug.settings))["bound"]["epsilon"]
-            found, row = proved > EPSILON, ["", "", "", _beside(proved, EPSILON)]
+            found, row = proved > EPSILON, ["", "", "", _beside(proved, EPSILON), ""]
         else:
             gradients, near = attack_gradients(bug.trainer, 0), compare_neighbors(bug.trainer)
             found = gradients.refuted or near.refuted
@@ -111,14 +116,19 @@ def bugs(console, words: list[str] | None) -> list[str]:
                 ", ".join(gradients.draws) or "as claimed",
                 _beside(near.moved, near.clip, 4) + shown,
                 "",
+                "",
             ]
         table.add_row(bug.name, *row, "yes" if found else "NO")
         console.print(f"{bug.name}: {'; '.join(filter(None, row))}", highlight=False)
         failed += [] if found else [f"not found: {bug.name}"]
     proved, near = attack_text(1)["bound"]["epsilon"], compare_neighbors(PrivateTrainer)
-    wrongly = proved > EPSILON or near.refuted
+    with tempfile.TemporaryDirectory() as directory:
+        clock = clock_moves_release(PrivateTrainer, Path(directory) / "clock")
+        flagged = clock or draws_uncharged_vocabulary(Path(directory) / "vocabulary")
+    wrongly = proved > EPSILON or near.refuted or flagged
     moves, proves = _beside(near.moved, near.clip, 4), _beside(proved, EPSILON)
-    table.add_row("none", "(the seeds)", "(the seeds)", moves, proves, "YES, WRONGLY" if wrongly else "no")
+    checks = "FOUND" if flagged else "passed"
+    table.add_row("none", "(the seeds)", "(the seeds)", moves, proves, checks, "YES, WRONGLY" if wrongly else "no")
     console.print(table)
     return [*failed, *(["the correct trainer is flagged"] if wrongly else [])]
 
