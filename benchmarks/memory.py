@@ -53,6 +53,7 @@ def child(shard: Path, work: Path, kind: str, records: int, seconds: int) -> Non
     """Build the token store, train, and print how long each took, as JSON."""
     from linesmith.core.config.tensorflow_config import TensorFlowConfig
     from linesmith.model.privacy.plan_from_config import plan_privacy
+    from linesmith.model.training.loop import TrainingHooks
     from linesmith.model.training.settings import NetworkSettings, TrainingSettings
     from linesmith.model.training.token_store import build_token_store
     from linesmith.model.training.trainer import Trainer, build_model
@@ -64,10 +65,11 @@ def child(shard: Path, work: Path, kind: str, records: int, seconds: int) -> Non
     validation = build_token_store([], work / "validation.tokens", vocab_size=VOCAB, expected_records=0)
     built = time.monotonic()
     config = TensorFlowConfig(
-        dp=kind == "private", max_training_time_seconds=seconds, dp_batch_size=256 if kind == "private" else None,
-        dp_delta=1e-9, epochs=1,
-    )  # fmt: skip
-    files: dict[str, Any] = {"directory": work / "m", "history_path": work / "h.csv", "identity": {}}
+        dp=kind == "private", dp_batch_size=256 if kind == "private" else None, dp_delta=1e-9, epochs=1
+    )
+    # Stopped from outside: private training has no time limit.
+    hooks = TrainingHooks(stop_requested=lambda: time.monotonic() - built > seconds)
+    files: dict[str, Any] = {"directory": work / "m", "history_path": work / "h.csv", "identity": {}, "hooks": hooks}
     settings = TrainingSettings.from_config(config)
     model = build_model(NetworkSettings.from_config(config), VOCAB)
     if kind == "private":

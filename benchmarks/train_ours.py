@@ -44,13 +44,13 @@ EPOCHS = 100_000  # more than fit into the time
 
 
 class StepClock:
-    """Clock of the steps of every trainer of a class, which it patches."""
+    """Clock of the steps of every trainer of a class, which it patches so that it stops after `seconds`."""
 
-    def __init__(self, trainer: type[Any]) -> None:
+    def __init__(self, trainer: type[Any], seconds: float) -> None:
         self.times: list[tuple[float, float]] = []
         self.steps_per_epoch = 0
         self.trainer: Any = None
-        run_step, begin_epoch = trainer.run_step, trainer.begin_epoch
+        run_step, begin_epoch, stop_reason = trainer.run_step, trainer.begin_epoch, trainer.stop_reason_before_step
 
         def begin(trainer_self: Any) -> int:
             self.trainer, self.steps_per_epoch = trainer_self, begin_epoch(trainer_self)
@@ -61,7 +61,12 @@ class StepClock:
             run_step(trainer_self, index)
             self.times.append((start, time.perf_counter() - start))
 
-        trainer.begin_epoch, trainer.run_step = begin, run
+        def stop(trainer_self: Any) -> str | None:
+            # Private training has no time limit of its own: its models depend on no clock. This one is not released.
+            out_of_time = self.times and time.perf_counter() - self.times[0][0] >= seconds
+            return "time" if out_of_time else stop_reason(trainer_self)
+
+        trainer.begin_epoch, trainer.run_step, trainer.stop_reason_before_step = begin, run, stop
 
     def epochs_per_second(self, skip: float) -> float:
         """Return epochs per second, measured on the steps that began at least `skip` seconds after the first one."""
@@ -109,14 +114,14 @@ def main() -> None:
         vocab_size=0,
         holdout_fraction=0.0,
         matmul_precision=precision,
-        max_training_time_seconds=int(seconds),
+        max_training_time_seconds=None if private else int(seconds),
         early_stopping=False,
         epochs=EPOCHS,
         overwrite=True,
         **(PRIVATE if private else {"batch_size": int(batch)}),
         **(NETWORK if kind == "private" else {}),
     )
-    clock = StepClock(PrivateTrainer if private else Trainer)
+    clock = StepClock(PrivateTrainer if private else Trainer, float(seconds))
     train(config)
     store = clock.trainer.train
     epochs = clock.epochs_per_second(skip=float(seconds) / 10)

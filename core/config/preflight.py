@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 
-from linesmith.core.config.privacy_checks import check_libraries, check_privacy_settings
+from linesmith.core.config.privacy_checks import check_libraries, check_privacy_settings, vocabulary_mode
 from linesmith.core.config.tensorflow_config import Stage, TensorFlowConfig
 from linesmith.core.errors import ParameterError
 
@@ -20,7 +20,8 @@ def check(config: TensorFlowConfig, *stages: Stage) -> None:
     """
     if {"tokenize", "train", "run"} & set(stages):
         check_privacy_settings(config)
-    if {"train", "run"} & set(stages):
+    # Of tokenize's vocabularies, only the noised one needs an accountant.
+    if {"train", "run"} & set(stages) or ("tokenize" in stages and vocabulary_mode(config) == "dp_characters"):
         check_libraries(config)
     if {"tokenize", "run"} & set(stages):
         missing = [name for name in _TOKENIZE_LIBRARIES if importlib.util.find_spec(name) is None]

@@ -50,7 +50,14 @@ def check_privacy_settings(config: TensorFlowConfig) -> None:
             "cannot be used with --dp: one record more pushes another one out, so two records change",
             "Leave it out, or subsample the input by a hash of each line.",
         )
-    if config.column_pattern is not None and not config.columns and vocabulary_mode(config) != "raw":
+    if config.max_training_time_seconds is not None:
+        raise ParameterError(
+            "LS301",
+            option_text("max_training_time_seconds", config.max_training_time_seconds),
+            "cannot be used with --dp: how many steps fit into a time depends on the records, and that number is released",
+            "Give --epochs instead; plan estimates how long they take on this machine.",
+        )
+    if config.column_pattern is not None and not config.columns:
         raise ParameterError(
             "LS301",
             option_text("column_pattern", config.column_pattern),

@@ -46,10 +46,16 @@ class TrainingSettings(BaseModel):
         "linear: falls to 0 over the planned epochs. auto: also over the time limit, where there is one; without privacy it is "
         "halved after each epoch that does not improve the metric.",
     )
-    max_training_time_seconds: int | None = setting("train", None, "Stop training after this many seconds.", ge=0)
+    max_training_time_seconds: int | None = setting(
+        "train", None, "Stop training after this many seconds; refused with dp, whose steps are counted.", ge=0
+    )
     save_all_checkpoints: bool = setting("train", False, "Keep every epoch's weights, not only the best and last.")
     save_best_model: bool = setting("train", True, "Generate with the best epoch's weights; otherwise the last's.")
-    tensorboard: bool = setting("train", True, "Write TensorBoard event files to RUN/model/tensorboard.")
+    tensorboard: bool = setting(
+        "train",
+        True,
+        "Write TensorBoard event files to RUN/model/tensorboard; never with dp, since they name times and the machine.",
+    )
     epoch_callback: Callable[..., Any] | None = setting(
         "run", None, "Python only: called with an EpochState after each epoch.", exclude=True
     )

@@ -2,7 +2,8 @@
 
 One JSON file may hold many data sets; the name, not the content, says which data they are (a digest of the data would be
 a membership test). A training is entered with its claim, at its planned steps, before its first step, so that a crash can
-only make the ledger overstate what was spent. It is entered once, however often it is resumed.
+only make the ledger overstate what was spent. It is entered once, however often it is resumed. A noised vocabulary is a release
+of its own, entered before each time that it is drawn; trainings that use it do not enter it again.
 """
 
 from __future__ import annotations
@@ -29,13 +30,13 @@ RUN_LEDGER_FILE = "spent.json"
 
 @dataclass(frozen=True)
 class LedgerEntry:
-    """One training in a ledger; the attributes are also the keys of its JSON object.
+    """One training, or one draw of a vocabulary, in a ledger; the attributes are also the keys of its JSON object.
 
     Attributes:
-        run: identity of the training, chosen by the caller; a resumed training keeps it.
+        run: identity of the release, chosen by the caller; a resumed training keeps it.
         begun: time of the entry, UTC, ISO 8601.
-        events: everything that it releases by its planned end.
-        delta, epsilon: its own claim.
+        events: everything that it releases by its planned end, but for what has an entry of its own.
+        delta, epsilon: its own claim; a training's includes its vocabulary.
         unsafe_key: its draws came from a fixed key, so that nothing bounds what it revealed.
     """
 
@@ -63,8 +64,37 @@ def read_ledger(path: str | Path, dataset: str) -> list[LedgerEntry]:
     return [_entry(stored, Path(path)) for stored in _read(Path(path))["datasets"].get(dataset, [])]
 
 
+def record_vocabulary(
+    path: str | Path, dataset: str, run: str, noise_multiplier: float, delta: float, *, unsafe_key: bool = False
+) -> list[LedgerEntry]:
+    """Enter a noised vocabulary in a ledger, atomically and under a lock; to be called before it is drawn.
+
+    Args:
+        path: the ledger; created where it is missing.
+        dataset: name of the data.
+        run: identity of this one draw. With an identity that is entered already, nothing is entered.
+        noise_multiplier: of the Gaussian mechanism.
+        delta: delta of the claim of this release alone.
+        unsafe_key: whether the noise comes from a fixed key.
+
+    Returns:
+        All releases from the data set, this one included, oldest first.
+
+    Raises:
+        DataError: the file is damaged, or cannot be written.
+    """
+    events = (GaussianEvent(noise_multiplier),)
+    return _record(path, dataset, LedgerEntry(run, _now(), events, delta, epsilon(events, delta), unsafe_key))
+
+
 def record_in_ledger(
-    path: str | Path, dataset: str, run: str, plan: PrivacyPlan, *, unsafe_key: bool = False
+    path: str | Path,
+    dataset: str,
+    run: str,
+    plan: PrivacyPlan,
+    *,
+    unsafe_key: bool = False,
+    vocabulary_entered: bool = False,
 ) -> list[LedgerEntry]:
     """Enter a training in a ledger, atomically and under a lock; to be called before its first step.
 
@@ -77,6 +107,7 @@ def record_in_ledger(
         run: identity of the training, the same when it is resumed.
         plan: what it will spend at most.
         unsafe_key: whether its draws come from a fixed key.
+        vocabulary_entered: its noised vocabulary has an entry of its own, which `record_vocabulary` made.
 
     Returns:
         All trainings on the data set, this one included, oldest first.
@@ -84,19 +115,21 @@ def record_in_ledger(
     Raises:
         DataError: the file is damaged, or cannot be written.
     """
+    events = plan.own_events() if vocabulary_entered else plan.all_events()
+    return _record(path, dataset, LedgerEntry(run, _now(), events, plan.delta, plan.epsilon, unsafe_key))
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+def _record(path: str | Path, dataset: str, entry: LedgerEntry) -> list[LedgerEntry]:
+    """Add an entry unless it is there already, with equal identity and events; return all entries of the data set."""
     path = Path(path)
-    entry = LedgerEntry(
-        run=run,
-        begun=datetime.now(UTC).isoformat(timespec="seconds"),
-        events=plan.all_events(),
-        delta=plan.delta,
-        epsilon=plan.epsilon,
-        unsafe_key=unsafe_key,
-    )
     with _locked(path):
         content = _read(path)
         entries = [_entry(stored, path) for stored in content["datasets"].get(dataset, [])]
-        if not any(known.run == run and known.events == entry.events for known in entries):
+        if not any(known.run == entry.run and known.events == entry.events for known in entries):
             entries.append(entry)
             content["datasets"][dataset] = [_stored(known) for known in entries]
             write_json(path, content)
@@ -161,7 +194,7 @@ def _locked(path: Path) -> Iterator[None]:
             "LS306",
             f"--privacy-ledger '{path}'",
             f"cannot be written ({error.strerror})",
-            "Give a path that you may write to. Nothing was trained.",
+            "Give a path that you may write to. Nothing was drawn or trained.",
         ) from None
     with lock:
         fcntl.flock(lock, fcntl.LOCK_EX)

@@ -134,6 +134,11 @@ class PrivacyPlan:
         evaluations = self.validation_events(self.planned_evaluations)[: 0 if self.validation is None else 1]
         return (*self.training_events(self.planned_steps), *evaluations)
 
+    def own_events(self) -> tuple[GaussianEvent, ...]:
+        """Return all planned events but the vocabulary, which tokenize has drawn: what one more training releases."""
+        steps = self.training_events(self.planned_steps)[:1]
+        return steps if self.validation is None else (*steps, self.validation_events(self.planned_evaluations)[0])
+
     def epsilon_at(self, steps: int, evaluations: int = 0) -> float:
         """Compute the epsilon spent after `steps` steps and `evaluations` evaluations, other releases included.
 

@@ -52,7 +52,8 @@ def build_statement(
         stopped: why training ended; None while it is unfinished.
         generator: description of the random generator of the secret draws.
         callback: an epoch_callback was set, which may have stopped training.
-        earlier_trainings: number of trainings begun in the same run directory before, and the epsilon of all with this one.
+        earlier_trainings: number of trainings begun, and of other vocabularies drawn, in the same run directory before, and
+            the epsilon of all with this one.
 
     Returns:
         The statement, ready for JSON; an infinite epsilon is the word 'infinite'.
@@ -130,6 +131,9 @@ def not_covered(
         "tuning and repeated runs": "each further training on the same data composes with this one, and so does each "
         "setting that was tried; a privacy ledger adds them up",
         "validators and novelty filters": "one that reads raw data is no post-processing: its verdicts are not covered",
+        "observers": "whoever watches the process, its machine or its log sees how long reading and each step take, which "
+        "depends on the records, when files are written, and whether it ends with an error; no file for release holds a time "
+        "or depends on one, as long as nobody interrupts training because of what they see",
         "floating-point attacks": "the Gaussian noise is drawn and added in double precision, and the result is rounded to "
         "multiples of 2^-20 standard deviations, far wider than the gaps that could be exploited: a mitigation, not a proof",
         "generator": f"the draws come from {generator}",
@@ -159,8 +163,8 @@ def _earlier_trainings(count: int, epsilon_with_this: float) -> dict[str, Any]:
     return {
         "count": count,
         "epsilon_with_this": _json_number(epsilon_with_this) if count else None,
-        "note": "begun in the same run directory and not finished, or overwritten; each one composes with this one, "
-        "unless it was on entirely other records",
+        "note": "trainings begun in the same run directory and not finished, or overwritten, and noised vocabularies drawn "
+        "there and replaced; each one composes with this one, unless it was on entirely other records",
     }
 
 

@@ -73,8 +73,9 @@ def _earlier_trainings_lines(earlier: dict[str, Any]) -> list[str]:
     if not earlier["count"]:
         return []
     return [
-        f"BEFORE THIS ONE, {earlier['count']} trainings were begun in the same run directory. If they were on the same records, "
-        f"what all of them revealed is bounded by epsilon {format_epsilon(earlier['epsilon_with_this'])}, not by the one above."
+        f"BEFORE THIS ONE, {earlier['count']} trainings were begun or noised vocabularies drawn in the same run directory. If "
+        "they were on the same records, what all of them revealed is bounded by epsilon "
+        f"{format_epsilon(earlier['epsilon_with_this'])}, not by the one above."
     ]
 
 

@@ -5,6 +5,9 @@ physical batches as they take, so that a unit moves the sum by at most C (the L2
 deviation z·C once, divides by the plan's expected batch size and hands the result to the optimizer. Samples, dropout and noise
 come from one secret key; nothing else that a step computes is released. `linesmith.model.privacy.budget` decides what is
 charged, and when.
+
+Nothing depends on elapsed time, which depends on the records: how many there are in a sample, and how long they are. Steps,
+learning rates and checkpoints are counted.
 """
 
 from __future__ import annotations
@@ -39,13 +42,15 @@ from linesmith.model.training.settings import TrainingSettings
 from linesmith.model.training.token_store import TokenStore
 from linesmith.model.training.trainer import matmul_dtype
 
+CHECKPOINT_STEPS = 100  # between checkpoints within a long epoch: what a killed run draws and charges again
+
 
 class PrivateTrainer(TrainingLoop):
     """Trains one model on one token store with differential privacy.
 
     Training loss and accuracy are not measured: they depend on records in ways that the plan does not charge. Without a
-    validation on public or noised losses the latest epoch is the best one, and training ends with the planned steps, by the
-    clock or on request, never because of the data.
+    validation on public or noised losses the latest epoch is the best one, and training ends with the planned steps or on
+    request, never because of the data or by the clock.
 
     Args:
         settings: settings of the training. `batch_size` is the physical batch: it bounds memory and changes no result.
@@ -59,7 +64,7 @@ class PrivateTrainer(TrainingLoop):
         loop_options: directory, resume_directory, history_path, identity, hooks and clock, as `TrainingLoop` takes them.
 
     Raises:
-        ValueError: the plan was made for another number of units or another kind of unit.
+        ValueError: the plan was made for another number of units or another kind of unit, or there is a time limit.
     """
 
     def __init__(
@@ -75,6 +80,8 @@ class PrivateTrainer(TrainingLoop):
         unsafe_fixed_key: str | None = None,
         **loop_options: Any,
     ) -> None:
+        if settings.max_training_time_seconds is not None:
+            raise ValueError("a time limit would make the released weights depend on elapsed time")
         # On a GPU, float32 products would otherwise keep ten bits of their operands, and norms need all of them.
         tf.config.experimental.enable_tensor_float_32_execution(False)
         self.users, self._units = users, len(train) if users is None else len(users)
@@ -109,10 +116,12 @@ class PrivateTrainer(TrainingLoop):
         return self.plan.steps_per_epoch
 
     def stop_reason_before_step(self) -> str | None:
-        """Return 'budget' where the plan permits no further step, 'time' where the time limit is reached, else None."""
-        if self.budget.spent(self.state):
-            return "budget"
-        return super().stop_reason_before_step()
+        """Return 'budget' where the plan permits no further step, else None."""
+        return "budget" if self.budget.spent(self.state) else None
+
+    def is_checkpoint_due(self, saved_at: float) -> bool:
+        """Return whether the state must be saved within an epoch: after a number of steps, whatever time they took."""
+        return self.state.total_steps % CHECKPOINT_STEPS == 0
 
     def stop_reason_after_epoch(self) -> str | None:
         """Return 'diverged', 'epochs', 'budget' or 'patience', the last by public or noised losses only, or None to go on."""

@@ -144,7 +144,11 @@ class TrainingLoop(ABC):
 
     def stop_reason_before_step(self) -> str | None:
         """Return why the next step must not be run; None where it may."""
-        return "time" if self._out_of_time() else None
+        return None
+
+    def is_checkpoint_due(self, saved_at: float) -> bool:
+        """Return whether the state must be saved within an epoch; `saved_at` is when it was saved last, by `clock`."""
+        return self.clock() - saved_at > CHECKPOINT_SECONDS
 
     def diverged(self) -> bool:
         """Return whether the step that has just been run left training without finite numbers."""
@@ -201,14 +205,14 @@ class TrainingLoop(ABC):
             self.run_step(index)
             state.step = index + 1
             state.total_steps += 1
-            state.elapsed = self._elapsed()
+            state.elapsed = self.elapsed_seconds()
             if self.diverged():
                 state.stopped = "diverged"
                 return True
             self.hooks.on_step(self.progress(steps))
             if self.hooks.stop_requested():
                 return False
-            if self.clock() - saved_at > CHECKPOINT_SECONDS:
+            if self.is_checkpoint_due(saved_at):
                 self._save()
                 saved_at = self.clock()
         return True
@@ -235,25 +239,17 @@ class TrainingLoop(ABC):
 
     # -- clock and learning rate
 
-    def _elapsed(self) -> float:
+    def elapsed_seconds(self) -> float:
+        """Return the seconds of training, earlier starts of the same run included."""
         return self._elapsed_before + self.clock() - self._started_at
 
-    def _out_of_time(self) -> bool:
-        limit = self.settings.max_training_time_seconds
-        self.state.elapsed = self._elapsed()
-        return limit is not None and self.state.elapsed >= limit
-
     def _learning_rate(self, steps: int) -> float:
-        """Return the rate of the next step: linear decay over the planned epochs or, with 'auto', over the time limit."""
+        """Return the rate of the next step: constant, or falling linearly with what is done."""
         settings = self.settings
         if settings.learning_rate_schedule == "constant":
             return settings.learning_rate
-        done = self.fraction_done(steps)
-        limit = settings.max_training_time_seconds
-        if settings.learning_rate_schedule == "auto" and limit:
-            # Whichever of the two ends training first.
-            done = max(done, self.state.elapsed / limit)
-        return settings.learning_rate * self.learning_rate_factor() * max(1.0 - done, _MIN_RATE_SHARE)
+        share = max(1.0 - self.fraction_done(steps), _MIN_RATE_SHARE)
+        return settings.learning_rate * self.learning_rate_factor() * share
 
     # -- saving and resuming
 

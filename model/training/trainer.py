@@ -119,6 +119,19 @@ class Trainer(TrainingLoop):
         sums = self._train_step(next(self._batches))
         self.state.sums = [total + float(part) for total, part in zip(self.state.sums, sums, strict=True)]
 
+    def stop_reason_before_step(self) -> str | None:
+        """Return 'time' where the time limit is reached, else None."""
+        limit = self.settings.max_training_time_seconds
+        self.state.elapsed = self.elapsed_seconds()
+        return "time" if limit is not None and self.state.elapsed >= limit else None
+
+    def fraction_done(self, steps: int) -> float:
+        """Return the fraction of the epochs that is done or, with 'auto', of the time limit where that is larger, 0 to 1."""
+        done, limit = super().fraction_done(steps), self.settings.max_training_time_seconds
+        if self.settings.learning_rate_schedule == "auto" and limit:
+            return max(done, self.state.elapsed / limit)  # whichever of the two ends training first
+        return done
+
     def diverged(self) -> bool:
         """Return whether the loss of the epoch is no longer finite."""
         return not math.isfinite(self.state.sums[0])

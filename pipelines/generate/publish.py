@@ -157,7 +157,6 @@ def _manifest(
         "complete": outcome.missing == 0,
         "stopped": outcome.stopped,
         "counts": {**_counts(outcome), "invalid_by_reason": dict(sorted(outcome.reasons.items()))},
-        "seconds_sampling": round(sum(unit.seconds for unit in outcome.units), 3),
         "seed": plan.config.seed,
         "precision": sampling_precision(plan.config.matmul_precision),
         "model": {

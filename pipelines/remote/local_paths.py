@@ -33,8 +33,9 @@ T = TypeVar("T")
 # Name prefixes of the files that each command reads in a run directory. Manifests are copied for every command.
 _ROOT = ("model_params.json", "model_history.csv", "tokenizer/")
 _READ: dict[str, tuple[str, ...]] = {
-    # Rejects have no manifest that names the files to keep, so old ones must be here to be seen as deleted.
-    "tokenize": (*_ROOT, "rejects/", "private/rejects/"),
+    # Rejects have no manifest that names the files to keep, so old ones must be here to be seen as deleted. To the ledger
+    # a noised vocabulary is added.
+    "tokenize": (*_ROOT, "rejects/", "private/rejects/", "private/spent.json"),
     "train": (*_ROOT, "training_data/", "rejects/", "model/", "private/", ".next/"),
     "generate": (*_ROOT, "model/"),
     "evaluate": (*_ROOT, "model/", "training_data/", "private/", "synthetic/"),

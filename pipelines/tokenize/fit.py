@@ -60,8 +60,8 @@ def _fit_characters(
     from linesmith.transforms.fit_tokenizer import count_ranges, fit_characters
     from linesmith.transforms.transform_graph import SavedGraph
 
-    max_fields = 0
-    if config.column_pattern is not None:
+    max_fields = len(config.columns or ())
+    if config.column_pattern is not None and not config.dp:
         # The ids of field markers come before those of characters, so their number is needed before characters are counted.
         counts = count_ranges(units, settings, options, scratch)
         _check_counts(counts, config.max_reject_rate)
@@ -94,7 +94,9 @@ def _fit_sentencepiece(
             f"the data have more distinct words than pretrain_sentence_count {config.pretrain_sentence_count}: "
             f"SentencePiece was trained on a uniform 1/{2**level} of the lines"
         )
-    fields = TokenFormat.from_config(config, max(count.max_fields for count in counts))
+    # With dp the number of fields comes from the settings, even where the pieces are learned from the records.
+    max_fields = len(config.columns or ()) if config.dp else max(count.max_fields for count in counts)
+    fields = TokenFormat.from_config(config, max_fields)
     model = train_sentencepiece(
         words,
         vocab_size=config.vocab_size,

@@ -39,6 +39,7 @@ def fit_private_tokenizer(
 
     Raises:
         ParameterError: LS313, the public vocabulary cannot be used.
+        DataError: LS306, a ledger cannot be read or written.
     """
     from linesmith.model.privacy.vocabulary import public_characters, public_sentencepieces
     from linesmith.model.tokenizers.sentencepiece_tokenizer import SentencePieceTokenizer
@@ -66,6 +67,7 @@ def _learn_characters(
     """Return the counts of each range, and the code points whose noised count of records is high enough."""
     from linesmith.model.privacy.secret_key import SecretKey
     from linesmith.model.privacy.vocabulary import noised_vocabulary
+    from linesmith.pipelines.privacy_ledgers import charge_vocabulary
     from linesmith.transforms.fit_tokenizer import count_character_presence
 
     fixed = config.dp_unsafe_fixed_key
@@ -73,4 +75,5 @@ def _learn_characters(
     # Which characters of a record are counted is chosen by this key. It must not depend on the data; it need not be secret.
     chooser = secrets.token_bytes(16) if fixed is None else bytes.fromhex(fixed.zfill(32))
     counts, presence = count_character_presence(units, settings, options, scratch, chooser)
+    charge_vocabulary(config, scratch / "data")
     return counts, noised_vocabulary(presence, config.dp_vocabulary_noise, key)

@@ -268,12 +268,13 @@ def _interruptible() -> Iterator[Callable[[], bool]]:
 def _progress_hooks(
     config: TensorFlowConfig, staged_run: RunDirectory, stop_requested: Callable[[], bool]
 ) -> Iterator[TrainingHooks]:
-    """Yield hooks that draw progress, write TensorBoard events and call the user's callback."""
+    """Yield hooks that draw progress, write TensorBoard events (without `dp`) and call the user's callback."""
     from linesmith.model.training.loop import TrainingHooks
     from linesmith.pipelines.train.progress import TrainingProgressDisplay
 
     with TrainingProgressDisplay(
-        tensorboard_dir=staged_run.model / "tensorboard" if config.tensorboard else None,
+        # An event holds its time, and its file the time, the host and the process: none of that may be released.
+        tensorboard_dir=staged_run.model / "tensorboard" if config.tensorboard and not config.dp else None,
         time_limit=config.max_training_time_seconds,
         epoch_callback=config.epoch_callback,
     ) as display:

@@ -14,14 +14,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from linesmith.core.artifacts.files import read_json, write_json
-from linesmith.core.artifacts.run_directory import RunDirectory, run_directory
+from linesmith.core.artifacts.run_directory import RunDirectory
 from linesmith.core.config.privacy_checks import privacy_warnings, user_field_index
 from linesmith.core.config.tensorflow_config import TensorFlowConfig
-from linesmith.model.privacy.ledger import RUN_LEDGER_FILE, composed_epsilon, read_ledger, record_in_ledger
 from linesmith.model.privacy.plan import PrivacyPlan
 from linesmith.model.privacy.plan_from_config import plan_privacy
 from linesmith.model.privacy.statement import write_statement
 from linesmith.model.privacy.statement_text import format_epsilon
+from linesmith.pipelines.privacy_ledgers import charge_training, count_earlier_releases
 from linesmith.pipelines.stage_report import StageReport
 
 if TYPE_CHECKING:
@@ -197,17 +197,16 @@ def _private_training_notices(config: TensorFlowConfig) -> list[str]:
             "early_stopping is off with dp: it would look at losses that the claim does not cover. Training ends with its "
             "planned steps, and the last weights are used; --dp-validation names what it may look at"
         )
+    if config.tensorboard and "tensorboard" in config.model_fields_set:
+        notices.append(
+            "tensorboard is off with dp: event files name times and the machine; model_history.csv has the same figures"
+        )
     if config.epoch_callback is not None:
         notices.append(
             "epoch_callback is set: one that stops training by a raw loss, or by raw records, voids the privacy claim; the "
             "statement says so"
         )
     return notices
-
-
-def _run_ledger(config: TensorFlowConfig) -> Path:
-    # In the run directory itself, not in the staged one, which an overwriting run begins empty.
-    return run_directory(config).raw / RUN_LEDGER_FILE
 
 
 def _write_statement(
@@ -220,8 +219,6 @@ def _write_statement(
 ) -> None:
     from linesmith.model.privacy.noise import GENERATOR_DESCRIPTION
 
-    entries = read_ledger(_run_ledger(config), RUN_LEDGER_FILE)
-    earlier = len(entries) - 1  # one of them is this training
     write_statement(
         staged_run.model,
         plan,
@@ -231,7 +228,7 @@ def _write_statement(
         stopped=stopped,
         generator=GENERATOR_DESCRIPTION,
         callback=config.epoch_callback is not None,
-        earlier_trainings=(earlier, composed_epsilon(entries, plan.delta) if earlier else plan.epsilon),
+        earlier_trainings=count_earlier_releases(config, plan, staged_run.training_data),
     )
 
 
@@ -243,14 +240,11 @@ def _enter_in_ledgers(
     if not file.is_file():
         write_json(file, {"run": uuid.uuid4().hex})
     training_id = read_json(file, "the identity of an unfinished private training")["run"]
-    unsafe_key = config.dp_unsafe_fixed_key is not None
-    entries = record_in_ledger(_run_ledger(config), RUN_LEDGER_FILE, training_id, plan, unsafe_key=unsafe_key)
-    earlier = len(entries) - 1
+    charge_training(config, plan, training_id, staged_run.training_data)
+    earlier, all_together = count_earlier_releases(config, plan, staged_run.training_data)
     if earlier:
         report.notices.append(
-            f"PRIVACY: {earlier} trainings were begun in this run directory before, each of which counts with all its planned "
-            f"steps. If they were on the same records, epsilon {format_epsilon(composed_epsilon(entries, plan.delta))} bounds "
-            f"all of them together, not {format_epsilon(plan.epsilon)}; the statement says so"
+            f"PRIVACY: {earlier} trainings were begun or vocabularies drawn in this run directory before, and a training "
+            f"counts with all its planned steps. If they were on the same records, epsilon {format_epsilon(all_together)} "
+            f"bounds all of them together, not {format_epsilon(plan.epsilon)}; the statement says so"
         )
-    if config.privacy_ledger is not None and config.dataset_name is not None:
-        record_in_ledger(config.privacy_ledger, config.dataset_name, training_id, plan, unsafe_key=unsafe_key)

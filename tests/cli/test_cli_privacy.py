@@ -82,8 +82,8 @@ def test_plan_shows_the_ledger(stages, source, tmp_path, capsys):  # noqa: F811
     entries = read_ledger(ledger, "rides")
     before, after = (composed_epsilon(entries, 1e-6, *more) for more in ((), plan.all_events()))
     assert (
-        f"1 trainings on 'rides' spent epsilon {format_epsilon(before)} together; with this one {format_epsilon(after)}"
-        in text
+        f"1 trainings or vocabularies from 'rides' spent epsilon {format_epsilon(before)} together; with this training "
+        f"{format_epsilon(after)}" in text
     )
     assert len(read_ledger(ledger, "rides")) == 1  # a plan spends nothing
 
@@ -101,7 +101,7 @@ def test_plan_shows_what_was_begun_in_the_run_directory(stages, source, tmp_path
     assert "begun here before" not in planned(capsys, *given)
     plan = plan_privacy(TensorFlowConfig(dp=True, dp_batch_size=150, epochs=2), 3000)
     record_in_ledger(tmp_path / "out" / "private" / RUN_LEDGER_FILE, RUN_LEDGER_FILE, "earlier", plan)
-    assert "begun here before 1 trainings on 'spent.json' spent epsilon" in planned(capsys, *given)
+    assert "begun here before 1 trainings or vocabularies from 'spent.json' spent epsilon" in planned(capsys, *given)
 
 
 def test_plan_warns(stages, source, capsys):  # noqa: F811
@@ -129,6 +129,7 @@ def test_plan_of_an_unknown_number_of_records(stages, tmp_path, capsys):  # noqa
         (["--vocab-size", "300"], "LS305"),
         (["--privacy-ledger", "x.json"], "LS316"),
         (["--max-lines", "5"], "LS301"),
+        (["--max-training-time-seconds", "60"], "LS301"),
         (["--dp-target-epsilon", "0.00001"], "LS302"),
         (["--dp-validation", "noised", "--dp-validation-noise", "0.1"], "LS302"),
         (["--privacy-key-field", "1"], "LS301"),

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,6 +20,7 @@ from linesmith.model.privacy.secret_key import SecretKey
 from linesmith.model.privacy.trainer import PrivateTrainer
 from linesmith.model.privacy.validation import PublicValidation
 from tests.helpers.reference_gradients import masks_from
+from tests.helpers.release_checks import clock_moves_release, draws_uncharged_vocabulary
 from tests.model.privacy.dp_sgd import test_clipped_sum as test_dp_sgd
 
 SEQ = test_dp_sgd.SEQ  # the clipping bugs are written for rows of that length
@@ -69,6 +72,17 @@ class RawValidation(PrivateTrainer):
             self._public = PublicValidation(self.model, validation[0], batch_size=16, seq_length=SEQ)
 
 
+class RateByTheClock(PrivateTrainer):
+    """Trainer whose learning rate falls with elapsed time."""
+
+    def fraction_done(self, steps: int) -> float:
+        return min(1.0, self.elapsed_seconds() / 3600)
+
+
+def charge_nothing(*_: Any) -> None:
+    """Charge of a vocabulary that enters nothing in any ledger."""
+
+
 def _sampled(draw: Callable[..., np.ndarray]) -> type[PrivateTrainer]:
     class Sampled(PrivateTrainer):
         def run_step(self, index: int) -> None:
@@ -117,11 +131,16 @@ def _no_clipping(variables: Any, batch: Any, masks: Any, clip: float) -> list[An
 
 @dataclass(frozen=True)
 class Bug:
-    """A bug, in the trainer or in the settings of all stages."""
+    """A bug, in the trainer or in the settings of all stages.
+
+    Attributes:
+        check: takes an empty directory, and returns whether a test of what is released flags the bug; None: attacks look for it.
+    """
 
     name: str
     trainer: type[PrivateTrainer] = PrivateTrainer
     settings: tuple[tuple[str, Any], ...] = ()
+    check: Callable[[Path], bool] | None = None
     must_be_found: bool = True
 
 
@@ -141,4 +160,6 @@ BUGS = [
     Bug("n counted in tokens", _sampled(_too_often)),
     Bug("raw validation loss", RawValidation),
     Bug("vocabulary learned from the data", settings=(("dp_vocabulary", "raw"),)),
+    Bug("a learning rate by the clock", check=partial(clock_moves_release, RateByTheClock)),
+    Bug("a vocabulary that is not charged", check=partial(draws_uncharged_vocabulary, charge=charge_nothing)),
 ]

@@ -100,15 +100,22 @@ def bugs(console, words: list[str] | None) -> list[str]:
     """Audit every planted bug, or those whose names contain one of the words; return what failed."""
     from linesmith.model.privacy.trainer import PrivateTrainer
     from tests.helpers.planted_bugs import BUGS
+    from tests.helpers.release_checks import clock_moves_release, draws_uncharged_vocabulary
 
     failed = []
-    table = Table("planted bug", "canary gradients", "draws", "neighbors", "noise tails", "text canaries", "flagged")
+    table = Table(
+        "planted bug", "canary gradients", "draws", "neighbors", "noise tails", "text canaries", "checks", "flagged"
+    )
     for bug in BUGS:
         if words is not None and not any(word in bug.name for word in words):
             continue
-        if bug.settings:
+        if bug.check is not None:
+            with tempfile.TemporaryDirectory() as directory:
+                found = bug.check(Path(directory))
+            row = ["", "", "", "", "", "found" if found else "passed"]
+        elif bug.settings:
             proved = attack_text(0, **dict(bug.settings))["bound"]["epsilon"]
-            found, row = proved > EPSILON, ["", "", "", "", _beside(proved, EPSILON)]
+            found, row = proved > EPSILON, ["", "", "", "", _beside(proved, EPSILON), ""]
         else:
             gradients, near = attack_gradients(bug.trainer, 0), compare_neighbors(bug.trainer)
             found = gradients.refuted or near.refuted
@@ -122,16 +129,20 @@ def bugs(console, words: list[str] | None) -> list[str]:
                 _beside(near.moved, near.clip, 4) + shown,
                 "; ".join(tails),
                 "",
+                "",
             ]
         table.add_row(bug.name, *row, "yes" if found else "NO")
         console.print(f"{bug.name}: {'; '.join(filter(None, row))}", highlight=False)
         failed += [] if found else [f"not found: {bug.name}"]
     proved, near = attack_text(1)["bound"]["epsilon"], compare_neighbors(PrivateTrainer)
+    with tempfile.TemporaryDirectory() as directory:
+        clock = clock_moves_release(PrivateTrainer, Path(directory) / "clock")
+        flagged = clock or draws_uncharged_vocabulary(Path(directory) / "vocabulary")
     tails = audit_noise_tails(PrivateTrainer)
-    wrongly = proved > EPSILON or near.refuted or bool(tails)
+    wrongly = proved > EPSILON or near.refuted or flagged or bool(tails)
     moves, proves = _beside(near.moved, near.clip, 4), _beside(proved, EPSILON)
-    tails_found = "; ".join(tails) or "as a normal's"
-    table.add_row("none", "(the seeds)", "(the seeds)", moves, tails_found, proves, "YES, WRONGLY" if wrongly else "no")
+    columns = ["; ".join(tails) or "as a normal's", proves, "FOUND" if flagged else "passed"]
+    table.add_row("none", "(the seeds)", "(the seeds)", moves, *columns, "YES, WRONGLY" if wrongly else "no")
     console.print(table)
     return [*failed, *(["the correct trainer is flagged"] if wrongly else [])]
 

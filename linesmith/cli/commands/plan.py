@@ -167,6 +167,7 @@ def _privacy(config: TensorFlowConfig, files: dict[str, int | None]) -> dict[str
     """Return the privacy plan for the existing training data, else for an estimate of the records in the input."""
     from linesmith.cli.commands import input_estimates, privacy_estimates
     from linesmith.model.privacy.plan_from_config import plan_privacy
+    from linesmith.pipelines.privacy_ledgers import vocabulary_release
 
     run = run_directory(config) if config.checkpoint_dir is not None else None
     manifest = read_manifest(run.training_data) if run is not None else None
@@ -191,7 +192,8 @@ def _privacy(config: TensorFlowConfig, files: dict[str, int | None]) -> dict[str
             "Give more lines, or set --no-validation-split and --holdout-fraction 0.",
         )
     plan = plan_privacy(config, units)
-    facts = privacy_estimates.privacy_facts(config, plan, vocabulary)
+    release = None if run is None else vocabulary_release(run.training_data)
+    facts = privacy_estimates.privacy_facts(config, plan, vocabulary, release)
     if manifest is None:
         facts[f"training {plan.unit}s"] = (
             f"about {units:,}, from the lines of the input; the run counts them exactly"
@@ -200,7 +202,7 @@ def _privacy(config: TensorFlowConfig, files: dict[str, int | None]) -> dict[str
         )
     spent = None if run is None else run.raw / RUN_LEDGER_FILE
     if spent is not None and spent.is_file():
-        facts["begun here before"] = privacy_estimates.ledger_fact(str(spent), RUN_LEDGER_FILE, plan)
+        facts["begun here before"] = privacy_estimates.ledger_fact(str(spent), RUN_LEDGER_FILE, plan, release)
     number = sum(name.startswith("warning") for name in facts)
     warnings = privacy_estimates.row_warnings(config, longer)
     return facts | {f"warning {number + i}": text for i, text in enumerate(warnings, 1)}

@@ -30,13 +30,16 @@ _VOCABULARIES = {
 }
 
 
-def privacy_facts(config: TensorFlowConfig, plan: PrivacyPlan, vocab_size: int) -> dict[str, str]:
+def privacy_facts(
+    config: TensorFlowConfig, plan: PrivacyPlan, vocab_size: int, vocabulary_release: str | None = None
+) -> dict[str, str]:
     """Return facts about a privacy plan by name, in display order.
 
     Args:
         config: settings of the run.
         plan: the privacy plan.
         vocab_size: number of tokens in the vocabulary.
+        vocabulary_release: as `ledger_fact` takes it.
     """
     facts = {
         "unit": _unit(plan),
@@ -57,7 +60,7 @@ def privacy_facts(config: TensorFlowConfig, plan: PrivacyPlan, vocab_size: int) 
         "memory": memory_estimate(config, vocab_size),
     }
     if config.privacy_ledger is not None and config.dataset_name is not None:
-        facts["ledger"] = ledger_fact(config.privacy_ledger, config.dataset_name, plan)
+        facts["ledger"] = ledger_fact(config.privacy_ledger, config.dataset_name, plan, vocabulary_release)
     return facts | {f"warning {number}": text for number, text in enumerate(privacy_warnings(config), 1)}
 
 
@@ -92,20 +95,23 @@ def budget_split(plan: PrivacyPlan) -> str:
     return ", ".join(parts)
 
 
-def ledger_fact(path: str, dataset: str, plan: PrivacyPlan) -> str:
-    """Return the epsilon that earlier trainings on the dataset spent, and the total with this one.
+def ledger_fact(path: str, dataset: str, plan: PrivacyPlan, vocabulary_release: str | None = None) -> str:
+    """Return the epsilon that earlier trainings and vocabularies from the dataset spent, and the total with this training.
 
     Args:
         path: the ledger.
         dataset: name of the dataset in the ledger.
         plan: plan of this training.
+        vocabulary_release: identity of the noised vocabulary of its training data; None: it is not drawn yet, or public.
     """
     entries = read_ledger(path, dataset)
+    is_entered = any(entry.run == vocabulary_release for entry in entries)
+    events = plan.own_events() if is_entered else plan.all_events()
     before = format_epsilon(composed_epsilon(entries, plan.delta))
-    after = format_epsilon(composed_epsilon(entries, plan.delta, *plan.all_events()))
+    after = format_epsilon(composed_epsilon(entries, plan.delta, *events))
     return (
-        f"{len(entries)} trainings on '{dataset}' spent epsilon {before} together; with this one {after}, "
-        f"at delta {plan.delta:g}"
+        f"{len(entries)} trainings or vocabularies from '{dataset}' spent epsilon {before} together; with this training "
+        f"{after}, at delta {plan.delta:g}"
     )
 
 

@@ -139,6 +139,9 @@ def test_no_epochs_spend_nothing():
         ({"vocab_size": 500}, "LS305", "--vocab-size 500"),
         ({"privacy_ledger": "ledger.json"}, "LS316", "--dataset-name"),
         ({"field_delimiter": ",", "column_pattern": "<c{}>"}, "LS301", "--columns"),
+        ({"field_delimiter": ",", "column_pattern": "<c{}>", "dp_vocabulary": "raw"}, "LS301", "--columns"),
+        ({"max_training_time_seconds": 60}, "LS301", "--max-training-time-seconds 60"),
+        ({"max_training_time_seconds": 0}, "LS301", "--max-training-time-seconds 0"),
     ],
 )
 def test_refused_with_a_code(settings, code, told):
@@ -150,7 +153,7 @@ def test_refused_with_a_code(settings, code, told):
 
 def test_just_allowed():
     check_privacy_settings(
-        TensorFlowConfig(dp_noise_multiplier=1.0, dp_target_epsilon=8.0, max_lines=10, vocab_size=500)
+        TensorFlowConfig(dp_noise_multiplier=1.0, dp_target_epsilon=8.0, max_lines=10, max_training_time_seconds=60)
     )
     check_privacy_settings(config_of(vocab_size=500, dp_vocabulary="raw"))
     check_privacy_settings(config_of(vocab_size=0))
@@ -247,6 +250,7 @@ NOT_COVERED = {
     "number of records",
     "tuning and repeated runs",
     "validators and novelty filters",
+    "observers",
     "floating-point attacks",
     "generator",
     "duplicates and groups",

@@ -17,6 +17,7 @@ from linesmith.core.config.tensorflow_config import TensorFlowConfig
 from linesmith.core.errors import ParameterError
 from linesmith.model.privacy import vocabulary as private_vocabulary
 from linesmith.model.privacy.accounting import GaussianEvent, epsilon
+from linesmith.model.privacy.ledger import RUN_LEDGER_FILE, read_ledger
 from linesmith.model.privacy.plan_from_config import plan_privacy
 from linesmith.model.privacy.secret_key import SecretKey
 from linesmith.model.privacy.statement import build_statement
@@ -32,6 +33,7 @@ from linesmith.model.privacy.vocabulary import (
 from linesmith.model.tokenizers import ByteTokenizer, SentencePieceTokenizer, load_tokenizer
 from linesmith.model.tokenizers.sentencepiece_training import train_sentencepiece
 from linesmith.model.tokenizers.token_format import TokenFormat
+from linesmith.pipelines.privacy_ledgers import vocabulary_release
 from linesmith.transforms.combine_batches import count_character_presence_fn
 from tests.helpers.adversarial_texts import ADVERSARIAL_TEXTS
 from tests.model.tokenizers.test_byte_tokenizer import FORMATS, TEXTS
@@ -206,6 +208,9 @@ def test_learned_characters_through_the_stage(tmp_path):
     assert tokenizer._code_points == tuple(sorted(expected))
     assert len(expected) > 40
     assert not list(tmp_path.rglob("presence.json"))  # raw counts do not stay
+    run = run_directory(config)
+    charged = read_ledger(run.raw / RUN_LEDGER_FILE, RUN_LEDGER_FILE)
+    assert [entry.run for entry in charged] == [vocabulary_release(run.training_data)]
 
 
 def test_a_public_text_through_the_stage(tmp_path):

@@ -134,18 +134,9 @@ NOT_RELEASABLE = {"private", ".lock", ".tmp"}
 
 
 def _released(directory) -> dict[str, bytes]:
-    """Return every releasable file by name, without the time that sampling took."""
-    files = {}
-    for path in sorted(directory.rglob("*")):
-        name = path.relative_to(directory)
-        if path.is_file() and name.parts[0] not in NOT_RELEASABLE:
-            content = path.read_bytes()
-            if name.name == "manifest.json":
-                known = json.loads(content)
-                known.pop("seconds_sampling", None)
-                content = json.dumps(known).encode()
-            files[str(name)] = content
-    return files
+    """Return every releasable file by name."""
+    files = {path.relative_to(directory): path.read_bytes() for path in sorted(directory.rglob("*")) if path.is_file()}
+    return {str(name): content for name, content in files.items() if name.parts[0] not in NOT_RELEASABLE}
 
 
 def _whole_run(directory, monkeypatch, odd: dict[int, str], **settings) -> dict[str, bytes]:
