@@ -16,7 +16,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from linesmith.core.artifacts.files import write_json
+from linesmith.core.artifacts.files import open_lock_file, write_json
 from linesmith.core.artifacts.manifest import check_format_version
 from linesmith.core.errors import DataError
 from linesmith.model.privacy.accounting import GaussianEvent, epsilon
@@ -35,7 +35,7 @@ class LedgerEntry:
         run: identity of the training, chosen by the caller; a resumed training keeps it.
         begun: time of the entry, UTC, ISO 8601.
         events: everything that it releases by its planned end.
-        delta, epsilon: its own claim.
+        delta, epsilon: its own claim; epsilon is infinite where it had no differential privacy.
         unsafe_key: its draws came from a fixed key, so that nothing bounds what it revealed.
     """
 
@@ -84,19 +84,37 @@ def record_in_ledger(
     Raises:
         DataError: the file is damaged, or cannot be written.
     """
+    return _record(path, dataset, LedgerEntry(run, _now(), plan.all_events(), plan.delta, plan.epsilon, unsafe_key))
+
+
+def record_unbounded(path: str | Path, dataset: str, run: str) -> list[LedgerEntry]:
+    """Enter a training without differential privacy, of which nothing bounds what it revealed.
+
+    Args:
+        path: the ledger; created where it is missing.
+        dataset: name of the data.
+        run: identity of the training. With an identity that is entered already, nothing is entered.
+
+    Returns:
+        All trainings on the data set, this one included, oldest first.
+
+    Raises:
+        DataError: the file is damaged, or cannot be written.
+    """
+    return _record(path, dataset, LedgerEntry(run, _now(), (), 0.0, math.inf))
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+def _record(path: str | Path, dataset: str, entry: LedgerEntry) -> list[LedgerEntry]:
+    """Add an entry unless it is there already, with equal identity and events; return all entries of the data set."""
     path = Path(path)
-    entry = LedgerEntry(
-        run=run,
-        begun=datetime.now(UTC).isoformat(timespec="seconds"),
-        events=plan.all_events(),
-        delta=plan.delta,
-        epsilon=plan.epsilon,
-        unsafe_key=unsafe_key,
-    )
     with _locked(path):
         content = _read(path)
         entries = [_entry(stored, path) for stored in content["datasets"].get(dataset, [])]
-        if not any(known.run == run and known.events == entry.events for known in entries):
+        if not any(known.run == entry.run and known.events == entry.events for known in entries):
             entries.append(entry)
             content["datasets"][dataset] = [_stored(known) for known in entries]
             write_json(path, content)
@@ -114,7 +132,7 @@ def composed_epsilon(entries: Sequence[LedgerEntry], delta: float, *more: Gaussi
     Returns:
         Epsilon; infinite where a training has no bound.
     """
-    if any(entry.unsafe_key for entry in entries):
+    if any(entry.unsafe_key or math.isinf(entry.epsilon) for entry in entries):
         return math.inf
     return epsilon([*(event for entry in entries for event in entry.events), *more], delta)
 
@@ -155,7 +173,7 @@ def _locked(path: Path) -> Iterator[None]:
     """Hold the lock of a ledger: a file of its own beside it, since writing replaces the ledger."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        lock = open(path.with_name(f".{path.name}.lock"), "w")  # noqa: SIM115  (closed below)
+        lock = open_lock_file(path.with_name(f".{path.name}.lock"))
     except OSError as error:
         raise DataError(
             "LS306",

@@ -21,6 +21,7 @@ from linesmith.core.config.setting_field import default_of, option_text
 from linesmith.core.config.tensorflow_config import SETTINGS_WITHOUT_EFFECT, TensorFlowConfig, fields
 from linesmith.core.errors import DataError, InterruptedRunError
 from linesmith.core.hardware import matmul_precision
+from linesmith.pipelines.other_kind import replace_other_kind
 from linesmith.pipelines.stage_report import StageReport, measured_stage
 from linesmith.pipelines.train import private as train_private
 from linesmith.pipelines.train.publish import publish_model
@@ -51,11 +52,14 @@ def train_locked(config: TensorFlowConfig) -> StageReport:
         Counts and outputs of the training.
 
     Raises:
-        DataError: as `train_model`; LS203, another process trains in the run directory.
+        DataError: as `train_model`; LS203, another process trains in the run directory; LS306, a ledger is damaged.
         InterruptedRunError: Ctrl-C was pressed; the same call resumes.
     """
-    staged_run = workspace(config)
     with measured_stage("train") as report, hold_lease(run_directory(config).root) as lease:
+        _read_training_manifest(workspace(config))  # nothing is replaced where there is nothing to train on
+        replace_other_kind(config, report)
+        staged_run = workspace(config)
+        staged_run.make_closed_directories()
         training_manifest = _read_training_manifest(staged_run)
         tokenize_settings = training_manifest.get("settings", {})
         check_training_data(config, tokenize_settings)
@@ -268,12 +272,13 @@ def _interruptible() -> Iterator[Callable[[], bool]]:
 def _progress_hooks(
     config: TensorFlowConfig, staged_run: RunDirectory, stop_requested: Callable[[], bool]
 ) -> Iterator[TrainingHooks]:
-    """Yield hooks that draw progress, write TensorBoard events and call the user's callback."""
+    """Yield hooks that draw progress, write TensorBoard events (without `dp`) and call the user's callback."""
     from linesmith.model.training.loop import TrainingHooks
     from linesmith.pipelines.train.progress import TrainingProgressDisplay
 
     with TrainingProgressDisplay(
-        tensorboard_dir=staged_run.model / "tensorboard" if config.tensorboard else None,
+        # An event holds its time, and its file the time, the host and the process: none of that may be released.
+        tensorboard_dir=staged_run.model / "tensorboard" if config.tensorboard and not config.dp else None,
         time_limit=config.max_training_time_seconds,
         epoch_callback=config.epoch_callback,
     ) as display:
