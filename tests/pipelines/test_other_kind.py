@@ -1,229 +1,130 @@
-"""Plain and private trainings in one run directory, through the real stages: the files that are left, and the statement.
-
-`tests/core/artifacts/test_other_kind.py` has the same on invented files, for every state.
-"""
+"""Every stage that writes keeps trainings with and without privacy apart; on invented files, without training."""
 
 from __future__ import annotations
 
-import contextlib
 import json
 import math
-import re
-import shutil
-from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
+from linesmith.cli.app import run_command_line
+from linesmith.core.artifacts.files import write_bytes
 from linesmith.core.artifacts.manifest import read_manifest
-from linesmith.core.artifacts.model_info import read_model_info
-from linesmith.core.artifacts.other_kind import files_of_other_kind
-from linesmith.core.artifacts.privacy_statement import check_statement
-from linesmith.core.artifacts.run_directory import RunDirectory
 from linesmith.core.config.tensorflow_config import TensorFlowConfig
-from linesmith.core.errors import DataError, InterruptedRunError
+from linesmith.core.errors import DataError
 from linesmith.model.privacy.ledger import RUN_LEDGER_FILE, read_ledger
 from linesmith.pipelines import workflow
+from linesmith.pipelines.evaluate import stage as evaluate_stage
+from linesmith.pipelines.evaluate.context import refuse_other_claim
 from linesmith.pipelines.evaluate.input_units import TextFormat
-from linesmith.pipelines.evaluate.stage import evaluate_files, evaluate_run
-from linesmith.pipelines.export import export
-from linesmith.pipelines.generate.stage import generate
+from linesmith.pipelines.other_kind import replace_other_kind
+from linesmith.pipelines.stage_report import StageReport
 from linesmith.pipelines.tokenize.stage import tokenize
-from linesmith.pipelines.train import local
+from linesmith.pipelines.train import publish
 from linesmith.pipelines.train.stage import train_model
 from linesmith.records.fields import FieldFormat
-from tests.helpers.run_states import files_of
-
-pytestmark = pytest.mark.integration
-
-# What a private run may have outside of RUN/private.
-RELEASABLE = re.compile(
-    r"model_params\.json|model_history\.csv|tokenizer/.*|(synthetic|invalid)/.*"
-    r"|model/(manifest\.json|model\.json|privacy\.(json|txt)|checkpoints/(best|last-weights)\.npz)"
-)
-KIND_IDS = {False: "plain", True: "private"}
+from tests.helpers.run_states import STATES, files_of, write_records, write_run, write_weights
 
 
-def config_of(root: Path, private: bool, **changes) -> TensorFlowConfig:
-    small = {"embedding_dim": 4, "rnn_units": 4, "rnn_layers": 1, "epochs": 2, "seq_length": 20, "batch_size": 16}
-    more = (
-        {"dp": True, "dp_batch_size": 10, "dp_delta": 1e-3, "dataset_name": "orders"} if private else {"vocab_size": 0}
-    )
-    places = {"input_data_path": str(root / "in.txt"), "checkpoint_dir": str(root / "run"), "report": False}
-    generation = {"gen_lines": 3, "max_attempts": 3, "min_valid_rate": 0.0}
-    return TensorFlowConfig(**{**small, **more, **places, **generation, "early_stopping": False, **changes})
+def config_of(root, *, private: bool, **settings) -> TensorFlowConfig:
+    more = {"dp": True} if private else {"vocab_size": 0}
+    return TensorFlowConfig(input_data_path=str(root / "in.txt"), checkpoint_dir=str(root / "run"), **more, **settings)
 
 
-def train_stages(config: TensorFlowConfig, interrupt: bool = False) -> None:
-    """Tokenize and train; an interrupted training ends after its first epoch."""
-    tokenize(config)
-    with interrupted(config) if interrupt else contextlib.nullcontext():
-        train_model(config)
+@pytest.mark.parametrize("begin", [tokenize, train_model, workflow.train])
+@pytest.mark.parametrize("state", STATES)
+@pytest.mark.parametrize("private", [False, True], ids=["plain", "private"])
+def test_a_stage_refuses_the_other_kind_and_changes_nothing(tmp_path, begin, state, private):
+    write_run(tmp_path / "run", private=private, state=state)
+    before = files_of(tmp_path)
+    with pytest.raises(DataError, match=r"LS204|LS215"):
+        begin(config_of(tmp_path, private=not private))
+    assert files_of(tmp_path) == before
 
 
-@contextlib.contextmanager
-def interrupted(config: TensorFlowConfig):
-    history = Path(str(config.checkpoint_dir)) / "model_history.csv"
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(local, "_interruptible", lambda: contextlib.nullcontext(history.exists))
-        with pytest.raises(InterruptedRunError, match="interrupted after epoch 0"):
-            yield
+@pytest.mark.parametrize("command", ["tokenize", "train", "run", "plan"])
+def test_the_command_line_refuses_it_before_anything_is_loaded(tmp_path, capsys, command):
+    write_run(tmp_path / "run", private=False, state="interrupted")
+    (tmp_path / "in.txt").write_text("a\n")
+    words = [command, "--output", str(tmp_path / "run"), "--input", str(tmp_path / "in.txt"), "--dp"]
+    assert run_command_line(words) == 2
+    assert "LS215: --output" in capsys.readouterr().err
 
 
-def check_kind(root: Path, private: bool) -> None:
-    """Check the files of a complete training, the statement, and what is exported."""
-    run = RunDirectory(root / "run", private)
-    assert files_of_other_kind(run) == []
-    names = files_of(run.root)
-    assert ("model/privacy.json" in names) == ("model/privacy.txt" in names) == private
-    if private:
-        assert [name for name in names if not name.startswith("private/") and not RELEASABLE.fullmatch(name)] == []
-        statement = check_statement(run.root)
-        assert read_model_info(run.root).weights_digest in statement["weights"].values()
-        assert {"report/", "audit/"} <= set(statement["not_releasable"])
-    else:
-        assert check_statement(run.root) is None
-        top = {name.split("/")[1].split("-")[0] for name in names if name.startswith("private/")}
-        assert top <= {"spent.json", "replaced"}
-    archive = root / "model.tar.gz"
-    export(str(run.root), str(archive), overwrite=True)
-    fresh = config_of(root, private, checkpoint_dir=str(root / "imported"))
-    from linesmith.pipelines.export import import_archive
-
-    import_archive(str(archive), str(fresh.checkpoint_dir))
-    assert (check_statement(fresh.checkpoint_dir) is not None) == private
-    shutil.rmtree(fresh.checkpoint_dir)
+@pytest.mark.parametrize("state", STATES)
+def test_a_plain_training_that_is_replaced_is_entered_in_the_ledger_as_unbounded(tmp_path, state):
+    write_run(tmp_path / "run", private=False, state=state)
+    report = StageReport("tokenize")
+    replace_other_kind(config_of(tmp_path, private=True, overwrite=True), report)
+    entries = read_ledger(tmp_path / "run" / "private" / RUN_LEDGER_FILE, RUN_LEDGER_FILE)
+    assert [entry.epsilon for entry in entries] == ([] if state == "tokenized" else [math.inf])
+    assert len(report.notices) == 1 and ("replaced-1" in report.notices[0]) == (state != "tokenized")
+    replace_other_kind(config_of(tmp_path, private=True), report)  # nothing is left to refuse
+    assert len(report.notices) == 1
 
 
-@pytest.fixture(scope="module")
-def lines(tmp_path_factory):
-    """A directory with input and nothing else, to be copied."""
-    root = tmp_path_factory.mktemp("lines")
-    (root / "in.txt").write_text("".join(f"{i % 7},{'ab' * (i % 5)},{i}\n" for i in range(60)))
-    return root
+def test_a_crash_while_a_model_is_replaced_does_not_enter_it_twice(tmp_path, monkeypatch):
+    write_run(tmp_path / "run", private=False)
+    config = config_of(tmp_path, private=True, overwrite=True)
+    with monkeypatch.context() as patch:
+        patch.setattr("linesmith.core.artifacts.other_kind.make_owner_only", lambda _: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            replace_other_kind(config, StageReport("tokenize"))
+    replace_other_kind(config, StageReport("tokenize"))
+    assert len(read_ledger(tmp_path / "run" / "private" / RUN_LEDGER_FILE, RUN_LEDGER_FILE)) == 1
+    assert files_of(tmp_path / "run", outside="private") == set()
 
 
-@pytest.fixture(scope="module")
-def private_then_interrupted(lines):
-    """The directory in which a private training was interrupted after an epoch; it took two stages."""
-    train_stages(config_of(lines, True), interrupt=True)
-    return lines
+def test_a_private_model_that_is_replaced_stays_in_its_ledger(tmp_path):
+    write_run(tmp_path / "run", private=True)
+    write_bytes(tmp_path / "run" / "private" / RUN_LEDGER_FILE, b"{}")
+    replace_other_kind(config_of(tmp_path, private=False, overwrite=True), StageReport("tokenize"))
+    left = files_of(tmp_path / "run" / "private")
+    assert {name.split("/")[0] for name in left} == {RUN_LEDGER_FILE, "replaced-1"}
 
 
-def test_a_plain_model_is_never_exported_with_the_statement_of_an_interrupted_private_training(
-    private_then_interrupted, tmp_path
-):
-    root = tmp_path / "copy"
-    shutil.copytree(private_then_interrupted, root)
-    plain = config_of(root, False)
-    for begin in (tokenize, train_model, workflow.train):
-        with pytest.raises(DataError, match="LS215"):
-            begin(plain)
-    assert not (root / "run" / "training_data").exists()
-    plain = plain.replace(overwrite=True)
-    notices = tokenize(plain).notices
-    assert any("a training with --dp was replaced here: its model is kept in" in notice for notice in notices)
-    assert check_statement(root / "run" / "private" / "replaced-1") is not None
-    train_model(plain.replace(overwrite=False))
-    check_kind(root, False)
-
-
-def test_a_private_model_keeps_nothing_of_an_interrupted_plain_training(lines, tmp_path):
-    """And its ledger knows that the plain one was there; its manifest names no path and no data set."""
-    shutil.copy(lines / "in.txt", tmp_path)
-    train_stages(config_of(tmp_path, False), interrupt=True)
-    private = config_of(tmp_path, True)
-    with pytest.raises(DataError, match=r"LS215.*training_data"):
-        tokenize(private)
-    evaluated = tmp_path / "run" / "report"
-    evaluated.mkdir()
-    (evaluated / "index.html").write_text("raw")
-    train_stages(private.replace(overwrite=True))
-    check_kind(tmp_path, True)
-    (plain, own) = read_ledger(tmp_path / "run" / "private" / RUN_LEDGER_FILE, RUN_LEDGER_FILE)
-    assert math.isinf(plain.epsilon) and own.epsilon <= 8
-    statement = json.loads((tmp_path / "run" / "model" / "privacy.json").read_text())
-    assert statement["earlier_trainings"] == {
-        **statement["earlier_trainings"],
-        "count": 1,
-        "epsilon_with_this": "infinite",
+def test_the_manifest_of_a_private_model_names_no_place_and_needs_a_model_of_permitted_files(tmp_path):
+    run = write_run(tmp_path / "run", private=True, state="interrupted")
+    state = SimpleNamespace(stopped="epochs", best_epoch=None, history=[])
+    settings = {
+        "dataset_name": "orders",
+        "privacy_ledger": str(tmp_path / "spent"),
+        "line_validator": f"{tmp_path}/v.py:f",
     }
-    assert "has no bound" in (tmp_path / "run" / "model" / "privacy.txt").read_text()
-    manifest = (tmp_path / "run" / "model" / "manifest.json").read_text()
-    assert str(tmp_path) not in manifest and "orders" not in manifest and "dp_batch_size" in manifest
+    config = config_of(tmp_path, private=True, dp_unsafe_fixed_key="ab12", **settings)
+
+    def write() -> None:
+        data = {"tokenizer_digest": "t", "data_digest": "of the records"}
+        publish._write_manifest(config, run.model, SimpleNamespace(state=state), data, StageReport("train"))
+
+    write_bytes(run.model / "checkpoints" / "last.npz", b"raw")
+    with pytest.raises(DataError, match=r"LS214.*last\.npz"):
+        write()
+    assert read_manifest(run.model) is None
+    (run.model / "checkpoints" / "last.npz").unlink()
+    write()
+    text = json.dumps(read_manifest(run.model))
+    assert read_manifest(run.model)["settings"]["dp"] is True
+    assert not any(word in text for word in (str(tmp_path), "orders", "ab12", "of the records"))
 
 
-def test_the_report_of_any_files_beside_a_private_run_is_not_published(private_then_interrupted):
-    source = [str(private_then_interrupted / "in.txt")]
-    paths = {"training": source, "synthetic": source}
-    output = str(private_then_interrupted / "run")
-    evaluate_files(paths, output, TextFormat(FieldFormat(",")))
-    assert (private_then_interrupted / "run" / "private" / "report" / "index.html").is_file()
-    assert not (private_then_interrupted / "run" / "report").exists()
+@pytest.mark.parametrize(("private", "where"), [(True, "private/report"), (False, "report")])
+def test_the_report_of_any_files_beside_a_private_run_is_not_published(tmp_path, monkeypatch, private, where):
+    write_run(tmp_path / "run", private=private, state="begun")
+    written = []
+    monkeypatch.setattr(evaluate_stage, "find_evaluation_sets", lambda *_: None)
+    monkeypatch.setattr(evaluate_stage, "_evaluate", lambda _, destination, *more: written.append(destination))
+    evaluate_stage.evaluate_files({}, str(tmp_path / "run"), TextFormat(FieldFormat(",")))
+    assert written == [tmp_path / "run" / where]
 
 
-@pytest.fixture(scope="module")
-def histories(lines, tmp_path_factory) -> dict[tuple[bool, bool], Path]:
-    """Run directories by kind and by whether training was interrupted; complete ones have records and a report."""
-    found = {}
-    for private in (False, True):
-        for interrupt in (False, True):
-            root = tmp_path_factory.mktemp("history")
-            shutil.copy(lines / "in.txt", root)
-            config = config_of(root, private, report=True)
-            if interrupt:
-                train_stages(config, interrupt=True)
-            else:
-                workflow.run(config)
-            found[private, interrupt] = root
-    return found
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("by_run", [False, True], ids=["stages", "run"])
-@pytest.mark.parametrize("interrupt", [False, True], ids=["complete", "interrupted"])
-@pytest.mark.parametrize("first", [False, True], ids=KIND_IDS.get)
-def test_one_kind_after_the_other(histories, tmp_path, first, interrupt, by_run):
-    root = tmp_path / "copy"
-    shutil.copytree(histories[first, interrupt], root)
-    before = files_of(root)
-    second = config_of(root, not first)
-    for begin in (workflow.run, workflow.train) if by_run else (tokenize, train_model):
-        with pytest.raises(DataError, match=r"LS204|LS215"):
-            begin(second)
-    assert files_of(root) == before
-    second = second.replace(overwrite=True)
-    if by_run:
-        workflow.run(second)
-    else:
-        train_stages(second, interrupt=True)
-        assert files_of_other_kind(RunDirectory(root / "run", not first)) == []
-        assert (check_statement(root / "run") is not None) == (not first)  # the interrupted model can be used already
-        train_model(second)
-        generate(second)
-    check_kind(root, not first)
-    assert (check_statement(root / "run" / "private" / "replaced-1") is not None) == first
-    evaluate_run(second)
-    check_kind(root, not first)
-    if not first:
-        entries = read_ledger(root / "run" / "private" / RUN_LEDGER_FILE, RUN_LEDGER_FILE)
-        assert [math.isinf(entry.epsilon) for entry in entries] == [True, False]
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("private", [False, True], ids=KIND_IDS.get)
-def test_the_same_kind_again_keeps_the_old_model_until_the_new_one_is_complete(histories, tmp_path, private):
-    root = tmp_path / "copy"
-    shutil.copytree(histories[private, False], root)
-    old = read_model_info(root / "run").weights_digest
-    again = config_of(root, private, overwrite=True, seed=1)
-    tokenize(again)
-    assert read_model_info(root / "run").weights_digest == old
-    train_model(again)
-    assert read_model_info(root / "run").weights_digest != old
-    assert not (root / "run" / "private" / "replaced-1").exists()
-    if private:  # the records are those of the old model, of which this statement does not speak
-        with pytest.raises(DataError, match=r"LS215.*are not of the model beside them"):
-            evaluate_run(again)
-    generate(again)
-    assert read_manifest(root / "run" / "synthetic")["private"] == private
-    check_kind(root, private)
+def test_a_report_shows_no_statement_beside_records_of_another_model(tmp_path):
+    run = write_run(tmp_path, private=True)
+    refuse_other_claim(run)
+    write_weights(run, private=True, value=2.0)
+    with pytest.raises(DataError, match=r"LS215.*are not of the model beside them"):
+        refuse_other_claim(run)
+    write_records(run, True)
+    refuse_other_claim(run)
+    refuse_other_claim(write_run(tmp_path / "plain", private=False))
