@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from linesmith.core.artifacts.manifest import read_manifest
+from linesmith.core.artifacts.other_kind import refuse_other_kind
 from linesmith.core.artifacts.params import config_from_model_dir
 from linesmith.core.artifacts.run_directory import (
     RunDirectory,
@@ -96,6 +97,7 @@ def _tokenize_and_train(
     from linesmith.pipelines.tokenize.stage import is_current, tokenize_locked
     from linesmith.pipelines.train.stage import train_locally_or_on_worker
 
+    refuse_other_kind(config)
     staged_run = workspace(config)
     _refuse_other_settings(config, staged_run)
     reports = []
@@ -111,6 +113,7 @@ def _tokenize_and_train(
         reports.append(_skipped("tokenize", staged_run.training_data, "the training data are complete and current"))
     else:
         reports.append(tokenize_locked(config, beam_args))
+        staged_run = workspace(config)  # a model of the other kind is gone now, and need not be kept
     notify(reports[-1])
     if staged_run.has_model():
         reports.append(_skipped("train", staged_run.model, "the model is complete, of equal settings and data"))

@@ -37,8 +37,9 @@ from linesmith.core.artifacts.model_info import (
     load_weights,
     read_model_info,
 )
-from linesmith.core.artifacts.params import PARAMS_FILE, config_from_model_dir
-from linesmith.core.config.setting_field import stage_of
+from linesmith.core.artifacts.other_kind import refuse_foreign_archive
+from linesmith.core.artifacts.params import PARAMS_FILE, config_from_model_dir, releasable_settings
+from linesmith.core.artifacts.privacy_statement import STATEMENT_FILE, STATEMENT_TEXT_FILE, check_statement
 from linesmith.core.errors import DataError, LinesmithError, ParameterError
 
 KIND = "linesmith-model"
@@ -48,13 +49,11 @@ _FREE_BYTES = 64 << 20  # an archive that unpacks to fewer bytes may have any ra
 _MAX_MEMBERS = 64
 _MAX_MANIFEST = 1 << 20
 _BLOCK = tarfile.BLOCKSIZE
-_MODEL_FILES = (MODEL_FILE, SCHEMA_FILE, "privacy.json", "privacy.txt")
+_MODEL_FILES = (MODEL_FILE, SCHEMA_FILE, STATEMENT_FILE, STATEMENT_TEXT_FILE)
 _NAME = re.compile(
     rf"{re.escape(PARAMS_FILE)}|model/({'|'.join(map(re.escape, _MODEL_FILES))})"
     rf"|model/{CHECKPOINTS_DIR}/({re.escape(BEST_WEIGHTS)}|{re.escape(LAST_WEIGHTS)})|tokenizer/[A-Za-z0-9_][A-Za-z0-9_.-]{{0,99}}"
 )
-# Settings of training, beside paths, that name people's data or a key, or belong to one run.
-_LEFT_OUT = {"dp_unsafe_fixed_key", "dataset_name", "overwrite"}
 
 
 def write_archive(run_dir: str | Path, path: str | Path) -> dict[str, Any]:
@@ -68,7 +67,7 @@ def write_archive(run_dir: str | Path, path: str | Path) -> dict[str, Any]:
         The manifest of the archive.
 
     Raises:
-        DataError: LS201, there is no complete model; LS214, its files are damaged.
+        DataError: LS201, there is no complete model; LS214, its files are damaged, or its privacy statement is of others.
     """
     root = Path(run_dir)
     info = read_model_info(root)
@@ -80,13 +79,14 @@ def write_archive(run_dir: str | Path, path: str | Path) -> dict[str, Any]:
             "Run it again to finish it.",
         )
     load_weights(root)  # checks that they are the ones that the description names
+    statement = check_statement(root)
     members = _members(root, info.default_checkpoint)
     manifest: dict[str, Any] = {
         "format_version": FORMAT_VERSION,
         "kind": KIND,
         "weights_digest": info.weights_digest,
         "tokenizer_digest": info.tokenizer_digest,
-        "private": (root / "model" / "privacy.json").is_file(),
+        "private": statement is not None,
         "members": {name: {"bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()} for name, data in members},
     }
     content = (json.dumps(manifest, indent=2) + "\n").encode()
@@ -121,15 +121,10 @@ def _members(root: Path, checkpoint: str) -> list[tuple[str, bytes]]:
 
 def _safe_params(content: bytes) -> bytes:
     """Return the settings that the model was made with, without those of generation, paths, names of data, and keys."""
-    from linesmith.core.config.tensorflow_config import fields, path_settings
-
     settings = json.loads(content)
     if not isinstance(settings, dict):
         raise ValueError("no settings")
-    generation = {name for name, info in fields().items() if stage_of(info) == "generate"}
-    dropped = {*_LEFT_OUT, *path_settings(), *generation}
-    kept = {name: value for name, value in settings.items() if name not in dropped}
-    return (json.dumps(kept, indent=2, ensure_ascii=False) + "\n").encode()
+    return (json.dumps(releasable_settings(settings), indent=2, ensure_ascii=False) + "\n").encode()
 
 
 def unpack_archive(path: str | Path, run_dir: str | Path) -> bool:
@@ -144,7 +139,8 @@ def unpack_archive(path: str | Path, run_dir: str | Path) -> bool:
 
     Raises:
         ParameterError: LS210, there is no such file.
-        DataError: LS210, the archive is damaged, foreign or hostile; LS215, the run directory holds another model.
+        DataError: LS210, the archive is damaged, foreign or hostile; LS215, the run directory holds another model, or
+            files of a training with privacy where this model has none, or the reverse.
     """
     root, fresh = Path(run_dir), Path(run_dir) / ".adopted"
     shutil.rmtree(fresh, ignore_errors=True)
@@ -167,6 +163,7 @@ def unpack_archive(path: str | Path, run_dir: str | Path) -> bool:
             manifest.get("tokenizer_digest"),
         ):
             raise _refused(path, "its manifest describes another model")
+        refuse_foreign_archive(root, check_statement(fresh) is not None)
         replace_directory(fresh / "tokenizer", root / "tokenizer")
         (fresh / PARAMS_FILE).replace(root / PARAMS_FILE)
         # Last: with a model, the run directory counts as complete.

@@ -11,7 +11,7 @@ import shutil
 import uuid
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from linesmith.core.errors import DataError
 
@@ -104,3 +104,29 @@ def replace_directory(new: str | Path, final: str | Path) -> None:
         os.replace(final, aside)
     os.replace(new, final)
     shutil.rmtree(aside, ignore_errors=True)
+
+
+def remove_path(path: str | Path) -> None:
+    """Delete a file, or a directory with all that is in it; a link is deleted and not followed, nothing is no error."""
+    path = Path(path)
+    if path.is_symlink() or not path.is_dir():
+        path.unlink(missing_ok=True)
+    else:
+        shutil.rmtree(path)
+
+
+def make_owner_only(directory: str | Path) -> None:
+    """Create a directory that only its owner may read or enter; one that exists keeps its permissions."""
+    directory = Path(directory)
+    directory.parent.mkdir(parents=True, exist_ok=True)
+    directory.mkdir(mode=0o700, exist_ok=True)
+
+
+def open_lock_file(path: str | Path) -> IO[str]:
+    """Open a file to be locked, which is created where it is missing and keeps its content.
+
+    Raises:
+        OSError: the file cannot be opened, or is a symbolic link: whoever may write to the directory could have it lead to a
+            file of somebody else.
+    """
+    return os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o666), "r+")

@@ -21,7 +21,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
-from linesmith.core.artifacts.files import read_json, write_json
+from linesmith.core.artifacts.files import open_lock_file, read_json, write_json
 from linesmith.core.errors import DataError
 
 LEASE_FILE = ".lease.json"
@@ -185,7 +185,7 @@ def _is_dead(claim: Claim) -> bool:
 
 @contextlib.contextmanager
 def _guarded(root: Path) -> Iterator[None]:
-    with open(root / f"{LEASE_FILE}.lock", "w") as lock:
+    with open_lock_file(root / f"{LEASE_FILE}.lock") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield
 

@@ -12,8 +12,8 @@ import yaml
 
 from linesmith.core.artifacts.files import write_json
 from linesmith.core.artifacts.manifest import FORMAT_VERSION, check_format_version
-from linesmith.core.config.setting_field import default_of
-from linesmith.core.config.tensorflow_config import SETTINGS_WITHOUT_EFFECT, TensorFlowConfig, fields
+from linesmith.core.config.setting_field import default_of, stage_of
+from linesmith.core.config.tensorflow_config import SETTINGS_WITHOUT_EFFECT, TensorFlowConfig, fields, path_settings
 from linesmith.core.errors import DataError, ParameterError
 
 PARAMS_FILE = "model_params.json"
@@ -25,6 +25,8 @@ _IGNORED = {
     "model_type": "there is one kind of model",
 }
 _OLD_DP_LEARNING_RATE = 0.001
+# Settings of training, beside paths, that name people's data or a key, or belong to one run.
+_NOT_RELEASABLE = {"dp_unsafe_fixed_key", "dataset_name", "overwrite"}
 
 
 def config_from_settings(settings: Mapping[str, Any]) -> TensorFlowConfig:
@@ -135,6 +137,17 @@ def save_params(config: TensorFlowConfig, run_dir: str | Path) -> None:
         Path(run_dir) / PARAMS_FILE,
         {"format_version": FORMAT_VERSION, "model_type": "TensorFlowConfig", **config.as_dict()},
     )
+
+
+def releasable_settings(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the settings that a model was made with, without those of generation, paths, addresses, names of data, and keys.
+
+    Args:
+        settings: values by name.
+    """
+    generation = {name for name, info in fields().items() if stage_of(info) == "generate"}
+    left_out = {*_NOT_RELEASABLE, *path_settings(), *generation}
+    return {name: value for name, value in settings.items() if name not in left_out}
 
 
 def _reason(error: Exception) -> str:

@@ -2,11 +2,13 @@
 
 While the directory holds a complete model and `overwrite` is set, the new tokenizer, training data and model are written to
 `RUN/.next`. They replace the old ones together when the new model is complete; until then the old model can be generated from.
+Where one of the two has differential privacy and the other has not, `other_kind` replaces the old one before training begins.
 """
 
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import os
 import shutil
@@ -14,7 +16,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from linesmith.core.artifacts.files import replace_directory
+from linesmith.core.artifacts.files import make_owner_only, open_lock_file, replace_directory
 from linesmith.core.artifacts.history import HISTORY_FILE
 from linesmith.core.artifacts.lease import wait_for_lease
 from linesmith.core.artifacts.manifest import MANIFEST, read_manifest
@@ -94,6 +96,17 @@ class RunDirectory:
         """Scratch directory of the stage that holds the lock, on the same file system, so that a rename is atomic."""
         return self.root / ".tmp"
 
+    @property
+    def staged(self) -> RunDirectory:
+        """Directory in which an overwriting run is prepared while the old model must stay."""
+        return RunDirectory(self.root / _NEXT, self.private)
+
+    def make_closed_directories(self) -> None:
+        """Create the directories of scratch files and of raw data, which other users must not read."""
+        make_owner_only(self.temporary)
+        if self.private:
+            make_owner_only(self.raw)
+
     def has_model(self) -> bool:
         """Return whether the directory holds a complete model."""
         return (self.model / MANIFEST).is_file()
@@ -120,17 +133,15 @@ def run_directory(config: TensorFlowConfig) -> RunDirectory:
 def workspace(config: TensorFlowConfig) -> RunDirectory:
     """Return where tokenize and train write: the run directory, or `RUN/.next` while an old model must stay."""
     run = run_directory(config)
-    return RunDirectory(run.root / _NEXT, config.dp) if config.overwrite and run.has_model() else run
+    return run.staged if config.overwrite and run.has_model() else run
 
 
 def promote(config: TensorFlowConfig) -> None:
     """Replace the old run by `RUN/.next` if that holds a complete model; otherwise do nothing."""
     run = run_directory(config)
-    new = RunDirectory(run.root / _NEXT, config.dp)
+    new = run.staged
     if not new.has_model():
         return
-    for old in (RunDirectory(run.root, not config.dp).training_data, RunDirectory(run.root, not config.dp).rejects):
-        shutil.rmtree(old, ignore_errors=True)  # of an earlier run with privacy, if this one has none, or the reverse
     for name in ("tokenizer", "training_data", "rejects", "model"):
         if getattr(new, name).exists():
             replace_directory(getattr(new, name), getattr(run, name))
@@ -146,7 +157,8 @@ def promote(config: TensorFlowConfig) -> None:
 def locked(run: RunDirectory) -> Iterator[None]:
     """Hold the lock of a run directory during a block, so that no second process writes there.
 
-    The directory is created where it is missing, and its scratch directory is emptied.
+    The directory is created where it is missing, and its scratch directory is emptied. Both the scratch directory and, for a
+    private run, the directory of raw data are created for their owner only.
 
     Raises:
         ParameterError: LS119, the directory cannot be created or written.
@@ -154,13 +166,14 @@ def locked(run: RunDirectory) -> Iterator[None]:
     """
     try:
         run.root.mkdir(parents=True, exist_ok=True)
-        lock = open(run.root / ".lock", "w")  # noqa: SIM115  (closed below, after the lock is released)
+        lock = open_lock_file(run.root / ".lock")
     except OSError as error:
+        is_link = error.errno == errno.ELOOP
         raise ParameterError(
             "LS119",
             f"--output '{run.root}'",
-            f"cannot be written ({error.strerror})",
-            "Give a directory you may write to.",
+            f"cannot be written ({'its .lock is a symbolic link' if is_link else error.strerror})",
+            "Delete the link." if is_link else "Give a directory you may write to.",
         ) from None
     with lock:
         try:
@@ -173,8 +186,15 @@ def locked(run: RunDirectory) -> Iterator[None]:
                 "Wait for it or choose another --output.",
             ) from None
         wait_for_lease(run.root)  # a worker of an earlier command may still be training here
+        if run.temporary.is_symlink():  # scratch files, some with raw records, must not go elsewhere
+            run.temporary.unlink()
         shutil.rmtree(run.temporary, ignore_errors=True)
-        yield
+        run.make_closed_directories()
+        try:
+            yield
+        finally:
+            with contextlib.suppress(OSError):  # not empty
+                run.temporary.rmdir()
 
 
 def check_overwrite_allowed(directory: Path, what: str, overwrite: bool) -> None:

@@ -87,6 +87,7 @@ def _prepare(command_line: CommandLine, mirror: Mirror | None) -> tuple[TensorFl
         mirror: copy of the run directory in a bucket; None: the user gave a local one.
     """
     from linesmith.cli.commands.plan import input_files
+    from linesmith.core.artifacts.other_kind import refuse_other_kind
     from linesmith.core.artifacts.run_directory import check_overwrite_allowed, run_directory
     from linesmith.core.config import preflight
 
@@ -100,6 +101,8 @@ def _prepare(command_line: CommandLine, mirror: Mirror | None) -> tuple[TensorFl
     output = {"run": run.synthetic, "train": run.model, "generate": run.synthetic}.get(command_line.command)
     if output is not None:
         check_overwrite_allowed(output, {"train": "model"}.get(command_line.command, "run"), config.overwrite)
+    if command_line.command != "generate":
+        refuse_other_kind(config)
     load_libraries()
     return config, command_line.beam_args
 

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from linesmith.core.artifacts.model_info import read_model_info
 from linesmith.core.artifacts.params import config_from_model_dir
+from linesmith.core.artifacts.privacy_statement import check_statement
 from linesmith.core.artifacts.run_directory import run_directory
 from linesmith.core.config.tensorflow_config import TensorFlowConfig
 from linesmith.core.errors import ParameterError, ShortfallError, TooManyInvalidError
@@ -40,7 +41,7 @@ class LocalModel:
         validator_timeout: as in `generate_text`.
 
     Raises:
-        DataError: there is no usable model.
+        DataError: there is no usable model, or its privacy statement is of others.
     """
 
     def __init__(self, config: TensorFlowConfig, validator_timeout: float | None = None) -> None:
@@ -49,6 +50,7 @@ class LocalModel:
         self._run = run_directory(config)
         self._info = read_model_info(self._run.root)
         self._trained = config_from_model_dir(self._run.root)
+        check_statement(self._run.root, config.checkpoint)
         self._delimiter, self._quoted = self._trained.field_delimiter, self._trained.quoted
         self._root = str(self._run.root.absolute())
         self._tokenizer: Tokenizer | None = None

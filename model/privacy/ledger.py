@@ -17,7 +17,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from linesmith.core.artifacts.files import write_json
+from linesmith.core.artifacts.files import open_lock_file, write_json
 from linesmith.core.artifacts.manifest import check_format_version
 from linesmith.core.errors import DataError
 from linesmith.model.privacy.accounting import GaussianEvent, epsilon
@@ -36,7 +36,7 @@ class LedgerEntry:
         run: identity of the release, chosen by the caller; a resumed training keeps it.
         begun: time of the entry, UTC, ISO 8601.
         events: everything that it releases by its planned end, but for what has an entry of its own.
-        delta, epsilon: its own claim; a training's includes its vocabulary.
+        delta, epsilon: its own claim, a training's with its vocabulary; epsilon is infinite where it had no differential privacy.
         unsafe_key: its draws came from a fixed key, so that nothing bounds what it revealed.
     """
 
@@ -119,6 +119,23 @@ def record_in_ledger(
     return _record(path, dataset, LedgerEntry(run, _now(), events, plan.delta, plan.epsilon, unsafe_key))
 
 
+def record_unbounded(path: str | Path, dataset: str, run: str) -> list[LedgerEntry]:
+    """Enter a training without differential privacy, of which nothing bounds what it revealed.
+
+    Args:
+        path: the ledger; created where it is missing.
+        dataset: name of the data.
+        run: identity of the training. With an identity that is entered already, nothing is entered.
+
+    Returns:
+        All trainings on the data set, this one included, oldest first.
+
+    Raises:
+        DataError: the file is damaged, or cannot be written.
+    """
+    return _record(path, dataset, LedgerEntry(run, _now(), (), 0.0, math.inf))
+
+
 def _now() -> str:
     return datetime.now(UTC).isoformat(timespec="seconds")
 
@@ -147,7 +164,7 @@ def composed_epsilon(entries: Sequence[LedgerEntry], delta: float, *more: Gaussi
     Returns:
         Epsilon; infinite where a training has no bound.
     """
-    if any(entry.unsafe_key for entry in entries):
+    if any(entry.unsafe_key or math.isinf(entry.epsilon) for entry in entries):
         return math.inf
     return epsilon([*(event for entry in entries for event in entry.events), *more], delta)
 
@@ -188,7 +205,7 @@ def _locked(path: Path) -> Iterator[None]:
     """Hold the lock of a ledger: a file of its own beside it, since writing replaces the ledger."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        lock = open(path.with_name(f".{path.name}.lock"), "w")  # noqa: SIM115  (closed below)
+        lock = open_lock_file(path.with_name(f".{path.name}.lock"))
     except OSError as error:
         raise DataError(
             "LS306",

@@ -7,11 +7,13 @@ steps and evaluations.
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from linesmith.core.artifacts.files import write_bytes, write_json
+from linesmith.core.artifacts.privacy_statement import STATEMENT_FILE, STATEMENT_TEXT_FILE
 from linesmith.model.privacy.accounting import MAX_MEANINGFUL_EPSILON, group_privacy, replace_one_privacy
 from linesmith.model.privacy.descriptions import (
     ADJACENCY_DESCRIPTIONS,
@@ -26,8 +28,7 @@ from linesmith.model.privacy.statement_text import format_statement
 if TYPE_CHECKING:
     from linesmith.model.privacy.plan import PrivacyPlan
 
-STATEMENT_FILE, TEXT_FILE = "privacy.json", "privacy.txt"
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2  # 1 named no weights
 _GROUP_SIZES = (2, 5, 10)
 
 
@@ -41,6 +42,7 @@ def build_statement(
     generator: str = DEFAULT_GENERATOR_DESCRIPTION,
     callback: bool = False,
     earlier_trainings: tuple[int, float] = (0, 0.0),
+    weights: Mapping[str, str] | None = None,
 ) -> dict[str, Any]:
     """Build the privacy statement of a training.
 
@@ -54,6 +56,7 @@ def build_statement(
         callback: an epoch_callback was set, which may have stopped training.
         earlier_trainings: number of trainings begun, and of other vocabularies drawn, in the same run directory before, and
             the epsilon of all with this one.
+        weights: digest of each file of weights that the statement speaks of, by name; None: there are none yet.
 
     Returns:
         The statement, ready for JSON; an infinite epsilon is the word 'infinite'.
@@ -67,6 +70,7 @@ def build_statement(
         "adjacency": ADJACENCY_DESCRIPTIONS[plan.unit],
         "epsilon": _json_number(epsilon),
         "delta": delta,
+        "weights": {} if weights is None else dict(weights),
         "epsilon_is": "the claim: at the planned steps, whether or not training reached them",
         "meaning": _meaning(epsilon, unsafe_key, plan.unit),
         "accountant": {
@@ -94,7 +98,7 @@ def build_statement(
         "unsafe_fixed_key": unsafe_key,
         "generator": generator,
         "not_covered": not_covered(plan.vocabulary, generator, plan.unit, callback=callback),
-        "not_releasable": ["private/", "training_data/", "rejects/", ".tmp/"],
+        "not_releasable": ["private/", "training_data/", "rejects/", "report/", "audit/", ".next/", ".tmp/"],
     }
 
 
@@ -109,7 +113,7 @@ def write_statement(model_dir: Path, plan: PrivacyPlan, charged_steps: int, **mo
     """
     statement = build_statement(plan, charged_steps, **more)
     write_json(model_dir / STATEMENT_FILE, statement)
-    write_bytes(model_dir / TEXT_FILE, format_statement(statement).encode("utf-8"))
+    write_bytes(model_dir / STATEMENT_TEXT_FILE, format_statement(statement).encode("utf-8"))
 
 
 def not_covered(

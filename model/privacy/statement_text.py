@@ -72,10 +72,11 @@ def format_statement(facts: dict[str, Any]) -> str:
 def _earlier_trainings_lines(earlier: dict[str, Any]) -> list[str]:
     if not earlier["count"]:
         return []
+    together = format_epsilon(earlier["epsilon_with_this"])
+    bound = "has no bound" if together == "infinite" else f"is bounded by epsilon {together}, not by the one above"
     return [
         f"BEFORE THIS ONE, {earlier['count']} trainings were begun or noised vocabularies drawn in the same run directory. If "
-        "they were on the same records, what all of them revealed is bounded by epsilon "
-        f"{format_epsilon(earlier['epsilon_with_this'])}, not by the one above."
+        f"they were on the same records, what all of them revealed {bound}."
     ]
 
 

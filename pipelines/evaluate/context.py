@@ -8,8 +8,33 @@ from typing import Any
 
 from linesmith.core.artifacts.files import read_json
 from linesmith.core.artifacts.manifest import read_manifest
+from linesmith.core.artifacts.model_info import read_model_info
+from linesmith.core.artifacts.privacy_statement import STATEMENT_FILE, check_statement, covered_weights
 from linesmith.core.artifacts.run_directory import RunDirectory
 from linesmith.core.config.tensorflow_config import TensorFlowConfig
+from linesmith.core.errors import DataError
+
+
+def refuse_other_claim(run: RunDirectory) -> None:
+    """Refuse to show a privacy statement beside a model or records that it does not speak of.
+
+    Args:
+        run: the run directory.
+
+    Raises:
+        DataError: LS214, the statement is not of this model; LS215, the records are of another model.
+    """
+    statement = check_statement(run.root)
+    if statement is None:
+        return
+    manifest = read_manifest(run.synthetic) or {}
+    if manifest.get("model", {}).get("weights_digest") not in covered_weights(statement, read_model_info(run.root)):
+        raise DataError(
+            "LS215",
+            None,
+            f"the records in '{run.synthetic}' are not of the model beside them, whose privacy statement the report would show",
+            "Run generate with --overwrite first.",
+        )
 
 
 def run_context(config: TensorFlowConfig, run: RunDirectory) -> dict[str, Any]:
@@ -23,7 +48,7 @@ def run_context(config: TensorFlowConfig, run: RunDirectory) -> dict[str, Any]:
         `history`, `private`, `settings`, and where there are such files `privacy`, `model`, `synthetic` and `audit`.
     """
     found: dict[str, Any] = {"history": _history(run.history), "private": config.dp}
-    privacy = run.model / "privacy.json"
+    privacy = run.model / STATEMENT_FILE
     if privacy.is_file():
         found["privacy"] = read_json(privacy, "the privacy statement")
     for name, directory in (("model", run.model), ("synthetic", run.synthetic)):

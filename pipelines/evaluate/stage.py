@@ -15,11 +15,12 @@ from typing import TYPE_CHECKING, Any
 
 from linesmith.core.artifacts.files import replace_directory
 from linesmith.core.artifacts.manifest import versions, write_manifest
+from linesmith.core.artifacts.other_kind import is_private_run
 from linesmith.core.artifacts.params import config_from_model_dir
 from linesmith.core.artifacts.run_directory import RunDirectory, check_overwrite_allowed, locked, run_directory
 from linesmith.core.config.tensorflow_config import TensorFlowConfig
 from linesmith.core.errors import EXIT_QUALITY, ParameterError
-from linesmith.pipelines.evaluate.context import not_covered, run_context
+from linesmith.pipelines.evaluate.context import not_covered, refuse_other_claim, run_context
 from linesmith.pipelines.evaluate.input_units import EvaluationSets, TextFormat
 from linesmith.pipelines.evaluate.memorization import measure_run_memorization
 from linesmith.pipelines.evaluate.passes import collect_evaluation_data
@@ -99,7 +100,8 @@ def evaluate_run(
         The stage's report; its exit code is 3 where a score is below its limit.
 
     Raises:
-        DataError: training data or output are missing, the report is there already, or another process writes.
+        DataError: training data or output are missing, the privacy statement is not of this model and its records, the report
+            is there already, or another process writes.
     """
     with config_with_local_paths(config, "evaluate", beam_args) as (local_config, mirror):
         run = run_directory(local_config)
@@ -132,6 +134,7 @@ def evaluate_run_locked(
     check_overwrite_allowed(destination, "report", settings.overwrite)
     with measured_stage("evaluate") as report:
         sets = run_evaluation_sets(config, run)
+        refuse_other_claim(run)
         scratch = run.temporary / "evaluate"
 
         def context(data: EvaluationData) -> dict[str, Any]:
@@ -148,7 +151,7 @@ def evaluate_files(
     beam_args: Sequence[str] = (),
     settings: EvaluationSettings | None = None,
 ) -> StageReport:
-    """Evaluate any three sets of files; the report goes to `report/` in `output`.
+    """Evaluate any three sets of files; the report goes to `report/` in `output`, of a private run to `private/report/`.
 
     Args:
         paths: files, globs or directories of `training`, `holdout` and `synthetic`; the holdout may be missing.
@@ -167,8 +170,8 @@ def evaluate_files(
     if any(is_remote(path) for files in paths.values() for path in files):
         set_filesystem_options(beam_args)
     with open_local_run(output, "files", beam_args) as (root, mirror):
-        run = RunDirectory(Path(root))
-        destination, scratch = run.root / "report", run.temporary / "evaluate"
+        run = RunDirectory(Path(root), is_private_run(Path(root)))
+        destination, scratch = run.raw / "report", run.temporary / "evaluate"
         with locked(run):
             check_overwrite_allowed(destination, "report", settings.overwrite)
             with measured_stage("evaluate") as report:

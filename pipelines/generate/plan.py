@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from linesmith.core.artifacts.checkpoints import digest_arrays
 from linesmith.core.artifacts.model_info import ModelInfo, load_weights, read_model_info
 from linesmith.core.artifacts.params import config_from_model_dir
+from linesmith.core.artifacts.privacy_statement import check_statement
 from linesmith.core.artifacts.run_directory import RunDirectory, check_overwrite_allowed, run_directory
 from linesmith.core.config.tensorflow_config import TensorFlowConfig
 from linesmith.model.generation.attempts import AttemptSettings
@@ -41,6 +42,7 @@ class GenerationPlan:
         record_validator: checks the form of samples: length, encoding, number of fields.
         checks: further checks of records: the user's validator, schema and rules; None: there are none.
         staging: where workers write shards and summaries of units.
+        private: whether the model was trained with differential privacy.
         start_strings: count and digest of the start strings for the manifest; None: there are none.
         table: the Iceberg table that the records are added to, or None.
         notices: sentences that the user should read.
@@ -54,6 +56,7 @@ class GenerationPlan:
     record_validator: RecordValidator
     checks: RecordCheckSpec | None
     staging: StagingDirectory
+    private: bool
     start_strings: dict[str, Any] | None = None
     table: TableTarget | None = None
     notices: list[str] = field(default_factory=list)
@@ -129,11 +132,12 @@ def plan_generation(config: TensorFlowConfig, options: PipelineOptions) -> Gener
 
     Raises:
         ParameterError: a setting cannot work: start string, validator, columns, checkpoint, table.
-        DataError: there is no usable model, or the output is complete already.
+        DataError: there is no usable model, its privacy statement is of others, or the output is complete already.
     """
     run = run_directory(config)
     model = _read_model(run, config.checkpoint)
     trained_config = config_from_model_dir(run.root)
+    statement = check_statement(run.root, config.checkpoint)
     check_overwrite_allowed(run.synthetic, "set of synthetic records", config.overwrite)
     output = plan_output(config, run, model, trained_config, is_paired(config), lambda: run.temporary)
     layout = output.layout
@@ -162,6 +166,7 @@ def plan_generation(config: TensorFlowConfig, options: PipelineOptions) -> Gener
         record_validator=RecordValidator(None, output.field_count, layout.fields),
         checks=None if output.checks.is_empty else output.checks,
         staging=staging,
+        private=statement is not None,
         start_strings=start_strings.identity,
         table=table,
         notices=output.notices,

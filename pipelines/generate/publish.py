@@ -85,7 +85,11 @@ def publish_records(plan: GenerationPlan, outcome: GenerationOutcome, runner: st
     write_manifest(
         staging.invalid,
         "generate",
-        {"counts": {"kept": sum(s.records for s in invalid_shards)}, "outputs": _outputs(invalid_shards)},
+        {
+            "private": plan.private,
+            "counts": {"kept": sum(s.records for s in invalid_shards)},
+            "outputs": _outputs(invalid_shards),
+        },
     )
     write_manifest(staging.synthetic, "generate", _manifest(plan, outcome, runner, commit))
     # Invalid records first: where the valid records are in place, everything is.
@@ -155,6 +159,7 @@ def _manifest(
     model = plan.model
     return {
         "complete": outcome.missing == 0,
+        "private": plan.private,
         "stopped": outcome.stopped,
         "counts": {**_counts(outcome), "invalid_by_reason": dict(sorted(outcome.reasons.items()))},
         "seed": plan.config.seed,

@@ -33,16 +33,16 @@ T = TypeVar("T")
 # Name prefixes of the files that each command reads in a run directory. Manifests are copied for every command.
 _ROOT = ("model_params.json", "model_history.csv", "tokenizer/")
 _READ: dict[str, tuple[str, ...]] = {
-    # Rejects have no manifest that names the files to keep, so old ones must be here to be seen as deleted. To the ledger
-    # a noised vocabulary is added.
-    "tokenize": (*_ROOT, "rejects/", "private/rejects/", "private/spent.json"),
+    # Rejects have no manifest that names the files to keep, so old ones must be here to be seen as deleted. A model is moved
+    # where it is of the other kind. To the ledger a noised vocabulary is added.
+    "tokenize": (*_ROOT, "rejects/", "private/rejects/", "private/spent.json", "model/"),
     "train": (*_ROOT, "training_data/", "rejects/", "model/", "private/", ".next/"),
     "generate": (*_ROOT, "model/"),
     "evaluate": (*_ROOT, "model/", "training_data/", "private/", "synthetic/"),
     "run": (*_ROOT, "training_data/", "rejects/", "model/", "private/", ".next/"),
     "export": (*_ROOT, "model/"),
     "plan": (*_ROOT, "model/", "private/training_data/statistics.json", "training_data/statistics.json"),
-    "files": (),
+    "files": ("model_params.json", "model/privacy.json"),
     "compare": ("report/", "private/report/"),
 }
 _READ_ONLY = ("export", "plan", "compare")  # commands that never write to the bucket

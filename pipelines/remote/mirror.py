@@ -80,6 +80,7 @@ class Mirror:
     def __post_init__(self) -> None:
         self._lock = threading.Lock()  # guards `objects`, which transfers in parallel change
         self._pending: set[str] = set()  # names that a publication is about to write or delete
+        self._folders: list[str] = []  # directories of files that were not copied
 
     @property
     def _journal(self) -> Path:
@@ -104,6 +105,8 @@ class Mirror:
             self.objects = resumed
             _log.info("continuing with the files that an earlier command left in '%s'", self.folder)
         self.folder.mkdir(parents=True, exist_ok=True)
+        if resumed is None:
+            self._make_folders(needed)
         missing = [
             name
             for name, state in self.objects.items()
@@ -153,6 +156,13 @@ class Mirror:
             text = text.replace(str(record.with_suffix("") / Path(address).name), address)
         return text.replace(str(self.folder), self.address)
 
+    def _make_folders(self, needed: Callable[[str], bool]) -> None:
+        """Create the directories of files that are not copied: a stage sees that they exist, and may delete them."""
+        left = [name for name in self.objects if "/" in name and is_safe(name) and not needed(name)]
+        self._folders = sorted({name.rpartition("/")[0] for name in left})
+        for folder in self._folders:
+            (self.folder / folder).mkdir(parents=True, exist_ok=True)
+
     def _fetch(self, name: str, localize: Callable[[Path, Path], None] | None) -> None:
         path = self.folder / name
         storage.fetch(join(self.address, name), path)
@@ -175,6 +185,9 @@ class Mirror:
         rewritten = {group for group in groups if manifest_of(group) in changed | removed}
         # A stage replaces its directory as a whole: objects of a rewritten group that were never copied are old, too.
         removed |= {name for name in self.objects if name not in local and group_of(name, groups) in rewritten}
+        # And so are those of a directory that a stage has deleted.
+        gone = {folder for folder in self._folders if not (self.folder / folder).is_dir()}
+        removed |= {name for name in self.objects if name not in local and name.rpartition("/")[0] in gone}
         return changed, removed
 
     def _write_changes(self, changed: set[str], removed: set[str]) -> None:
@@ -223,13 +236,15 @@ class Mirror:
         now = {name: found.stamp for name, found in stored.items() if name not in pending}
         if before != now or journal.get("address") != self.address or not self.folder.is_dir():
             return None
+        self._folders = list(journal.get("folders", ()))
         certain = {name: state for name, state in known.items() if name not in pending}
         # Pending objects may or may not have been written. The empty signature matches no file, so they are written again.
         return certain | {name: ObjectState(stored[name].stamp, []) for name in pending & stored.keys()}
 
     def _save_journal(self) -> None:
         known = {name: {"stamp": state.stamp, "local": state.local} for name, state in self.objects.items()}
-        write_json(self._journal, {"address": self.address, "known": known, "pending": sorted(self._pending)})
+        journal = {"address": self.address, "known": known, "pending": sorted(self._pending), "folders": self._folders}
+        write_json(self._journal, journal)
 
     def _writer(self) -> str | None:
         """Return the token of the process that may publish; None where there is none."""

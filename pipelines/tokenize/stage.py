@@ -16,10 +16,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from linesmith.core.artifacts.manifest import read_manifest
+from linesmith.core.artifacts.other_kind import refuse_other_kind
 from linesmith.core.artifacts.run_directory import check_overwrite_allowed, locked, run_directory, workspace
 from linesmith.core.config import preflight
 from linesmith.core.config.tensorflow_config import TensorFlowConfig
 from linesmith.core.errors import DataError
+from linesmith.pipelines.other_kind import replace_other_kind
 from linesmith.pipelines.remote.local_paths import config_with_local_paths, with_remote_addresses
 from linesmith.pipelines.stage_report import StageReport, measured_stage
 from linesmith.pipelines.tokenize.fit import fit_tokenizer
@@ -73,12 +75,13 @@ def tokenize_locked(config: TensorFlowConfig, beam_args: Sequence[str] = ()) -> 
     """
     from linesmith.runners import check_shared_paths, pipeline_options, runner_name
 
-    staged_run = workspace(config)
+    refuse_other_kind(config)
+    run, staged_run = run_directory(config), workspace(config)
     check_overwrite_allowed(staged_run.training_data, "set of training data", config.overwrite)
     with measured_stage("tokenize") as report:
         options = pipeline_options(beam_args)
         # Named uniquely: workers of an earlier command may still be running, and must not write among these files.
-        scratch = staged_run.temporary.absolute() / f"tokenize-{uuid.uuid4().hex[:12]}"
+        scratch = run.temporary.absolute() / f"tokenize-{uuid.uuid4().hex[:12]}"
         check_shared_paths(
             options,
             {"--output": staged_run.root},
@@ -89,6 +92,10 @@ def tokenize_locked(config: TensorFlowConfig, beam_args: Sequence[str] = ()) -> 
         try:
             result = _read_twice(config, scratch, options, report)
             check_splits(config, result, report)
+            # As late as possible: where tokenize fails, a model of the other kind stays.
+            replace_other_kind(config, report)
+            staged_run = workspace(config)
+            staged_run.make_closed_directories()
             publish_training_data(config, staged_run, scratch, result, runner_name(options), report)
         finally:
             shutil.rmtree(scratch, ignore_errors=True)

@@ -21,6 +21,7 @@ from linesmith.core.config.setting_field import default_of, option_text
 from linesmith.core.config.tensorflow_config import SETTINGS_WITHOUT_EFFECT, TensorFlowConfig, fields
 from linesmith.core.errors import DataError, InterruptedRunError
 from linesmith.core.hardware import matmul_precision
+from linesmith.pipelines.other_kind import replace_other_kind
 from linesmith.pipelines.stage_report import StageReport, measured_stage
 from linesmith.pipelines.train import private as train_private
 from linesmith.pipelines.train.publish import publish_model
@@ -51,11 +52,14 @@ def train_locked(config: TensorFlowConfig) -> StageReport:
         Counts and outputs of the training.
 
     Raises:
-        DataError: as `train_model`; LS203, another process trains in the run directory.
+        DataError: as `train_model`; LS203, another process trains in the run directory; LS306, a ledger is damaged.
         InterruptedRunError: Ctrl-C was pressed; the same call resumes.
     """
-    staged_run = workspace(config)
     with measured_stage("train") as report, hold_lease(run_directory(config).root) as lease:
+        _read_training_manifest(workspace(config))  # nothing is replaced where there is nothing to train on
+        replace_other_kind(config, report)
+        staged_run = workspace(config)
+        staged_run.make_closed_directories()
         training_manifest = _read_training_manifest(staged_run)
         tokenize_settings = training_manifest.get("settings", {})
         check_training_data(config, tokenize_settings)

@@ -13,7 +13,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from linesmith.core.artifacts.checkpoints import has_checkpoint
 from linesmith.core.artifacts.files import read_json, write_json
+from linesmith.core.artifacts.privacy_statement import weights_digests
 from linesmith.core.artifacts.run_directory import RunDirectory
 from linesmith.core.config.privacy_checks import privacy_warnings, user_field_index
 from linesmith.core.config.tensorflow_config import TensorFlowConfig
@@ -81,6 +83,9 @@ def build_private_trainer(
     from linesmith.model.privacy.validation import load_public_token_store
     from linesmith.model.training.settings import TrainingSettings
 
+    if not has_checkpoint(resume_directory(staged_run)):
+        # Weights whose training cannot be resumed: what was charged for them is not known.
+        shutil.rmtree(staged_run.model, ignore_errors=True)
     bias = initial_bias(tokenizer)
     if bias is not None:
         network.logits.bias.assign(bias)
@@ -115,7 +120,7 @@ def build_private_trainer(
 
 
 def write_privacy_statement(config: TensorFlowConfig, trainer: PrivateTrainer, staged_run: RunDirectory) -> None:
-    """Write the statement beside the model, also where no model is usable yet, and the counts that must not be released.
+    """Write the statement beside the weights, also where none is usable yet, and the counts that must not be released.
 
     Args:
         config: the settings.
@@ -229,6 +234,7 @@ def _write_statement(
         generator=GENERATOR_DESCRIPTION,
         callback=config.epoch_callback is not None,
         earlier_trainings=count_earlier_releases(config, plan, staged_run.training_data),
+        weights=weights_digests(staged_run.model),
     )
 
 

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any, cast
 from linesmith.core.artifacts.files import read_json, sha256_tree
 from linesmith.core.artifacts.history import EpochState
 from linesmith.core.artifacts.manifest import write_manifest
+from linesmith.core.artifacts.params import releasable_settings
+from linesmith.core.artifacts.privacy_statement import refuse_not_permitted_files
 from linesmith.core.artifacts.run_directory import RunDirectory, run_directory
 from linesmith.core.config.tensorflow_config import TensorFlowConfig
 from linesmith.core.errors import DataError
@@ -44,7 +46,8 @@ def publish_model(
         report: counts, outputs and notices are filled in.
 
     Raises:
-        DataError: LS208, training diverged before any epoch gave usable weights.
+        DataError: LS208, training diverged before any epoch gave usable weights; LS214, beside a private model lies a file
+            that may not be released with it.
     """
     state = trainer.state
     best = state.history[state.best_epoch] if state.best_epoch is not None else None
@@ -71,7 +74,8 @@ def _delete_resume_files(staged_run: RunDirectory, keep_epochs: bool) -> None:
     from linesmith.core.artifacts.model_info import CHECKPOINTS_DIR
     from linesmith.model.training.state import EPOCH_FILE_PATTERN
 
-    shutil.rmtree(staged_run.temporary, ignore_errors=True)
+    for scratch in staged_run.temporary.glob("train-*"):
+        shutil.rmtree(scratch, ignore_errors=True)
     checkpoints = staged_run.model / CHECKPOINTS_DIR
     (checkpoints / PREVIOUS).unlink(missing_ok=True)
     if not keep_epochs:
@@ -115,6 +119,8 @@ def _write_model(
     checkpoints = staged_run.model / CHECKPOINTS_DIR
     last = trainer.weights()
     save_arrays(checkpoints / LAST_WEIGHTS, last, {"epoch": state.epoch - 1})
+    if config.dp:  # before the description: from then on there is a model, and its statement must name these weights
+        train_private.write_privacy_statement(config, cast("PrivateTrainer", trainer), staged_run)
     use_best = config.save_best_model and state.best_epoch is not None
     weights = load_arrays(checkpoints / BEST_WEIGHTS)[0] if use_best else last
     statistics = None
@@ -177,11 +183,14 @@ def _write_manifest(
     report: StageReport,
 ) -> None:
     state = trainer.state
-    inputs = {"tokenizer_digest": training_manifest["tokenizer_digest"]}
-    if not config.dp:  # whoever has a candidate for the data could test it against the digest
+    inputs, settings = {"tokenizer_digest": training_manifest["tokenizer_digest"]}, config.as_dict()
+    if config.dp:
+        refuse_not_permitted_files(model)
+        settings = releasable_settings(settings)
+    else:  # in private training, whoever has a candidate for the data could test it against the digest
         inputs["data_digest"] = training_manifest["data_digest"]
     body = {
-        "settings": config.as_dict(),
+        "settings": settings,
         "inputs": inputs,
         "outputs": sha256_tree(model / "checkpoints"),
         "counts": report.counts,

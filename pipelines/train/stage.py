@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from linesmith.core.artifacts.other_kind import refuse_other_kind
 from linesmith.core.artifacts.run_directory import check_overwrite_allowed, locked, run_directory
 from linesmith.core.config import preflight
 from linesmith.core.config.tensorflow_config import TensorFlowConfig
@@ -25,8 +26,9 @@ def train_model(config: TensorFlowConfig, beam_args: Sequence[str] = ()) -> Stag
         Counts and outputs of the training.
 
     Raises:
-        DataError: the training data are missing or damaged, the model is complete and `overwrite` is off, or an unfinished
-            training has other settings.
+        DataError: the training data are missing or damaged, the model is complete and `overwrite` is off, an unfinished
+            training has other settings, or the run directory holds files of a training with privacy where this one has
+            none, or the reverse.
         InterruptedRunError: Ctrl-C was pressed; the same call resumes.
     """
     with config_with_local_paths(config, "train", beam_args) as (local_config, mirror):
@@ -34,6 +36,7 @@ def train_model(config: TensorFlowConfig, beam_args: Sequence[str] = ()) -> Stag
         run = run_directory(local_config)
         with locked(run):
             check_overwrite_allowed(run.model, "model", local_config.overwrite)
+            refuse_other_kind(local_config)
             report = train_locally_or_on_worker(local_config, beam_args)
         return with_remote_addresses(report, mirror)
 

@@ -7,8 +7,10 @@ from pathlib import Path
 import numpy as np
 
 from linesmith.core.artifacts.checkpoints import digest_arrays, save_arrays
+from linesmith.core.artifacts.files import write_json
 from linesmith.core.artifacts.model_info import BEST_WEIGHTS, CHECKPOINTS_DIR, LAST_WEIGHTS, ModelInfo, write_model_info
 from linesmith.core.artifacts.params import save_params
+from linesmith.core.artifacts.privacy_statement import STATEMENT_FILE, weights_digests
 from linesmith.core.config.tensorflow_config import TensorFlowConfig
 from linesmith.model.tokenizers.char_tokenizer import CharTokenizer
 from linesmith.model.tokenizers.token_format import TokenFormat
@@ -17,10 +19,18 @@ from linesmith.model.training.language_model import LanguageModel
 ALPHABET = "abcdefghij0123456789."
 
 
-def tiny_run(run_dir: Path, *, units: int = 24, layers: int = 2, cap: int = 40, seed: int = 1) -> LanguageModel:
+def tiny_run(
+    run_dir: Path, *, units: int = 24, layers: int = 2, cap: int = 40, seed: int = 1, private: bool = False
+) -> LanguageModel:
     """Write a run directory and return its model. The widths are odd on purpose, because sampling pads them."""
     config = TensorFlowConfig(
-        checkpoint_dir=run_dir, field_delimiter=", ", vocab_size=0, rnn_units=units, rnn_layers=layers, embedding_dim=10
+        checkpoint_dir=run_dir,
+        dp=private,
+        field_delimiter=", ",
+        vocab_size=0,
+        rnn_units=units,
+        rnn_layers=layers,
+        embedding_dim=10,
     )
     tokenizer = CharTokenizer([ord(c) for c in ALPHABET], TokenFormat(field_delimiter=", "))
     model = LanguageModel(tokenizer.total_vocab_size, 10, units, layers, seed=seed)
@@ -29,6 +39,8 @@ def tiny_run(run_dir: Path, *, units: int = 24, layers: int = 2, cap: int = 40, 
     weights = {variable.path: variable.numpy() for variable in model.trainable_variables}
     for name in (BEST_WEIGHTS, LAST_WEIGHTS):
         save_arrays(run_dir / "model" / CHECKPOINTS_DIR / name, weights)
+    if private:
+        write_json(run_dir / "model" / STATEMENT_FILE, {"weights": weights_digests(run_dir / "model")})
     tokenizer.save(run_dir / "tokenizer")
     save_params(config, run_dir)
     info = ModelInfo(

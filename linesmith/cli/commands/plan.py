@@ -14,6 +14,7 @@ from linesmith.cli.options import PANELS, panel_of
 from linesmith.cli.summary import human_bytes, human_count
 from linesmith.core.artifacts.files import read_json
 from linesmith.core.artifacts.manifest import read_manifest
+from linesmith.core.artifacts.other_kind import refuse_other_kind
 from linesmith.core.artifacts.run_directory import RunDirectory, run_directory, workspace
 from linesmith.core.config import preflight
 from linesmith.core.config.privacy_checks import user_field_index, vocabulary_mode
@@ -38,6 +39,8 @@ def show_plan(console: Console, config: TensorFlowConfig, beam_args: Sequence[st
         ParameterError, DataError: as the run.
     """
     preflight.check(config, "run")
+    if config.checkpoint_dir is not None:
+        refuse_other_kind(config)
     files = input_files(config)
     console.print("[bold]Settings[/bold]")
     console.print(_settings_table(config))

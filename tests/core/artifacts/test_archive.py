@@ -17,7 +17,9 @@ from linesmith.cli.options import CommandLine
 from linesmith.cli.settings import resolve
 from linesmith.core.artifacts import archive
 from linesmith.core.artifacts.archive import unpack_archive, write_archive
+from linesmith.core.config.tensorflow_config import TensorFlowConfig
 from linesmith.core.errors import DataError, LinesmithError
+from linesmith.model.generation.python_api import generate_text
 from linesmith.pipelines.export import export
 from linesmith.pipelines.generate.stage import generate
 from tests.helpers.tiny_model import tiny_run
@@ -28,7 +30,7 @@ pytestmark = pytest.mark.integration
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("model") / "run"
-    tiny_run(root)
+    tiny_run(root, private=True)
     params = json.loads((root / "model_params.json").read_text())
     secrets = {
         "input_data_path": "/people/secret.csv",
@@ -40,7 +42,6 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for directory in ("training_data", "rejects", "private", "synthetic", "model/tensorboard"):
         (root / directory).mkdir()
         (root / directory / "raw.txt").write_text("raw")
-    (root / "model" / "privacy.json").write_text("{}")
     return root
 
 
@@ -122,6 +123,43 @@ def test_a_model_from_an_archive_generates_the_same_bytes(run: Path, packed: Pat
     tiny_run(tmp_path / "other", seed=2)
     with pytest.raises(DataError, match=r"LS215.*another model"):
         unpack_archive(packed, tmp_path / "other")
+
+
+def test_the_statement_of_another_training_is_not_exported(run: Path, tmp_path: Path) -> None:
+    statement = (run / "model" / "privacy.json").read_bytes()
+    for name, private in (("plain", False), ("other", True)):
+        tiny_run(tmp_path / name, seed=2, private=private)
+        (tmp_path / name / "model" / "privacy.json").write_bytes(statement)
+        with pytest.raises(DataError, match="LS214: the privacy statement"):
+            export(str(tmp_path / name), str(tmp_path / "x.tar.gz"))
+        with pytest.raises(DataError, match="LS214: the privacy statement"):
+            generate(TensorFlowConfig(checkpoint_dir=tmp_path / name, gen_lines=0))
+        with pytest.raises(DataError, match="LS214: the privacy statement"):
+            generate_text(TensorFlowConfig(checkpoint_dir=tmp_path / name))
+    assert not (tmp_path / "x.tar.gz").exists()
+
+
+def test_a_model_is_not_imported_beside_a_training_of_the_other_kind(packed: Path, tmp_path: Path) -> None:
+    (tmp_path / "run" / "training_data").mkdir(parents=True)
+    with pytest.raises(DataError, match=r"LS215.*a model of a training with --dp"):
+        unpack_archive(packed, tmp_path / "run")
+    assert [path.name for path in (tmp_path / "run").iterdir()] == ["training_data"]
+
+
+def test_an_archive_whose_statement_is_of_other_weights_is_refused(packed: Path, tmp_path: Path) -> None:
+    def change(members: Members) -> Members:
+        content = json.dumps({"weights": {"best.npz": "0"}}).encode()
+        manifest = json.loads(members[0][1])
+        facts = {"bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
+        manifest["members"]["model/privacy.json"] = facts
+        changed = {"manifest.json": json.dumps(manifest).encode(), "model/privacy.json": content}
+        for member, _ in members:
+            member.size = len(changed.get(member.name, b"")) or member.size
+        return [(member, changed.get(member.name, data)) for member, data in members]
+
+    bad = rebuilt(packed, tmp_path / "bad.tar.gz", change)
+    with pytest.raises(DataError, match=r"LS210.*its content is no model"):
+        unpack_archive(bad, tmp_path / "run")
 
 
 Members = list[tuple[tarfile.TarInfo, bytes]]

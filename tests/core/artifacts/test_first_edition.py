@@ -7,6 +7,7 @@ directory, a private one, an exported model, settings of the older tool, and wha
 from __future__ import annotations
 
 import json
+import shutil
 import tarfile
 from pathlib import Path
 
@@ -58,6 +59,17 @@ def test_a_private_run_directory_generates_and_keeps_its_statement(old):
     )  # a small, noisy model: some records may be missing
     assert (old / "private" / "model" / "privacy.json").read_bytes() == statement
     assert read_manifest(old / "private" / "synthetic") is not None
+
+
+def test_a_statement_that_names_no_weights_is_accepted_where_its_manifest_does(old, capsys):
+    """But not beside the model of another training, of which it would say the same."""
+    assert command("export", "private", "private.tar.gz") == 0
+    assert command("generate", "--output", "imported", "--model", "private.tar.gz", "--num-lines", 0) == 0
+    shutil.copy("private/model/privacy.json", "plain/model")
+    assert command("export", "plain", "wrong.tar.gz") == 2
+    assert "LS214" in capsys.readouterr().err
+    shutil.copy("plain/model/checkpoints/best.npz", "private/model/checkpoints")
+    assert command("export", "private", "wrong.tar.gz") == 2
 
 
 def test_an_archive_is_imported_and_generates(old, tmp_path):

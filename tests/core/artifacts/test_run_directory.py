@@ -50,7 +50,12 @@ def test_scratch_files_of_a_killed_run_are_deleted(tmp_path):
     run = RunDirectory(tmp_path)
     write_bytes(run.temporary / "left", b"over")
     with locked(run):
-        assert not run.temporary.exists()
+        assert list(run.temporary.iterdir()) == []
+        write_bytes(run.temporary / "kept", b"for the next stage to look at")
+    assert (run.temporary / "kept").exists()
+    with locked(run):
+        pass
+    assert not run.temporary.exists()
 
 
 def test_an_output_that_is_a_file_is_named(tmp_path):
@@ -61,6 +66,28 @@ def test_an_output_that_is_a_file_is_named(tmp_path):
     ):
         pass
     assert (tmp_path / "out").read_text() == "mine"
+
+
+def test_a_lock_that_is_a_link_is_not_followed(tmp_path):
+    (tmp_path / "mine").write_text("text")
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / ".lock").symlink_to(tmp_path / "mine")
+    with pytest.raises(ParameterError, match=r"LS119.*symbolic link"), locked(RunDirectory(tmp_path / "out")):
+        pass
+    assert (tmp_path / "mine").read_text() == "text"
+
+
+def test_raw_data_and_scratch_files_are_for_their_owner_only(tmp_path):
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "run").mkdir(mode=0o755)
+    (tmp_path / "run" / ".tmp").symlink_to(tmp_path / "elsewhere")
+    run = RunDirectory(tmp_path / "run", private=True)
+    with locked(run):
+        assert not run.temporary.is_symlink()
+        assert run.temporary.stat().st_mode & 0o777 == run.raw.stat().st_mode & 0o777 == 0o700
+    with locked(RunDirectory(tmp_path / "plain")):
+        assert (tmp_path / "plain" / ".tmp").stat().st_mode & 0o777 == 0o700
+    assert not (tmp_path / "plain" / "private").exists()
 
 
 @pytest.mark.parametrize("output", [None, "gs://bucket/run"])

@@ -11,7 +11,7 @@ import pytest
 from linesmith.core.config.tensorflow_config import TensorFlowConfig
 from linesmith.core.errors import DataError
 from linesmith.model.privacy.accounting import GaussianEvent, epsilon
-from linesmith.model.privacy.ledger import composed_epsilon, read_ledger, record_in_ledger
+from linesmith.model.privacy.ledger import composed_epsilon, read_ledger, record_in_ledger, record_unbounded
 from linesmith.model.privacy.plan_from_config import plan_privacy
 
 DELTA = 1e-6
@@ -48,6 +48,24 @@ def test_the_claim_is_entered_once_however_often_it_is_resumed(tmp_path):
     record_in_ledger(path, "rides", "one", plan_of(1.0, epochs=5))  # another plan may have released steps of its own
     record_in_ledger(path, "rides", "two", plan_of(1.0))
     assert len(read_ledger(path, "rides")) == 3
+
+
+def test_a_training_without_privacy_is_entered_once_and_leaves_no_bound(tmp_path):
+    path = tmp_path / "ledger.json"
+    record_unbounded(path, "rides", "plain")
+    entries = record_unbounded(path, "rides", "plain")
+    assert [(entry.run, entry.epsilon, entry.events) for entry in entries] == [("plain", math.inf, ())]
+    assert record_in_ledger(path, "rides", "private", plan_of(1.0)) == read_ledger(path, "rides")
+    assert composed_epsilon(read_ledger(path, "rides"), DELTA) == math.inf
+    json.loads(path.read_text(), parse_constant=pytest.fail)
+
+
+def test_a_lock_that_is_a_link_is_not_followed(tmp_path):
+    (tmp_path / "mine").write_text("text")
+    (tmp_path / ".ledger.json.lock").symlink_to(tmp_path / "mine")
+    with pytest.raises(DataError, match="LS306"):
+        record_unbounded(tmp_path / "ledger.json", "rides", "plain")
+    assert (tmp_path / "mine").read_text() == "text"
 
 
 def test_what_has_no_bound_stays_without_one(tmp_path):

@@ -17,6 +17,7 @@ from linesmith.core.errors import DataError, ParameterError
 from linesmith.pipelines.export import export, import_archive
 from linesmith.pipelines.generate import shared_staging as sharing
 from linesmith.pipelines.generate.stage import generate
+from linesmith.pipelines.other_kind import replace_other_kind
 from linesmith.pipelines.remote.local_paths import after_publishing, config_with_local_paths
 from linesmith.pipelines.remote.mirror import Mirror, open_mirror
 from linesmith.pipelines.remote.published_files import is_published
@@ -25,6 +26,7 @@ from linesmith.transforms.storage import addresses as store_addresses
 from linesmith.transforms.storage import objects as storage
 from linesmith.transforms.storage.retries import classify_error, with_retries
 from tests.helpers.fake_object_store import FakeObjectStore, install
+from tests.helpers.run_states import write_run
 from tests.helpers.tiny_model import tiny_run
 
 pytestmark = pytest.mark.integration
@@ -174,9 +176,9 @@ def test_locks_and_temporary_files_are_not_published(name, kept):
     assert is_published(name) == kept
 
 
-def _refusing(word: str):
+def _refusing(word: str, refused: str = "w"):
     def before(mode: str, address: str) -> None:
-        if mode == "w" and word in address:
+        if mode == refused and word in address:
             raise ConnectionError("away")
 
     return before
@@ -212,6 +214,49 @@ def test_names_that_lead_out_of_the_folder_are_not_followed(store, tmp_path):
     store.__class__ = Hostile
     with open_mirror(RUN, everything, writes=False) as mirror:
         assert not [path for path in mirror.folder.rglob("*") if path.is_file()]
+
+
+def test_files_of_a_deleted_directory_are_deleted_although_they_were_not_copied(store):
+    """Without a manifest there is no group that a stage could be seen to rewrite."""
+    for name in ("report/index.html", "report/figures/a.png", "report2/index.html", "top.txt"):
+        storage.put(Path(__file__), f"{RUN}/{name}")
+    with open_mirror(RUN, lambda name: False) as mirror:
+        assert sorted(path.name for path in mirror.folder.iterdir()) == ["report", "report2"]
+    assert len(published(store)) == 4
+    with pytest.raises(KeyError), open_mirror(RUN, lambda name: False) as mirror:
+        shutil.rmtree(mirror.folder / "report")
+        raise KeyError
+    assert published(store) == ["report2/index.html", "top.txt"]
+
+
+def test_a_deleted_directory_is_remembered_by_a_command_that_resumes(store):
+    storage.put(Path(__file__), f"{RUN}/report/index.html")
+    store.before = _refusing("report", "delete")
+    with pytest.raises(DataError, match="LS213"), open_mirror(RUN, lambda name: False) as mirror:
+        shutil.rmtree(mirror.folder / "report")
+    store.before = lambda mode, address: None
+    with open_mirror(RUN, lambda name: False) as mirror:
+        assert not (mirror.folder / "report").exists()
+    assert published(store) == []
+
+
+def test_a_plain_run_in_a_bucket_is_replaced_before_a_private_one_begins(store, tmp_path):
+    """Tokenize copies neither records nor report, and must not leave them there."""
+    plain = write_run(tmp_path / "plain", private=False)
+    (plain.root / "report" / "manifest.json").unlink()  # as generate does to a report of earlier records
+    for path in plain.root.rglob("*"):
+        if path.is_file():
+            storage.put(path, f"{RUN}/{path.relative_to(plain.root).as_posix()}")
+    config = TensorFlowConfig(checkpoint_dir=RUN, dp=True)
+    with pytest.raises(DataError, match=rf"LS204.*{RUN}"), config_with_local_paths(config, "tokenize") as (local, _):
+        replace_other_kind(local, StageReport("tokenize"))
+    config = config.replace(overwrite=True)
+    with config_with_local_paths(config, "tokenize") as (local, _):
+        replace_other_kind(local, StageReport("tokenize"))
+    left = published(store)
+    assert {name.split("/")[0] for name in left} == {"private"}
+    assert {name.split("/")[1] for name in left} == {"spent.json", "replaced-1", ".spent.json.lock"}
+    assert "private/replaced-1/model/checkpoints/best.npz" in left
 
 
 @pytest.mark.slow
