@@ -19,6 +19,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from linesmith.core.addresses import redact_address, redact_text
 from linesmith.core.errors import ParameterError
 from linesmith.runners.direct import WORKER_PLUGINS
 from linesmith.runners.flink_rest import ClusterInfo, is_this_machine, query_cluster
@@ -82,7 +83,7 @@ def complete_options(options: PipelineOptions) -> None:
         _log.warning(
             "the Flink cluster at %s does not restart a job after a failure: a lost TaskManager will end this command; set "
             "restart-strategy.type in its configuration",
-            flink.flink_master,
+            redact_address(flink.flink_master),
         )
 
 
@@ -102,7 +103,7 @@ def profile_summary(options: PipelineOptions) -> str:
         "threads per worker": options.view_as(LinesmithOptions).threads_per_worker or "as TensorFlow chooses",
         "workers kept for ms": portable.environment_cache_millis,
     }
-    return ", ".join(f"{name} {value}" for name, value in facts.items())
+    return redact_text(", ".join(f"{name} {value}" for name, value in facts.items()))
 
 
 def check_option_paths(options: PipelineOptions, paths: Mapping[str, str]) -> None:

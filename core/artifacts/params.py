@@ -4,16 +4,22 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import yaml
 
+from linesmith.core.addresses import redact_address, redact_text
 from linesmith.core.artifacts.files import write_json
 from linesmith.core.artifacts.manifest import FORMAT_VERSION, check_format_version
 from linesmith.core.config.setting_field import default_of
-from linesmith.core.config.tensorflow_config import SETTINGS_WITHOUT_EFFECT, TensorFlowConfig, fields
+from linesmith.core.config.tensorflow_config import (
+    SETTINGS_WITHOUT_EFFECT,
+    TensorFlowConfig,
+    fields,
+    path_settings,
+)
 from linesmith.core.errors import DataError, ParameterError
 
 PARAMS_FILE = "model_params.json"
@@ -130,11 +136,31 @@ def config_from_model_dir(model_dir: str | Path) -> TensorFlowConfig:
 
 
 def save_params(config: TensorFlowConfig, run_dir: str | Path) -> None:
-    """Write `model_params.json` atomically, with the value of every setting."""
+    """Write `model_params.json` atomically, with the value of every setting. Addresses are redacted."""
     write_json(
         Path(run_dir) / PARAMS_FILE,
-        {"format_version": FORMAT_VERSION, "model_type": "TensorFlowConfig", **config.as_dict()},
+        {"format_version": FORMAT_VERSION, "model_type": "TensorFlowConfig", **redact_settings(config.as_dict())},
     )
+
+
+def redact_settings(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Return settings as they are stored, compared with stored ones, and shown: without the secrets of addresses.
+
+    Only settings that hold paths or addresses are changed: a start string or a rule may be about addresses.
+
+    Args:
+        settings: plain JSON values by name.
+    """
+    redacted = {name: _redact_value(settings[name], redact_address) for name in path_settings() if name in settings}
+    if "iceberg_catalog" in settings:  # properties, `uri=…` among them
+        redacted["iceberg_catalog"] = _redact_value(settings["iceberg_catalog"], redact_text)
+    return {**settings, **redacted}
+
+
+def _redact_value(value: Any, redact: Callable[[str], str]) -> Any:
+    if isinstance(value, list | tuple):
+        return [_redact_value(item, redact) for item in value]
+    return redact(value) if isinstance(value, str) else value
 
 
 def _reason(error: Exception) -> str:

@@ -272,7 +272,7 @@ def run_command_line(args: Sequence[str]) -> int:
         return exit_request.code if isinstance(exit_request.code, int) else EXIT_INTERNAL_ERROR
     except Exception as error:
         if debug:
-            console.messages().print_exception()
+            console.print_traceback()
         message, code = explain(error)
         console.error(message)
         return code

@@ -13,6 +13,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from linesmith.core.addresses import redact_address
 from linesmith.core.artifacts.files import replace_directory
 from linesmith.core.artifacts.manifest import versions, write_manifest
 from linesmith.core.artifacts.params import config_from_model_dir
@@ -211,7 +212,8 @@ def _evaluate(
         data = collect_evaluation_data(sets, options, scratch, settings.roles, settings.sample)
         body = report_content(data, settings.target)
         body["context"] = context = describe_run(data)
-        body["provenance"] = {"files": sets.files, "runner": runner_name(options), "versions": versions()}
+        sources = {name: [redact_address(file) for file in files] for name, files in sets.files.items()}
+        body["provenance"] = {"files": sources, "runner": runner_name(options), "versions": versions()}
         body["not_covered"] = not_covered(body, context)
         write_report(new, body)
         replace_directory(new, destination)

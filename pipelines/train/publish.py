@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any, cast
 from linesmith.core.artifacts.files import read_json, sha256_tree
 from linesmith.core.artifacts.history import EpochState
 from linesmith.core.artifacts.manifest import write_manifest
+from linesmith.core.artifacts.params import redact_settings
 from linesmith.core.artifacts.run_directory import RunDirectory, run_directory
-from linesmith.core.config.tensorflow_config import TensorFlowConfig
+from linesmith.core.config.tensorflow_config import TensorFlowConfig, path_settings
 from linesmith.core.errors import DataError
 from linesmith.pipelines.stage_report import StageReport
 from linesmith.pipelines.train import private as train_private
@@ -181,7 +182,7 @@ def _write_manifest(
     if not config.dp:  # whoever has a candidate for the data could test it against the digest
         inputs["data_digest"] = training_manifest["data_digest"]
     body = {
-        "settings": config.as_dict(),
+        "settings": _manifest_settings(config),
         "inputs": inputs,
         "outputs": sha256_tree(model / "checkpoints"),
         "counts": report.counts,
@@ -191,6 +192,13 @@ def _write_manifest(
         "best": None if state.best_epoch is None else asdict(state.history[state.best_epoch]),
     }
     write_manifest(model, "train", body)
+
+
+def _manifest_settings(config: TensorFlowConfig) -> dict[str, Any]:
+    """Return the settings for the manifest: addresses redacted, and of a private run no paths and no name of the data."""
+    settings = redact_settings(config.as_dict())
+    hidden = {*path_settings(), "iceberg_catalog", "line_validator", "dataset_name"} if config.dp else set()
+    return {name: value for name, value in settings.items() if name not in hidden}
 
 
 def _fill_report(report: StageReport, config: TensorFlowConfig, trainer: TrainingLoop, best: EpochState | None) -> None:
