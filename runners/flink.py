@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING
 from linesmith.core.addresses import redact_address, redact_text
 from linesmith.core.errors import ParameterError
 from linesmith.runners.direct import WORKER_PLUGINS
+from linesmith.runners.flink_job_server import keep_on_loopback
 from linesmith.runners.flink_rest import ClusterInfo, is_this_machine, query_cluster
 from linesmith.runners.mounts import is_mounted
 from linesmith.runners.versions import DRIVER_DIRECTORY, DRIVER_VERSIONS, installed_versions
@@ -67,6 +68,8 @@ def complete_options(options: PipelineOptions) -> None:
     local = flink.flink_master in LOCAL_MASTERS
     cluster = None if local else query_cluster(flink.flink_master)
     _check_versions(options, cluster)
+    if portable.job_endpoint is None:
+        keep_on_loopback(flink.flink_job_server_jar, local)
     if flink.parallelism in (None, -1):
         default = os.cpu_count() or 1 if cluster is None else max(1, cluster.task_managers)
         flink.parallelism = linesmith_options.workers or default

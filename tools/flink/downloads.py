@@ -10,6 +10,8 @@ import sys
 import zipfile
 from pathlib import Path
 
+from tools.flink.loopback import LOOPBACK_JAR, PatchError, write_loopback_jar
+
 _POM = Path(__file__).with_name("job-server.pom.xml")
 JAR = "flink-job-server.jar"
 
@@ -40,6 +42,11 @@ def fetch_software(home: Path) -> str:
         if done.returncode:
             raise ClusterError(f"Maven could not fetch the jars:\n{done.stdout[-3000:]}{done.stderr[-2000:]}")
         stamp.write_text(digest, "utf-8")
+    try:
+        (core,) = (home / "lib").glob("beam-sdks-java-core-*.jar")
+        write_loopback_jar(core, home / LOOPBACK_JAR)
+    except (PatchError, ValueError) as error:
+        raise ClusterError(f"Beam's servers would listen on all interfaces: {error}") from None
     _write_jar(home)
     return java
 
@@ -48,7 +55,7 @@ def _write_jar(home: Path) -> None:
     """Write the job server's jar: it holds no class, only a manifest with a class path and the main class."""
     lines = ["Manifest-Version: 1.0", "Main-Class: org.apache.beam.runners.flink.FlinkJobServerDriver"]
     jars = " ".join(f"lib/{jar.name}" for jar in sorted((home / "lib").glob("*.jar")))
-    text = f"Class-Path: {jars}"
+    text = f"Class-Path: {LOOPBACK_JAR} {jars}"
     # A line of a manifest has at most 72 bytes; a space continues it on the next line.
     lines += [text[:70], *(f" {text[at : at + 69]}" for at in range(70, len(text), 69))]
     with zipfile.ZipFile(home / JAR, "w") as archive:
