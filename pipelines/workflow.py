@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from linesmith.core.artifacts.manifest import read_manifest
-from linesmith.core.artifacts.params import config_from_model_dir, redact_settings
+from linesmith.core.artifacts.params import read_stored_config, redact_settings
 from linesmith.core.artifacts.run_directory import (
     RunDirectory,
     check_overwrite_allowed,
@@ -150,7 +150,7 @@ def _refuse_other_settings(config: TensorFlowConfig, staged_run: RunDirectory) -
     """
     if config.overwrite or not staged_run.params.is_file():
         return
-    begun = config_from_model_dir(staged_run.root)
+    begun, _ = read_stored_config(staged_run.root)
     stages: tuple[Stage, ...] = ("tokenize", "train") if read_manifest(staged_run.training_data) else ("train",)
     before = redact_settings({"seed": begun.seed, **begun.stage_settings(*stages)})
     now = redact_settings({"seed": config.seed, **config.stage_settings(*stages)})

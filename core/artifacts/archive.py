@@ -37,7 +37,7 @@ from linesmith.core.artifacts.model_info import (
     load_weights,
     read_model_info,
 )
-from linesmith.core.artifacts.params import PARAMS_FILE, config_from_model_dir
+from linesmith.core.artifacts.params import PARAMS_FILE, read_stored_config
 from linesmith.core.config.setting_field import stage_of
 from linesmith.core.errors import DataError, LinesmithError, ParameterError
 
@@ -151,7 +151,7 @@ def unpack_archive(path: str | Path, run_dir: str | Path) -> bool:
     try:
         manifest = _unpack(Path(path), fresh)
         info = read_model_info(fresh)
-        config_from_model_dir(fresh)
+        read_stored_config(fresh)
         if (root / "model" / MODEL_FILE).exists():
             present = read_model_info(root)
             if (present.weights_digest, present.tokenizer_digest) == (info.weights_digest, info.tokenizer_digest):

@@ -12,6 +12,7 @@ import yaml
 
 from linesmith.core.addresses import redact_address, redact_text
 from linesmith.core.artifacts.files import write_json
+from linesmith.core.artifacts.kept_inputs import refused_text, usable_settings
 from linesmith.core.artifacts.manifest import FORMAT_VERSION, check_format_version
 from linesmith.core.config.setting_field import default_of
 from linesmith.core.config.tensorflow_config import (
@@ -109,8 +110,34 @@ def read_settings(path: str | Path) -> dict[str, Any]:
 def config_from_model_dir(model_dir: str | Path) -> TensorFlowConfig:
     """Return the configuration of the run in a directory, which may have been moved since it was trained.
 
+    The directory may come from somebody else: stored settings that would run code or open something outside of it are left out,
+    with a warning that names them. To use them, set them again.
+
     Args:
         model_dir: the run directory; it becomes `checkpoint_dir`.
+
+    Raises:
+        DataError, ParameterError: as `read_stored_config`.
+    """
+    config, refused = read_stored_config(model_dir)
+    if refused:
+        _log.warning(
+            "stored in '%s' and not used: %s. A run directory does not decide what code is run, nor what is opened outside of "
+            "it: set it again if you trust it",
+            model_dir,
+            redact_text(refused_text(refused, refused)),
+        )
+    return config
+
+
+def read_stored_config(model_dir: str | Path) -> tuple[TensorFlowConfig, dict[str, Any]]:
+    """Return the configuration of the run in a directory, and the stored settings that are used only where they are given again.
+
+    Args:
+        model_dir: the run directory; it becomes `checkpoint_dir`.
+
+    Returns:
+        The configuration without those settings; their values by name, as `usable_settings` returns them.
 
     Raises:
         DataError: LS201, the directory holds no model, or its settings are damaged; LS202, a newer Linesmith wrote them.
@@ -132,7 +159,8 @@ def config_from_model_dir(model_dir: str | Path) -> TensorFlowConfig:
         raise DataError(
             "LS201", None, f"'{path}' is damaged: it is not a JSON object", "Restore it or train again."
         ) from None
-    return config_from_settings({**stored, "checkpoint_dir": str(model_dir)})
+    usable, refused = usable_settings(stored, Path(model_dir))
+    return config_from_settings({**usable, "checkpoint_dir": str(model_dir)}), refused
 
 
 def save_params(config: TensorFlowConfig, run_dir: str | Path) -> None:

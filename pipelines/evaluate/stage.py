@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from linesmith.core.addresses import redact_address
 from linesmith.core.artifacts.files import replace_directory
 from linesmith.core.artifacts.manifest import versions, write_manifest
-from linesmith.core.artifacts.params import config_from_model_dir
+from linesmith.core.artifacts.params import read_stored_config
 from linesmith.core.artifacts.run_directory import RunDirectory, check_overwrite_allowed, locked, run_directory
 from linesmith.core.config.tensorflow_config import TensorFlowConfig
 from linesmith.core.errors import EXIT_QUALITY, ParameterError
@@ -104,7 +104,7 @@ def evaluate_run(
     """
     with config_with_local_paths(config, "evaluate", beam_args) as (local_config, mirror):
         run = run_directory(local_config)
-        trained = config_from_model_dir(run.root)
+        trained, _ = read_stored_config(run.root)
         with locked(RunDirectory(run.root, trained.dp)):
             report = evaluate_run_locked(trained, beam_args, settings or EvaluationSettings())
         return with_remote_addresses(report, mirror)
