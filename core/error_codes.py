@@ -30,7 +30,8 @@ ERROR_CODES: dict[str, str] = {
     "LS124": "the default Iceberg catalog would lie on a disk that does not last",
     "LS125": "field-aware decoding: the tables of the masks are too large",
     "LS126": "`--real`, `--holdout` and `--synthetic` are not given together",
-    "LS127": "an address has a scheme that is not known, or names no bucket",
+    "LS127": "an address of a store has a scheme that is not known, names no bucket, or holds a user, a password or a query",
+    "LS128": "the run directory stores code, a file or a table outside of it, which `generate` uses only if it is given again",
     # LS2xx: data and artifacts
     "LS201": "an artifact of an earlier stage is missing or damaged",
     "LS202": "a newer Linesmith wrote the file",

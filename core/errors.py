@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Self
 
+from linesmith.core.addresses import redact_text
 from linesmith.core.error_codes import ERROR_CODES
 
 EXIT_SUCCESS = 0
@@ -19,7 +20,7 @@ EXIT_INTERRUPTED = 130
 
 
 def coded_message(code: str, option: str | None, found: str, remedy: str) -> str:
-    """Return the paragraph of an error or a warning: `code: option: found. remedy`.
+    """Return the paragraph of an error or a warning: `code: option: found. remedy`. Addresses in it are redacted.
 
     Args:
         code: one of `ERROR_CODES`.
@@ -36,7 +37,7 @@ def coded_message(code: str, option: str | None, found: str, remedy: str) -> str
     """
     if code not in ERROR_CODES:
         raise KeyError(code)
-    return f"{code}: {'' if option is None else f'{option}: '}{found}. {remedy}"
+    return redact_text(f"{code}: {'' if option is None else f'{option}: '}{found}. {remedy}")
 
 
 class LinesmithError(Exception):
@@ -63,7 +64,7 @@ class LinesmithError(Exception):
     def from_message(cls, code: str, message: str) -> Self:
         """Return the error that another process or thread described by its code and its whole message."""
         error = cls.__new__(cls)
-        Exception.__init__(error, message)
+        Exception.__init__(error, redact_text(message))
         error.code = code
         return error
 

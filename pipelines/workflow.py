@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from linesmith.core.artifacts.manifest import read_manifest
 from linesmith.core.artifacts.other_kind import refuse_other_kind
-from linesmith.core.artifacts.params import config_from_model_dir
+from linesmith.core.artifacts.params import read_stored_config, redact_settings
 from linesmith.core.artifacts.run_directory import (
     RunDirectory,
     check_overwrite_allowed,
@@ -153,10 +153,10 @@ def _refuse_other_settings(config: TensorFlowConfig, staged_run: RunDirectory) -
     """
     if config.overwrite or not staged_run.params.is_file():
         return
-    begun = config_from_model_dir(staged_run.root)
+    begun, _ = read_stored_config(staged_run.root)
     stages: tuple[Stage, ...] = ("tokenize", "train") if read_manifest(staged_run.training_data) else ("train",)
-    before = {"seed": begun.seed, **begun.stage_settings(*stages)}
-    now = {"seed": config.seed, **config.stage_settings(*stages)}
+    before = redact_settings({"seed": begun.seed, **begun.stage_settings(*stages)})
+    now = redact_settings({"seed": config.seed, **config.stage_settings(*stages)})
     for name, value in now.items():
         if before[name] != value and name not in SETTINGS_WITHOUT_EFFECT:
             raise DataError(

@@ -19,8 +19,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from linesmith.core.addresses import redact_address, redact_text
 from linesmith.core.errors import ParameterError
 from linesmith.runners.direct import WORKER_PLUGINS
+from linesmith.runners.flink_job_server import keep_on_loopback
 from linesmith.runners.flink_rest import ClusterInfo, is_this_machine, query_cluster
 from linesmith.runners.mounts import is_mounted
 from linesmith.runners.versions import DRIVER_DIRECTORY, DRIVER_VERSIONS, installed_versions
@@ -66,6 +68,8 @@ def complete_options(options: PipelineOptions) -> None:
     local = flink.flink_master in LOCAL_MASTERS
     cluster = None if local else query_cluster(flink.flink_master)
     _check_versions(options, cluster)
+    if portable.job_endpoint is None:
+        keep_on_loopback(flink.flink_job_server_jar, local)
     if flink.parallelism in (None, -1):
         default = os.cpu_count() or 1 if cluster is None else max(1, cluster.task_managers)
         flink.parallelism = linesmith_options.workers or default
@@ -82,7 +86,7 @@ def complete_options(options: PipelineOptions) -> None:
         _log.warning(
             "the Flink cluster at %s does not restart a job after a failure: a lost TaskManager will end this command; set "
             "restart-strategy.type in its configuration",
-            flink.flink_master,
+            redact_address(flink.flink_master),
         )
 
 
@@ -102,7 +106,7 @@ def profile_summary(options: PipelineOptions) -> str:
         "threads per worker": options.view_as(LinesmithOptions).threads_per_worker or "as TensorFlow chooses",
         "workers kept for ms": portable.environment_cache_millis,
     }
-    return ", ".join(f"{name} {value}" for name, value in facts.items())
+    return redact_text(", ".join(f"{name} {value}" for name, value in facts.items()))
 
 
 def check_option_paths(options: PipelineOptions, paths: Mapping[str, str]) -> None:

@@ -26,15 +26,15 @@ def pipeline_options(beam_args: Sequence[str] = ()) -> PipelineOptions:
     """
     from apache_beam.options.pipeline_options import PipelineOptions, StandardOptions
 
-    from linesmith.runners import (
-        dataflow,
-        direct,
-        flink,
-    )
+    from linesmith.runners import dataflow, direct, flink
+    from linesmith.runners.loopback import JOB_SERVERS, WORKER_SERVERS, listen_on_loopback
 
     check_beam_args(beam_args)
     options = PipelineOptions(list(beam_args))
+    listen_on_loopback(WORKER_SERVERS)  # for any runner: Beam falls back to the in-process one
     named = (options.view_as(StandardOptions).runner or direct.RUNNER_NAMES[0]).lower().removesuffix("runner")
+    if named not in {name.lower().removesuffix("runner") for name in direct.RUNNER_NAMES}:
+        listen_on_loopback(JOB_SERVERS)
     for module in (direct, flink, dataflow):
         if named in {name.lower().removesuffix("runner") for name in module.RUNNER_NAMES}:
             module.complete_options(options)

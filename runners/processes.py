@@ -23,6 +23,7 @@ from google.protobuf import json_format, text_format
 
 from linesmith.core.errors import ParameterError
 from linesmith.runners.fork_server import shared_fork_server
+from linesmith.runners.loopback import WORKER_SERVERS, check_loopback, listen_on_loopback
 from linesmith.runners.workers import threads_per_worker
 
 if TYPE_CHECKING:
@@ -57,6 +58,7 @@ class ProcessesRunner(FnApiRunner):
 
     def run_via_runner_api(self, pipeline: beam_runner_api_pb2.Pipeline, options: PipelineOptions) -> PipelineResult:
         """Run a pipeline in its portable form, with forked workers in place of new interpreters."""
+        listen_on_loopback(WORKER_SERVERS)
         for environment in pipeline.components.environments.values():
             if environment.urn == python_urns.SUBPROCESS_SDK:
                 environment.urn = _FORKED_ENVIRONMENT
@@ -71,6 +73,8 @@ class ForkedWorkerHandler(GrpcWorkerHandler):
         self, command: bytes, state: StateServicer, provision_info: ExtendedProvisionInfo, grpc_server: GrpcServer
     ) -> None:
         super().__init__(state, provision_info, grpc_server)
+        # Before any record is sent: a Beam that opens its servers in another way must not do so unnoticed.
+        check_loopback(getattr(grpc_server, f"{name}_port") for name in ("control", "data", "state", "logging"))
         self._ended = threading.Event()
         self._stopping = False
 

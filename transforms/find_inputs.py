@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
+import http.client
 import os
 import shutil
 import urllib.error
@@ -14,6 +16,7 @@ from typing import IO
 from apache_beam.io.filesystem import BeamIOError, CompressionTypes, FileMetadata
 from apache_beam.io.filesystems import FileSystems
 
+from linesmith.core.addresses import redact_address
 from linesmith.core.artifacts.files import sha256_file
 from linesmith.core.config.tensorflow_config import TensorFlowConfig
 from linesmith.core.errors import DataError, ParameterError
@@ -57,7 +60,7 @@ def find_inputs(config: TensorFlowConfig, scratch: Path) -> list[InputFile]:
     """
     files = []
     for name, listed in sorted(_listed(config).items()):
-        path, size = _fetch(name, scratch) if listed is None else (listed.path, listed.size_in_bytes)
+        path, size = _fetch(listed, scratch) if isinstance(listed, str) else (listed.path, listed.size_in_bytes)
         with open_raw(path) as stream:
             file = inspect_input_file(path, name, size, stream, config.encoding)
         if file.compression is not None and size <= _CHECKED_BYTES:
@@ -69,8 +72,8 @@ def find_inputs(config: TensorFlowConfig, scratch: Path) -> list[InputFile]:
 def input_digests(config: TensorFlowConfig) -> dict[str, str]:
     """Return, by name, a digest that tells whether an input has changed, without fetching or inspecting it.
 
-    It is the SHA-256 of a local file's content, the store's checksum and the size of an object, and the address of an
-    http(s) input.
+    It is the SHA-256 of a local file's content, the store's checksum and the size of an object, and the redacted address of
+    an http(s) input, which holds a digest of the whole one.
 
     Raises:
         ParameterError: `input_data_path` is not set.
@@ -78,7 +81,7 @@ def input_digests(config: TensorFlowConfig) -> dict[str, str]:
     """
     digests = {}
     for name, listed in sorted(_listed(config).items()):
-        if listed is None:
+        if isinstance(listed, str):
             digests[name] = f"address:{name}"
         elif "://" in listed.path:
             digests[name] = f"store:{_checksum(listed.path)}:{listed.size_in_bytes}"
@@ -87,14 +90,14 @@ def input_digests(config: TensorFlowConfig) -> dict[str, str]:
     return digests
 
 
-def _listed(config: TensorFlowConfig) -> dict[str, FileMetadata | None]:
-    """Return every input file by name; None for an address that has yet to be fetched."""
-    found: dict[str, FileMetadata | None] = {}
+def _listed(config: TensorFlowConfig) -> dict[str, FileMetadata | str]:
+    """Return every input file by its name, which may be stored and shown; the address of one that has yet to be fetched."""
+    found: dict[str, FileMetadata | str] = {}
     for pattern in _input_patterns(config):
-        if urllib.parse.urlsplit(pattern).scheme in ("http", "https"):
-            found[pattern] = None
+        if pattern.lower().startswith(("http://", "https://")):
+            found[redact_address(pattern)] = pattern
         else:
-            found.update((item.path, item) for item in _match_input(pattern))
+            found.update((redact_address(item.path), item) for item in _match_input(pattern))
     return found
 
 
@@ -114,6 +117,7 @@ def _match_input(pattern: str) -> list[FileMetadata]:
             "a directory",
             f"Give its files, for example '{pattern.rstrip('/')}/*.csv'.",
         )
+    shown = redact_address(pattern)
     try:
         if is_bucket(pattern):
             matched = _match_objects(pattern, "--input")
@@ -124,13 +128,13 @@ def _match_input(pattern: str) -> list[FileMetadata]:
     except (BeamIOError, ValueError) as error:
         raise DataError(
             "LS205",
-            f"--input '{pattern}'",
+            f"--input '{shown}'",
             f"cannot be listed ({type(error).__name__})",
             "Check the address and its permissions.",
         ) from None
     if not matched:
         found = "matches no file" if has_wildcard(pattern) else "does not exist"
-        raise DataError("LS205", f"--input '{pattern}'", found, "Give an existing path or a glob in quotes.")
+        raise DataError("LS205", f"--input '{shown}'", found, "Give an existing path or a glob in quotes.")
     return matched
 
 
@@ -175,27 +179,48 @@ def _describe_local(path: str) -> FileMetadata:
 
 def _fetch(address: str, scratch: Path) -> tuple[str, int]:
     """Copy an http(s) input, and check its length against what the server announced; return its path and size."""
-    name = os.path.basename(urllib.parse.urlsplit(address).path) or "input"
+    shown = redact_address(address)
+    name = shown.partition("?")[0].rpartition("/")[2] or "input"
     scratch.mkdir(parents=True, exist_ok=True)
-    target = scratch / f"{hashlib.sha256(address.encode()).hexdigest()[:16]}-{name}"
+    target = scratch / f"{hashlib.sha256(shown.encode()).hexdigest()[:16]}-{name}"
     try:
-        with urllib.request.urlopen(address, timeout=_TIMEOUT_SECONDS) as reply, open(target, "wb") as copy:
+        request = _request(address)
+        with urllib.request.urlopen(request, timeout=_TIMEOUT_SECONDS) as reply, open(target, "wb") as copy:
             shutil.copyfileobj(reply, copy)
             announced = reply.headers.get("Content-Length")
-    except (urllib.error.URLError, OSError, ValueError) as error:
-        reason = getattr(error, "code", None) or getattr(error, "reason", None) or type(error).__name__
+    except (urllib.error.URLError, http.client.HTTPException, OSError, ValueError) as error:
         raise DataError(
-            "LS205", f"--input '{address}'", f"cannot be fetched ({reason})", "Check the address."
+            "LS205", f"--input '{shown}'", f"cannot be fetched ({_reason(error)})", "Check the address."
         ) from None
     size = target.stat().st_size
     if announced is not None and int(announced) != size:
         raise DataError(
             "LS206",
-            f"--input '{address}'",
+            f"--input '{shown}'",
             f"was cut off: {size} of {announced} bytes arrived",
             "Run the command again.",
         )
     return str(target), size
+
+
+def _request(address: str) -> urllib.request.Request:
+    """Return the request for an address; its user and password become a header, which a redirection does not pass on."""
+    parts = urllib.parse.urlsplit(address)
+    credentials, at, host = parts.netloc.rpartition("@")
+    request = urllib.request.Request(urllib.parse.urlunsplit(parts._replace(netloc=host, fragment="")))
+    if at:
+        user, colon, password = credentials.partition(":")
+        plain = urllib.parse.unquote_to_bytes(user) + colon.encode() + urllib.parse.unquote_to_bytes(password)
+        request.add_unredirected_header("Authorization", f"Basic {base64.b64encode(plain).decode('ascii')}")
+    return request
+
+
+def _reason(error: Exception) -> str:
+    """Return why an address could not be fetched. Only texts of the system and numbers are repeated: others may quote it."""
+    status, cause = getattr(error, "code", None), getattr(error, "reason", None)
+    if isinstance(status, int):
+        return str(status)
+    return str(cause) if isinstance(cause, OSError) else type(error).__name__
 
 
 def _check_packed(file: InputFile) -> None:

@@ -38,7 +38,7 @@ from linesmith.core.artifacts.model_info import (
     read_model_info,
 )
 from linesmith.core.artifacts.other_kind import refuse_foreign_archive
-from linesmith.core.artifacts.params import PARAMS_FILE, config_from_model_dir, releasable_settings
+from linesmith.core.artifacts.params import PARAMS_FILE, read_stored_config, releasable_settings
 from linesmith.core.artifacts.privacy_statement import STATEMENT_FILE, STATEMENT_TEXT_FILE, check_statement
 from linesmith.core.errors import DataError, LinesmithError, ParameterError
 
@@ -147,7 +147,7 @@ def unpack_archive(path: str | Path, run_dir: str | Path) -> bool:
     try:
         manifest = _unpack(Path(path), fresh)
         info = read_model_info(fresh)
-        config_from_model_dir(fresh)
+        read_stored_config(fresh)
         if (root / "model" / MODEL_FILE).exists():
             present = read_model_info(root)
             if (present.weights_digest, present.tokenizer_digest) == (info.weights_digest, info.tokenizer_digest):

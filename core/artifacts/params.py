@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import yaml
 
+from linesmith.core.addresses import redact_address, redact_text
 from linesmith.core.artifacts.files import write_json
+from linesmith.core.artifacts.kept_inputs import refused_text, usable_settings
 from linesmith.core.artifacts.manifest import FORMAT_VERSION, check_format_version
 from linesmith.core.config.setting_field import default_of, stage_of
 from linesmith.core.config.tensorflow_config import SETTINGS_WITHOUT_EFFECT, TensorFlowConfig, fields, path_settings
@@ -105,8 +107,34 @@ def read_settings(path: str | Path) -> dict[str, Any]:
 def config_from_model_dir(model_dir: str | Path) -> TensorFlowConfig:
     """Return the configuration of the run in a directory, which may have been moved since it was trained.
 
+    The directory may come from somebody else: stored settings that would run code or open something outside of it are left out,
+    with a warning that names them. To use them, set them again.
+
     Args:
         model_dir: the run directory; it becomes `checkpoint_dir`.
+
+    Raises:
+        DataError, ParameterError: as `read_stored_config`.
+    """
+    config, refused = read_stored_config(model_dir)
+    if refused:
+        _log.warning(
+            "stored in '%s' and not used: %s. A run directory does not decide what code is run, nor what is opened outside of "
+            "it: set it again if you trust it",
+            model_dir,
+            redact_text(refused_text(refused, refused)),
+        )
+    return config
+
+
+def read_stored_config(model_dir: str | Path) -> tuple[TensorFlowConfig, dict[str, Any]]:
+    """Return the configuration of the run in a directory, and the stored settings that are used only where they are given again.
+
+    Args:
+        model_dir: the run directory; it becomes `checkpoint_dir`.
+
+    Returns:
+        The configuration without those settings; their values by name, as `usable_settings` returns them.
 
     Raises:
         DataError: LS201, the directory holds no model, or its settings are damaged; LS202, a newer Linesmith wrote them.
@@ -128,14 +156,15 @@ def config_from_model_dir(model_dir: str | Path) -> TensorFlowConfig:
         raise DataError(
             "LS201", None, f"'{path}' is damaged: it is not a JSON object", "Restore it or train again."
         ) from None
-    return config_from_settings({**stored, "checkpoint_dir": str(model_dir)})
+    usable, refused = usable_settings(stored, Path(model_dir))
+    return config_from_settings({**usable, "checkpoint_dir": str(model_dir)}), refused
 
 
 def save_params(config: TensorFlowConfig, run_dir: str | Path) -> None:
-    """Write `model_params.json` atomically, with the value of every setting."""
+    """Write `model_params.json` atomically, with the value of every setting. Addresses are redacted."""
     write_json(
         Path(run_dir) / PARAMS_FILE,
-        {"format_version": FORMAT_VERSION, "model_type": "TensorFlowConfig", **config.as_dict()},
+        {"format_version": FORMAT_VERSION, "model_type": "TensorFlowConfig", **redact_settings(config.as_dict())},
     )
 
 
@@ -148,6 +177,26 @@ def releasable_settings(settings: Mapping[str, Any]) -> dict[str, Any]:
     generation = {name for name, info in fields().items() if stage_of(info) == "generate"}
     left_out = {*_NOT_RELEASABLE, *path_settings(), *generation}
     return {name: value for name, value in settings.items() if name not in left_out}
+
+
+def redact_settings(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Return settings as they are stored, compared with stored ones, and shown: without the secrets of addresses.
+
+    Only settings that hold paths or addresses are changed: a start string or a rule may be about addresses.
+
+    Args:
+        settings: plain JSON values by name.
+    """
+    redacted = {name: _redact_value(settings[name], redact_address) for name in path_settings() if name in settings}
+    if "iceberg_catalog" in settings:  # properties, `uri=…` among them
+        redacted["iceberg_catalog"] = _redact_value(settings["iceberg_catalog"], redact_text)
+    return {**settings, **redacted}
+
+
+def _redact_value(value: Any, redact: Callable[[str], str]) -> Any:
+    if isinstance(value, list | tuple):
+        return [_redact_value(item, redact) for item in value]
+    return redact(value) if isinstance(value, str) else value
 
 
 def _reason(error: Exception) -> str:

@@ -91,7 +91,7 @@ def _prepare(command_line: CommandLine, mirror: Mirror | None) -> tuple[TensorFl
     from linesmith.core.artifacts.run_directory import check_overwrite_allowed, run_directory
     from linesmith.core.config import preflight
 
-    config = with_fetched_files(resolve(command_line))
+    config = with_fetched_files(resolve(command_line), command_line.command)
     check_table_catalog(config, mirror)
     run = run_directory(config)
     preflight.check(config, command_line.command)  # type: ignore[arg-type]
@@ -275,7 +275,7 @@ def run_command_line(args: Sequence[str]) -> int:
         return exit_request.code if isinstance(exit_request.code, int) else EXIT_INTERNAL_ERROR
     except Exception as error:
         if debug:
-            console.messages().print_exception()
+            console.print_traceback()
         message, code = explain(error)
         console.error(message)
         return code

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import logging
 import sys
+import traceback
 
 from rich.console import Console
 
+from linesmith.core.addresses import redact_text
 from linesmith.core.library_logging import quiet_libraries
 
 
@@ -28,7 +30,7 @@ class _ConsoleHandler(logging.Handler):
         self._shown: set[str] = set()
 
     def emit(self, record: logging.LogRecord) -> None:
-        text = record.getMessage()
+        text = redact_text(record.getMessage())
         if record.levelno >= logging.WARNING:
             if text in self._shown:
                 return
@@ -48,5 +50,10 @@ def set_up_logging(debug: bool = False) -> None:
 
 
 def error(message: str) -> None:
-    """Write an error message to standard error, as one paragraph."""
-    messages().print(f"error: {message}", markup=False, style=None)
+    """Write an error message to standard error, as one paragraph. Addresses in it are redacted."""
+    messages().print(f"error: {redact_text(message)}", markup=False, style=None)
+
+
+def print_traceback() -> None:
+    """Write the traceback of the exception that is being handled to standard error. Addresses in it are redacted."""
+    messages().out(redact_text(traceback.format_exc()), highlight=False, end="")

@@ -15,7 +15,7 @@ from linesmith.core.config.tensorflow_config import TensorFlowConfig, path_setti
 if TYPE_CHECKING:
     from linesmith.pipelines.remote.mirror import Mirror
 
-_FETCHED_SETTINGS = (*path_settings("small"), "privacy_ledger")
+_REMOTE_SETTINGS = (*path_settings("small"), "privacy_ledger")
 
 
 @contextlib.contextmanager
@@ -58,14 +58,19 @@ def local_output(output: str, stage: str, beam_args: Sequence[str] = ()) -> Iter
         yield root
 
 
-def with_fetched_files(config: TensorFlowConfig) -> TensorFlowConfig:
-    """Return a configuration whose small files are copied from their buckets to the run directory, which is local."""
-    if not any("://" in str(getattr(config, name)) for name in _FETCHED_SETTINGS):
+def with_fetched_files(config: TensorFlowConfig, command: str) -> TensorFlowConfig:
+    """Return a configuration whose small files are copied from their buckets to the run directory, which is local.
+
+    Args:
+        config: the settings.
+        command: the command, whose files are copied.
+    """
+    if not any("://" in str(getattr(config, name)) for name in _REMOTE_SETTINGS):
         return config
     _load_beam(())
     from linesmith.pipelines.remote import local_paths
 
-    return local_paths.with_fetched_files(config)
+    return local_paths.with_fetched_files(config, command)
 
 
 @contextlib.contextmanager

@@ -33,6 +33,15 @@ _FIRST_PANELS: dict[str, tuple[str, ...]] = {
 }
 
 
+UnsetOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--unset",
+        help="Forget a setting of generation that the run directory stores, for example --unset rules.",
+        metavar="SETTING",
+        rich_help_panel=PANELS["generate"],
+    ),
+]
 DebugOption = Annotated[bool, typer.Option("--debug", help="Show tracebacks and the libraries' logs.")]
 
 
@@ -46,6 +55,7 @@ class CommandLine:
         config_file: value of `--config`.
         debug: whether `--debug` was given.
         beam_args: arguments that are not flags of Linesmith, in order.
+        unset: settings of the run directory that are to be forgotten, as typed.
     """
 
     command: str
@@ -53,6 +63,7 @@ class CommandLine:
     config_file: str | None = None
     debug: bool = False
     beam_args: tuple[str, ...] = ()
+    unset: tuple[str, ...] = ()
 
 
 def flag_fields() -> dict[str, FieldInfo]:
@@ -67,9 +78,16 @@ def flags_of(name: str) -> list[str]:
 
 
 def linesmith_flags() -> list[str]:
-    """Return every flag of Linesmith, including `--config`, `--debug` and `--help`."""
+    """Return every flag of Linesmith, including `--config`, `--unset`, `--debug` and `--help`."""
     negative = ["--no-" + name.replace("_", "-") for name, info in flag_fields().items() if is_bool(info)]
-    return [*(flag for name in flag_fields() for flag in flags_of(name)), *negative, "--config", "--debug", "--help"]
+    return [
+        *(flag for name in flag_fields() for flag in flags_of(name)),
+        *negative,
+        "--config",
+        "--unset",
+        "--debug",
+        "--help",
+    ]
 
 
 def is_bool(info: FieldInfo) -> bool:
@@ -132,11 +150,11 @@ def command(name: Stage | Literal["plan"], action: Callable[[CommandLine], int],
     """
 
     def run_command(ctx: typer.Context, **values: Any) -> int:
-        config_file, debug = values.pop("config_file"), values.pop("debug")
+        config_file, debug, unset = values.pop("config_file"), values.pop("debug"), values.pop("unset", None)
         settings = {key: value for key, value in values.items() if value is not None and value != []}
-        return action(CommandLine(name, settings, config_file, debug, tuple(ctx.args)))
+        return action(CommandLine(name, settings, config_file, debug, tuple(ctx.args), tuple(unset or ())))
 
-    general = {
+    general: dict[str, Any] = {
         "config_file": Annotated[
             str | None,
             typer.Option(
@@ -155,6 +173,8 @@ def command(name: Stage | Literal["plan"], action: Callable[[CommandLine], int],
             ),
         ],
     }
+    if name in ("generate", "plan"):
+        general["unset"] = UnsetOption
     annotations = {key: _annotation(key, info) for key, info in _ordered(name)} | general
     keyword = inspect.Parameter.KEYWORD_ONLY
     parameters = [inspect.Parameter("ctx", inspect.Parameter.POSITIONAL_OR_KEYWORD, annotation=typer.Context)]

@@ -1,75 +1,126 @@
 """Combine the command line, the settings file and the settings of an earlier run into one configuration.
 
-The command line has precedence over the settings file, which has precedence over the earlier run.
+The command line has precedence over the settings file, which has precedence over the earlier run. The earlier run's directory may
+come from somebody else: what it stores never makes `generate` run code or open anything outside of it.
 """
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, get_args
 
 from linesmith.cli.options import CommandLine
-from linesmith.core.artifacts.params import config_from_model_dir, config_from_settings, read_settings
+from linesmith.core.artifacts.kept_inputs import stored_settings_error
+from linesmith.core.artifacts.params import (
+    config_from_model_dir,
+    config_from_settings,
+    read_settings,
+    read_stored_config,
+)
 from linesmith.core.artifacts.run_directory import RunDirectory, run_directory
-from linesmith.core.config.setting_field import option_text
-from linesmith.core.config.tensorflow_config import TensorFlowConfig
+from linesmith.core.config.setting_field import SHORT_FLAGS, option_text
+from linesmith.core.config.tensorflow_config import TensorFlowConfig, fields, nearest_setting, stage_of
 from linesmith.core.errors import ParameterError
 
 # Settings of earlier stages that do not shape the model, and may differ from the trained model's.
 _MAY_DIFFER = {"columns", "max_reject_rate", "max_training_time_seconds", "tensorboard"}
+# Commands that work on a finished run.
+_FROM_MODEL = ("generate", "evaluate", "audit")
 
 
 def resolve(command_line: CommandLine) -> TensorFlowConfig:
     """Return the configuration of a command.
 
-    `generate`, and `plan` over a finished training without `--input`, start from the settings in the run directory.
+    `generate`, `evaluate`, `audit`, and `plan` over a finished training without `--input` start from the settings in the run
+    directory.
 
     Args:
         command_line: command whose run directory and settings file are local.
 
     Raises:
-        ParameterError: a setting is unknown, out of range, missing, or differs from the trained model's.
-        DataError: the run directory of `generate` has no model.
+        ParameterError: a setting is unknown, out of range, missing, or differs from the trained model's; LS128, `generate`
+            would run code, or open something outside the run directory, because of a stored setting.
+        DataError: the run directory has no model.
     """
     settings = {} if command_line.config_file is None else dict(read_settings(command_line.config_file))
-    settings |= {name: _unwrap_single(value) for name, value in command_line.settings.items()}
+    settings |= {name: _unwrap_single(name, value) for name, value in command_line.settings.items()}
     output = settings.get("checkpoint_dir")
-    if command_line.command == "generate":
+    if command_line.command in _FROM_MODEL:
         run_directory(config_from_settings({"checkpoint_dir": output}))  # raises if --output is not set
-        archive = settings.get("model_archive")
+        archive = settings.get("model_archive") if command_line.command == "generate" else None
         if archive is not None:
             from linesmith.pipelines.export import import_archive
 
             import_archive(str(archive), str(output))
     if output is not None and _starts_from_model(command_line.command, str(output), settings):
-        return _override(config_from_model_dir(str(output)), settings)
+        unset = {_setting_of_generation(name) for name in command_line.unset}
+        return _override(_stored_config(command_line.command, str(output), {*settings, *unset}), settings, unset)
     return config_from_settings(settings)
 
 
-def _unwrap_single(value: Any) -> Any:
-    """Return the value of a repeatable flag that is given once as a plain value, any other value unchanged.
+def _stored_config(command: str, output: str, given: Iterable[str]) -> TensorFlowConfig:
+    """Return the configuration in a run directory, without what only its user may decide.
+
+    Args:
+        command: name of the command.
+        output: the run directory.
+        given: names of the settings that are given again or unset.
+
+    Raises:
+        ParameterError: LS128, `generate` needs a decision about a stored setting.
+    """
+    if command == "plan":
+        return config_from_model_dir(output)  # names what would be refused
+    config, refused = read_stored_config(output)
+    decided = set(given) | ({"start_strings_file"} if "start_string" in given else set())
+    undecided = [name for name in refused if name not in decided]
+    if undecided and command == "generate":
+        raise stored_settings_error(refused, undecided, output)
+    return config
+
+
+def _setting_of_generation(name: str) -> str:
+    """Return the setting that `--unset` names.
+
+    Raises:
+        ParameterError: LS101, it is no setting of generation.
+    """
+    long_names = {flag.removeprefix("--"): setting for setting, flag in SHORT_FLAGS.items()}
+    plain = name.removeprefix("--")
+    setting = long_names.get(plain, plain.replace("-", "_"))
+    if setting in fields() and stage_of(fields()[setting]) == "generate":
+        return setting
+    nearest = nearest_setting(setting)
+    hint = "Name a setting of generation." if nearest is None else f"The nearest known setting is '{nearest}'."
+    raise ParameterError("LS101", f"--unset {name}", "not a setting of generation", hint)
+
+
+def _unwrap_single(name: str, value: Any) -> Any:
+    """Return the value of a repeatable flag that is given once as a plain value where the setting can be one.
 
     It matters for start strings: a plain one asks for many records, a list for one record per string.
     """
-    return value[0] if isinstance(value, list) and len(value) == 1 else value
+    may_be_plain = str in get_args(fields()[name].annotation)
+    return value[0] if may_be_plain and isinstance(value, list) and len(value) == 1 else value
 
 
 def _starts_from_model(command: str, output: str, settings: dict[str, Any]) -> bool:
-    if command == "generate":
+    if command in _FROM_MODEL:
         return True
-    from pathlib import Path
-
     # With input, plan describes a new run; without, the run in the directory.
     return command == "plan" and "input_data_path" not in settings and RunDirectory(Path(output)).has_model()
 
 
-def _override(stored: TensorFlowConfig, settings: dict[str, Any]) -> TensorFlowConfig:
-    """Return the trained model's configuration with some settings replaced.
+def _override(stored: TensorFlowConfig, settings: dict[str, Any], unset: set[str]) -> TensorFlowConfig:
+    """Return the trained model's configuration with some settings replaced, and some set to their defaults.
 
     Raises:
         ParameterError: LS105, a setting that shaped the model differs.
     """
     starts = {"start_string", "start_strings_file"} & set(settings)
-    kept = {name: value for name, value in stored.as_dict().items() if not (starts and name.startswith("start_string"))}
+    forgotten = {name for name in fields() if name.startswith("start_string")} | unset if starts else unset
+    kept = {name: value for name, value in stored.as_dict().items() if name not in forgotten}
     config = config_from_settings({**kept, **settings})
     before, now = stored.stage_settings("tokenize", "train"), config.stage_settings("tokenize", "train")
     for name, value in now.items():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from rich.console import Console
 
+from linesmith.core.addresses import redact_text
 from linesmith.pipelines.stage_report import StageReport
 
 
@@ -15,9 +16,9 @@ def show_report(console: Console, report: StageReport) -> None:
         counts = ", ".join(f"{name.replace('_', ' ')} {human_count(n)}" for name, n in report.counts.items())
         console.print(f"  {counts}", markup=False)
     for name, path in report.outputs.items():
-        console.print(f"  {name}: {path}", markup=False)
+        console.print(f"  {name}: {redact_text(path)}", markup=False)
     for notice in report.notices:
-        console.print(f"  note: {notice}", markup=False)
+        console.print(f"  note: {redact_text(notice)}", markup=False)
 
 
 def human_count(value: float | str) -> str:

@@ -51,9 +51,10 @@ def parse_command(arguments: Sequence[str]) -> CommandLine:
         ) from None
     settings = {key: value for key, value in context.params.items() if value not in (None, [], ()) and key != "debug"}
     config = settings.pop("config_file", None) or settings.pop("config", None)
+    unset = tuple(settings.pop("unset", ()))
     if name == "evaluate":
         settings["checkpoint_dir"] = settings.pop("output")
-    return CommandLine(name, settings, config, beam_args=tuple(context.args))
+    return CommandLine(name, settings, config, beam_args=tuple(context.args), unset=unset)
 
 
 def check_command(command_line: CommandLine) -> None:

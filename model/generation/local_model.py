@@ -13,7 +13,7 @@ from collections.abc import Callable, Generator, Iterator, Sequence
 from pathlib import Path
 
 from linesmith.core.artifacts.model_info import read_model_info
-from linesmith.core.artifacts.params import config_from_model_dir
+from linesmith.core.artifacts.params import read_stored_config
 from linesmith.core.artifacts.privacy_statement import check_statement
 from linesmith.core.artifacts.run_directory import run_directory
 from linesmith.core.config.tensorflow_config import TensorFlowConfig
@@ -49,7 +49,7 @@ class LocalModel:
         self._timeout = validator_timeout
         self._run = run_directory(config)
         self._info = read_model_info(self._run.root)
-        self._trained = config_from_model_dir(self._run.root)
+        self._trained = read_stored_config(self._run.root)[0]
         check_statement(self._run.root, config.checkpoint)
         self._delimiter, self._quoted = self._trained.field_delimiter, self._trained.quoted
         self._root = str(self._run.root.absolute())

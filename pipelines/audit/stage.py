@@ -18,7 +18,7 @@ from typing import Any
 
 from linesmith.core.artifacts.files import replace_directory, write_json
 from linesmith.core.artifacts.manifest import FORMAT_VERSION, read_manifest, versions, write_manifest
-from linesmith.core.artifacts.params import config_from_model_dir
+from linesmith.core.artifacts.params import read_stored_config
 from linesmith.core.artifacts.run_directory import RunDirectory, check_overwrite_allowed, locked, run_directory
 from linesmith.core.config.tensorflow_config import TensorFlowConfig
 from linesmith.core.errors import EXIT_QUALITY, DataError, ParameterError
@@ -51,7 +51,7 @@ def audit(config: TensorFlowConfig, settings: AuditSettings | None = None) -> St
     """
     settings = settings or AuditSettings()
     run = check_audit(config, settings)
-    trained = config_from_model_dir(run.root)
+    trained, _ = read_stored_config(run.root)
     with locked(run), measured_stage("audit") as report:
         target = run.raw / "audit"
         scratch = run.temporary / "audit"
@@ -86,7 +86,7 @@ def check_audit(config: TensorFlowConfig, settings: AuditSettings) -> RunDirecto
     """
     _check_libraries()
     root = run_directory(config).root
-    run = RunDirectory(root, config_from_model_dir(root).dp)
+    run = RunDirectory(root, read_stored_config(root)[0].dp)
     check_overwrite_allowed(run.raw / "audit", "audit", settings.overwrite)
     return run
 

@@ -61,11 +61,14 @@ def run_context(config: TensorFlowConfig, run: RunDirectory) -> dict[str, Any]:
     if audit.is_file():
         found["audit"] = read_json(audit, "the audit")
     found["settings"] = {key: value for key, value in config.as_dict().items() if value is not None and key in _SHOWN}
+    validator = (read_manifest(run.synthetic) or {}).get("settings", {}).get("line_validator")
+    if validator is not None:
+        found["settings"]["line_validator"] = validator
     return found
 
 
 _SHOWN = ("vocab_size", "field_delimiter", "rnn_units", "rnn_layers", "epochs", "batch_size", "learning_rate", "seed", "dp",
-          "gen_temp", "line_validator", "holdout_fraction", "max_training_time_seconds")  # fmt: skip
+          "gen_temp", "holdout_fraction", "max_training_time_seconds")  # fmt: skip
 
 
 def _history(path: Path) -> list[dict[str, float | None]]:

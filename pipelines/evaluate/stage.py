@@ -13,10 +13,11 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from linesmith.core.addresses import redact_address
 from linesmith.core.artifacts.files import replace_directory
 from linesmith.core.artifacts.manifest import versions, write_manifest
 from linesmith.core.artifacts.other_kind import is_private_run
-from linesmith.core.artifacts.params import config_from_model_dir
+from linesmith.core.artifacts.params import read_stored_config
 from linesmith.core.artifacts.run_directory import RunDirectory, check_overwrite_allowed, locked, run_directory
 from linesmith.core.config.tensorflow_config import TensorFlowConfig
 from linesmith.core.errors import EXIT_QUALITY, ParameterError
@@ -105,7 +106,7 @@ def evaluate_run(
     """
     with config_with_local_paths(config, "evaluate", beam_args) as (local_config, mirror):
         run = run_directory(local_config)
-        trained = config_from_model_dir(run.root)
+        trained, _ = read_stored_config(run.root)
         with locked(RunDirectory(run.root, trained.dp)):
             report = evaluate_run_locked(trained, beam_args, settings or EvaluationSettings())
         return with_remote_addresses(report, mirror)
@@ -214,7 +215,8 @@ def _evaluate(
         data = collect_evaluation_data(sets, options, scratch, settings.roles, settings.sample)
         body = report_content(data, settings.target)
         body["context"] = context = describe_run(data)
-        body["provenance"] = {"files": sets.files, "runner": runner_name(options), "versions": versions()}
+        sources = {name: [redact_address(file) for file in files] for name, files in sets.files.items()}
+        body["provenance"] = {"files": sources, "runner": runner_name(options), "versions": versions()}
         body["not_covered"] = not_covered(body, context)
         write_report(new, body)
         replace_directory(new, destination)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from linesmith.core.artifacts.checkpoints import digest_arrays
 from linesmith.core.artifacts.model_info import ModelInfo, load_weights, read_model_info
-from linesmith.core.artifacts.params import config_from_model_dir
+from linesmith.core.artifacts.params import read_stored_config
 from linesmith.core.artifacts.privacy_statement import check_statement
 from linesmith.core.artifacts.run_directory import RunDirectory, check_overwrite_allowed, run_directory
 from linesmith.core.config.tensorflow_config import TensorFlowConfig
@@ -136,7 +136,7 @@ def plan_generation(config: TensorFlowConfig, options: PipelineOptions) -> Gener
     """
     run = run_directory(config)
     model = _read_model(run, config.checkpoint)
-    trained_config = config_from_model_dir(run.root)
+    trained_config, _ = read_stored_config(run.root)
     statement = check_statement(run.root, config.checkpoint)
     check_overwrite_allowed(run.synthetic, "set of synthetic records", config.overwrite)
     output = plan_output(config, run, model, trained_config, is_paired(config), lambda: run.temporary)

@@ -11,8 +11,10 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
+from linesmith.core.addresses import redact_address
 from linesmith.core.artifacts.files import replace_directory
 from linesmith.core.artifacts.manifest import write_manifest
+from linesmith.core.artifacts.params import redact_settings
 from linesmith.core.errors import EXIT_SHORTFALL, GenerationError
 from linesmith.core.hardware import sampling_precision
 from linesmith.model.generation.attempts import AttemptSettings
@@ -98,7 +100,7 @@ def publish_records(plan: GenerationPlan, outcome: GenerationOutcome, runner: st
     report.counts = _counts(outcome)
     report.outputs = {"synthetic": str(run.synthetic), "invalid": str(run.invalid)}
     if commit is not None:
-        report.outputs["iceberg"] = f"{commit.table} in {commit.location}"
+        report.outputs["iceberg"] = f"{commit.table} in {redact_address(commit.location)}"
     report.notices += [*plan.notices, *_notices(plan, outcome, commit)]
     report.exit_code = EXIT_SHORTFALL if outcome.missing else 0
 
@@ -174,10 +176,10 @@ def _manifest(
         "columns": list(plan.staging.layout.names),
         "types": column_descriptions(plan.staging.layout),
         "partition_by": plan.staging.partition_by,
-        "iceberg": None if commit is None else asdict(commit),
+        "iceberg": None if commit is None else {**asdict(commit), "location": redact_address(commit.location)},
         "environments": outcome.environments,
         "runner": runner,
-        "settings": plan.config.stage_settings("generate"),
+        "settings": redact_settings(plan.config.stage_settings("generate")),
         "outputs": _outputs([shard for shard in outcome.shards if shard.format != ICEBERG]),
     }
 

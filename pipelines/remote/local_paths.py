@@ -20,14 +20,14 @@ from typing import Any, TypeVar
 
 from linesmith.core.artifacts.files import write_json
 from linesmith.core.config.setting_field import flag_name
-from linesmith.core.config.tensorflow_config import TensorFlowConfig, path_settings
+from linesmith.core.config.tensorflow_config import TensorFlowConfig, fields, path_settings, stage_of
 from linesmith.core.errors import LinesmithError, ParameterError
 from linesmith.pipelines.remote.mirror import Mirror, open_mirror
 from linesmith.pipelines.remote.published_files import INPUTS
 from linesmith.pipelines.stage_report import StageReport
 from linesmith.transforms.storage import clients as store_clients
 from linesmith.transforms.storage import objects as storage
-from linesmith.transforms.storage.addresses import check_address, is_remote
+from linesmith.transforms.storage.addresses import check_address, is_bucket, is_remote
 
 T = TypeVar("T")
 # Name prefixes of the files that each command reads in a run directory. Manifests are copied for every command.
@@ -47,6 +47,8 @@ _READ: dict[str, tuple[str, ...]] = {
 }
 _READ_ONLY = ("export", "plan", "compare")  # commands that never write to the bucket
 _SMALL_FILES = path_settings("small")
+_GENERATION_FILES = [name for name in _SMALL_FILES if stage_of(fields()[name]) == "generate"]
+_TRAINING_FILES = [name for name in _SMALL_FILES if name not in _GENERATION_FILES]
 
 
 def set_filesystem_options(beam_args: Sequence[str] = ()) -> None:
@@ -141,7 +143,7 @@ def config_with_local_paths(
         ParameterError: as `open_local_run`, `check_table_catalog` and `fetch_named_files`.
         DataError: as `open_local_run`.
     """
-    paths = [config.checkpoint_dir, config.privacy_ledger, *(getattr(config, name) for name in _SMALL_FILES)]
+    paths = [config.checkpoint_dir, config.privacy_ledger, *(getattr(config, name) for name in fetched_settings(stage))]
     if config.checkpoint_dir is None or not any(is_remote(str(path)) for path in paths):
         yield config, None
         return
@@ -150,21 +152,37 @@ def config_with_local_paths(
         check_table_catalog(config, mirror)
         if mirror is not None:
             config = config.replace(checkpoint_dir=root)
-        yield with_fetched_files(config), mirror
+        yield with_fetched_files(config, stage), mirror
 
 
-def with_fetched_files(config: TensorFlowConfig) -> TensorFlowConfig:
+def fetched_settings(stage: str) -> list[str]:
+    """Return the settings that name small files which a stage opens.
+
+    A stage that works on a finished run leaves the others alone: who made that run may have chosen the addresses.
+
+    Args:
+        stage: as `open_local_run` takes it.
+    """
+    return {"tokenize": _SMALL_FILES, "train": _SMALL_FILES, "run": _SMALL_FILES, "generate": _GENERATION_FILES}.get(
+        stage, []
+    )
+
+
+def with_fetched_files(config: TensorFlowConfig, stage: str) -> TensorFlowConfig:
     """Return a configuration whose small files are copied from their buckets to the run directory.
 
     Args:
         config: the settings; `checkpoint_dir` is a local path.
+        stage: the stage that opens the files, as `open_local_run` takes it.
 
     Raises:
         ParameterError: as `fetch_named_files`.
         DataError: as `fetch_named_files`.
     """
-    fetched = fetch_named_files(config.as_dict(), Path(str(config.checkpoint_dir)) / INPUTS)
-    changed = {name: fetched[name] for name in _SMALL_FILES if fetched.get(name) != getattr(config, name)}
+    wanted = fetched_settings(stage)
+    named = {name: getattr(config, name) for name in (*wanted, "privacy_ledger")}
+    fetched = fetch_named_files(named, Path(str(config.checkpoint_dir)) / INPUTS)
+    changed = {name: fetched[name] for name in wanted if fetched.get(name) != getattr(config, name)}
     return config.replace(**changed) if changed else config
 
 
@@ -192,13 +210,17 @@ def fetch_named_files(settings: Mapping[str, Any], folder: Path) -> dict[str, An
         address = local.get(name)
         if isinstance(address, str) and is_remote(address):
             check_address(address, flag_name(name))
-            digest = hashlib.sha256(address.encode()).hexdigest()[:16]
-            copy = folder / digest / Path(address).name
+            copy = _place_of_copy(address, folder)
             storage.fetch(address, copy)
-            # `Mirror.with_remote_addresses` reads this file to put the address back into published files.
-            write_json(folder / f"{digest}.json", address)
             local[name] = str(copy)
     return local
+
+
+def _place_of_copy(address: str, folder: Path) -> Path:
+    """Return the path of the local copy of a small file, and note the address, which published files name instead."""
+    digest = hashlib.sha256(address.encode()).hexdigest()[:16]
+    write_json(folder / f"{digest}.json", address)  # read by `Mirror.with_remote_addresses`
+    return folder / digest / Path(address).name
 
 
 def check_table_catalog(config: TensorFlowConfig, mirror: Mirror | None) -> None:
@@ -259,9 +281,13 @@ def _remote_addresses_in_errors(mirror: Mirror) -> Iterator[None]:
 
 
 def _localize_params(params: Path, inputs: Path) -> None:
-    """Copy the small files that a copied `model_params.json` names, and let it name the copies."""
+    """Let a copied `model_params.json` name the local copies of training's small files, as the settings of a resumed run do.
+
+    Nothing is fetched: who made the run directory may have chosen the addresses.
+    """
     stored = json.loads(params.read_text("utf-8"))
-    if isinstance(stored, dict):
-        local = fetch_named_files({**stored, "privacy_ledger": None}, inputs)
-        if any(local[name] != stored.get(name) for name in _SMALL_FILES if name in local):
-            write_json(params, {**stored, **{name: local[name] for name in _SMALL_FILES if name in local}})
+    if not isinstance(stored, dict):
+        return
+    named = {name: stored[name] for name in _TRAINING_FILES if is_bucket(str(stored.get(name)))}
+    if named:
+        write_json(params, {**stored, **{name: str(_place_of_copy(path, inputs)) for name, path in named.items()}})

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from linesmith.core.artifacts.files import read_json, replace_directory, sha256_file, sha256_tree, write_json
 from linesmith.core.artifacts.manifest import write_manifest
+from linesmith.core.artifacts.params import redact_settings
 from linesmith.core.artifacts.run_directory import RunDirectory
 from linesmith.core.config.privacy_checks import user_field_index
 from linesmith.core.config.tensorflow_config import TensorFlowConfig
@@ -167,8 +168,8 @@ def publish_training_data(
     user_field = user_field_index(config)
     write_data_schema(data / "schema.pbtxt", user_field is not None)
     manifest = {
-        "settings": {"seed": config.seed, **config.stage_settings("tokenize")},
-        "input_data_path": config.input_data_path,
+        "settings": redact_settings({"seed": config.seed, **config.stage_settings("tokenize")}),
+        **redact_settings({"input_data_path": config.input_data_path}),
         "inputs": result.inputs(),
         "runner": runner,
         "columns": columns,

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 
 from linesmith.core.artifacts.manifest import read_manifest
 from linesmith.core.artifacts.other_kind import refuse_other_kind
+from linesmith.core.artifacts.params import redact_settings
 from linesmith.core.artifacts.run_directory import check_overwrite_allowed, locked, run_directory, workspace
 from linesmith.core.config import preflight
 from linesmith.core.config.tensorflow_config import TensorFlowConfig
@@ -121,7 +122,7 @@ def is_current(config: TensorFlowConfig) -> bool:
     if manifest is None:
         return False
     before = manifest.get("settings", {})
-    now = config.stage_settings("tokenize")
+    now = redact_settings(config.stage_settings("tokenize"))
     differences = [
         f"{name} was {before.get(name)!r} and is now {value!r}"
         for name, value in now.items()

@@ -12,6 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from linesmith.core.artifacts.kept_inputs import keep_inputs
 from linesmith.core.artifacts.lease import hold_lease
 from linesmith.core.artifacts.manifest import read_manifest
 from linesmith.core.artifacts.params import save_params
@@ -67,7 +68,7 @@ def train_locked(config: TensorFlowConfig) -> StageReport:
         identity = _identity(config, training_manifest["data_digest"])
         if config.overwrite:
             _drop_other_training(staged_run, config.dp, identity)
-        save_params(config, staged_run.root)
+        save_params(keep_inputs(config, staged_run.model), staged_run.root)
         # Named after the lease, so that no other attempt uses the same directory.
         scratch = staged_run.temporary / f"train-{lease.name}"
         trainer = _build_trainer(config, staged_run, training_manifest, identity, report, scratch)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, cast
 from linesmith.core.artifacts.files import read_json, sha256_tree
 from linesmith.core.artifacts.history import EpochState
 from linesmith.core.artifacts.manifest import write_manifest
-from linesmith.core.artifacts.params import releasable_settings
+from linesmith.core.artifacts.params import redact_settings, releasable_settings
 from linesmith.core.artifacts.privacy_statement import refuse_not_permitted_files
 from linesmith.core.artifacts.run_directory import RunDirectory, run_directory
 from linesmith.core.config.tensorflow_config import TensorFlowConfig
@@ -183,7 +183,8 @@ def _write_manifest(
     report: StageReport,
 ) -> None:
     state = trainer.state
-    inputs, settings = {"tokenizer_digest": training_manifest["tokenizer_digest"]}, config.as_dict()
+    inputs = {"tokenizer_digest": training_manifest["tokenizer_digest"]}
+    settings = redact_settings(config.as_dict())
     if config.dp:
         refuse_not_permitted_files(model)
         settings = releasable_settings(settings)

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 import apache_beam as beam
 
 from linesmith.core.artifacts.files import read_json, write_json
+from linesmith.core.artifacts.kept_inputs import copy_inputs
 from linesmith.core.artifacts.run_directory import run_directory, workspace
 from linesmith.core.config.tensorflow_config import TensorFlowConfig
 from linesmith.core.errors import DataError, LinesmithError, ParameterError, error_from_dict
@@ -89,7 +90,9 @@ def train_on_worker(config: TensorFlowConfig, options: PipelineOptions) -> Stage
     report_file = root / ".tmp" / "train.json"
     report_file.parent.mkdir(parents=True, exist_ok=True)
     report_file.unlink(missing_ok=True)
-    settings = json.dumps({**config.as_dict(), "checkpoint_dir": str(root)})
+    # The worker need not see the paths of schema and rules, but it sees the run directory.
+    copies = {name: str(path) for name, path in copy_inputs(config, report_file.with_name("inputs")).items()}
+    settings = json.dumps({**config.as_dict(), **copies, "checkpoint_dir": str(root)})
     with measured_stage("train") as report:
         with (
             _log_epochs(workspace(config).history),

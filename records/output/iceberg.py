@@ -111,7 +111,8 @@ def _parse_properties(catalog_settings: Sequence[str]) -> dict[str, str]:
                 "neither key=value nor a URI",
                 "Give a URI such as sqlite:///catalog.db or https://catalog.example.com, or properties.",
             )
-        if _SECRET.search(name) or urllib.parse.urlsplit(value).password is not None:
+        parts = urllib.parse.urlsplit(value)
+        if _SECRET.search(name) or parts.password is not None or _SECRET.search(parts.query):
             raise ParameterError(
                 "LS114",
                 f"--iceberg-catalog (iceberg_catalog) '{name}'",

@@ -4,12 +4,14 @@
 
 It runs tokenize, train, generate and evaluate on real lines and checks the exact counts, that the training data is equal to the
 direct runner's, that the model is trained on a worker, and that the records are equal, byte for byte, to the direct runner's,
-although a TaskManager is killed while they are generated. It takes minutes. Without Maven it prints so and exits with 0.
+although a TaskManager is killed while they are generated. All the while it watches where the cluster, the workers and the driver
+listen: on the loopback only. It takes minutes. Without Maven it prints so and exits with 0.
 """
 
 from __future__ import annotations
 
 import argparse
+import os
 import shutil
 import sys
 import tempfile
@@ -33,6 +35,7 @@ from tests.helpers.flink_harness import (
     unit_files,
     write_airport_lines,
 )
+from tests.helpers.listening_sockets import beyond_loopback, watch_sockets
 from tools.flink.cluster import Cluster
 from tools.flink.downloads import ClusterError
 
@@ -116,11 +119,20 @@ def main() -> int:
         return 1
     print(f"     {time.monotonic() - start:6.1f} s  cluster is up", flush=True)
     try:
-        with tempfile.TemporaryDirectory(prefix="linesmith-flink-") as directory:
+        with (
+            tempfile.TemporaryDirectory(prefix="linesmith-flink-") as directory,
+            watch_sockets(os.getpid(), *cluster.running().values()) as listening,
+        ):
             passed = check(cluster, Path(directory), options.lines, options.records)
+        outside = beyond_loopback(listening)
+        print(
+            f"{'FAIL' if outside else 'ok  '}           {len(listening)} addresses listened, outside the loopback: {outside}"
+        )
+        if outside or len(listening) < 20:
+            return 1
     finally:
         cluster.down()
-    print(f"flink: {passed} passed, 0 failed")
+    print(f"flink: {passed + 1} passed, 0 failed")
     return 0
 
 

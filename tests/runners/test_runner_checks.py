@@ -5,7 +5,10 @@ from __future__ import annotations
 import http.server
 import json
 import logging
+import os
 import threading
+import zipfile
+from pathlib import Path
 from typing import ClassVar
 
 import grpc
@@ -43,6 +46,23 @@ def cluster(monkeypatch):
         return [*_ENDPOINT, "--flink_master", "jobmanager:8081"]
 
     return make
+
+
+def test_a_job_server_of_this_machine_is_kept_on_the_loopback(tmp_path, monkeypatch, caplog):
+    monkeypatch.delenv("FLINK_CONF_DIR", raising=False)
+    patched, plain = tmp_path / "patched.jar", tmp_path / "plain.jar"
+    for jar, classes in ((patched, "loopback.jar lib/a.jar"), (plain, "lib/a.jar")):
+        with zipfile.ZipFile(jar, "w") as archive:
+            archive.writestr("META-INF/MANIFEST.MF", f"Manifest-Version: 1.0\r\nClass-Path: {classes}\r\n")
+    local = ["--runner", "FlinkRunner", "--flink_master", "[local]", "--flink_job_server_jar"]
+    pipeline_options([*local, str(patched)])
+    configuration = Path(os.environ["FLINK_CONF_DIR"], "flink-conf.yaml").read_text()
+    assert "rest.bind-address: localhost" in configuration and "jobmanager.bind-host: localhost" in configuration
+    assert "all interfaces" not in caplog.text
+    monkeypatch.setenv("FLINK_CONF_DIR", "mine")
+    pipeline_options([*local, str(plain)])
+    assert os.environ["FLINK_CONF_DIR"] == "mine"
+    assert "plain.jar' listens on all interfaces" in caplog.text
 
 
 def test_a_cluster_here_starts_worker_processes(cluster):

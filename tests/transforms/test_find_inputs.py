@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import bz2
 import gzip
 import http.server
@@ -13,6 +14,7 @@ import threading
 import pytest
 import zstandard
 
+from linesmith.core.addresses import redact_address
 from linesmith.core.config.tensorflow_config import TensorFlowConfig
 from linesmith.core.errors import DataError, ParameterError
 from linesmith.records.input.input_files import DECOMPRESSION_ERRORS, decompress
@@ -202,8 +204,19 @@ def test_limit_of_a_range(tmp_path):
     assert (reader.count.lines, reader.count.rejected) == (3, {"empty": 1})
 
 
+_CREDENTIALS = base64.b64encode(b"ann:p@SS").decode()
+
+
 class _Server(http.server.BaseHTTPRequestHandler):
     def do_GET(self):
+        if self.path.startswith("/guarded") and self.headers["Authorization"] != f"Basic {_CREDENTIALS}":
+            self.send_error(401)
+            return
+        if self.path.startswith("/elsewhere"):
+            self.send_response(302)
+            self.send_header("Location", "/guarded.csv")
+            self.end_headers()
+            return
         if self.path.startswith("/missing"):
             self.send_error(404)
             return
@@ -228,7 +241,7 @@ def server(monkeypatch):
 
 def test_an_address_is_fetched_once_and_checked(server, tmp_path):
     files = found(tmp_path, f"{server}/input.csv?key=1")
-    assert files[0].name == f"{server}/input.csv?key=1"
+    assert files[0].name == redact_address(f"{server}/input.csv?key=1")
     assert os.path.dirname(files[0].path) == str(tmp_path / "scratch")
     assert read(files)[0] == LINES
     for path, told in (("/cut", "LS206"), ("/missing", "404")):
@@ -236,3 +249,25 @@ def test_an_address_is_fetched_once_and_checked(server, tmp_path):
             found(tmp_path, server + path)
     config = TensorFlowConfig(input_data_path=f"{server}/input.csv")
     assert input_digests(config) == {f"{server}/input.csv": f"address:{server}/input.csv"}
+
+
+def test_user_and_password_of_an_address_are_sent_and_never_shown(server, tmp_path):
+    guarded = server.replace("://", "://ann:p%40SS@") + "/guarded.csv?sig=SECRET"
+    files = found(tmp_path, guarded)
+    assert files[0].name == redact_address(guarded)
+    assert read(files)[0] == LINES
+    digests = input_digests(TensorFlowConfig(input_data_path=guarded))
+    assert digests == input_digests(TensorFlowConfig(input_data_path=guarded))
+    assert digests != input_digests(TensorFlowConfig(input_data_path=guarded + "2"))
+    assert "SECRET" not in str(digests) and "SS@" not in str(digests)
+    # A redirection may lead to somebody else's server: it is not given the password.
+    for path, told in (("/elsewhere", "401"), ("/missing", "404"), ("/a b", "InvalidURL")):
+        with pytest.raises(DataError, match=told) as error:
+            found(tmp_path, server.replace("://", "://ann:p%40SS@") + path + "?sig=SECRET")
+        assert "SECRET" not in str(error.value) and "SS@" not in str(error.value)
+
+
+def test_two_addresses_that_differ_in_their_query_are_two_inputs(server, tmp_path):
+    config = TensorFlowConfig(input_data_path=[f"{server}/export?table=a", f"{server}/export?table=b"])
+    files = find_inputs(config, tmp_path / "scratch")
+    assert len({file.name for file in files}) == len({file.path for file in files}) == 2

@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from tools.flink.downloads import JAR, ClusterError, fetch_software, pin_jars
+from tools.flink.loopback import LOOPBACK_JAR
 
 REST, JOBS, ARTIFACTS, EXPANSION = 8081, 8099, 8098, 8097
 TASK_MANAGERS, SLOTS = 2, 2
@@ -172,7 +173,8 @@ class Cluster:
         (self.home / "run" / "flink-conf.yaml").write_text("\n".join(lines) + "\n", "utf-8")
 
     def _start(self, name: str, java: str, main: str) -> None:
-        self._spawn(name, java, ["-cp", f"{self.home / 'lib'}/*", main, "--configDir", str(self.home / "run")])
+        jars = f"{self.home / LOOPBACK_JAR}:{self.home / 'lib'}/*"
+        self._spawn(name, java, ["-cp", jars, main, "--configDir", str(self.home / "run")])
 
     def _start_job_server(self, java: str) -> None:
         ports = [f"--job-port={JOBS}", f"--artifact-port={ARTIFACTS}", f"--expansion-port={EXPANSION}"]
@@ -181,7 +183,8 @@ class Cluster:
         # jars; so every jar that can be is on the boot class path, which is not uploaded.
         jars = sorted(str(jar) for jar in (self.home / "lib").glob("*.jar"))
         uploaded = [jar for jar in jars if Path(jar).name.startswith(_JOB_SERVER_OWN)]
-        boot = f"-Xbootclasspath/a:{':'.join(jar for jar in jars if jar not in uploaded)}"
+        kept = [str(self.home / LOOPBACK_JAR), *(jar for jar in jars if jar not in uploaded)]
+        boot = f"-Xbootclasspath/a:{':'.join(kept)}"
         main = "org.apache.beam.runners.flink.FlinkJobServerDriver"
         self._spawn("jobserver", java, [boot, "-cp", ":".join(uploaded), main, *ports, *addresses])
 

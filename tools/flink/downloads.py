@@ -14,6 +14,7 @@ import zipfile
 from pathlib import Path
 
 from tools.flink.checksums import PINS, find_differences, write_pins
+from tools.flink.loopback import LOOPBACK_JAR, PatchError, write_loopback_jar
 
 _POM = Path(__file__).with_name("job-server.pom.xml")
 _JDK_LOCK = Path(__file__).with_name("jdk.lock")
@@ -51,6 +52,11 @@ def fetch_software(home: Path) -> str:
             )
         shutil.rmtree(jars, ignore_errors=True)
         fetched.rename(jars)
+    try:
+        (core,) = jars.glob("beam-sdks-java-core-*.jar")
+        write_loopback_jar(core, home / LOOPBACK_JAR)
+    except (PatchError, ValueError) as error:
+        raise ClusterError(f"Beam's servers would listen on all interfaces: {error}") from None
     _write_jar(home)
     return java
 
@@ -85,7 +91,7 @@ def _write_jar(home: Path) -> None:
     """Write the job server's jar: it holds no class, only a manifest with a class path and the main class."""
     lines = ["Manifest-Version: 1.0", "Main-Class: org.apache.beam.runners.flink.FlinkJobServerDriver"]
     jars = " ".join(f"lib/{jar.name}" for jar in sorted((home / "lib").glob("*.jar")))
-    text = f"Class-Path: {jars}"
+    text = f"Class-Path: {LOOPBACK_JAR} {jars}"
     # A line of a manifest has at most 72 bytes; a space continues it on the next line.
     lines += [text[:70], *(f" {text[at : at + 69]}" for at in range(70, len(text), 69))]
     with zipfile.ZipFile(home / JAR, "w") as archive:

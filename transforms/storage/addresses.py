@@ -6,6 +6,7 @@ import importlib.util
 import re
 from pathlib import Path
 
+from linesmith.core.addresses import redact_address
 from linesmith.core.errors import ParameterError
 
 # By scheme: the package that is needed, the extra that installs it, and the name of the store.
@@ -40,7 +41,7 @@ def check_address(address: str, option: str) -> None:
         option: the option that gave it, for the message.
 
     Raises:
-        ParameterError: LS127, the address is malformed; LS106, its library is not installed.
+        ParameterError: LS127, the address is malformed or holds a password or a query; LS106, its library is not installed.
     """
     found = _ADDRESS.match(address)
     scheme = "" if found is None else found[1].lower()
@@ -61,6 +62,13 @@ def check_address(address: str, option: str) -> None:
         )
     if not re.match(r"[^/]+(/|$)", address.partition("://")[2]):
         raise ParameterError("LS127", f"{option} '{address}'", "names no bucket", f"Give {scheme}://BUCKET/….")
+    if redact_address(address) != address:
+        raise ParameterError(
+            "LS127",
+            f"{option} '{redact_address(address)}'",
+            f"had a user, a password or a query, which an address in {name} does not have",
+            "Leave it out; credentials are found where the store's own tools look for them (docs/buckets.md).",
+        )
 
 
 def _installed(package: str) -> bool:

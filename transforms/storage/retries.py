@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
+from linesmith.core.addresses import redact_address
 from linesmith.core.errors import DataError, LinesmithError
 
 _log = logging.getLogger("linesmith")
@@ -138,4 +139,4 @@ def _status(error: BaseException) -> int | None:
 
 def _bucket(address: str) -> str:
     """Return the bucket alone: names of objects may reveal more than a log should hold."""
-    return "/".join(address.split("/")[:3])
+    return "/".join(redact_address(address).split("/")[:3])

@@ -66,7 +66,7 @@ def build_audit_command(load: Callable[[], None], show: Callable[..., int]) -> C
             overwrite=overwrite,
         )
         output_setting = {} if output is None else {"checkpoint_dir": output}
-        run_config = resolve(CommandLine("generate", output_setting, config))
+        run_config = resolve(CommandLine("audit", output_setting, config))
         stage.check_audit(run_config, settings)
         load()
         return show(stage.audit(run_config, settings))

@@ -79,7 +79,7 @@ def run_evaluation(options: EvaluateOptions, load: Callable[[], None], show: Cal
 
 def _run_config(options: EvaluateOptions) -> TensorFlowConfig:
     settings = {} if options.output is None else {"checkpoint_dir": options.output}
-    return resolve(CommandLine("generate", settings, options.config_file))
+    return resolve(CommandLine("evaluate", settings, options.config_file))
 
 
 def _parse_delimiter(text: str | None) -> str | None:

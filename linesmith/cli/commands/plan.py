@@ -12,9 +12,11 @@ from rich.table import Table
 
 from linesmith.cli.options import PANELS, panel_of
 from linesmith.cli.summary import human_bytes, human_count
+from linesmith.core.addresses import redact_address
 from linesmith.core.artifacts.files import read_json
 from linesmith.core.artifacts.manifest import read_manifest
 from linesmith.core.artifacts.other_kind import refuse_other_kind
+from linesmith.core.artifacts.params import redact_settings
 from linesmith.core.artifacts.run_directory import RunDirectory, run_directory, workspace
 from linesmith.core.config import preflight
 from linesmith.core.config.privacy_checks import user_field_index, vocabulary_mode
@@ -49,7 +51,12 @@ def show_plan(console: Console, config: TensorFlowConfig, beam_args: Sequence[st
     if files:
         console.print("[bold]Input[/bold]")
         console.print(
-            _pairs({path: human_bytes(size) if size is not None else "remote" for path, size in files.items()})
+            _pairs(
+                {
+                    redact_address(path): human_bytes(size) if size is not None else "remote"
+                    for path, size in files.items()
+                }
+            )
         )
     if config.dp:
         console.print("[bold]Privacy[/bold]")
@@ -135,7 +142,7 @@ def stage_states(config: TensorFlowConfig) -> dict[str, str]:
 
 def _settings_table(config: TensorFlowConfig) -> Table:
     table = Table.grid(padding=(0, 2))
-    plain = config.as_dict()
+    plain = redact_settings(config.as_dict())
     panels: dict[str, list[str]] = {}
     for name, info in fields().items():
         if name in plain:

@@ -12,6 +12,7 @@ import pytest
 
 from linesmith.cli.app import run_command_line
 from linesmith.core.artifacts.manifest import read_manifest, write_manifest
+from linesmith.core.artifacts.params import config_from_model_dir, save_params
 from linesmith.core.config.tensorflow_config import TensorFlowConfig
 from linesmith.core.errors import DataError, ParameterError
 from linesmith.pipelines.export import export, import_archive
@@ -335,6 +336,22 @@ def test_small_files_are_copied_and_their_address_is_published(store, tmp_path):
     assert body == {"rules": "s3://lines/rules.yaml", "at": RUN}
 
 
+def test_a_received_run_does_not_choose_what_is_fetched_or_run(store, tmp_path, capsys):
+    """Its settings name files of another bucket, which the user can read and its maker perhaps not, and code."""
+    tiny_run(tmp_path / "run")
+    elsewhere = {"rules": "s3://others/rules.yaml", "dp_public_vocabulary": "s3://others/secret.txt"}
+    stored = config_from_model_dir(tmp_path / "run").replace(**elsewhere, line_validator="evil.py:judge")
+    save_params(stored, tmp_path / "run")
+    with open_mirror(RUN, everything) as mirror:
+        shutil.copytree(tmp_path / "run", mirror.folder, dirs_exist_ok=True)
+        write_manifest(mirror.folder / "model", "train", {"complete": True})
+    store.log.clear()
+    assert run_command_line(["generate", "--output", RUN, "--num-lines", "1"]) == 2
+    told = capsys.readouterr().err
+    assert "LS128: --line-validator 'evil.py:judge', --rules 's3://others/rules.yaml'" in told
+    assert [address for _, address in store.log if "others" in address] == []
+
+
 @pytest.mark.parametrize(
     ("settings", "code"),
     [
@@ -365,6 +382,8 @@ def test_the_command_line_refuses_a_table_in_the_local_copy(store, tmp_path, cap
         ("ftp://x/y", "LS127"),
         ("s3://", "names no bucket"),
         ("s3:///x", "names no bucket"),
+        ("s3://key:word@bucket/x", "had a user, a password or a query"),
+        ("gs://bucket/x?sig=1", "had a user, a password or a query"),
         ("gs:///", "names no bucket"),
     ],
 )

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import signal
 from collections import deque
+from pathlib import Path
 
 import numpy as np
 import pytest
 
+from linesmith.cli.options import CommandLine
+from linesmith.cli.settings import resolve
 from linesmith.core.artifacts.manifest import read_manifest
 from linesmith.core.artifacts.model_info import read_model_info
 from linesmith.core.artifacts.params import config_from_model_dir
@@ -18,6 +22,7 @@ from linesmith.core.config.tensorflow_config import TensorFlowConfig
 from linesmith.core.errors import DataError, InterruptedRunError
 from linesmith.model.sampling.sampler import DrawSettings, Sampler, SampleRequest
 from linesmith.model.training import trainer as training
+from linesmith.pipelines.generate.stage import generate
 from linesmith.pipelines.tokenize.stage import tokenize
 from linesmith.pipelines.train.stage import train_model
 
@@ -78,6 +83,21 @@ def test_settings_of_tokenize_need_not_be_repeated(run):
     assert info.field_count == 3
     stored = config_from_model_dir(run)
     assert (stored.field_delimiter, stored.vocab_size) == (",", 0)
+
+
+def test_a_trained_run_needs_no_file_outside_of_it(run, tmp_path, monkeypatch):
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    fields = [{"name": name, "type": "string"} for name in "abc"]
+    Path("record.avsc").write_text(json.dumps({"type": "record", "name": "r", "fields": fields}))
+    Path("rules.yaml").write_text("[]")
+    train_model(_config(run, epochs=1, schema_file="record.avsc", rules="rules.yaml"))
+    shutil.rmtree(tmp_path / "here")
+    monkeypatch.chdir(tmp_path)
+    config = resolve(CommandLine("generate", {"checkpoint_dir": "run", "gen_lines": "3"}))
+    assert (config.schema_file, config.rules) == ("run/model/inputs/schema.avsc", "run/model/inputs/rules.yaml")
+    generate(config)
+    assert read_manifest(run / "synthetic")["columns"] == ["a", "b", "c"]
 
 
 def test_another_delimiter_than_in_tokenize_is_refused(run):

@@ -10,6 +10,7 @@ import pytest
 
 from linesmith.core.artifacts.lease import LEASE_FILE
 from linesmith.core.artifacts.model_info import read_model_info
+from linesmith.core.artifacts.params import config_from_model_dir
 from linesmith.core.config.tensorflow_config import TensorFlowConfig
 from linesmith.core.errors import DataError, ParameterError
 from linesmith.pipelines.tokenize.stage import tokenize
@@ -37,11 +38,14 @@ def _config(source, run, **more) -> TensorFlowConfig:
 
 def test_training_on_a_worker_gives_the_same_model_as_in_this_process(source, tmp_path):
     reports, weights = [], []
+    rules = tmp_path / "rules.yaml"
+    rules.write_text("[]")
     for where, words in (("here", ON_DRIVER), ("there", ON_WORKER)):
-        config = _config(source, tmp_path / where)
+        config = _config(source, tmp_path / where, rules=rules)
         tokenize(config)
         reports.append(train_model(config, words))
         weights.append(read_model_info(tmp_path / where).weights_digest)
+        assert config_from_model_dir(tmp_path / where).rules == f"{tmp_path / where}/model/inputs/rules.yaml"
     assert weights[0] == weights[1]
     assert reports[0].counts == reports[1].counts
     assert reports[1].seconds > 0
