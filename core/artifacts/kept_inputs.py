@@ -19,8 +19,8 @@ from linesmith.core.errors import ParameterError
 INPUTS_DIR = "inputs"  # below model/
 # Names of the copies by setting. Start strings are not kept: they ask for certain records, may be many, and may be beginnings of
 # real records.
-_KEPT = {"schema_file": "schema.avsc", "rules": "rules.yaml"}
-_FILES = (*_KEPT, "start_strings_file")
+KEPT_FILES = {"schema_file": "schema.avsc", "rules": "rules.yaml"}
+_FILES = (*KEPT_FILES, "start_strings_file")
 # Code, and a place that is written to. A catalog's properties can name code, too (py-catalog-impl).
 _ONLY_GIVEN = ("line_validator", "iceberg_table", "iceberg_catalog")
 _SHOWN_CHARACTERS = 100
@@ -60,7 +60,7 @@ def copy_inputs(config: TensorFlowConfig, directory: Path) -> dict[str, Path]:
         ParameterError: LS111, LS113, a file cannot be read.
     """
     copies = {}
-    for name, file_name in _KEPT.items():
+    for name, file_name in KEPT_FILES.items():
         path = getattr(config, name)
         if path is None:
             continue

@@ -113,10 +113,19 @@ def test_damaged_weights_have_no_digest(run):
 
 @pytest.mark.parametrize(
     "name",
-    ["checkpoints/last.npz", "tensorboard/events", "record.avsc", "notes.txt", ".notes", "checkpoints/best.npz.old"],
+    [
+        "checkpoints/last.npz",
+        "tensorboard/events",
+        "record.avsc",
+        "notes.txt",
+        ".notes",
+        "checkpoints/best.npz.old",
+        "inputs/x",
+    ],
 )
 def test_files_of_a_private_model_are_on_a_list(run, name):
     save_arrays(run.model / "checkpoints" / "epoch-0012.npz", {})
+    write_bytes(run.model / "inputs" / "schema.avsc", b"{}")
     refuse_not_permitted_files(run.model)
     write_bytes(run.model / name, b"")
     with pytest.raises(DataError, match=r"LS214.*is not a file of a model with differential privacy"):
