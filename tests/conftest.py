@@ -1,9 +1,12 @@
-"""What every test gets: one TensorFlow thread per process, and logging as it was before."""
+"""What every test gets: the tiers, one TensorFlow thread per process, and logging as it was before."""
 
 from __future__ import annotations
 
 import logging
 import os
+import re
+import sys
+from pathlib import Path
 
 import pytest
 
@@ -11,6 +14,44 @@ import pytest
 os.environ.setdefault("TF_NUM_INTRAOP_THREADS", "1")
 os.environ.setdefault("TF_NUM_INTEROP_THREADS", "1")
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+_TIERS = ("integration", "slow")
+_HEAVY = ("tensorflow", "apache_beam")  # 10 and 5 seconds of CPU in every worker that imports them
+
+
+def _is_unit_run(config: pytest.Config) -> bool:
+    return "not integration" in config.option.markexpr
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Leave out files that have no test of the chosen tiers: every worker imports what is collected."""
+    chosen = config.option.markexpr
+    if collection_path.suffix != ".py" or not chosen or " or " in chosen:
+        return None
+    source = collection_path.read_text("utf-8")
+    for tier in _TIERS:
+        if re.search(rf"\bnot {tier}\b", chosen):
+            if re.search(rf"^pytestmark = pytest\.mark\.{tier}\b", source, re.MULTILINE):
+                return True
+        elif re.search(rf"\b{tier}\b", chosen) and f"pytest.mark.{tier}" not in source:
+            return True
+    return None
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Refuse a unit run whose files import TensorFlow or Beam: their tests are integration tests."""
+    if _is_unit_run(session.config) and (heavy := [name for name in _HEAVY if name in sys.modules]):
+        raise pytest.UsageError(f"a file with unit tests imports {heavy}: add `pytestmark = pytest.mark.integration`")
+
+
+@pytest.fixture(autouse=True)
+def _no_heavy_import(request: pytest.FixtureRequest):
+    """Fail a test that loads TensorFlow or Beam in a unit run, where another test may have loaded neither."""
+    before = [name for name in _HEAVY if name in sys.modules]
+    yield
+    loaded = [name for name in _HEAVY if name in sys.modules and name not in before]
+    if loaded and _is_unit_run(request.config):
+        pytest.fail(f"loads {loaded}: mark the test `integration`")
 
 
 @pytest.fixture(autouse=True)

@@ -15,6 +15,8 @@ from linesmith.core.hardware import matmul_precision
 from linesmith.model.training.settings import NetworkSettings
 from linesmith.model.training.trainer import build_model
 
+pytestmark = pytest.mark.integration
+
 FAST = f"ours-{matmul_precision('auto')}"
 
 
@@ -94,7 +96,6 @@ def run(part: parts.Part, place: Path) -> dict:
     return parts.run_part(part, place, lambda: 1e9, sys.executable, {"seconds": 1})
 
 
-@pytest.mark.integration
 def test_a_peer_that_cannot_be_installed_is_reported_and_not_fatal(tmp_path, monkeypatch):
     def refuse(peer: environments.Peer) -> Path:
         raise environments.NotInstalledError("no such package")
@@ -105,7 +106,6 @@ def test_a_peer_that_cannot_be_installed_is_reported_and_not_fatal(tmp_path, mon
     assert json.loads((tmp_path / "gretel.json").read_text()) == found
 
 
-@pytest.mark.integration
 def test_a_peer_that_fails_is_not_fatal_and_removes_the_earlier_figure(tmp_path, monkeypatch):
     monkeypatch.setattr(parts, "environment_python", lambda peer: Path(sys.executable))
     (tmp_path / "gretel.json").write_text('{"characters_per_second": 1.0}')
@@ -154,7 +154,6 @@ def test_disturbed_parts_are_reported():
     assert "0.9" in parts.disturbance_note(noisy)
 
 
-@pytest.mark.integration
 def test_the_work_of_orphans_counts_for_their_part(tmp_path):
     burn = "import time\nend = time.process_time() + 0.5\nwhile time.process_time() < end: pass"
     script = tmp_path / "leaves_a_worker.py"
@@ -173,7 +172,6 @@ def test_the_work_of_orphans_counts_for_their_part(tmp_path):
     assert seconds_of_children() - before >= 0.45
 
 
-@pytest.mark.integration
 def test_the_private_step_is_timed_on_the_network_of_the_plain_step():
     """By default `dp` has a smaller network; comparing the two would make the private step look six times faster."""
     plain = TensorFlowConfig(embedding_dim=8, rnn_units=16, input_data_path="x", checkpoint_dir="y")

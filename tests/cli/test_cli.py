@@ -232,6 +232,7 @@ def test_old_dp_learning_rate_without_model_type():
 # --- generate starts from the settings in the run directory
 
 
+@pytest.mark.integration
 def test_generate_needs_nothing_but_the_directory(stages, tmp_path):
     run = trained(tmp_path / "moved", epochs=3, field_delimiter=",")
     assert line("generate", "--output", run, "--num-lines", "5") == 0

@@ -170,17 +170,18 @@ def test_the_share_of_long_records_is_never_guessed():
 
 
 def test_plan_counts_users(stages, source, capsys):  # noqa: F811
-    given = ("--dp-batch-size", "150", "--epochs", "4", "--field-delimiter", ",", "--privacy-key-field", "0")
-    text = planned(capsys, "--input", source, "--dp", *given)
+    given = ("--dp-noise-multiplier=1", "--epochs=4", "--field-delimiter", ",", "--privacy-key-field", "0")
+    text = planned(capsys, "--input", source, "--dp", "--dp-batch-size", "150", *given)
     assert "unit one user: all records with the same value in field 0, of which at most 1 is trained on" in text
     assert "training users at most 3,000" in text
     assert "sample each user with probability 0.05" in text
 
 
 def test_plan_shows_what_validation_costs(stages, source, capsys):  # noqa: F811
-    given = ("--dp-batch-size", "150", "--epochs", "4", "--dp-validation", "noised")
+    given = ("--dp-batch-size", "150", "--epochs", "4", "--dp-noise-multiplier", "1", "--dp-validation", "noised")
     text = planned(capsys, "--input", source, "--dp", *given)
-    plan = plan_privacy(TensorFlowConfig(dp=True, dp_batch_size=150, epochs=4, dp_validation="noised"), 3000)
+    settings = {"dp_batch_size": 150, "epochs": 4, "dp_noise_multiplier": 1.0, "dp_validation": "noised"}
+    plan = plan_privacy(TensorFlowConfig(dp=True, **settings), 3000)
     side = format_epsilon(plan.epsilon_at(0, 4))
     assert f"validation {side}, of other records than training: the larger of both counts" in text
     assert "early stopping by a noised loss: 4 evaluations, each with noise of" in text

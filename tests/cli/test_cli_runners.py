@@ -11,6 +11,8 @@ from linesmith.core.errors import ParameterError
 from linesmith.runners import check_beam_args, flink, pipeline_options, runner_name
 from linesmith.runners.flink_rest import ClusterInfo
 
+pytestmark = pytest.mark.integration
+
 
 @pytest.mark.parametrize(
     "arguments",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 
 from linesmith.core.splitmix64 import INCREMENT, mix64
 
@@ -23,6 +24,7 @@ def test_the_input_is_not_changed():
     assert words.tolist() == [0, 1, 2, 3, 4]
 
 
+@pytest.mark.integration
 def test_tensorflow_computes_the_same():
     import tensorflow as tf
 

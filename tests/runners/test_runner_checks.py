@@ -32,6 +32,8 @@ from linesmith.runners.mounts import is_mounted
 from linesmith.runners.versions import DRIVER_VERSIONS, installed_versions, version_differences
 from linesmith.transforms.worker_errors import reraise_worker_errors
 
+pytestmark = pytest.mark.integration
+
 _ENDPOINT = ["--runner", "FlinkRunner", "--job_endpoint", "localhost:8099"]
 
 

@@ -23,6 +23,8 @@ from linesmith.records.input.record_format import DatasetSplitter, RecordFormat
 from linesmith.transforms.find_inputs import find_inputs, input_digests
 from linesmith.transforms.read_records import RangeReader, ReadSettings
 
+pytestmark = pytest.mark.integration
+
 PACKERS = {
     "gz": gzip.compress,
     "bz2": bz2.compress,

@@ -18,6 +18,8 @@ from linesmith.model.privacy.secret_key import SecretKey
 from linesmith.model.training.dropout import dropout_mask
 from tests.helpers.noise_tails import bounds
 
+pytestmark = pytest.mark.integration
+
 SHAPES = [(200, 300), (300, 400), (500,)]
 CLIP, MULTIPLIER = 0.7, 1.3
 # Of 180,500 normals the sample deviation has a relative standard error of 0.17 %: a correct scale is refused with

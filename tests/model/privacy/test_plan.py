@@ -228,7 +228,7 @@ def test_private_training_has_defaults_of_its_own_and_honors_what_is_set(tmp_pat
         {**old, "learning_rate": 0.001, "dp_microbatches": 64, "model_type": "TensorFlowConfig"}
     )
     assert {name: getattr(honoured, name) for name in old} == old
-    assert plan_privacy(honoured.replace(epochs=1), N).l2_norm_clip == 3.0
+    assert plan_privacy(honoured.replace(epochs=1, dp_noise_multiplier=1.0), N).l2_norm_clip == 3.0
     assert any("dp_l2_norm_clip 3 " in text for text in privacy_warnings(honoured))
     save_params(private.replace(checkpoint_dir=tmp_path), tmp_path)
     stored = json.loads((tmp_path / "model_params.json").read_text())

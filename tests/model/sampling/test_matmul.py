@@ -12,6 +12,8 @@ from linesmith.core.hardware import has_int8_instructions
 from linesmith.model.sampling.matmul import Int8MatMul, make_matmul
 from linesmith.model.sampling.network import SamplingNetwork
 
+pytestmark = pytest.mark.integration
+
 NATIVE = [False, pytest.param(True, marks=pytest.mark.skipif(not has_int8_instructions(), reason="no VNNI here"))]
 
 
@@ -27,7 +29,6 @@ def _exact(kernel: np.ndarray, operand: np.ndarray) -> np.ndarray:
     return (operand.astype(np.int64) - 128) @ np.rint(kernel / scale).astype(np.int64)
 
 
-@pytest.mark.integration
 @pytest.mark.parametrize("native", NATIVE)
 @settings(max_examples=15, deadline=None)
 @given(
@@ -113,7 +114,6 @@ def _mean_distance(precision: str) -> float:
     return float(np.mean(distances))
 
 
-@pytest.mark.integration
 def test_integers_hardly_change_the_distribution(monkeypatch):
     """The distance of a trained model, 0.0007, is in docs/sampling.md; random weights give more. Fifteen levels fail."""
     assert _mean_distance("int8") < 0.01

@@ -17,6 +17,8 @@ from linesmith.model.sampling.row_state import (
 )
 from linesmith.model.tf_function import fused
 
+pytestmark = pytest.mark.integration
+
 PARAMETERS = DrawParameters(tf.constant(1.0), tf.constant(3), tf.constant(0), tf.constant(1.0))
 
 

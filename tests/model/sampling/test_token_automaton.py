@@ -31,6 +31,8 @@ from linesmith.records.patterns.schema_automata import field_automata
 from linesmith.records.validation.record_validator import RecordValidator
 from tests.helpers.tiny_model import tiny_run
 
+pytestmark = pytest.mark.integration
+
 
 def _accepts(automaton: TokenAutomaton, ids: list[int]) -> bool:
     """Return whether the masks allow a record, its final newline included."""
@@ -168,7 +170,6 @@ def _with_fields(directory, field_tokens, count=3):
     return info
 
 
-@pytest.mark.integration
 def test_every_record_has_the_right_shape(tmp_path):
     tokenizer = CharTokenizer([ord(c) for c in "abcdefghij0123456789."], TokenFormat(field_delimiter=", "))
     letters, digits = tokenizer.encode_to_ids("abcdefghij"), tokenizer.encode_to_ids("0123456789")

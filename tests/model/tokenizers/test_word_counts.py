@@ -16,6 +16,8 @@ from linesmith.model.tokenizers.word_counts import WordCounts, split_words
 from linesmith.records.input.record_format import record_digest
 from linesmith.transforms.combine_batches import count_words_fn
 
+pytestmark = pytest.mark.integration
+
 LINES = st.lists(st.text(alphabet="ab \t\n▁", min_size=1, max_size=12), max_size=40)
 
 

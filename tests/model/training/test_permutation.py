@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from linesmith.model.training.permutation import Permutation
 
-N, DRAWS = 40, 3000
+N, DRAWS = 40, 1000
 # Standard errors. Each of the two checks refuses a perfect shuffle once in a million keys, and the keys are fixed.
 LIMIT = 5.0
 

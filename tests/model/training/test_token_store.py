@@ -12,6 +12,8 @@ import tensorflow as tf
 from linesmith.core.errors import DataError
 from linesmith.model.training.token_store import build_token_store
 
+pytestmark = pytest.mark.integration
+
 RECORDS = {9: [0, 3, 4, 0], -5: [0, 7, 0], 2: [0, 5, 5, 5, 0]}
 
 

@@ -13,6 +13,8 @@ from linesmith.model.privacy.dp_sgd.clip_factors import clip_factors
 from linesmith.model.privacy.dp_sgd.gradient_norms import GramNorms, LayerOperands, direct_norms
 from linesmith.model.privacy.dp_sgd.weighted_sums import scale_operand, truncate_to_bfloat16
 
+pytestmark = pytest.mark.integration
+
 MAX_NORM = 0.3
 
 
