@@ -46,14 +46,14 @@ def refuse_other_kind(config: TensorFlowConfig) -> None:
     """
     run = run_directory(config)
     found = [] if config.overwrite else files_of_other_kind(run)
-    if found:
-        raise DataError(
-            "LS204" if run.model in found and run.has_model() else "LS215",
-            f"--output '{run.root}'",
-            f"holds files of {_described(not run.private)}, which must not lie beside those of {_described(run.private)}: "
-            f"{_listed(found, run.root)}",
-            "Choose another --output, or pass --overwrite to replace them.",
-        )
+    if not found:
+        return
+    option, remedy = f"--output '{run.root}'", "Choose another --output, or pass --overwrite to replace them."
+    what = f"{_described(not run.private)}, which must not lie beside one {_described(run.private)}"
+    names = _listed(found, run.root)
+    if run.model in found and run.has_model():
+        raise DataError("LS204", option, f"holds a complete model {what}: {names}", remedy)
+    raise DataError("LS215", option, f"holds files of a training {what}: {names}", remedy)
 
 
 def refuse_foreign_archive(root: Path, private: bool) -> None:
@@ -71,8 +71,8 @@ def refuse_foreign_archive(root: Path, private: bool) -> None:
         raise DataError(
             "LS215",
             "--model (model_archive)",
-            f"the archive holds a model of {_described(private)}, and '{root}' holds files of {_described(not private)}: "
-            f"{_listed(found, root)}",
+            f"the archive holds a model {_described(private)}, and '{root}' holds files of a training "
+            f"{_described(not private)}: {_listed(found, root)}",
             "Choose another --output.",
         )
 
@@ -222,7 +222,7 @@ def _is_history_of(path: Path, *, private: bool) -> bool:
 
 
 def _described(private: bool) -> str:
-    return f"a training {'with' if private else 'without'} --dp"
+    return "with --dp" if private else "without --dp"
 
 
 def _listed(found: Sequence[Path], root: Path) -> str:

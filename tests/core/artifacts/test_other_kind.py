@@ -189,7 +189,7 @@ def test_the_tokenizer_of_new_training_data_stays(tmp_path):
 @KINDS
 def test_an_archive_is_not_unpacked_beside_the_other_kind(tmp_path, private):
     write_run(tmp_path, private=not private, state="tokenized")
-    with pytest.raises(DataError, match=r"LS215.*the archive holds a model of a training with"):
+    with pytest.raises(DataError, match=r"LS215.*the archive holds a model with"):
         refuse_foreign_archive(tmp_path, private)
     refuse_foreign_archive(tmp_path, not private)
     refuse_foreign_archive(tmp_path / "new", private)
