@@ -50,7 +50,7 @@ def refuse_other_kind(config: TensorFlowConfig) -> None:
         return
     option, remedy = f"--output '{run.root}'", "Choose another --output, or pass --overwrite to replace them."
     what = f"{_described(not run.private)}, which must not lie beside one {_described(run.private)}"
-    names = _listed(found, run.root)
+    names = _listed([*_strange_files(run), *found], run.root)
     if run.model in found and run.has_model():
         raise DataError("LS204", option, f"holds a complete model {what}: {names}", remedy)
     raise DataError("LS215", option, f"holds files of a training {what}: {names}", remedy)
@@ -168,14 +168,23 @@ def _warehouse(run: RunDirectory) -> Path:
 
 def _is_model_of_other_kind(run: RunDirectory) -> bool:
     """Return whether `RUN/model` has files, and is not of this run's kind; a mixture is of neither kind."""
-    files = [path for path in run.model.rglob("*") if path.is_file() and not path.name.startswith(".")]
-    if not files:
+    if not any(path.is_file() and not path.name.startswith(".") for path in run.model.rglob("*")):
         return False
-    has_statement = any((run.model / name).exists() for name in (STATEMENT_FILE, STATEMENT_TEXT_FILE))
     if run.private:
-        # Names with a dot are torn writes.
-        return not has_statement or any(not Path(name).name.startswith(".") for name in not_permitted_files(run.model))
-    return has_statement or _settings_say_private(run.model)
+        return not _has_statement(run) or bool(_strange_files(run))
+    return _has_statement(run) or _settings_say_private(run.model)
+
+
+def _has_statement(run: RunDirectory) -> bool:
+    return any((run.model / name).exists() for name in (STATEMENT_FILE, STATEMENT_TEXT_FILE))
+
+
+def _strange_files(run: RunDirectory) -> list[Path]:
+    """Return the files that a private run may not have beside its model; torn writes, whose names begin with a dot, may stay."""
+    if not run.private or not _has_statement(run):
+        return []
+    paths = [run.model / name for name in not_permitted_files(run.model)]
+    return [path for path in paths if not path.name.startswith(".")]
 
 
 def _settings_say_private(directory: Path) -> bool:
