@@ -46,14 +46,14 @@ def refuse_other_kind(config: TensorFlowConfig) -> None:
     """
     run = run_directory(config)
     found = [] if config.overwrite else files_of_other_kind(run)
-    if found:
-        raise DataError(
-            "LS204" if run.model in found and run.has_model() else "LS215",
-            f"--output '{run.root}'",
-            f"holds files of {_described(not run.private)}, which must not lie beside those of {_described(run.private)}: "
-            f"{_listed(found, run.root)}",
-            "Choose another --output, or pass --overwrite to replace them.",
-        )
+    if not found:
+        return
+    option, remedy = f"--output '{run.root}'", "Choose another --output, or pass --overwrite to replace them."
+    what = f"{_described(not run.private)}, which must not lie beside one {_described(run.private)}"
+    names = _listed([*_strange_files(run), *found], run.root)
+    if run.model in found and run.has_model():
+        raise DataError("LS204", option, f"holds a complete model {what}: {names}", remedy)
+    raise DataError("LS215", option, f"holds files of a training {what}: {names}", remedy)
 
 
 def refuse_foreign_archive(root: Path, private: bool) -> None:
@@ -71,8 +71,8 @@ def refuse_foreign_archive(root: Path, private: bool) -> None:
         raise DataError(
             "LS215",
             "--model (model_archive)",
-            f"the archive holds a model of {_described(private)}, and '{root}' holds files of {_described(not private)}: "
-            f"{_listed(found, root)}",
+            f"the archive holds a model {_described(private)}, and '{root}' holds files of a training "
+            f"{_described(not private)}: {_listed(found, root)}",
             "Choose another --output.",
         )
 
@@ -168,14 +168,23 @@ def _warehouse(run: RunDirectory) -> Path:
 
 def _is_model_of_other_kind(run: RunDirectory) -> bool:
     """Return whether `RUN/model` has files, and is not of this run's kind; a mixture is of neither kind."""
-    files = [path for path in run.model.rglob("*") if path.is_file() and not path.name.startswith(".")]
-    if not files:
+    if not any(path.is_file() and not path.name.startswith(".") for path in run.model.rglob("*")):
         return False
-    has_statement = any((run.model / name).exists() for name in (STATEMENT_FILE, STATEMENT_TEXT_FILE))
     if run.private:
-        # Names with a dot are torn writes.
-        return not has_statement or any(not Path(name).name.startswith(".") for name in not_permitted_files(run.model))
-    return has_statement or _settings_say_private(run.model)
+        return not _has_statement(run) or bool(_strange_files(run))
+    return _has_statement(run) or _settings_say_private(run.model)
+
+
+def _has_statement(run: RunDirectory) -> bool:
+    return any((run.model / name).exists() for name in (STATEMENT_FILE, STATEMENT_TEXT_FILE))
+
+
+def _strange_files(run: RunDirectory) -> list[Path]:
+    """Return the files that a private run may not have beside its model; torn writes, whose names begin with a dot, may stay."""
+    if not run.private or not _has_statement(run):
+        return []
+    paths = [run.model / name for name in not_permitted_files(run.model)]
+    return [path for path in paths if not path.name.startswith(".")]
 
 
 def _settings_say_private(directory: Path) -> bool:
@@ -222,7 +231,7 @@ def _is_history_of(path: Path, *, private: bool) -> bool:
 
 
 def _described(private: bool) -> str:
-    return f"a training {'with' if private else 'without'} --dp"
+    return "with --dp" if private else "without --dp"
 
 
 def _listed(found: Sequence[Path], root: Path) -> str:

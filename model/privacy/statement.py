@@ -28,7 +28,7 @@ from linesmith.model.privacy.statement_text import format_statement
 if TYPE_CHECKING:
     from linesmith.model.privacy.plan import PrivacyPlan
 
-FORMAT_VERSION = 2  # 1 named no weights
+FORMAT_VERSION = 1
 _GROUP_SIZES = (2, 5, 10)
 
 

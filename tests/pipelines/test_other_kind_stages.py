@@ -6,14 +6,17 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import json
 import math
 import re
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from linesmith.core.artifacts.files import write_bytes
 from linesmith.core.artifacts.manifest import read_manifest
 from linesmith.core.artifacts.model_info import read_model_info
 from linesmith.core.artifacts.other_kind import files_of_other_kind
@@ -23,7 +26,7 @@ from linesmith.core.config.tensorflow_config import TensorFlowConfig
 from linesmith.core.errors import DataError, InterruptedRunError
 from linesmith.model.privacy.ledger import RUN_LEDGER_FILE, read_ledger
 from linesmith.pipelines import workflow
-from linesmith.pipelines.evaluate.stage import evaluate_run
+from linesmith.pipelines.evaluate.context import refuse_other_claim
 from linesmith.pipelines.export import export, import_archive
 from linesmith.pipelines.generate.stage import generate
 from linesmith.pipelines.tokenize.stage import tokenize
@@ -99,25 +102,30 @@ def lines(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def histories(lines, tmp_path_factory) -> dict[tuple[bool, bool], Path]:
-    """Run directories by kind and by whether training was interrupted; complete ones have records and a report."""
-    found = {}
-    for private in (False, True):
-        for interrupt in (False, True):
-            root = tmp_path_factory.mktemp("history")
-            shutil.copy(lines / "in.txt", root)
-            config = config_of(root, private, report=True)
-            if interrupt:
-                train_stages(config, interrupt=True)
-            else:
-                workflow.run(config)
-            found[private, interrupt] = root
-    return found
+def history(lines, tmp_path_factory) -> Callable[[bool, bool, Path], None]:
+    """Return a function that copies a run directory of a kind, whose training was interrupted or complete, to a directory.
+
+    A complete one has records, and what stands for a report.
+    """
+
+    @functools.cache
+    def made(private: bool, interrupt: bool) -> Path:
+        root = tmp_path_factory.mktemp("history")
+        shutil.copy(lines / "in.txt", root)
+        config = config_of(root, private)
+        if interrupt:
+            train_stages(config, interrupt=True)
+        else:
+            workflow.run(config)
+            write_bytes(RunDirectory(root / "run", private).raw / "report" / "index.html", b"raw")
+        return root
+
+    return lambda private, interrupt, root: shutil.copytree(made(private, interrupt), root, dirs_exist_ok=True)
 
 
-def test_a_plain_model_is_never_exported_with_the_statement_of_an_interrupted_private_training(histories, tmp_path):
-    root = tmp_path / "copy"
-    shutil.copytree(histories[True, True], root)
+def test_a_plain_model_is_never_exported_with_the_statement_of_an_interrupted_private_training(history, tmp_path):
+    root = tmp_path
+    history(True, True, root)
     plain = config_of(root, False)
     for begin in (tokenize, train_model, workflow.train):
         with pytest.raises(DataError, match="LS215"):
@@ -131,9 +139,9 @@ def test_a_plain_model_is_never_exported_with_the_statement_of_an_interrupted_pr
     check_kind(root, False)
 
 
-def test_a_private_model_keeps_nothing_of_an_interrupted_plain_training(histories, tmp_path):
+def test_a_private_model_keeps_nothing_of_an_interrupted_plain_training(history, tmp_path):
     """And its ledger knows that the plain one was there; its manifest names no path and no data set."""
-    shutil.copytree(histories[False, True], tmp_path, dirs_exist_ok=True)
+    history(False, True, tmp_path)
     private = config_of(tmp_path, True)
     with pytest.raises(DataError, match=r"LS215.*training_data"):
         tokenize(private)
@@ -158,9 +166,9 @@ def test_a_private_model_keeps_nothing_of_an_interrupted_plain_training(historie
 @pytest.mark.parametrize("by_run", [False, True], ids=["stages", "run"])
 @pytest.mark.parametrize("interrupt", [False, True], ids=["complete", "interrupted"])
 @pytest.mark.parametrize("first", [False, True], ids=KIND_IDS.get)
-def test_one_kind_after_the_other(histories, tmp_path, first, interrupt, by_run):
-    root = tmp_path / "copy"
-    shutil.copytree(histories[first, interrupt], root)
+def test_one_kind_after_the_other(history, tmp_path, first, interrupt, by_run):
+    root = tmp_path
+    history(first, interrupt, root)
     before = files_of(root)
     second = config_of(root, not first)
     for begin in (workflow.run, workflow.train) if by_run else (tokenize, train_model):
@@ -178,17 +186,16 @@ def test_one_kind_after_the_other(histories, tmp_path, first, interrupt, by_run)
         generate(second)
     check_kind(root, not first)
     assert (check_statement(root / "run" / "private" / "replaced-1") is not None) == first
-    evaluate_run(second)
-    check_kind(root, not first)
+    refuse_other_claim(RunDirectory(root / "run"))
     if not first:
         entries = read_ledger(root / "run" / "private" / RUN_LEDGER_FILE, RUN_LEDGER_FILE)
         assert [math.isinf(entry.epsilon) for entry in entries] == [True, False]
 
 
 @pytest.mark.parametrize("private", [False, True], ids=KIND_IDS.get)
-def test_the_same_kind_again_keeps_the_old_model_until_the_new_one_is_complete(histories, tmp_path, private):
-    root = tmp_path / "copy"
-    shutil.copytree(histories[private, False], root)
+def test_the_same_kind_again_keeps_the_old_model_until_the_new_one_is_complete(history, tmp_path, private):
+    root = tmp_path
+    history(private, False, root)
     old = read_model_info(root / "run").weights_digest
     again = config_of(root, private, overwrite=True, seed=1)
     tokenize(again)
@@ -198,7 +205,7 @@ def test_the_same_kind_again_keeps_the_old_model_until_the_new_one_is_complete(h
     assert not (root / "run" / "private" / "replaced-1").exists()
     if private:  # the records are those of the old model, of which this statement does not speak
         with pytest.raises(DataError, match=r"LS215.*are not of the model beside them"):
-            evaluate_run(again)
+            refuse_other_claim(RunDirectory(root / "run"))
     generate(again)
     assert read_manifest(root / "run" / "synthetic")["private"] == private
     check_kind(root, private)

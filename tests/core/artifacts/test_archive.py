@@ -141,7 +141,7 @@ def test_the_statement_of_another_training_is_not_exported(run: Path, tmp_path: 
 
 def test_a_model_is_not_imported_beside_a_training_of_the_other_kind(packed: Path, tmp_path: Path) -> None:
     (tmp_path / "run" / "training_data").mkdir(parents=True)
-    with pytest.raises(DataError, match=r"LS215.*a model of a training with --dp"):
+    with pytest.raises(DataError, match=r"LS215.*a model with --dp"):
         unpack_archive(packed, tmp_path / "run")
     assert [path.name for path in (tmp_path / "run").iterdir()] == ["training_data"]
 
