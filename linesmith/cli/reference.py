@@ -27,6 +27,8 @@ Every setting has one name, which is that of its flag, its key in a `--config` f
 
 """
 _FOOT = """
+Command line only: `--unset SETTING`, of `generate` and `plan`, forgets a setting of generation that the run directory stores.
+
 Python only: `epoch_callback`, called with an `EpochState` after each epoch.
 """
 _ERRORS_HEAD = """# Exit codes and error codes
