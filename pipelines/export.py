@@ -63,7 +63,15 @@ def import_archive(archive: str, run_dir: str) -> None:
     """
     opened = local_copy(archive, "--model (model_archive)") if "://" in archive else nullcontext(Path(archive))
     with locked(RunDirectory(Path(run_dir))), opened as path:
-        unpack_archive(path, run_dir)
+        unpack_archive(path, run_dir, _check_tokenizer)
+
+
+def _check_tokenizer(root: Path) -> None:
+    """Refuse a tokenizer that is damaged, or is not the one that the model was trained with."""
+    from linesmith.model.tokenizers import tokenizer_from_model_dir
+
+    if tokenizer_from_model_dir(root).digest != read_model_info(root).tokenizer_digest:
+        raise DataError("LS214", None, "the tokenizer is not the one of the model", "Export the model again.")
 
 
 def _refuse_packed_directory(run_dir: str, target: str) -> None:

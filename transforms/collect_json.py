@@ -58,5 +58,5 @@ def read_collected(path: Path) -> list[Any]:
             f"the pipeline ended but its results are not in '{path.parent}': its workers do not share this file system",
             "Give an --output on a file system that driver and workers mount at the same place.",
         )
-    collected: list[Any] = read_json(path, "a result of the pipeline")
+    collected: list[Any] = read_json(path, "a result of the pipeline", limited=False)
     return collected

@@ -66,7 +66,7 @@ def count_character_presence(
     path = scratch / "presence.json"
     combine = CombineToJson(count_character_presence_fn(key), _presence_json, path)
     counts = count_ranges(units, settings, options, scratch, combine)
-    presence = dict(read_json(path, "the character counts"))
+    presence = dict(read_json(path, "the character counts", limited=False))
     path.unlink()
     return counts, presence
 
@@ -81,7 +81,7 @@ def count_words(
     """Return the counts of each range, the lowest level of the counted lines (0: all lines), and words by descending count."""
     path = scratch / "words.json"
     counts = count_ranges(units, settings, options, scratch, CombineToJson(count_words_fn(cap), _words_json, path))
-    words: dict[str, Any] = read_json(path, "the word counts")
+    words: dict[str, Any] = read_json(path, "the word counts", limited=False)
     return counts, words["lowest"], [(word, count) for word, count in words["words"]]
 
 

@@ -13,8 +13,10 @@ import apache_beam as beam
 import pyarrow as pa
 
 from linesmith.core.errors import DataError
+from linesmith.core.parsing import DocumentError, parse_json
 from linesmith.records.fields import FIELD_BREAK, FieldFormat
 from linesmith.records.input.input_ranges import InputUnit
+from linesmith.records.input.tfrecord_files import TFRecordError, iter_tfrecords
 from linesmith.records.input.typed_files import AVRO, JSONL, LINES, PARQUET, TypedFile, TypedFileError
 from linesmith.records.output.partitions import partition_value
 from linesmith.transforms.find_inputs import open_raw
@@ -125,8 +127,8 @@ def _read_jsonl(unit: EvaluationInputUnit) -> Iterator[pa.Array]:
 def _json_objects(lines: Iterable[str], unit: EvaluationInputUnit) -> Iterator[dict[str, Any]]:
     for line in lines:
         try:
-            row = json.loads(line)
-        except ValueError:
+            row = parse_json(line)
+        except DocumentError:
             row = None
         if not isinstance(row, dict):
             raise _damaged(unit, "a line is no JSON object")
@@ -151,12 +153,15 @@ def _read_tokens(unit: EvaluationInputUnit) -> Iterator[pa.Array]:
     tokenizer = load_tokenizer(str(unit.tokenizer))
     features = {"ids": tf.io.RaggedFeature(tf.int64, row_splits_dtype=tf.int64)}
     try:
-        for serialized in tf.data.TFRecordDataset(unit.path, "GZIP").batch(_BATCH):
+        for serialized in iter_tfrecords(unit.path, _BATCH):
             ids = tf.io.parse_example(serialized, features)["ids"]
-            records = _split_ids(ids.values.numpy().tolist(), ids.row_lengths().numpy().tolist())
+            values = ids.values.numpy()
+            if len(values) and not 0 <= values.min() <= values.max() < tokenizer.total_vocab_size:
+                raise _damaged(unit, "a token id lies outside the vocabulary")
+            records = _split_ids(values.tolist(), ids.row_lengths().numpy().tolist())
             text = pa.array([tokenizer.decode_structure(record) for record in records], pa.large_string())
             yield _unquote(text) if tokenizer.quoted else text
-    except tf.errors.OpError:  # its message may quote the record, so it is not repeated
+    except (TFRecordError, tf.errors.OpError, UnicodeDecodeError):  # their messages may quote the record
         raise _damaged(unit, "it is cut off or is not one of ours") from None
 
 

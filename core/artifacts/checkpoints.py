@@ -9,7 +9,6 @@ import hashlib
 import json
 import logging
 import os
-import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -17,10 +16,10 @@ from typing import Any
 import numpy as np
 
 from linesmith.core.artifacts.files import atomic_path
+from linesmith.core.artifacts.stored_arrays import STATE_NAME, load_arrays
 from linesmith.core.errors import DataError
 
 LAST, PREVIOUS = "last.npz", "previous.npz"
-_STATE = "__state__"
 _log = logging.getLogger("linesmith")
 
 
@@ -28,29 +27,9 @@ def save_arrays(path: str | Path, arrays: Mapping[str, np.ndarray], state: Mappi
     """Write named arrays and a JSON state to one file, atomically. Equal content gives equal bytes."""
     # A slash in a name would be a folder in the zip file.
     packed = {name.replace("/", "|"): np.asarray(array) for name, array in arrays.items()}
-    packed[_STATE] = np.frombuffer(json.dumps(state if state is not None else {}).encode("utf-8"), np.uint8)
+    packed[STATE_NAME] = np.frombuffer(json.dumps(state if state is not None else {}).encode("utf-8"), np.uint8)
     with atomic_path(path) as temporary, open(temporary, "wb") as out:
         np.savez(out, **packed)
-
-
-def load_arrays(path: str | Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
-    """Return the arrays, by name, and the state that `save_arrays` wrote.
-
-    Raises:
-        DataError: LS214, the file is missing, cut off, or was not written by `save_arrays`.
-    """
-    try:
-        with np.load(path, allow_pickle=False) as stored:
-            arrays = {name.replace("|", "/"): stored[name] for name in stored.files if name != _STATE}
-            return arrays, json.loads(stored[_STATE].tobytes())
-    except FileNotFoundError:
-        raise DataError(
-            "LS214", None, f"model file '{path}' is missing", "Train again, or restore the run directory."
-        ) from None
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, TypeError, AttributeError):
-        raise DataError(
-            "LS214", None, f"model file '{path}' is damaged or foreign", "Train again with --overwrite."
-        ) from None
 
 
 def save_checkpoint(directory: Path, arrays: Mapping[str, np.ndarray], state: Mapping[str, Any]) -> None:

@@ -14,6 +14,9 @@ from pathlib import Path
 from typing import IO, Any
 
 from linesmith.core.errors import DataError
+from linesmith.core.parsing import parse_json
+
+MAX_JSON_BYTES = 128 << 20  # of a file that may come from somebody else
 
 
 @contextlib.contextmanager
@@ -54,23 +57,28 @@ def write_json(path: str | Path, content: Any) -> None:
     write_bytes(path, (json.dumps(content, indent=2, ensure_ascii=False) + "\n").encode("utf-8"))
 
 
-def read_json(path: str | Path, what: str) -> Any:
+def read_json(path: str | Path, what: str, *, limited: bool = True) -> Any:
     """Read a JSON file that Linesmith wrote.
 
     Args:
         path: of the file.
         what: what the file holds, for the message of an error, such as 'the manifest'.
+        limited: apply the limits of `linesmith.core.parsing`; off only where the running command itself wrote the file.
 
     Raises:
-        DataError: LS201, the file is missing or is not JSON.
+        DataError: LS201, the file is missing, is not JSON, or exceeds the limits.
     """
     try:
-        return json.loads(Path(path).read_text("utf-8"))
+        if not limited:
+            return json.loads(Path(path).read_text("utf-8"))
+        if os.path.getsize(path) > MAX_JSON_BYTES:
+            raise ValueError("too long")
+        return parse_json(Path(path).read_text("utf-8"))
     except FileNotFoundError:
         raise DataError(
             "LS201", None, f"{what} is missing: '{path}' does not exist", "Run the stage that writes it."
         ) from None
-    except (OSError, ValueError, UnicodeDecodeError):
+    except (OSError, ValueError):
         raise DataError(
             "LS201", None, f"{what} is damaged: '{path}' is not readable JSON", "Run the stage that writes it again."
         ) from None

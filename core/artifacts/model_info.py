@@ -2,21 +2,43 @@
 
 from __future__ import annotations
 
-from dataclasses import MISSING, asdict, dataclass, fields
+import re
+from dataclasses import asdict, dataclass, fields
+from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal
 
 import numpy as np
+from pydantic import AfterValidator, Field, TypeAdapter, ValidationError
 
 from linesmith.core.artifacts.checkpoints import digest_arrays, load_arrays
 from linesmith.core.artifacts.files import read_json, write_json
 from linesmith.core.artifacts.manifest import FORMAT_VERSION, check_format_version
+from linesmith.core.artifacts.stored_arrays import Headers
 from linesmith.core.errors import DataError, ParameterError
 
 MODEL_FILE = "model.json"
 SCHEMA_FILE = "record.avsc"  # types, limits and names of the fields that training saw
 CHECKPOINTS_DIR = "checkpoints"
 LAST_WEIGHTS, BEST_WEIGHTS = "last-weights.npz", "best.npz"
+_NETWORK_NAME = "language_model"  # of `linesmith.model.training.language_model`; paths of variables begin with it
+_PLAIN_NUMBER = re.compile(r"-?[0-9]{1,20}(\.[0-9]{1,20})?")
+
+
+def _check_number_limits(limits: dict[str, Any]) -> dict[str, Any]:
+    numbers = [limits.get("least"), limits.get("most")]
+    if not all(isinstance(number, str) and _PLAIN_NUMBER.fullmatch(number) for number in numbers):
+        raise ValueError("a limit is no decimal number")
+    if type(limits.get("scale")) is not int or not 0 <= limits["scale"] <= 20 or type(limits.get("empty")) is not bool:
+        raise ValueError("no limits of numbers")
+    return limits
+
+
+# Far beyond any model, and small enough that nothing of such a width is too large to be counted.
+_Width = Annotated[int, Field(ge=1, le=1 << 24)]
+_FieldCount = Annotated[int, Field(ge=1, le=1_000_000)]
+_Epoch = Annotated[int, Field(ge=0)]
+_NumberLimits = Annotated[dict[str, Any], AfterValidator(_check_number_limits)]
 
 
 @dataclass(frozen=True)
@@ -40,21 +62,34 @@ class ModelInfo:
             a whole where nothing is known.
     """
 
-    vocab_size: int
-    embedding_dim: int
-    rnn_units: int
-    rnn_layers: int
-    length_cap_tokens: int
-    field_count: int | None
+    vocab_size: _Width
+    embedding_dim: _Width
+    rnn_units: _Width
+    rnn_layers: Annotated[int, Field(ge=1, le=16)]
+    length_cap_tokens: _Width
+    field_count: _FieldCount | None
     columns: list[str] | None
     tokenizer_digest: str
-    default_checkpoint: str
+    default_checkpoint: Literal["best", "last"]
     weights_digest: str
-    best_epoch: int | None
-    last_epoch: int | None
+    best_epoch: _Epoch | None
+    last_epoch: _Epoch | None
     stopped: str | None
     field_tokens: list[list[int]] | None = None
-    field_numbers: list[dict[str, Any] | None] | None = None
+    field_numbers: list[_NumberLimits | None] | None = None
+
+    @property
+    def weight_shapes(self) -> dict[str, tuple[int, ...]]:
+        """Shapes of the trained variables, by path."""
+        gates = 4 * self.rnn_units
+        shapes: dict[str, tuple[int, ...]] = {"embedding/embeddings": (self.vocab_size, self.embedding_dim)}
+        for layer in range(self.rnn_layers):
+            inputs = self.rnn_units if layer else self.embedding_dim
+            shapes[f"lstm_{layer}/kernel"] = (inputs, gates)
+            shapes[f"lstm_{layer}/recurrent_kernel"] = (self.rnn_units, gates)
+            shapes[f"lstm_{layer}/bias"] = (gates,)
+        shapes |= {"logits/kernel": (self.rnn_units, self.vocab_size), "logits/bias": (self.vocab_size,)}
+        return {f"{_NETWORK_NAME}/{path}": shape for path, shape in shapes.items()}
 
 
 def write_model_info(model_dir: str | Path, info: ModelInfo) -> None:
@@ -77,12 +112,23 @@ def read_model_info(run_dir: str | Path) -> ModelInfo:
             "Give the run directory of a training, or train one first.",
         )
     stored = read_json(path, "the model's description")
-    names = [field.name for field in fields(ModelInfo)]
-    needed = {field.name for field in fields(ModelInfo) if field.default is MISSING}
-    if not isinstance(stored, dict) or not needed <= set(stored):
-        raise DataError("LS214", None, f"model file '{path}' is damaged or foreign", "Train again with --overwrite.")
+    damaged = DataError("LS214", None, f"model file '{path}' is damaged or foreign", "Train again with --overwrite.")
+    if not isinstance(stored, dict) or "format_version" not in stored:
+        raise damaged
     check_format_version(stored.get("format_version"), str(path))
-    return ModelInfo(**{name: stored[name] for name in names if name in stored})
+    names = [field.name for field in fields(ModelInfo)]
+    try:
+        info = _adapter().validate_python({name: stored[name] for name in names if name in stored})
+    except ValidationError:
+        raise damaged from None
+    if any(ids and not 0 <= min(ids) <= max(ids) < info.vocab_size for ids in info.field_tokens or ()):
+        raise damaged
+    return info
+
+
+@cache
+def _adapter() -> TypeAdapter[ModelInfo]:
+    return TypeAdapter(ModelInfo)
 
 
 def load_weights(run_dir: str | Path, checkpoint: str | None = None) -> dict[str, np.ndarray]:
@@ -105,21 +151,21 @@ def load_weights(run_dir: str | Path, checkpoint: str | None = None) -> dict[str
     name = info.default_checkpoint if checkpoint is None else checkpoint
     if name in {"best", "last"}:
         path = directory / (BEST_WEIGHTS if name == "best" else LAST_WEIGHTS)
-    elif name.isdigit():
+    elif re.fullmatch("[0-9]{1,9}", name):
         path = directory / f"epoch-{int(name):04d}.npz"
     else:
         raise ParameterError(
             "LS120", f"--checkpoint '{name}'", "not an epoch's number, 'best' or 'last'", "Give one of these."
         )
     if checkpoint is not None and not path.is_file():
-        kept = sorted(int(file.stem.split("-")[1]) for file in directory.glob("epoch-*.npz"))
+        kept = sorted(int(file.stem[6:]) for file in directory.glob("epoch-*.npz") if file.stem[6:].isdecimal())
         raise ParameterError(
             "LS120",
             f"--checkpoint '{name}'",
             f"was not kept; this run keeps {_listed(kept)}",
             "Train with --save-all-checkpoints to keep every epoch.",
         )
-    arrays, _ = load_arrays(path)
+    arrays, _ = load_arrays(path, lambda headers: _check_headers(path, headers, info))
     if checkpoint is None and digest_arrays(arrays) != info.weights_digest:
         raise DataError(
             "LS214",
@@ -131,6 +177,19 @@ def load_weights(run_dir: str | Path, checkpoint: str | None = None) -> dict[str
         # A NaN that is rounded to an integer silently becomes 0.
         raise DataError("LS214", None, f"model file '{path}' holds weights that are not finite numbers", "Train again.")
     return arrays
+
+
+def _check_headers(path: Path, headers: Headers, info: ModelInfo) -> None:
+    """Refuse weights of other names, shapes or types than the description calls for, before they are allocated."""
+    single = np.dtype(np.float32)
+    shapes = {name: header.shape for name, header in headers.items()}
+    if shapes != info.weight_shapes or any(header.dtype != single for header in headers.values()):
+        raise DataError(
+            "LS214",
+            None,
+            f"model file '{path}' does not hold the weights that '{MODEL_FILE}' describes (names or shapes differ)",
+            "Restore the run directory or train again with --overwrite.",
+        )
 
 
 def _listed(epochs: list[int]) -> str:

@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import json
 import logging
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from linesmith.core.addresses import redact_address, redact_text
-from linesmith.core.artifacts.files import write_json
+from linesmith.core.artifacts.files import read_json, write_json
 from linesmith.core.artifacts.kept_inputs import refused_text, usable_settings
 from linesmith.core.artifacts.manifest import FORMAT_VERSION, check_format_version
 from linesmith.core.config.setting_field import default_of, stage_of
 from linesmith.core.config.tensorflow_config import SETTINGS_WITHOUT_EFFECT, TensorFlowConfig, fields, path_settings
 from linesmith.core.errors import DataError, ParameterError
+from linesmith.core.parsing import DocumentError, parse_json, parse_yaml, read_text
 
 PARAMS_FILE = "model_params.json"
 _log = logging.getLogger("linesmith")
@@ -79,19 +77,14 @@ def read_settings(path: str | Path) -> dict[str, Any]:
         ParameterError: LS102, the file is missing, is not YAML or JSON, or holds something other than a mapping.
     """
     try:
-        text = Path(path).read_text("utf-8")
-    except (OSError, UnicodeDecodeError) as error:
+        text = read_text(path)
+        loaded = parse_json(text) if str(path).endswith(".json") else parse_yaml(text)
+    except OSError as error:
         raise ParameterError(
-            "LS102", f"--config '{path}'", f"cannot be read ({_reason(error)})", "Give a YAML or JSON file."
+            "LS102", f"--config '{path}'", f"cannot be read ({error.strerror})", "Give a YAML or JSON file."
         ) from None
-    try:
-        loaded = json.loads(text) if str(path).endswith(".json") else yaml.safe_load(text)
-    except (yaml.YAMLError, json.JSONDecodeError) as error:
-        mark = getattr(error, "problem_mark", None)  # of YAML; JSON's errors have a line number
-        line = mark.line + 1 if mark is not None else getattr(error, "lineno", "?")
-        raise ParameterError(
-            "LS102", f"--config '{path}'", f"not valid YAML or JSON at line {line}", "Correct it there."
-        ) from None
+    except DocumentError as error:
+        raise ParameterError("LS102", f"--config '{path}'", str(error), "Correct it there.") from None
     if loaded is None:
         return {}
     if not isinstance(loaded, dict):
@@ -148,14 +141,9 @@ def read_stored_config(model_dir: str | Path) -> tuple[TensorFlowConfig, dict[st
             f"holds no model: {PARAMS_FILE} is missing",
             "Give the run directory of a training, or train one first.",
         )
-    try:
-        stored = json.loads(path.read_text("utf-8"))
-        if not isinstance(stored, dict):
-            raise ValueError("not a mapping")
-    except (ValueError, UnicodeDecodeError):
-        raise DataError(
-            "LS201", None, f"'{path}' is damaged: it is not a JSON object", "Restore it or train again."
-        ) from None
+    stored = read_json(path, "the settings of the model")
+    if not isinstance(stored, dict):
+        raise DataError("LS201", None, f"'{path}' is damaged: it is not a JSON object", "Restore it or train again.")
     usable, refused = usable_settings(stored, Path(model_dir))
     return config_from_settings({**usable, "checkpoint_dir": str(model_dir)}), refused
 

@@ -142,7 +142,9 @@ def promote(config: TensorFlowConfig) -> None:
     new = run.staged
     if not new.has_model():
         return
-    other = RunDirectory(run.root, not config.dp)  # an earlier version may have begun this run beside one of the other kind
+    other = RunDirectory(
+        run.root, not config.dp
+    )  # an earlier version may have begun this run beside one of the other kind
     for old in (other.training_data, other.rejects):
         shutil.rmtree(old, ignore_errors=True)
     for name in ("tokenizer", "training_data", "rejects", "model"):

@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 from typing import Any, Literal
 
-import yaml
 from pydantic import BaseModel
 
 from linesmith.core.config.setting_field import SETTINGS_WITHOUT_EFFECT, setting
+from linesmith.core.parsing import DocumentError, parse_yaml
 
 
 class GenerationSettings(BaseModel):
@@ -141,9 +141,9 @@ def parse_rules_yaml(value: Any) -> Any:
     """
     if isinstance(value, str):
         try:
-            value = yaml.safe_load(value)
-        except yaml.YAMLError:
-            raise ValueError("is not valid YAML") from None
+            value = parse_yaml(value)
+        except DocumentError as error:
+            raise ValueError(f"is {error}") from None
         return [value] if isinstance(value, dict) else value
     if isinstance(value, list) and value and all(isinstance(part, str) for part in value):
         return [rule for part in value for rule in parse_rules_yaml(part)]

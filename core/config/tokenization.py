@@ -13,7 +13,11 @@ class TokenizeSettings(BaseModel):
     """How lines become records, and records tokens."""
 
     field_delimiter: str | None = setting(
-        "tokenize", None, "What separates the fields of a record; any non-empty text. Free text has none.", min_length=1
+        "tokenize",
+        None,
+        "What separates the fields of a record; any non-empty text. Free text has none.",
+        min_length=1,
+        max_length=200,
     )
     field_delimiter_token: str = setting(
         "tokenize",
@@ -72,6 +76,6 @@ class TokenizeSettings(BaseModel):
     def _known_encoding(cls, value: str) -> str:
         try:
             "".encode(value)
-        except LookupError:
+        except (LookupError, ValueError):
             raise ValueError("is not an encoding that Python knows, such as utf-8, latin-1 or utf-16") from None
         return value

@@ -7,12 +7,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from linesmith.core.artifacts.model_info import SCHEMA_FILE, ModelInfo
 from linesmith.core.artifacts.run_directory import RunDirectory
 from linesmith.core.config.tensorflow_config import TensorFlowConfig
 from linesmith.core.errors import ParameterError
+from linesmith.core.parsing import DocumentError, parse_yaml, read_text
 from linesmith.records.fields import FieldFormat
 from linesmith.records.output.layout import RecordLayout, resolve_column_names
 from linesmith.records.output.schema import RecordSchema, read_schema
@@ -144,13 +143,13 @@ def _rules(config: TensorFlowConfig) -> tuple[RuleSet, ...]:
     if config.rules is not None:
         option = f"--rules (rules) '{config.rules}'"
         try:
-            found.append(parse_rules(yaml.safe_load(Path(config.rules).read_text("utf-8")), option))
+            found.append(parse_rules(parse_yaml(read_text(config.rules)), option))
         except OSError as error:
             raise ParameterError(
                 "LS113", option, f"cannot be read ({error.strerror})", "Give a YAML file that you may read."
             ) from None
-        except (yaml.YAMLError, UnicodeDecodeError):
-            raise ParameterError("LS113", option, "not valid YAML", "Mend the file.") from None
+        except DocumentError as error:
+            raise ParameterError("LS113", option, str(error), "Mend the file.") from None
     if config.validation_rules is not None:
         found.append(parse_rules(config.validation_rules, "--validation-rules (validation_rules)"))
     return tuple(found)

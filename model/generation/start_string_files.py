@@ -17,16 +17,18 @@ from __future__ import annotations
 import csv
 import gzip
 import io
-import json
+import zlib
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from typing import IO, Any, cast
 
 from linesmith.core.errors import ParameterError
+from linesmith.core.parsing import DocumentError, parse_json
 from linesmith.records.input.file_patterns import has_wildcard, match_local_files
 from linesmith.records.output.layout import START_COLUMN
 
 START_STRINGS_FILE_OPTION = "--start-strings-file (start_strings_file)"
+_MAX_LINE_CHARS = 1 << 24
 Opener = Callable[[str], IO[bytes]]
 
 
@@ -79,7 +81,7 @@ def iter_start_strings(path: str, column: str | None = None, opener: Opener = op
         raise start_string_error(
             where, "it is not UTF-8 text", "Give a text file with one start string a line."
         ) from None
-    except (OSError, EOFError) as error:
+    except (OSError, EOFError, zlib.error) as error:
         found = getattr(error, "strerror", None) or "it is cut off or of another kind"
         raise start_string_error(where, f"it cannot be read ({found})", "Give a file you may read.") from None
 
@@ -96,12 +98,12 @@ def _lines(content: IO[bytes], column: str | None, where: str) -> Iterator[str]:
             f"it has lines and no column '{column}' (--start-strings-field)",
             "Give a .csv, .jsonl, .avro or .parquet file, or leave the field out.",
         )
-    for line in io.TextIOWrapper(content, "utf-8-sig", newline="\n"):
+    for line in _bounded_lines(content, "\n", where):
         yield line.removesuffix("\n").removesuffix("\r")
 
 
 def _csv(content: IO[bytes], column: str | None, where: str) -> Iterator[str]:
-    rows = csv.reader(io.TextIOWrapper(content, "utf-8-sig", newline=""))
+    rows = csv.reader(_bounded_lines(content, "", where))
     number = 1
     try:
         header = next(rows, None)
@@ -121,16 +123,29 @@ def _csv(content: IO[bytes], column: str | None, where: str) -> Iterator[str]:
 
 
 def _jsonl(content: IO[bytes], column: str | None, where: str) -> Iterator[str]:
-    for number, line in enumerate(io.TextIOWrapper(content, "utf-8-sig", newline="\n"), 1):
+    for number, line in enumerate(_bounded_lines(content, "\n", where), 1):
         if not line.strip():
             continue
         try:
-            value = json.loads(line)
-        except ValueError:
+            value = parse_json(line)
+        except DocumentError:
             raise start_string_error(where, f"line {number} is no JSON", "Mend the file there.") from None
         if isinstance(value, dict):
             value = value[_column(column, value, where)]
         yield _text(value, where)
+
+
+def _bounded_lines(content: IO[bytes], newline: str, where: str) -> Iterator[str]:
+    """Yield the lines of a text, ends included; a compressed file of a few kilobytes may hold one of gigabytes."""
+    text = io.TextIOWrapper(content, "utf-8-sig", newline=newline)
+    number = 0
+    while line := text.readline(_MAX_LINE_CHARS + 1):
+        number += 1
+        if len(line) > _MAX_LINE_CHARS:
+            raise start_string_error(
+                where, f"line {number} has more than {_MAX_LINE_CHARS:,} characters", "Mend the file there."
+            )
+        yield line
 
 
 def _typed(content: IO[bytes], column: str | None, where: str, format_name: str) -> Iterator[str]:

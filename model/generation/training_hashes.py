@@ -13,6 +13,7 @@ import numpy as np
 
 from linesmith.core.artifacts.files import atomic_path
 from linesmith.core.errors import DataError
+from linesmith.records.input.tfrecord_files import TFRecordError, iter_tfrecords
 
 _BATCH = 16_384
 
@@ -44,9 +45,9 @@ def write_training_hashes(path: str | Path, training_data: Path) -> int:
     parts: list[np.ndarray] = [np.empty(0, np.int64)]
     for file in files:
         try:
-            for batch in tf.data.TFRecordDataset(str(file), "GZIP").batch(_BATCH):
+            for batch in iter_tfrecords(file, _BATCH):
                 parts.append(tf.io.parse_example(batch, feature)["record_hash"].numpy())
-        except tf.errors.OpError:  # its message may quote the record
+        except (TFRecordError, tf.errors.OpError):  # TensorFlow's message may quote the record
             raise DataError(
                 "LS216", None, f"training data '{file}' is damaged", "Run tokenize again with --overwrite."
             ) from None

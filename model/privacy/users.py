@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from linesmith.core.errors import DataError
+from linesmith.records.input.tfrecord_files import TFRecordError, iter_tfrecords
 
 _BATCH = 4096
 Integers = npt.NDArray[np.int64]
@@ -113,12 +114,12 @@ def _read(file: Path) -> npt.NDArray[np.int64]:
     import tensorflow as tf
 
     features = {name: tf.io.FixedLenFeature([], tf.int64) for name in ("record_hash", "user_hash")}
-    shard = tf.data.TFRecordDataset(str(file), "GZIP").batch(_BATCH)
     found = [np.empty((2, 0), np.int64)]
     try:
-        for batch in shard.map(lambda serialized: tf.io.parse_example(serialized, features)).prefetch(2):
+        for serialized in iter_tfrecords(file, _BATCH):
+            batch = tf.io.parse_example(serialized, features)
             found.append(np.stack([batch["record_hash"].numpy(), batch["user_hash"].numpy()]))
-    except tf.errors.OpError:  # its message may quote the record, so it is not repeated
+    except (TFRecordError, tf.errors.OpError):  # TensorFlow's message may quote the record, so it is not repeated
         raise DataError(
             "LS216",
             None,

@@ -111,8 +111,13 @@ def public_sentencepieces(path: str | Path) -> bytes:
     """
     import sentencepiece
 
+    from linesmith.model.tokenizers.sentencepiece_tokenizer import MAX_MODEL_BYTES
+
     try:
-        model = Path(path).read_bytes()
+        with open(path, "rb") as stored:
+            model = stored.read(MAX_MODEL_BYTES + 1)
+        if len(model) > MAX_MODEL_BYTES:
+            raise OSError("too long")
         processor = sentencepiece.SentencePieceProcessor(model_proto=model)
         exact = any(processor.is_byte(piece) for piece in range(processor.get_piece_size())) and all(
             processor.decode(processor.encode(text)) == text for text in _ROUND_TRIP_TEXTS

@@ -59,7 +59,8 @@ class Sampler:
         options = SamplerOptions() if options is None else options
         self.info = read_model_info(run_dir)
         self.tokenizer: Tokenizer = tokenizer_from_model_dir(run_dir)
-        if self.tokenizer.digest != self.info.tokenizer_digest:
+        is_of_model = self.tokenizer.total_vocab_size == self.info.vocab_size
+        if self.tokenizer.digest != self.info.tokenizer_digest or not is_of_model:
             raise DataError(
                 "LS214",
                 None,

@@ -97,11 +97,15 @@ class CharTokenizer(Tokenizer):
         code_points = read_json(path, "the tokenizer's vocabulary")
         if (
             not isinstance(code_points, list)
-            or not all(type(point) is int and 0 <= point < 0x110000 for point in code_points)
+            or not all(type(point) is int and _is_character(point) for point in code_points)
             or len(set(code_points)) != len(code_points)
         ):
             raise damaged_tokenizer_error(path)
         return cls(code_points, token_format)
+
+
+def _is_character(point: int) -> bool:
+    return 0 <= point < 0xD800 or 0xE000 <= point < 0x110000  # surrogates are no characters
 
 
 def code_points_of_vocabulary(vocabulary: Sequence[bytes]) -> list[int]:

@@ -14,6 +14,8 @@ from linesmith.model.tokenizers.byte_table import ByteTableTokenizer, decode_utf
 from linesmith.model.tokenizers.escape import ESCAPE, SPACE_MARK, escape, unescape
 from linesmith.model.tokenizers.token_format import TokenFormat, damaged_tokenizer_error
 
+# Of a serialized model: about a million pieces. A model of 20,000 pieces has 300 kB.
+MAX_MODEL_BYTES = 16 << 20
 _ESCAPE_BYTES = ESCAPE.encode()
 
 
@@ -91,12 +93,13 @@ class SentencePieceTokenizer(ByteTableTokenizer):
     @classmethod
     def _load_vocabulary(cls, path: Path, token_format: TokenFormat) -> Self:
         try:
-            model = path.read_bytes()
+            with open(path, "rb") as stored:
+                model = stored.read(MAX_MODEL_BYTES + 1)
         except OSError:
             raise DataError("LS201", None, f"'{path}' is missing or unreadable", "Run tokenize again.") from None
         try:
             # The package accepts an empty model and fails later.
-            tokenizer = cls(model, token_format) if model else None
+            tokenizer = cls(model, token_format) if 0 < len(model) <= MAX_MODEL_BYTES else None
         except (RuntimeError, ValueError, OSError):
             tokenizer = None
         if tokenizer is None:

@@ -16,6 +16,7 @@ from linesmith.core.errors import DataError, TokenizerError
 from linesmith.records.fields import DELIMITER_ID, FIELD_BREAK, NEWLINE_ID, FieldFormat
 
 TOKENIZER_PARAMS_FILE = "tokenizer_params.json"
+MAX_DELIMITER_BYTES = 1000
 MAX_MARKERS = 256  # fields after the 256th have no marker of their own
 _NEWLINE_TOKEN = "<n>"  # how id 0 is shown
 _NEWLINE = "\n"  # the one character that no record contains, whatever the vocabulary
@@ -67,7 +68,8 @@ class TokenFormat:
         """How the reserved ids are shown, by id."""
         shown = [_NEWLINE_TOKEN, self.field_delimiter_token]
         if self.column_pattern is not None:
-            shown += [self.column_pattern.format(column) for column in range(self.markers)]
+            # Not `format`: a pattern from a stored file could ask for a text of any width.
+            shown += [self.column_pattern.replace("{}", str(column)) for column in range(self.markers)]
         return shown
 
     def split_record(self, text: str) -> list[str]:
@@ -159,10 +161,27 @@ def token_format_from_params(params: dict[str, Any], path: Path) -> TokenFormat:
     """
     try:
         token_format = TokenFormat(**{name: params[name] for name in TokenFormat.__dataclass_fields__})
-        token_format.reserved_tokens  # noqa: B018  (a pattern that cannot be formatted is damage, too)
-    except (KeyError, TypeError, ValueError, AttributeError, IndexError):
-        raise damaged_tokenizer_error(path) from None
+        usable = _is_usable(token_format)
+    except (KeyError, TypeError, ValueError, AttributeError):
+        usable = False
+    if not usable:
+        raise damaged_tokenizer_error(path)
     return token_format
+
+
+def _is_usable(stored: TokenFormat) -> bool:
+    """Return whether the values have the types and ranges that the settings allow."""
+    delimiter, pattern = stored.field_delimiter, stored.column_pattern
+    return (
+        type(stored.quoted) is bool
+        and isinstance(stored.field_delimiter_token, str)
+        and (delimiter is None or 0 < len(delimiter.encode()) <= MAX_DELIMITER_BYTES)
+        and (delimiter is None or (_NEWLINE not in delimiter and (not stored.quoted or len(delimiter) == 1)))
+        and (delimiter is not None or not stored.quoted)
+        and (pattern is None or (isinstance(pattern, str) and pattern.count("{}") == 1))
+        and type(stored.markers) is int
+        and 0 <= stored.markers <= (0 if pattern is None else MAX_MARKERS)
+    )
 
 
 def damaged_tokenizer_error(path: Path) -> DataError:

@@ -11,7 +11,7 @@ import tensorflow as tf
 
 from linesmith.core.artifacts.model_info import load_weights, read_model_info
 from linesmith.core.config.tensorflow_config import TensorFlowConfig
-from linesmith.core.errors import TokenizerError
+from linesmith.core.errors import DataError, TokenizerError
 from linesmith.model.tf_function import graph
 from linesmith.model.tokenizers.base import Tokenizer
 from linesmith.model.training.batches import Batch, physical_batches
@@ -32,10 +32,19 @@ def load_trained_network(run_dir: Path, config: TensorFlowConfig) -> LanguageMod
         config: settings of the trained model.
 
     Raises:
-        DataError: the model is missing or damaged.
+        DataError: the model is missing or damaged, or is not of the settings.
     """
-    network = build_model(NetworkSettings.from_config(config), read_model_info(run_dir).vocab_size)
+    info, settings = read_model_info(run_dir), NetworkSettings.from_config(config)
+    described = (info.embedding_dim, info.rnn_units, info.rnn_layers)
+    if (settings.embedding_dim, settings.rnn_units, settings.rnn_layers) != described:
+        raise DataError(
+            "LS214",
+            None,
+            f"the settings in '{run_dir}' describe another network than its model has",
+            "Restore the run directory or train again with --overwrite.",
+        )
     weights = load_weights(run_dir)
+    network = build_model(settings, info.vocab_size)
     for variable in network.trainable_variables:
         variable.assign(weights[variable.path])
     return network

@@ -1,6 +1,6 @@
 """Token ids of one split, memory-mapped with their index: the memory of training does not grow with the corpus.
 
-Built once from TFRecord files, which are read through tf.data. Records are addressed by their rank in a canonical order, that
+Built once from TFRecord files. Records are addressed by their rank in a canonical order, that
 of a hash of their content, so training does not depend on how an earlier stage cut its shards. The mapped arrays are backed by
 files: the operating system may drop their pages at any time and read them again, so they add nothing to the memory that the
 process needs.
@@ -19,6 +19,7 @@ import numpy.typing as npt
 from linesmith.core.errors import DataError
 from linesmith.records.fields import NEWLINE_ID
 from linesmith.records.input.external_sort import sort_rows
+from linesmith.records.input.tfrecord_files import TFRecordError, iter_tfrecords
 
 _BATCH = 4096  # records parsed at a time
 _BLOCK = 1 << 16  # lengths read from the index at a time
@@ -147,9 +148,9 @@ def _read(file: Path) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray, np.n
         "record_hash": tf.io.FixedLenFeature([], tf.int64),
         "num_chars": tf.io.FixedLenFeature([], tf.int64),
     }
-    shard = tf.data.TFRecordDataset(str(file), "GZIP").batch(_BATCH)
     try:
-        for batch in shard.map(lambda serialized: tf.io.parse_example(serialized, features)).prefetch(2):
+        for serialized in iter_tfrecords(file, _BATCH):
+            batch = tf.io.parse_example(serialized, features)
             ids = batch["ids"]
             yield (
                 ids.values.numpy(),
@@ -157,7 +158,7 @@ def _read(file: Path) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray, np.n
                 batch["record_hash"].numpy(),
                 batch["num_chars"].numpy(),
             )
-    except tf.errors.OpError:  # its message may quote the record, so it is left out
+    except (TFRecordError, tf.errors.OpError):  # TensorFlow's message may quote the record, so it is left out
         raise _damaged(file, "it is cut off or is not one of ours") from None
 
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from linesmith.core.config.tensorflow_config import TensorFlowConfig
+from linesmith.core.parsing import parse_json
 from linesmith.records.fields import FieldFormat
 from linesmith.records.input.input_ranges import plan_input_units
 from linesmith.records.input.record_format import DatasetSplitter, RecordFormat
@@ -154,7 +154,7 @@ def _names_in_lines(unit: EvaluationInputUnit, order: Sequence[str] = ()) -> lis
     first = next(iter(reader.batches()), None)
     if unit.format_name == JSONL and first is not None:
         try:
-            names = [key for key in json.loads(first["text"][0].as_py()) if key != _START]
+            names = [key for key in parse_json(first["text"][0].as_py()) if key != _START]
             return _with_partition(names, unit.lines[0].ranges[0].file.path, order)
         except (ValueError, TypeError):
             return None  # the worker that reads the file will report the error with the file's name

@@ -88,4 +88,8 @@ def _run_pass(
             "or the sets are empty",
             "Give an --output on a file system that driver and workers mount at the same place.",
         )
-    return {name: from_json(read_json(path, "the counts"), plan) for name, path in found.items() if path.is_file()}
+    return {
+        name: from_json(read_json(path, "the counts", limited=False), plan)
+        for name, path in found.items()
+        if path.is_file()
+    }

@@ -14,6 +14,7 @@ from linesmith.core.errors import DataError
 
 HEAD_BYTES = 1 << 16
 _COMPRESSED_MAGIC = {b"\x1f\x8b": "gz", b"BZh": "bz2", b"\xfd7zXZ\x00": "xz", b"\x28\xb5\x2f\xfd": "zst"}
+_ZSTD_CHUNK_BYTES = 1 << 12
 _SUFFIXES = {".gz": "gz", ".bz2": "bz2", ".xz": "xz", ".zst": "zst"}
 _BINARY_MAGIC = {
     b"PK\x03\x04": "a ZIP archive (also xlsx, docx)",
@@ -109,7 +110,8 @@ class _ZstdReader:
 
     def _fill(self) -> bool:
         """Decompress some more into the buffer; return whether the stream went on."""
-        data = self._pending or self._stream.read(1 << 16)
+        # Little at a time: at most 2^17 bytes come out of three that go in, and no call of the library bounds what comes out.
+        data = self._pending or self._stream.read(_ZSTD_CHUNK_BYTES)
         self._pending = b""
         if not data:
             if self._frame is not None:

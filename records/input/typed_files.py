@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Any, cast
+from typing import IO, Any
 
-import pyarrow as pa
+from linesmith.records.input.avro_files import AvroFile
+from linesmith.records.input.parquet_files import open_parquet
 
 LINES, JSONL, AVRO, PARQUET = "lines", "jsonl", "avro", "parquet"
 _SUFFIX_FORMATS = {".avro": AVRO, ".parquet": PARQUET, ".pq": PARQUET, ".jsonl": JSONL, ".ndjson": JSONL}
-# What the libraries raise for bytes that are not of their format. pyarrow.ArrowInvalid is a ValueError.
-_FORMAT_ERRORS = (ValueError, EOFError, KeyError, TypeError, IndexError, zlib.error, pa.ArrowException)
+_BATCH_BYTES = 64 << 20  # of the Avro blocks whose records are in one list
 
 
 class TypedFileError(Exception):
@@ -47,20 +46,16 @@ class TypedFile:
 
     def __init__(self, stream: IO[bytes], format_name: str) -> None:
         self._parquet: Any = None
-        self._avro: Any = None
+        self._avro: AvroFile | None = None
         self.num_parts = 1
         with _format_errors(format_name):
             if format_name == PARQUET:
-                from pyarrow import parquet
-
-                self._parquet = parquet.ParquetFile(stream)
+                self._parquet = open_parquet(stream)
                 self.columns = list(self._parquet.schema_arrow.names)
                 self.num_parts = int(self._parquet.num_row_groups)
             else:
-                import fastavro
-
-                self._avro = fastavro.reader(stream)
-                self.columns = [field["name"] for field in cast("Any", self._avro.writer_schema)["fields"]]
+                self._avro = AvroFile(stream)
+                self.columns = self._avro.columns
 
     def batches(
         self, size: int, columns: Sequence[str] | None = None, part: int | None = None
@@ -84,21 +79,31 @@ class TypedFile:
                     yield batch.to_pylist()
             return
         rows: list[dict[str, Any]] = []
+        size_bytes = 0
         with _format_errors(AVRO):
-            for row in self._avro:
-                rows.append(row)
-                if len(rows) == size:
+            for block, block_bytes in [] if self._avro is None else self._avro.blocks():
+                for row in block:
+                    rows.append(row)
+                    if len(rows) == size:
+                        yield rows
+                        rows, size_bytes = [], 0
+                size_bytes += block_bytes
+                if rows and size_bytes > _BATCH_BYTES:
                     yield rows
-                    rows = []
+                    rows, size_bytes = [], 0
         if rows:
             yield rows
 
 
 @contextmanager
 def _format_errors(format_name: str) -> Iterator[None]:
-    """Raise TypedFileError in place of what the libraries raise; errors of the operating system pass unchanged."""
+    """Raise TypedFileError in place of what the libraries raise; errors of the operating system and of memory pass unchanged."""
     try:
         yield
-    except _FORMAT_ERRORS:
+    except Exception as error:
+        # fastavro and pyarrow raise what they meet in damaged bytes: ValueError, OverflowError, struct.error and a dozen more.
+        # pyarrow also raises OSError for them, without a number.
+        if (isinstance(error, OSError) and error.errno is not None) or type(error) is MemoryError:
+            raise
         expected = {AVRO: "an Avro file", PARQUET: "a Parquet file"}[format_name]
-        raise TypedFileError(f"it is cut off or not {expected}") from None
+        raise TypedFileError(f"it is cut off or not {expected}, or it is larger than its bytes account for") from None

@@ -12,12 +12,14 @@ probably a code, and its spelling would be lost. A field that was empty in some 
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from linesmith.core.errors import ParameterError
+from linesmith.core.parsing import DocumentError, parse_json, read_text
 from linesmith.records.output.avro_names import avro_name, avro_record_schema
 from linesmith.records.output.column_types import STRING, ColumnType
 from linesmith.records.patterns.regex_parser import parse_regex
@@ -73,11 +75,11 @@ def schema_text(path: str | Path, option: str = SCHEMA_OPTION) -> str:
         ParameterError: LS111, it cannot be read.
     """
     try:
-        return Path(path).read_text("utf-8-sig")
+        return read_text(path, "utf-8-sig")
     except OSError as error:
         raise _schema_error(f"{option} '{path}'", f"it cannot be read ({error.strerror})") from None
-    except UnicodeDecodeError:
-        raise _schema_error(f"{option} '{path}'", "it is not UTF-8 text") from None
+    except ValueError as error:
+        raise _schema_error(f"{option} '{path}'", f"it is {error}") from None
 
 
 def read_schema(path: str | Path, option: str = SCHEMA_OPTION) -> RecordSchema:
@@ -102,9 +104,9 @@ def parse_schema(text: str, source: str = SCHEMA_OPTION) -> RecordSchema:
     import fastavro
 
     try:
-        declared = json.loads(text)
-    except ValueError:
-        raise _schema_error(source, "it is not JSON") from None
+        declared = parse_json(text)
+    except DocumentError as error:
+        raise _schema_error(source, f"it is {error}") from None
     try:
         fastavro.parse_schema(declared)
     except Exception as error:
@@ -138,7 +140,8 @@ def _parse_limits(field: dict[str, Any], column_type: ColumnType) -> ValueLimits
         except ValueError as error:
             raise ValueError(f"has a pattern that cannot be used: {error}") from None
     for bound in (least, most):
-        if bound is not None and (isinstance(bound, bool) or not isinstance(bound, int | float)):
+        is_number = isinstance(bound, int | float) and not isinstance(bound, bool)
+        if bound is not None and (not is_number or (isinstance(bound, float) and not math.isfinite(bound))):
             raise ValueError("has a minimum or maximum that is no number")
         if bound is not None and not column_type.is_number:
             raise ValueError(f"has a minimum or maximum, but is of type {column_type.type_name}")
@@ -166,10 +169,14 @@ def _parse_type(declared: Any) -> ColumnType:
     if isinstance(declared, str):
         declared = {"type": declared}
     avro_type, logical = declared.get("type"), declared.get("logicalType")
+    if not isinstance(avro_type, str) or not (logical is None or isinstance(logical, str)):
+        raise ValueError("has a type that is no name")
     if avro_type == "enum":
         return ColumnType("enum", symbols=tuple(declared["symbols"]))
     if logical == "decimal" and avro_type in ("bytes", "fixed"):
-        precision, scale = declared["precision"], declared.get("scale", 0)
+        precision, scale = declared.get("precision"), declared.get("scale", 0)
+        if type(precision) is not int or type(scale) is not int or not 0 <= scale <= precision or not precision:
+            raise ValueError("is a decimal without digits, or with more of them after the point than in all")
         if precision > _MAX_PRECISION:
             raise ValueError(f"is a decimal of {precision} digits; {_MAX_PRECISION} are the most")
         return ColumnType("decimal", precision=precision, scale=scale)

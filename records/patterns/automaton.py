@@ -179,17 +179,21 @@ def field_text_automaton(delimiter: str, quoted: bool, last: bool) -> ByteAutoma
         True
     """
     delimiter_bytes = delimiter.encode()
-
-    def advance(matched: int, byte: int) -> int:
-        """Return the length of the longest suffix read so far that begins the delimiter (Knuth, Morris and Pratt 1977)."""
-        text = delimiter_bytes[:matched] + bytes([byte])
-        lengths = range(min(len(text), len(delimiter_bytes)), -1, -1)
-        return next(length for length in lengths if text.endswith(delimiter_bytes[:length]))
+    # By length of the longest suffix read so far that begins the delimiter, and next byte: that length afterwards. A row is that
+    # of the next shorter such suffix but for the byte that goes on (Knuth, Morris and Pratt 1977).
+    lengths_after: list[list[int]] = []
+    shorter = 0
+    for length, expected in enumerate(delimiter_bytes):
+        row = list(lengths_after[shorter]) if length else [0] * 256
+        if length:
+            shorter = row[expected]
+        row[expected] = length + 1
+        lengths_after.append(row)
 
     def may_end(matched: int) -> bool:
         """Return whether a delimiter that follows now is found where it begins, and not earlier."""
         for position, byte in enumerate(delimiter_bytes):
-            matched = advance(matched, byte)
+            matched = lengths_after[matched][byte]
             if matched == len(delimiter_bytes):
                 return position == len(delimiter_bytes) - 1
         return True
@@ -203,7 +207,7 @@ def field_text_automaton(delimiter: str, quoted: bool, last: bool) -> ByteAutoma
             return ("closed", 0) if byte == _QUOTE else state
         if quoted and byte == _QUOTE and mode in ("start", "closed"):
             return ("quotes", 0)
-        matched = advance(matched, byte)
+        matched = lengths_after[matched][byte]
         return None if matched == len(delimiter_bytes) else ("text", matched)
 
     def is_accepting(state: tuple[str, int]) -> bool:

@@ -7,10 +7,13 @@ Scott 1959).
 from __future__ import annotations
 
 from collections.abc import Hashable
+from itertools import pairwise
 
+from linesmith.core.errors import ParameterError
 from linesmith.records.patterns.automaton import ByteAutomaton, build_automaton
 from linesmith.records.patterns.pattern_tree import Pattern
 
+PATTERN_STEPS, SCHEMA_STEPS = 5_000_000, 20_000_000  # of one pattern, of all patterns of a schema together
 _LAST_CODE_POINT = 0x10FFFF
 
 
@@ -55,33 +58,64 @@ def _byte_ranges(low: bytes, high: bytes) -> list[list[tuple[int, int]]]:
     return found + [[(b, b), *tail] for tail in _byte_ranges(b"\x80" * rest, high[1:])]
 
 
-def compile_pattern(pattern: Pattern) -> ByteAutomaton:
-    """Compile a pattern to an automaton.
+class WorkLimit:
+    """Most steps that compiling may take: a short pattern can have few states and yet take hours to compile.
+
+    Args:
+        steps: two to three million are done in a second.
+    """
+
+    def __init__(self, steps: int = PATTERN_STEPS) -> None:
+        self._left = steps
+
+    def spend(self, steps: int) -> None:
+        """Count steps.
+
+        Raises:
+            ParameterError: LS125, there are no more.
+        """
+        self._left -= steps
+        if self._left < 0:
+            raise ParameterError(
+                "LS125",
+                None,
+                "a field's pattern takes too long to compile",
+                "Make its repetitions shorter, or let fewer parts of it overlap.",
+            )
+
+
+def compile_pattern(pattern: Pattern, limit: WorkLimit | None = None) -> ByteAutomaton:
+    """Compile a pattern.
 
     Args:
         pattern: a tree as `pattern_tree` makes it.
+        limit: shared by all patterns that are compiled together; None: this one's own.
 
     Returns:
         An automaton that accepts the UTF-8 form of exactly the texts that match the whole pattern.
 
     Raises:
-        ParameterError: the automaton would have too many states.
+        ParameterError: LS125, the automaton would have too many states, or takes too long to compile.
     """
-    graph = _NondeterministicAutomaton()
+    limit = WorkLimit() if limit is None else limit
+    graph = _NondeterministicAutomaton(limit)
     end = graph.add(pattern, 0)
 
     def next_states(states: Hashable) -> list[Hashable]:
-        reached: list[set[int]] = [set() for _ in range(256)]
+        targets_of: dict[tuple[int, int], set[int]] = {}  # by byte range; the many edges of a repeated part share a few
         for state in states:  # type: ignore[attr-defined]
             for first, last, target in graph.byte_edges[state]:
-                for byte in range(first, last + 1):
-                    reached[byte].add(target)
-        known: dict[frozenset[int], Hashable] = {}  # most bytes lead to one of a few sets
+                targets_of.setdefault((first, last), set()).add(target)
+        limit.spend(len(states) + sum(map(len, targets_of.values())))  # type: ignore[arg-type]
+        # Between two neighboring ends of ranges all bytes lead to the same states.
+        cuts = sorted({0, 256}.union(*((first, last + 1) for first, last in targets_of)))
         row: list[Hashable] = []
-        for targets in map(frozenset, reached):
-            if targets not in known:
-                known[targets] = graph.closure(targets) if targets else None
-            row.append(known[targets])
+        for begin, after in pairwise(cuts):
+            reached = frozenset().union(
+                *(targets for (first, last), targets in targets_of.items() if first <= begin <= last)
+            )
+            limit.spend(len(targets_of) + len(reached))
+            row += [graph.closure(reached) if reached else None] * (after - begin)
         return row
 
     return build_automaton(graph.closure(frozenset([0])), next_states, lambda states: end in states)  # type: ignore[operator]
@@ -95,18 +129,27 @@ class _NondeterministicAutomaton:
         free_edges: by state, targets that are reached without reading a byte.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, limit: WorkLimit) -> None:
         self.byte_edges: list[list[tuple[int, int, int]]] = [[]]
         self.free_edges: list[list[int]] = [[]]
+        self._limit = limit
+        self._closures: dict[frozenset[int], frozenset[int]] = {}
 
     def closure(self, states: frozenset[int]) -> frozenset[int]:
         """Return the states that are reached from some states without reading a byte, these included."""
+        found = self._closures.get(states)
+        if found is None:
+            found = self._closures[states] = self._closure(states)
+        return found
+
+    def _closure(self, states: frozenset[int]) -> frozenset[int]:
         seen, todo = set(states), list(states)
         while todo:
             for target in self.free_edges[todo.pop()]:
                 if target not in seen:
                     seen.add(target)
                     todo.append(target)
+        self._limit.spend(len(seen))
         return frozenset(seen)
 
     def add(self, pattern: Pattern, start: int) -> int:
@@ -155,6 +198,7 @@ class _NondeterministicAutomaton:
         return new
 
     def _new_state(self) -> int:
+        self._limit.spend(1)
         self.byte_edges.append([])
         self.free_edges.append([])
         return len(self.byte_edges) - 1

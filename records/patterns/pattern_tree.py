@@ -34,6 +34,22 @@ def optional(part: Pattern) -> Pattern:
     return ("repeat", part, 0, 1)
 
 
+def written_out_size(pattern: Pattern) -> int:
+    """Return the number of characters that a pattern matches one by one, once every repetition is written out.
+
+    Example:
+        >>> written_out_size(("repeat", ("repeat", literal("ab"), 3, 5), 0, 10))
+        100
+    """
+    node_type = pattern[0]
+    if node_type in ("seq", "any"):
+        return sum(map(written_out_size, pattern[1]))
+    if node_type == "repeat":
+        # Repeating an empty part takes time, too.
+        return max(written_out_size(pattern[1]), 1) * max(pattern[2], pattern[3] or 1)
+    return len(pattern[1])
+
+
 def integers(least: int, most: int) -> Pattern:
     """Return the pattern of the whole numbers in a range, without leading zeros, −0 or a plus sign.
 

@@ -3,15 +3,21 @@
 A pattern is matched against the whole text. Supported: characters, `\\` escapes (`\\d \\w \\s` are ASCII), `.`, classes
 `[a-z]` and `[^…]`, groups `( )` and `(?: )`, alternatives `|`, and the repetitions `? * + {m} {m,} {m,n}`, m and n up to
 1,000. Not supported, and refused: anchors, look-around, back-references, lazy and possessive repetitions, flags.
+
+A pattern may come from somebody else, so its cost is bounded before any of it is spent: 10,000 characters, 50 groups inside one
+another, and 100,000 characters to match once every repetition is written out.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 
-from linesmith.records.patterns.pattern_tree import Pattern, any_of, sequence
+from linesmith.records.patterns.pattern_tree import Pattern, any_of, sequence, written_out_size
 
 _MAX_REPEATS = 1000
+_MAX_CHARS = 10_000
+_MAX_DEPTH = 50
+_MAX_SIZE = 100_000
 _LAST_CODE_POINT = 0x10FFFF
 _CLASSES = {
     "d": [(0x30, 0x39)],
@@ -44,12 +50,17 @@ class _Parser:
     def __init__(self, text: str) -> None:
         self._text = text
         self._position = 0
+        self._depth = 0
 
     def parse(self) -> Pattern:
         """Parse the whole text."""
+        if len(self._text) > _MAX_CHARS:
+            raise ValueError(f"the pattern is longer than {_MAX_CHARS:,} characters")
         pattern = self._alternatives()
         if self._position < len(self._text):
             raise self._error("a parenthesis is closed that was not opened")
+        if written_out_size(pattern) > _MAX_SIZE:
+            raise ValueError(f"the pattern has more than {_MAX_SIZE:,} characters once its repetitions are written out")
         return pattern
 
     def _peek(self) -> str:
@@ -96,8 +107,9 @@ class _Parser:
         first, comma, last = self._text[self._position + 1 : max(end, self._position + 1)].partition(",")
         if end < 0 or not first.isdecimal() or (last and not last.isdecimal()):
             raise self._error("a repetition is {m}, {m,} or {m,n}")
-        least = int(first)
-        most = (int(last) if last else None) if comma else least
+        # No longer number is in the range, nor would Python convert one of thousands of digits.
+        least = int(first[:5])
+        most = (int(last[:5]) if last else None) if comma else least
         if max(least, most or 0) > _MAX_REPEATS or (most is not None and most < least):
             raise self._error(f"a repetition runs from a smaller number to a larger one, {_MAX_REPEATS} at most")
         self._position = end + 1
@@ -110,7 +122,11 @@ class _Parser:
                 if self._text[self._position : self._position + 2] != "?:":
                     raise self._error("of the groups that begin with (? only (?: is")
                 self._position += 2
+            self._depth += 1
+            if self._depth > _MAX_DEPTH:
+                raise self._error(f"more than {_MAX_DEPTH} groups are inside one another")
             inner = self._alternatives()
+            self._depth -= 1
             if self._peek() != ")":
                 raise self._error("a parenthesis is not closed")
             self._position += 1

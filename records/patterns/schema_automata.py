@@ -8,7 +8,7 @@ from linesmith.core.errors import ParameterError
 from linesmith.records.output.column_types import ColumnType
 from linesmith.records.output.schema import SCHEMA_OPTION, RecordSchema, ValueLimits
 from linesmith.records.patterns.automaton import ByteAutomaton
-from linesmith.records.patterns.pattern_compiler import compile_pattern
+from linesmith.records.patterns.pattern_compiler import SCHEMA_STEPS, WorkLimit, compile_pattern
 from linesmith.records.patterns.pattern_tree import Pattern, any_of, decimals, integers, literal, optional
 from linesmith.records.patterns.regex_parser import parse_regex
 
@@ -41,10 +41,14 @@ def field_automata(schema: RecordSchema, count: int) -> list[ByteAutomaton | Non
             "Give one field a column, in order.",
         )
     automata: list[ByteAutomaton | None] = []
+    known: dict[Pattern | None, ByteAutomaton | None] = {None: None}  # equal fields share an automaton
+    limit = WorkLimit(SCHEMA_STEPS)
     for name, column_type, limits in zip(schema.names, schema.types, schema.limits, strict=True):
         try:
             pattern = _pattern(column_type, limits)
-            automata.append(None if pattern is None else compile_pattern(pattern))
+            if pattern not in known:
+                known[pattern] = compile_pattern(pattern, limit)
+            automata.append(known[pattern])
         except ValueError as error:
             raise _bad(
                 f"field '{name}': {error}", "Mend the field's type, or generate with --no-field-aware."

@@ -16,7 +16,7 @@ from linesmith.records.input.training_hashes import TrainingHashes
 from linesmith.records.output.layout import RecordLayout
 from linesmith.records.output.partitions import MAX_VALUE_BYTES, encode_partition_value
 from linesmith.records.output.schema import ValueLimits
-from linesmith.records.patterns.pattern_compiler import compile_pattern
+from linesmith.records.patterns.pattern_compiler import SCHEMA_STEPS, WorkLimit, compile_pattern
 from linesmith.records.patterns.regex_parser import parse_regex
 from linesmith.records.validation.record_validator import (
     BatchValidator,
@@ -117,13 +117,14 @@ class RecordChecks(BatchValidator):
         self._type_checks: list[_TypeCheck] = []
         self._limit_checks: list[_LimitCheck] = []
         if spec.check_types:
+            work = WorkLimit(SCHEMA_STEPS)
             self._type_checks = [
                 (position, f"schema:{name}:{column_type.type_name}", column_type.parse)
                 for position, (name, column_type) in enumerate(zip(columns, types, strict=False))
                 if column_type.type_name != "string"
             ]
             self._limit_checks = [
-                (position, name, _compile_limits(limits, column_type.nullable))
+                (position, name, _compile_limits(limits, column_type.nullable, work))
                 for position, (name, column_type, limits) in enumerate(zip(columns, types, spec.limits, strict=False))
                 if limits != ValueLimits()
             ]
@@ -185,9 +186,9 @@ class RecordChecks(BatchValidator):
         return None
 
 
-def _compile_limits(limits: ValueLimits, nullable: bool) -> Callable[[str, Any], str | None]:
+def _compile_limits(limits: ValueLimits, nullable: bool, work: WorkLimit) -> Callable[[str, Any], str | None]:
     """Return a function of a field's text and value that names the limit they break, 'pattern' or 'range', or None."""
-    automaton = None if limits.pattern is None else compile_pattern(parse_regex(limits.pattern))
+    automaton = None if limits.pattern is None else compile_pattern(parse_regex(limits.pattern), work)
     least, most = limits.minimum, limits.maximum
 
     def broken_limit(text: str, value: Any) -> str | None:

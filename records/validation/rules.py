@@ -136,7 +136,10 @@ def parse_rules(rules: Any, option: str) -> RuleSet:
         raise ParameterError("LS113", option, "not a list of rules", _RULE_HELP)
     if len(rules) > MAX_RULES:
         raise ParameterError("LS113", option, f"{len(rules)} rules are more than {MAX_RULES}", _RULE_HELP)
-    return RuleSet(json.dumps(rules, default=str, ensure_ascii=False), option)  # dates of YAML become ISO text
+    try:
+        return RuleSet(json.dumps(rules, default=str, ensure_ascii=False), option)  # dates of YAML become ISO text
+    except (TypeError, ValueError):  # a key that JSON does not have, such as a date; a number of thousands of digits
+        raise ParameterError("LS113", option, "a rule has a key or value that no rule can have", _RULE_HELP) from None
 
 
 def _compile_rule(

@@ -10,16 +10,18 @@ import tarfile
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from linesmith.cli.app import run_command_line
 from linesmith.cli.options import CommandLine
 from linesmith.cli.settings import resolve
-from linesmith.core.artifacts import archive
+from linesmith.core.artifacts import archive_reader
 from linesmith.core.artifacts.archive import unpack_archive, write_archive
 from linesmith.core.config.tensorflow_config import TensorFlowConfig
 from linesmith.core.errors import DataError, LinesmithError
 from linesmith.model.generation.python_api import generate_text
+from linesmith.model.tokenizers import tokenizer_from_model_dir
 from linesmith.pipelines.export import export
 from linesmith.pipelines.generate.stage import generate
 from tests.helpers.tiny_model import tiny_run
@@ -165,6 +167,18 @@ def test_an_archive_whose_statement_is_of_other_weights_is_refused(packed: Path,
 Members = list[tuple[tarfile.TarInfo, bytes]]
 
 
+def without(members: Members, prefix: str) -> Members:
+    """Return the archive without some of its members, of which its manifest knows nothing."""
+    head, listed = members[0]
+    manifest = json.loads(listed)
+    manifest["members"] = {name: facts for name, facts in manifest["members"].items() if not name.startswith(prefix)}
+    head.size = len(json.dumps(manifest))
+    return [
+        (head, json.dumps(manifest).encode()),
+        *[pair for pair in members[1:] if not pair[0].name.startswith(prefix)],
+    ]
+
+
 def rebuilt(packed: Path, target: Path, change: Callable[[Members], Members]) -> Path:
     with tarfile.open(packed) as tar:
         members = [(member, tar.extractfile(member).read()) for member in tar]  # type: ignore[union-attr]
@@ -196,6 +210,36 @@ def listed(name: str, size: int = 0) -> Callable[[Members], Members]:
     return change
 
 
+def replaced(name: str, content: Callable[[bytes], bytes]) -> Callable[[Members], Members]:
+    """Return a change of a member's content, with which the manifest agrees."""
+
+    def change(members: Members) -> Members:
+        data = content(next(data for member, data in members if member.name == name))
+        head, listed = members[0]
+        manifest = json.loads(listed)
+        manifest["members"][name] = {"bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()}
+        head.size = len(json.dumps(manifest))
+        found = [(head, json.dumps(manifest).encode())]
+        for member, old in members[1:]:
+            member.size = len(data) if member.name == name else member.size
+            found.append((member, data if member.name == name else old))
+        return found
+
+    return change
+
+
+def compressed_weights(stored: bytes) -> bytes:
+    """Return the same weights as members that are compressed; zeros of a million times their size would be no larger."""
+    content = io.BytesIO()
+    with np.load(io.BytesIO(stored)) as arrays:
+        np.savez_compressed(content, **arrays)
+    return content.getvalue()
+
+
+def wider(description: bytes) -> bytes:
+    return json.dumps({**json.loads(description), "rnn_units": 1 << 20}).encode()
+
+
 def swapped(members: Members) -> Members:
     return [(m, data[:-1] + b"#" if m.name == "model/model.json" else data) for m, data in members]
 
@@ -217,12 +261,18 @@ def swapped(members: Members) -> Members:
         listed("../evil"),
         listed("/evil"),
         listed("tokenizer/.hidden"),
-        listed("tokenizer/bomb", archive._FREE_BYTES + 1),
+        listed("tokenizer/bomb", archive_reader.FREE_BYTES + 1),
         lambda members: [*members, members[-1]],
         lambda members: members[:-1],
         lambda members: members[1:],
         lambda members: [],
         swapped,
+        replaced("model/checkpoints/best.npz", compressed_weights),
+        replaced("model/model.json", wider),
+        replaced("model/model.json", lambda data: b"[" * 10_000),
+        replaced("model_params.json", lambda data: data + b" " * (1 << 20)),
+        replaced("tokenizer/vocabulary.json", lambda data: b"[1]"),
+        lambda members: without(members, "tokenizer/"),
     ],
 )
 def test_a_hostile_archive_is_refused_and_leaves_nothing(
@@ -232,7 +282,7 @@ def test_a_hostile_archive_is_refused_and_leaves_nothing(
     directory = tmp_path / "deep" / "run"
     directory.mkdir(parents=True)
     with pytest.raises(DataError, match=r"^LS210: --model \(model_archive\)"):
-        unpack_archive(bad, directory)
+        unpack_archive(bad, directory, tokenizer_from_model_dir)
     assert sorted(p.name for p in tmp_path.rglob("*")) == ["bad.tar.gz", "deep", "run"]
 
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import gzip
 from pathlib import Path
 
 import pytest
 
 from linesmith.core.errors import ParameterError
+from linesmith.model.generation import start_string_files
 from linesmith.model.generation.start_string_encoding import encode_start_strings, read_start_strings
 from linesmith.model.tokenizers import CharTokenizer
 from linesmith.model.tokenizers.token_format import TokenFormat
@@ -65,3 +67,23 @@ def test_the_error_for_a_bad_file_names_it(tmp_path: Path, content: bytes | None
     with pytest.raises(ParameterError, match=message) as caught:
         read_start_strings(file)
     assert f"--start-strings-file (start_strings_file) '{file}'" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "found"),
+    [
+        ("x.jsonl", b"[" * 100_000, "line 1 is no JSON"),
+        ("x.jsonl", b'{"a": ' * 100 + b"1" + b"}" * 100, "line 1 is no JSON"),
+        ("x.txt.gz", gzip.compress(b"a\n" + b"b" * 200), "line 2 has more than 100 characters"),
+        ("x.csv", b"a\n" + b"b" * 200, "line 2 has more than 100 characters"),
+        ("x.gz", gzip.compress(b"abc")[:10] + b"\xff" * 9, "cut off or of another kind"),
+    ],
+)
+def test_a_hostile_file_is_refused(
+    name: str, content: bytes, found: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if "100 characters" in found:
+        monkeypatch.setattr(start_string_files, "_MAX_LINE_CHARS", 100)
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(ParameterError, match=rf"LS108: --start-strings-file .*{found}"):
+        read_start_strings(tmp_path / name)

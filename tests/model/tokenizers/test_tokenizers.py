@@ -17,6 +17,7 @@ from linesmith.model.tokenizers import (
     SentencePieceTokenizer,
     SentencePieceTokenizerTrainer,
     load_tokenizer,
+    sentencepiece_tokenizer,
     tokenizer_from_model_dir,
 )
 from linesmith.model.tokenizers.escape import ESCAPE, escape, unescape
@@ -280,3 +281,40 @@ def test_the_delimiter_is_never_sampled_where_there_is_none(model):
         assert DELIMITER_ID in tokenizer.never_sampled
     for tokenizer in (characters(TokenFormat(","), "abc"), SentencePieceTokenizer(model, TokenFormat(","))):
         assert DELIMITER_ID not in tokenizer.never_sampled
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"field_delimiter": 5},
+        {"field_delimiter": ""},
+        {"field_delimiter": "x" * 1001},
+        {"field_delimiter": "\n"},
+        {"field_delimiter": ", ", "quoted": True},
+        {"field_delimiter": None, "quoted": True},
+        {"quoted": "yes"},
+        {"markers": 10**9},
+        {"markers": -1},
+        {"markers": 2, "column_pattern": "{:>9999999999}"},
+        {"markers": 2, "column_pattern": ["{}"]},
+        {"field_delimiter_token": None},
+        {"field_delimiter": "\ud800"},
+    ],
+)
+def test_parameters_that_no_tokenizer_has_are_refused(changes, tmp_path):
+    CharTokenizer([97, 98], TokenFormat(",")).save(tmp_path)
+    path = tmp_path / "tokenizer_params.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), **changes}))
+    with pytest.raises(DataError, match=r"tokenizer_params\.json' is damaged"):
+        load_tokenizer(tmp_path)
+
+
+def test_vocabularies_that_no_tokenizer_has_are_refused(model, tmp_path, monkeypatch):
+    CharTokenizer([97, 98], TokenFormat(",")).save(tmp_path)
+    (tmp_path / "vocabulary.json").write_text("[97, 55296]")  # a surrogate
+    with pytest.raises(DataError, match=r"vocabulary\.json' is damaged"):
+        load_tokenizer(tmp_path)
+    SentencePieceTokenizer(model, TokenFormat()).save(tmp_path)
+    monkeypatch.setattr(sentencepiece_tokenizer, "MAX_MODEL_BYTES", len(model) - 1)
+    with pytest.raises(DataError, match=r"sentencepiece\.model' is damaged"):
+        load_tokenizer(tmp_path)

@@ -10,6 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as parquet
 import pytest
 
+from linesmith.records.input import parquet_files
 from linesmith.records.input.file_patterns import has_wildcard, match_local_files
 from linesmith.records.input.typed_files import AVRO, PARQUET, TypedFile, TypedFileError
 
@@ -65,3 +66,18 @@ def test_patterns_match_files_in_order_and_existing_paths_are_literal(tmp_path: 
     assert names("[a].csv") == ["[a].csv"]
     assert names("none.csv") == names("none*") == []
     assert has_wildcard("a?.csv") and not has_wildcard("a.csv")
+
+
+def test_a_parquet_file_that_declares_more_than_it_can_hold_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    content = io.BytesIO()
+    parquet.write_table(pa.table({"x": pa.array(["a"] * 3_000_000)}), content, compression="zstd")
+    assert len(content.getvalue()) < 3000
+    with pytest.raises(TypedFileError, match="larger than its bytes account for"):
+        TypedFile(io.BytesIO(content.getvalue()), PARQUET)
+    content = io.BytesIO()
+    parquet.write_table(
+        pa.table({"x": pa.array(["a" * 5000] * 2000)}), content, compression="zstd", use_dictionary=False
+    )
+    monkeypatch.setattr(parquet_files, "_FREE_BYTES", 1 << 20)
+    with pytest.raises(TypedFileError, match="larger than its bytes account for"):
+        TypedFile(io.BytesIO(content.getvalue()), PARQUET)

@@ -146,7 +146,7 @@ def field(kind: object, name: str = "a") -> str:
     ("content", "found"),
     [
         (None, "cannot be read"),
-        ("{", "not JSON"),
+        ("{", "not valid JSON"),
         ('"string"', "does not describe a record"),
         ('{"type": "record", "name": "R", "fields": []}', "does not describe a record"),
         (field("nonsense"), "no Avro schema"),

@@ -8,7 +8,8 @@ import re
 import pytest
 
 from linesmith.core.errors import ParameterError
-from linesmith.records.patterns.pattern_compiler import compile_pattern, utf8_ranges
+from linesmith.records.patterns.automaton import field_text_automaton
+from linesmith.records.patterns.pattern_compiler import WorkLimit, compile_pattern, utf8_ranges
 from linesmith.records.patterns.regex_parser import parse_regex
 
 
@@ -69,3 +70,41 @@ def test_byte_ranges_hold_exactly_the_characters_of_a_range():
             for sequence in sequences
         )
         assert matches == (first <= point <= last), hex(point)
+
+
+@pytest.mark.parametrize(
+    ("pattern", "found"),
+    [
+        ("(?:(?:a{1000}){1000}){1000}", "more than 100,000 characters"),
+        ("(?:(?:){1000}){1000}", "more than 100,000 characters"),
+        ("(" * 5000 + ")" * 5000, "more than 50 groups are inside one another"),
+        ("a" * 10_001, "longer than 10,000 characters"),
+        ("a{" + "9" * 5000 + "}", "a repetition runs from"),
+        (".{0,1000}.{0,1000}", "LS125: a field's pattern takes too long to compile"),
+        (r"(\W*\w*){300}", "LS125: a field's pattern takes too long to compile"),
+    ],
+    ids=lambda text: text[:30],
+)
+def test_the_cost_of_a_pattern_is_bounded(pattern: str, found: str) -> None:
+    with pytest.raises(ValueError, match=found):
+        compile_pattern(parse_regex(pattern), WorkLimit(200_000))
+
+
+def test_patterns_within_the_limits_compile() -> None:
+    assert compile_pattern(parse_regex("(" * 50 + "a" + ")" * 50)).accepts_text(b"a")
+    assert compile_pattern(parse_regex("(a?){200}")).accepts_text(b"a" * 200)
+
+
+def test_patterns_that_are_compiled_together_share_a_limit() -> None:
+    limit = WorkLimit(5000)
+    pattern = parse_regex("(a?){30}")
+    compile_pattern(pattern, limit)
+    with pytest.raises(ParameterError, match="LS125"):
+        for _ in range(10):
+            compile_pattern(pattern, limit)
+
+
+def test_a_long_delimiter_takes_no_longer_than_its_length() -> None:
+    machine = field_text_automaton("ab" * 400 + ",", quoted=False, last=True)
+    assert len(machine.transitions) == 802
+    assert machine.accepts_text(b"ab" * 399 + b",") and not machine.accepts_text(b"xab" * 3 + b"ab" * 400 + b",")

@@ -1,0 +1,169 @@
+"""Parse JSON and YAML that others give, within limits on nesting and size, so that a small file cannot exhaust memory or time.
+
+The limits are far above what Linesmith writes: nesting of 64, 4 million JSON values, 100,000 YAML nodes. An alias of YAML counts
+as often as what it stands for, since a chain of a few aliases can stand for more nodes than fit in memory.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+MAX_TEXT_BYTES = 64 << 20
+MAX_DEPTH = 64
+MAX_JSON_VALUES = 4_000_000  # at 80 bytes of memory each
+MAX_YAML_CHARS = 4 << 20
+MAX_YAML_NODES = 100_000  # read in about three seconds
+_MAX_NUMBER_CHARS = 400  # of a YAML number; a float has at most 309 digits before the point
+# Written in C where PyYAML was built with libyaml: ten times faster, equal results.
+_YAML_LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
+
+class DocumentError(ValueError):
+    """A text is not JSON or YAML, or exceeds a limit. The message quotes nothing of the text.
+
+    Args:
+        found: what is wrong.
+        line: number of the line, from 1; None where it is not known.
+    """
+
+    def __init__(self, found: str, line: int | None = None) -> None:
+        super().__init__(found if line is None else f"{found} at line {line}")
+        self.line = line
+
+
+def read_text(path: str | Path, encoding: str = "utf-8") -> str:
+    """Read a text file that a person wrote, such as settings, rules or a schema.
+
+    Raises:
+        OSError: it cannot be read.
+        DocumentError: it is not text of this encoding, or too long.
+    """
+    with open(path, "rb") as content:
+        found = content.read(MAX_TEXT_BYTES + 1)
+    if len(found) > MAX_TEXT_BYTES:
+        raise DocumentError(f"longer than {MAX_TEXT_BYTES:,} bytes")
+    try:
+        return found.decode(encoding)
+    except UnicodeDecodeError:
+        raise DocumentError("not UTF-8 text") from None
+
+
+def parse_json(text: str | bytes) -> Any:
+    """Parse a JSON text.
+
+    Raises:
+        DocumentError: it is not JSON, is nested too deeply, or has too many values.
+
+    Example:
+        >>> parse_json('{"a": [1, 2]}')
+        {'a': [1, 2]}
+    """
+    brackets = text.count(b"[") + text.count(b"{") if isinstance(text, bytes) else text.count("[") + text.count("{")
+    commas = text.count(b",") if isinstance(text, bytes) else text.count(",")
+    if brackets + commas > MAX_JSON_VALUES:
+        raise DocumentError("more values than are allowed")
+    try:
+        value = json.loads(text)
+    except json.JSONDecodeError as error:
+        raise DocumentError("not valid JSON", error.lineno) from None
+    except RecursionError:
+        raise DocumentError(f"nested more than {MAX_DEPTH} deep") from None
+    except ValueError:  # a number with more digits than Python converts, or bytes that are not UTF-8
+        raise DocumentError("not valid JSON") from None
+    if brackets > MAX_DEPTH:
+        _check_depth(value)
+    return value
+
+
+def parse_yaml(text: str) -> Any:
+    """Parse a YAML text of one document. Safe-loaded: it cannot run code.
+
+    Raises:
+        DocumentError: it is not YAML, has a value that is not of its type, is nested too deeply, or has too many nodes.
+
+    Example:
+        >>> parse_yaml("a: [1, x]")
+        {'a': [1, 'x']}
+    """
+    if len(text) > MAX_YAML_CHARS:
+        raise DocumentError(f"longer than {MAX_YAML_CHARS:,} characters")
+    try:
+        _check_events(text)
+        loader = _YAML_LOADER(text)
+        try:
+            node = loader.get_single_node()
+            if node is None:
+                return None
+            _expanded_size(node, {})
+            return loader.construct_document(node)
+        finally:
+            loader.dispose()
+    except DocumentError:
+        raise
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        raise DocumentError("not valid YAML", None if mark is None else mark.line + 1) from None
+    except (ValueError, TypeError, LookupError, AttributeError, ArithmeticError):
+        # The constructors of numbers, dates and the like raise all of these for a text that is none.
+        raise DocumentError("not valid YAML: a value is not of its type") from None
+
+
+def _check_events(text: str) -> None:
+    """Refuse deep nesting and too many nodes while the parser runs, before anything recursive sees them."""
+    depth = nodes = 0
+    for event in yaml.parse(text, Loader=_YAML_LOADER):
+        if isinstance(event, yaml.CollectionStartEvent):
+            depth += 1
+        elif isinstance(event, yaml.CollectionEndEvent):
+            depth -= 1
+        elif isinstance(event, yaml.ScalarEvent | yaml.AliasEvent):
+            nodes += 1
+        if depth > MAX_DEPTH:
+            raise DocumentError(f"nested more than {MAX_DEPTH} deep", event.start_mark.line + 1)
+        if nodes > MAX_YAML_NODES:
+            raise DocumentError(f"more than {MAX_YAML_NODES:,} values")
+
+
+def _expanded_size(node: yaml.Node, known: dict[int, int]) -> int:
+    """Return the number of nodes that a node stands for, aliases followed.
+
+    Args:
+        node: the node.
+        known: sizes of nodes that were visited, by id; 0 for those whose visit has not ended.
+
+    Raises:
+        DocumentError: there are too many, a node contains itself, or a number is too long.
+    """
+    if id(node) in known:
+        if not known[id(node)]:
+            raise DocumentError("a value contains itself", node.start_mark.line + 1)
+        return known[id(node)]
+    known[id(node)], size = 0, 1
+    if isinstance(node, yaml.ScalarNode):
+        if node.tag.endswith((":int", ":float")) and len(node.value) > _MAX_NUMBER_CHARS:
+            raise DocumentError("a number is too long", node.start_mark.line + 1)
+    else:
+        parts = [part for pair in node.value for part in pair] if isinstance(node, yaml.MappingNode) else node.value
+        size += sum(_expanded_size(part, known) for part in parts)
+    if size > MAX_YAML_NODES:
+        raise DocumentError(f"aliases stand for more than {MAX_YAML_NODES:,} values", node.start_mark.line + 1)
+    known[id(node)] = size
+    return size
+
+
+def _check_depth(value: Any) -> None:
+    level = [value]
+    for _ in range(MAX_DEPTH + 1):
+        level = [
+            part
+            for outer in level
+            if isinstance(outer, list | dict)
+            for part in (outer.values() if isinstance(outer, dict) else outer)
+        ]
+        if not level:
+            return
+    raise DocumentError(f"nested more than {MAX_DEPTH} deep")

@@ -1,0 +1,219 @@
+"""Read the records of an Avro file, which may be hostile, block by block within limits; fastavro decodes what has passed them.
+
+A block is decompressed here, up to a limit, and given to fastavro as an uncompressed file of one block. A schema is refused if a
+record of it could cost time or memory that its bytes do not account for: fastavro would follow a type that contains itself until
+the stack ends, and would read values without bytes as often as a file says.
+"""
+
+from __future__ import annotations
+
+import bz2
+import io
+import lzma
+import zlib
+from collections.abc import Callable, Iterator
+from functools import cache, partial
+from typing import IO, Any
+
+from linesmith.core.parsing import parse_json
+
+_MAGIC = b"Obj\x01"
+_SYNC_BYTES = 16
+_MAX_HEADER_BYTES = 16 << 20  # of a key or a value of the header; the schema is one
+_MAX_BLOCK_BYTES = 64 << 20  # compressed or not; writers cut blocks of 16 kB to a few MB
+_MAX_SCHEMA_TYPES = 10_000  # of one record, named types written out
+_MAX_DECIMAL_BYTES = 256  # Arrow's largest decimal has 32; converting a long one takes quadratic time
+_PRIMITIVES = {"null", "boolean", "int", "long", "float", "double", "bytes", "string"}
+_CODECS_WITH_SIZE = ("snappy", "lz4")  # their data begin with the decompressed size
+
+
+class AvroFile:
+    """An open Avro file.
+
+    Args:
+        stream: the bytes of the file, at their beginning.
+
+    Attributes:
+        columns: names of the fields of its records.
+
+    Raises:
+        ValueError, EOFError: it is not an Avro file of records, or exceeds a limit. fastavro may raise more.
+    """
+
+    def __init__(self, stream: IO[bytes]) -> None:
+        _limit_decimals()
+        self._stream = stream
+        if stream.read(len(_MAGIC)) != _MAGIC:
+            raise ValueError("no Avro file")
+        header = self._read_header()
+        self._sync = _exactly(stream, _SYNC_BYTES)
+        self._schema_bytes = header["avro.schema"]
+        self._codec = header.get("avro.codec", b"null").decode()
+        schema = parse_json(self._schema_bytes)
+        if not isinstance(schema, dict) or schema.get("type") != "record":
+            raise ValueError("not a file of records")
+        if _SchemaCheck().cost(schema)[1]:
+            raise ValueError("its records have no content")
+        self.columns = [str(field["name"]) for field in schema["fields"]]
+
+    def blocks(self) -> Iterator[tuple[Iterator[dict[str, Any]], int]]:
+        """Yield the records of each block and its number of bytes. The file can be read once only."""
+        import fastavro
+
+        while (first := self._stream.read(1)) != b"":
+            count = _read_long(self._stream, first)
+            content = _exactly(self._stream, _checked_size(_read_long(self._stream), _MAX_BLOCK_BYTES))
+            if _exactly(self._stream, _SYNC_BYTES) != self._sync:
+                raise ValueError("a block ends elsewhere than it says")
+            codec, content = self._decompressed(content)
+            # Each record has at least one byte; compressed data of unknown size are bounded by the limit.
+            if not 0 <= count <= (len(content) if codec == "null" else _MAX_BLOCK_BYTES):
+                raise ValueError("more records than bytes")
+            block = self._header(codec) + _long(count) + _long(len(content)) + content + self._sync
+            yield iter(fastavro.reader(io.BytesIO(block))), len(content)  # type: ignore[arg-type]
+
+    def _read_header(self) -> dict[str, bytes]:
+        header: dict[str, bytes] = {}
+        while count := _read_long(self._stream):
+            if count < 0:  # the number of bytes follows
+                _read_long(self._stream)
+            for _ in range(_checked_size(abs(count), 1000)):
+                key = _read_bytes(self._stream).decode()
+                header[key] = _read_bytes(self._stream)
+        return header
+
+    def _header(self, codec: str) -> bytes:
+        pairs = {b"avro.schema": self._schema_bytes, b"avro.codec": codec.encode()}
+        entries = b"".join(_long(len(part)) + part for pair in pairs.items() for part in pair)
+        return _MAGIC + _long(len(pairs)) + entries + _long(0) + self._sync
+
+    def _decompressed(self, content: bytes) -> tuple[str, bytes]:
+        """Return the content of a block, and the codec that is left to fastavro."""
+        if self._codec in _CODECS_WITH_SIZE:
+            size = int.from_bytes(content[:4], "little") if self._codec == "lz4" else _varint(io.BytesIO(content))
+            _checked_size(size, _MAX_BLOCK_BYTES)
+            return self._codec, content
+        if self._codec == "null":
+            return "null", content
+        most = _MAX_BLOCK_BYTES + 1
+        if self._codec == "deflate":
+            found = zlib.decompressobj(-zlib.MAX_WBITS).decompress(content, most)
+        elif self._codec == "bzip2":
+            found = bz2.BZ2Decompressor().decompress(content, most)
+        elif self._codec == "xz":
+            found = lzma.LZMADecompressor(memlimit=_MAX_BLOCK_BYTES * 2).decompress(content, most)
+        elif self._codec == "zstandard":
+            import zstandard
+
+            found = zstandard.ZstdDecompressor().stream_reader(io.BytesIO(content)).read(most)
+        else:
+            raise ValueError("a codec that is not known")
+        _checked_size(len(found), _MAX_BLOCK_BYTES)
+        return "null", found
+
+
+class _SchemaCheck:
+    """Bounds of what reading a record of a schema costs."""
+
+    def __init__(self) -> None:
+        # Types to visit in a value, and whether it has no bytes; by full name. None while the type is being visited.
+        self._named: dict[str, tuple[int, bool] | None] = {}
+
+    def cost(self, schema: Any, namespace: str = "") -> tuple[int, bool]:
+        """Return the number of types to visit in a value, named ones written out, and whether it has no bytes.
+
+        Args:
+            schema: a type, parsed JSON.
+            namespace: of the type around it.
+
+        Raises:
+            ValueError: a type contains itself, has too many types, or is an array of values without bytes.
+        """
+        if isinstance(schema, str):
+            found = (1, schema == "null") if schema in _PRIMITIVES else self._named[_full_name(schema, namespace)]
+            if found is None:
+                raise ValueError("a type contains itself")
+            return found
+        if isinstance(schema, list):
+            return 1 + sum(self.cost(part, namespace)[0] for part in schema), False
+        kind = schema["type"]
+        if kind in ("array", "map"):
+            types, is_free = self.cost(schema["items" if kind == "array" else "values"], namespace)
+            if is_free and kind == "array":
+                raise ValueError("an array of values without bytes")
+            return 1 + types, False
+        if kind not in ("record", "error", "fixed", "enum"):
+            return self.cost(kind, namespace)
+        name = _full_name(schema["name"], schema.get("namespace", namespace))
+        self._named[name] = None
+        types, is_free = 1, kind == "fixed" and not schema["size"]
+        if kind in ("record", "error"):
+            parts = [self.cost(field["type"], name.rpartition(".")[0]) for field in schema["fields"]]
+            types, is_free = 1 + sum(part[0] for part in parts), all(part[1] for part in parts)
+        if types > _MAX_SCHEMA_TYPES:
+            raise ValueError("too many types")
+        self._named[name] = types, is_free
+        return types, is_free
+
+
+def _full_name(name: str, namespace: str) -> str:
+    return name if "." in name or not namespace else f"{namespace}.{name}"
+
+
+@cache
+def _limit_decimals() -> None:
+    """Replace fastavro's readers of decimals; its documentation names the table as the place for readers of logical types."""
+    from fastavro.read import LOGICAL_READERS
+
+    for name in ("bytes-decimal", "fixed-decimal"):
+        LOGICAL_READERS[name] = partial(_bounded_decimal, LOGICAL_READERS[name])
+
+
+def _bounded_decimal(read_decimal: Callable[..., Any], data: bytes, *schemas: Any) -> Any:
+    _checked_size(len(data), _MAX_DECIMAL_BYTES)
+    return read_decimal(data, *schemas)
+
+
+def _checked_size(size: int, most: int) -> int:
+    if not 0 <= size <= most:
+        raise ValueError("a size is out of range")
+    return size
+
+
+def _exactly(stream: IO[bytes], size: int) -> bytes:
+    content = stream.read(size)
+    if len(content) < size:
+        raise EOFError
+    return content
+
+
+def _read_bytes(stream: IO[bytes]) -> bytes:
+    return _exactly(stream, _checked_size(_read_long(stream), _MAX_HEADER_BYTES))
+
+
+def _read_long(stream: IO[bytes], first: bytes = b"") -> int:
+    """Read a number in zigzag coding (Apache Avro specification, "Binary encoding")."""
+    number = _varint(stream, first)
+    return (number >> 1) ^ -(number & 1)
+
+
+def _varint(stream: IO[bytes], first: bytes = b"") -> int:
+    number = shift = 0
+    while True:
+        byte = (first or _exactly(stream, 1))[0]
+        first = b""
+        number |= (byte & 0x7F) << shift
+        if byte < 0x80:
+            return number
+        shift += 7
+        if shift > 63:
+            raise ValueError("a number of more than 64 bits")
+
+
+def _long(number: int) -> bytes:
+    number <<= 1  # never negative here
+    written = bytearray()
+    while number >= 0x80:
+        written.append(number & 0x7F | 0x80)
+        number >>= 7
+    return bytes([*written, number])
