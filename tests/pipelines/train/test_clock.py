@@ -14,7 +14,7 @@ from linesmith.model.training.loop import TrainingLoop
 from linesmith.pipelines.train.local import _progress_hooks
 from linesmith.pipelines.train.private import _private_training_notices
 from tests.helpers.release_checks import Clock
-from tests.pipelines.train.test_private import _whole_run
+from tests.pipelines.train.test_what_may_leave import private_run, records_of
 
 pytestmark = pytest.mark.integration
 
@@ -37,7 +37,7 @@ def test_event_files_that_were_asked_for_are_missed_with_a_notice():
 @pytest.mark.slow
 def test_a_slower_machine_of_another_name_releases_the_same_bytes(tmp_path, monkeypatch):
     def released(name: str) -> dict[str, bytes]:
-        return _whole_run(tmp_path / name, monkeypatch, {}, tensorboard=True)
+        return private_run(tmp_path / name, monkeypatch, records_of("none"), tensorboard=True)
 
     today = {datetime.now(UTC).date().isoformat().encode()}
     fast = released("fast")
