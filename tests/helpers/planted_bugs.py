@@ -20,7 +20,7 @@ from linesmith.model.privacy.secret_key import SecretKey
 from linesmith.model.privacy.trainer import PrivateTrainer
 from linesmith.model.privacy.validation import PublicValidation
 from tests.helpers.reference_gradients import masks_from
-from tests.helpers.release_checks import clock_moves_release, draws_uncharged_vocabulary
+from tests.helpers.release_checks import clock_moves_release, draws_uncharged_vocabulary, keeps_stale_files
 from tests.model.privacy.dp_sgd import test_clipped_sum as test_dp_sgd
 
 SEQ = test_dp_sgd.SEQ  # the clipping bugs are written for rows of that length
@@ -77,6 +77,10 @@ class RateByTheClock(PrivateTrainer):
 
     def fraction_done(self, steps: int) -> float:
         return min(1.0, self.elapsed_seconds() / 3600)
+
+
+def replace_nothing(*_: Any) -> None:
+    """Stage that begins to write beside files of the other kind."""
 
 
 def charge_nothing(*_: Any) -> None:
@@ -161,5 +165,6 @@ BUGS = [
     Bug("raw validation loss", RawValidation),
     Bug("vocabulary learned from the data", settings=(("dp_vocabulary", "raw"),)),
     Bug("a learning rate by the clock", check=partial(clock_moves_release, RateByTheClock)),
+    Bug("files of a plain run left behind", check=partial(keeps_stale_files, replace=replace_nothing)),
     Bug("a vocabulary that is not charged", check=partial(draws_uncharged_vocabulary, charge=charge_nothing)),
 ]

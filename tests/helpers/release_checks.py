@@ -1,4 +1,7 @@
-"""Checks of what a private run releases beside its noised sums: nothing that the clock decides, no vocabulary uncharged."""
+"""Checks of what a private run releases beside its noised sums.
+
+Nothing that the clock decides, no vocabulary that is not charged, no file of a training without privacy.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +12,9 @@ from typing import Any
 
 import pytest
 
+from linesmith.core.artifacts import other_kind as other_kind_files
 from linesmith.core.artifacts.checkpoints import digest_arrays
+from linesmith.core.artifacts.run_directory import RunDirectory
 from linesmith.core.config.tensorflow_config import TensorFlowConfig
 from linesmith.model.privacy import vocabulary
 from linesmith.model.privacy.ledger import RUN_LEDGER_FILE, read_ledger
@@ -20,9 +25,11 @@ from linesmith.model.training.language_model import LanguageModel
 from linesmith.model.training.loop import TrainingHooks
 from linesmith.model.training.settings import NetworkSettings, TrainingSettings
 from linesmith.model.training.trainer import build_model
-from linesmith.pipelines import privacy_ledgers
+from linesmith.pipelines import other_kind, privacy_ledgers
+from linesmith.pipelines.stage_report import StageReport
 from linesmith.pipelines.tokenize import fit_private
 from linesmith.transforms import fit_tokenizer
+from tests.helpers.run_states import write_run
 from tests.helpers.token_stores import random_records, store_of
 
 _VOCAB, _RECORDS, _SEQ = 9, 20, 12
@@ -102,6 +109,19 @@ def _release(
         with contextlib.suppress(Killed):
             trainer.fit()
     return digest_arrays(trainer.weights()), history.read_text(), trainer.state.total_steps, trainer.state.stopped
+
+
+def keeps_stale_files(directory: Path, replace: Callable[..., None] = other_kind.replace_other_kind) -> bool:
+    """Return whether anything of a plain run stays beside a private training that overwrites it.
+
+    Args:
+        directory: an empty directory to work in.
+        replace: what stages call before they write in a directory of the other kind.
+    """
+    run = write_run(directory / "run", private=False, state="complete")
+    config = TensorFlowConfig(dp=True, checkpoint_dir=run.root, overwrite=True)
+    replace(config, StageReport("tokenize"))
+    return bool(other_kind_files.files_of_other_kind(RunDirectory(run.root, True)))
 
 
 def draws_uncharged_vocabulary(

@@ -100,7 +100,7 @@ def bugs(console, words: list[str] | None) -> list[str]:
     """Audit every planted bug, or those whose names contain one of the words; return what failed."""
     from linesmith.model.privacy.trainer import PrivateTrainer
     from tests.helpers.planted_bugs import BUGS
-    from tests.helpers.release_checks import clock_moves_release, draws_uncharged_vocabulary
+    from tests.helpers.release_checks import clock_moves_release, draws_uncharged_vocabulary, keeps_stale_files
 
     failed = []
     table = Table(
@@ -137,7 +137,8 @@ def bugs(console, words: list[str] | None) -> list[str]:
     proved, near = attack_text(1)["bound"]["epsilon"], compare_neighbors(PrivateTrainer)
     with tempfile.TemporaryDirectory() as directory:
         clock = clock_moves_release(PrivateTrainer, Path(directory) / "clock")
-        flagged = clock or draws_uncharged_vocabulary(Path(directory) / "vocabulary")
+        stale = keeps_stale_files(Path(directory) / "stale")
+        flagged = clock or stale or draws_uncharged_vocabulary(Path(directory) / "vocabulary")
     tails = audit_noise_tails(PrivateTrainer)
     wrongly = proved > EPSILON or near.refuted or flagged or bool(tails)
     moves, proves = _beside(near.moved, near.clip, 4), _beside(proved, EPSILON)

@@ -7,8 +7,9 @@ from dataclasses import replace
 
 import pytest
 
+from linesmith.core.config import preflight, privacy_checks
 from linesmith.core.config.tensorflow_config import TensorFlowConfig
-from linesmith.core.errors import DataError
+from linesmith.core.errors import DataError, ParameterError
 from linesmith.model.privacy.accounting import GaussianEvent, epsilon
 from linesmith.model.privacy.ledger import RUN_LEDGER_FILE, composed_epsilon, read_ledger
 from linesmith.model.privacy.plan import NoisedValidationPlan, PrivacyPlan
@@ -108,6 +109,13 @@ def test_nothing_is_drawn_where_a_ledger_cannot_be_written(tmp_path):
     (tmp_path / "ledger.json").write_text("damaged")
     with pytest.raises(DataError, match="LS306"):
         draws_uncharged_vocabulary(tmp_path)
+
+
+def test_only_a_vocabulary_that_is_charged_needs_the_accountant(tmp_path, monkeypatch):
+    monkeypatch.setattr(privacy_checks, "_LIBRARIES", ("no_such_package",))
+    preflight.check(config_in(tmp_path, dp_vocabulary="bytes"), "tokenize")
+    with pytest.raises(ParameterError, match="LS106"):
+        preflight.check(config_in(tmp_path), "tokenize")
 
 
 def test_the_ledger_of_a_bucket_is_there_when_a_vocabulary_is_charged():

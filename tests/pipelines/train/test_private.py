@@ -6,17 +6,14 @@ import contextlib
 import json
 import shutil
 
-import numpy as np
 import pytest
 
 from linesmith import TensorFlowConfig
 from linesmith.core.artifacts.model_info import load_weights, read_model_info
 from linesmith.core.artifacts.run_directory import workspace
 from linesmith.core.errors import DataError, InterruptedRunError
-from linesmith.model.privacy import trainer as private_training
 from linesmith.model.privacy.initial_bias import UNLIKELY_LOGIT
 from linesmith.model.privacy.ledger import read_ledger
-from linesmith.pipelines.generate.stage import generate
 from linesmith.pipelines.tokenize.stage import tokenize
 from linesmith.pipelines.train import local
 from linesmith.pipelines.train import private as train_private
@@ -128,69 +125,6 @@ def test_overwrite_deletes_an_unfinished_private_training_of_other_settings(toke
     (resume / "last.npz").write_bytes(b"torn")
     local._drop_other_training(staged_run, config.dp, {"seed": 1})
     assert not staged_run.model.exists() and not resume.exists()
-
-
-NOT_RELEASABLE = {"private", ".lock", ".tmp"}
-
-
-def _released(directory) -> dict[str, bytes]:
-    """Return every releasable file by name."""
-    files = {path.relative_to(directory): path.read_bytes() for path in sorted(directory.rglob("*")) if path.is_file()}
-    return {str(name): content for name, content in files.items() if name.parts[0] not in NOT_RELEASABLE}
-
-
-def _whole_run(directory, monkeypatch, odd: dict[int, str], **settings) -> dict[str, bytes]:
-    """Tokenize, train and generate with some records replaced; no record is sampled, and the noise is always the same."""
-    directory.mkdir()
-    lines = [f"{i % 7},{'ab' * (i % 5)},{i}" for i in range(40)]
-    for number, text in odd.items():
-        lines[number] = text
-    (directory / "in.txt").write_text("\n".join(lines) + "\n")
-    monkeypatch.chdir(directory)
-    changes = {"dp_unsafe_fixed_key": "1", "validation_split": False, "holdout_fraction": 0, "epochs": 1}
-    places = {"input_data_path": "in.txt", "checkpoint_dir": "run", "privacy_ledger": None}
-    config = _config(directory, **places, **changes, **settings)
-    config = config.replace(gen_lines=5, max_invalid=10**6, output_format=["text", "avro"])
-    monkeypatch.setattr(private_training, "poisson_sample", lambda *_: np.empty(0, np.int64))
-    tokenize(config)
-    train_model(config)
-    generate(config)
-    return _released(directory / "run")
-
-
-def test_one_record_changes_no_releasable_file_and_generation_needs_only_the_model(tmp_path, monkeypatch):
-    """Without samples and with repeated noise, any difference is a leak outside the mechanism."""
-    plain = _whole_run(tmp_path / "plain", monkeypatch, {})
-    odd = _whole_run(tmp_path / "odd", monkeypatch, {17: "Žižkov\t" + "0123456789" * 60})
-    assert plain.keys() == odd.keys()
-    assert [name for name in plain if plain[name] != odd[name]] == []
-    assert any(name.startswith("synthetic/") and name.endswith(".avro") for name in plain)
-
-    run = tmp_path / "odd" / "run"
-    for path in run.iterdir():
-        if path.name not in {"model", "tokenizer", "model_params.json"}:  # the last holds settings only
-            shutil.rmtree(path) if path.is_dir() else path.unlink()
-    generate(TensorFlowConfig(checkpoint_dir=str(run), gen_lines=5, max_invalid=10**6))
-    texts = {name: content for name, content in _released(run).items() if name.endswith(".txt") and "synthetic" in name}
-    assert texts == {name: odd[name] for name in texts}
-    assert texts
-
-
-def test_one_user_changes_no_releasable_file(tmp_path, monkeypatch):
-    """All records of a user are changed (more fields, other characters, another length), but not the user's name."""
-    settings = {"privacy_key_field": "0", "field_delimiter": ",", "dp_records_per_user": 2, "dp_batch_size": 3}
-    settings |= {"dp_delta": 1e-2}
-    plain = _whole_run(tmp_path / "plain", monkeypatch, {}, **settings)
-    changed = {i: f"3,Žižkov,{i},{'0123456789' * 60}" for i in range(3, 40, 7)}
-    odd = _whole_run(tmp_path / "odd", monkeypatch, changed, **settings)
-    assert plain.keys() == odd.keys()
-    assert [name for name in plain if plain[name] != odd[name]] == []
-    counts = json.loads((tmp_path / "odd" / "run" / "private" / "training_counts.json").read_text())
-    assert (counts["users"], counts["taking_part"], counts["beyond_records_per_user"]) == (7, 14, 26)
-    assert counts["cut_at_seq_length"] == 6
-    report = json.loads(plain["model/manifest.json"])["counts"]
-    assert report["users"] == 7
-    assert "records" not in report  # how many records the users have is not public
 
 
 def test_overwrite_keeps_the_ledger_of_earlier_trainings(tokenized, tmp_path, monkeypatch):
