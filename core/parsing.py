@@ -123,7 +123,8 @@ def _check_events(text: str) -> None:
         elif isinstance(event, yaml.ScalarEvent | yaml.AliasEvent):
             nodes += 1
         if depth > MAX_DEPTH:
-            raise DocumentError(f"nested more than {MAX_DEPTH} deep", event.start_mark.line + 1)
+            line = None if event.start_mark is None else event.start_mark.line + 1
+            raise DocumentError(f"nested more than {MAX_DEPTH} deep", line)
         if nodes > MAX_YAML_NODES:
             raise DocumentError(f"more than {MAX_YAML_NODES:,} values")
 

@@ -70,7 +70,7 @@ class AvroFile:
             if not 0 <= count <= (len(content) if codec == "null" else _MAX_BLOCK_BYTES):
                 raise ValueError("more records than bytes")
             block = self._header(codec) + _long(count) + _long(len(content)) + content + self._sync
-            yield iter(fastavro.reader(io.BytesIO(block))), len(content)  # type: ignore[arg-type]
+            yield iter(fastavro.reader(io.BytesIO(block))), len(content)
 
     def _read_header(self) -> dict[str, bytes]:
         header: dict[str, bytes] = {}

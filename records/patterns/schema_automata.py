@@ -46,7 +46,7 @@ def field_automata(schema: RecordSchema, count: int) -> list[ByteAutomaton | Non
     for name, column_type, limits in zip(schema.names, schema.types, schema.limits, strict=True):
         try:
             pattern = _pattern(column_type, limits)
-            if pattern not in known:
+            if pattern is not None and pattern not in known:
                 known[pattern] = compile_pattern(pattern, limit)
             automata.append(known[pattern])
         except ValueError as error:
