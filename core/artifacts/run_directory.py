@@ -162,8 +162,8 @@ def promote(config: TensorFlowConfig) -> None:
 def locked(run: RunDirectory) -> Iterator[None]:
     """Hold the lock of a run directory during a block, so that no second process writes there.
 
-    The directory is created where it is missing, and its scratch directory is emptied. Both the scratch directory and, for a
-    private run, the directory of raw data are created for their owner only.
+    The directory is created where it is missing, and its scratch directory is emptied before and deleted after the block. That
+    directory and, for a private run, the directory of raw data are created for their owner only.
 
     Raises:
         ParameterError: LS119, the directory cannot be created or written.
@@ -198,8 +198,7 @@ def locked(run: RunDirectory) -> Iterator[None]:
         try:
             yield
         finally:
-            with contextlib.suppress(OSError):  # not empty
-                run.temporary.rmdir()
+            shutil.rmtree(run.temporary, ignore_errors=True)  # an interrupted stage left raw records there
 
 
 def check_overwrite_allowed(directory: Path, what: str, overwrite: bool) -> None:

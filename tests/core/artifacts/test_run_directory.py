@@ -46,15 +46,12 @@ def test_a_second_writer_is_refused_until_the_first_is_gone(tmp_path):
         pass
 
 
-def test_scratch_files_of_a_killed_run_are_deleted(tmp_path):
+def test_scratch_files_of_a_killed_or_interrupted_run_are_deleted(tmp_path):
     run = RunDirectory(tmp_path)
     write_bytes(run.temporary / "left", b"over")
     with locked(run):
         assert list(run.temporary.iterdir()) == []
-        write_bytes(run.temporary / "kept", b"for the next stage to look at")
-    assert (run.temporary / "kept").exists()
-    with locked(run):
-        pass
+        write_bytes(run.temporary / "train-1" / "train.tokens", b"raw")
     assert not run.temporary.exists()
 
 
