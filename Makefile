@@ -4,7 +4,7 @@ VENV := .venv
 PY := $(VENV)/bin/python
 STAMP := $(VENV)/.installed
 
-.PHONY: setup demo test lint types test-unit test-integration test-slow coverage test-wheel test-flink-large test-audit test-kill test-flink test-faults \
+.PHONY: setup demo test lint types test-unit test-integration test-slow coverage test-wheel test-flink-large test-audit test-kill test-flink test-faults fuzz \
 	flink-up flink-down flink-lock test-generate test-buckets test-dataflow bench-memory bench-train bench-quality bench-generate \
 	bench-seeds bench-scale lock clean
 
@@ -56,6 +56,9 @@ test-wheel: setup ## The wheel in clean environments outside the checkout: gener
 
 test-audit: setup ## The privacy audit on 20 seeds of the right trainer and on planted bugs; about five minutes.
 	$(PY) -m tests.integration.audit_table
+
+fuzz: setup ## Every reader of what others give, FUZZ_SECONDS (600) of damaged inputs each; cases that fail are kept.
+	$(PY) -m tests.fuzz
 
 test-kill: setup ## Ten kill -9 of a plain and of a private training; about ten minutes.
 	$(PY) tests/integration/kill_and_resume.py

@@ -17,7 +17,7 @@ ERROR_CODES: dict[str, str] = {
     "LS111": "`--schema-file` cannot be read, is not a schema of a record, or does not fit the fields",
     "LS112": "`--partition-by` names no column",
     "LS113": "the rules of `--rules` or `validation_rules` cannot be used",
-    "LS114": "`--iceberg-catalog` is neither a URI nor key=value, or holds a secret",
+    "LS114": "`--iceberg-catalog` is neither a URI nor key=value, or holds a secret; or pyiceberg's configuration is malformed",
     "LS115": "field-aware decoding: no record can be written under the masks",
     "LS116": "an option of `evaluate` has a value that cannot be used",
     "LS117": "an option of `audit` is out of range",

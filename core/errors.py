@@ -11,6 +11,8 @@ from typing import Self
 from linesmith.core.addresses import redact_text
 from linesmith.core.error_codes import ERROR_CODES
 
+_MAX_CHARS = 3000  # of a part of a message
+
 EXIT_SUCCESS = 0
 EXIT_INTERNAL_ERROR = 1
 EXIT_USER_ERROR = 2
@@ -37,7 +39,13 @@ def coded_message(code: str, option: str | None, found: str, remedy: str) -> str
     """
     if code not in ERROR_CODES:
         raise KeyError(code)
-    return redact_text(f"{code}: {'' if option is None else f'{option}: '}{found}. {remedy}")
+    subject = "" if option is None else f"{_cut(option)}: "
+    return redact_text(f"{code}: {subject}{_cut(found)}. {remedy}")
+
+
+def _cut(text: str) -> str:
+    """Return the beginning of a text that is longer than anybody reads: names in a file may have any length."""
+    return text if len(text) <= _MAX_CHARS else f"{text[:_MAX_CHARS]}…"
 
 
 class LinesmithError(Exception):

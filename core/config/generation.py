@@ -137,7 +137,7 @@ def parse_rules_yaml(value: Any) -> Any:
     """Return rules from the YAML text of a flag, or from the texts of several flags; any other value unchanged.
 
     Raises:
-        ValueError: a text is not YAML.
+        ValueError: a text is not YAML, or not a list of rules.
     """
     if isinstance(value, str):
         try:
@@ -146,5 +146,8 @@ def parse_rules_yaml(value: Any) -> Any:
             raise ValueError(f"is {error}") from None
         return [value] if isinstance(value, dict) else value
     if isinstance(value, list) and value and all(isinstance(part, str) for part in value):
-        return [rule for part in value for rule in parse_rules_yaml(part)]
+        lists = [parse_rules_yaml(part) for part in value]
+        if not all(isinstance(rules, list) for rules in lists):
+            raise ValueError("is not a list of rules")
+        return [rule for rules in lists for rule in rules]
     return value

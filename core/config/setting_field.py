@@ -20,6 +20,8 @@ SETTINGS_WITHOUT_EFFECT = {
     "reset_states": "every record starts from a zero state, in training and in generation",
 }
 
+_SHOWN_CHARS = 500  # of a value in a message
+
 # Established short names of flags; the name of the setting works as well.
 SHORT_FLAGS = {
     "input_data_path": "--input",
@@ -37,6 +39,11 @@ def flag_name(name: str) -> str:
         ('--num-lines', '--gen-temp')
     """
     return SHORT_FLAGS.get(name, "--" + name.replace("_", "-"))
+
+
+def shortened(text: str) -> str:
+    """Return the beginning of a text that may be longer than anybody reads, for a message."""
+    return text if len(text) <= _SHOWN_CHARS else f"{text[:_SHOWN_CHARS]}…"
 
 
 def option_text(name: str, value: Any = None) -> str:

@@ -26,11 +26,15 @@ from linesmith.core.config.setting_field import (
     Stage,
     flag_name,
     path_use_of,
+    shortened,
     stage_of,
 )
 from linesmith.core.config.tokenization import TokenizeSettings
 from linesmith.core.config.training import TrainingSettings
 from linesmith.core.errors import ParameterError
+
+_LONGEST_NAME = 100  # for which a similar one is looked up
+_SHOWN_PROBLEMS = 10  # in one message
 
 __all__ = [
     "SETTINGS_WITHOUT_EFFECT",
@@ -199,6 +203,8 @@ def path_settings(*uses: PathUse) -> list[str]:
 
 def nearest_setting(name: str) -> str | None:
     """Return the known setting whose name is closest; None where no name is close."""
+    if len(name) > _LONGEST_NAME:
+        return None
     close = difflib.get_close_matches(name.replace("-", "_"), list(fields()), n=1, cutoff=0.5)
     return close[0] if close else None
 
@@ -208,11 +214,14 @@ def _settings_error(error: ValidationError, settings: Mapping[str, Any]) -> Para
     # A default that depends on other settings is a problem only because one of those is.
     causes = [problem for problem in error.errors() if problem["type"] != "default_factory_not_called"]
     problems = list(dict.fromkeys(_problem(problem, settings) for problem in causes))
-    remedies = " ".join(dict.fromkeys(remedy for _, _, remedy in problems))
+    shown = problems[:_SHOWN_PROBLEMS]
+    remedies = " ".join(dict.fromkeys(remedy for _, _, remedy in shown))
     if len(problems) == 1:
         option, found, _ = problems[0]
         return ParameterError("LS101", option, found, remedies)
-    found = "; ".join(found if option is None else f"{option}: {found}" for option, found, _ in problems)
+    found = "; ".join(found if option is None else f"{option}: {found}" for option, found, _ in shown)
+    if len(problems) > len(shown):
+        found += f"; and {len(problems) - len(shown)} more"
     return ParameterError("LS101", None, found, remedies)
 
 
@@ -223,8 +232,9 @@ def _problem(problem: ErrorDetails, settings: Mapping[str, Any]) -> tuple[str | 
     if problem["type"] == "extra_forbidden":
         nearest = nearest_setting(name)
         hint = f"The nearest known setting is '{nearest}'." if nearest else "No known setting is close to it."
-        return None, f"unknown setting '{name}' (value {settings[name]!r})", hint
+        return None, f"unknown setting '{shortened(name)}' (value {shortened(repr(settings[name]))})", hint
     if name:
         verb = "" if problem["type"] == "value_error" else "must be "
-        return f"{flag_name(name)} ({name}) {settings.get(name)!r}", f"{verb}{message}", "Give another value."
-    return None, message, "Change one of them."
+        given = shortened(repr(settings.get(name)))
+        return f"{flag_name(name)} ({name}) {given}", f"{verb}{shortened(message)}", "Give another value."
+    return None, shortened(message), "Change one of them."

@@ -76,7 +76,8 @@ def resolve_table_target(table: str, catalog_settings: Sequence[str] | None, run
         run_root: the run directory.
 
     Raises:
-        ParameterError: LS106, pyiceberg is missing; LS114, a property is malformed or holds a secret.
+        ParameterError: LS106, pyiceberg is missing; LS114, a property is malformed or holds a secret, or pyiceberg's own
+            configuration cannot be read.
     """
     properties = _parse_properties(catalog_settings or [])
     try:
@@ -85,7 +86,17 @@ def resolve_table_target(table: str, catalog_settings: Sequence[str] | None, run
         raise ParameterError(
             "LS106", "--iceberg-table", "pyiceberg is not installed", "Install it: pip install 'linesmith[lake]'."
         ) from None
-    known = {**(Config().get_catalog_config(CATALOG) or {}), **properties}
+    try:
+        configured = Config().get_catalog_config(CATALOG) or {}
+    except Exception as error:
+        # The parser of its file and the checks of its content raise a dozen classes of errors.
+        raise ParameterError(
+            "LS114",
+            "--iceberg-table",
+            f"pyiceberg's own configuration cannot be read ({type(error).__name__})",
+            "Mend its file, .pyiceberg.yaml, or the variables PYICEBERG_….",
+        ) from None
+    known = {**configured, **properties}
     warehouse = run_root.absolute() / "warehouse"
     if not known:
         properties = {"type": "sql", "uri": f"sqlite:///{warehouse}/catalog.db", "warehouse": f"file://{warehouse}"}
@@ -111,7 +122,12 @@ def _parse_properties(catalog_settings: Sequence[str]) -> dict[str, str]:
                 "neither key=value nor a URI",
                 "Give a URI such as sqlite:///catalog.db or https://catalog.example.com, or properties.",
             )
-        parts = urllib.parse.urlsplit(value)
+        try:
+            parts = urllib.parse.urlsplit(value)
+        except ValueError:
+            raise ParameterError(
+                "LS114", f"--iceberg-catalog (iceberg_catalog) '{name}'", "its address is malformed", "Correct it."
+            ) from None
         if _SECRET.search(name) or parts.password is not None or _SECRET.search(parts.query):
             raise ParameterError(
                 "LS114",

@@ -117,6 +117,8 @@ def parse_schema(text: str, source: str = SCHEMA_OPTION) -> RecordSchema:
     types: list[ColumnType] = []
     limits: list[ValueLimits] = []
     for field in declared["fields"]:
+        if not isinstance(field["name"], str):
+            raise _schema_error(source, "a field has a name that is no text")
         try:
             types.append(_parse_type(field["type"]))
             limits.append(_parse_limits(field, types[-1]))

@@ -24,7 +24,7 @@ FieldTest = Callable[[str], str | None]
 
 
 def _type_test(type_name: Any) -> FieldTest:
-    if type_name not in _TYPES:
+    if not isinstance(type_name, str) or type_name not in _TYPES:
         raise ValueError(f"type is one of {', '.join(_TYPES)}")
     expected = _TYPES[type_name]
 
