@@ -36,7 +36,7 @@ types: setup
 # Trained fixtures are made once per file, so a file stays on one worker.
 PYTEST := $(VENV)/bin/pytest -n 2 --dist loadfile --durations=25
 
-test-unit: setup ## No Beam pipeline, no training.
+test-unit: setup ## What loads neither TensorFlow nor Beam.
 	$(PYTEST) -m "not integration and not slow" tests
 
 test-integration: setup ## Beam pipelines, trainings, child processes; then the examples in docstrings, in one process.

@@ -55,7 +55,23 @@ class LanguageModel(keras.Model):
         self.logits = keras.layers.Dense(
             vocab_size, kernel_initializer=keras.initializers.GlorotUniform(seed=base + 1), name="logits"
         )
-        self(tf.zeros([1, 1], tf.int32))  # a first call creates every variable
+        self.build((None, None))
+
+    def build(self, ids_shape: Any) -> None:
+        """Create every variable; a first call would too, but run the network for it.
+
+        Args:
+            ids_shape: not used: the widths are the constructor's.
+        """
+        self.embedding.build((None, None))
+        width = self.embedding.output_dim
+        for lstm in self.lstms:
+            lstm.build((None, None, width))
+            # All biases begin at 0, as they have from the first version on, and not at the forget gate's 1 of `LSTM.build`:
+            # a model's first call built its layers in a graph that was never run. Ones would change every trained model.
+            lstm.bias.assign(tf.zeros_like(lstm.bias))
+            width = lstm.units
+        self.logits.build((None, None, width))
 
     def call(self, inputs: tf.Tensor, masks: Sequence[tf.Tensor | None] | None = None) -> tf.Tensor:
         """Return logits [T, B, vocab_size] for ids [T, B]; masks as in `sum_token_losses`."""
