@@ -25,6 +25,8 @@ from linesmith.pipelines.train.stage import train_model
 from tests.helpers.planted_bugs import charge_nothing
 from tests.helpers.release_checks import draws_uncharged_vocabulary
 
+pytestmark = pytest.mark.integration
+
 DELTA, NOISE = 1e-5, 8.0
 VOCABULARY, STEPS = GaussianEvent(NOISE), GaussianEvent(1.0, 100, 0.01)
 PLAN = PrivacyPlan(

@@ -11,6 +11,8 @@ from linesmith.model.tokenizers import sentencepiece_training
 from linesmith.pipelines.tokenize import fit
 from linesmith.transforms import fit_tokenizer
 
+pytestmark = pytest.mark.integration
+
 FIELDS_IN_DATA = 9
 
 
