@@ -44,7 +44,7 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
     source = collection_path.read_text("utf-8")
     for tier in _TIERS:
         if re.search(rf"\bnot {tier}\b", chosen):
-            if re.search(rf"^pytestmark = pytest\.mark\.{tier}\b", source, re.MULTILINE):
+            if re.search(rf"^pytestmark = .*pytest\.mark\.{tier}\b", source, re.MULTILINE):
                 return True
         elif re.search(rf"\b{tier}\b", chosen) and f"pytest.mark.{tier}" not in source:
             return True
