@@ -31,6 +31,7 @@ ERROR_CODES: dict[str, str] = {
     "LS125": "field-aware decoding: the tables of the masks are too large",
     "LS126": "`--real`, `--holdout` and `--synthetic` are not given together",
     "LS127": "an address has a scheme that is not known, or names no bucket",
+    "LS130": "no number of rows of a block gives a record the same bits in all rows on this machine, in this precision",
     # LS2xx: data and artifacts
     "LS201": "an artifact of an earlier stage is missing or damaged",
     "LS202": "a newer Linesmith wrote the file",
@@ -76,6 +77,7 @@ ERROR_CODES: dict[str, str] = {
     "LS314": "private training would take more steps than its privacy plan allows",
     "LS315": "the privacy ledger cannot be kept in that place",
     "LS316": "`--privacy-ledger` without `--dataset-name`",
+    "LS320": "with `--dp`, no number of rows of a batch gives a record the same bits in all rows on this machine",
     # LS4xx: runners and workers
     "LS401": "`--runner` names no runner that can be used",
     "LS402": "a worker's results are not in the run directory: the workers do not share its file system",

@@ -172,6 +172,8 @@ def _manifest(
         "partition_by": plan.staging.partition_by,
         "iceberg": None if commit is None else asdict(commit),
         "environments": outcome.environments,
+        # Numbers of rows with which every record was proven to have the same bits, whatever stands beside it.
+        "proven_block_sizes": outcome.block_sizes,
         "runner": runner,
         "settings": plan.config.stage_settings("generate"),
         "outputs": _outputs([shard for shard in outcome.shards if shard.format != ICEBERG]),
