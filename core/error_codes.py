@@ -32,6 +32,7 @@ ERROR_CODES: dict[str, str] = {
     "LS126": "`--real`, `--holdout` and `--synthetic` are not given together",
     "LS127": "an address of a store has a scheme that is not known, names no bucket, or holds a user, a password or a query",
     "LS128": "the run directory stores code, a file or a table outside of it, which `generate` uses only if it is given again",
+    "LS130": "no number of rows of a block gives a record the same bits in all rows on this machine, in this precision",
     # LS2xx: data and artifacts
     "LS201": "an artifact of an earlier stage is missing or damaged",
     "LS202": "a newer Linesmith wrote the file",
@@ -77,6 +78,7 @@ ERROR_CODES: dict[str, str] = {
     "LS314": "private training would take more steps than its privacy plan allows",
     "LS315": "the privacy ledger cannot be kept in that place",
     "LS316": "`--privacy-ledger` without `--dataset-name`",
+    "LS320": "with `--dp`, no number of rows of a batch gives a record the same bits in all rows on this machine",
     # LS4xx: runners and workers
     "LS401": "`--runner` names no runner that can be used",
     "LS402": "a worker's results are not in the run directory: the workers do not share its file system",

@@ -169,6 +169,7 @@ class StagingDirectory:
         values: dict[str, Any] = read_json(path, "a unit's summary")
         values["shards"] = tuple(StagedShard(**shard) for shard in values["shards"])
         values["invalid"] = None if values["invalid"] is None else StagedShard(**values["invalid"])
+        values["block_sizes"] = tuple(values.get("block_sizes", ()))  # absent where an earlier version wrote it
         return UnitSummary(**values)
 
     def delete_unit(self, number: int) -> None:
@@ -248,6 +249,7 @@ class StagingDirectory:
             shards=tuple(shards),
             invalid=invalid,
             environment=environment(),
+            block_sizes=result.block_sizes,
         )
 
 

@@ -30,7 +30,9 @@ class StagedShard:
 
 @dataclass(frozen=True)
 class UnitSummary:
-    """Result of a unit without its records. All but `seconds` and `environment` is reproducible. Attributes are JSON keys.
+    """Result of a unit without its records. Attributes are JSON keys.
+
+    All but `seconds`, `environment` and `block_sizes` is reproducible.
 
     `survival` is `WorkUnitResult.acceptance_sum`; the manifest reports its mean over all attempts as `unmasked_valid_rate`.
     """
@@ -47,6 +49,7 @@ class UnitSummary:
     shards: tuple[StagedShard, ...] = ()
     invalid: StagedShard | None = None
     environment: Mapping[str, str] = field(default_factory=dict)
+    block_sizes: tuple[int, ...] = ()
 
     @property
     def invalid_count(self) -> int:

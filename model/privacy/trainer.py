@@ -13,6 +13,7 @@ learning rates and checkpoints are counted.
 from __future__ import annotations
 
 import math
+from functools import partial
 from typing import Any
 
 import keras
@@ -23,6 +24,7 @@ from linesmith.core.artifacts.checkpoints import has_checkpoint
 from linesmith.core.artifacts.history import EpochState
 from linesmith.model.privacy.budget import PrivacyBudget
 from linesmith.model.privacy.dp_sgd.clipped_sum import ClippedSum, clipped_sum
+from linesmith.model.privacy.dp_sgd.proven_rows import proven_row_counts
 from linesmith.model.privacy.gaussian_query import noised_sum
 from linesmith.model.privacy.noise import add_noise, noise_seeds
 from linesmith.model.privacy.plan import AdaptiveClipping, PrivacyPlan
@@ -32,7 +34,7 @@ from linesmith.model.privacy.users import UserIndex
 from linesmith.model.privacy.validation import NoisedValidation, PublicValidation
 from linesmith.model.tf_function import graph
 from linesmith.model.training.backpropagation import NUM_HALVES
-from linesmith.model.training.batches import Batch, physical_batches
+from linesmith.model.training.batches import Batch, physical_batches, steps_in_use
 from linesmith.model.training.dropout import dropout_mask
 from linesmith.model.training.early_stopping import epochs_since_improvement, is_better
 from linesmith.model.training.language_model import LanguageModel
@@ -63,8 +65,13 @@ class PrivateTrainer(TrainingLoop):
         unsafe_fixed_key: hexadecimal secret key that repeats samples and noise, for tests only; None: a fresh key.
         loop_options: directory, resume_directory, history_path, identity, hooks and clock, as `TrainingLoop` takes them.
 
+    Attributes:
+        row_counts: numbers of rows of physical batches, by their number of steps, proven before the first step: a record has the
+            same bits in all of them.
+
     Raises:
         ValueError: the plan was made for another number of units or another kind of unit, or there is a time limit.
+        ParameterError: LS320, records cannot be kept from moving each other's bits on this machine.
     """
 
     def __init__(
@@ -102,12 +109,34 @@ class PrivateTrainer(TrainingLoop):
         seeds = tf.TensorSpec([NUM_HALVES, len(model.lstms), 2], tf.int64)
         self._clipped = graph(self._clipped_part, input_signature=[Batch.tensor_specs(), seeds])
         self._apply = graph(self._apply_mean)
-        shape = {"batch_size": settings.batch_size, "seq_length": plan.seq_length}
-        self._public = None if public is None else PublicValidation(model, public, **shape)
+        self._dtype = matmul_dtype(settings.matmul_precision)
+        steps_of_batches = steps_in_use(train, plan.seq_length)
+        if validation is not None:
+            steps_of_batches |= steps_in_use(validation[0], plan.seq_length)
+        prove = partial(
+            proven_row_counts,
+            [variable.shape for variable in model.trainable_variables],
+            dtype=self._dtype,
+            batch_size=settings.batch_size,
+            expected_rows=plan.expected_batch_size * plan.records_per_unit,
+        )
+        self.row_counts = {steps: prove(steps) for steps in sorted(steps_of_batches)}
+        self._public: PublicValidation | None = None
+        if public is not None:
+            self._public = PublicValidation(model, public, batch_size=settings.batch_size, seq_length=plan.seq_length)
         self._noised: NoisedValidation | None = None
         if plan.validation is not None and validation is not None:
             store, validation_users = validation
-            self._noised = NoisedValidation(model, store, plan.validation, self._key, users=validation_users, **shape)
+            self._noised = NoisedValidation(
+                model,
+                store,
+                plan.validation,
+                self._key,
+                users=validation_users,
+                row_counts=self.row_counts,
+                seq_length=plan.seq_length,
+                dtype=self._dtype,
+            )
 
     # -- what the training loop asks
 
@@ -189,15 +218,17 @@ class PrivateTrainer(TrainingLoop):
         step, plan = self.state.total_steps, self.plan
         drawn = poisson_sample(self._units, plan.sample_rate, self._key.seed("sample", step))
         ranks = drawn if self.users is None else self.users.records_of(drawn)
-        parts = physical_batches(self.train, ranks, batch_size=self.settings.batch_size, seq_length=plan.seq_length)
-        # Zeros, so that an empty sample releases noise alone.
-        sums = [tf.zeros(variable.shape, variable.dtype) for variable in self.model.trainable_variables]
+        parts = physical_batches(self.train, ranks, counts_of=self.row_counts.__getitem__, seq_length=plan.seq_length)
+        # Zeros, so that an empty sample releases noise alone. In float64, so that batches add no rounding of their own.
+        sums = [tf.zeros(variable.shape, tf.float64) for variable in self.model.trainable_variables]
         unclipped = 0
-        for number, batch in enumerate(prefetch(batch.to_tensors() for batch in parts)):
+        for number, batch in enumerate(prefetch(batch.to_tensors() for _, batch in parts)):
             part = self._clipped(batch, self._dropout_seeds(step, number))
-            sums = [total + more for total, more in zip(sums, part.gradients, strict=True)]
+            sums = [total + tf.cast(more, total.dtype) for total, more in zip(sums, part.gradients, strict=True)]
             unclipped += int(part.unclipped)
             self.state.left_out += int(part.non_finite)
+        variables = self.model.trainable_variables
+        sums = [tf.cast(total, variable.dtype) for total, variable in zip(sums, variables, strict=True)]
         self._noise_and_apply(sums, noise_seeds(self._key, step, len(sums)))
         if plan.adaptive_clip is not None:
             self._adapt_clip(plan.adaptive_clip, unclipped - len(ranks) / 2, step)
@@ -210,7 +241,7 @@ class PrivateTrainer(TrainingLoop):
 
     def _clipped_part(self, rows: dict[str, tf.Tensor], seeds: tf.Tensor) -> ClippedSum:
         """Compute the clipped sum of a physical batch: rows from `Batch.to_tensors`, seeds from `_dropout_seeds`."""
-        dtype, rate = matmul_dtype(self.settings.matmul_precision), self.settings.dropout_rate
+        dtype, rate = self._dtype, self.settings.dropout_rate
         steps = tf.shape(rows["inputs"])[0]
 
         def masks_of(half: int, count: tf.Tensor) -> list[tf.Tensor | None]:

@@ -9,10 +9,12 @@ evaluations are permitted and what they cost.
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
+import tensorflow as tf
 
 from linesmith.core.errors import ParameterError
 from linesmith.model.privacy.dp_sgd.clipped_sum import CLIP_MARGIN
@@ -22,9 +24,9 @@ from linesmith.model.privacy.secret_key import SecretKey
 from linesmith.model.privacy.users import UserIndex
 from linesmith.model.tf_function import graph
 from linesmith.model.tokenizers.base import Tokenizer
-from linesmith.model.training.batches import Batch, physical_batches
+from linesmith.model.training.backpropagation import token_losses
+from linesmith.model.training.batches import Batch, physical_batches, row_counts
 from linesmith.model.training.language_model import LanguageModel, sum_token_losses
-from linesmith.model.training.text_losses import record_losses
 from linesmith.model.training.token_store import TokenStore, in_memory_token_store
 
 
@@ -37,8 +39,10 @@ class NoisedValidation:
         plan: noise, clipping and divisor.
         key: key of the noise.
         users: records by user; None where each record is a unit.
-        batch_size: rows computed at once.
+        row_counts: numbers of rows of a batch, by its number of steps, from `proven_row_counts`: no record changes the bits of
+            another's loss.
         seq_length: tokens of a record that count, as in training.
+        dtype: type of the operands of products, for which the numbers of rows were proven.
     """
 
     def __init__(
@@ -49,12 +53,17 @@ class NoisedValidation:
         key: SecretKey,
         *,
         users: UserIndex | None,
-        batch_size: int,
+        row_counts: Mapping[int, Sequence[int]],
         seq_length: int,
+        dtype: tf.DType,
     ) -> None:
         self._store, self._plan, self._key, self._users = store, plan, key, users
-        self._batch_size, self._seq_length = batch_size, seq_length
-        self._losses = graph(lambda rows: record_losses(model, rows), input_signature=[Batch.tensor_specs()])
+        self._row_counts, self._seq_length = row_counts, seq_length
+
+        def losses(rows: dict[str, tf.Tensor]) -> tf.Tensor:
+            return token_losses(list(map(tf.convert_to_tensor, model.trainable_variables)), rows, dtype)
+
+        self._losses = graph(losses, input_signature=[Batch.tensor_specs()])
 
     def measure(self, evaluation: int) -> float:
         """Return the noised mean loss in nats per token.
@@ -73,15 +82,12 @@ class NoisedValidation:
         """Compute the sum before noise, to which a unit contributes between 0 and L. It must not be released."""
         ranks, weights = self._ranks_and_weights()
         most = self._plan.loss_clip * (1 - CLIP_MARGIN)  # so that rounding of losses and sum stays within the claimed L
-        order = np.argsort(-np.minimum(self._store.lengths[ranks] - 1, self._seq_length), kind="stable")
         total = 0.0
-        for start in range(0, len(order), self._batch_size):
-            part = order[start : start + self._batch_size]
-            # Sorted by length already, so that the rows of the batch are in the order of `part`.
-            (batch,) = physical_batches(
-                self._store, ranks[part], batch_size=self._batch_size, seq_length=self._seq_length
-            )
-            losses = self._losses(batch.to_tensors()).numpy()[: len(part)].astype(np.float64)
+        for part, batch in physical_batches(
+            self._store, ranks, counts_of=self._row_counts.__getitem__, seq_length=self._seq_length
+        ):
+            by_token = self._losses(batch.to_tensors()).numpy()[:, : len(part)]
+            losses = by_token.sum(axis=0, dtype=np.float64) / batch.weights[:, : len(part)].sum(axis=0)
             # A loss that is not finite counts as the largest one.
             clipped = np.where(np.isfinite(losses), np.clip(losses, 0, most), most)
             total += float(clipped @ weights[part])
@@ -107,15 +113,16 @@ class PublicValidation:
     """
 
     def __init__(self, model: LanguageModel, store: TokenStore, *, batch_size: int, seq_length: int) -> None:
-        self._store, self._batch_size, self._seq_length = store, batch_size, seq_length
+        self._store, self._counts, self._seq_length = store, row_counts(batch_size), seq_length
         self._sums = graph(lambda rows: sum_token_losses(model, rows), input_signature=[Batch.tensor_specs()])
 
     def measure(self) -> tuple[float, float]:
         """Return the loss in nats per token and the accuracy, over all tokens."""
         ranks = np.arange(len(self._store))
-        batches = physical_batches(self._store, ranks, batch_size=self._batch_size, seq_length=self._seq_length)
         totals = np.zeros(3)
-        for batch in batches:
+        for _, batch in physical_batches(
+            self._store, ranks, counts_of=lambda _: self._counts, seq_length=self._seq_length
+        ):
             totals += [float(part) for part in self._sums(batch.to_tensors())]
         return totals[0] / totals[2], totals[1] / totals[2]
 

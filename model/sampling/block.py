@@ -25,12 +25,8 @@ if TYPE_CHECKING:
     from linesmith.model.sampling.network import SamplingNetwork, StepOutputs
 
 # Rows of a block: few sizes, since each is traced and compiled once, in half a second. All are multiples of 48, because then
-# each row's products have the same bits in every block. TensorFlow's products (oneDNN) work on tiles of rows, and the rows of
-# a smaller last tile may be summed in another order. Measured on a processor with AVX2 but without AVX-512 (float32 and
-# bfloat16; kernels of 16 × 64 to 1,024 × 2,048, widths of 16 to 4,096, odd ones among them; one, two and three threads):
-# these sizes have equal bits, as have all multiples of 48 up to 1,056; 32, 80, 128, 512, 784 or 2,048 rows have not: their
-# last 1 to 4 rows differ. Products of 8-bit integers are exact for any size. From four threads of TensorFlow on, which only
-# a block that has all cores to itself uses, narrow float products differ for these sizes, too: sums are then split.
+# each row's products mostly have the same bits in every block: TensorFlow's products (oneDNN) work on tiles of rows, and the rows
+# of a smaller last tile may be summed in another order. Which of them really do is proven on each machine (`proven_rows`).
 BLOCK_SIZES = (48, 96, 240, 480, 1008, 2064, 4128)
 _DEFAULT_ROWS = 2064  # measured: more rows gain little and finish later
 ROWS_PER_CORE = (
@@ -40,19 +36,23 @@ _MEMORY_SHARE = 0.1
 _FEWEST_STEPS, _MOST_STEPS = 16, 64  # steps of one graph call
 
 
-def block_size_for(records: int, most: int) -> int:
-    """Return the smallest block size that holds all records, or the largest one of at most `most` rows.
+def block_sizes_up_to(most: int) -> tuple[int, ...]:
+    """Return the block sizes of at most `most` rows, and the smallest in any case."""
+    return tuple(size for size in BLOCK_SIZES if size <= max(most, BLOCK_SIZES[0]))
+
+
+def block_size_for(records: int, sizes: Sequence[int]) -> int:
+    """Return the smallest block size that holds all records, or the largest one.
 
     Args:
         records: how many are to be sampled side by side.
-        most: upper limit of the size, if it is one of `BLOCK_SIZES` or above the smallest.
+        sizes: sizes to choose from, ascending.
 
     Example:
-        >>> block_size_for(50, 2064), block_size_for(10**6, 2064), block_size_for(10**6, 100)
-        (96, 2064, 96)
+        >>> block_size_for(50, (48, 96, 2064)), block_size_for(10**6, (48, 96, 2064))
+        (96, 2064)
     """
-    fit = [size for size in BLOCK_SIZES if size <= most] or [BLOCK_SIZES[0]]
-    return next((size for size in fit if size >= records), fit[-1])
+    return next((size for size in sizes if size >= records), sizes[-1])
 
 
 def largest_block_size(units: int, info: ModelInfo, parallel_blocks: int | None = None) -> int:

@@ -148,6 +148,28 @@ class SamplingNetwork:
         dtypes = [dtype for product in self._products for dtype in (product.dtype, tf.float32)]
         return [*idle_rows(rows), *[tf.zeros([rows, self.units], dtype) for dtype in dtypes]]
 
+    @property
+    def product_shapes(self) -> list[tuple[int, int, str]]:
+        """Widths of operand and result of each matrix product of a step, and the type of the operand."""
+        widths = [self.units if layer == 0 else 2 * self.units for layer in range(self.layers)]
+        found = [
+            (width, 4 * self.units, product.dtype.name) for width, product in zip(widths, self._products, strict=True)
+        ]
+        return [*found, (*self._logits_kernel.shape, "float32")]
+
+    def multiply_states(self, states: list[tf.Tensor]) -> list[tf.Tensor]:
+        """Compute the matrix products of a step alone.
+
+        Args:
+            states: numbers in [−1, 1] for each of `product_shapes`, [R, width] float32.
+
+        Returns:
+            The products, [R, width].
+        """
+        *hidden, last = states
+        found = [product.multiply(product.to_operand(h)) for product, h in zip(self._products, hidden, strict=True)]
+        return [*found, tf.matmul(last, self._logits_kernel)]
+
     def run(
         self,
         block: list[tf.Tensor],

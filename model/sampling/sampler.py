@@ -14,7 +14,7 @@ from linesmith.core.artifacts.model_info import load_weights, read_model_info
 from linesmith.core.errors import DataError, ParameterError
 from linesmith.core.hardware import sampling_precision
 from linesmith.model.sampling.batch_decoder import BatchDecoder, char_counts
-from linesmith.model.sampling.block import SamplingBlock, block_size_for, largest_block_size
+from linesmith.model.sampling.block import SamplingBlock, block_size_for, block_sizes_up_to, largest_block_size
 from linesmith.model.sampling.sample_types import DrawSettings, Sample, SampleRequest, SamplerOptions
 from linesmith.model.sampling.token_automaton import token_automaton
 from linesmith.model.tokenizers import tokenizer_from_model_dir
@@ -40,12 +40,14 @@ class Sampler:
 
     Attributes:
         parallel_blocks: blocks at work side by side, each in a thread of its own.
+        block_sizes: numbers of rows of a block, proven on this machine: a record's numbers are the same bits in all of them.
         max_rows: most records that are sampled side by side.
         row_steps, busy_row_steps: rows × steps computed so far, and those that served a record.
 
     Raises:
         DataError: no model, a damaged one, or a tokenizer that is not the one it was trained with.
-        ParameterError: that checkpoint was not kept, or the schema does not fit the model.
+        ParameterError: that checkpoint was not kept, the schema does not fit the model, or no block size gives a record the
+            same bits in every row (LS130).
     """
 
     def __init__(
@@ -73,6 +75,7 @@ class Sampler:
         blocks = None if threads is None else _parallel_blocks_for(threads)
         self.parallel_blocks = 1 if blocks is None else blocks
         from linesmith.model.sampling.network import SamplingNetwork
+        from linesmith.model.sampling.proven_rows import proven_block_sizes
 
         self._network: SamplingNetwork = SamplingNetwork(
             weights,
@@ -84,13 +87,14 @@ class Sampler:
         )
         self._decoder = BatchDecoder(self.tokenizer)
         rows = options.block_rows
-        self._block_rows = largest_block_size(self._network.units, self.info, blocks) if rows is None else rows
+        most = largest_block_size(self._network.units, self.info, blocks) if rows is None else rows
+        self.block_sizes = proven_block_sizes(self._network, block_sizes_up_to(most))
         self.row_steps = self.busy_row_steps = 0
 
     @property
     def max_rows(self) -> int:
         """Return the most records that are sampled side by side."""
-        return self.parallel_blocks * self._block_rows
+        return self.parallel_blocks * self.block_sizes[-1]
 
     def stream(self, requests: deque[SampleRequest], settings: DrawSettings) -> Iterator[Sample]:
         """Yield the samples of `batches` one by one."""
@@ -145,7 +149,7 @@ class Sampler:
                     yield self._samples(block, outputs, settings)
 
     def _rows_for(self, records: int) -> int:
-        return block_size_for(records, self._block_rows)
+        return block_size_for(records, self.block_sizes)
 
     def _fill(self, block: SamplingBlock, requests: deque[SampleRequest], settings: DrawSettings) -> bool:
         """Move requests to the block's table; returns whether any has a start string."""

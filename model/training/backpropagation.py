@@ -119,6 +119,22 @@ def sum_token_losses_on_cpu(
     return loss, correct, tf.reduce_sum(batch["weights"])
 
 
+def token_losses(variables: Sequence[tf.Tensor], batch: Mapping[str, tf.Tensor], dtype: tf.DType) -> tf.Tensor:
+    """Compute the loss of each token to predict in nats, without dropout, [T, B]; 0 at padding. No operation mixes rows.
+
+    Args:
+        variables: as for `forward_backward`.
+        batch: as for `forward_backward`.
+        dtype: type of the operands of products.
+    """
+    no_masks = [None] * len(lstm_weights(variables))
+    found = []
+    for half in _batch_halves(batch):
+        logits = _forward_pass(variables, half["inputs"], no_masks, dtype).logits
+        found.append(_cross_entropy(logits, half["targets"])[0] * half["weights"])
+    return tf.concat(found, axis=1)[:, : tf.shape(batch["inputs"])[1]]
+
+
 def summed_gradients(
     variables: Sequence[tf.Tensor],
     batch: Mapping[str, tf.Tensor],

@@ -6,7 +6,7 @@ records whatever their length, and the weights are updated as often as possible 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -23,8 +23,11 @@ if TYPE_CHECKING:
 # the order stays random and memory bounded.
 _POOL_BATCHES = 64
 
-# Steps and rows of physical batches are multiples of it: few shapes for XLA to compile, little padding.
-SHAPE_MULTIPLE = 16
+# Steps of physical batches are multiples of it: few shapes for XLA to compile, little padding.
+STEP_MULTIPLE = 16
+# Rows of a physical batch, padding included: few, since XLA compiles kernels for each. Their halves are multiples of 24, because
+# products give all rows of such heights the same bits on processors with AVX2 (`linesmith.model.row_invariance`).
+_ROW_COUNTS = (48, 96, 144, 192, 288, 480, 960, 1920)
 
 Ranks = npt.NDArray[np.int64]  # which records of a store
 
@@ -127,29 +130,65 @@ def evaluation_batches(store: TokenStore, *, batch_size: int, seq_length: int) -
         yield from _cut_by_length(store, np.arange(start, min(start + pool, len(store))), batch_size, seq_length)
 
 
-def physical_batches(store: TokenStore, ranks: Ranks, *, batch_size: int, seq_length: int) -> Iterator[Batch]:
+def row_counts(batch_size: int) -> tuple[int, ...]:
+    """Return the numbers of rows that physical batches may have: those up to `batch_size`, and the smallest in any case.
+
+    Example:
+        >>> row_counts(100), row_counts(1)
+        ((48, 96), (48,))
+    """
+    return tuple(count for count in _ROW_COUNTS if count <= max(batch_size, _ROW_COUNTS[0]))
+
+
+def padded_steps(tokens: npt.NDArray[np.int64], seq_length: int) -> npt.NDArray[np.int64]:
+    """Return the steps of the batches that hold records of given lengths: multiples of 16, and of an eighth from 128 on.
+
+    In private training, products and sums of a record must not change when another record comes or goes, so its number of
+    steps depends on its own length and on public constants only.
+
+    Args:
+        tokens: tokens to predict of each record, at least 1.
+        seq_length: most of them.
+
+    Example:
+        >>> padded_steps(np.array([1, 17, 128, 129, 257]), 300)
+        array([ 16,  32, 128, 160, 300])
+    """
+    eighth = 2 ** (np.frexp(tokens - 1)[1].astype(np.int64) - 3).clip(min=0)
+    multiple = np.maximum(STEP_MULTIPLE, eighth)
+    return np.minimum(-(-tokens // multiple) * multiple, seq_length)
+
+
+def steps_in_use(store: TokenStore, seq_length: int) -> set[int]:
+    """Return the numbers of steps of all batches that `physical_batches` can make of a store's records."""
+    blocks = (padded_steps(np.minimum(block - 1, seq_length), seq_length) for block in store.length_blocks())
+    return {steps for block in blocks for steps in np.unique(block).tolist()}
+
+
+def physical_batches(
+    store: TokenStore, ranks: Ranks, *, counts_of: Callable[[int], Sequence[int]], seq_length: int
+) -> Iterator[tuple[Ranks, Batch]]:
     """Yield batches of few shapes that hold given records, one per row; none where there are no records.
 
-    A record longer than `seq_length` is cut there. The longest records come first, so that rows of a batch are of similar
-    length. Which records share a batch, and its padding, changes no record's loss or gradient.
+    A record longer than `seq_length` is cut there. A batch holds only records of the same `padded_steps`, the longest first.
 
     Args:
         store: the records.
         ranks: which records, such as a Poisson sample.
-        batch_size: most rows in a batch: memory grows with it, and results do not depend on it.
+        counts_of: gives the numbers of rows, padding included, that a batch of a number of steps may have.
         seq_length: most tokens of a record to predict.
+
+    Yields:
+        The places in `ranks` of a batch's records, and the batch.
     """
-    lengths = np.minimum(np.asarray(store.lengths)[ranks] - 1, seq_length)
-    order = ranks[np.argsort(-lengths, kind="stable")]
-    for start in range(0, len(order), batch_size):
-        batch_ranks = order[start : start + batch_size]
-        longest = int(min(np.asarray(store.lengths)[batch_ranks].max() - 1, seq_length))
-        steps = min(_round_up(longest), seq_length)
-        yield make_padded_batch(store, batch_ranks, steps=steps, columns=min(_round_up(len(batch_ranks)), batch_size))
-
-
-def _round_up(count: int) -> int:
-    return -(-count // SHAPE_MULTIPLE) * SHAPE_MULTIPLE
+    tokens = np.minimum(np.asarray(store.lengths)[ranks] - 1, seq_length)
+    steps = padded_steps(tokens, seq_length)
+    for longest in np.unique(steps)[::-1].tolist():
+        places, counts = np.flatnonzero(steps == longest), counts_of(longest)
+        for start in range(0, len(places), max(counts)):
+            part = places[start : start + max(counts)]
+            columns = min(count for count in counts if count >= len(part))
+            yield part, make_padded_batch(store, ranks[part], steps=longest, columns=columns)
 
 
 def _cut_by_length(store: TokenStore, ranks: Ranks, batch_size: int, seq_length: int) -> Iterator[Ranks]:

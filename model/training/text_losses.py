@@ -14,7 +14,7 @@ from linesmith.core.config.tensorflow_config import TensorFlowConfig
 from linesmith.core.errors import DataError, TokenizerError
 from linesmith.model.tf_function import graph
 from linesmith.model.tokenizers.base import Tokenizer
-from linesmith.model.training.batches import Batch, physical_batches
+from linesmith.model.training.batches import Batch, physical_batches, row_counts
 from linesmith.model.training.language_model import LanguageModel
 from linesmith.model.training.settings import NetworkSettings
 from linesmith.model.training.token_store import in_memory_token_store
@@ -101,13 +101,11 @@ def mean_token_losses(
     means, counts = np.full(len(texts), np.inf), np.ones(len(texts), np.int64)
     if len(encodable):
         store = in_memory_token_store([text_ids for text_ids in ids if text_ids is not None])
-        counts[encodable] = tokens = np.minimum(np.asarray(store.lengths) - 1, seq_length)
+        counts[encodable] = np.minimum(np.asarray(store.lengths) - 1, seq_length)
         measure = graph(lambda rows: record_losses(network, rows), input_signature=[Batch.tensor_specs()])
-        order = np.argsort(-tokens, kind="stable")
-        for start in range(0, len(order), _ROWS):
-            part = order[start : start + _ROWS]
-            # Sorted by length already, so that the rows of the batch are in the order of `part`.
-            (batch,) = physical_batches(store, part, batch_size=_ROWS, seq_length=seq_length)
+        rows = row_counts(_ROWS)
+        ranks = np.arange(len(store))
+        for part, batch in physical_batches(store, ranks, counts_of=lambda _: rows, seq_length=seq_length):
             means[encodable[part]] = measure(batch.to_tensors()).numpy()[: len(part)]
     return means, counts
 

@@ -53,13 +53,14 @@ class TokenStore:
     @cached_property
     def max_tokens(self) -> int:
         """Number of tokens to predict in the longest record; 0 in an empty store."""
-        return max((int(block.max()) - 1 for block in self._length_blocks()), default=0)
+        return max((int(block.max()) - 1 for block in self.length_blocks()), default=0)
 
     def count_longer_than(self, tokens: int) -> int:
         """Count the records with more tokens to predict than `tokens`."""
-        return sum(int(np.count_nonzero(block > tokens + 1)) for block in self._length_blocks())
+        return sum(int(np.count_nonzero(block > tokens + 1)) for block in self.length_blocks())
 
-    def _length_blocks(self) -> Iterator[npt.NDArray[np.int64]]:
+    def length_blocks(self) -> Iterator[npt.NDArray[np.int64]]:
+        """Yield the lengths, many at a time."""
         return (self.lengths[start : start + _BLOCK] for start in range(0, len(self), _BLOCK))
 
     def record(self, rank: int) -> npt.NDArray[np.unsignedinteger]:

@@ -122,6 +122,11 @@ class GenerationOutcome:
                 distinct.append(dict(unit.environment))
         return distinct
 
+    @property
+    def block_sizes(self) -> list[list[int]]:
+        """Distinct numbers of rows that the workers' samplers had proven, in order of appearance."""
+        return [list(sizes) for sizes in dict.fromkeys(unit.block_sizes for unit in self.units) if sizes]
+
 
 def plan_generation(config: TensorFlowConfig, options: PipelineOptions) -> GenerationPlan:
     """Check everything that can be checked without sampling, and divide the work into units.

@@ -178,6 +178,8 @@ def _manifest(
         "partition_by": plan.staging.partition_by,
         "iceberg": None if commit is None else {**asdict(commit), "location": redact_address(commit.location)},
         "environments": outcome.environments,
+        # Numbers of rows with which every record was proven to have the same bits, whatever stands beside it.
+        "proven_block_sizes": outcome.block_sizes,
         "runner": runner,
         "settings": redact_settings(plan.config.stage_settings("generate")),
         "outputs": _outputs([shard for shard in outcome.shards if shard.format != ICEBERG]),

@@ -19,6 +19,7 @@ from linesmith.model.privacy.noise import noise_seeds
 from linesmith.model.privacy.secret_key import SecretKey
 from linesmith.model.privacy.trainer import PrivateTrainer
 from linesmith.model.privacy.validation import PublicValidation
+from linesmith.model.training import backpropagation
 from tests.helpers.reference_gradients import masks_from
 from tests.helpers.release_checks import clock_moves_release, draws_uncharged_vocabulary, keeps_stale_files
 from tests.model.privacy.dp_sgd import test_clipped_sum as test_dp_sgd
@@ -133,6 +134,19 @@ def _no_clipping(variables: Any, batch: Any, masks: Any, clip: float) -> list[An
     return clipped_sum(variables, batch, masks_from(masks), clip=1e30, seq_length=SEQ).gradients
 
 
+def _row_coupling(variables: Any, batch: Any, masks: Any, clip: float) -> list[Any]:
+    """The last rows of a half have other last bits, as in products whose number of rows is not proven."""
+    real = backpropagation.lstm_forward
+
+    def coupled(inputs: Any, steps: Any, rows: Any, recurrent: Any) -> Any:
+        last = tf.cast(tf.range(rows) >= rows - 2, recurrent.dtype)[:, None]
+        return real(lambda t: inputs(t) * (1 + last * 2.0**-23), steps, rows, recurrent)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(backpropagation, "lstm_forward", coupled)
+        return clipped_sum(variables, batch, masks_from(masks), clip=clip, seq_length=SEQ).gradients
+
+
 @dataclass(frozen=True)
 class Bug:
     """A bug, in the trainer or in the settings of all stages.
@@ -159,6 +173,7 @@ BUGS = [
     Bug("each window clipped for itself", _clipping(test_dp_sgd._window_unit, eager=True)),
     Bug("a layer left out of the norm", _clipping(test_dp_sgd._unclipped_layer, eager=True)),
     Bug("state carried from row to row", _clipping(test_dp_sgd._carried_state, eager=True)),
+    Bug("row coupling", _clipping(_row_coupling)),
     Bug("a shuffle instead of Poisson", _sampled(_shuffled)),
     Bug("draws of one size", _sampled(_one_size)),
     Bug("n counted in tokens", _sampled(_too_often)),

@@ -4,6 +4,9 @@ The claim rests on two statements that no attack on noised numbers tests sharply
 most C, and that what is released without being charged does not depend on records at all. Here both are checked directly, with
 the noise left out or equal on both sides, over data sets chosen to make the difference as large as it gets: alone and among
 others, long and short, repeated tokens, and weights that make gradients far below the clipping norm, around it and far above.
+
+A second comparison is at the width of a product, with weights so large that a last bit that one record moved in another's states
+becomes a different gradient within a few steps.
 """
 
 from __future__ import annotations
@@ -27,6 +30,7 @@ from linesmith.model.training.token_store import TokenStore, in_memory_token_sto
 from linesmith.model.training.trainer import build_model
 
 _WEIGHT_SCALES = (0.05, 0.6, 8.0)  # standard deviations of the weights
+_WIDE_UNITS, _WIDE_SCALE, _WIDE_STEPS, _WIDE_RECORDS = 128, 1.0, 48, 60  # of the second comparison
 _BATCH_SIZE, _RNN_UNITS = 16, 8
 _PLANNED_RECORDS = 10_000  # size of the data set that the plan is made for
 _FIXED_KEY = "1"  # so that both sides of a comparison have the same draws; nothing of it is released
@@ -75,7 +79,11 @@ def audit_neighbors(
     bases: list[list[list[int]]] = [[], [records[-1]] * 8, records[:6]]
     with tempfile.TemporaryDirectory() as directory:
         trainer = _make_trainer(trainer_class, config, vocab_size, records, Path(directory))
-        moved = _largest_difference(trainer, records, bases)
+        moved = _largest_difference(trainer, records, bases, _WEIGHT_SCALES)
+        wide = config.replace(rnn_units=_WIDE_UNITS, embedding_dim=_WIDE_UNITS // 2, seq_length=_WIDE_STEPS)
+        base = _random_records(vocab_size)
+        trainer = _make_trainer(trainer_class, wide, vocab_size, base, Path(directory) / "wide")
+        moved = max(moved, _largest_difference(trainer, base[:1], [base], [_WIDE_SCALE]))
         clip = float(trainer.plan.l2_norm_clip) / trainer.plan.records_per_unit
         released, allowed = _released_difference(trainer_class, config, vocab_size, records, Path(directory))
     return NeighborAudit(clip, moved, released, allowed)
@@ -86,6 +94,13 @@ def _adversarial_records(vocab_size: int, longest: int) -> list[list[int]]:
     last = vocab_size - 1
     rising = [1 + number % (vocab_size - 1) for number in range(longest)]
     return [[last] * 2 * longest, rising, [last], [2] * (longest // 2), [last, 2] * (longest // 3), [], [2, 3]]
+
+
+def _random_records(vocab_size: int) -> list[list[int]]:
+    """Return records of the second comparison as token ids, all of the same number of padded steps."""
+    random = np.random.default_rng(6)
+    lengths = random.integers(_WIDE_STEPS - 14, _WIDE_STEPS, _WIDE_RECORDS)
+    return [random.integers(1, vocab_size, length).tolist() for length in lengths]
 
 
 def _plan(config: TensorFlowConfig, records: int) -> PrivacyPlan:
@@ -117,11 +132,13 @@ def _make_trainer(
     )
 
 
-def _largest_difference(trainer: PrivateTrainer, records: list[list[int]], bases: Sequence[list[list[int]]]) -> float:
+def _largest_difference(
+    trainer: PrivateTrainer, records: list[list[int]], bases: Sequence[list[list[int]]], scales: Sequence[float]
+) -> float:
     """Return the largest L2 distance of clipped sums with and without one record, which comes first or last."""
     worst = 0.0
     shapes = [variable.shape for variable in trainer.model.trainable_variables]
-    for number, scale in enumerate(_WEIGHT_SCALES):
+    for number, scale in enumerate(scales):
         random = np.random.default_rng([number, 5])
         for variable, shape in zip(trainer.model.trainable_variables, shapes, strict=True):
             variable.assign(scale * random.normal(size=shape).astype(np.float32))
@@ -142,7 +159,8 @@ def _clipped_sum(trainer: PrivateTrainer, records: list[list[int]]) -> list[np.n
     store = in_memory_token_store(records)
     seeds = tf.zeros([NUM_HALVES, len(trainer.model.lstms), 2], tf.int64)
     ranks = np.arange(len(records))
-    for batch in physical_batches(store, ranks, batch_size=_BATCH_SIZE, seq_length=trainer.plan.seq_length):
+    counts_of = trainer.row_counts.__getitem__
+    for _, batch in physical_batches(store, ranks, counts_of=counts_of, seq_length=trainer.plan.seq_length):
         part = trainer._clipped(batch.to_tensors(), seeds)
         total = [value + np.asarray(more, np.float64) for value, more in zip(total, part.gradients, strict=True)]
     return total

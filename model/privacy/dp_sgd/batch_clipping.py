@@ -18,8 +18,11 @@ from linesmith.model.privacy.dp_sgd.gradient_norms import (
 from linesmith.model.tf_function import cached_by_tensor
 from linesmith.model.training.backpropagation import uses_projected_table
 
-# Tokens whose norms are computed at a time: δ of a layer of 256 units is then 6.5 MB, which stays in a processor's cache.
-TOKENS_PER_GROUP = 1_600
+# Tokens whose norms are computed at a time, at most: δ of a layer of 256 units is then 8 MB, which stays in a processor's cache.
+TOKENS_PER_GROUP = 2_000
+# Records whose norms are computed at a time. Divisors of 24, as the rows of a half are multiples of it: all groups of a batch are
+# then of one shape, which depends on the number of steps only, and no norm depends on how many records there are.
+_GROUP_SIZES = (24, 12, 8, 6, 4, 3, 2, 1)
 
 
 class GradientOperands(NamedTuple):
@@ -28,6 +31,7 @@ class GradientOperands(NamedTuple):
     Attributes:
         table: embedding, [vocab, d]; the inputs of the first LSTM's kernel are looked up in it where they are needed.
         kernel: kernel of the first LSTM, [d, 4 units], through which δ goes back to the embedding.
+        embedding_delta: loss gradient of the embeddings, [T, B, d], float32 or wider.
         inputs: inputs of the kernels above that one, [T, B, units] each; the last is the dense layer's.
         hidden: hidden states of each LSTM, [T, B, units].
         deltas: loss gradient of each LSTM's gates before activation, then of the logits, [T, B, k].
@@ -35,6 +39,7 @@ class GradientOperands(NamedTuple):
 
     table: tf.Tensor
     kernel: tf.Tensor
+    embedding_delta: tf.Tensor
     inputs: list[tf.Tensor]
     hidden: list[tf.Tensor]
     deltas: list[tf.Tensor]
@@ -43,7 +48,7 @@ class GradientOperands(NamedTuple):
 def norms_and_factors(
     tokens: tf.Tensor, operands: GradientOperands, max_norm: tf.Tensor
 ) -> tuple[tf.Tensor, tf.Tensor]:
-    """Compute the squared gradient norm of each record over all parameters, and its clip factor.
+    """Compute the gradient norm of each record over all parameters, and its clip factor.
 
     Args:
         tokens: ids, [T, B] int32.
@@ -53,14 +58,14 @@ def norms_and_factors(
     Returns:
         Both [B], as `clip_factors` returns them.
     """
-    kernel_transposed = tf.transpose(operands.kernel)
     steps, count = tf.shape(tokens)[0], tf.shape(tokens)[1]
     # In groups, so that Gram matrices [B, T, T] stay small whatever the batch.
-    size = tf.maximum(1, TOKENS_PER_GROUP // steps)
+    fitting = [tf.where(size * steps <= TOKENS_PER_GROUP, size, 1) for size in _GROUP_SIZES]
+    size = tf.reduce_max(fitting)
 
     def group(start: tf.Tensor) -> tf.Tensor:
         rows = tf.range(start, tf.minimum(start + size, count))
-        return tf.stack(_rows_norms_and_factors(tokens, operands, kernel_transposed, max_norm, rows), axis=1)
+        return tf.stack(_rows_norms_and_factors(tokens, operands, max_norm, rows), axis=1)
 
     results = tf.TensorArray(max_norm.dtype, (count + size - 1) // size, infer_shape=False, element_shape=[None, 2])
     _, results = tf.while_loop(
@@ -73,7 +78,7 @@ def norms_and_factors(
 
 
 def _rows_norms_and_factors(
-    tokens: tf.Tensor, operands: GradientOperands, kernel_transposed: tf.Tensor, max_norm: tf.Tensor, rows: tf.Tensor
+    tokens: tf.Tensor, operands: GradientOperands, max_norm: tf.Tensor, rows: tf.Tensor
 ) -> tuple[tf.Tensor, tf.Tensor]:
     """Compute `norms_and_factors` of some rows of the batch."""
     steps, count = tf.shape(tokens)[0], tf.shape(tokens)[1]
@@ -87,7 +92,7 @@ def _rows_norms_and_factors(
     layers[0] = layers[0]._replace(uses_projected_table=uses_projected_table(operands.table))
     clip = partial(
         clip_factors,
-        other_squared_norms=embedding_norms(ids, layers[0].delta, kernel_transposed),
+        other_squared_norms=embedding_norms(ids, batch_first(operands.embedding_delta), operands.table.shape[0]),
         max_norm=max_norm,
         dtype=operands.table.dtype,
     )

@@ -10,6 +10,11 @@ its own tokens divided by the public `seq_length`, no operation mixes rows of a 
 is zero. The norm of its contribution over all parameters is at most `clip`: norm and sum are computed of the same operands,
 in float32 or exactly (`clip_factors`, `weighted_sums`). So adding or removing a record moves the sum by at most `clip`. A
 record whose gradient is not finite contributes exactly zero; so do rows of padding.
+
+This must hold to the last bit, since a recurrence can amplify a bit to anything. Numbers of steps depend on a record's own length
+(`batches.padded_steps`), and only numbers of rows are used for which every record's operands, norm and factor were proven to have
+the same bits in every row (`proven_rows`). What remains is the order in which the sum adds up the records: rounding of the sum
+itself, which nothing amplifies, and which the margin below covers.
 """
 
 from __future__ import annotations
@@ -22,7 +27,7 @@ import tensorflow as tf
 from linesmith.model.privacy.dp_sgd.batch_clipping import GradientOperands, norms_and_factors
 from linesmith.model.privacy.dp_sgd.weighted_sums import make_weighted_sums
 from linesmith.model.training.backpropagation import forward_backward, split_in_halves, uses_projected_table
-from linesmith.model.training.lstm import materialized_transpose, project
+from linesmith.model.training.lstm import at_least_float32, materialized_transpose, project
 
 # Gradients are clipped to (1 − CLIP_MARGIN) times the claimed norm; the rounding errors of norm and sum stay below the rest.
 CLIP_MARGIN = 1e-3
@@ -87,6 +92,29 @@ def clipped_sum(
     )
 
 
+def operands_and_factors(
+    variables: Sequence[tf.Tensor],
+    batch: Mapping[str, tf.Tensor],
+    masks: Sequence[tf.Tensor | None],
+    clip: tf.Tensor | float,
+    seq_length: int,
+    dtype: tf.DType,
+) -> tuple[GradientOperands, tf.Tensor, tf.Tensor]:
+    """Run both passes over a half of a batch, and compute the gradient norm and the clip factor of each record, [B] both.
+
+    Everything about a record that goes into the sum is computed here. Arguments are those of `clipped_sum`, of one half.
+    """
+    loss_scale = tf.constant(1 / seq_length, variables[0].dtype)
+    result = forward_backward(variables, batch, masks, dtype, loss_scale)
+    deltas = [*result.deltas, tf.cast(result.logits_delta, dtype)]
+    table, kernel = (tf.cast(variable, dtype) for variable in variables[:2])
+    first, wide_kernel = (tf.cast(x, at_least_float32(dtype)) for x in (deltas[0], kernel))
+    embedding_delta = project(first, materialized_transpose(wide_kernel), tf.zeros([], first.dtype))
+    operands = GradientOperands(table, kernel, embedding_delta, result.inputs, result.hidden, deltas)
+    max_norm = tf.cast(clip, variables[0].dtype) * (1 - CLIP_MARGIN)
+    return operands, *norms_and_factors(batch["inputs"], operands, max_norm)
+
+
 def _clipped_half(
     variables: Sequence[tf.Tensor],
     batch: Mapping[str, tf.Tensor],
@@ -95,20 +123,14 @@ def _clipped_half(
     seq_length: int,
     dtype: tf.DType,
 ) -> ClippedSum:
-    loss_scale = tf.constant(1 / seq_length, variables[0].dtype)
-    result = forward_backward(variables, batch, masks, dtype, loss_scale)
-    deltas = [*result.deltas, tf.cast(result.logits_delta, dtype)]
-    table, kernel = (tf.cast(variable, dtype) for variable in variables[:2])
-    operands = GradientOperands(table, kernel, result.inputs, result.hidden, deltas)
-    bound = tf.cast(clip, variables[0].dtype)
-    squared, factors = norms_and_factors(batch["inputs"], operands, bound * (1 - CLIP_MARGIN))
-    finite, norms = tf.math.is_finite(squared), tf.sqrt(squared)
+    operands, norms, factors = operands_and_factors(variables, batch, masks, clip, seq_length, dtype)
+    finite = tf.math.is_finite(norms)
     # A factor of 0 is not enough, since 0 · NaN is NaN: numbers of such a record are replaced before they meet a product.
     operands = tf.cond(tf.reduce_all(finite), lambda: operands, lambda: _zero_where_not(finite, operands))
     real = tf.reduce_any(batch["weights"] > 0, axis=0)
     return ClippedSum(
         gradients=_sum_gradients(batch["inputs"], operands, factors),
-        unclipped=tf.reduce_sum(tf.cast(real & finite & (norms <= bound), tf.int32)),
+        unclipped=tf.reduce_sum(tf.cast(real & finite & (norms <= tf.cast(clip, norms.dtype)), tf.int32)),
         non_finite=tf.reduce_sum(tf.cast(real & ~finite, tf.int32)),
         norms=norms,
     )
@@ -116,16 +138,13 @@ def _clipped_half(
 
 def _zero_where_not(finite: tf.Tensor, operands: GradientOperands) -> GradientOperands:
     """Return the operands with zeros for the records whose gradient is not finite."""
-    inputs, hidden, deltas = tf.nest.map_structure(
-        lambda x: tf.where(finite[None, :, None], x, tf.zeros_like(x)),
-        (operands.inputs, operands.hidden, operands.deltas),
-    )
-    return operands._replace(inputs=inputs, hidden=hidden, deltas=deltas)
+    by_record = {name: getattr(operands, name) for name in ("embedding_delta", "inputs", "hidden", "deltas")}
+    finite = finite[None, :, None]
+    return operands._replace(**tf.nest.map_structure(lambda x: tf.where(finite, x, tf.zeros_like(x)), by_record))
 
 
 def _sum_gradients(tokens: tf.Tensor, operands: GradientOperands, factors: tf.Tensor) -> list[tf.Tensor]:
     """Compute the summed gradient of every variable, by one product per weight over all records and steps."""
-    kernel = tf.cast(operands.kernel, factors.dtype)
     # A table row that is not finite belongs only to records whose δ is zero by now; as zeros it cannot make a NaN of 0 · NaN.
     table = tf.where(tf.math.is_finite(operands.table), operands.table, tf.zeros_like(operands.table))
     sums = make_weighted_sums(factors, table.dtype)
@@ -133,6 +152,7 @@ def _sum_gradients(tokens: tf.Tensor, operands: GradientOperands, factors: tf.Te
     vocab_size = table.shape[0]
     if uses_projected_table(table):
         # δ summed by token id serves both embedding and kernel, with products of vocabulary size.
+        kernel = tf.cast(operands.kernel, factors.dtype)
         delta_by_token = sums.sum_by_token(tokens, first, vocab_size)
         gradients = [
             tf.matmul(delta_by_token, kernel, transpose_b=True),
@@ -140,8 +160,7 @@ def _sum_gradients(tokens: tf.Tensor, operands: GradientOperands, factors: tf.Te
         ]
         inputs = []
     else:
-        dx = project(tf.cast(first, kernel.dtype), materialized_transpose(kernel), tf.zeros([], kernel.dtype))
-        gradients = [sums.sum_by_token(tokens, dx, vocab_size)]
+        gradients = [sums.sum_by_token(tokens, operands.embedding_delta, vocab_size)]
         inputs = [tf.gather(table, tokens)]
     # Not strict: the last δ is the dense layer's, which has no hidden states.
     for layer, (hidden, delta) in enumerate(zip(operands.hidden, operands.deltas, strict=False)):

@@ -20,7 +20,7 @@ from typing import NamedTuple
 
 import tensorflow as tf
 
-from linesmith.model.privacy.dp_sgd.weighted_sums import scale_operand, truncate_to_bfloat16
+from linesmith.model.privacy.dp_sgd.weighted_sums import scale_operand
 from linesmith.model.tf_function import cached_by_tensor, fused
 from linesmith.model.training.lstm import at_least_float32
 
@@ -223,44 +223,27 @@ def _terms(
     return total, absolute
 
 
-def embedding_norms(tokens: tf.Tensor, delta: tf.Tensor, kernel_transposed: tf.Tensor) -> tf.Tensor:
+def embedding_norms(tokens: tf.Tensor, delta: tf.Tensor, vocab_size: int) -> tf.Tensor:
     """Compute the squared gradient norm of the embedding table, for each record.
 
     A token that occurs several times in a record has one row in the table, so its gradients are added before they are
     squared. The result is that of an equal-token mask on the Gram matrix of the gradients (Li et al. 2022), with nothing to
-    cancel. They are added before they are projected too, since a record has far fewer different tokens than tokens.
+    cancel.
 
     Args:
         tokens: ids, [B, T].
-        delta: loss gradient of what the embeddings are projected to, 0 at padding, [B, T, k].
-        kernel_transposed: the projection, transposed, [k, d], in the type of δ.
+        delta: loss gradient of the embeddings, 0 at padding, [B, T, d].
+        vocab_size: rows of the table.
 
     Returns:
         [B]; not finite where the record's gradient is not.
     """
-    indices = token_indices(tokens)
-    width = (tf.reduce_max(indices) // 8 + 1) * 8  # a multiple of 8: few shapes for XLA to compile
-    if delta.dtype == tf.bfloat16:
-        return _bfloat16_embedding_norms(indices, tf.range(width), delta, kernel_transposed)
+    steps, width = tf.shape(tokens)[1], delta.shape[2]
+    # As many rows as a record of T tokens can need, and not as these records do: shapes must not depend on other records.
+    rows = (tf.minimum(steps, vocab_size) + 7) // 8 * 8
     # As a product, which takes all cores; a segment sum takes one.
-    sums = tf.matmul(tf.one_hot(indices, width, dtype=delta.dtype), delta, transpose_a=True)
-    rows = tf.matmul(tf.reshape(sums, [-1, delta.shape[2]]), kernel_transposed)
-    return tf.reduce_sum(tf.reshape(rows * rows, [tf.shape(tokens)[0], width * kernel_transposed.shape[1]]), axis=1)
-
-
-@fused
-def _bfloat16_embedding_norms(
-    indices: tf.Tensor, every_index: tf.Tensor, delta: tf.Tensor, kernel_transposed: tf.Tensor
-) -> tf.Tensor:
-    """Compute `embedding_norms` of bfloat16 operands, from the indices of tokens and the range of all indices."""
-    one_hot = tf.cast(indices[:, None, :] == every_index[:, None], tf.bfloat16)
-    sums = tf.matmul(one_hot, delta, output_type=tf.float32)
-    sums = tf.reshape(sums, [-1, delta.shape[2]])
-    # A float32 sum as two bfloat16 parts of eight bits each: what is left out is 1/65,536 of it, and nothing cancels any more.
-    upper = truncate_to_bfloat16(sums)
-    parts = tf.cast(tf.concat([upper, sums - upper], axis=0), tf.bfloat16)
-    rows = tf.add(*tf.split(tf.matmul(parts, kernel_transposed, output_type=tf.float32), 2))
-    return tf.reduce_sum(tf.reshape(rows * rows, [tf.shape(indices)[0], -1]), axis=1)
+    sums = tf.matmul(tf.one_hot(token_indices(tokens), rows, dtype=delta.dtype), delta, transpose_a=True)
+    return tf.reduce_sum(tf.reshape(sums * sums, [tf.shape(tokens)[0], rows * width]), axis=1)
 
 
 @fused

@@ -9,7 +9,7 @@ import pytest
 
 from linesmith.model.privacy.poisson_sampling import poisson_sample
 from linesmith.model.privacy.secret_key import SecretKey
-from linesmith.model.training.batches import SHAPE_MULTIPLE, physical_batches
+from linesmith.model.training.batches import padded_steps, physical_batches, steps_in_use
 from tests.helpers.token_stores import random_records, store_of
 
 RECORDS, RATE, STEPS = 60, 0.15, 3000
@@ -127,16 +127,32 @@ def test_batches_hold_every_drawn_record_once_cut_and_padded():
     records = [*random_records(50, 9, 30), [5] * 100, []]
     store = store_of(records)
     ranks = np.array([0, 3, 4, *range(10, 52)])
-    batches = list(physical_batches(store, ranks, batch_size=20, seq_length=25))
+    asked: list[int] = []
+
+    def counts_of(steps: int) -> tuple[int, int]:
+        asked.append(steps)
+        return (5, 20) if steps == 16 else (20,)
+
     found = []
-    for batch in batches:
+    for places, batch in physical_batches(store, ranks, counts_of=counts_of, seq_length=25):
         steps, rows = batch.inputs.shape
-        assert (steps % SHAPE_MULTIPLE == 0 or steps == 25) and (rows % SHAPE_MULTIPLE == 0 or rows == 20)
-        assert rows <= 20
-        for row in range(int((batch.weights > 0).any(axis=0).sum())):
+        assert steps == asked[-1] and rows in counts_of(steps) and rows >= len(places)
+        for row, place in enumerate(places):
             length = int(batch.weights[:, row].sum())
+            # Steps that depend on no other record.
+            assert steps == padded_steps(np.array([length]), 25)[0]
+            assert length == min(len(records[ranks[place]]) + 1, 25)
             assert np.all(batch.weights[:length, row] == 1)  # padding only at the end
             found.append((tuple(batch.inputs[:length, row]), tuple(batch.targets[:length, row])))
     whole = [tuple([0, *records[rank], 0][:26]) for rank in ranks]
     assert sorted(found) == sorted((ids[:-1], ids[1:]) for ids in whole)
-    assert list(physical_batches(store, ranks[:0], batch_size=20, seq_length=25)) == []
+    assert set(asked) == steps_in_use(store, 25) == {16, 25}
+    assert list(physical_batches(store, ranks[:0], counts_of=counts_of, seq_length=25)) == []
+
+
+def test_steps_are_close_to_the_length_and_few():
+    tokens = np.arange(1, 5000)
+    steps = padded_steps(tokens, 4000)
+    assert np.all((steps >= np.minimum(tokens, 4000)) & (steps <= 4000))
+    assert np.all((steps < tokens + 16) | (steps < 1.25 * tokens))
+    assert len(np.unique(steps)) < 32

@@ -51,8 +51,12 @@ def model() -> LanguageModel:
     return made
 
 
-def _validation(model, records, users=None, plan=LOSS, batch_size=5) -> NoisedValidation:
-    return NoisedValidation(model, store_of(records), plan, KEY, users=users, batch_size=batch_size, seq_length=SEQ)
+def _validation(model, records, users=None, plan=LOSS, rows=48) -> NoisedValidation:
+    row_counts = {SEQ: (rows,)}
+    store = store_of(records)
+    return NoisedValidation(
+        model, store, plan, KEY, users=users, row_counts=row_counts, seq_length=SEQ, dtype=tf.float32
+    )
 
 
 def _oracle(model, record) -> float:
