@@ -53,7 +53,7 @@ def row_signature(outputs: Iterable[npt.NDArray], records: npt.NDArray[np.int64]
             part = slice(start, start + _ROWS_AT_ONCE)
             if not np.array_equal(_bits(output[part]), _bits(first[records[part]])):
                 return None
-        digest.update(_bits(first))
+        digest.update(_bits(first).tobytes())
     return digest.digest()
 
 
