@@ -240,6 +240,7 @@ def test_generate_needs_nothing_but_the_directory(stages, tmp_path):
     assert (stages.config.gen_lines, stages.config.epochs, stages.config.field_delimiter) == (5, 3, ",")
 
 
+@pytest.mark.integration
 def test_generate_refuses_a_setting_that_the_model_was_not_made_with(stages, tmp_path, capsys):
     run = trained(tmp_path / "run", rnn_units=8)
     assert line("generate", "--output", run, "--rnn-units", "16") == 2

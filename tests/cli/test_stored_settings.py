@@ -50,13 +50,15 @@ def test_a_stored_setting_is_named_and_refused_until_it_is_given_again_or_unset(
         assert getattr(resolved(run, spelling, **given), name) is None
 
 
+@pytest.mark.integration
 def test_the_validator_of_a_received_directory_is_not_run(tmp_path, monkeypatch, capsys):
     generated = []
     monkeypatch.setattr(cli, "load_libraries", lambda: None)
     monkeypatch.setattr(
         "linesmith.pipelines.generate.stage.generate", lambda c, _: generated.append(c) or StageReport("generate")
     )
-    evil = tmp_path / "evil.py"
+    monkeypatch.chdir(tmp_path)
+    evil = Path("evil.py")  # a short name: messages cut long ones
     evil.write_text(f"open({str(tmp_path / 'ran')!r}, 'w')\ndef judge(line): pass\n")
     run = received(tmp_path / "run", line_validator=f"{evil}:judge")
     command = ["generate", "--output", str(run)]

@@ -47,7 +47,8 @@ def test_json_that_is_none_or_exceeds_a_limit_is_refused(text: str | bytes, foun
         (bomb("[x]", "[{}]"), "aliases stand for more than 100,000 values at line 6"),
         (bomb("{x: 1}", "{{<<: [{}]}}"), "aliases stand for more than 100,000 values"),
         ("a: &a [*a]", "contains itself"),
-        ("[" * 100_000, "nested more than 64 deep"),
+        ("[" * 900, "nested more than 64 deep"),
+        ("[" * 100_000, "nested more than 64 deep|not valid YAML"),  # newer parsers have a limit of their own
         ("- " * 20_000, "nested more than 64 deep"),
         ("[a, " * 20_000, "nested more than 64 deep"),
         ("a: 0x" + "f" * 5000, "a number is too long"),

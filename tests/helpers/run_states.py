@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +18,7 @@ from linesmith.core.artifacts.privacy_statement import weights_digests
 from linesmith.core.artifacts.run_directory import RunDirectory
 from linesmith.core.config.tensorflow_config import TensorFlowConfig
 
+_INFO = ModelInfo(9, 1, 1, 1, 9, None, None, "t", "best", "", 0, 0, None)
 STATES = ("tokenized", "begun", "interrupted", "trained", "complete")
 
 
@@ -57,15 +59,19 @@ def write_run(root: Path, *, private: bool, state: str = "complete", value: floa
     return run
 
 
+def network_weights(value: float) -> dict[str, np.ndarray]:
+    """Return weights of the model that `write_weights` describes; all have one value."""
+    return {path: np.full(shape, value, np.float32) for path, shape in _INFO.weight_shapes.items()}
+
+
 def write_weights(run: RunDirectory, *, private: bool, value: float = 1.0, stopped: str | None = "epochs") -> None:
     """Write weights, a model's description and, for a private model, the statement."""
-    weights = {"w": np.full(3, value)}
+    weights = network_weights(value)
     for name in (BEST_WEIGHTS, LAST_WEIGHTS):
         save_arrays(run.model / CHECKPOINTS_DIR / name, weights)
     if private:
         write_statement(run, weights_digests(run.model))
-    info = ModelInfo(9, 1, 1, 1, 9, None, None, "t", "best", digest_arrays(weights), 0, 0, stopped)
-    write_model_info(run.model, info)
+    write_model_info(run.model, replace(_INFO, weights_digest=digest_arrays(weights), stopped=stopped))
 
 
 def write_statement(run: RunDirectory, weights: dict[str, str] | None) -> None:

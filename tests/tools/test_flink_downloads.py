@@ -10,7 +10,7 @@ import pytest
 
 from tools.flink import checksums, downloads
 
-JARS = {"beam.jar": b"beam", "flink.jar": b"flink"}
+JARS = {"beam-sdks-java-core-1.jar": b"beam", "flink.jar": b"flink"}
 
 
 @pytest.fixture
@@ -32,6 +32,7 @@ def maven(tmp_path, monkeypatch):
         return subprocess.CompletedProcess(command, 0, "", "")
 
     monkeypatch.setattr(checksums, "PINS", pins)
+    monkeypatch.setattr(downloads, "write_loopback_jar", lambda core, target: target.touch())
     monkeypatch.setenv("JAVA_HOME", str(java.parents[1]))
     monkeypatch.setattr(downloads.shutil, "which", lambda name: f"/nowhere/{name}")
     monkeypatch.setattr(downloads.subprocess, "run", copy_jars)
@@ -52,8 +53,8 @@ def test_the_pinned_jars_are_put_in_place(tmp_path, maven):
 @pytest.mark.parametrize(
     ("served", "told"),
     [
-        ({"beam.jar": b"beam", "flink.jar": b"flinc"}, "flink.jar has the digest"),
-        ({"beam.jar": b"beam"}, "flink.jar is missing"),
+        ({"beam-sdks-java-core-1.jar": b"beam", "flink.jar": b"flinc"}, "flink.jar has the digest"),
+        ({"beam-sdks-java-core-1.jar": b"beam"}, "flink.jar is missing"),
         ({**JARS, "more.jar": b"more"}, "more.jar is not pinned"),
     ],
 )

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 
-import numpy as np
 import pytest
 
 from linesmith.core.artifacts.checkpoints import digest_arrays, save_arrays
@@ -17,7 +16,7 @@ from linesmith.core.artifacts.privacy_statement import (
     weights_digests,
 )
 from linesmith.core.errors import DataError
-from tests.helpers.run_states import write_run, write_statement, write_weights
+from tests.helpers.run_states import network_weights, write_run, write_statement, write_weights
 
 
 @pytest.fixture
@@ -44,7 +43,7 @@ def test_a_statement_beside_other_weights_is_refused(tmp_path, state):
 
 
 def test_other_weights_than_the_default_must_be_named_too(run):
-    save_arrays(run.model / "checkpoints" / "epoch-0003.npz", {"w": np.full(3, 7.0)})
+    save_arrays(run.model / "checkpoints" / "epoch-0003.npz", network_weights(7.0))
     with pytest.raises(DataError, match="other weights"):
         check_statement(run.root, "3")
     write_statement(run, weights_digests(run.model))
@@ -108,7 +107,7 @@ class TestFirstEdition:
 def test_damaged_weights_have_no_digest(run):
     write_bytes(run.model / "checkpoints" / "best.npz", b"torn")
     weights = weights_digests(run.model)
-    assert weights == {"last-weights.npz": digest_arrays({"w": np.full(3, 1.0)})}
+    assert weights == {"last-weights.npz": digest_arrays(network_weights(1.0))}
 
 
 @pytest.mark.parametrize(
