@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from linesmith.core.artifacts.manifest import read_manifest
-from linesmith.core.artifacts.other_kind import refuse_other_kind
 from linesmith.core.artifacts.params import read_stored_config, redact_settings
 from linesmith.core.artifacts.run_directory import (
     RunDirectory,
@@ -94,6 +93,7 @@ def _tokenize_and_train(
     config: TensorFlowConfig, beam_args: Sequence[str], notify: Callable[[StageReport], Any]
 ) -> list[StageReport]:
     """Run the first two stages, or report why one is skipped, for a caller that holds the lock."""
+    from linesmith.core.artifacts.other_kind import refuse_other_kind  # loads numpy
     from linesmith.pipelines.tokenize.stage import is_current, tokenize_locked
     from linesmith.pipelines.train.stage import train_locally_or_on_worker
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from linesmith.core.artifacts.files import write_json
 from linesmith.core.artifacts.model_info import ModelInfo, write_model_info
 from linesmith.core.artifacts.params import save_params
 from linesmith.core.config.tensorflow_config import TensorFlowConfig
@@ -127,4 +128,6 @@ def fake_run(root: Path, field_count: int | None = 3, columns: list[str] | None 
         stopped="epochs",
     )
     write_model_info(root / "model", info)
+    if config.dp:
+        write_json(root / "model" / "privacy.json", {"weights": {"best.npz": info.weights_digest}})
     return root

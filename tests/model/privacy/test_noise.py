@@ -133,10 +133,10 @@ def _sources() -> list[Path]:
 
 
 def test_noise_is_drawn_in_one_place():
-    """Elsewhere are only the audit's guess at the noise and its random weights."""
+    """Elsewhere are only the audit's guess at the noise, and random weights of the audit and of the proof of rows."""
     draws = re.compile(r"(?<!def )\b(\w+_normal|random\.normal|normalvariate|gauss|laplace)\(")
     found = {path.name for path in _sources() if draws.search(path.read_text("utf-8"))}
-    assert found == {"noise.py", "gradient_canaries.py", "neighbors.py"}
+    assert found == {"noise.py", "gradient_canaries.py", "neighbors.py", "proven_rows.py"}
 
 
 # -- keys

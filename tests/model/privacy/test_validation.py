@@ -123,7 +123,7 @@ def test_a_planted_bug_moves_the_sum_too_far(model, planted):
 
 def test_a_loss_that_is_no_number_counts_as_the_worst(model):
     one = _validation(model, [[1]])
-    one._losses = lambda rows: tf.fill([rows["weights"].shape[1]], np.nan)
+    one._losses = lambda rows: tf.fill(rows["weights"].shape, np.nan)
     assert one.clipped_sum() == pytest.approx(2.5, rel=2e-3)
 
 
