@@ -52,7 +52,7 @@ def released_noise(
     with tempfile.TemporaryDirectory() as directory:
         trainer = trainer_class(
             TrainingSettings.from_config(config),
-            build_model(NetworkSettings.from_config(config), 9),
+            build_model(NetworkSettings.from_config(config), 258),
             store_of(random_records(40, 9, 15)),
             plan_privacy(config, 40),
             directory=Path(directory) / "checkpoints",
