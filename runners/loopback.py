@@ -14,9 +14,7 @@ from types import ModuleType
 from typing import Any
 
 # Modules of Beam that call `grpc.server`, by what they serve.
-WORKER_SERVERS = (
-    "apache_beam.runners.portability.fn_api_runner.worker_handlers",
-)  # processes and threads of this machine
+WORKER_SERVERS = ("apache_beam.runners.portability.fn_api_runner.worker_handlers",)  # workers of this machine
 JOB_SERVERS = (
     "apache_beam.runners.worker.worker_pool_main",  # LOOPBACK: workers in this process
     "apache_beam.runners.portability.abstract_job_service",  # files of a job whose jar this process submits
