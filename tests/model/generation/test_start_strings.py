@@ -74,9 +74,9 @@ def test_the_error_for_a_bad_file_names_it(tmp_path: Path, content: bytes | None
     [
         ("x.jsonl", b"[" * 100_000, "line 1 is no JSON"),
         ("x.jsonl", b'{"a": ' * 100 + b"1" + b"}" * 100, "line 1 is no JSON"),
-        ("x.txt.gz", gzip.compress(b"a\n" + b"b" * 200), "line 2 has more than 100 characters"),
+        ("x.txt.gz", gzip.compress(b"a\n" + b"b" * 200, mtime=0), "line 2 has more than 100 characters"),
         ("x.csv", b"a\n" + b"b" * 200, "line 2 has more than 100 characters"),
-        ("x.gz", gzip.compress(b"abc")[:10] + b"\xff" * 9, "cut off or of another kind"),
+        ("x.gz", gzip.compress(b"abc", mtime=0)[:10] + b"\xff" * 9, "cut off or of another kind"),
     ],
 )
 def test_a_hostile_file_is_refused(
