@@ -6,8 +6,10 @@ import logging
 import os
 import re
 import sys
-from importlib.abc import MetaPathFinder
+from importlib.abc import Loader, MetaPathFinder
+from importlib.machinery import ModuleSpec, PathFinder
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
@@ -32,8 +34,29 @@ class _HiddenFromKeras(MetaPathFinder):
 sys.meta_path.insert(0, _HiddenFromKeras())
 
 
-def _is_unit_run(config: pytest.Config) -> bool:
-    return "not integration" in config.option.markexpr
+class _TooHeavy(Loader):
+    """Loader that fails the test, or the collection of the file, that would import the package."""
+
+    def create_module(self, spec: ModuleSpec) -> ModuleType | None:
+        return None
+
+    def exec_module(self, module: ModuleType) -> None:
+        pytest.fail(f"a unit test loads {module.__name__}: mark the test, or its whole file, `integration`")
+
+
+class _HeavyPackages(MetaPathFinder):
+    """Finder of TensorFlow and Beam for unit runs: each can be found, as `find_spec` asks, and none is loaded."""
+
+    def find_spec(self, fullname: str, path: object, target: object = None) -> ModuleSpec | None:
+        if fullname not in _HEAVY or (spec := PathFinder.find_spec(fullname)) is None:
+            return None
+        spec.loader = _TooHeavy()
+        return spec
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    if "not integration" in config.option.markexpr:
+        sys.meta_path.insert(0, _HeavyPackages())
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
@@ -49,22 +72,6 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
         elif re.search(rf"\b{tier}\b", chosen) and f"pytest.mark.{tier}" not in source:
             return True
     return None
-
-
-def pytest_collection_finish(session: pytest.Session) -> None:
-    """Refuse a unit run whose files import TensorFlow or Beam: their tests are integration tests."""
-    if _is_unit_run(session.config) and (heavy := [name for name in _HEAVY if name in sys.modules]):
-        raise pytest.UsageError(f"a file with unit tests imports {heavy}: add `pytestmark = pytest.mark.integration`")
-
-
-@pytest.fixture(autouse=True)
-def _no_heavy_import(request: pytest.FixtureRequest):
-    """Fail a test that loads TensorFlow or Beam in a unit run, where another test may have loaded neither."""
-    before = [name for name in _HEAVY if name in sys.modules]
-    yield
-    loaded = [name for name in _HEAVY if name in sys.modules and name not in before]
-    if loaded and _is_unit_run(request.config):
-        pytest.fail(f"loads {loaded}: mark the test `integration`")
 
 
 @pytest.fixture(autouse=True)

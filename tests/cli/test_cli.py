@@ -259,12 +259,14 @@ def test_generate_may_name_columns_late_and_replace_a_start(tmp_path):
 # --- Beam's options
 
 
+@pytest.mark.integration
 def test_beam_options_are_passed_on_as_they_are(stages, tmp_path):
     arguments = ["--runner", "DirectRunner", "--direct_num_workers=2"]
     assert line("run", "--output", tmp_path, "--input", "a.csv", *arguments, "--epochs", "1") == 0
     assert stages.calls[0][2] == tuple(arguments)
 
 
+@pytest.mark.integration
 @pytest.mark.parametrize(
     ("arguments", "named"),
     [
@@ -347,6 +349,7 @@ def test_the_traceback_is_there_with_debug(stages, tmp_path, capsys):
     assert "Traceback" in capsys.readouterr().err
 
 
+@pytest.mark.integration
 def test_a_stage_can_end_with_its_own_code(stages, tmp_path):
     stages.exit_code = 4
     trained(tmp_path / "run")

@@ -16,6 +16,8 @@ from linesmith.runners import pipeline_options
 from linesmith.runners.loopback import JOB_SERVERS, WORKER_SERVERS, check_loopback, listen_on_loopback
 from tests.helpers.listening_sockets import beyond_loopback, listening_addresses, watch_sockets
 
+pytestmark = pytest.mark.integration
+
 
 @pytest.fixture
 def executor() -> Iterator[ThreadPoolExecutor]:
