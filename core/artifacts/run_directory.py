@@ -136,25 +136,30 @@ def workspace(config: TensorFlowConfig) -> RunDirectory:
     return run.staged if config.overwrite and run.has_model() else run
 
 
-def promote(config: TensorFlowConfig) -> None:
-    """Replace the old run by `RUN/.next` if that holds a complete model; otherwise do nothing."""
-    run = run_directory(config)
-    new = run.staged
-    if not new.has_model():
+def promote(run: RunDirectory) -> None:
+    """Replace the old run by `RUN/.next` if that holds a complete model; otherwise do nothing.
+
+    The model is moved last: a process that dies on the way leaves a complete model in `RUN/.next`, and the next one that locks
+    the run directory goes on from there.
+    """
+    staged = run.staged
+    if not staged.has_model():
         return
+    private = (staged.root / PRIVATE).exists()
+    run, new = RunDirectory(run.root, private), RunDirectory(staged.root, private)
     other = RunDirectory(
-        run.root, not config.dp
+        run.root, not private
     )  # an earlier version may have begun this run beside one of the other kind
     for old in (other.training_data, other.rejects):
         shutil.rmtree(old, ignore_errors=True)
-    for name in ("tokenizer", "training_data", "rejects", "model"):
-        if getattr(new, name).exists():
-            replace_directory(getattr(new, name), getattr(run, name))
     for name in (PARAMS_FILE, HISTORY_FILE):
         if (new.root / name).exists():
             os.replace(new.root / name, run.root / name)
     if new.private_counts.exists():
         os.replace(new.private_counts, run.private_counts)
+    for name in ("tokenizer", "training_data", "rejects", "model"):
+        if getattr(new, name).exists():
+            replace_directory(getattr(new, name), getattr(run, name))
     shutil.rmtree(new.root)
 
 
@@ -195,6 +200,7 @@ def locked(run: RunDirectory) -> Iterator[None]:
             run.temporary.unlink()
         shutil.rmtree(run.temporary, ignore_errors=True)
         run.make_closed_directories()
+        promote(run)  # an earlier process may have died between its model's last file and this
         try:
             yield
         finally:

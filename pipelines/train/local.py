@@ -79,7 +79,7 @@ def train_locked(config: TensorFlowConfig) -> StageReport:
             publish_model(config, staged_run, trainer, training_manifest, report)
             if state.stopped is None:
                 raise _interrupted(state, old_model_stays=staged_run != run_directory(config))
-            promote(config)
+            promote(run_directory(config))
     return report
 
 

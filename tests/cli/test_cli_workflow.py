@@ -38,7 +38,7 @@ class FakeStages:
         self.ran.append("train")
         save_params(config, workspace(config).root)
         write_manifest(workspace(config).model, "train", {"units": config.rnn_units})
-        promote(config)
+        promote(run_directory(config))
         return StageReport("train")
 
     def generate_locked(self, config, beam_args):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 
@@ -115,13 +116,40 @@ def test_a_new_run_replaces_the_old_one_completely(tmp_path):
     assert new != old
     write_bytes(new.tokenizer / "t", b"new")
     write_bytes(new.params, b"new")
-    promote(overwriting)  # the new run is not complete, so nothing is replaced
+    promote(old)  # the new run is not complete, so nothing is replaced
     assert (old.tokenizer / "t").read_bytes() == old.params.read_bytes() == b"old"
     write_manifest(new.model, "train", {"what": "new"})
-    promote(overwriting)
+    promote(old)
     assert (old.tokenizer / "t").read_bytes() == old.params.read_bytes() == b"new"
     assert read_manifest(old.model)["what"] == "new"
     assert not new.root.exists()
+
+
+@pytest.mark.parametrize("moves", range(6))
+@pytest.mark.parametrize("dp", [False, True])
+def test_a_process_that_dies_while_a_new_run_replaces_the_old_one_is_made_good(tmp_path, moves, dp, monkeypatch):
+    run = RunDirectory(tmp_path, dp)
+    parts = ["params", "history", "tokenizer", "training_data", "rejects", "model"]
+    for directory, text in ((run, b"old"), (run.staged, b"new")):
+        for name in parts:
+            path = getattr(directory, name)
+            write_bytes(path if name in ("params", "history") else path / "file", text)
+        write_manifest(directory.model, "train", {})
+    replace, left = os.replace, iter(range(moves))
+
+    def dying(source, target):
+        if ".next" in str(source) and next(left, None) is None:
+            raise KeyboardInterrupt
+        replace(source, target)
+
+    monkeypatch.setattr(os, "replace", dying)
+    with pytest.raises(KeyboardInterrupt):
+        promote(run)
+    monkeypatch.undo()
+    with locked(run):
+        found = [getattr(run, name) for name in parts]
+        assert {(path if path.is_file() else path / "file").read_bytes() for path in found} == {b"new"}
+    assert not run.staged.root.exists()
 
 
 @pytest.mark.parametrize("content", ["{", "[]", f'{{"format_version": {FORMAT_VERSION + 1}}}', "{}"])

@@ -166,7 +166,7 @@ def test_overwriting_with_or_without_privacy_leaves_no_raw_data_behind(tmp_path)
     for directory in ("model", "private/training_data", "tokenizer"):
         (tmp_path / ".next" / directory).mkdir(parents=True)
     (tmp_path / ".next" / "model" / "manifest.json").write_text("{}")
-    promote(new)
+    promote(run_directory(new))
     assert sorted(p.name for p in tmp_path.iterdir()) == ["model", "private", "tokenizer"]
 
 
