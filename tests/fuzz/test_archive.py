@@ -83,7 +83,7 @@ def make(random: Random) -> bytes:
     if kind == 3:
         members["manifest.json"] = damaged(random, "manifest.json", members["manifest.json"])
         return gzip.compress(tar_of(members), 1, mtime=0)
-    for name in random.choices([*members][1:], k=random.choice([1, 1, 2])):
+    for name in random.sample([*members][1:], random.choice([1, 1, 2])):
         members[name] = damaged(random, name, members[name])
     members = listed(members)
     return gzip.compress(tar_of(members), 1, mtime=0)
