@@ -10,6 +10,7 @@ import contextlib
 import io
 import json
 import os
+import re
 import tarfile
 from collections.abc import Callable, Iterator
 from functools import cache
@@ -19,7 +20,7 @@ from random import Random
 import pytest
 from rich.console import Console
 
-from linesmith.cli.app import run_command_line
+from linesmith.cli import app, errors
 from linesmith.cli.commands.compare import show_comparison
 from linesmith.cli.commands.plan import show_plan
 from linesmith.cli.options import CommandLine
@@ -35,7 +36,7 @@ from linesmith.core.errors import LinesmithError
 from linesmith.model.generation.from_config import sampler_options
 from linesmith.model.sampling.token_automaton import token_automaton
 from linesmith.model.tokenizers import loading, tokenizer_from_model_dir
-from linesmith.model.tokenizers.token_format import TOKENIZER_PARAMS_FILE, token_format_from_params
+from linesmith.model.tokenizers.token_format import token_format_from_params
 from linesmith.pipelines.evaluate.context import not_covered, refuse_other_claim, run_context
 from linesmith.pipelines.evaluate.refresh import mark_report_stale
 from linesmith.pipelines.evaluate.report import page, plots
@@ -77,10 +78,15 @@ def damaged(random: Random, name: str, data: bytes) -> bytes:
     return mutated(random, [data], [b"NaN", b",", b"\0", b"{", b"- "])
 
 
-def make(random: Random) -> bytes:
-    """Return one to three damaged files of a run directory, or none of a file that is missing."""
+def make(random: Random, folders: str = "") -> bytes:
+    """Return one to three damaged files of a run directory.
+
+    Args:
+        random: source of all choices.
+        folders: matches the beginnings of their names.
+    """
     run = random.choice([*examples()])
-    files = examples()[run]
+    files = {name: data for name, data in examples()[run].items() if re.match(folders, name)}
     changed = {
         name: damaged(random, name, files[name]) for name in random.sample([*files], random.choice([1, 1, 2, 3]))
     }
@@ -94,21 +100,19 @@ def make(random: Random) -> bytes:
 
 def with_digests(run: str, changed: Files) -> Files:
     """Return the files that name digests of others, as whoever changes those would write them."""
-    fixed: Files = {}
+    files, fixed = {**examples()[run], **changed}, {}
+    params, model = (json.loads(files[name]) for name in ("tokenizer/tokenizer_params.json", "model/model.json"))
     with written(run, changed) as root:
-        params = json.loads((root / "tokenizer" / TOKENIZER_PARAMS_FILE).read_bytes())
-        kind = next(one for one in loading._TOKENIZERS if one.kind == params["kind"])
+        kind = {one.kind: one for one in loading._TOKENIZERS}[params["kind"]]
         token_format = token_format_from_params(params, root)
         params["digest"] = kind._load_vocabulary(root / "tokenizer" / kind.vocabulary_file, token_format).digest
-        fixed["tokenizer/tokenizer_params.json"] = json.dumps(params).encode()
         weights = digest_arrays(load_arrays(root / "model/checkpoints/best.npz")[0])
-        digests = {"tokenizer_digest": params["digest"], "weights_digest": weights}
-        fixed["model/model.json"] = json.dumps(
-            {**json.loads((root / "model/model.json").read_bytes()), **digests}
-        ).encode()
-        if run == "private":
-            statement = json.loads((root / "model/privacy.json").read_bytes())
-            fixed["model/privacy.json"] = json.dumps({**statement, "weights": {"best.npz": weights}}).encode()
+    fixed["tokenizer/tokenizer_params.json"] = json.dumps(params).encode()
+    digests = {"tokenizer_digest": params["digest"], "weights_digest": weights}
+    fixed["model/model.json"] = json.dumps({**model, **digests}).encode()
+    if run == "private":
+        statement = json.loads(files["model/privacy.json"])
+        fixed["model/privacy.json"] = json.dumps({**statement, "weights": {"best.npz": weights}}).encode()
     return fixed
 
 
@@ -217,12 +221,15 @@ def read(content: bytes) -> None:
 
 
 def generate(content: bytes) -> None:
-    """Generate two records from a run directory; a failure is told by the exit code."""
+    """Generate two records from a run directory, by the command itself."""
     run, files = parsed(content)
-    with written(run, files) as root:
-        words = ["generate", "--output", str(root), "--num-lines", "2", "--overwrite", "--debug"]
-        code = run_command_line([*words, "--max-attempts", "3", "--max-invalid", "4", "--num-shards", "1"])
-    assert code in (0, 2, 4)
+    with written(run, files) as root, pytest.MonkeyPatch.context() as patch:
+        raised: list[BaseException] = []
+        patch.setattr(app, "explain", lambda error: (raised.append(error), errors.explain(error))[1])
+        words = ["generate", "--output", str(root), "--num-lines", "2", "--overwrite", "--num-shards", "1"]
+        code = app.run_command_line([*words, "--max-attempts", "3", "--max-invalid", "4"])
+    if code not in (0, 2, 4):
+        raise raised[0] if raised else AssertionError(code)
 
 
 TARGET = Target("run_directory", read)
@@ -241,6 +248,11 @@ def test_found_cases(content: bytes) -> None:
     TARGET.check(content)
 
 
+@pytest.mark.parametrize("content", GENERATE_TARGET.corpus())
+def test_found_cases_of_generate(content: bytes) -> None:
+    GENERATE_TARGET.check(content)
+
+
 def test_the_examples_are_read() -> None:
     for run in examples():
         for command in COMMANDS:
@@ -252,3 +264,9 @@ def test_fuzz_run_directories() -> None:
     for run in examples():  # loads TensorFlow before memory is bounded
         read(run.encode())
     TARGET.fuzz(make, 20)
+
+
+def test_fuzz_generate() -> None:
+    for run in examples():
+        generate(run.encode())
+    GENERATE_TARGET.fuzz(lambda random: make(random, "model|tokenizer"), 3)
