@@ -7,6 +7,7 @@ as often as what it stands for, since a chain of a few aliases can stand for mor
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ MAX_DEPTH = 64
 MAX_JSON_VALUES = 4_000_000  # at 80 bytes of memory each
 MAX_YAML_CHARS = 4 << 20
 MAX_YAML_NODES = 100_000  # read in about three seconds
+_SURROGATE = re.compile(r"[\ud800-\udfff]|\\u[dD][89a-fA-F]")
 _MAX_NUMBER_CHARS = 400  # of a YAML number; a float has at most 309 digits before the point
 # Written in C where PyYAML was built with libyaml: ten times faster, equal results.
 _YAML_LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
@@ -56,18 +58,20 @@ def parse_json(text: str | bytes) -> Any:
     """Parse a JSON text.
 
     Raises:
-        DocumentError: it is not JSON, is nested too deeply, or has too many values.
+        DocumentError: it is not JSON, is nested too deeply, has too many values, or a text in it is not Unicode.
 
     Example:
         >>> parse_json('{"a": [1, 2]}')
         {'a': [1, 2]}
     """
-    brackets = text.count(b"[") + text.count(b"{") if isinstance(text, bytes) else text.count("[") + text.count("{")
-    commas = text.count(b",") if isinstance(text, bytes) else text.count(",")
-    if brackets + commas > MAX_JSON_VALUES:
-        raise DocumentError("more values than are allowed")
     try:
+        text = text.decode("utf-8-sig") if isinstance(text, bytes) else text
+        brackets = text.count("[") + text.count("{")
+        if brackets + text.count(",") > MAX_JSON_VALUES:
+            raise DocumentError("more values than are allowed")
         value = json.loads(text)
+    except DocumentError:
+        raise
     except json.JSONDecodeError as error:
         raise DocumentError("not valid JSON", error.lineno) from None
     except RecursionError:
@@ -76,6 +80,8 @@ def parse_json(text: str | bytes) -> Any:
         raise DocumentError("not valid JSON") from None
     if brackets > MAX_DEPTH:
         _check_depth(value)
+    if _SURROGATE.search(text) is not None:
+        _check_unicode(json.dumps(value, ensure_ascii=False))
     return value
 
 
@@ -145,6 +151,7 @@ def _expanded_size(node: yaml.Node, known: dict[int, int]) -> int:
         return known[id(node)]
     known[id(node)], size = 0, 1
     if isinstance(node, yaml.ScalarNode):
+        _check_unicode(node.value)
         if node.tag.endswith((":int", ":float")) and len(node.value) > _MAX_NUMBER_CHARS:
             raise DocumentError("a number is too long", node.start_mark.line + 1)
     else:
@@ -154,6 +161,14 @@ def _expanded_size(node: yaml.Node, known: dict[int, int]) -> int:
         raise DocumentError(f"aliases stand for more than {MAX_YAML_NODES:,} values", node.start_mark.line + 1)
     known[id(node)] = size
     return size
+
+
+def _check_unicode(text: str) -> None:
+    """Refuse half of a surrogate pair, which an escape can stand for and which no file or terminal can be given."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise DocumentError("a text in it is not Unicode") from None
 
 
 def _check_depth(value: Any) -> None:

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from linesmith.core.artifacts.files import read_json, write_json
 from linesmith.core.artifacts.run_directory import run_directory
+from linesmith.core.artifacts.shapes import Identity
 from linesmith.core.config.tensorflow_config import TensorFlowConfig
 from linesmith.model.privacy.ledger import (
     RUN_LEDGER_FILE,
@@ -98,7 +99,7 @@ def vocabulary_release(training_data: Path) -> str | None:
         DataError: LS201, the file that names it is damaged.
     """
     file = training_data / _VOCABULARY_ID_FILE
-    return str(read_json(file, "the identity of a noised vocabulary")["run"]) if file.is_file() else None
+    return str(read_json(file, "the identity of a noised vocabulary", Identity)["run"]) if file.is_file() else None
 
 
 def _enter_vocabulary(config: TensorFlowConfig, release: str) -> None:

@@ -91,8 +91,8 @@ def value_text(value: Any) -> str:
     """Return a value of a typed record as a text file would hold it.
 
     Example:
-        >>> [value_text(v) for v in (None, True, 2.0, "a", b"b")]
-        ['', 'true', '2.0', 'a', 'b']
+        >>> [value_text(v) for v in (None, True, 2.0, "a", b"b", [b"c"])]
+        ['', 'true', '2.0', 'a', 'b', '["c"]']
     """
     if value is None:
         return ""
@@ -103,7 +103,7 @@ def value_text(value: Any) -> str:
     elif isinstance(value, bytes):
         text = value.decode("utf-8", "replace")
     elif isinstance(value, dict | list):
-        text = json.dumps(value, ensure_ascii=False, sort_keys=True)
+        text = json.dumps(value, ensure_ascii=False, sort_keys=True, default=value_text)
     else:
         text = str(value)
     return text.replace(FIELD_BREAK, _BREAK_INSIDE)

@@ -28,7 +28,7 @@ from pathlib import Path
 from typing import Any
 
 from linesmith.core.artifacts.archive_reader import KIND, refused, unpack_members
-from linesmith.core.artifacts.files import atomic_path, replace_directory
+from linesmith.core.artifacts.files import MAX_JSON_BYTES, atomic_path, replace_directory
 from linesmith.core.artifacts.manifest import FORMAT_VERSION, MANIFEST
 from linesmith.core.artifacts.model_info import (
     BEST_WEIGHTS,
@@ -113,7 +113,8 @@ def _members(root: Path, checkpoint: str) -> list[tuple[str, bytes]]:
     files += [f"tokenizer/{file.name}" for file in tokenizer if file.is_file() and not file.name.startswith(".")]
     for name in files:
         # A link may lead to a file that must not leave this machine.
-        if _NAME.fullmatch(name) is None or (root / name).resolve() != root.resolve() / name:
+        is_too_long = not name.endswith(".npz") and (root / name).stat().st_size > MAX_JSON_BYTES
+        if _NAME.fullmatch(name) is None or is_too_long or (root / name).resolve() != root.resolve() / name:
             raise DataError("LS214", None, f"'{root / name}' is not a file of a model", "Remove it.")
     members = [(name, (root / name).read_bytes()) for name in files]
     members.append((PARAMS_FILE, _safe_params((root / PARAMS_FILE).read_bytes())))

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import json
 import os
 import re
 import shutil
+import stat
 import uuid
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import IO, Any
 
-from linesmith.core.errors import DataError
+from pydantic import BaseModel, ValidationError
+
+from linesmith.core.errors import DataError, LinesmithError
 from linesmith.core.parsing import parse_json
 
 MAX_JSON_BYTES = 128 << 20  # of a file that may come from somebody else
@@ -57,30 +61,80 @@ def write_json(path: str | Path, content: Any) -> None:
     write_bytes(path, (json.dumps(content, indent=2, ensure_ascii=False) + "\n").encode("utf-8"))
 
 
-def read_json(path: str | Path, what: str, *, limited: bool = True) -> Any:
+def read_json(path: str | Path, what: str, shape: type[BaseModel] | None = None, *, limited: bool = True) -> Any:
     """Read a JSON file that Linesmith wrote.
 
     Args:
         path: of the file.
         what: what the file holds, for the message of an error, such as 'the manifest'.
+        shape: entries that it must have, and of which types; None: the caller checks them.
         limited: apply the limits of `linesmith.core.parsing`; off only where the running command itself wrote the file.
 
     Raises:
-        DataError: LS201, the file is missing, is not JSON, or exceeds the limits.
+        DataError: LS201, the file is missing, is not JSON of that shape, or exceeds the limits.
     """
     try:
         if not limited:
             return json.loads(Path(path).read_text("utf-8"))
-        if os.path.getsize(path) > MAX_JSON_BYTES:
-            raise ValueError("too long")
-        return parse_json(Path(path).read_text("utf-8"))
+        with open_regular(path) as stored:
+            if os.fstat(stored.fileno()).st_size > MAX_JSON_BYTES:
+                raise ValueError("too long")
+            content = stored.read()
+        value = parse_json(content.decode())
+        if shape is not None:
+            shape.model_validate(value)
+        return value
     except FileNotFoundError:
         raise DataError(
             "LS201", None, f"{what} is missing: '{path}' does not exist", "Run the stage that writes it."
         ) from None
+    except ValidationError:
+        raise DataError(
+            "LS201",
+            None,
+            f"{what} is damaged: '{path}' lacks an entry, or has one of another type",
+            "Run the stage that writes it again.",
+        ) from None
     except (OSError, ValueError):
         raise DataError(
             "LS201", None, f"{what} is damaged: '{path}' is not readable JSON", "Run the stage that writes it again."
+        ) from None
+
+
+def open_regular(path: str | Path) -> IO[bytes]:
+    """Open a file of a run directory, which may come from somebody else.
+
+    Raises:
+        OSError: it cannot be opened, or is something else than a file, such as a pipe, which could be read without end.
+    """
+    stream = os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb")
+    if not stat.S_ISREG(os.fstat(stream.fileno()).st_mode):
+        stream.close()
+        raise OSError(errno.EINVAL, "not a file", str(path))
+    return stream
+
+
+@contextlib.contextmanager
+def reading(path: str | Path, what: str) -> Iterator[None]:
+    """Refuse a file whose entries turn out not to be those that Linesmith writes, while a block uses them.
+
+    Args:
+        path: of the file.
+        what: what the file holds, for the message.
+
+    Raises:
+        DataError: LS201, the block raised what Python raises for a missing entry or one of another type.
+    """
+    try:
+        yield
+    except LinesmithError:
+        raise
+    except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError):
+        raise DataError(
+            "LS201",
+            None,
+            f"{what} is damaged: '{path}' lacks an entry, or has one of another type",
+            "Run the stage that writes it again.",
         ) from None
 
 

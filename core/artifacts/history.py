@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import csv
+import errno
 import io
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
-from linesmith.core.artifacts.files import write_bytes
+from linesmith.core.artifacts.files import open_regular, write_bytes
+from linesmith.core.errors import DataError
 
+_MAX_BYTES = 64 << 20
 HISTORY_FILE = "model_history.csv"
 COLUMNS = ("epoch", "loss", "accuracy", "val_loss", "val_accuracy", "epsilon", "delta", "best")
 SOURCE = "val_source"  # last column, only where the validation loss is not computed from the raw validation records
@@ -47,6 +52,37 @@ class EpochState:
             "val_loss": self.val_loss,
             "val_accuracy": self.val_accuracy,
         }[name]
+
+
+def open_history(path: Path) -> IO[str]:
+    """Open a history, which may come from somebody else.
+
+    Raises:
+        OSError: there is none, or it is no file of such a size.
+    """
+    stream = open_regular(path)
+    if os.fstat(stream.fileno()).st_size > _MAX_BYTES:
+        stream.close()
+        raise OSError(errno.EFBIG, "too long", str(path))
+    return io.TextIOWrapper(stream, "utf-8", newline="")
+
+
+def read_history(path: Path) -> list[dict[str, float | None]]:
+    """Return the rows of a history by column, None for what was not measured; no rows where there is no file.
+
+    Raises:
+        DataError: LS201, the file is damaged.
+    """
+    if not path.is_file():
+        return []
+    try:
+        with open_history(path) as table:
+            rows = [{name: row[name] for name in COLUMNS} for row in csv.DictReader(table)]
+        return [{name: float(value) if value else None for name, value in row.items()} for row in rows]
+    except (OSError, ValueError, KeyError, TypeError, csv.Error):
+        raise DataError(
+            "LS201", None, f"the history '{path}' is damaged", "Delete it, or train again with --overwrite."
+        ) from None
 
 
 def write_history(path: str | Path, states: Sequence[EpochState], best_epoch: int | None) -> None:

@@ -22,6 +22,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from linesmith.core.artifacts.files import open_lock_file, read_json, write_json
+from linesmith.core.artifacts.shapes import LeaseShape
 from linesmith.core.errors import DataError
 
 LEASE_FILE = ".lease.json"
@@ -195,7 +196,7 @@ def _read(root: Path) -> Claim | None:
     if not path.is_file():
         return None
     try:
-        return Claim(**read_json(path, "the lease"))
+        return Claim(**read_json(path, "the lease", LeaseShape))
     except TypeError:
         raise DataError(
             "LS201", None, f"'{path}' is damaged: it is not a lease", "Delete it when nothing trains there."

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from linesmith.core.artifacts.files import read_json, write_json
+from linesmith.core.artifacts.shapes import ManifestShape
 from linesmith.core.errors import DataError
 
 FORMAT_VERSION = 1
@@ -50,8 +51,12 @@ def write_manifest(directory: str | Path, stage: str, body: Mapping[str, Any]) -
     )
 
 
-def read_manifest(directory: str | Path) -> dict[str, Any] | None:
+def read_manifest(directory: str | Path, shape: type[ManifestShape] = ManifestShape) -> dict[str, Any] | None:
     """Return the manifest of a stage; None where there is none, so that the stage is not complete.
+
+    Args:
+        directory: of the stage.
+        shape: entries that it must have, and of which types.
 
     Raises:
         DataError: LS201, the manifest is damaged; LS202, a newer Linesmith wrote it.
@@ -59,11 +64,7 @@ def read_manifest(directory: str | Path) -> dict[str, Any] | None:
     path = Path(directory) / MANIFEST
     if not path.is_file():
         return None
-    body = read_json(path, "a manifest")
-    if not isinstance(body, dict):
-        raise DataError(
-            "LS201", None, f"'{path}' is damaged: it is not a JSON object", "Run the stage again with --overwrite."
-        )
+    body: dict[str, Any] = read_json(path, "a manifest", shape)
     check_format_version(body.get("format_version"), str(path))
     return body
 

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from linesmith.core.artifacts.checkpoints import has_checkpoint
 from linesmith.core.artifacts.files import make_owner_only, read_json, remove_path
+from linesmith.core.artifacts.history import open_history
 from linesmith.core.artifacts.manifest import read_manifest
 from linesmith.core.artifacts.model_info import CHECKPOINTS_DIR, MODEL_FILE
 from linesmith.core.artifacts.privacy_statement import STATEMENT_FILE, STATEMENT_TEXT_FILE, not_permitted_files
@@ -222,7 +223,7 @@ def _is_history_of(path: Path, *, private: bool) -> bool:
     """Return whether a history table has the figures of one kind: epsilon, or losses on the training records."""
     columns = ("epsilon",) if private else ("loss", "accuracy")
     try:
-        with open(path, encoding="utf-8", newline="") as table:
+        with open_history(path) as table:
             return any(row.get(column) for row in csv.DictReader(table) for column in columns)
     except FileNotFoundError:
         return False

@@ -17,6 +17,7 @@ from typing import IO, Any
 
 import numpy as np
 
+from linesmith.core.artifacts.files import open_regular
 from linesmith.core.errors import DataError
 from linesmith.core.parsing import parse_json
 
@@ -80,7 +81,7 @@ def load_arrays(
         DataError: LS214, the file is missing, damaged, or not one that `save_arrays` writes.
     """
     try:
-        with zipfile.ZipFile(path) as stored:
+        with open_regular(path) as content, zipfile.ZipFile(content) as stored:
             headers = _read_headers(stored, Path(path).stat().st_size)
             state_header = headers.pop(STATE_NAME)
             if prod(state_header.shape) > _MAX_STATE_BYTES:

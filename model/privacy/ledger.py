@@ -15,11 +15,15 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal
+
+from pydantic import ConfigDict, Field, ValidationError
 
 from linesmith.core.artifacts.files import open_lock_file, write_json
 from linesmith.core.artifacts.manifest import check_format_version
+from linesmith.core.artifacts.shapes import Shape
 from linesmith.core.errors import DataError
+from linesmith.core.parsing import parse_json, read_text
 from linesmith.model.privacy.accounting import GaussianEvent, epsilon
 from linesmith.model.privacy.plan import PrivacyPlan
 
@@ -48,6 +52,30 @@ class LedgerEntry:
     unsafe_key: bool = False
 
 
+_Number = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+
+
+class _StoredEvent(Shape):
+    model_config = ConfigDict(strict=True, extra="forbid")  # what is not known could be spent budget
+    noise_multiplier: _Number
+    count: Annotated[int, Field(ge=0, le=1 << 40)] = 1
+    sample_rate: Annotated[float, Field(ge=0, le=1)] = 1.0
+
+
+class _StoredEntry(Shape):
+    model_config = ConfigDict(strict=True, extra="forbid")
+    run: str
+    begun: str
+    events: list[_StoredEvent]
+    delta: _Number
+    epsilon: _Number | Literal["infinite"]
+    unsafe_key: bool = False
+
+
+class _StoredEntries(Shape):
+    entries: list[_StoredEntry]
+
+
 def read_ledger(path: str | Path, dataset: str) -> list[LedgerEntry]:
     """Return the trainings on a data set.
 
@@ -61,7 +89,7 @@ def read_ledger(path: str | Path, dataset: str) -> list[LedgerEntry]:
     Raises:
         DataError: the file is damaged or of a newer version. A damaged ledger is never taken for an empty one.
     """
-    return [_entry(stored, Path(path)) for stored in _read(Path(path))["datasets"].get(dataset, [])]
+    return _entries(_read(Path(path)), dataset, Path(path))
 
 
 def record_vocabulary(
@@ -145,7 +173,7 @@ def _record(path: str | Path, dataset: str, entry: LedgerEntry) -> list[LedgerEn
     path = Path(path)
     with _locked(path):
         content = _read(path)
-        entries = [_entry(stored, path) for stored in content["datasets"].get(dataset, [])]
+        entries = _entries(content, dataset, path)
         if not any(known.run == entry.run and known.events == entry.events for known in entries):
             entries.append(entry)
             content["datasets"][dataset] = [_stored(known) for known in entries]
@@ -171,10 +199,8 @@ def composed_epsilon(entries: Sequence[LedgerEntry], delta: float, *more: Gaussi
 
 def _read(path: Path) -> dict[str, Any]:
     """Return the content of a ledger, that of an empty one where the file is missing."""
-    import json
-
     try:
-        content = json.loads(path.read_text("utf-8"))
+        content = parse_json(read_text(path))
     except FileNotFoundError:
         return {"format_version": FORMAT_VERSION, "datasets": {}}
     except (OSError, ValueError):
@@ -185,13 +211,16 @@ def _read(path: Path) -> dict[str, Any]:
     return content
 
 
-def _entry(stored: Any, path: Path) -> LedgerEntry:
-    """Return the entry that a JSON object describes; `path` is for the error."""
+def _entries(content: dict[str, Any], dataset: str, path: Path) -> list[LedgerEntry]:
+    """Return the entries of a data set; `path` is for the error."""
     try:
-        epsilon_one = math.inf if stored["epsilon"] == "infinite" else float(stored["epsilon"])
-        events = tuple(GaussianEvent(**event) for event in stored["events"])
-        return LedgerEntry(**{**stored, "epsilon": epsilon_one, "events": events})
-    except (TypeError, KeyError, ValueError):
+        found = []
+        for stored in _StoredEntries.model_validate({"entries": content["datasets"].get(dataset, [])}).entries:
+            epsilon_one = math.inf if isinstance(stored.epsilon, str) else stored.epsilon
+            events = tuple(GaussianEvent(**event.model_dump()) for event in stored.events)
+            found.append(LedgerEntry(stored.run, stored.begun, events, stored.delta, epsilon_one, stored.unsafe_key))
+        return found
+    except ValidationError:
         raise _damaged(path) from None
 
 

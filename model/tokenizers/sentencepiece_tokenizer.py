@@ -8,7 +8,7 @@ from typing import Any, Self
 
 import sentencepiece
 
-from linesmith.core.artifacts.files import write_bytes
+from linesmith.core.artifacts.files import open_regular, write_bytes
 from linesmith.core.errors import DataError, TokenizerError
 from linesmith.model.tokenizers.byte_table import ByteTableTokenizer, decode_utf8, not_unicode_error
 from linesmith.model.tokenizers.escape import ESCAPE, SPACE_MARK, escape, unescape
@@ -93,7 +93,7 @@ class SentencePieceTokenizer(ByteTableTokenizer):
     @classmethod
     def _load_vocabulary(cls, path: Path, token_format: TokenFormat) -> Self:
         try:
-            with open(path, "rb") as stored:
+            with open_regular(path) as stored:
                 model = stored.read(MAX_MODEL_BYTES + 1)
         except OSError:
             raise DataError("LS201", None, f"'{path}' is missing or unreadable", "Run tokenize again.") from None

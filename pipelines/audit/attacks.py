@@ -106,6 +106,7 @@ def attack_text_canaries(
         The claim (None without privacy), and the results of all attacks, as `audit.json` holds them.
     """
     from linesmith.core.artifacts.files import read_json
+    from linesmith.core.artifacts.shapes import Claim
     from linesmith.model.privacy.audit.lower_bound import canary_exposures, lower_bound, membership_attack
     from linesmith.model.privacy.audit.scores import reference_network, vocabulary_scores
     from linesmith.model.tokenizers import load_tokenizer
@@ -122,7 +123,7 @@ def attack_text_canaries(
         reference = reference_network(config, tokenizer, lines, settings.seed)
         reference_losses = text_losses(reference, tokenizer, canaries.texts, config.seq_length)
         scores["loss against a reference"] = _loss_reduction(reference_losses, losses)
-    claim = read_json(run.model / "privacy.json", "the privacy statement") if config.dp else None
+    claim = read_json(run.model / "privacy.json", "the privacy statement", Claim) if config.dp else None
     delta = 0.0 if claim is None else float(claim["delta"])
     attacks = []
     for name, values in scores.items():

@@ -20,6 +20,7 @@ from linesmith.core.artifacts.files import replace_directory, write_json
 from linesmith.core.artifacts.manifest import FORMAT_VERSION, read_manifest, versions, write_manifest
 from linesmith.core.artifacts.params import read_stored_config
 from linesmith.core.artifacts.run_directory import RunDirectory, check_overwrite_allowed, locked, run_directory
+from linesmith.core.artifacts.shapes import CountedManifest
 from linesmith.core.config.tensorflow_config import TensorFlowConfig
 from linesmith.core.errors import EXIT_QUALITY, DataError, ParameterError
 from linesmith.model.privacy.audit.findings import audit_verdict, findings
@@ -140,7 +141,7 @@ def training_lines(run: RunDirectory, scratch: Path, count: int) -> list[str]:
     from linesmith.model.tokenizers import load_tokenizer
     from linesmith.model.training.token_store import build_token_store
 
-    data = read_manifest(run.training_data)
+    data = read_manifest(run.training_data, CountedManifest)
     if data is None:
         raise DataError(
             "LS201",

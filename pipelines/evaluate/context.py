@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import csv
-from pathlib import Path
 from typing import Any
 
 from linesmith.core.artifacts.files import read_json
+from linesmith.core.artifacts.history import read_history
 from linesmith.core.artifacts.manifest import read_manifest
 from linesmith.core.artifacts.model_info import read_model_info
 from linesmith.core.artifacts.privacy_statement import STATEMENT_FILE, check_statement, covered_weights
 from linesmith.core.artifacts.run_directory import RunDirectory
+from linesmith.core.artifacts.shapes import Audit, Claim, ManifestShape, RecordsManifest
 from linesmith.core.config.tensorflow_config import TensorFlowConfig
 from linesmith.core.errors import DataError
 
@@ -47,19 +47,19 @@ def run_context(config: TensorFlowConfig, run: RunDirectory) -> dict[str, Any]:
     Returns:
         `history`, `private`, `settings`, and where there are such files `privacy`, `model`, `synthetic` and `audit`.
     """
-    found: dict[str, Any] = {"history": _history(run.history), "private": config.dp}
+    found: dict[str, Any] = {"history": read_history(run.history), "private": config.dp}
     privacy = run.model / STATEMENT_FILE
     if privacy.is_file():
-        found["privacy"] = read_json(privacy, "the privacy statement")
-    for name, directory in (("model", run.model), ("synthetic", run.synthetic)):
-        manifest = read_manifest(directory)
+        found["privacy"] = read_json(privacy, "the privacy statement", Claim)
+    for name, directory, shape in (("model", run.model, ManifestShape), ("synthetic", run.synthetic, RecordsManifest)):
+        manifest = read_manifest(directory, shape)
         if manifest is not None:
             found[name] = {
                 key: manifest.get(key) for key in ("counts", "seed", "model", "stopped", "complete") if key in manifest
             }
     audit = run.raw / "audit" / "audit.json"
     if audit.is_file():
-        found["audit"] = read_json(audit, "the audit")
+        found["audit"] = read_json(audit, "the audit", Audit)
     found["settings"] = {key: value for key, value in config.as_dict().items() if value is not None and key in _SHOWN}
     validator = (read_manifest(run.synthetic) or {}).get("settings", {}).get("line_validator")
     if validator is not None:
@@ -69,13 +69,6 @@ def run_context(config: TensorFlowConfig, run: RunDirectory) -> dict[str, Any]:
 
 _SHOWN = ("vocab_size", "field_delimiter", "rnn_units", "rnn_layers", "epochs", "batch_size", "learning_rate", "seed", "dp",
           "gen_temp", "holdout_fraction", "max_training_time_seconds")  # fmt: skip
-
-
-def _history(path: Path) -> list[dict[str, float | None]]:
-    if not path.is_file():
-        return []
-    with open(path, encoding="utf-8", newline="") as stream:
-        return [{key: float(value) if value else None for key, value in row.items()} for row in csv.DictReader(stream)]
 
 
 def not_covered(body: dict[str, Any], context: dict[str, Any]) -> list[str]:

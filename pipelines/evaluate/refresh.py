@@ -5,9 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from linesmith.core.artifacts.files import read_json, write_bytes, write_json
+from linesmith.core.artifacts.files import open_regular, read_json, reading, write_bytes, write_json
 from linesmith.core.artifacts.manifest import MANIFEST
 from linesmith.core.artifacts.run_directory import PRIVATE, RunDirectory
+from linesmith.core.artifacts.shapes import Shape
 from linesmith.pipelines.evaluate.context import not_covered
 
 REPORT_FILE, PAGE_FILE = "report.json", "index.html"
@@ -40,9 +41,10 @@ def add_audit_to_report(run: RunDirectory, audit: dict[str, Any]) -> bool:
     if not (directory / REPORT_FILE).is_file():
         return False
     body = read_json(directory / REPORT_FILE, "the report")
-    body["context"]["audit"] = audit
-    body["not_covered"] = not_covered(body, body["context"])
-    write_report(directory, body)
+    with reading(directory / REPORT_FILE, "the report"):
+        body["context"]["audit"] = audit
+        body["not_covered"] = not_covered(body, body["context"])
+        write_report(directory, body)
     return True
 
 
@@ -64,7 +66,7 @@ def mark_report_stale(root: Path) -> list[Path]:
             (directory / MANIFEST).unlink(
                 missing_ok=True
             )  # incomplete from now on: evaluate may replace it without asking
-            body = read_json(directory / REPORT_FILE, "the report")
+            body = read_json(directory / REPORT_FILE, "the report", Shape)
             if not body.get("stale"):
                 body["stale"] = True
                 _add_stale_note(directory / PAGE_FILE)
@@ -78,5 +80,6 @@ def _add_stale_note(page: Path) -> None:
     from linesmith.pipelines.evaluate.report.elements import markup, stale_note
 
     if page.is_file():
-        html = page.read_text("utf-8")
-        write_bytes(page, html.replace("<header>", "<header>" + markup(stale_note()), 1).encode("utf-8"))
+        with open_regular(page) as stored:
+            html = stored.read()
+        write_bytes(page, html.replace(b"<header>", b"<header>" + markup(stale_note()).encode(), 1))

@@ -105,7 +105,7 @@ def run_evaluation_sets(config: TensorFlowConfig, run: RunDirectory) -> Evaluati
         )
     sets = EvaluationSets(names=data.get("columns"))
     for name, split in (("training", "train"), ("holdout", "holdout")):
-        shards = sorted(run.training_data.glob(f"{split}-*.tfrecord.gz"))
+        shards = sorted(path for path in run.training_data.glob(f"{split}-*.tfrecord.gz") if path.is_file())
         sets.files[name] = [str(shard) for shard in shards]
         sets.units += [
             EvaluationInputUnit(name, number, TOKENS, str(shard.absolute()), tokenizer=str(run.tokenizer.absolute()))
@@ -127,7 +127,7 @@ def run_evaluation_sets(config: TensorFlowConfig, run: RunDirectory) -> Evaluati
 def _output_files(directory: Path) -> list[str]:
     """Return the shards of one format, preferably text, which holds the records exactly as they were sampled."""
     for suffix in (".txt", ".avro", ".jsonl", ".parquet"):
-        found = sorted(str(path.absolute()) for path in directory.rglob(f"part-*{suffix}"))
+        found = sorted(str(path.absolute()) for path in directory.rglob(f"part-*{suffix}") if path.is_file())
         if found:
             return found
     raise DataError(

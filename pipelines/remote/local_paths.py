@@ -12,13 +12,12 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import json
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
-from linesmith.core.artifacts.files import write_json
+from linesmith.core.artifacts.files import read_json, write_json
 from linesmith.core.config.setting_field import flag_name
 from linesmith.core.config.tensorflow_config import TensorFlowConfig, fields, path_settings, stage_of
 from linesmith.core.errors import LinesmithError, ParameterError
@@ -285,7 +284,7 @@ def _localize_params(params: Path, inputs: Path) -> None:
 
     Nothing is fetched: who made the run directory may have chosen the addresses.
     """
-    stored = json.loads(params.read_text("utf-8"))
+    stored = read_json(params, "the settings of the model")
     if not isinstance(stored, dict):
         return
     named = {name: stored[name] for name in _TRAINING_FILES if is_bucket(str(stored.get(name)))}

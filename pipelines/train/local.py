@@ -17,6 +17,7 @@ from linesmith.core.artifacts.lease import hold_lease
 from linesmith.core.artifacts.manifest import read_manifest
 from linesmith.core.artifacts.params import save_params
 from linesmith.core.artifacts.run_directory import RunDirectory, promote, run_directory, workspace
+from linesmith.core.artifacts.shapes import TrainingManifest
 from linesmith.core.config.privacy_checks import check_privacy_settings, check_training_data
 from linesmith.core.config.setting_field import default_of, option_text
 from linesmith.core.config.tensorflow_config import SETTINGS_WITHOUT_EFFECT, TensorFlowConfig, fields
@@ -89,7 +90,7 @@ def _read_training_manifest(staged_run: RunDirectory) -> dict[str, Any]:
     Raises:
         DataError: LS201, tokenize has not finished here.
     """
-    manifest = read_manifest(staged_run.training_data)
+    manifest = read_manifest(staged_run.training_data, TrainingManifest)
     if manifest is None:
         raise DataError(
             "LS201",

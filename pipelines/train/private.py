@@ -17,6 +17,7 @@ from linesmith.core.artifacts.checkpoints import has_checkpoint
 from linesmith.core.artifacts.files import read_json, write_json
 from linesmith.core.artifacts.privacy_statement import weights_digests
 from linesmith.core.artifacts.run_directory import RunDirectory
+from linesmith.core.artifacts.shapes import Identity
 from linesmith.core.config.privacy_checks import privacy_warnings, user_field_index
 from linesmith.core.config.tensorflow_config import TensorFlowConfig
 from linesmith.model.privacy.plan import PrivacyPlan
@@ -245,7 +246,7 @@ def _enter_in_ledgers(
     file = resume_directory(staged_run) / _TRAINING_ID_FILE
     if not file.is_file():
         write_json(file, {"run": uuid.uuid4().hex})
-    training_id = read_json(file, "the identity of an unfinished private training")["run"]
+    training_id = read_json(file, "the identity of an unfinished private training", Identity)["run"]
     charge_training(config, plan, training_id, staged_run.training_data)
     earlier, all_together = count_earlier_releases(config, plan, staged_run.training_data)
     if earlier:

@@ -12,6 +12,7 @@ import io
 import lzma
 import zlib
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from functools import cache, partial
 from typing import IO, Any
 
@@ -21,9 +22,12 @@ _MAGIC = b"Obj\x01"
 _SYNC_BYTES = 16
 _MAX_HEADER_BYTES = 16 << 20  # of a key or a value of the header; the schema is one
 _MAX_BLOCK_BYTES = 64 << 20  # compressed or not; writers cut blocks of 16 kB to a few MB
+_MAX_MEMORY = 512 << 20  # of the values of a block that are in one record, and of records that are in one list
 _MAX_SCHEMA_TYPES = 10_000  # of one record, named types written out
 _MAX_DECIMAL_BYTES = 256  # Arrow's largest decimal has 32; converting a long one takes quadratic time
-_PRIMITIVES = {"null", "boolean", "int", "long", "float", "double", "bytes", "string"}
+# Least number of bytes of a value.
+_PRIMITIVES = {"null": 0, "boolean": 1, "int": 1, "long": 1, "float": 4, "double": 8, "bytes": 1, "string": 1}
+_VALUE_MEMORY, _ENTRY_MEMORY = 64, 64  # of a Python value, and of its place in a dictionary or list
 _CODECS_WITH_SIZE = ("snappy", "lz4")  # their data begin with the decompressed size
 
 
@@ -35,6 +39,7 @@ class AvroFile:
 
     Attributes:
         columns: names of the fields of its records.
+        rows_at_once: how many records of empty values fit in memory.
 
     Raises:
         ValueError, EOFError: it is not an Avro file of records, or exceeds a limit. fastavro may raise more.
@@ -52,8 +57,12 @@ class AvroFile:
         schema = parse_json(self._schema_bytes)
         if not isinstance(schema, dict) or schema.get("type") != "record":
             raise ValueError("not a file of records")
-        if _SchemaCheck().cost(schema)[1]:
+        check = _SchemaCheck()
+        record = check.cost(schema)
+        if not record.least_bytes:
             raise ValueError("its records have no content")
+        self._most_block_bytes = check.most_block_bytes
+        self.rows_at_once = max(1, _MAX_MEMORY // record.memory)
         self.columns = [str(field["name"]) for field in schema["fields"]]
 
     def blocks(self) -> Iterator[tuple[Iterator[dict[str, Any]], int]]:
@@ -62,12 +71,12 @@ class AvroFile:
 
         while (first := self._stream.read(1)) != b"":
             count = _read_long(self._stream, first)
-            content = _exactly(self._stream, _checked_size(_read_long(self._stream), _MAX_BLOCK_BYTES))
+            content = _exactly(self._stream, _checked_size(_read_long(self._stream), self._most_block_bytes))
             if _exactly(self._stream, _SYNC_BYTES) != self._sync:
                 raise ValueError("a block ends elsewhere than it says")
             codec, content = self._decompressed(content)
             # Each record has at least one byte; compressed data of unknown size are bounded by the limit.
-            if not 0 <= count <= (len(content) if codec == "null" else _MAX_BLOCK_BYTES):
+            if not 0 <= count <= (len(content) if codec == "null" else self._most_block_bytes):
                 raise ValueError("more records than bytes")
             block = self._header(codec) + _long(count) + _long(len(content)) + content + self._sync
             yield iter(fastavro.reader(io.BytesIO(block))), len(content)
@@ -91,11 +100,11 @@ class AvroFile:
         """Return the content of a block, and the codec that is left to fastavro."""
         if self._codec in _CODECS_WITH_SIZE:
             size = int.from_bytes(content[:4], "little") if self._codec == "lz4" else _varint(io.BytesIO(content))
-            _checked_size(size, _MAX_BLOCK_BYTES)
+            _checked_size(size, self._most_block_bytes)
             return self._codec, content
         if self._codec == "null":
             return "null", content
-        most = _MAX_BLOCK_BYTES + 1
+        most = self._most_block_bytes + 1
         if self._codec == "deflate":
             found = zlib.decompressobj(-zlib.MAX_WBITS).decompress(content, most)
         elif self._codec == "bzip2":
@@ -108,19 +117,38 @@ class AvroFile:
             found = zstandard.ZstdDecompressor().stream_reader(io.BytesIO(content)).read(most)
         else:
             raise ValueError("a codec that is not known")
-        _checked_size(len(found), _MAX_BLOCK_BYTES)
+        _checked_size(len(found), self._most_block_bytes)
         return "null", found
 
 
+@dataclass(frozen=True)
+class _Cost:
+    """What reading a value of a type costs.
+
+    Attributes:
+        types: to visit in a value, named ones written out.
+        least_bytes: of a value in the file.
+        memory: of that value in Python.
+    """
+
+    types: int
+    least_bytes: int
+    memory: int = _VALUE_MEMORY
+
+
 class _SchemaCheck:
-    """Bounds of what reading a record of a schema costs."""
+    """Bounds of what reading a record of a schema costs.
+
+    Attributes:
+        most_block_bytes: how long a block may be so that its values fit in memory: an empty list in a list has one byte.
+    """
 
     def __init__(self) -> None:
-        # Types to visit in a value, and whether it has no bytes; by full name. None while the type is being visited.
-        self._named: dict[str, tuple[int, bool] | None] = {}
+        self.most_block_bytes = _MAX_BLOCK_BYTES
+        self._named: dict[str, _Cost | None] = {}  # by full name; None while the type is being visited
 
-    def cost(self, schema: Any, namespace: str = "") -> tuple[int, bool]:
-        """Return the number of types to visit in a value, named ones written out, and whether it has no bytes.
+    def cost(self, schema: Any, namespace: str = "") -> _Cost:
+        """Return what a value costs.
 
         Args:
             schema: a type, parsed JSON.
@@ -130,30 +158,45 @@ class _SchemaCheck:
             ValueError: a type contains itself, has too many types, or is an array of values without bytes.
         """
         if isinstance(schema, str):
-            found = (1, schema == "null") if schema in _PRIMITIVES else self._named[_full_name(schema, namespace)]
+            found = (
+                _Cost(1, _PRIMITIVES[schema]) if schema in _PRIMITIVES else self._named[_full_name(schema, namespace)]
+            )
             if found is None:
                 raise ValueError("a type contains itself")
             return found
         if isinstance(schema, list):
-            return 1 + sum(self.cost(part, namespace)[0] for part in schema), False
+            parts = [self.cost(part, namespace) for part in schema]
+            least, memory = min(part.least_bytes for part in parts), max(part.memory for part in parts)
+            return _Cost(1 + sum(part.types for part in parts), 1 + least, memory)
         kind = schema["type"]
         if kind in ("array", "map"):
-            types, is_free = self.cost(schema["items" if kind == "array" else "values"], namespace)
-            if is_free and kind == "array":
-                raise ValueError("an array of values without bytes")
-            return 1 + types, False
+            return self._cost_of_many(schema, kind, namespace)
         if kind not in ("record", "error", "fixed", "enum"):
             return self.cost(kind, namespace)
         name = _full_name(schema["name"], schema.get("namespace", namespace))
         self._named[name] = None
-        types, is_free = 1, kind == "fixed" and not schema["size"]
-        if kind in ("record", "error"):
+        found = _Cost(1, 1)
+        if kind == "fixed":
+            size = _checked_size(schema["size"], _MAX_BLOCK_BYTES)
+            found = _Cost(1, size, _VALUE_MEMORY + size)
+        elif kind != "enum":
             parts = [self.cost(field["type"], name.rpartition(".")[0]) for field in schema["fields"]]
-            types, is_free = 1 + sum(part[0] for part in parts), all(part[1] for part in parts)
-        if types > _MAX_SCHEMA_TYPES:
+            memory = _VALUE_MEMORY + sum(_ENTRY_MEMORY + part.memory for part in parts)
+            found = _Cost(1 + sum(part.types for part in parts), sum(part.least_bytes for part in parts), memory)
+        if found.types > _MAX_SCHEMA_TYPES:
             raise ValueError("too many types")
-        self._named[name] = types, is_free
-        return types, is_free
+        self._named[name] = found
+        return found
+
+    def _cost_of_many(self, schema: dict[str, Any], kind: str, namespace: str) -> _Cost:
+        """Return what an empty array or map costs, and note how many bytes of its items fit in memory."""
+        item = self.cost(schema["items" if kind == "array" else "values"], namespace)
+        if not item.least_bytes and kind == "array":
+            raise ValueError("an array of values without bytes")
+        least = item.least_bytes + (kind == "map")  # the length of the key
+        memory = item.memory + (16 if kind == "array" else _ENTRY_MEMORY + _VALUE_MEMORY)
+        self.most_block_bytes = min(self.most_block_bytes, max(1, _MAX_MEMORY * least // memory))
+        return _Cost(1 + item.types, 1)
 
 
 def _full_name(name: str, namespace: str) -> str:

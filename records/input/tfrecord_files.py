@@ -14,6 +14,8 @@ import zlib
 from collections.abc import Iterator
 from pathlib import Path
 
+from linesmith.core.artifacts.files import open_regular
+
 MAX_RECORD_BYTES = 16 << 20
 _BATCH_BYTES = 16 << 20
 _CHUNK_BYTES = 1 << 20
@@ -39,7 +41,7 @@ def iter_tfrecords(path: str | Path, batch_records: int) -> Iterator[list[bytes]
     batch_bytes = position = 0
     unread = b""
     try:
-        with gzip.open(path) as content:
+        with open_regular(path) as stored, gzip.GzipFile(fileobj=stored) as content:
             while chunk := content.read(_CHUNK_BYTES):
                 unread, position = unread[position:] + chunk, 0
                 while len(unread) - position >= _HEADER_BYTES:

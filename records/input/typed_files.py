@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from linesmith.records.input.avro_files import AvroFile
-from linesmith.records.input.parquet_files import open_parquet
+from linesmith.records.input.parquet_files import ParquetRecords
 
 LINES, JSONL, AVRO, PARQUET = "lines", "jsonl", "avro", "parquet"
 _SUFFIX_FORMATS = {".avro": AVRO, ".parquet": PARQUET, ".pq": PARQUET, ".jsonl": JSONL, ".ndjson": JSONL}
@@ -45,14 +45,14 @@ class TypedFile:
     """
 
     def __init__(self, stream: IO[bytes], format_name: str) -> None:
-        self._parquet: Any = None
+        self._parquet: ParquetRecords | None = None
         self._avro: AvroFile | None = None
         self.num_parts = 1
         with _format_errors(format_name):
             if format_name == PARQUET:
-                self._parquet = open_parquet(stream)
-                self.columns = list(self._parquet.schema_arrow.names)
-                self.num_parts = int(self._parquet.num_row_groups)
+                self._parquet = ParquetRecords(stream)
+                self.columns = self._parquet.columns
+                self.num_parts = self._parquet.num_parts
             else:
                 self._avro = AvroFile(stream)
                 self.columns = self._avro.columns
@@ -73,24 +73,28 @@ class TypedFile:
             TypedFileError: the file is damaged.
         """
         if self._parquet is not None:
-            groups = None if part is None else [part]
             with _format_errors(PARQUET):
-                for batch in self._parquet.iter_batches(size, row_groups=groups, columns=columns):
-                    yield batch.to_pylist()
+                yield from self._parquet.batches(size, columns, part)
             return
+        if self._avro is not None:
+            with _format_errors(AVRO):
+                yield from self._avro_batches(self._avro, size)
+
+    @staticmethod
+    def _avro_batches(file: AvroFile, size: int) -> Iterator[list[dict[str, Any]]]:
+        size = min(size, file.rows_at_once)
         rows: list[dict[str, Any]] = []
         size_bytes = 0
-        with _format_errors(AVRO):
-            for block, block_bytes in [] if self._avro is None else self._avro.blocks():
-                for row in block:
-                    rows.append(row)
-                    if len(rows) == size:
-                        yield rows
-                        rows, size_bytes = [], 0
-                size_bytes += block_bytes
-                if rows and size_bytes > _BATCH_BYTES:
+        for block, block_bytes in file.blocks():
+            for row in block:
+                rows.append(row)
+                if len(rows) == size:
                     yield rows
                     rows, size_bytes = [], 0
+            size_bytes += block_bytes
+            if rows and size_bytes > _BATCH_BYTES:
+                yield rows
+                rows, size_bytes = [], 0
         if rows:
             yield rows
 

@@ -16,6 +16,7 @@ from pathlib import Path
 from tests.fuzz.harness import CORPUS, CURRENT_INPUT
 
 SECONDS = float(os.environ.get("FUZZ_SECONDS", "600"))
+PYTEST_ARGUMENTS = "-q -s -n 0 -p no:cacheprovider -p no:logging --tb=short -k fuzz_"
 GRACE_SECONDS = 300  # of wall time, for imports, for shrinking, and for the machine's other work
 
 
@@ -29,29 +30,12 @@ def main(names: list[str]) -> int:
         with tempfile.TemporaryDirectory() as scratch:
             current = Path(scratch) / "input"
             environment = {**os.environ, "FUZZ_SECONDS": str(SECONDS), CURRENT_INPUT: str(current)}
-            command = [
-                sys.executable,
-                "-m",
-                "pytest",
-                "-q",
-                "-s",
-                "-n",
-                "0",
-                "-p",
-                "no:cacheprovider",
-                "-p",
-                "no:logging",
-                "--tb=short",
-                "-k",
-                "fuzz_",
-            ]
+            arguments = [*PYTEST_ARGUMENTS.split(), f"--timeout={SECONDS + GRACE_SECONDS:.0f}", str(module)]
             fuzzers = module.read_text().count("def test_fuzz_")
             try:
+                limit = fuzzers * (SECONDS + GRACE_SECONDS) + GRACE_SECONDS
                 code = subprocess.run(
-                    [*command, f"--timeout={SECONDS + GRACE_SECONDS:.0f}", str(module)],
-                    env=environment,
-                    check=False,
-                    timeout=fuzzers * (SECONDS + GRACE_SECONDS) + GRACE_SECONDS,
+                    [sys.executable, "-m", "pytest", *arguments], env=environment, check=False, timeout=limit
                 ).returncode
             except subprocess.TimeoutExpired:
                 code = -1

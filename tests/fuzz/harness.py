@@ -91,7 +91,11 @@ class Target:
                     try:
                         with _bounded_time():
                             self.check(content)
-                    except (Exception, Hang) as error:
+                    except (
+                        Exception,
+                        Hang,
+                        pytest.fail.Exception,
+                    ) as error:  # the last one is of pytest-timeout: it waits for something
                         self._keep(content, type(error))
                         raise
         finally:
@@ -101,7 +105,9 @@ class Target:
     def _keep(self, content: bytes, error: type[BaseException]) -> None:
         """Write an input that failed to the corpus, made smaller by leaving parts out as long as it fails in the same way."""
         size, end = len(content), time.process_time() + MAX_SECONDS
-        while size and not issubclass(error, Hang | MemoryError) and time.process_time() < end:
+        while (
+            size and issubclass(error, Exception) and not issubclass(error, MemoryError) and time.process_time() < end
+        ):
             size //= 2
             start = 0
             while size and start < len(content) and time.process_time() < end:

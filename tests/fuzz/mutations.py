@@ -123,8 +123,8 @@ def mutated_json(random: Random, examples: Sequence[Any], values: Sequence[Any] 
         examples: valid documents.
         values: further values that a reader may trip over.
     """
-    tree = [copy.deepcopy(random.choice(examples))]
     try:
+        tree = [copy.deepcopy(random.choice(examples))]
         for _ in range(random.randint(1, 4)):
             _change_tree(random, tree, [*ODD_VALUES, *values])
         return json.dumps(tree[0]).encode()

@@ -8,8 +8,9 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from linesmith.core.artifacts.files import read_json
+from linesmith.core.artifacts.files import read_json, reading
 from linesmith.core.artifacts.manifest import check_format_version
+from linesmith.core.artifacts.shapes import Shape
 from linesmith.core.errors import DataError
 
 
@@ -22,15 +23,19 @@ def show_comparison(console: Console, first: tuple[str, str], second: tuple[str,
         second: the same of the second run.
 
     Raises:
-        DataError: one of the directories holds no report.
+        DataError: one of the directories holds no report, or a damaged one.
     """
     reports = [read_report(path) for _, path in (first, second)]
-    for title, rows in _sections(reports):
-        table = Table(
-            "", _short_name(first[0]), _short_name(second[0]), "difference", title=title, title_justify="left"
-        )
-        for name, left, right in rows:
-            table.add_row(name, _value_text(left), _value_text(right), _difference(left, right))
+    tables = []
+    with reading(f"{first[0]}' or '{second[0]}", "the report"):
+        for title, rows in _sections(reports):
+            table = Table(
+                "", _short_name(first[0]), _short_name(second[0]), "difference", title=title, title_justify="left"
+            )
+            for name, left, right in rows:
+                table.add_row(name, _value_text(left), _value_text(right), _difference(left, right))
+            tables.append(table)
+    for table in tables:
         console.print(table)
     return 0
 
@@ -47,7 +52,7 @@ def read_report(directory: str) -> dict[str, Any]:
     for folder in ("report", "private/report", "."):
         path = Path(directory) / folder / "report.json"
         if path.is_file():
-            body: dict[str, Any] = read_json(path, "the report")
+            body: dict[str, Any] = read_json(path, "the report", Shape)
             check_format_version(body.get("format_version"), str(path))
             return body
     raise DataError(

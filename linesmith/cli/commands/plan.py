@@ -18,6 +18,7 @@ from linesmith.core.artifacts.manifest import read_manifest
 from linesmith.core.artifacts.other_kind import refuse_other_kind
 from linesmith.core.artifacts.params import redact_settings
 from linesmith.core.artifacts.run_directory import RunDirectory, run_directory, workspace
+from linesmith.core.artifacts.shapes import CountedManifest, Statistics
 from linesmith.core.config import preflight
 from linesmith.core.config.privacy_checks import user_field_index, vocabulary_mode
 from linesmith.core.config.setting_field import default_of
@@ -180,12 +181,12 @@ def _privacy(config: TensorFlowConfig, files: dict[str, int | None]) -> dict[str
     from linesmith.pipelines.privacy_ledgers import vocabulary_release
 
     run = run_directory(config) if config.checkpoint_dir is not None else None
-    manifest = read_manifest(run.training_data) if run is not None else None
+    manifest = read_manifest(run.training_data, CountedManifest) if run is not None else None
     if run is not None and manifest is not None:
         counts = manifest["counts"]
         units, vocabulary = _tokenized_units(config, run, counts), counts["vocab_size"]
         statistics = run.training_data / "statistics.json"
-        known = read_json(statistics, "the statistics") if statistics.is_file() else {}
+        known = read_json(statistics, "the statistics", Statistics) if statistics.is_file() else {}
         longer = input_estimates.share_longer_than_seq_length(known, config.seq_length)
     else:
         lines = input_estimates.count_lines(config, files) if files else None
@@ -250,7 +251,7 @@ def _run_facts(config: TensorFlowConfig) -> dict[str, str]:
     except ParameterError:
         return {}
     facts: dict[str, str] = {}
-    manifest = read_manifest(run.training_data)
+    manifest = read_manifest(run.training_data, CountedManifest)
     if manifest is not None:
         splits = manifest["counts"]["splits"]
         facts["records"] = ", ".join(f"{side} {human_count(part['records'])}" for side, part in splits.items())

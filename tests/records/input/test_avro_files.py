@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import json
 import zlib
 from decimal import Decimal
 from typing import Any
@@ -13,24 +12,7 @@ import pytest
 import zstandard
 
 from linesmith.records.input.typed_files import AVRO, TypedFile, TypedFileError
-
-SYNC = b"S" * 16
-
-
-def long(number: int) -> bytes:
-    number = (number << 1) ^ (number >> 63)
-    written = bytearray()
-    while number >= 0x80:
-        written.append(number & 0x7F | 0x80)
-        number >>= 7
-    return bytes([*written, number])
-
-
-def container(schema: Any, data: bytes, count: int = 1, codec: bytes = b"null", size: int | None = None) -> bytes:
-    """Return an Avro file of one block."""
-    pairs = [(b"avro.schema", json.dumps(schema).encode()), (b"avro.codec", codec)]
-    header = long(2) + b"".join(long(len(part)) + part for pair in pairs for part in pair) + long(0)
-    return b"Obj\x01" + header + SYNC + long(count) + long(len(data) if size is None else size) + data + SYNC
+from tests.helpers.avro_container import SYNC, container, long
 
 
 def record(avro_type: Any) -> dict[str, Any]:
