@@ -32,17 +32,15 @@ class FieldCountRule:
 
     Attributes:
         count: the number.
-        code: of the error if the records have another number.
-        option: the option that gives it, for that error.
-        found: what the option says, for that error.
-        remedy: what to do then.
+        setting: what gives it: `columns`, `schema_file` or `header`.
+        option: as typed on the command line, for an error.
+        found: what it says, for an error.
     """
 
     count: int
-    code: str
+    setting: str
     option: str
     found: str
-    remedy: str
 
 
 def skipped_line_notices(files: Sequence[InputFile]) -> list[str]:
@@ -116,15 +114,18 @@ def _field_count_rule(
         schema = len(read_schema(config.schema_file).names)
     if config.columns is not None:
         found = f"{len(config.columns)} names"
-        option, remedy = option_text("columns", config.columns), "Give one name per field, in order."
+        option = option_text("columns", config.columns)
         if schema is not None and schema != len(config.columns):
             raise ParameterError(
-                "LS109", option, f"{found}, but the schema of --schema-file has {schema} fields", remedy
+                "LS109",
+                option,
+                f"{found}, but the schema of --schema-file has {schema} fields",
+                "Give as many of the one as of the other.",
             )
-        return FieldCountRule(len(config.columns), "LS109", option, found, remedy)
+        return FieldCountRule(len(config.columns), "columns", option, found)
     if schema is not None:
         option = option_text("schema_file", config.schema_file)
-        return FieldCountRule(schema, "LS111", option, f"{schema} fields", "Describe each field, in order.")
+        return FieldCountRule(schema, "schema_file", option, f"it has {schema} fields")
     return _header_rule(units, settings) if config.header else None
 
 
@@ -137,14 +138,10 @@ def _header_rule(units: Sequence[InputUnit], settings: ReadSettings) -> FieldCou
         names = reader.count.columns
         if names is not None:
             line = len(source.file.skipped) + 1
-            remedy = "Correct that line, remove what stands above the header, or give --columns, one name per field, in order."
-            found = f"line {line} of '{source.file.name}' names {_columns(len(names))}"
-            return FieldCountRule(len(names), "LS230", "--header", found, remedy)
+            named = "1 column" if len(names) == 1 else f"{len(names)} columns"
+            found = f"line {line} of '{source.file.name}' names {named}"
+            return FieldCountRule(len(names), "header", "--header", found)
     return None
-
-
-def _columns(count: int) -> str:
-    return "1 column" if count == 1 else f"{count} columns"
 
 
 def _decide_field_count(
@@ -180,8 +177,16 @@ def _decide_field_count(
 
 def _misfit(rule: FieldCountRule, most: int, records: int, total: int) -> LinesmithError:
     found = f"{rule.found}, but the records have {most} {'field' if most == 1 else 'fields'} ({records:,} of {total:,})"
-    error = DataError if rule.code == "LS230" else ParameterError
-    return error(rule.code, rule.option, found, rule.remedy)
+    if rule.setting == "columns":
+        return ParameterError("LS109", rule.option, found, "Give one name per field, in order.")
+    if rule.setting == "schema_file":
+        return ParameterError("LS111", rule.option, found, "Describe each field, in order.")
+    return DataError(
+        "LS230",
+        rule.option,
+        found,
+        "Correct that line, remove what stands above it, or give --columns, one name per field, in order.",
+    )
 
 
 def share_out_frequent_texts(
