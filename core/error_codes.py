@@ -60,6 +60,8 @@ ERROR_CODES: dict[str, str] = {
     "LS224": "a token id is outside the range of the tokenizer",
     "LS225": "token ids do not form whole UTF-8 characters",
     "LS226": "an escape character stands alone in tokenized text",
+    "LS230": "with `--header`, the header names another number of fields than the records have",
+    "LS231": "with `--quoted`, a record of the input spans several lines",
     # LS3xx: differential privacy
     "LS301": "settings of a private run contradict each other",
     "LS302": "the target epsilon, or the ceiling, cannot be met",

@@ -217,6 +217,15 @@ def _examples(records: Candidates, identifiers: Candidates) -> list[dict[str, An
     return [{"kind": one.kind, "text": one.text, "times": one.synthetic} for one in chosen]
 
 
+def copies_were_judged(tests: Sequence[dict[str, Any]]) -> bool:
+    """Return whether any test had something to compare that occurs exactly once in the real sets.
+
+    Args:
+        tests: `tests` of `measure_leakage`.
+    """
+    return any(test["units"] for test in tests if "p_value" not in test and "texts" not in test)
+
+
 def privacy_score(tests: Sequence[dict[str, Any]], holdout: int) -> float | None:
     """Return 1 − √g, where g is the largest gap that the tests cannot rule out (the upper ends of their intervals).
 
@@ -227,8 +236,8 @@ def privacy_score(tests: Sequence[dict[str, Any]], holdout: int) -> float | None
         holdout: number of holdout records.
 
     Returns:
-        0 to 1, or None without a holdout, because nothing was tested.
+        0 to 1, or None without a holdout or where no copy could be judged and nothing else leaked.
     """
-    if not holdout:
+    if not holdout or not (copies_were_judged(tests) or any(test["leak"] for test in tests)):
         return None
     return 1 - math.sqrt(min(1.0, max((test["high"] for test in tests if test["units"]), default=1.0)))

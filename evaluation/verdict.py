@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 from linesmith.evaluation.closeness import COMPARED, association_distance, mean_of_known
-from linesmith.evaluation.leakage import privacy_score
+from linesmith.evaluation.leakage import copies_were_judged, privacy_score
 
 CLOSE, NEAR = 0.95, 0.85  # smallest ratios that are called close and near
 MAX_UNCERTAINTY = 0.05  # where an interval reaches beyond this gap, privacy is called unclear
@@ -116,6 +116,8 @@ def compute_verdict(
         privacy = "not measured"
     elif any(test["leak"] for test in safety["tests"]):
         privacy = "leak"
+    elif not copies_were_judged(safety["tests"]):
+        privacy = "not measured"
     elif widest > MAX_UNCERTAINTY:
         privacy = "unclear"
     else:
@@ -124,7 +126,7 @@ def compute_verdict(
         "closeness": "not measured" if closeness is None else _level(closeness),
         "privacy": privacy,
         "closeness_reasons": [_closeness_reason(one) for one in sorted(components, key=lambda one: one["ratio"])],
-        "privacy_reasons": _privacy_reasons(safety, privacy, widest),
+        "privacy_reasons": _privacy_reasons(safety, privacy, widest, bool(sizes.get("holdout"))),
     }
 
 
@@ -134,11 +136,13 @@ def _closeness_reason(component: dict[str, Any]) -> str:
     return f"{component['name'].capitalize()}: {_level(component['ratio'])} ({component['score']:.2f}{beside})."
 
 
-def _privacy_reasons(safety: dict[str, Any], privacy: str, widest: float) -> list[str]:
-    if privacy == "not measured":
+def _privacy_reasons(safety: dict[str, Any], privacy: str, widest: float, holdout: bool) -> list[str]:
+    if not holdout:
         return ["There is no holdout, so copies cannot be told from coincidences."]
     tests = sorted(safety["tests"], key=lambda test: (not test["leak"], -test["high"]))
     reasons = [f"{test['name'].capitalize()}: {_test_result(test)}" for test in tests]
+    if privacy == "not measured":
+        reasons.insert(0, "Nothing occurs exactly once in the real sets, so copies cannot be judged.")
     if privacy == "unclear":
         reasons.insert(0, f"Too few records to be sure: a gap of up to {widest:.1%} cannot be ruled out.")
     return reasons

@@ -45,6 +45,8 @@ class FieldFormat:
             return [text]
         if not self.quoted:
             return text.split(self.delimiter)
+        if "\r" in text and FIELD_BREAK not in text:  # csv takes a carriage return outside quotes for the end of a line
+            return [_unquote(part) for part in self.mark_breaks(text).split(FIELD_BREAK)]
         return next(csv.reader([text], delimiter=self.delimiter), None) or [""]  # csv finds no field in an empty line
 
     def join(self, fields: Iterable[str]) -> str:
@@ -57,8 +59,11 @@ class FieldFormat:
         return (self.delimiter or "").join(self.quote(field) for field in fields)
 
     def quote(self, field: str) -> str:
-        """Return a field in double quotes, its own doubled, if `quoted` is set and it holds a delimiter or a quote."""
-        if not self.quoted or self.delimiter is None or not (self.delimiter in field or '"' in field):
+        """Return a field in double quotes, its own doubled, if `quoted` is set and it needs them.
+
+        Delimiters, quotes and carriage returns need them: elsewhere a carriage return may be taken for the end of a line.
+        """
+        if not self.quoted or self.delimiter is None or not any(c in field for c in (self.delimiter, '"', "\r")):
             return field
         return f'"{field.replace(chr(34), chr(34) * 2)}"'
 
@@ -85,8 +90,29 @@ class FieldFormat:
                 return FIELD_BREAK.join(fields)
             position = end + 1  # skips the delimiter, which is one character
 
+    def ends_inside_quotes(self, text: str) -> bool:
+        """Return whether the last field of a record begins with a quote that is never closed.
+
+        Example:
+            >>> csv_fields = FieldFormat(",", quoted=True)
+            >>> [csv_fields.ends_inside_quotes(text) for text in ('a,"b', 'a,"b"', 'a"b')]
+            [True, False, False]
+        """
+        if not self.quoted or '"' not in text:
+            return False
+        last = self.mark_breaks(text).rpartition(FIELD_BREAK)[2]
+        return _INSIDE_QUOTES.fullmatch(last) is not None
+
 
 FREE_TEXT = FieldFormat()
+_INSIDE_QUOTES = re.compile(r'"(?:[^"]|"")*+', re.DOTALL)
+_QUOTED_FIELD = re.compile(r'"((?:[^"]|"")*+)(?:"(.*))?', re.DOTALL)
+
+
+def _unquote(field: str) -> str:
+    """Return the value of a field as the csv module reads it."""
+    match = _QUOTED_FIELD.fullmatch(field)
+    return field if match is None else match[1].replace('""', '"') + (match[2] or "")
 
 
 @lru_cache(maxsize=8)

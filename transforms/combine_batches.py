@@ -9,11 +9,15 @@ from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 import apache_beam as beam
+import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from linesmith.core.artifacts.files import write_json
 from linesmith.model.privacy.vocabulary import count_presence
 from linesmith.model.tokenizers.word_counts import WordCounts
+from linesmith.records.fields import FIELD_BREAK
+from linesmith.records.input.record_survey import RecordSurvey
 
 A = TypeVar("A")  # accumulator
 B = TypeVar("B")  # batch
@@ -107,3 +111,13 @@ def count_character_presence_fn(key: bytes) -> CombineBatchesFn[Counter[int], pa
 
 def _add_presence(key: bytes, counts: Counter[int], batch: pa.RecordBatch) -> None:
     counts.update(count_presence(batch["text"].to_pylist(), key))
+
+
+def survey_fn() -> CombineBatchesFn[RecordSurvey, pa.RecordBatch]:
+    """Return the CombineFn from record batches to what the records have in common."""
+    return CombineBatchesFn(RecordSurvey, _add_to_survey, RecordSurvey.merge)
+
+
+def _add_to_survey(survey: RecordSurvey, batch: pa.RecordBatch) -> None:
+    breaks = pc.count_substring(batch["text"], FIELD_BREAK).to_numpy(zero_copy_only=False)
+    survey.add(breaks.astype(np.int64) + 1, batch["record_hash"].to_numpy())

@@ -5,11 +5,13 @@ from __future__ import annotations
 import base64
 import hashlib
 import http.client
+import io
 import os
 import shutil
 import urllib.error
 import urllib.parse
 import urllib.request
+from dataclasses import replace
 from pathlib import Path
 from typing import IO
 
@@ -20,14 +22,18 @@ from linesmith.core.addresses import redact_address
 from linesmith.core.artifacts.files import sha256_file
 from linesmith.core.config.tensorflow_config import TensorFlowConfig
 from linesmith.core.errors import DataError, ParameterError
+from linesmith.records.fields import FieldFormat
 from linesmith.records.input.file_patterns import has_wildcard, match_local_files
 from linesmith.records.input.input_files import (
     DECOMPRESSION_ERRORS,
+    HEAD_BYTES,
     InputFile,
     damaged_file_error,
     decompress,
     inspect_input_file,
 )
+from linesmith.records.input.line_scanner import scan_lines
+from linesmith.records.input.preamble import find_preamble
 from linesmith.transforms.storage.addresses import check_address, is_bucket
 from linesmith.transforms.storage.clients import check_reachable
 from linesmith.transforms.storage.reader import open_object
@@ -62,11 +68,37 @@ def find_inputs(config: TensorFlowConfig, scratch: Path) -> list[InputFile]:
     for name, listed in sorted(_listed(config).items()):
         path, size = _fetch(listed, scratch) if isinstance(listed, str) else (listed.path, listed.size_in_bytes)
         with open_raw(path) as stream:
-            file = inspect_input_file(path, name, size, stream, config.encoding)
+            file = _without_preamble(inspect_input_file(path, name, size, stream, config.encoding), stream, config)
         if file.compression is not None and size <= _CHECKED_BYTES:
             _check_packed(file)
         files.append(file)
     return files
+
+
+def _without_preamble(file: InputFile, stream: IO[bytes], config: TensorFlowConfig) -> InputFile:
+    """Return the file without the lines above its header and records; with `dp`, only a `sep=` line can be one of them.
+
+    Whether a line is a comment is seen by the lines below it, and with `dp` what a line is must not depend on a record.
+
+    Args:
+        file: the file.
+        stream: its stored bytes, seekable.
+        config: how lines are split, and whether a header is expected.
+    """
+    stream.seek(0)
+    head = decompress(stream, file.compression).read(HEAD_BYTES)
+    content = io.BytesIO(head[file.bom_length :])
+    found = list(scan_lines(content, offset=file.bom_length, end=None, newline=file.newline, keep_bytes=HEAD_BYTES))
+    if len(head) == HEAD_BYTES:
+        found.pop()  # it may go on behind the head
+    lines = [line.decode(file.encoding, "replace").rstrip("\r") for _, line, _ in found]
+    fields = FieldFormat(config.field_delimiter, config.quoted)
+    skipped = find_preamble(lines, fields, config.header and not config.dp)
+    if not skipped:
+        return file
+    offset, _, length = found[len(skipped) - 1]
+    below = offset + length + len(file.newline)  # beyond the file if its last line has no end
+    return replace(file, bom_length=min(below, file.size) if file.compression is None else below, skipped=skipped)
 
 
 def input_digests(config: TensorFlowConfig) -> dict[str, str]:

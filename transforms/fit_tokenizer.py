@@ -15,8 +15,9 @@ import apache_beam as beam
 
 from linesmith.core.artifacts.files import read_json
 from linesmith.records.input.input_ranges import InputUnit
+from linesmith.records.input.record_survey import RecordSurvey
 from linesmith.transforms.collect_json import CollectJson, read_collected
-from linesmith.transforms.combine_batches import CombineToJson, count_character_presence_fn, count_words_fn
+from linesmith.transforms.combine_batches import CombineToJson, count_character_presence_fn, count_words_fn, survey_fn
 from linesmith.transforms.read_records import RangeCount, ReadRecords, ReadSettings
 from linesmith.transforms.worker_errors import reraise_worker_errors
 
@@ -73,6 +74,15 @@ def count_character_presence(
 
 def _presence_json(counts: dict[int, int]) -> list[tuple[int, int]]:
     return sorted(counts.items())
+
+
+def survey_records(
+    units: Iterable[InputUnit], settings: ReadSettings, options: PipelineOptions, scratch: Path
+) -> tuple[list[RangeCount], RecordSurvey]:
+    """Return the counts of each range, and what the records have in common."""
+    path = scratch / "survey.json"
+    counts = count_ranges(units, settings, options, scratch, CombineToJson(survey_fn(), RecordSurvey.as_json, path))
+    return counts, RecordSurvey.from_json(read_json(path, "the survey of the records", limited=False))
 
 
 def count_words(

@@ -112,9 +112,12 @@ def value_text(value: Any) -> str:
 def _read_lines(unit: EvaluationInputUnit) -> Iterator[pa.Array]:
     ranges, settings = _lines_of(unit)
     for source in ranges.ranges:
-        for batch in RangeReader(source, settings).batches():
+        reader = RangeReader(source, settings)
+        for batch in reader.batches():
             text = batch["text"]
             yield _unquote(text) if settings.records.fields.quoted else text
+        if reader.count.spanning:
+            raise _damaged(unit, "with --quoted, a record spans several lines")
 
 
 def _read_jsonl(unit: EvaluationInputUnit) -> Iterator[pa.Array]:

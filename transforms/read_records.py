@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import base64
+import contextlib
+import csv
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
@@ -13,12 +15,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from linesmith.records.fields import FIELD_BREAK
-from linesmith.records.input.input_files import DECOMPRESSION_ERRORS, decompress
 from linesmith.records.input.input_ranges import FileRange, InputUnit
-from linesmith.records.input.line_scanner import next_line, scan_lines
+from linesmith.records.input.open_quotes import closes_below
 from linesmith.records.input.record_format import (
     ENCODING,
+    FIELD_COUNT,
     NO_USER,
+    OPEN_QUOTE,
     REJECT_BYTES,
     DatasetSplitter,
     Digest,
@@ -26,7 +29,7 @@ from linesmith.records.input.record_format import (
     record_digest,
     user_digest,
 )
-from linesmith.transforms.find_inputs import open_raw
+from linesmith.transforms.range_lines import Line, RangeLines
 
 _BATCH_LINES = 2000
 _BATCH_CHARS = 1 << 20
@@ -53,11 +56,15 @@ class ReadSettings:
         records: how lines become records.
         splitter: how records are split.
         header: the first line of each file is a header.
+        field_count: records with another number of fields are rejected; None: any number.
+        frequent: hashes of the texts whose occurrences are counted, and shared out by `FileRange.frequent`.
     """
 
     records: RecordFormat
     splitter: DatasetSplitter
     header: bool
+    field_count: int | None = None
+    frequent: frozenset[int] = frozenset()
 
 
 @dataclass
@@ -74,6 +81,9 @@ class RangeCount:
         max_fields: most fields of a record.
         columns: fields of the header.
         damaged: the compressed stream is cut off or broken in this range.
+        spanning: number within the range, from 1, of the first line whose quoted field ends on a later line; 0: there is none.
+        frequent: pairs of the hash of a text of `ReadSettings.frequent` that occurs, and how often it does.
+        skipped: lines of the file that precede its first range.
     """
 
     file: str
@@ -85,6 +95,9 @@ class RangeCount:
     max_fields: int = 0
     columns: list[str] | None = None
     damaged: bool = False
+    spanning: int = 0
+    frequent: list[list[int]] = field(default_factory=list)
+    skipped: int = 0
 
 
 class RangeReader:
@@ -99,11 +112,14 @@ class RangeReader:
     def __init__(
         self, source: FileRange, settings: ReadSettings, on_reject: Callable[[dict[str, Any]], None] | None = None
     ) -> None:
-        self.count = RangeCount(source.file.name, source.start)
+        self.count = RangeCount(source.file.name, source.start, skipped=len(source.file.skipped))
         self._source = source
         self._settings = settings
         self._format = replace(settings.records, encoding=source.file.encoding)
         self._on_reject = on_reject
+        self._before = dict(source.frequent)
+        self._seen: Counter[int] = Counter()
+        self._lines = RangeLines(source, self._format.keep_bytes)
 
     def batches(self) -> Iterator[pa.RecordBatch]:
         """Yield record batches of SCHEMA, in the order of the file."""
@@ -117,6 +133,8 @@ class RangeReader:
                 rows, size = [], 0
         if rows:
             yield self._batch(rows)
+        self.count.damaged = self._lines.damaged
+        self.count.frequent = [[text, number] for text, number in sorted(self._seen.items())]
 
     def _batch(self, rows: list[_Row]) -> pa.RecordBatch:
         batch = pa.RecordBatch.from_arrays(
@@ -130,27 +148,55 @@ class RangeReader:
     def _rows(self) -> Iterator[_Row]:
         count, limit = self.count, self._source.limit
         mark_breaks, decode_line = self._format.fields.mark_breaks, self._format.decode_line
-        split_of = self._settings.splitter.split_of
-        for offset, content, length in self._lines():
+        field_count = self._settings.field_count
+        for line in self._lines:
             if limit is not None and count.accepted >= limit:
                 return
+            offset, content, length = line
             count.lines += 1
-            if self._settings.header and count.lines == 1 and self._source.starts_file:
-                self._take_header(content, length)
-                continue
             text, reason = decode_line(content, length)
+            if reason is None and self._format.fields.ends_inside_quotes(text):
+                reason = OPEN_QUOTE
+                self._look_below(line)
+            if self._settings.header and count.lines == 1 and self._source.starts_file:
+                self._take_header(text, reason)
+                continue
             digest: Digest | None = None
             user: Digest | None = None
             if reason is None:
-                digest, user, reason = self._digests(text)
+                marked = mark_breaks(text)
+                if field_count is not None and marked.count(FIELD_BREAK) + 1 != field_count:
+                    reason = FIELD_COUNT
+                else:
+                    digest, user, reason = self._digests(text)
             if digest is None:
                 self._reject(offset, content, length, str(reason))
                 continue
             count.accepted += 1
-            # All records of a user are in the same split.
-            split = split_of(digest if user is None else user)
             user_hash = 0 if user is None else user.text_hash
-            yield mark_breaks(text), digest.text_hash, split, digest.sample_level, len(text), user_hash
+            yield marked, digest.text_hash, self._side(digest, user), digest.sample_level, len(text), user_hash
+
+    def _side(self, digest: Digest, user: Digest | None) -> int:
+        """Return the side of a record: of all records of a user, of all occurrences of a text, or of one occurrence."""
+        splitter, text = self._settings.splitter, digest.text_hash
+        if user is not None:
+            return splitter.split_of(user)
+        if text not in self._settings.frequent:
+            return splitter.split_of(digest)
+        number = self._before.get(text, 0) + self._seen[text]
+        self._seen[text] += 1
+        return splitter.split_of_occurrence(digest, number)
+
+    def _look_below(self, line: Line) -> None:
+        """Note a line whose last field is closed on a line below: a record that spans several lines."""
+        delimiter = self._format.fields.delimiter
+        if self.count.spanning or delimiter is None:
+            return
+        below = (
+            content.decode(self._format.encoding, "replace").rstrip("\r") for _, content, _ in self._lines.below(line)
+        )
+        if closes_below(below, delimiter, self._format.max_line_len):
+            self.count.spanning = self.count.lines
 
     def _digests(self, text: str) -> tuple[Digest | None, Digest | None, str | None]:
         """Return the digests of a record and of its user, if records are protected by user, or the reason of its rejection."""
@@ -164,33 +210,11 @@ class RangeReader:
         user = user_digest(text, form.user_field, form.fields)
         return (None, None, NO_USER) if user is None else (digest, user, None)
 
-    def _lines(self) -> Iterator[tuple[int, bytes, int]]:
-        """Yield the lines of the range as `scan_lines` does; a damaged compressed stream ends early and is noted."""
-        source = self._source
-        with open_raw(source.file.path) as stored:
-            stream = decompress(stored, source.file.compression)
-            offset: int | None = source.start
-            if source.starts_file:
-                stream.read(source.start)  # the byte-order mark
-            else:
-                end = source.end or source.file.size
-                offset = next_line(stream, start=source.start, end=end, newline=self._format.newline)
-            if offset is None:
-                return
-            newline, keep_bytes = self._format.newline, self._format.keep_bytes
-            lines = scan_lines(stream, offset=offset, end=source.end, newline=newline, keep_bytes=keep_bytes)
-            try:
-                yield from lines
-            except DECOMPRESSION_ERRORS:
-                if source.file.compression is None:
-                    raise
-                self.count.damaged = True
-
-    def _take_header(self, content: bytes, length: int) -> None:
+    def _take_header(self, text: str, reason: str | None) -> None:
         self.count.headers = 1
-        text, reason = self._format.decode_line(content, length)
         if reason is None:
-            self.count.columns = [name.strip() for name in self._format.fields.split(text)]
+            with contextlib.suppress(csv.Error):  # a name is longer than the csv module's limit
+                self.count.columns = [name.strip() for name in self._format.fields.split(text)]
 
     def _reject(self, offset: int, content: bytes, length: int, reason: str) -> None:
         self.count.rejected[reason] = self.count.rejected.get(reason, 0) + 1

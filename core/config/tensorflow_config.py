@@ -134,8 +134,8 @@ class TensorFlowConfig(TrainingSettings, TokenizeSettings, RunSettings, Generati
             )
         if self.quoted and (self.field_delimiter is None or len(self.field_delimiter) != 1):
             raise ValueError(f"--quoted needs a --field-delimiter of one character, found {self.field_delimiter!r}")
-        if self.field_delimiter is not None and ("\n" in self.field_delimiter):
-            raise ValueError("--field-delimiter must not contain a newline: a record is one line")
+        if self.field_delimiter is not None and any(end in self.field_delimiter for end in "\n\r"):
+            raise ValueError("--field-delimiter must not contain a newline or a carriage return: a record is one line")
         if self.column_pattern is not None and self.field_delimiter is None:
             raise ValueError("--column-pattern needs a --field-delimiter")
         if self.column_pattern is not None and self.column_pattern.count("{}") != 1:

@@ -2,11 +2,36 @@
 
 from __future__ import annotations
 
-from typing import Literal
+import re
+from typing import Any, Literal
 
 from pydantic import BaseModel, field_validator
 
 from linesmith.core.config.setting_field import setting
+
+_ESCAPE = re.compile(r"\\(?:([tnr])|x([0-9a-fA-F]{2})|u([0-9a-fA-F]{4})|([0-3][0-7]{2}))")
+_NAMED = {"t": "\t", "n": "\n", "r": "\r"}
+
+
+def unescape_delimiter(text: str) -> str:
+    r"""Return a delimiter with the characters for which escapes were typed, since a shell passes them on as they are.
+
+    Args:
+        text: the delimiter; \t, \n, \r, \x1f, \u001f and \037 stand for one character each, other backslashes for themselves.
+
+    Example:
+        >>> unescape_delimiter(r"\t"), unescape_delimiter(r"|\t|"), unescape_delimiter(r"\001"), unescape_delimiter("\\")
+        ('\t', '|\t|', '\x01', '\\')
+    """
+    return _ESCAPE.sub(_escaped_character, text)
+
+
+def _escaped_character(match: re.Match[str]) -> str:
+    if match[1] is not None:
+        return _NAMED[match[1]]
+    character = chr(int(match[4], 8) if match[4] is not None else int(match[2] or match[3], 16))
+    # A backslash could become part of an escape when the settings are read again; half a surrogate pair is no character.
+    return match[0] if character == "\\" or 0xD800 <= ord(character) <= 0xDFFF else character
 
 
 class TokenizeSettings(BaseModel):
@@ -15,7 +40,7 @@ class TokenizeSettings(BaseModel):
     field_delimiter: str | None = setting(
         "tokenize",
         None,
-        "What separates the fields of a record; any non-empty text. Free text has none.",
+        r"What separates the fields of a record; any non-empty text, \t for a tab. Free text has none.",
         min_length=1,
         max_length=200,
     )
@@ -70,6 +95,11 @@ class TokenizeSettings(BaseModel):
         "Most distinct words that the SentencePiece trainer is given; beyond it a uniform sample of lines is used.",
         ge=1,
     )
+
+    @field_validator("field_delimiter", mode="before")
+    @classmethod
+    def _typed_escapes(cls, value: Any) -> Any:
+        return unescape_delimiter(value) if isinstance(value, str) else value
 
     @field_validator("encoding")
     @classmethod

@@ -25,6 +25,7 @@ from typing import IO, Any, cast
 from linesmith.core.errors import ParameterError
 from linesmith.core.parsing import DocumentError, parse_json
 from linesmith.records.input.file_patterns import has_wildcard, match_local_files
+from linesmith.records.input.line_scanner import has_only_carriage_returns
 from linesmith.records.output.layout import START_COLUMN
 
 START_STRINGS_FILE_OPTION = "--start-strings-file (start_strings_file)"
@@ -98,8 +99,10 @@ def _lines(content: IO[bytes], column: str | None, where: str) -> Iterator[str]:
             f"it has lines and no column '{column}' (--start-strings-field)",
             "Give a .csv, .jsonl, .avro or .parquet file, or leave the field out.",
         )
-    for line in _bounded_lines(content, "\n", where):
-        yield line.removesuffix("\n").removesuffix("\r")
+    newline = "\r" if has_only_carriage_returns(content, "utf-8") else "\n"
+    content.seek(0)
+    for line in _bounded_lines(content, newline, where):
+        yield line.removesuffix("\n").rstrip("\r")
 
 
 def _csv(content: IO[bytes], column: str | None, where: str) -> Iterator[str]:

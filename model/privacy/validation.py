@@ -141,7 +141,7 @@ def load_public_token_store(path: str | Path, tokenizer: Tokenizer) -> TokenStor
         lines = Path(path).read_text("utf-8-sig").split("\n")
     except (OSError, UnicodeDecodeError):
         lines = []
-    records = [tokenizer.encode_to_ids(line.removesuffix("\r")) for line in lines if line.removesuffix("\r")]
+    records = [tokenizer.encode_to_ids(line.rstrip("\r")) for line in lines if line.rstrip("\r")]
     if not records:
         raise ParameterError(
             "LS313",

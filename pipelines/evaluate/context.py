@@ -45,7 +45,7 @@ def run_context(config: TensorFlowConfig, run: RunDirectory) -> dict[str, Any]:
         run: the run directory.
 
     Returns:
-        `history`, `private`, `settings`, and where there are such files `privacy`, `model`, `synthetic` and `audit`.
+        `history`, `private`, `settings`, `split_texts`, and where there are such files `privacy`, `model`, `synthetic`, `audit`.
     """
     found: dict[str, Any] = {"history": read_history(run.history), "private": config.dp}
     privacy = run.model / STATEMENT_FILE
@@ -60,6 +60,7 @@ def run_context(config: TensorFlowConfig, run: RunDirectory) -> dict[str, Any]:
     audit = run.raw / "audit" / "audit.json"
     if audit.is_file():
         found["audit"] = read_json(audit, "the audit", Audit)
+    found["split_texts"] = (read_manifest(run.training_data) or {}).get("split_texts", 0)
     found["settings"] = {key: value for key, value in config.as_dict().items() if value is not None and key in _SHOWN}
     validator = (read_manifest(run.synthetic) or {}).get("settings", {}).get("line_validator")
     if validator is not None:
@@ -88,6 +89,11 @@ def not_covered(body: dict[str, Any], context: dict[str, Any]) -> list[str]:
     if context.get("memory", {}) is None:  # an older report does not say
         sentences.append(
             "Whether the model has lower losses on training records than on others was not measured: there are too few of either."
+        )
+    if texts := context.get("split_texts"):
+        sentences.append(
+            f"Copies of {'1 text' if texts == 1 else f'{texts} texts'} that each make up more than 1 % of the records cannot be "
+            "judged: their occurrences are shared out among training, validation and holdout."
         )
     if context.get("private") is False or (context and "privacy" not in context):
         sentences.append(

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from linesmith.core.config.privacy_checks import vocabulary_mode
 from linesmith.core.config.tensorflow_config import TensorFlowConfig
-from linesmith.core.errors import DataError
+from linesmith.pipelines.tokenize.counts import check_counts
 from linesmith.pipelines.tokenize.fit_private import fit_private_tokenizer
 from linesmith.records.input.input_ranges import InputUnit
 
@@ -45,7 +45,7 @@ def fit_tokenizer(
     """
     if vocabulary_mode(config) != "raw":
         counts, tokenizer = fit_private_tokenizer(config, units, settings, options, scratch)
-        _check_counts(counts, config.max_reject_rate)
+        check_counts(counts, config.max_reject_rate)
         return counts, tokenizer
     if config.vocab_size:
         return _fit_sentencepiece(config, units, settings, options, scratch, notices)
@@ -64,12 +64,12 @@ def _fit_characters(
     if config.column_pattern is not None and not config.dp:
         # The ids of field markers come before those of characters, so their number is needed before characters are counted.
         counts = count_ranges(units, settings, options, scratch)
-        _check_counts(counts, config.max_reject_rate)
+        check_counts(counts, config.max_reject_rate)
         max_fields = max(count.max_fields for count in counts)
     fields = TokenFormat.from_config(config, max_fields)
     data = scratch / "data"
     counts = fit_characters(units, settings, options, scratch, data, fields.markers)
-    _check_counts(counts, config.max_reject_rate)
+    check_counts(counts, config.max_reject_rate)
     return counts, CharTokenizer(code_points_of_vocabulary(SavedGraph(str(data)).vocabulary()), fields)
 
 
@@ -88,7 +88,7 @@ def _fit_sentencepiece(
     from linesmith.transforms.transform_graph import sentencepiece_graph
 
     counts, level, words = count_words(units, settings, options, scratch, config.pretrain_sentence_count)
-    _check_counts(counts, config.max_reject_rate)
+    check_counts(counts, config.max_reject_rate)
     if level:  # memory was bounded by counting the words of a sample of the lines
         notices.append(
             f"the data have more distinct words than pretrain_sentence_count {config.pretrain_sentence_count}: "
@@ -112,37 +112,3 @@ def _fit_sentencepiece(
         )
     save_graph(sentencepiece_graph(model, fields.markers), options, scratch, scratch / "data")
     return counts, tokenizer
-
-
-def _check_counts(counts: list[RangeCount], max_reject_rate: float) -> None:
-    """Refuse damaged input, input without records, and too many rejects, before further passes.
-
-    Raises:
-        DataError: LS206, LS207 or LS218.
-    """
-    from linesmith.records.input.input_files import damaged_file_error
-    from linesmith.transforms.read_records import total_rejected
-
-    for count in counts:
-        if count.damaged:
-            raise damaged_file_error(count.file, "packed")
-    accepted = sum(count.accepted for count in counts)
-    reasons = total_rejected(counts)
-    rejected = sum(reasons.values())
-    reasons_text = ", ".join(f"{reason} {number}" for reason, number in reasons.items()) or "none"
-    where = next((f"; the first one in '{count.file}'" for count in counts if count.rejected), "")
-    if not accepted:
-        raise DataError(
-            "LS207",
-            "--input",
-            f"holds no record: all of its {rejected} lines were rejected ({reasons_text}{where})",
-            "Look at --encoding and --max-line-len.",
-        )
-    if rejected > max_reject_rate * (accepted + rejected):
-        raise DataError(
-            "LS218",
-            "--input",
-            f"{rejected} of {accepted + rejected} lines were rejected ({reasons_text}{where}), more than --max-reject-rate "
-            f"{max_reject_rate:g} allows",
-            "Correct the input, or allow more.",
-        )

@@ -32,14 +32,16 @@ STATISTICS = "statistics.json"
 
 @dataclass(frozen=True)
 class TokenizeResult:
-    """Results of both passes.
+    """Results of the passes over the input.
 
     Attributes:
         files: the input files.
         digests: digest of each input file, by name.
         tokenizer: the fitted tokenizer.
-        counts: counts of the first pass, one per range of the input.
-        units: results of the second pass, one per unit.
+        counts: counts of the pass that fitted the tokenizer, one per range of the input.
+        units: results of the last pass, one per unit.
+        field_count: number of fields of all records; None: they differ, or nothing says how many there are.
+        split_texts: number of texts whose occurrences are shared out among the splits.
     """
 
     files: Sequence[InputFile]
@@ -47,6 +49,8 @@ class TokenizeResult:
     tokenizer: Tokenizer
     counts: Sequence[RangeCount]
     units: Sequence[EncodedUnit]
+    field_count: int | None = None
+    split_texts: int = 0
 
     @cached_property
     def totals(self) -> dict[str, Any]:
@@ -173,6 +177,8 @@ def publish_training_data(
         "inputs": result.inputs(),
         "runner": runner,
         "columns": columns,
+        "field_count": result.field_count,
+        "split_texts": result.split_texts,
         "tokenizer_digest": result.tokenizer.digest,
         "data_digest": result.digest(user_field),
         "counts": {**totals, "vocab_size": result.tokenizer.total_vocab_size},

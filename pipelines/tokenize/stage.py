@@ -1,8 +1,9 @@
 """The tokenize stage: from lines of input to encoded training data.
 
-The input is read twice: the first pass fits the tokenizer and counts, the second encodes and writes. Only counts are kept
-between the passes, so that memory does not grow with the input. Everything is written to scratch space in the run directory
-and moved into place together; the manifest, written last, marks it as complete.
+The input is read three times, with `dp` twice: the first pass finds the shape of the records, the second fits the tokenizer and
+counts, the third encodes and writes. Only counts are kept between the passes, so that memory does not grow with the input.
+Everything is written to scratch space in the run directory and moved into place together; the manifest, written last, marks it
+as complete.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ from linesmith.pipelines.remote.local_paths import config_with_local_paths, with
 from linesmith.pipelines.stage_report import StageReport, measured_stage
 from linesmith.pipelines.tokenize.fit import fit_tokenizer
 from linesmith.pipelines.tokenize.publish import STATISTICS, TokenizeResult, check_splits, publish_training_data
+from linesmith.pipelines.tokenize.shape import find_shape, share_out_frequent_texts, skipped_line_notices
 from linesmith.records.input.input_ranges import InputUnit, plan_input_units, replace_ranges
 from linesmith.records.input.record_format import DatasetSplitter, RecordFormat
 
@@ -91,7 +93,7 @@ def tokenize_locked(config: TensorFlowConfig, beam_args: Sequence[str] = ()) -> 
         for name in ("data", "rejects", "tokenizer"):
             (scratch / name).mkdir(parents=True)
         try:
-            result = _read_twice(config, scratch, options, report)
+            result = _read_input(config, scratch, options, report)
             check_splits(config, result, report)
             # As late as possible: where tokenize fails, a model of the other kind stays.
             replace_other_kind(config, report)
@@ -140,14 +142,14 @@ def is_current(config: TensorFlowConfig) -> bool:
     return not differences
 
 
-def _read_twice(
+def _read_input(
     config: TensorFlowConfig, scratch: Path, options: PipelineOptions, report: StageReport
 ) -> TokenizeResult:
-    """Fit the tokenizer, then encode the records. Both are written to `scratch`."""
+    """Find the shape of the records, fit the tokenizer, and encode the records. All is written to `scratch`."""
     from linesmith.runners import check_shared_paths, idle_worker_notice
     from linesmith.transforms.encode_records import EncodeSettings
     from linesmith.transforms.find_inputs import find_inputs, input_digests
-    from linesmith.transforms.read_records import ReadSettings, take_first
+    from linesmith.transforms.read_records import ReadSettings
 
     digests = input_digests(config)
     files = find_inputs(config, scratch / "fetched")
@@ -158,14 +160,14 @@ def _read_twice(
     )
     for file in files:
         check_shared_paths(options, {"--input": file.path})
-    units = plan_input_units(files)
-    if config.max_lines:
-        units = take_first(units, settings, config.max_lines)
+    report.notices += skipped_line_notices(files)
+    units, settings = find_shape(config, plan_input_units(files), settings, options, scratch, report.notices)
     idle = idle_worker_notice(options, "tokenize", len(units))
     if idle is not None:
         report.notices.append(idle)
     counts, tokenizer = fit_tokenizer(config, units, settings, options, scratch, report.notices)
     tokenizer.save(scratch / "tokenizer")
+    units, settings = share_out_frequent_texts(units, counts, settings, report.notices)
     _log.info("tokenize: %d records; encoding", sum(count.accepted for count in counts))
     encode_settings = EncodeSettings(
         settings,
@@ -175,7 +177,9 @@ def _read_twice(
         rejects=str(scratch / "rejects"),
     )
     encoded_units = _encode(_with_line_numbers(units, counts), encode_settings, options, scratch)
-    return TokenizeResult(files, digests, tokenizer, counts, encoded_units)
+    return TokenizeResult(
+        files, digests, tokenizer, counts, encoded_units, settings.field_count, len(settings.frequent)
+    )
 
 
 def _encode(
@@ -211,7 +215,7 @@ def _with_line_numbers(units: list[InputUnit], counts: list[RangeCount]) -> list
     ranges, file, line = [], "", 1
     for unit in units:
         for source in unit.ranges:
-            line = line if source.file.name == file else 1
+            line = line if source.file.name == file else 1 + len(source.file.skipped)
             file = source.file.name
             ranges.append(replace(source, first_line=line))
             line += lines[file, source.start]

@@ -21,7 +21,7 @@ from linesmith.core.artifacts.shapes import TrainingManifest
 from linesmith.core.config.privacy_checks import check_privacy_settings, check_training_data
 from linesmith.core.config.setting_field import default_of, option_text
 from linesmith.core.config.tensorflow_config import SETTINGS_WITHOUT_EFFECT, TensorFlowConfig, fields
-from linesmith.core.errors import DataError, InterruptedRunError
+from linesmith.core.errors import DataError, InterruptedRunError, ParameterError
 from linesmith.core.hardware import matmul_precision
 from linesmith.pipelines.other_kind import replace_other_kind
 from linesmith.pipelines.stage_report import StageReport, measured_stage
@@ -66,6 +66,7 @@ def train_locked(config: TensorFlowConfig) -> StageReport:
         tokenize_settings = training_manifest.get("settings", {})
         check_training_data(config, tokenize_settings)
         config = _with_tokenize_settings(config, staged_run.training_data, tokenize_settings)
+        _check_columns(config, training_manifest)
         identity = _identity(config, training_manifest["data_digest"])
         if config.overwrite:
             _drop_other_training(staged_run, config.dp, identity)
@@ -129,6 +130,22 @@ def _with_tokenize_settings(
     config = config.model_copy(update=taken_over)
     check_privacy_settings(config)
     return config
+
+
+def _check_columns(config: TensorFlowConfig, training_manifest: dict[str, Any]) -> None:
+    """Refuse other names of the fields than there are fields; after training they could not be used.
+
+    Raises:
+        ParameterError: LS109, their number is wrong.
+    """
+    count = training_manifest.get("field_count")
+    if config.columns is not None and count is not None and len(config.columns) != count:
+        raise ParameterError(
+            "LS109",
+            option_text("columns", config.columns),
+            f"{len(config.columns)} names, but the records of the training data have {count} fields",
+            "Give one name per field, in order.",
+        )
 
 
 def _identity(config: TensorFlowConfig, data_digest: str) -> dict[str, Any]:

@@ -56,7 +56,7 @@ def publish_model(
     _refuse_diverged(trainer, best, config.learning_rate)
     if state.stopped is None and best is None:
         return
-    _write_model(config, staged_run, trainer, training_manifest["tokenizer_digest"])
+    _write_model(config, staged_run, trainer, training_manifest)
     _fill_report(report, config, trainer, best)
     if config.dp:
         train_private.report_privacy(cast("PrivateTrainer", trainer), report)
@@ -103,7 +103,7 @@ def _refuse_diverged(trainer: TrainingLoop, best: EpochState | None, learning_ra
 
 
 def _write_model(
-    config: TensorFlowConfig, staged_run: RunDirectory, trainer: TrainingLoop, tokenizer_digest: str
+    config: TensorFlowConfig, staged_run: RunDirectory, trainer: TrainingLoop, training_manifest: dict[str, Any]
 ) -> None:
     """Write the last weights, the model's description, and the schema of typed output."""
     from linesmith.core.artifacts.checkpoints import digest_arrays, load_arrays, save_arrays
@@ -128,14 +128,14 @@ def _write_model(
         shape = train_private.public_record_shape(config.seq_length, config.columns, config.field_delimiter)
     else:
         statistics = read_json(staged_run.training_data / "statistics.json", "the statistics of the training data")
-        shape = _record_shape(statistics, config.columns, config.field_delimiter)
+        shape = _record_shape(statistics, training_manifest, config.columns, config.field_delimiter)
     info = ModelInfo(
         vocab_size=trainer.model.vocab_size,
         embedding_dim=config.embedding_dim,
         rnn_units=config.rnn_units,
         rnn_layers=config.rnn_layers,
         **shape,
-        tokenizer_digest=tokenizer_digest,
+        tokenizer_digest=training_manifest["tokenizer_digest"],
         default_checkpoint="best" if use_best else "last",
         weights_digest=digest_arrays(weights),
         best_epoch=state.best_epoch,
@@ -146,11 +146,18 @@ def _write_model(
     write_model_info(staged_run.model, info)
 
 
-def _record_shape(statistics: dict[str, Any], columns: list[str] | None, field_delimiter: str | None) -> dict[str, Any]:
-    """Return the part of a model's description that comes from the statistics of the training data."""
+def _record_shape(
+    statistics: dict[str, Any],
+    training_manifest: dict[str, Any],
+    columns: list[str] | None,
+    field_delimiter: str | None,
+) -> dict[str, Any]:
+    """Return the part of a model's description that comes from the statistics and the manifest of the training data."""
     longest = int(statistics["length_tokens"]["max"])
     field_counts = statistics["field_counts"]
     constant = field_delimiter is not None and len(field_counts) == 1
+    if "field_count" in training_manifest:  # not in older training data
+        constant = constant and training_manifest["field_count"] is not None
     return {
         # A quarter more than the longest record: valid records are rarely cut, and every sampled record ends.
         "length_cap_tokens": longest + longest // 4 + 8,

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import IO, Any, cast
 
 from linesmith.core.errors import DataError
+from linesmith.records.input.line_scanner import has_only_carriage_returns
 
 HEAD_BYTES = 1 << 16
 _COMPRESSED_MAGIC = {b"\x1f\x8b": "gz", b"BZh": "bz2", b"\xfd7zXZ\x00": "xz", b"\x28\xb5\x2f\xfd": "zst"}
@@ -52,7 +53,9 @@ class InputFile:
         size: bytes as stored.
         compression: gz, bz2, xz, zst or None.
         encoding: codec of its lines, byte order resolved.
-        bom_length: bytes of the byte-order mark to skip.
+        bom_length: bytes of the byte-order mark to skip, and of the lines in `skipped`.
+        carriage_returns: lines end with a carriage return alone; the file has no line feed.
+        skipped: what the lines are that precede header and records, for a message.
     """
 
     path: str
@@ -61,6 +64,13 @@ class InputFile:
     compression: str | None
     encoding: str
     bom_length: int
+    carriage_returns: bool = False
+    skipped: tuple[str, ...] = ()
+
+    @property
+    def newline(self) -> bytes:
+        """The bytes that end a line."""
+        return ("\r" if self.carriage_returns else "\n").encode(self.encoding)
 
     @property
     def splittable(self) -> bool:
@@ -162,7 +172,19 @@ def inspect_input_file(path: str, name: str, size: int, stream: IO[bytes], encod
     if len(head) == bom_length:
         raise DataError("LS205", f"--input '{name}'", "the file is empty", "Give a file with one record per line.")
     _refuse_binary(head[bom_length:], name, codec)
-    return InputFile(path, name, size, compression, codec, bom_length)
+    return InputFile(
+        path, name, size, compression, codec, bom_length, _ends_with_carriage_returns(stream, compression, codec)
+    )
+
+
+def _ends_with_carriage_returns(stream: IO[bytes], compression: str | None, codec: str) -> bool:
+    stream.seek(0)
+    try:
+        return has_only_carriage_returns(decompress(stream, compression), codec)
+    except DECOMPRESSION_ERRORS:
+        if compression is None:
+            raise
+        return False  # whoever reads the whole file reports the damage
 
 
 def damaged_file_error(name: str, compression: str) -> DataError:

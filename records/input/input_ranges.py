@@ -35,6 +35,7 @@ class FileRange:
         end: byte after the last one, or None for the rest of the file.
         first_line: number of the first line of the range, from 1; 0 if it is not known yet.
         limit: accepted records to take at most, or None for all.
+        frequent: hash of each text whose occurrences are shared out, and the number of its occurrences before this range.
     """
 
     file: InputFile
@@ -42,6 +43,7 @@ class FileRange:
     end: int | None
     first_line: int = 0
     limit: int | None = None
+    frequent: tuple[tuple[int, int], ...] = ()
 
     @property
     def starts_file(self) -> bool:

@@ -1,7 +1,8 @@
 """Split a byte stream into lines, in memory that does not grow with the length of a line.
 
-A line ends at the newline of the encoding, or at the end of the file. A byte range of a file owns the lines whose first byte
-lies in it, so adjacent ranges together see every line exactly once.
+A line ends at the newline of the encoding, or at the end of the file. The newline is a line feed, or a carriage return where a
+file has no line feed; a carriage return before a line feed is left to the record's format. A byte range of a file owns the lines
+whose first byte lies in it, so adjacent ranges together see every line exactly once.
 """
 
 from __future__ import annotations
@@ -82,6 +83,33 @@ def next_line(stream: IO[bytes], *, start: int, end: int, newline: bytes = b"\n"
             return position + found + 1
         position += len(chunk)
     return None
+
+
+def has_only_carriage_returns(stream: IO[bytes], encoding: str) -> bool:
+    r"""Return whether lines end with a carriage return alone: the stream has one, and no line feed.
+
+    Reads up to the first line feed, which nearly always is in the first chunk.
+
+    Args:
+        stream: at its beginning.
+        encoding: a codec without a byte-order mark of its own.
+
+    Example:
+        >>> import io
+        >>> [has_only_carriage_returns(io.BytesIO(text), "utf-8") for text in (b"a\rb", b"a\r\nb\r", b"a")]
+        [True, False, False]
+    """
+    line_feed, carriage_return = "\n".encode(encoding), "\r".encode(encoding)
+    found = False
+    while chunk := _read_chunk(stream):  # whole characters: a chunk's size is a multiple of every newline's width
+        if _holds(chunk, line_feed):
+            return False
+        found = found or _holds(chunk, carriage_return)
+    return found
+
+
+def _holds(data: bytes, newline: bytes) -> bool:
+    return newline in data and (len(newline) == 1 or len(_split(data, newline)) > 1)
 
 
 def _read_chunk(stream: IO[bytes]) -> bytes:

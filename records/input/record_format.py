@@ -17,12 +17,15 @@ from linesmith.core.config.tensorflow_config import TensorFlowConfig
 from linesmith.records.fields import FIELD_BREAK, FREE_TEXT, FieldFormat
 
 ENCODING, EMPTY, TOO_LONG, NO_USER = "encoding", "empty", "too_long", "no_user"
-REJECT_REASONS = (ENCODING, EMPTY, TOO_LONG, NO_USER)
+FIELD_COUNT, OPEN_QUOTE = "field_count", "open_quote"  # another number of fields; a quoted field that is never closed
+REJECT_REASONS = (ENCODING, EMPTY, TOO_LONG, NO_USER, FIELD_COUNT, OPEN_QUOTE)
 SPLIT_NAMES = ("train", "validation", "holdout")
 TRAIN, VALIDATION, HOLDOUT = range(3)
 VALIDATION_SHARE = 0.2
 REJECT_BYTES = 1 << 16  # most bytes of a rejected line that are kept
 _MAX_HASH = (1 << 64) - 1
+# 2^64 divided by the golden ratio: whole multiples of it, modulo 2^64, spread as evenly as any sequence can.
+_GOLDEN_STEP = 0x9E3779B97F4A7C15
 
 
 class Digest(NamedTuple):
@@ -103,10 +106,25 @@ class DatasetSplitter:
 
     def split_of(self, digest: Digest) -> int:
         """Return TRAIN, VALIDATION or HOLDOUT."""
+        return self._side(digest.split_hash)
+
+    def split_of_occurrence(self, digest: Digest, number: int) -> int:
+        """Return the side of one occurrence of a text whose occurrences are shared out.
+
+        The occurrences of a text are spread evenly: each side gets its share of them to within one or two, and of any three
+        in a row at most one is for validation. Which lines they stand on plays no part.
+
+        Args:
+            digest: digest of the text.
+            number: how many occurrences of the text precede this one in the input.
+        """
+        return self._side((digest.split_hash + number * _GOLDEN_STEP) & _MAX_HASH)
+
+    def _side(self, position: int) -> int:
         holdout, validation = self._thresholds
-        if digest.split_hash < holdout:
+        if position < holdout:
             return HOLDOUT
-        return VALIDATION if digest.split_hash < validation else TRAIN
+        return VALIDATION if position < validation else TRAIN
 
 
 @dataclass(frozen=True)
@@ -150,7 +168,7 @@ class RecordFormat:
     def decode_line(self, content: bytes, length: int) -> tuple[str, str | None]:
         r"""Return the record of a line and None, or an empty text and the reason why the line is rejected.
 
-        One carriage return at the end belongs to the line end, not to the record.
+        Carriage returns at the end belong to the line end, not to the record.
 
         Args:
             content: the line without its newline, or its first `keep_bytes` bytes.
@@ -166,8 +184,7 @@ class RecordFormat:
             text = content.decode(self.encoding)
         except UnicodeError:
             return "", ENCODING
-        if text.endswith("\r"):
-            text = text[:-1]
+        text = text.rstrip("\r")
         if not text:
             return "", EMPTY
         if len(text) > self.max_line_len:

@@ -8,6 +8,7 @@ Reasons, in the order in which they are checked:
 | escape      | the sampled ids end inside an escape sequence                            |
 | length      | the record reached the length cap from training without ending           |
 | empty       | the record has no text                                                   |
+| open_quote  | a quoted field is not closed                                             |
 | field_count | another number of fields than expected (only if a number is expected)    |
 | schema:F:T  | field F is not a value of type T of the output's schema                  |
 | rule:F:K    | field F breaks a rule of kind K (`linesmith.records.validation.rules`)   |
@@ -132,6 +133,8 @@ class RecordValidator:
             return ValidationResult(False, "length", "the record reached the length cap without ending")
         if sample.text == "":
             return ValidationResult(False, "empty", "the record is empty")
+        if self.fields.ends_inside_quotes(sample.text):
+            return ValidationResult(False, "open_quote", "a quoted field is not closed")
         if self.field_count is not None and self.fields.delimiter is not None:
             found = count_fields(sample.text, self.fields)
             if found != self.field_count:

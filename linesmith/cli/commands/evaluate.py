@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from linesmith.cli.options import CommandLine
 from linesmith.cli.settings import resolve
 from linesmith.core.config.tensorflow_config import TensorFlowConfig
+from linesmith.core.config.tokenization import unescape_delimiter
 from linesmith.core.errors import ParameterError
 
 
@@ -72,7 +73,8 @@ def run_evaluation(options: EvaluateOptions, load: Callable[[], None], show: Cal
     if options.output is None:
         raise ParameterError("LS103", "--output", "not set", "Give a directory for the report.")
     load()
-    fields = FieldFormat(_parse_delimiter(options.field_delimiter), options.quoted)
+    delimiter = None if options.field_delimiter is None else unescape_delimiter(options.field_delimiter)
+    fields = FieldFormat(delimiter, options.quoted)
     text_format = TextFormat(fields, options.header, options.encoding)
     return show(evaluate_files(paths, options.output, text_format, options.beam_args, settings))
 
@@ -80,11 +82,6 @@ def run_evaluation(options: EvaluateOptions, load: Callable[[], None], show: Cal
 def _run_config(options: EvaluateOptions) -> TensorFlowConfig:
     settings = {} if options.output is None else {"checkpoint_dir": options.output}
     return resolve(CommandLine("evaluate", settings, options.config_file))
-
-
-def _parse_delimiter(text: str | None) -> str | None:
-    r"""Return the delimiter; the two characters `\t` stand for a tab, which is hard to type in a shell."""
-    return "\t" if text == "\\t" else text
 
 
 def _checked_threshold(name: str, value: float | None) -> float | None:

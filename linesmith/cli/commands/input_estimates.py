@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from linesmith.core.config.tensorflow_config import TensorFlowConfig
+from linesmith.records.input.line_scanner import has_only_carriage_returns
 from linesmith.records.input.record_format import VALIDATION_SHARE
 
 
@@ -43,9 +44,11 @@ def count_lines(config: TensorFlowConfig, files: dict[str, int | None]) -> LineC
         if size is None or Path(path).suffix in {".gz", ".bz2", ".xz", ".zst", ".zip"}:
             return None
         with open(path, "rb") as content:
+            newline = b"\r" if has_only_carriage_returns(content, "utf-8") else b"\n"
+            content.seek(0)
             remainder = b""
             for block in iter(lambda: content.read(2**20), b""):
-                *lines, remainder = (remainder + block).split(b"\n")
+                *lines, remainder = (remainder + block).split(newline)
                 count += len(lines)
                 delimiter = (config.field_delimiter or "").encode()
                 lengths = [

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from types import SimpleNamespace
-
 import pytest
 
 from linesmith.core.config.tensorflow_config import TensorFlowConfig
 from linesmith.model.tokenizers import sentencepiece_training
 from linesmith.pipelines.tokenize import fit
 from linesmith.transforms import fit_tokenizer
+from linesmith.transforms.read_records import RangeCount
 
 pytestmark = pytest.mark.integration
 
@@ -23,7 +22,7 @@ class Fitted(Exception):
 @pytest.mark.parametrize(("private", "expected"), [(True, 3), (False, FIELDS_IN_DATA)])
 @pytest.mark.parametrize("vocab_size", [0, 500])
 def test_field_markers(tmp_path, monkeypatch, vocab_size, private, expected):
-    count = SimpleNamespace(max_fields=FIELDS_IN_DATA, damaged=False, accepted=5, rejected={}, file="in.txt")
+    count = RangeCount("in.txt", 0, lines=5, accepted=5, max_fields=FIELDS_IN_DATA)
 
     def fit_characters(units, settings, options, scratch, data, markers):
         raise Fitted(markers)

@@ -102,7 +102,7 @@ def test_a_huge_line_keeps_its_length_but_is_cut_in_memory():
     [
         (b"abc", ("abc", None)),
         (b"abc\r", ("abc", None)),
-        (b"a\rbc\r\r", ("a\rbc\r", None)),
+        (b"a\rbc\r\r", ("a\rbc", None)),
         (b"", ("", EMPTY)),
         (b"\r", ("", EMPTY)),
         (b" ", (" ", None)),
