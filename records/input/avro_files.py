@@ -16,6 +16,8 @@ from functools import cache, partial
 from typing import IO, Any
 
 from linesmith.core.parsing import parse_json
+from linesmith.records.output.column_types import ColumnType
+from linesmith.records.output.schema import parse_type
 
 _MAGIC = b"Obj\x01"
 _SYNC_BYTES = 16
@@ -35,6 +37,7 @@ class AvroFile:
 
     Attributes:
         columns: names of the fields of its records.
+        types: types of the fields that are not text, by name; others are left out.
 
     Raises:
         ValueError, EOFError: it is not an Avro file of records, or exceeds a limit. fastavro may raise more.
@@ -55,6 +58,7 @@ class AvroFile:
         if _SchemaCheck().cost(schema)[1]:
             raise ValueError("its records have no content")
         self.columns = [str(field["name"]) for field in schema["fields"]]
+        self.types = _types(schema["fields"])
 
     def blocks(self) -> Iterator[tuple[Iterator[dict[str, Any]], int]]:
         """Yield the records of each block and its number of bytes. The file can be read once only."""
@@ -110,6 +114,23 @@ class AvroFile:
             raise ValueError("a codec that is not known")
         _checked_size(len(found), _MAX_BLOCK_BYTES)
         return "null", found
+
+
+def _types(fields: list[dict[str, Any]]) -> dict[str, ColumnType]:
+    found = {}
+    for field in fields:
+        try:
+            column_type = parse_type(field["type"])
+        except (
+            ValueError,
+            KeyError,
+            TypeError,
+            AttributeError,
+        ):  # a type that output does not have: its values are compared as text
+            continue
+        if column_type.type_name not in ("string", "enum"):
+            found[str(field["name"])] = column_type
+    return found
 
 
 class _SchemaCheck:

@@ -121,7 +121,7 @@ def parse_schema(text: str, source: str = SCHEMA_OPTION) -> RecordSchema:
         if not isinstance(field["name"], str):
             raise _schema_error(source, "a field has a name that is no text")
         try:
-            types.append(_parse_type(field["type"]))
+            types.append(parse_type(field["type"]))
             limits.append(_parse_limits(field, types[-1]))
         except ValueError as error:
             raise _schema_error(source, f"field '{field['name']}' {error}") from None
@@ -149,21 +149,21 @@ def _parse_limits(field: dict[str, Any], column_type: ColumnType) -> ValueLimits
     return ValueLimits(pattern, least, most)
 
 
-def _parse_type(declared: Any) -> ColumnType:
+def parse_type(declared: Any) -> ColumnType:
     """Return the column type of an Avro type.
 
     Raises:
         ValueError: it is not supported; the message continues "field F …".
 
     Example:
-        >>> _parse_type(["null", {"type": "bytes", "logicalType": "decimal", "precision": 5, "scale": 2}])
+        >>> parse_type(["null", {"type": "bytes", "logicalType": "decimal", "precision": 5, "scale": 2}])
         ColumnType(type_name='decimal', nullable=True, precision=5, scale=2, unit='us', symbols=())
     """
     if isinstance(declared, list):
         others = [part for part in declared if part != "null"]
         if len(others) != 1 or len(others) == len(declared):
             raise ValueError("is a union of something other than null and one type")
-        inner = _parse_type(others[0])
+        inner = parse_type(others[0])
         return ColumnType(inner.type_name, True, inner.precision, inner.scale, inner.unit, inner.symbols)
     if isinstance(declared, str):
         declared = {"type": declared}
