@@ -22,6 +22,11 @@ _EXPONENTS = {
     "double": r"\+?(2[0-8][0-9]|1[0-9]{2}|[0-9]{1,2})|-[0-9]{1,3}",
     "float": r"\+?(20|[01]?[0-9])|-[0-9]{1,3}",
 }
+# One digit before the point, as such numbers are written; the last is 1.7976931348623157e+308.
+_LARGEST_DOUBLES = (
+    r"[0-9](\.[0-9]{1,20})?[eE]\+?(29[0-9]|30[0-7])"
+    r"|1(\.([0-6][0-9]{0,19}|7[0-8][0-9]{0,18}|79[0-6][0-9]{0,17}|7976931348623157))?[eE]\+?308"
+)
 _MONTH_DAYS = "(0[13578]|1[02])-(0[1-9]|[12][0-9]|3[01])|(0[469]|11)-(0[1-9]|[12][0-9]|30)|02-(0[1-9]|1[0-9]|2[0-8])"
 _LEAP_YEAR = "[0-9]{2}(0[48]|[2468][048]|[13579][26])|(0[48]|[2468][048]|[13579][26])00"
 # Neither Python nor Arrow has a year 0000.
@@ -102,7 +107,8 @@ def _number_pattern(column_type: ColumnType, limits: ValueLimits) -> Pattern:
         bound, scale = 10 ** (column_type.precision - column_type.scale), column_type.scale
     elif least is None and most is None:
         whole, places = f"[0-9]{{1,{_DOUBLE_DIGITS}}}", f"[0-9]{{1,{_DOUBLE_PLACES}}}"
-        return parse_regex(f"[+-]?{whole}(\\.{places})?([eE]({_EXPONENTS[column_type.type_name]}))?")
+        largest = f"|{_LARGEST_DOUBLES}" if column_type.type_name == "double" else ""
+        return parse_regex(f"[+-]?({whole}(\\.{places})?([eE]({_EXPONENTS[column_type.type_name]}))?{largest})")
     else:
         # Limits on a double: no exponent, since a range cannot be checked digit by digit with one.
         bound, scale = 10**_DOUBLE_DIGITS, _DOUBLE_DIGITS - 3
