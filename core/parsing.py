@@ -7,7 +7,6 @@ as often as what it stands for, since a chain of a few aliases can stand for mor
 from __future__ import annotations
 
 import json
-from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -53,12 +52,16 @@ def read_text(path: str | Path, encoding: str = "utf-8") -> str:
         raise DocumentError("not UTF-8 text") from None
 
 
+class JsonNumber(str):
+    """A number of a JSON text with a point or an exponent, as it is written there."""
+
+
 def parse_json(text: str | bytes, exact: bool = False) -> Any:
     """Parse a JSON text.
 
     Args:
         text: the text.
-        exact: numbers with a point or an exponent become decimals with the digits of the text, not floats.
+        exact: numbers with a point or an exponent become `JsonNumber`, not floats.
 
     Raises:
         DocumentError: it is not JSON, is nested too deeply, or has too many values.
@@ -72,12 +75,12 @@ def parse_json(text: str | bytes, exact: bool = False) -> Any:
     if brackets + commas > MAX_JSON_VALUES:
         raise DocumentError("more values than are allowed")
     try:
-        value = json.loads(text, parse_float=Decimal) if exact else json.loads(text)
+        value = json.loads(text, parse_float=JsonNumber) if exact else json.loads(text)
     except json.JSONDecodeError as error:
         raise DocumentError("not valid JSON", error.lineno) from None
     except RecursionError:
         raise DocumentError(f"nested more than {MAX_DEPTH} deep") from None
-    except (ValueError, ArithmeticError):  # a number with more digits than Python converts, or bytes that are not UTF-8
+    except ValueError:  # a number with more digits than Python converts, or bytes that are not UTF-8
         raise DocumentError("not valid JSON") from None
     if brackets > MAX_DEPTH:
         _check_depth(value)

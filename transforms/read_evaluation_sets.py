@@ -121,6 +121,8 @@ def _json_objects(lines: Iterable[str], unit: EvaluationInputUnit) -> Iterator[d
     for line in lines:
         try:
             row = parse_json(line, exact=True)
+            if isinstance(row, dict) and any(isinstance(value, dict | list) for value in row.values()):
+                row = parse_json(line)  # nested values are compared as JSON
         except DocumentError:
             row = None
         if not isinstance(row, dict):

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from decimal import Decimal
 from itertools import zip_longest
 from typing import TYPE_CHECKING, Any
 
+from linesmith.core.parsing import JsonNumber
 from linesmith.records.fields import FIELD_BREAK
 from linesmith.records.output.comparison import BOOLEAN, NUMBER, ComparisonKind, common_kind, kind_of_spellings
 from linesmith.records.output.spellings import common_spellings
@@ -86,4 +86,4 @@ def _json_kind(values: Iterable[Any]) -> ComparisonKind | None:
     types = {type(value) for value in values if value is not None}
     if types == {bool}:
         return ComparisonKind(BOOLEAN)
-    return ComparisonKind(NUMBER) if types and types <= {int, float, Decimal} else None
+    return ComparisonKind(NUMBER) if types and types <= {int, float, JsonNumber} else None
