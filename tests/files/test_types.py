@@ -178,8 +178,8 @@ def orders(count: int, seed: int) -> list[str]:
 def test_copied_records_are_found_in_every_format(tmp_path):
     """Of 900 real rows 300 are handed in as synthetic: a leak, whatever the format; and otherwise the same report."""
     real, holdout = orders(900, 1), orders(300, 2)
-    (tmp_path / "real.csv").write_text("\n".join(real) + "\n")
-    (tmp_path / "holdout.csv").write_text("\n".join(holdout) + "\n")
+    for name, rows in (("real.csv", real), ("holdout.csv", holdout)):
+        (tmp_path / name).write_text("\n".join(["price,sold_at,paid", *rows]) + "\n")
     types = (ColumnType("decimal", precision=18, scale=2), ColumnType("local_timestamp"), ColumnType("boolean"))
     schema = RecordSchema(("price", "sold_at", "paid"), types)
     bodies = {}
@@ -187,8 +187,10 @@ def test_copied_records_are_found_in_every_format(tmp_path):
         path = tmp_path / f"synthetic.{FORMAT_SUFFIXES[kind]}"
         layout = RecordLayout(schema.names, FieldFormat(","), types=types)
         write_records(path, kind, [GeneratedRecord(line) for line in real[:300]], layout)
+        if kind == "text":
+            path.write_text("price,sold_at,paid\n" + path.read_text())
         arguments = ["evaluate", "--real", tmp_path / "real.csv", "--holdout", tmp_path / "holdout.csv"]
-        arguments += ["--synthetic", path, "--output", tmp_path / kind, "--field-delimiter", ","]
+        arguments += ["--synthetic", path, "--output", tmp_path / kind, "--field-delimiter", ",", "--header"]
         assert cli.run_command_line([str(word) for word in arguments]) == 0
         bodies[kind] = json.loads((tmp_path / kind / "report" / "report.json").read_text())
     exact = bodies["text"]["safety"]["tests"][0]
