@@ -54,8 +54,16 @@ def read_text(path: str | Path, encoding: str = "utf-8") -> str:
         raise DocumentError("not UTF-8 text") from None
 
 
-def parse_json(text: str | bytes) -> Any:
+class JsonNumber(str):
+    """A number of a JSON text with a point or an exponent, as it is written there."""
+
+
+def parse_json(text: str | bytes, exact: bool = False) -> Any:
     """Parse a JSON text.
+
+    Args:
+        text: the text.
+        exact: numbers with a point or an exponent become `JsonNumber`, not floats.
 
     Raises:
         DocumentError: it is not JSON, is nested too deeply, has too many values, or a text in it is not Unicode.
@@ -69,7 +77,7 @@ def parse_json(text: str | bytes) -> Any:
         brackets = text.count("[") + text.count("{")
         if brackets + text.count(",") > MAX_JSON_VALUES:
             raise DocumentError("more values than are allowed")
-        value = json.loads(text)
+        value = json.loads(text, parse_float=JsonNumber) if exact else json.loads(text)
     except DocumentError:
         raise
     except json.JSONDecodeError as error:

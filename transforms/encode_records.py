@@ -156,7 +156,10 @@ class _EncodeFn(beam.DoFn):
 
     def _process(self, unit: InputUnit) -> Iterator[Any]:
         result = EncodedUnit(unit.index, splits={name: SplitCount() for name in SPLIT_NAMES})
-        statistics = FieldStatistics(self._tokenizer.total_vocab_size, self._tokenizer.token_format.reserved_count)
+        tokenizer = self._tokenizer
+        statistics = FieldStatistics(
+            tokenizer.total_vocab_size, tokenizer.token_format.reserved_count, tokenizer.quoted
+        )
         with contextlib.ExitStack() as stack:
             users = self._settings.read.records.user_field is not None
             files = [Path(self._settings.data) / tfrecord_shard_name(name, unit.index) for name in SPLIT_NAMES]

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import json
+import itertools
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import unquote
@@ -18,13 +18,14 @@ from linesmith.records.fields import FIELD_BREAK, FieldFormat
 from linesmith.records.input.input_ranges import InputUnit
 from linesmith.records.input.tfrecord_files import TFRecordError, iter_tfrecords
 from linesmith.records.input.typed_files import AVRO, JSONL, LINES, PARQUET, TypedFile, TypedFileError
+from linesmith.records.output.comparison import ComparisonKind, kind_of_type, value_text
 from linesmith.records.output.partitions import partition_value
+from linesmith.transforms.comparable_texts import comparable_texts
 from linesmith.transforms.find_inputs import open_raw
 from linesmith.transforms.read_records import RangeReader, ReadSettings
 
 _BATCH = 2000
 _QUOTED = FieldFormat("\x00", quoted=True)  # one field: its quotes are removed, and nothing is split
-_BREAK_INSIDE = "\u2028"  # replaces a line end inside a value of a typed file
 TOKENS = "tokens"  # format of our own training data; the others are those of `typed_files`
 
 
@@ -41,6 +42,7 @@ class EvaluationInputUnit:
         part: number of the row group in a Parquet file.
         columns: fields of typed records to take, in order; None: all, in the order of the file.
         tokenizer: directory of the tokenizer, for TOKENS.
+        kinds: how the values of each column are compared; None, and columns after the last: as text.
     """
 
     set_name: str
@@ -51,6 +53,7 @@ class EvaluationInputUnit:
     part: int = 0
     columns: tuple[str, ...] | None = None
     tokenizer: str | None = None
+    kinds: tuple[ComparisonKind | None, ...] = ()
 
 
 Batch = tuple[str, tuple[int, pa.Array]]  # set, (number of the first record, records)
@@ -87,35 +90,13 @@ def read_set_unit(unit: EvaluationInputUnit) -> Iterator[Batch]:
         first += len(text)
 
 
-def value_text(value: Any) -> str:
-    """Return a value of a typed record as a text file would hold it.
-
-    Example:
-        >>> [value_text(v) for v in (None, True, 2.0, "a", b"b", [b"c"])]
-        ['', 'true', '2.0', 'a', 'b', '["c"]']
-    """
-    if value is None:
-        return ""
-    if isinstance(value, str):
-        text = value
-    elif isinstance(value, bool):
-        return "true" if value else "false"
-    elif isinstance(value, bytes):
-        text = value.decode("utf-8", "replace")
-    elif isinstance(value, dict | list):
-        text = json.dumps(value, ensure_ascii=False, sort_keys=True, default=value_text)
-    else:
-        text = str(value)
-    return text.replace(FIELD_BREAK, _BREAK_INSIDE)
-
-
 def _read_lines(unit: EvaluationInputUnit) -> Iterator[pa.Array]:
     ranges, settings = _lines_of(unit)
     for source in ranges.ranges:
         reader = RangeReader(source, settings)
         for batch in reader.batches():
             text = batch["text"]
-            yield _unquote(text) if settings.records.fields.quoted else text
+            yield comparable_texts(_unquote(text) if settings.records.fields.quoted else text, unit.kinds)
         if reader.count.spanning:
             raise _damaged(unit, "with --quoted, a record spans several lines")
 
@@ -127,10 +108,24 @@ def _read_jsonl(unit: EvaluationInputUnit) -> Iterator[pa.Array]:
             yield _rows_to_text(_json_objects(batch["text"].to_pylist(), unit), unit, source.file.path)
 
 
+def first_json_rows(unit: EvaluationInputUnit) -> list[dict[str, Any]]:
+    """Return the first records of a unit of JSON Lines; none where it is empty.
+
+    Raises:
+        DataError: LS206, a line is no JSON object.
+    """
+    ranges, settings = _lines_of(unit)
+    batches = (batch for source in ranges.ranges for batch in RangeReader(source, settings).batches())
+    lines: list[str] = next((batch["text"].to_pylist() for batch in batches if batch.num_rows), [])
+    return list(_json_objects(lines[:_BATCH], unit))
+
+
 def _json_objects(lines: Iterable[str], unit: EvaluationInputUnit) -> Iterator[dict[str, Any]]:
     for line in lines:
         try:
-            row = parse_json(line)
+            row = parse_json(line, exact=True)
+            if isinstance(row, dict) and any(isinstance(value, dict | list) for value in row.values()):
+                row = parse_json(line)  # nested values are compared as JSON
         except DocumentError:
             row = None
         if not isinstance(row, dict):
@@ -163,7 +158,7 @@ def _read_tokens(unit: EvaluationInputUnit) -> Iterator[pa.Array]:
                 raise _damaged(unit, "a token id lies outside the vocabulary")
             records = _split_ids(values.tolist(), ids.row_lengths().numpy().tolist())
             text = pa.array([tokenizer.decode_structure(record) for record in records], pa.large_string())
-            yield _unquote(text) if tokenizer.quoted else text
+            yield comparable_texts(_unquote(text) if tokenizer.quoted else text, unit.kinds)
     except (TFRecordError, tf.errors.OpError, UnicodeDecodeError):  # their messages may quote the record
         raise _damaged(unit, "it is cut off or is not one of ours") from None
 
@@ -179,10 +174,14 @@ def _split_ids(ids: list[int], lengths: list[int]) -> Iterator[list[int]]:
 def _rows_to_text(rows: Iterable[dict[str, Any]], unit: EvaluationInputUnit, path: str | None = None) -> pa.Array:
     """Return rows as text, in the order of the unit's columns; a column that a file lacks may be in its directory's name."""
     partition = partition_of(unit.path if path is None else path)
+    known = [value_text if kind is None else kind.text for kind in unit.kinds]
+    writers = itertools.chain(known, itertools.repeat(value_text))
+    columns: list[tuple[str, Callable[[Any], str]]] = list(zip(unit.columns or (), writers, strict=False))
     try:
         texts = [
             FIELD_BREAK.join(
-                value_text(row[name] if name in row else partition[name]) for name in (unit.columns or row)
+                write(row[name] if name in row else partition[name])
+                for name, write in (columns or ((name, value_text) for name in row))
             )
             for row in rows
         ]
@@ -203,8 +202,10 @@ def partition_of(path: str) -> dict[str, str]:
     return {unquote(column): partition_value(directory)} if equals else {}
 
 
-def describe_typed_file(path: str, format_name: str, set_name: str) -> tuple[list[str], int]:
-    """Return the names of the columns of an Avro or Parquet file, and how many parts it can be read in.
+def describe_typed_file(
+    path: str, format_name: str, set_name: str
+) -> tuple[list[str], int, dict[str, ComparisonKind | None]]:
+    """Return the names of the columns of an Avro or Parquet file, how many parts it can be read in, and the columns' kinds.
 
     Raises:
         DataError: the file is damaged or of another format.
@@ -214,7 +215,7 @@ def describe_typed_file(path: str, format_name: str, set_name: str) -> tuple[lis
             file = TypedFile(stored, format_name)
         except TypedFileError as error:
             raise _damaged(EvaluationInputUnit(set_name, 0, format_name, path), str(error)) from None
-        return file.columns, file.num_parts
+        return file.columns, file.num_parts, {name: kind_of_type(kind) for name, kind in file.types.items()}
 
 
 def _unquote(text: pa.Array) -> pa.Array:

@@ -41,18 +41,23 @@ def attempt_settings(
     )
 
 
-def sampler_options(config: TensorFlowConfig, field_count: int | None = None) -> SamplerOptions:
+def sampler_options(
+    config: TensorFlowConfig, field_count: int | None = None, inferred_schema: str | None = None
+) -> SamplerOptions:
     """Return how the sampler of a configuration is set up. Files are read here, so that workers need none.
 
     Args:
         config: the settings.
         field_count: number of fields of every record, where the configuration and not the model knows it.
+        inferred_schema: inferred types by which records are judged, as an Avro schema; None: there are none.
 
     Raises:
         ParameterError: the schema file cannot be read.
     """
     schema = None if config.schema_file is None else schema_text(config.schema_file)
-    return SamplerOptions(config.matmul_precision, config.field_aware, schema, field_count)
+    return SamplerOptions(
+        config.matmul_precision, config.field_aware, schema, field_count, inferred_schema=inferred_schema
+    )
 
 
 def open_sampler(

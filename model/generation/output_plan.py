@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,6 +14,7 @@ from linesmith.core.config.tensorflow_config import TensorFlowConfig
 from linesmith.core.errors import ParameterError
 from linesmith.core.parsing import DocumentError, parse_yaml, read_text
 from linesmith.records.fields import FieldFormat
+from linesmith.records.output.avro_names import avro_record_schema
 from linesmith.records.output.layout import RecordLayout, resolve_column_names
 from linesmith.records.output.schema import RecordSchema, read_schema
 from linesmith.records.validation.record_checks import RecordCheckSpec
@@ -29,12 +31,15 @@ class OutputPlan:
         field_count: how many fields a record must have; None: any number.
         checks: further checks: types, rules, validator.
         notices: messages for the user.
+        inferred_schema: the types that training inferred, as an Avro schema, where records are judged by them; the sampler is
+            to be steered by them, too. None: records have no types, or those of a schema file.
     """
 
     layout: RecordLayout
     field_count: int | None
     checks: RecordCheckSpec
     notices: list[str] = field(default_factory=list)
+    inferred_schema: str | None = None
 
 
 def plan_output(
@@ -92,9 +97,13 @@ def plan_output(
     )
     for rule_set in rules:
         rule_set.compile(layout.columns)  # raises errors now, not in a worker
+    inferred = None
+    if schema is not None and schema.declared_schema is None:
+        inferred = json.dumps(avro_record_schema(schema.names, schema.types))
+    plan = OutputPlan(layout, field_count, checks, inferred_schema=inferred)
     if not any(rule_set.needs_training_set for rule_set in rules):
-        return OutputPlan(layout, field_count, checks)
-    return _with_training_set(OutputPlan(layout, field_count, checks), trained_config, run, make_directory)
+        return plan
+    return _with_training_set(plan, trained_config, run, make_directory)
 
 
 def _schema(

@@ -67,6 +67,8 @@ class SamplerOptions:
         matmul_precision: 'auto', 'float32', 'bfloat16' or 'int8' for the matrix products of the recurrence.
         field_aware: mask what no record of the training data's shape contains.
         schema: an Avro schema as JSON text whose types the fields must have, or None.
+        inferred_schema: the types that training inferred, in the same form, where records that lack them are invalid; None:
+            nothing is judged by them.
         field_count: number of fields of every record, where the configuration and not the model knows it.
         block_rows: most rows of a block; None: chosen by cores and memory. Text does not depend on it.
     """
@@ -76,3 +78,4 @@ class SamplerOptions:
     schema: str | None = None
     field_count: int | None = None
     block_rows: int | None = None
+    inferred_schema: str | None = None

@@ -2,8 +2,8 @@
 
 Guarantees for a record that the model ends: the exact number of fields; no delimiter inside a field except in quotes; column
 markers where they belong; complete UTF-8 sequences; in each field only tokens seen there in training and numbers within the
-limits seen there (after private training neither: its masks come from public configuration alone); and, with a schema, a
-text of the field's type.
+limits seen there (after private training neither: its masks come from public configuration alone); and, with a schema or with
+typed output, whose types training inferred, a text of the field's type.
 
 Masking is not rejection sampling: a text has probability ∏ p / ∏ Zₜ instead of ∏ p / P(valid), with Zₜ the share of
 the probability that the mask leaves at step t. The mean of ∏ Zₜ is the rate at which the unmasked model would give valid
@@ -12,6 +12,7 @@ records; accepting a finished record with probability ∏ Zₜ restores its dist
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -26,16 +27,21 @@ from linesmith.model.tokenizers.byte_tokenizer import ByteTokenizer
 from linesmith.model.tokenizers.char_tokenizer import CharTokenizer
 from linesmith.model.tokenizers.sentencepiece_tokenizer import SentencePieceTokenizer
 from linesmith.records.fields import DELIMITER_ID, NEWLINE_ID
+from linesmith.records.output.schema import parse_schema
 from linesmith.records.patterns.automaton import (
     DEAD,
     ByteAutomaton,
     field_text_automaton,
+    in_optional_quotes,
     intersect,
     soft_intersect,
     utf8_automaton,
 )
 from linesmith.records.patterns.number_ranges import number_automaton
+from linesmith.records.patterns.schema_automata import field_automata
 
+_log = logging.getLogger(__name__)
+_TOO_LARGE = "LS125"
 MAX_CELLS = 1 << 27  # states × tokens of int32: half a gibibyte
 Transitions = npt.NDArray[np.int32]
 
@@ -81,16 +87,27 @@ def token_automaton(tokenizer: Tokenizer, info: ModelInfo, options: SamplerOptio
     count = info.field_count if options.field_count is None else options.field_count
     if tokenizer.field_delimiter is None or count is None:
         return None
-    types: list[ByteAutomaton | None] = [None] * count
-    seen_texts: list[ByteAutomaton | None] = [None] * count
     if options.schema is not None:
-        from linesmith.records.output.schema import parse_schema
-        from linesmith.records.patterns.schema_automata import field_automata
-
         types = field_automata(parse_schema(options.schema), count)
-    elif info.field_numbers is not None and len(info.field_numbers) == count:
-        seen_texts = [None if limits is None else number_automaton(limits) for limits in info.field_numbers]
-    return compile_automaton(tokenizer, types, info.field_tokens, seen_texts)
+        return compile_automaton(tokenizer, types, info.field_tokens)
+    numbers: list[ByteAutomaton | None] = [None] * count
+    if info.field_numbers is not None and len(info.field_numbers) == count:
+        numbers = [None if limits is None else number_automaton(limits) for limits in info.field_numbers]
+    untyped: list[ByteAutomaton | None] = [None] * count
+    types = untyped
+    if options.inferred_schema is not None:
+        inferred = field_automata(parse_schema(options.inferred_schema), count)
+        # Limits of numbers are narrower than their type already.
+        types = [machine if seen is None else None for machine, seen in zip(inferred, numbers, strict=True)]
+    for masks in ((types, numbers), (untyped, numbers), (untyped, untyped)):
+        # What was learned from the data must not stop a run: of a table with very many columns less is masked instead.
+        try:
+            return compile_automaton(tokenizer, masks[0], info.field_tokens, masks[1])
+        except ParameterError as error:
+            if error.code != _TOO_LARGE or masks == (untyped, untyped):
+                raise
+            _log.warning("the masks of %d fields do not fit in memory: fewer are applied", count)
+    raise AssertionError("the last masks return or raise")
 
 
 def compile_automaton(
@@ -188,16 +205,20 @@ def _pruned(transitions: Transitions, allowed: npt.NDArray[np.bool_]) -> Transit
     states = len(transitions)
     source, token = np.nonzero(allowed)
     ends = token == NEWLINE_ID
-    edges = np.unique(source[~ends].astype(np.int64) * states + transitions[source[~ends], token[~ends]])
-    source_of, target_of = edges // states, edges % states
+    edges = np.unique(transitions[source[~ends], token[~ends]].astype(np.int64) * states + source[~ends])
+    source_of = edges % states
+    first_edge = np.searchsorted(
+        edges // states, np.arange(states + 1)
+    )  # edges are sorted by the state that they lead to
     # A state is alive if a record can be ended from it: search backwards from the states in which <n> is allowed.
     alive = np.zeros(states, np.bool_)
-    alive[source[ends]] = True
-    while True:
-        more = np.unique(source_of[alive[target_of] & ~alive[source_of]])
-        if not len(more):
-            break
-        alive[more] = True
+    found = np.unique(source[ends])
+    while len(found):
+        alive[found] = True
+        counts = first_edge[found + 1] - first_edge[found]
+        positions = np.repeat(first_edge[found] - np.cumsum(counts) + counts, counts) + np.arange(counts.sum())
+        found = np.unique(source_of[positions])
+        found = found[~alive[found]]
     if not alive[0]:
         raise ParameterError(
             "LS115",
@@ -225,7 +246,10 @@ def _machines(
         key = id(field_type), id(seen), number + 1 == len(types)
         if key not in known:
             plain = last if key[2] else inner
-            machine = plain if field_type is None else intersect(plain, field_type)
+            machine = plain
+            if field_type is not None:
+                # The validator sees values without their quotes, and the model writes quotes where it has seen them.
+                machine = intersect(plain, in_optional_quotes(field_type) if tokenizer.quoted else field_type)
             known[key] = machine if seen is None else soft_intersect(machine, seen)
         machines.append(known[key])
     return machines

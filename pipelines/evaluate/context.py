@@ -72,6 +72,14 @@ _SHOWN = ("vocab_size", "field_delimiter", "rnn_units", "rnn_layers", "epochs", 
           "gen_temp", "holdout_fraction", "max_training_time_seconds")  # fmt: skip
 
 
+def fields_not_compared(body: dict[str, Any]) -> str:
+    """Return the sentence on the fields of a wide table that are not compared one by one."""
+    return (
+        f"The last {body['fields_not_compared']:,} fields are compared as parts of whole records only: fields are compared one "
+        f"by one up to the {len(body['schema']):,}th."
+    )
+
+
 def not_covered(body: dict[str, Any], context: dict[str, Any]) -> list[str]:
     """Return sentences that say what the report does not cover.
 
@@ -99,11 +107,8 @@ def not_covered(body: dict[str, Any], context: dict[str, Any]) -> list[str]:
         sentences.append(
             "The model was trained without differential privacy: no proof rules out the leaks that these tests do not find."
         )
-    files = body["provenance"]["files"]["synthetic"]
-    if context and files and not files[0].endswith(".txt"):
-        sentences.append(
-            "The output was read from typed files: a value in another notation, such as 2.5 for 2.50, does not count as a copy."
-        )
+    if body.get("fields_not_compared"):  # absent in an older report
+        sentences.append(fields_not_compared(body))
     if body["closeness"]["usefulness"] is None:
         sentences.append(
             "No field could be predicted, so the usefulness of synthetic records for learning was not tested."

@@ -9,15 +9,17 @@ from typing import TYPE_CHECKING
 
 from linesmith.core.config.tensorflow_config import TensorFlowConfig
 from linesmith.core.parsing import parse_json
+from linesmith.pipelines.evaluate.comparison_kinds import Kinds, kinds_of_set, with_kinds
 from linesmith.records.fields import FieldFormat
 from linesmith.records.input.input_ranges import plan_input_units
 from linesmith.records.input.record_format import DatasetSplitter, RecordFormat
 from linesmith.records.input.typed_files import AVRO, JSONL, PARQUET
+from linesmith.records.output.avro_names import unique_avro_names, unique_names
+from linesmith.records.output.layout import SEED_COLUMN, START_COLUMN
 
 if TYPE_CHECKING:
     from linesmith.transforms.read_evaluation_sets import EvaluationInputUnit
 
-_START = "start_string"  # column of paired output that is not a field of the record
 _MAX_JSON_LENGTH = 1 << 24
 
 
@@ -57,11 +59,17 @@ class EvaluationSets:
         units: input units of all sets.
         names: names of the fields, from the first set that names them; None where nothing does.
         files: files of each set.
+        kinds: what is known of the kinds of the columns of each set; `compare_by_value` applies it.
     """
 
     units: list[EvaluationInputUnit] = field(default_factory=list)
     names: list[str] | None = None
     files: dict[str, list[str]] = field(default_factory=dict)
+    kinds: dict[str, Kinds] = field(default_factory=dict)
+
+    def compare_by_value(self) -> None:
+        """Let all units read equal values as equal texts, whatever the formats of the sets."""
+        self.units = with_kinds(self.units, self.kinds)
 
     def add_units(
         self,
@@ -90,33 +98,42 @@ class EvaluationSets:
         units = _line_units(name, format_name, files, text_format, scratch / name)
         names = None
         if units and (self.names is None or format_name == JSONL):  # do not open a text file for nothing
-            names = _names_in_lines(units[0], order)
+            names = _names_in_lines(units[0], order or self.names or ())
         if self.names is None:
             self.names = names
         if format_name == JSONL and self.names is not None:
             columns = self._columns(names or [])
             units = [replace(unit, columns=columns) for unit in units]
         self.units += units
+        self.kinds[name] = kinds_of_set(units, None, name == "training")
 
     def _add_typed_units(self, name: str, format_name: str, files: list[str], order: Sequence[str]) -> None:
         """Add one unit per row group of a Parquet file, or per Avro file."""
         from linesmith.transforms.read_evaluation_sets import EvaluationInputUnit, describe_typed_file
 
         described = [describe_typed_file(file, format_name, name) for file in files]
-        names = _with_partition([column for column in described[0][0] if column != _START], files[0], order)
+        names = _with_partition(_record_columns(described[0][0]), files[0], order or self.names or ())
         if self.names is None:
             self.names = names
         columns = self._columns(names)
-        parts = [(file, part) for file, (_, count) in zip(files, described, strict=True) for part in range(count)]
-        self.units += [
+        parts = [(file, part) for file, (_, count, _) in zip(files, described, strict=True) for part in range(count)]
+        units = [
             EvaluationInputUnit(name, number, format_name, file, part=part, columns=columns)
             for number, (file, part) in enumerate(parts)
         ]
+        self.units += units
+        self.kinds[name] = kinds_of_set(units, described[0][2], name == "training")
 
     def _columns(self, own: list[str]) -> tuple[str, ...]:
-        """Return the columns to read from a set: those of the first set, in its order, if the set has them all."""
-        names = self.names or []
-        return tuple(names if set(names) <= set(own) else own)
+        """Return the columns to read from a set: those of the first set, in its order, if the set has them all.
+
+        Typed output has unique names, and Avro's are adapted to what Avro allows.
+        """
+        names = unique_names(self.names or [])
+        for wanted in (names, unique_avro_names(names)):
+            if set(wanted) <= set(own):
+                return wanted
+        return tuple(own)
 
 
 def _line_units(
@@ -132,6 +149,13 @@ def _line_units(
         EvaluationInputUnit(name, unit.index, format_name, unit.ranges[0].file.name, lines=(unit, settings))
         for unit in plan_input_units(find_inputs(config, scratch))
     ]
+
+
+def _record_columns(columns: Sequence[str]) -> list[str]:
+    """Return the columns without those that paired output adds to the fields of a record."""
+    if list(columns[-2:]) == [SEED_COLUMN, START_COLUMN]:
+        return list(columns[:-2])
+    return [column for column in columns if column != START_COLUMN]
 
 
 def _with_partition(names: list[str], file: str, order: Sequence[str]) -> list[str]:
@@ -154,7 +178,7 @@ def _names_in_lines(unit: EvaluationInputUnit, order: Sequence[str] = ()) -> lis
     first = next(iter(reader.batches()), None)
     if unit.format_name == JSONL and first is not None:
         try:
-            names = [key for key in parse_json(first["text"][0].as_py()) if key != _START]
+            names = _record_columns(list(parse_json(first["text"][0].as_py())))
             return _with_partition(names, unit.lines[0].ranges[0].file.path, order)
         except (ValueError, TypeError):
             return None  # the worker that reads the file will report the error with the file's name

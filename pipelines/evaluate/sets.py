@@ -6,11 +6,14 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
+from linesmith.core.artifacts.files import read_json
 from linesmith.core.artifacts.manifest import read_manifest
 from linesmith.core.artifacts.run_directory import RunDirectory
 from linesmith.core.config.tensorflow_config import TensorFlowConfig
 from linesmith.core.errors import DataError, ParameterError
+from linesmith.pipelines.evaluate.comparison_kinds import kinds_of_statistics
 from linesmith.pipelines.evaluate.input_units import EvaluationSets, TextFormat
+from linesmith.pipelines.tokenize.publish import STATISTICS
 from linesmith.records.fields import FieldFormat
 from linesmith.records.input.file_patterns import match_local_files
 from linesmith.records.input.typed_files import file_format
@@ -45,6 +48,7 @@ def find_evaluation_sets(paths: dict[str, Sequence[str]], text_format: TextForma
             )
         sets.files[name] = files
         sets.add_units(name, formats.pop(), files, text_format, scratch)
+    sets.compare_by_value()
     return sets
 
 
@@ -103,7 +107,9 @@ def run_evaluation_sets(config: TensorFlowConfig, run: RunDirectory) -> Evaluati
             f"'{run.training_data}' holds no training data, without which nothing can be compared",
             "Evaluate where the run was made, or give --real, --holdout and --synthetic.",
         )
-    sets = EvaluationSets(names=data.get("columns"))
+    statistics = run.training_data / STATISTICS
+    fields = read_json(statistics, "the statistics").get("fields", []) if statistics.is_file() else []
+    sets = EvaluationSets(names=data.get("columns"), kinds={"training": kinds_of_statistics(fields)})
     for name, split in (("training", "train"), ("holdout", "holdout")):
         shards = sorted(path for path in run.training_data.glob(f"{split}-*.tfrecord.gz") if path.is_file())
         sets.files[name] = [str(shard) for shard in shards]
@@ -121,6 +127,7 @@ def run_evaluation_sets(config: TensorFlowConfig, run: RunDirectory) -> Evaluati
     if filled:
         columns = generated.get("columns") or ()
         sets.add_units("synthetic", file_format(filled[0]), filled, text_format, run.temporary, columns)
+    sets.compare_by_value()
     return sets
 
 

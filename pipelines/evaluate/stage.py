@@ -21,7 +21,12 @@ from linesmith.core.artifacts.params import read_stored_config
 from linesmith.core.artifacts.run_directory import RunDirectory, check_overwrite_allowed, locked, run_directory
 from linesmith.core.config.tensorflow_config import TensorFlowConfig
 from linesmith.core.errors import EXIT_QUALITY, ParameterError
-from linesmith.pipelines.evaluate.context import not_covered, refuse_other_claim, run_context
+from linesmith.pipelines.evaluate.context import (
+    fields_not_compared,
+    not_covered,
+    refuse_other_claim,
+    run_context,
+)
 from linesmith.pipelines.evaluate.input_units import EvaluationSets, TextFormat
 from linesmith.pipelines.evaluate.memorization import measure_run_memorization
 from linesmith.pipelines.evaluate.passes import collect_evaluation_data
@@ -240,6 +245,8 @@ def _fill_stage_report(
         f"closeness is called {verdict['closeness']}; privacy: {verdict['privacy']}",
         verdict["privacy_reasons"][0],
     ]
+    if body["fields_not_compared"]:
+        report.notices.append(fields_not_compared(body))
     for name, limit in (("closeness", settings.fail_under_closeness), ("privacy", settings.fail_under_privacy)):
         value = values[name]
         if limit is not None and (value is None or value < limit):

@@ -46,6 +46,7 @@ class GenerationPlan:
         start_strings: count and digest of the start strings for the manifest; None: there are none.
         table: the Iceberg table that the records are added to, or None.
         notices: sentences that the user should read.
+        inferred_schema: inferred types by which records are judged, and the sampler steered; None: there are none.
     """
 
     config: TensorFlowConfig
@@ -60,6 +61,7 @@ class GenerationPlan:
     start_strings: dict[str, Any] | None = None
     table: TableTarget | None = None
     notices: list[str] = field(default_factory=list)
+    inferred_schema: str | None = None
 
     @property
     def requested(self) -> int:
@@ -175,6 +177,7 @@ def plan_generation(config: TensorFlowConfig, options: PipelineOptions) -> Gener
         start_strings=start_strings.identity,
         table=table,
         notices=output.notices,
+        inferred_schema=output.inferred_schema,
     )
 
 

@@ -19,6 +19,7 @@ from linesmith.core.config.privacy_checks import user_field_index
 from linesmith.core.config.tensorflow_config import TensorFlowConfig
 from linesmith.core.errors import DataError, TooFewRecordsError
 from linesmith.pipelines.stage_report import StageReport
+from linesmith.records.input.field_statistics import description_gaps
 from linesmith.records.input.record_format import SPLIT_NAMES
 
 if TYPE_CHECKING:
@@ -167,6 +168,8 @@ def publish_training_data(
     digests = {new: result.file_digests[old] for pattern in patterns for new, old in _number_shards(*pattern).items()}
     columns = config.columns or _header(result.counts, report)
     statistics = read_json(data / STATISTICS, "the statistics")
+    if not config.dp:  # the number of fields of private records is not public
+        report.notices.extend(description_gaps(statistics))
     counts = {name: totals[name] for name in ("lines", "accepted", "rejected", "splits")}
     write_json(data / STATISTICS, {**counts, "columns": columns, **statistics})
     user_field = user_field_index(config)

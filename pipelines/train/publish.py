@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import shutil
 from dataclasses import asdict
@@ -158,12 +159,17 @@ def _record_shape(
     constant = field_delimiter is not None and len(field_counts) == 1
     if "field_count" in training_manifest:  # not in older training data
         constant = constant and training_manifest["field_count"] is not None
+    fields = statistics["fields"]
+    count = int(next(iter(field_counts))) if constant else 0
+    # Of very many fields the last are not described (`field_statistics`): they have no limits, and all tokens.
+    tokens = itertools.takewhile(lambda ids: ids is not None, (field["tokens"] for field in fields))
+    numbers = [number_range(field) for field in fields] + [None] * (count - len(fields))
     return {
         # A quarter more than the longest record: valid records are rarely cut, and every sampled record ends.
         "length_cap_tokens": longest + longest // 4 + 8,
-        "field_count": int(next(iter(field_counts))) if constant else None,
-        "field_tokens": [field["tokens"] for field in statistics["fields"]] if constant else None,
-        "field_numbers": [number_range(field) for field in statistics["fields"]] if constant else None,
+        "field_count": count if constant else None,
+        "field_tokens": list(tokens) if constant else None,
+        "field_numbers": numbers if constant else None,
         "columns": columns if columns is not None else statistics.get("columns"),
     }
 
@@ -178,7 +184,7 @@ def _write_schema(model: Path, info: ModelInfo, statistics: dict[str, Any] | Non
     if statistics is None or info.field_count is None:
         return
     names = resolve_column_names(None, info.columns, info.field_count)
-    if names is not None and len(statistics["fields"]) == len(names):
+    if names is not None:
         write_schema(model / SCHEMA_FILE, infer_schema(statistics["fields"], unique_names(names)))
 
 

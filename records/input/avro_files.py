@@ -17,6 +17,8 @@ from functools import cache, partial
 from typing import IO, Any
 
 from linesmith.core.parsing import parse_json
+from linesmith.records.output.column_types import ColumnType
+from linesmith.records.output.schema import parse_type
 
 _MAGIC = b"Obj\x01"
 _SYNC_BYTES = 16
@@ -40,6 +42,7 @@ class AvroFile:
     Attributes:
         columns: names of the fields of its records.
         rows_at_once: how many records of empty values fit in memory.
+        types: types of the fields that are not text, by name; others are left out.
 
     Raises:
         ValueError, EOFError: it is not an Avro file of records, or exceeds a limit. fastavro may raise more.
@@ -64,6 +67,7 @@ class AvroFile:
         self._most_block_bytes = check.most_block_bytes
         self.rows_at_once = max(1, _MAX_MEMORY // record.memory)
         self.columns = [str(field["name"]) for field in schema["fields"]]
+        self.types = _types(schema["fields"])
 
     def blocks(self) -> Iterator[tuple[Iterator[dict[str, Any]], int]]:
         """Yield the records of each block and its number of bytes. The file can be read once only."""
@@ -119,6 +123,23 @@ class AvroFile:
             raise ValueError("a codec that is not known")
         _checked_size(len(found), self._most_block_bytes)
         return "null", found
+
+
+def _types(fields: list[dict[str, Any]]) -> dict[str, ColumnType]:
+    found = {}
+    for field in fields:
+        try:
+            column_type = parse_type(field["type"])
+        except (
+            ValueError,
+            KeyError,
+            TypeError,
+            AttributeError,
+        ):  # a type that output does not have: its values are compared as text
+            continue
+        if column_type.type_name not in ("string", "enum"):
+            found[str(field["name"])] = column_type
+    return found
 
 
 @dataclass(frozen=True)

@@ -16,26 +16,24 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from linesmith.records.fields import DELIMITER_ID, FIELD_BREAK
+from linesmith.records.output.spellings import common_spellings
 
-MAX_FIELDS = 256  # later fields of a record are counted, not described
+MAX_FIELDS = (
+    4096  # later fields of a record are counted, not described: memory and the model's description stay bounded
+)
 MAX_VALUES = 64  # a field with more distinct values has no list of them
 _MAX_VALUE_CHARS = 256
+_KEPT_VALUE_CHARS, _KEPT_TOKENS = 4 << 20, 1 << 20  # of all fields together, in the description
 _BINS = 128
 _INTEGER = r"^[+-]?[0-9]+$"
 _DECIMAL = r"^[+-]?([0-9]+\.[0-9]*|\.[0-9]+|[0-9]+[eE][+-]?[0-9]+|[0-9]+\.[0-9]*[eE][+-]?[0-9]+)$"
 _CLASSES = ("text", "decimal", "integer", "empty")  # a field has the first class that occurs in it
-# Shapes tell whether a value is the same after a conversion to a type and back. Numbers count only if they are spelled as
-# a program would spell them: a leading zero or a plus sign would be lost.
+# Numbers spelled as a program would spell them: a leading zero or a plus sign would be lost. They decide about ranges of
+# numbers; types are decided by spellings, that is, by the parser of the types.
 _PLAIN_INTEGER = r"^(0|-?[1-9][0-9]{0,17})$"
 _PLAIN_DECIMAL = r"^-?(0|[1-9][0-9]*)\.[0-9]+$"
-_PLAIN_EXPONENT = r"^-?(0|[1-9][0-9]*)(\.[0-9]+)?[eE][+-]?[0-9]{1,3}$"
-_TIMESTAMP = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}[T ][0-9]{2}:[0-9]{2}(:[0-9]{2}(\.[0-9]{1,6})?)?"
-_TEXT_SHAPES = {
-    "boolean": r"^(true|false)$",
-    "date": r"^[0-9]{4}-[0-9]{2}-[0-9]{2}$",
-    "local_timestamp": _TIMESTAMP + "$",
-    "timestamp": _TIMESTAMP + r"(Z|[+-][0-9]{2}:[0-9]{2})$",
-}
+_IN_QUOTES = r'^"([^"]*)"$'
+_NO_SPELLING: frozenset[str] = frozenset()
 
 
 @dataclass
@@ -47,9 +45,13 @@ class FieldAccumulator:
         max_chars: characters of the longest value.
         values: values with their counts; None once there are more than MAX_VALUES, or one is too long to keep.
         least, most: smallest and largest finite number; infinite, and least above most, if there is none.
-        shapes: values per shape, see `_TEXT_SHAPES`; also whole, decimal and exponent for plainly spelled numbers.
+        shapes: plainly spelled numbers: whole and decimal.
         whole_digits: most digits before the point of a plainly spelled number.
         scale: most digits after the point.
+        spellings: the spellings (`linesmith.records.output.spellings`) that all values have which are not empty; None: there
+            were none.
+        spelled_empty: whether a value was empty, or a pair of quotes with nothing inside.
+        spelled_digits: most characters before the point, where all values are decimals.
     """
 
     kinds: Counter[str] = field(default_factory=Counter)
@@ -60,9 +62,17 @@ class FieldAccumulator:
     shapes: Counter[str] = field(default_factory=Counter)
     whole_digits: int = 0
     scale: int = 0
+    spellings: frozenset[str] | None = None
+    spelled_empty: bool = False
+    spelled_digits: int = 0
 
-    def add(self, values: pa.Array) -> None:
-        """Add values of the field; at least one."""
+    def add(self, values: pa.Array, quoted: bool = False) -> None:
+        """Add values of the field; at least one.
+
+        Args:
+            values: as they stand in the record.
+            quoted: quotes around a value are no part of it.
+        """
         integer = pc.match_substring_regex(values, _INTEGER)
         decimal = pc.match_substring_regex(values, _DECIMAL)
         lengths = pc.utf8_length(values)
@@ -76,6 +86,7 @@ class FieldAccumulator:
         self.max_chars = max(self.max_chars, longest)
         self._add_range(values.filter(pc.or_(integer, decimal)))
         self._add_shapes(values, counts)
+        self._add_spellings(values, quoted)
         if self.values is None or longest > _MAX_VALUE_CHARS:
             self.values = None
             return
@@ -89,7 +100,6 @@ class FieldAccumulator:
         if counts["integer"]:
             self.shapes["whole"] += _count_true(pc.match_substring_regex(values, _PLAIN_INTEGER))
         if counts["decimal"]:
-            self.shapes["exponent"] += _count_true(pc.match_substring_regex(values, _PLAIN_EXPONENT))
             plain = values.filter(pc.match_substring_regex(values, _PLAIN_DECIMAL))
             self.shapes["decimal"] += len(plain)
             self.whole_digits = max(self.whole_digits, _longest_without(plain, r"^-|\..*$"))
@@ -97,9 +107,19 @@ class FieldAccumulator:
         if counts["integer"]:
             plain = values.filter(pc.match_substring_regex(values, _PLAIN_INTEGER))
             self.whole_digits = max(self.whole_digits, _longest_without(plain, "^-"))
-        if sum(counts.values()) < len(values):
-            for shape, pattern in _TEXT_SHAPES.items():
-                self.shapes[shape] += _count_true(pc.match_substring_regex(values, pattern))
+
+    def _add_spellings(self, values: pa.Array, quoted: bool) -> None:
+        if self.spellings == _NO_SPELLING:  # some value is text already
+            return
+        distinct = values.unique()
+        if quoted:
+            distinct = pc.replace_substring_regex(distinct, _IN_QUOTES, r"\1")
+        texts = distinct.to_pylist()
+        # The same parser as for validation and output, so that no type is inferred that would then refuse a value.
+        self.spellings = common_spellings(filter(None, texts), self.spellings)
+        self.spelled_empty = self.spelled_empty or "" in texts
+        if any(name.startswith("decimal") for name in self.spellings or ()):
+            self.spelled_digits = max(self.spelled_digits, _longest_without(distinct, r"^-|\..*$"))
 
     def _add_range(self, values: pa.Array) -> None:
         if not len(values):
@@ -129,6 +149,12 @@ class FieldAccumulator:
         self.shapes.update(other.shapes)
         self.whole_digits = max(self.whole_digits, other.whole_digits)
         self.scale = max(self.scale, other.scale)
+        if self.spellings is None or other.spellings is None:
+            self.spellings = other.spellings if self.spellings is None else self.spellings
+        else:
+            self.spellings &= other.spellings
+        self.spelled_empty = self.spelled_empty or other.spelled_empty
+        self.spelled_digits = max(self.spelled_digits, other.spelled_digits)
 
     def as_dict(self) -> dict[str, Any]:
         """Return plain JSON; 'min' and 'max' are over the numeric values, None if there are none."""
@@ -143,7 +169,19 @@ class FieldAccumulator:
             "shapes": {shape: number for shape, number in sorted(self.shapes.items()) if number},
             "whole_digits": self.whole_digits,
             "scale": self.scale,
+            "spellings": self._described_spellings(),
         }
+
+    def _described_spellings(self) -> dict[str, Any] | None:
+        """Return what types are inferred from; None where the field has no type but text.
+
+        What was counted before the first text was found depends on the order of the values, so it is left out.
+        """
+        if not self.spellings:
+            return None
+        is_decimal = any(name.startswith("decimal") for name in self.spellings)
+        digits = self.spelled_digits if is_decimal else 0
+        return {"names": sorted(self.spellings), "empty": self.spelled_empty, "whole_digits": digits}
 
 
 class FieldStatistics:
@@ -152,11 +190,13 @@ class FieldStatistics:
     Args:
         vocab_size: all token ids are below it.
         reserved: ids below it separate records and fields, and belong to no field.
+        quoted: quotes around a value are no part of it.
     """
 
-    def __init__(self, vocab_size: int, reserved: int) -> None:
+    def __init__(self, vocab_size: int, reserved: int, quoted: bool = False) -> None:
         self._vocab_size = vocab_size
         self._reserved = reserved
+        self._quoted = quoted
         self._records = 0
         self._field_counts: Counter[int] = Counter()
         self._chars: Counter[int] = Counter()
@@ -181,9 +221,12 @@ class FieldStatistics:
         counts = fields.value_lengths().to_numpy()
         _count_values(self._field_counts, counts)
         column = _position_in_row(counts)
-        values = fields.flatten()
-        for number in range(min(int(counts.max()), MAX_FIELDS)):
-            self._field(number).add(values.filter(pa.array(column == number)))
+        # Sorted once: a filter per field would take a pass over all values for each of thousands of fields.
+        values = fields.flatten().take(pa.array(np.argsort(column, kind="stable")))
+        ends = np.cumsum(np.bincount(column)).tolist()
+        for number, (start, end) in enumerate(zip([0, *ends], ends, strict=False)):
+            if number < MAX_FIELDS:
+                self._field(number).add(values[start:end], self._quoted)
         self._add_tokens(ids, lengths)
 
     def _field(self, number: int) -> FieldAccumulator:
@@ -210,7 +253,7 @@ class FieldStatistics:
 
     def new_empty(self) -> FieldStatistics:
         """Return statistics of no records, for the same tokenizer."""
-        return FieldStatistics(self._vocab_size, self._reserved)
+        return FieldStatistics(self._vocab_size, self._reserved, self._quoted)
 
     def merge(self, other: FieldStatistics) -> None:
         """Add the statistics of other records of the same tokenizer."""
@@ -224,10 +267,17 @@ class FieldStatistics:
 
     def as_dict(self) -> dict[str, Any]:
         """Return plain JSON. Token lengths count what a model must generate: the final `<n>`, but not the first."""
-        fields = [
-            {"index": number, **accumulator.as_dict(), "tokens": np.flatnonzero(seen).tolist()}
-            for number, (accumulator, seen) in enumerate(zip(self._fields, self._seen, strict=True))
-        ]
+        fields = []
+        value_chars = tokens = 0
+        for number, (accumulator, seen) in enumerate(zip(self._fields, self._seen, strict=True)):
+            described = {"index": number, **accumulator.as_dict(), "tokens": np.flatnonzero(seen).tolist()}
+            value_chars += sum(map(len, described["values"] or ()))
+            tokens += len(described["tokens"])
+            if value_chars > _KEPT_VALUE_CHARS:
+                described["values"] = None
+            if tokens > _KEPT_TOKENS:
+                described["tokens"] = None
+            fields.append(described)
         return {
             "records_described": self._records,
             "field_counts": {str(count): number for count, number in sorted(self._field_counts.items())},
@@ -235,6 +285,26 @@ class FieldStatistics:
             "length_tokens": _histogram(self._tokens),
             "fields": fields,
         }
+
+
+def description_gaps(statistics: dict[str, Any]) -> list[str]:
+    """Return sentences on what the statistics of a table of very many fields leave out.
+
+    Args:
+        statistics: what `FieldStatistics.as_dict` returned.
+    """
+    most = max(map(int, statistics.get("field_counts", {})), default=0)
+    gaps = []
+    if most > MAX_FIELDS:
+        gaps.append(
+            f"the records have {most:,} fields: those after the first {MAX_FIELDS:,} are text without limits in typed output"
+        )
+    kept = sum(field["tokens"] is not None for field in statistics.get("fields", []))
+    if kept < len(statistics.get("fields", [])):
+        gaps.append(
+            f"after the first {kept:,} fields it is not kept which tokens occur in a field, so that all may be generated there"
+        )
+    return gaps
 
 
 def _count_true(mask: pa.Array) -> int:

@@ -32,6 +32,7 @@ class ParquetRecords:
 
     Attributes:
         columns: names of the columns.
+        schema: of Arrow; columns of text are dictionaries.
         num_parts: row groups.
 
     Raises:
@@ -52,7 +53,8 @@ class ParquetRecords:
         if any(leaf.physical_type == "FIXED_LEN_BYTE_ARRAY" and leaf.length > _MAX_FIXED_BYTES for leaf in leaves):
             raise ValueError("a column of too long values")
         self._file = parquet.ParquetFile(stream, metadata=metadata, read_dictionary=texts, **limits)
-        self.columns = list(self._file.schema_arrow.names)
+        self.schema = self._file.schema_arrow
+        self.columns = list(self.schema.names)
         self.num_parts = int(metadata.num_row_groups)
 
     def batches(self, size: int, columns: Sequence[str] | None, part: int | None) -> Iterator[list[dict[str, Any]]]:

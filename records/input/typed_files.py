@@ -9,6 +9,7 @@ from typing import IO, Any
 
 from linesmith.records.input.avro_files import AvroFile
 from linesmith.records.input.parquet_files import ParquetRecords
+from linesmith.records.output.column_types import ColumnType
 
 LINES, JSONL, AVRO, PARQUET = "lines", "jsonl", "avro", "parquet"
 _SUFFIX_FORMATS = {".avro": AVRO, ".parquet": PARQUET, ".pq": PARQUET, ".jsonl": JSONL, ".ndjson": JSONL}
@@ -38,6 +39,7 @@ class TypedFile:
 
     Attributes:
         columns: names of the columns, in the order of the file.
+        types: types of the columns that are not text, by name; others are left out.
         num_parts: parts that can be read by themselves: row groups of a Parquet file, 1 for Avro.
 
     Raises:
@@ -52,10 +54,12 @@ class TypedFile:
             if format_name == PARQUET:
                 self._parquet = ParquetRecords(stream)
                 self.columns = self._parquet.columns
+                self.types = _arrow_types(self._parquet.schema)
                 self.num_parts = self._parquet.num_parts
             else:
                 self._avro = AvroFile(stream)
                 self.columns = self._avro.columns
+                self.types = self._avro.types
 
     def batches(
         self, size: int, columns: Sequence[str] | None = None, part: int | None = None
@@ -97,6 +101,28 @@ class TypedFile:
                 rows, size_bytes = [], 0
         if rows:
             yield rows
+
+
+def _arrow_types(schema: Any) -> dict[str, ColumnType]:
+    """Return the types of the columns of an Arrow schema that are not text."""
+    from pyarrow import types
+
+    found = {}
+    for field in schema:
+        arrow = field.type
+        if types.is_boolean(arrow):
+            found[field.name] = ColumnType("boolean")
+        elif types.is_integer(arrow):
+            found[field.name] = ColumnType("long")
+        elif types.is_floating(arrow):
+            found[field.name] = ColumnType("double" if arrow.bit_width == 64 else "float")
+        elif types.is_decimal(arrow):
+            found[field.name] = ColumnType("decimal", precision=arrow.precision, scale=arrow.scale)
+        elif types.is_date(arrow):
+            found[field.name] = ColumnType("date")
+        elif types.is_timestamp(arrow):
+            found[field.name] = ColumnType("local_timestamp" if arrow.tz is None else "timestamp")
+    return found
 
 
 @contextmanager

@@ -14,7 +14,7 @@ from linesmith.records.output.column_types import ColumnType
 
 def avro_record_schema(names: Sequence[str], types: Sequence[ColumnType]) -> dict[str, Any]:
     """Return the schema of an Avro record with the given columns."""
-    avro_names = unique_names([avro_name(name, number) for number, name in enumerate(names)])
+    avro_names = unique_avro_names(names)
     fields = []
     for avro, name, column_type in zip(avro_names, names, types, strict=True):
         fields.append({"name": avro, "type": _avro_type(avro, column_type), **({} if avro == name else {"doc": name})})
@@ -43,6 +43,16 @@ def avro_name(name: str, number: int) -> str:
     if not allowed.strip("_"):
         return f"field_{number}"
     return f"_{allowed}" if allowed[0].isdigit() else allowed
+
+
+def unique_avro_names(names: Iterable[str]) -> tuple[str, ...]:
+    """Return the names of columns as they are in Avro files.
+
+    Example:
+        >>> unique_avro_names(["a b", "a_b"])
+        ('a_b', 'a_b_2')
+    """
+    return unique_names([avro_name(name, number) for number, name in enumerate(names)])
 
 
 def unique_names(names: Iterable[str]) -> tuple[str, ...]:

@@ -13,7 +13,8 @@
 | enum             | one of `symbols`                                  | str      | enum                  | string            |
 
 A timestamp without an offset is taken as UTC. If a type is nullable, an empty text is null. A value that fits is read back
-from any format as an equal value (`float` with the precision of 32 bits).
+from any format as an equal value (`float` with the precision of 32 bits). Inference (`linesmith.records.output.spellings`),
+validation and writers call the same `ColumnType.parse`, so that they cannot disagree about a text.
 """
 
 from __future__ import annotations
@@ -33,7 +34,9 @@ _DECIMAL = re.compile(r"[+-]?([0-9]{1,40}(\.[0-9]{0,40})?|\.[0-9]{1,40})", re.AS
 _NUMBER = re.compile(r"[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]{1,4})?", re.ASCII)
 _DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", re.ASCII)
 _TIMESTAMP = re.compile(
-    r"([0-9]{4}-[0-9]{2}-[0-9]{2})[T ]([0-9]{2}:[0-9]{2}(?::[0-9]{2}(?:\.([0-9]{1,6}))?)?)(Z|[+-][0-9]{2}:[0-9]{2})?",
+    # The ranges are checked here: versions of Python differ in whether they read 24:00 and an offset of +10:60.
+    r"([0-9]{4}-[0-9]{2}-[0-9]{2})[T ]((?:[01][0-9]|2[0-3]):[0-5][0-9](?::[0-5][0-9](?:\.([0-9]{1,6}))?)?)"
+    r"(Z|[+-](?:[01][0-9]|2[0-3]):[0-5][0-9])?",
     re.ASCII,
 )
 _BITS = {"int": 31, "long": 63}
@@ -144,7 +147,8 @@ def _parse_decimal(column_type: ColumnType, text: str) -> Decimal:
     if _DECIMAL.fullmatch(text) is not None:
         whole, _, fraction = text.lstrip("+-").partition(".")
         if len(fraction) <= column_type.scale and len(whole.lstrip("0")) <= column_type.precision - column_type.scale:
-            return Decimal(text)
+            value = Decimal(text)
+            return value if value else abs(value)  # no format but text keeps the sign of zero
     before = column_type.precision - column_type.scale
     raise ValueError(f"not a number of at most {before} digits before the point and {column_type.scale} after")
 

@@ -4,9 +4,10 @@ An inferred schema is written to RUN/model/record.avsc when training ends. It is
 can read it, change it and pass it back. It holds types only, no values. Private training writes none: its types would be
 learned from raw records. Without a schema every column is text.
 
-Types are inferred if all training records fit: date; timestamp, local if no offset was seen; boolean; whole numbers;
-decimals with the most digits seen after the point; double. A number with leading zeros or a plus sign stays text: it is
-probably a code, and its spelling would be lost. A field that was empty in some record is nullable.
+A type is inferred if all training records fit and would be written back as they are (`linesmith.records.output.spellings`);
+otherwise the column is text. A field that was empty in some record is nullable.
+
+The name of a field is the name of the column in every format; `doc` is a comment.
 """
 
 from __future__ import annotations
@@ -14,14 +15,15 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from linesmith.core.errors import ParameterError
 from linesmith.core.parsing import DocumentError, parse_json, read_text
-from linesmith.records.output.avro_names import avro_name, avro_record_schema
+from linesmith.records.output.avro_names import avro_record_schema
 from linesmith.records.output.column_types import STRING, ColumnType
+from linesmith.records.output.spellings import MAX_PRECISION, spelled_type
 from linesmith.records.patterns.regex_parser import parse_regex
 
 SCHEMA_OPTION = "--schema-file (schema_file)"
@@ -33,7 +35,6 @@ _LOGICAL = {
     "local-timestamp-micros": ("long", ColumnType("local_timestamp", unit="us")),
 }
 _PRIMITIVE = {"string", "int", "long", "float", "double", "boolean"}
-_MAX_PRECISION = 38  # of Arrow's decimal128, of Parquet and of Iceberg
 
 
 @dataclass(frozen=True)
@@ -120,15 +121,11 @@ def parse_schema(text: str, source: str = SCHEMA_OPTION) -> RecordSchema:
         if not isinstance(field["name"], str):
             raise _schema_error(source, "a field has a name that is no text")
         try:
-            types.append(_parse_type(field["type"]))
+            types.append(parse_type(field["type"]))
             limits.append(_parse_limits(field, types[-1]))
         except ValueError as error:
             raise _schema_error(source, f"field '{field['name']}' {error}") from None
-        name = field["name"]
-        # If `write_schema` had to adapt the name, `doc` holds the original.
-        original = field.get("doc")
-        adapted = isinstance(original, str) and avro_name(original, len(names)) == name
-        names.append(original if adapted else name)
+        names.append(field["name"])
     return RecordSchema(tuple(names), tuple(types), json.dumps(declared, ensure_ascii=False), tuple(limits))
 
 
@@ -152,21 +149,21 @@ def _parse_limits(field: dict[str, Any], column_type: ColumnType) -> ValueLimits
     return ValueLimits(pattern, least, most)
 
 
-def _parse_type(declared: Any) -> ColumnType:
+def parse_type(declared: Any) -> ColumnType:
     """Return the column type of an Avro type.
 
     Raises:
         ValueError: it is not supported; the message continues "field F …".
 
     Example:
-        >>> _parse_type(["null", {"type": "bytes", "logicalType": "decimal", "precision": 5, "scale": 2}])
+        >>> parse_type(["null", {"type": "bytes", "logicalType": "decimal", "precision": 5, "scale": 2}])
         ColumnType(type_name='decimal', nullable=True, precision=5, scale=2, unit='us', symbols=())
     """
     if isinstance(declared, list):
         others = [part for part in declared if part != "null"]
         if len(others) != 1 or len(others) == len(declared):
             raise ValueError("is a union of something other than null and one type")
-        inner = _parse_type(others[0])
+        inner = parse_type(others[0])
         return ColumnType(inner.type_name, True, inner.precision, inner.scale, inner.unit, inner.symbols)
     if isinstance(declared, str):
         declared = {"type": declared}
@@ -179,8 +176,8 @@ def _parse_type(declared: Any) -> ColumnType:
         precision, scale = declared.get("precision"), declared.get("scale", 0)
         if type(precision) is not int or type(scale) is not int or not 0 <= scale <= precision or not precision:
             raise ValueError("is a decimal without digits, or with more of them after the point than in all")
-        if precision > _MAX_PRECISION:
-            raise ValueError(f"is a decimal of {precision} digits; {_MAX_PRECISION} are the most")
+        if precision > MAX_PRECISION:
+            raise ValueError(f"is a decimal of {precision} digits; {MAX_PRECISION} are the most")
         return ColumnType("decimal", precision=precision, scale=scale)
     if logical in _LOGICAL and _LOGICAL[logical][0] == avro_type:
         return _LOGICAL[logical][1]
@@ -195,40 +192,20 @@ def infer_schema(fields: Sequence[dict[str, Any]], names: Iterable[str]) -> Reco
     """Return the types that all values of the training data have.
 
     Args:
-        fields: the `fields` of statistics.json, one per column.
+        fields: the `fields` of statistics.json, one per column; columns after the last of them are text.
         names: names of the columns.
     """
-    return RecordSchema(tuple(names), tuple(_infer_type(field) for field in fields))
+    columns = tuple(names)
+    types = [_infer_type(field) for field in fields[: len(columns)]]
+    return RecordSchema(columns, (*types, *[STRING] * (len(columns) - len(types))))
 
 
 def _infer_type(field: dict[str, Any]) -> ColumnType:
-    kinds, shapes = field.get("kinds", {}), field.get("shapes")
-    if shapes is None:  # written by an earlier version
+    spelled = field.get("spellings")  # absent in statistics of an earlier version
+    if spelled is None:
         return STRING
-    filled = sum(count for value_class, count in kinds.items() if value_class != "empty")
-    nullable = kinds.get("empty", 0) > 0
-    if not filled:
-        return STRING
-    for shape in ("date", "timestamp", "local_timestamp", "boolean"):
-        if shapes.get(shape, 0) == filled:
-            return ColumnType(shape, nullable)
-    if shapes.get("whole", 0) == filled:
-        return ColumnType("long", nullable)
-    return _infer_number_type(field, filled, nullable)
-
-
-def _infer_number_type(field: dict[str, Any], filled: int, nullable: bool) -> ColumnType:
-    shapes = field["shapes"]
-    if shapes.get("whole", 0) + shapes.get("decimal", 0) == filled:
-        digits, scale = field["whole_digits"], field["scale"]
-        # Two more digits before the point: a generated number may be a little larger than all that were seen.
-        for precision in (18, _MAX_PRECISION):
-            if digits + scale + 2 <= precision:
-                return ColumnType("decimal", nullable, precision, scale)
-        return ColumnType("double", nullable)
-    if shapes.get("whole", 0) + shapes.get("decimal", 0) + shapes.get("exponent", 0) == filled:
-        return ColumnType("double", nullable)
-    return STRING
+    found = spelled_type(spelled["names"], spelled["whole_digits"])
+    return STRING if found is None else replace(found, nullable=spelled["empty"])
 
 
 def write_schema(path: str | Path, schema: RecordSchema) -> None:

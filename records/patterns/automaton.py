@@ -137,6 +137,34 @@ def soft_intersect(one: ByteAutomaton, other: ByteAutomaton) -> ByteAutomaton:
     return ByteAutomaton(automaton.transitions, automaton.accepting, unconstrained.accepting)
 
 
+def in_optional_quotes(machine: ByteAutomaton) -> ByteAutomaton:
+    """Return the automaton of a language's texts, as they are or in double quotes.
+
+    A text that itself begins with a quote could not be told from one in quotes: such a language is returned as it is. Texts
+    with a quote elsewhere are accepted without quotes around them only.
+
+    Example:
+        >>> machine = in_optional_quotes(utf8_automaton())
+        >>> machine.accepts_text(b'"a"'), len(machine.transitions) == len(utf8_automaton().transitions)
+        (True, True)
+    """
+    if machine.transitions[0, _QUOTE] != DEAD:
+        return machine
+    states = len(machine.transitions)
+    # A start of its own, so that a quote begins nothing elsewhere; then the texts, the texts in quotes, and the closing quote.
+    plain, inside, closed = 1, 1 + states, 1 + 2 * states
+    table = np.full((closed + 1, 256), DEAD, np.int32)
+    known = machine.transitions != DEAD
+    table[0] = np.where(known[0], machine.transitions[0] + plain, DEAD)
+    table[0, _QUOTE] = inside
+    table[plain:inside] = np.where(known, machine.transitions + plain, DEAD)
+    table[inside:closed] = np.where(known, machine.transitions + inside, DEAD)
+    table[inside:closed, _QUOTE] = np.where(machine.accepting, closed, DEAD)
+    nothing = np.zeros(states, np.bool_)
+    accepting = np.concatenate([machine.accepting[:1], machine.accepting, nothing, np.ones(1, np.bool_)])
+    return ByteAutomaton(table, accepting)
+
+
 def utf8_automaton() -> ByteAutomaton:
     """Return the automaton of UTF-8 text without newlines (RFC 3629, section 4)."""
     # A state is the number of continuation bytes that are missing, and the range of the next one. Some first bytes narrow the

@@ -15,14 +15,29 @@ from linesmith.records.patterns.regex_parser import parse_regex
 _INTEGER_BITS = {"int": 31, "long": 63}
 _FRACTION_DIGITS = {"ms": 3, "us": 6}  # of a second
 _BOOLEANS = ("true", "false", "True", "False", "TRUE", "FALSE")
-_DOUBLE_DIGITS = 17  # most digits of a double before the point, and after it
+_DOUBLE_DIGITS = 17  # most digits of a double before the point
+_DOUBLE_PLACES = 20  # most digits after it: 0.00012345678901234567
+# Seventeen digits times the largest power of ten still fit. A number too small for the type is 0.
+_EXPONENTS = {
+    "double": r"\+?(2[0-8][0-9]|1[0-9]{2}|[0-9]{1,2})|-[0-9]{1,3}",
+    "float": r"\+?(20|[01]?[0-9])|-[0-9]{1,3}",
+}
+# One digit before the point, as such numbers are written; the last is 1.7976931348623157e+308.
+_LARGEST_DOUBLES = (
+    r"[0-9](\.[0-9]{1,20})?[eE]\+?(29[0-9]|30[0-7])"
+    r"|1(\.([0-6][0-9]{0,19}|7[0-8][0-9]{0,18}|79[0-6][0-9]{0,17}|7976931348623157))?[eE]\+?308"
+)
 _MONTH_DAYS = "(0[13578]|1[02])-(0[1-9]|[12][0-9]|3[01])|(0[469]|11)-(0[1-9]|[12][0-9]|30)|02-(0[1-9]|1[0-9]|2[0-8])"
 _LEAP_YEAR = "[0-9]{2}(0[48]|[2468][048]|[13579][26])|(0[48]|[2468][048]|[13579][26])00"
 # Neither Python nor Arrow has a year 0000.
 _YEAR = "(000[1-9]|00[1-9][0-9]|0[1-9][0-9]{2}|[1-9][0-9]{3})"
 DATE = f"({_YEAR}-({_MONTH_DAYS})|({_LEAP_YEAR})-02-29)"
 _TIME = "([01][0-9]|2[0-3]):[0-5][0-9](:[0-5][0-9]({fraction})?)?"
-_OFFSET = "(Z|[+-]([01][0-9]|2[0-3]):[0-5][0-9])?"
+_OFFSET = "[+-]([01][0-9]|2[0-3]):[0-5][0-9]"
+_NO_OFFSET = "(Z|[+-]00:00)?"
+# With an offset, a point in time at either end of the calendar may lie outside of it.
+_INNER_YEAR = "(000[2-9]|00[1-9][0-9]|0[1-9][0-9]{2}|[1-8][0-9]{3}|9[0-8][0-9]{2}|99[0-8][0-9]|999[0-8])"
+_INNER_DATE = f"({_INNER_YEAR}-({_MONTH_DAYS})|({_LEAP_YEAR})-02-29)"
 
 
 def field_automata(schema: RecordSchema, count: int) -> list[ByteAutomaton | None]:
@@ -70,7 +85,9 @@ def _type_pattern(column_type: ColumnType, limits: ValueLimits) -> Pattern | Non
         return parse_regex(DATE)
     if column_type.type_name in ("timestamp", "local_timestamp"):
         time = _TIME.replace("{fraction}", rf"\.[0-9]{{1,{_FRACTION_DIGITS[column_type.unit]}}}")
-        return parse_regex(f"{DATE}[T ]{time}" + ("" if column_type.type_name == "local_timestamp" else _OFFSET))
+        if column_type.type_name == "local_timestamp":
+            return parse_regex(f"{DATE}[T ]{time}")
+        return parse_regex(f"{DATE}[T ]{time}{_NO_OFFSET}|{_INNER_DATE}[T ]{time}{_OFFSET}")
     values = (
         column_type.symbols
         if column_type.type_name == "enum"
@@ -89,7 +106,9 @@ def _number_pattern(column_type: ColumnType, limits: ValueLimits) -> Pattern:
     if column_type.type_name == "decimal":
         bound, scale = 10 ** (column_type.precision - column_type.scale), column_type.scale
     elif least is None and most is None:
-        return parse_regex(f"[+-]?[0-9]{{1,{_DOUBLE_DIGITS}}}(\\.[0-9]{{1,{_DOUBLE_DIGITS}}})?([eE][+-]?[0-9]{{1,2}})?")
+        whole, places = f"[0-9]{{1,{_DOUBLE_DIGITS}}}", f"[0-9]{{1,{_DOUBLE_PLACES}}}"
+        largest = f"|{_LARGEST_DOUBLES}" if column_type.type_name == "double" else ""
+        return parse_regex(f"[+-]?({whole}(\\.{places})?([eE]({_EXPONENTS[column_type.type_name]}))?{largest})")
     else:
         # Limits on a double: no exponent, since a range cannot be checked digit by digit with one.
         bound, scale = 10**_DOUBLE_DIGITS, _DOUBLE_DIGITS - 3

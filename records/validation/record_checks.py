@@ -10,6 +10,7 @@ from __future__ import annotations
 import csv
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from decimal import Decimal
 from typing import Any
 
 from linesmith.records.input.training_hashes import TrainingHashes
@@ -190,13 +191,19 @@ def _compile_limits(limits: ValueLimits, nullable: bool, work: WorkLimit) -> Cal
     """Return a function of a field's text and value that names the limit they break, 'pattern' or 'range', or None."""
     automaton = None if limits.pattern is None else compile_pattern(parse_regex(limits.pattern), work)
     least, most = limits.minimum, limits.maximum
+    # A decimal is compared with the limit as it is written: as a float, 0.3 lies a little below the decimal 0.3.
+    exact_least, exact_most = (None if limit is None else Decimal(str(limit)) for limit in (least, most))
+
+    def is_outside(value: Any) -> bool:
+        low, high = (exact_least, exact_most) if isinstance(value, Decimal) else (least, most)
+        return (low is not None and value < low) or (high is not None and value > high)
 
     def broken_limit(text: str, value: Any) -> str | None:
         if nullable and text == "":
             return None
         if automaton is not None and not automaton.accepts_text(text.encode()):
             return "pattern"
-        if value is not None and ((least is not None and value < least) or (most is not None and value > most)):
+        if value is not None and is_outside(value):
             return "range"
         return None
 

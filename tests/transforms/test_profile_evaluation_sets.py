@@ -23,8 +23,9 @@ from linesmith.evaluation.serialization import from_json, to_json
 from linesmith.pipelines.evaluate.input_units import TextFormat
 from linesmith.pipelines.evaluate.sets import find_evaluation_sets, run_evaluation_sets
 from linesmith.records.fields import FieldFormat
+from linesmith.records.output.comparison import value_text
 from linesmith.transforms.profile_evaluation_sets import ProfileEvaluationSets, profile_fn, schema_counts_fn
-from linesmith.transforms.read_evaluation_sets import read_set_unit, value_text
+from linesmith.transforms.read_evaluation_sets import read_set_unit
 from tests.helpers.evaluation_sets import NAMES, collect_evaluation_data_in_memory, people, text
 
 pytestmark = pytest.mark.integration

@@ -50,6 +50,7 @@ def report_content(data: EvaluationData, target: str | None = None) -> dict[str,
             for name, size in sizes.items()
         },
         "schema": schema_to_json(data.schema),
+        "fields_not_compared": data.schema.field_count - len(data.schema.fields),
         "closeness": {"components": components, **parts},
         "safety": safety,
         "pictures": field_histograms(data),

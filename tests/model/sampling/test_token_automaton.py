@@ -200,6 +200,52 @@ def test_private_training_has_no_learned_masks(tmp_path):
     assert token_automaton(tokenizer, replace(info, field_count=None), SamplerOptions()) is None
 
 
+def test_inferred_types_are_masked_and_numbers_stay_within_their_limits(tmp_path):
+    info = _with_fields(tmp_path, None)
+    tokenizer = Sampler(tmp_path).tokenizer
+    fields = [{"name": "a", "type": "string"}, {"name": "b", "type": ["null", "long"]}, {"name": "c", "type": "long"}]
+    schema = json.dumps({"type": "record", "name": "R", "fields": fields})
+    limited = replace(info, field_numbers=[None, None, {"least": "0", "most": "7", "scale": 0, "empty": False}])
+    automaton = token_automaton(tokenizer, limited, SamplerOptions(inferred_schema=schema))
+    assert automaton is not None
+    for text, is_allowed in (
+        ("a, 9, 7", True),
+        ("a, , 7", True),
+        ("a, 9, 8", False),
+        ("a, b, 7", False),
+        ("a, 09, 7", False),
+    ):
+        assert _accepts(automaton, tokenizer.encode_to_ids(text)) == is_allowed, text
+
+
+def test_learned_masks_that_do_not_fit_are_left_out(tmp_path, monkeypatch):
+    """A default run over very many columns must not end because of what was learned about them."""
+    info = _with_fields(tmp_path, None)
+    tokenizer = Sampler(tmp_path).tokenizer
+    fields = [{"name": name, "type": "long"} for name in "abc"]
+    schema = json.dumps({"type": "record", "name": "R", "fields": fields})
+    numbers = replace(info, field_numbers=[{"least": "0", "most": "777777", "scale": 0, "empty": False}] * 3)
+    for model, cells, allows_letters in ((info, 20_000, True), (numbers, 20_000, False), (numbers, 300, True)):
+        monkeypatch.setattr("linesmith.model.sampling.token_automaton.MAX_CELLS", cells)
+        automaton = token_automaton(tokenizer, model, SamplerOptions(inferred_schema=schema))
+        assert automaton is not None
+        assert _accepts(automaton, tokenizer.encode_to_ids("1, 1, 1"))
+        assert _accepts(automaton, tokenizer.encode_to_ids("a, 1, 1")) == allows_letters
+        assert not _accepts(automaton, tokenizer.encode_to_ids("1, 1"))
+    with pytest.raises(ParameterError, match="LS125"):
+        token_automaton(tokenizer, info, SamplerOptions(schema=schema))
+
+
+@pytest.mark.parametrize(
+    ("text", "is_allowed"), [("1,2", True), ('"1",2', True), ('"1,2', False), ('"1"2,2', False), ('1",2', False)]
+)
+def test_a_value_of_a_type_may_stand_in_quotes(text, is_allowed):
+    tokenizer = CharTokenizer([ord(c) for c in '12",'], TokenFormat(",", True))
+    schema = json.dumps({"type": "record", "name": "R", "fields": [{"name": n, "type": "long"} for n in "ab"]})
+    automaton = compile_automaton(tokenizer, field_automata(parse_schema(schema), 2))
+    assert _accepts(automaton, tokenizer.encode_to_ids(text)) == is_allowed
+
+
 def _lengths(sampler, seed: int, exact: bool = False) -> Counter[int]:
     """Return the counts of the lengths of 2,000 records of two fields, in bins of three characters."""
     unit = WorkUnit(0, 0, 2000)
