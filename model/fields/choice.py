@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
-
 from linesmith.core.artifacts.field_inputs import MAX_FIELDS, FieldInputs, ValueHash
 from linesmith.model.fields.layout import HASH_MODULUS, FieldLayout
 from linesmith.model.tokenizers.base import Tokenizer

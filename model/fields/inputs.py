@@ -55,12 +55,10 @@ def _spans(count: Ids, number: Ids, is_break: npt.NDArray[np.bool_], fields: int
 
     A field that its record does not end before the last step has a length up to there: nothing looks it up.
     """
-    records = count.shape[1]
     bounds = np.tile(count[-1], (fields + 1, 1))
     bounds[0] = 0
     step, record = np.nonzero(is_break & (number <= fields))
     bounds[number[step, record], record] = count[step, record]
-    assert bounds.shape == (fields + 1, records)
     return bounds[:-1], np.diff(bounds, axis=0)
 
 

@@ -8,12 +8,21 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from linesmith.model.fields.embedding import summed_rows
+from linesmith.model.fields.layout import FieldLayout
 from linesmith.model.training.lstm import LSTM
+
+# Rows of a network that knows fields begin within ±1: with a twentieth of that, as in plain networks, it takes
+# twice as many steps to learn the same.
+_ROW_SCALE = 1.0
 
 
 @keras.saving.register_keras_serializable("linesmith")
 class LanguageModel(keras.Model):
     """Keras model that gives next-token logits for whole records.
+
+    A network that knows fields has a table with more rows than there are tokens in the place of the embedding; the sum of a few
+    of its rows is the input of a step (`linesmith.model.fields`).
 
     Call it with `inputs` [T, B] token ids, one record per row, and dropout masks where there are any; it returns logits
     [T, B, vocab_size]. Time comes first throughout: a step of the recurrence is then one contiguous slice. On a CPU, training
@@ -26,6 +35,7 @@ class LanguageModel(keras.Model):
         layers: number of LSTM layers.
         recurrent_initializer: Keras initializer of the recurrent weights.
         seed: makes the initial weights repeatable.
+        layout: what the network looks up beside its last token; None for a plain network.
     """
 
     def __init__(
@@ -36,17 +46,21 @@ class LanguageModel(keras.Model):
         layers: int = 2,
         recurrent_initializer: str = "glorot_uniform",
         seed: int = 0,
+        layout: FieldLayout | None = None,
         **kwargs: Any,
     ):
         # A fixed name: variables are saved by path, and Keras numbers the models of a process otherwise.
         super().__init__(**{"name": "language_model", **kwargs})
         self.vocab_size = vocab_size
+        self.layout = layout
         # Keras takes 32-bit seeds: a 64-bit one is folded, with room above it for the offsets that give each layer its own.
         base = (seed ^ (seed >> 31)) % (2**31 - 100)
         self.embedding = keras.layers.Embedding(
-            vocab_size,
+            vocab_size if layout is None else layout.rows,
             embedding_dim,
-            embeddings_initializer=keras.initializers.RandomUniform(seed=base),
+            embeddings_initializer=keras.initializers.RandomUniform(seed=base)
+            if layout is None
+            else keras.initializers.RandomUniform(-_ROW_SCALE, _ROW_SCALE, seed=base),
             name="embedding",
         )
         self.lstms = [
@@ -67,16 +81,19 @@ class LanguageModel(keras.Model):
         width = self.embedding.output_dim
         for lstm in self.lstms:
             lstm.build((None, None, width))
-            # All biases begin at 0, as they have from the first version on, and not at the forget gate's 1 of `LSTM.build`:
-            # a model's first call built its layers in a graph that was never run. Ones would change every trained model.
-            lstm.bias.assign(tf.zeros_like(lstm.bias))
+            if self.layout is None:
+                # All biases begin at 0, as they have from the first version on, and not at the forget gate's 1 of `LSTM.build`:
+                # a model's first call built its layers in a graph that was never run. Ones would change every trained model.
+                lstm.bias.assign(tf.zeros_like(lstm.bias))
             width = lstm.units
         self.logits.build((None, None, width))
 
-    def call(self, inputs: tf.Tensor, masks: Sequence[tf.Tensor | None] | None = None) -> tf.Tensor:
-        """Return logits [T, B, vocab_size] for ids [T, B]; masks as in `sum_token_losses`."""
+    def call(
+        self, inputs: tf.Tensor, masks: Sequence[tf.Tensor | None] | None = None, rows: tf.Tensor | None = None
+    ) -> tf.Tensor:
+        """Return logits [T, B, vocab_size] for ids [T, B], or for rows [T, B, slots]; masks as in `sum_token_losses`."""
         # Masks come from outside, so that plain and private training control their seeds; no Keras Dropout layer is needed.
-        x = self.embedding(inputs)
+        x = self.embedding(inputs) if rows is None else summed_rows(self.embedding.embeddings.value, rows)
         for lstm, mask in zip(self.lstms, masks or [None] * len(self.lstms), strict=True):
             x = lstm(x) if mask is None else lstm(x) * mask
         return self.logits(x)
@@ -89,10 +106,11 @@ def sum_token_losses(
 
     Args:
         model: the model.
-        batch: inputs, targets [T, B] int32; weights [T, B] float32, 1 at a token to predict and 0 at padding.
+        batch: inputs, targets [T, B] int32; weights [T, B] float32, 1 at a token to predict and 0 at padding; rows, where the
+            network knows fields.
         masks: dropout mask of each LSTM's output, [T, B, units]; None for no dropout.
     """
-    logits = model(batch["inputs"], masks)
+    logits = model(batch["inputs"], masks, rows=batch.get("rows"))
     losses = tf.nn.sparse_softmax_cross_entropy_with_logits(batch["targets"], logits)
     correct = tf.cast(tf.equal(tf.argmax(logits, axis=2, output_type=tf.int32), batch["targets"]), tf.float32)
     weights = batch["weights"]

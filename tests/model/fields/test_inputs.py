@@ -49,7 +49,7 @@ def test_rows_are_those_of_the_oracle(layout: FieldLayout) -> None:
     assert found.shape == (30, 60, layout.slots)
     for record in range(ids.shape[1]):
         assert found[:, record].tolist() == slow_rows(ids[:, record].tolist(), layout)
-    assert 0 <= found.min() and found.max() < layout.rows
+    assert found.min() >= 0 and found.max() < layout.rows
 
 
 def test_slots_share_no_rows() -> None:
