@@ -61,17 +61,17 @@ class Batch:
         return {name: tf.constant(array) for name, array in arrays.items()}
 
     @staticmethod
-    def tensor_specs(layout: FieldLayout | None = None) -> dict[str, tf.TensorSpec]:
+    def tensor_specs(slots: int = 0) -> dict[str, tf.TensorSpec]:
         """Return the signature of `to_tensors` for a batch of any shape, so that a graph is traced only once.
 
         Args:
-            layout: of the network; None for a plain one.
+            slots: number of rows that make up an input of the network; 0 for a plain one.
         """
         import tensorflow as tf
 
         dtypes = {"inputs": tf.int32, "targets": tf.int32, "weights": tf.float32}
         specs = {name: tf.TensorSpec([None, None], dtype) for name, dtype in dtypes.items()}
-        return specs if layout is None else {**specs, "rows": tf.TensorSpec([None, None, layout.slots], tf.int32)}
+        return {**specs, "rows": tf.TensorSpec([None, None, slots], tf.int32)} if slots else specs
 
 
 class EpochBatches(Sequence[Ranks]):

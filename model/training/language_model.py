@@ -71,6 +71,11 @@ class LanguageModel(keras.Model):
         )
         self.build((None, None))
 
+    @property
+    def slots(self) -> int:
+        """Number of rows of the table that make up an input; 0 in a plain network."""
+        return 0 if self.layout is None else self.layout.slots
+
     def build(self, ids_shape: Any) -> None:
         """Create every variable; a first call would too, but run the network for it.
 

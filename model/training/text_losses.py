@@ -103,7 +103,7 @@ def mean_token_losses(
     if len(encodable):
         store = in_memory_token_store([text_ids for text_ids in ids if text_ids is not None])
         counts[encodable] = np.minimum(np.asarray(store.lengths) - 1, seq_length)
-        measure = graph(lambda rows: record_losses(network, rows), input_signature=[Batch.tensor_specs(network.layout)])
+        measure = graph(lambda rows: record_losses(network, rows), input_signature=[Batch.tensor_specs(network.slots)])
         rows = row_counts(_ROWS)
         ranks = np.arange(len(store))
         for part, batch in physical_batches(

@@ -100,12 +100,12 @@ class Trainer(TrainingLoop):
             # A signature, so that batches of all shapes share one traced graph.
             self._distribute: Callable[[Batch], Any] = Batch.to_tensors
             self._train_step: Callable[[Any], Any] = graph(
-                self._step, input_signature=[Batch.tensor_specs(model.layout)]
+                self._step, input_signature=[Batch.tensor_specs(model.slots)]
             )
         else:
             replicated = ReplicatedStep(strategy, self._gradients, self.optimizer, model.trainable_variables)
             self._distribute, self._train_step = replicated.distribute, replicated
-        self._eval_step = graph(self._evaluate_step, input_signature=[Batch.tensor_specs(model.layout)])
+        self._eval_step = graph(self._evaluate_step, input_signature=[Batch.tensor_specs(model.slots)])
 
     # -- steps
 
