@@ -44,7 +44,8 @@ def layout_of_statistics(statistics: dict[str, Any], tokenizer: Tokenizer, memor
     values = [_value_hash(number, list(texts), tokenizer) for number, texts in few.items()]
     positions = [min(field["max_chars"] + 1, _MOST_POSITIONS) for field in fields]
     tokens = [field["tokens"][:_MOST_TOKENS] for field in fields]
-    return _layout(tokenizer, memory, positions, tokens, values)
+    inputs = _choose_parents(tokenizer.token_format.reserved_count, memory, positions, tokens, values)
+    return FieldLayout(inputs, tokenizer.total_vocab_size)
 
 
 def layout_of_field_count(count: int, tokenizer: Tokenizer, memory: int) -> FieldLayout | None:
@@ -60,27 +61,42 @@ def layout_of_field_count(count: int, tokenizer: Tokenizer, memory: int) -> Fiel
     """
     if tokenizer.field_delimiter is None or count < 2:
         return None
-    count, first = min(count, MAX_FIELDS), tokenizer.token_format.reserved_count
-    ids = range(first, tokenizer.total_vocab_size)
-    if isinstance(tokenizer, ByteTokenizer):
-        ids = range(first + _PRINTABLE.start, first + _PRINTABLE.stop)
-    return _layout(tokenizer, memory, [_MOST_POSITIONS] * count, [list(ids[:_MOST_TOKENS])] * count, [])
+    is_bytes, vocab_size = isinstance(tokenizer, ByteTokenizer), tokenizer.total_vocab_size
+    inputs = public_inputs(count, tokenizer.token_format.reserved_count, vocab_size, is_bytes, memory)
+    return FieldLayout(inputs, vocab_size)
 
 
-def _layout(
-    tokenizer: Tokenizer,
+def public_inputs(count: int, first_token: int, vocab_size: int, is_bytes: bool, memory: int) -> FieldInputs:
+    """Choose what a network looks up, for any records with a number of fields.
+
+    Args:
+        count: number of fields, at least 2.
+        first_token: number of reserved ids.
+        vocab_size: number of ids.
+        is_bytes: whether the vocabulary is that of bytes, of which those of printable ASCII are told apart.
+        memory: tokens of the longest record that is generated.
+    """
+    count, ids = min(count, MAX_FIELDS), range(first_token, vocab_size)
+    if is_bytes:
+        ids = range(first_token + _PRINTABLE.start, first_token + _PRINTABLE.stop)
+    tokens = [list(ids[:_MOST_TOKENS])] * count
+    return _choose_parents(first_token, memory, [_MOST_POSITIONS] * count, tokens, [])
+
+
+def _choose_parents(
+    first_token: int,
     memory: int,
     positions: Sequence[int],
     tokens: Sequence[list[int]],
     values: Sequence[ValueHash],
-) -> FieldLayout:
+) -> FieldInputs:
     """Choose parents: as many as the table has rows for."""
     count = len(tokens)
     for most in range(count - 1 if count <= _NARROW else _NEAREST, -1, -1):
         parents = [list(range(max(0, field - most), field)) for field in range(count)]
         known = {parent for field in parents for parent in field}
         inputs = FieldInputs(
-            first_token=tokenizer.token_format.reserved_count,
+            first_token=first_token,
             memory=memory,
             positions=[*positions, _LATER_POSITIONS],
             parents=parents,
@@ -89,7 +105,7 @@ def _layout(
         )
         if inputs.extra_rows <= _MOST_ROWS:
             break
-    return FieldLayout(inputs, tokenizer.total_vocab_size)
+    return inputs
 
 
 def _are_few(values: dict[str, int] | None, records: int) -> bool:
