@@ -15,6 +15,8 @@ MAX_FIELDS = 256  # fields that are told apart; later fields of a record share t
 MAX_ROWS = 1 << 20  # of a table, beside those of the tokens
 PAST_END, AT_END, OTHER_TOKEN = range(3)  # what an aligned token can be, beside the tokens that have rows of their own
 SPECIAL_TOKENS = 3
+RELATIONS = 5  # of a field's text so far to a parent's beginning: far below, one below, equal, one above, far above
+FAR = 2
 
 _Field = Annotated[int, Field(ge=0, lt=MAX_FIELDS)]
 _Token = Annotated[int, Field(ge=1, le=1 << 24)]
@@ -46,6 +48,7 @@ class FieldInputs:
         parents: for each known field the earlier fields that are looked up while it is written.
         tokens: for each known field the ids that have rows of their own where the field is looked up; others share one.
         values: fields whose whole value is looked up, too.
+        digits: ids of the digits 0 to 9; 0 for one that the vocabulary lacks.
     """
 
     first_token: _Token
@@ -54,6 +57,7 @@ class FieldInputs:
     parents: list[list[_Field]]
     tokens: list[list[_Token]]
     values: list[ValueHash]
+    digits: Annotated[list[Annotated[int, Field(ge=0, le=1 << 24)]], Field(min_length=10, max_length=10)]
 
     def problem(self, vocab_size: int) -> str | None:
         """Return what contradicts itself in the description; None where nothing does.
@@ -72,6 +76,8 @@ class FieldInputs:
         named = [value.field for value in self.values]
         if len(set(named)) != len(named) or any(number >= count for number in named):
             return "a value is not that of a known field"
+        if any(number >= vocab_size for number in self.digits):
+            return "a digit is not a token"
         return None if self.extra_rows <= MAX_ROWS else "it needs too many rows"
 
     @property
@@ -82,7 +88,7 @@ class FieldInputs:
     @property
     def extra_rows(self) -> int:
         """Rows of the table beside those of the tokens."""
-        pairs = sum(2 * self.aligned_width(parent) for parents in self.parents for parent in parents)
+        pairs = sum(RELATIONS * self.aligned_width(parent) for parents in self.parents for parent in parents)
         values = sum(value.buckets for value in self.values)
         return sum(self.positions) + pairs + values + self.max_parents + len(self.values)
 

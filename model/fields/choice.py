@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from linesmith.core.artifacts.field_inputs import MAX_FIELDS, FieldInputs, ValueHash
+from linesmith.core.errors import TokenizerError
 from linesmith.model.fields.layout import HASH_MODULUS, FieldLayout
 from linesmith.model.tokenizers.base import Tokenizer
 from linesmith.model.tokenizers.byte_tokenizer import ByteTokenizer
@@ -44,7 +45,8 @@ def layout_of_statistics(statistics: dict[str, Any], tokenizer: Tokenizer, memor
     values = [_value_hash(number, list(texts), tokenizer) for number, texts in few.items()]
     positions = [min(field["max_chars"] + 1, _MOST_POSITIONS) for field in fields]
     tokens = [field["tokens"][:_MOST_TOKENS] for field in fields]
-    inputs = _choose_parents(tokenizer.token_format.reserved_count, memory, positions, tokens, values)
+    first, digits = tokenizer.token_format.reserved_count, _digits(tokenizer)
+    inputs = _choose_parents(first, memory, positions, tokens, values, digits)
     return FieldLayout(inputs, tokenizer.total_vocab_size)
 
 
@@ -61,12 +63,14 @@ def layout_of_field_count(count: int, tokenizer: Tokenizer, memory: int) -> Fiel
     """
     if tokenizer.field_delimiter is None or count < 2:
         return None
-    is_bytes, vocab_size = isinstance(tokenizer, ByteTokenizer), tokenizer.total_vocab_size
-    inputs = public_inputs(count, tokenizer.token_format.reserved_count, vocab_size, is_bytes, memory)
-    return FieldLayout(inputs, vocab_size)
+    first, vocab_size = tokenizer.token_format.reserved_count, tokenizer.total_vocab_size
+    is_bytes, digits = isinstance(tokenizer, ByteTokenizer), _digits(tokenizer)
+    return FieldLayout(public_inputs(count, first, vocab_size, is_bytes, memory, digits), vocab_size)
 
 
-def public_inputs(count: int, first_token: int, vocab_size: int, is_bytes: bool, memory: int) -> FieldInputs:
+def public_inputs(
+    count: int, first_token: int, vocab_size: int, is_bytes: bool, memory: int, digits: Sequence[int] = (0,) * 10
+) -> FieldInputs:
     """Choose what a network looks up, for any records with a number of fields.
 
     Args:
@@ -75,12 +79,13 @@ def public_inputs(count: int, first_token: int, vocab_size: int, is_bytes: bool,
         vocab_size: number of ids.
         is_bytes: whether the vocabulary is that of bytes, of which those of printable ASCII are told apart.
         memory: tokens of the longest record that is generated.
+        digits: ids of the digits, 0 for one that there is not; they do not change the number of rows.
     """
     count, ids = min(count, MAX_FIELDS), range(first_token, vocab_size)
     if is_bytes:
         ids = range(first_token + _PRINTABLE.start, first_token + _PRINTABLE.stop)
     tokens = [list(ids[:_MOST_TOKENS])] * count
-    return _choose_parents(first_token, memory, [_MOST_POSITIONS] * count, tokens, [])
+    return _choose_parents(first_token, memory, [_MOST_POSITIONS] * count, tokens, [], digits)
 
 
 def _choose_parents(
@@ -89,6 +94,7 @@ def _choose_parents(
     positions: Sequence[int],
     tokens: Sequence[list[int]],
     values: Sequence[ValueHash],
+    digits: Sequence[int],
 ) -> FieldInputs:
     """Choose parents: as many as the table has rows for."""
     count = len(tokens)
@@ -102,10 +108,25 @@ def _choose_parents(
             parents=parents,
             tokens=[list(ids) if field in known else [] for field, ids in enumerate(tokens)],
             values=[value for value in values if value.field in known],
+            digits=list(digits),
         )
         if inputs.extra_rows <= _MOST_ROWS:
             break
     return inputs
+
+
+def _digits(tokenizer: Tokenizer) -> list[int]:
+    """Return the id of each digit, 0 for one that is not a token of its own."""
+    found = []
+    for digit in "0123456789":
+        try:
+            ids = [
+                number for number in tokenizer.encode_to_ids(digit) if number >= tokenizer.token_format.reserved_count
+            ]
+        except TokenizerError:
+            ids = []
+        found.append(ids[0] if len(ids) == 1 else 0)
+    return found
 
 
 def _are_few(values: dict[str, int] | None, records: int) -> bool:

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from linesmith.core.artifacts.field_inputs import FAR
 from linesmith.model.fields.layout import END_OF_FIELD, HASH_MODULUS, NO_TOKEN, FieldLayout
 from linesmith.records.fields import DELIMITER_ID
 
@@ -41,8 +42,8 @@ def input_rows(ids: npt.NDArray[Any], layout: FieldLayout) -> Ids:
     for slot in range(layout.inputs.max_parents):
         parent = layout.parents[field, slot]
         aligned = _aligned_tokens(text, starts, lengths, parent, offset)
-        same = _equal_so_far(ids, is_text, is_break, aligned)
-        index = layout.aligned_indices[parent, aligned + 2] + np.where(same, layout.pair_widths[field, slot], 0)
+        relation = _relations(ids, is_text, is_break, aligned, layout.digit_values)
+        index = layout.aligned_indices[parent, aligned + 2] + (relation + FAR) * layout.pair_widths[field, slot]
         rows[..., 2 + slot] = layout.pair_starts[field, slot] + index
     for slot, hashes in enumerate(_value_hashes(text, starts, lengths, layout)):
         bucket = hashes % layout.value_buckets[field, slot]
@@ -81,13 +82,28 @@ def _aligned_tokens(text: Ids, starts: Ids, lengths: Ids, parent: Ids, offset: I
     return np.where(parent >= 0, found, NO_TOKEN).astype(np.int32)
 
 
-def _equal_so_far(
-    ids: Ids, is_text: npt.NDArray[np.bool_], is_break: npt.NDArray[np.bool_], aligned: Ids
-) -> npt.NDArray[np.bool_]:
-    """Return where a field's text so far equals the beginning of its parent's, [T, B]; where it has none yet, it does."""
+def _relations(
+    ids: Ids, is_text: npt.NDArray[np.bool_], is_break: npt.NDArray[np.bool_], aligned: Ids, digit_values: Ids
+) -> Ids:
+    """Return how each field's text so far compares with its parent's beginning, from −`FAR` to `FAR`, [T, B]."""
     before = np.vstack([np.full((1, ids.shape[1]), NO_TOKEN, np.int32), aligned[:-1]])
-    differing = np.cumsum(is_text & (ids != before), axis=0)
-    return differing == np.maximum.accumulate(np.where(is_break, differing, 0), axis=0)
+    digit = digit_values[ids]
+    parent_digit = np.where(before < 0, 0, digit_values[np.maximum(before, 0)])
+    # What a token adds to ten times the relation before it.
+    both_digits = (digit >= 0) & (parent_digit >= 0)
+    change = digit - parent_digit
+    found = np.empty_like(ids)
+    relation = np.zeros(ids.shape[1], np.int32)
+    for step in range(len(ids)):
+        near = np.where(
+            both_digits[step],
+            np.clip(10 * relation + change[step], -FAR, FAR),
+            np.where(ids[step] == before[step], relation, FAR),
+        )
+        after = np.where(np.abs(relation) < FAR, near, relation)
+        relation = np.where(is_break[step], 0, np.where(is_text[step], after, relation))
+        found[step] = relation
+    return found
 
 
 def _value_hashes(text: Ids, starts: Ids, lengths: Ids, layout: FieldLayout) -> list[Ids]:

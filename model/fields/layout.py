@@ -4,11 +4,15 @@ When the network is about to write the token at offset p of field f, its input i
 
 - the last token, as in a plain network;
 - the place: field f and offset p, the last offsets of a field together;
-- for each parent g of f: the token at offset p of field g, and whether the text of f so far equals the beginning of g;
+- for each parent g of f: the token at offset p of field g, and how the text of f so far compares with the beginning of g;
 - for each parent with few values: the value itself, by a hash of its tokens.
 
 Slots share no rows. A slot that a field does not need takes a row that stands for nothing, so every step has as many rows.
 Rows in order: tokens, places, pairs of field and parent, values, and one for each slot that may be unused.
+
+Texts compare as numbers of as many digits: equal, one more or one less in the last place, or further apart. So 37.80 is one above
+37.79, and a number near another one is as easy to write across such a border as elsewhere. Where the parent has ended, its digits
+are 0. Texts that differ in something else than digits are far apart.
 """
 
 from __future__ import annotations
@@ -19,7 +23,14 @@ from functools import cached_property
 import numpy as np
 import numpy.typing as npt
 
-from linesmith.core.artifacts.field_inputs import AT_END, OTHER_TOKEN, PAST_END, SPECIAL_TOKENS, FieldInputs
+from linesmith.core.artifacts.field_inputs import (
+    AT_END,
+    OTHER_TOKEN,
+    PAST_END,
+    RELATIONS,
+    SPECIAL_TOKENS,
+    FieldInputs,
+)
 from linesmith.core.artifacts.model_info import ModelInfo
 
 HASH_MODULUS = 65_521  # prime; a hash times a multiplier below 2¹⁴, and a token, fit an int32
@@ -84,12 +95,12 @@ class FieldLayout:
                 found[field, slot] = self._first_unused + slot
             else:
                 found[field, slot] = start
-                start += 2 * self.inputs.aligned_width(parent)
+                start += RELATIONS * self.inputs.aligned_width(parent)
         return found
 
     @cached_property
     def pair_widths(self) -> Array:
-        """Rows of a pair while its texts differ, and again while they are equal, [F + 1, slots of parents]; 0 for no parent."""
+        """Rows of a pair for each way in which its texts compare, [F + 1, slots of parents]; 0 for no parent."""
         widths = np.array([*map(self.inputs.aligned_width, range(self.fields)), 0], np.int32)
         return widths[self.parents]
 
@@ -104,6 +115,15 @@ class FieldLayout:
             found[field, np.array(ids, np.int64) + 2] = SPECIAL_TOKENS + np.arange(len(ids))
         found[:, NO_TOKEN + 2], found[:, END_OF_FIELD + 2] = PAST_END, AT_END
         found[-1] = 0
+        return found
+
+    @cached_property
+    def digit_values(self) -> Array:
+        """Value of each token that is a digit, −1 of others, [vocab]."""
+        found = np.full(self.vocab_size, -1, np.int32)
+        for value, number in enumerate(self.inputs.digits):
+            if number:
+                found[number] = value
         return found
 
     @cached_property

@@ -11,6 +11,7 @@ from typing import NamedTuple
 import numpy as np
 import tensorflow as tf
 
+from linesmith.core.artifacts.field_inputs import FAR
 from linesmith.model.fields.layout import END_OF_FIELD, HASH_MODULUS, NO_TOKEN, FieldLayout
 from linesmith.records.fields import DELIMITER_ID
 
@@ -24,7 +25,7 @@ class FieldState(NamedTuple):
         count: tokens of text so far, [R].
         number: delimiters so far, [R].
         offset: tokens of text in the current field, [R].
-        same: whether the current field equals the beginning of each parent, [R, slots of parents].
+        relation: how the current field compares with the beginning of each parent, [R, slots of parents].
         aligned: token of each parent at the offset, [R, slots of parents].
         hashes: of the fields that are looked up by value, [R, K].
     """
@@ -34,7 +35,7 @@ class FieldState(NamedTuple):
     count: tf.Tensor
     number: tf.Tensor
     offset: tf.Tensor
-    same: tf.Tensor
+    relation: tf.Tensor
     aligned: tf.Tensor
     hashes: tf.Tensor
 
@@ -63,7 +64,7 @@ class FieldTracker:
             count=zero,
             number=zero,
             offset=zero,
-            same=tf.cast(parents, tf.bool),
+            relation=parents,
             aligned=parents,
             hashes=tf.zeros([rows, len(inputs.values)], tf.int32),
         )
@@ -91,7 +92,7 @@ class FieldTracker:
             count=count,
             number=number,
             offset=tf.where(begins[:, 0], 0, old.offset + tf.cast(is_text, tf.int32)),
-            same=begins | (old.same & (~is_text[:, None] | (old.aligned == token[:, None]))),
+            relation=self._relation(old, token, is_text, begins),
             aligned=old.aligned,
             hashes=self._hashes(old.hashes, token, is_text, fresh, before, old_number),
         )
@@ -115,7 +116,7 @@ class FieldTracker:
         if layout.inputs.max_parents:
             where = tf.stack([_last_for_none(of_field(layout.parents), layout.fields), state.aligned + 2], axis=2)
             index = tf.gather_nd(tf.constant(layout.aligned_indices), where)
-            index += tf.where(state.same, of_field(layout.pair_widths), 0)
+            index += (state.relation + FAR) * of_field(layout.pair_widths)
             found += tf.unstack(of_field(layout.pair_starts) + index, axis=1)
         if layout.inputs.values:
             bucket = state.hashes % of_field(layout.value_buckets)
@@ -139,6 +140,17 @@ class FieldTracker:
         token = tf.where(start + offset < memory, tf.cast(token, tf.int32), NO_TOKEN)
         found = tf.where(offset < length, token, tf.where(offset == length, END_OF_FIELD, NO_TOKEN))
         return tf.where(parent >= 0, found, NO_TOKEN)
+
+    def _relation(self, old: FieldState, token: tf.Tensor, is_text: tf.Tensor, begins: tf.Tensor) -> tf.Tensor:
+        """Return how each field compares with its parents after a token, [R, slots of parents]."""
+        values, relation, aligned = tf.constant(self._layout.digit_values), old.relation, old.aligned
+        digit = tf.gather(values, token)[:, None]
+        parent_digit = tf.where(aligned < 0, 0, tf.gather(values, tf.maximum(aligned, 0)))
+        by_digits = tf.clip_by_value(10 * relation + digit - parent_digit, -FAR, FAR)
+        by_text = tf.where(aligned == token[:, None], relation, FAR)
+        near = tf.where((digit >= 0) & (parent_digit >= 0), by_digits, by_text)
+        after = tf.where(is_text[:, None] & (tf.abs(relation) < FAR), near, relation)
+        return tf.where(begins, 0, after)
 
     def _hashes(
         self,

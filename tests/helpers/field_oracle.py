@@ -39,7 +39,7 @@ def _rows_of_step(ids: list[int], layout: FieldLayout) -> list[int]:
     for number, parents in enumerate(inputs.parents):
         for slot, parent in enumerate(parents):
             pairs[number, slot] = row
-            row += 2 * (len(inputs.tokens[parent]) + 3)
+            row += 5 * (len(inputs.tokens[parent]) + 3)
     values = []
     for value in inputs.values:
         values.append(row)
@@ -57,14 +57,29 @@ def _rows_of_step(ids: list[int], layout: FieldLayout) -> list[int]:
             index = 1
         else:
             index = 3 + tokens.index(parent[offset]) if parent[offset] in tokens else 2
-        equal = offset <= len(parent) and current == parent[:offset]
-        found.append(pairs[field, slot] + index + (len(tokens) + 3 if equal else 0))
+        found.append(pairs[field, slot] + index + (2 + _relation(current, parent, inputs)) * (len(tokens) + 3))
     for slot, value in enumerate(inputs.values):
         if value.field in parents:
             found.append(values[slot] + _hash(fields[value.field], value) % value.buckets)
         else:
             found.append(row + inputs.max_parents + slot)
     return found
+
+
+def _relation(text: list[int], parent: list[int], inputs: FieldInputs) -> int:
+    """Compare two texts, of which the second is cut or filled up with 0 to the length of the first."""
+    values = {number: value for value, number in enumerate(inputs.digits) if number}
+    difference = 0
+    for place, number in enumerate(text):
+        other = parent[place] if place < len(parent) else -1
+        value, other_value = values.get(number), 0 if other < 0 else values.get(other)
+        if value is not None and other_value is not None:
+            difference = 10 * difference + value - other_value
+        elif number != other:
+            return 2
+        if abs(difference) > 1:
+            return 2 if difference > 0 else -2
+    return difference
 
 
 def _actual_texts(ids: Sequence[int], inputs: FieldInputs) -> list[list[int]]:

@@ -26,6 +26,7 @@ def small_layout(fields: int, *, memory: int = 1000, first: int = 2, vocab: int 
         parents=[list(range(max(0, number - most), number))[:: 1 + number % 2] for number in range(fields)],
         tokens=[list(range(first, vocab - number % 3)) for number in range(fields)],
         values=[ValueHash(number, 257 + number, 3 + number) for number in range(0, fields - 1, 2)][:3],
+        digits=[*range(first, first + 4), 0, 0, 0, 0, 0, first + 4],
     )
     assert inputs.problem(vocab) is None
     return FieldLayout(inputs, vocab)
@@ -146,6 +147,7 @@ def test_wide_records_have_a_table_of_bounded_size(count: int) -> None:
         {"values": [ValueHash(5, 257, 3)]},
         {"values": [ValueHash(0, 257, 3), ValueHash(0, 259, 3)]},
         {"parents": []},
+        {"digits": [9] * 10},
     ],
 )
 def test_a_contradictory_description_is_refused(changes: dict) -> None:
@@ -156,6 +158,7 @@ def test_a_contradictory_description_is_refused(changes: dict) -> None:
         "parents": [[], [0]],
         "tokens": [[2, 3], [2]],
         "values": [],
+        "digits": [0] * 10,
     }
     assert FieldInputs(**good).problem(9) is None  # type: ignore[arg-type]
     assert FieldInputs(**{**good, **changes}).problem(9) is not None  # type: ignore[arg-type]
