@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import keras
@@ -12,9 +12,9 @@ from linesmith.model.fields.embedding import summed_rows
 from linesmith.model.fields.layout import FieldLayout
 from linesmith.model.training.lstm import LSTM
 
-# Rows of a network that knows fields begin within ±1: with a twentieth of that, as in plain networks, it takes
-# twice as many steps to learn the same.
-_ROW_SCALE = 1.0
+# Rows of tokens and places begin within ±1: with a twentieth of that, as in plain networks, a network that knows fields takes
+# twice as many steps to learn the same. All others begin near zero: what is rarely looked up should add little.
+_ROW_SCALE, _OTHER_ROW_SCALE = 1.0, 0.05
 
 
 @keras.saving.register_keras_serializable("linesmith")
@@ -60,7 +60,7 @@ class LanguageModel(keras.Model):
             embedding_dim,
             embeddings_initializer=keras.initializers.RandomUniform(seed=base)
             if layout is None
-            else keras.initializers.RandomUniform(-_ROW_SCALE, _ROW_SCALE, seed=base),
+            else _row_initializer(layout, base),
             name="embedding",
         )
         self.lstms = [
@@ -102,6 +102,16 @@ class LanguageModel(keras.Model):
         for lstm, mask in zip(self.lstms, masks or [None] * len(self.lstms), strict=True):
             x = lstm(x) if mask is None else lstm(x) * mask
         return self.logits(x)
+
+
+def _row_initializer(layout: FieldLayout, seed: int) -> Callable[..., tf.Tensor]:
+    large = layout.vocab_size + sum(layout.inputs.positions)
+    scales = tf.where(tf.range(layout.rows) < large, _ROW_SCALE, _OTHER_ROW_SCALE)
+
+    def initial(shape: Any, dtype: Any = None) -> tf.Tensor:
+        return keras.initializers.RandomUniform(-1.0, 1.0, seed=seed)(shape, dtype) * scales[:, None]
+
+    return initial
 
 
 def sum_token_losses(
