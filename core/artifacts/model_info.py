@@ -12,6 +12,7 @@ import numpy as np
 from pydantic import AfterValidator, Field, TypeAdapter, ValidationError
 
 from linesmith.core.artifacts.checkpoints import digest_arrays, load_arrays
+from linesmith.core.artifacts.field_inputs import FieldInputs
 from linesmith.core.artifacts.files import read_json, write_json
 from linesmith.core.artifacts.manifest import FORMAT_VERSION, check_format_version
 from linesmith.core.artifacts.stored_arrays import Headers
@@ -60,6 +61,7 @@ class ModelInfo:
             not known, as in private training.
         field_numbers: limits of the numbers of each field (`number_ranges`); None for a field that holds other text; None as
             a whole where nothing is known.
+        field_inputs: what the network looks up beside its last token; None for a plain network.
     """
 
     vocab_size: _Width
@@ -77,12 +79,14 @@ class ModelInfo:
     stopped: str | None
     field_tokens: list[list[int]] | None = None
     field_numbers: list[_NumberLimits | None] | None = None
+    field_inputs: FieldInputs | None = None
 
     @property
     def weight_shapes(self) -> dict[str, tuple[int, ...]]:
         """Shapes of the trained variables, by path."""
         gates = 4 * self.rnn_units
-        shapes: dict[str, tuple[int, ...]] = {"embedding/embeddings": (self.vocab_size, self.embedding_dim)}
+        rows = self.vocab_size + (0 if self.field_inputs is None else self.field_inputs.extra_rows)
+        shapes: dict[str, tuple[int, ...]] = {"embedding/embeddings": (rows, self.embedding_dim)}
         for layer in range(self.rnn_layers):
             inputs = self.rnn_units if layer else self.embedding_dim
             shapes[f"lstm_{layer}/kernel"] = (inputs, gates)
@@ -122,6 +126,8 @@ def read_model_info(run_dir: str | Path) -> ModelInfo:
     except ValidationError:
         raise damaged from None
     if any(ids and not 0 <= min(ids) <= max(ids) < info.vocab_size for ids in info.field_tokens or ()):
+        raise damaged
+    if info.field_inputs is not None and info.field_inputs.problem(info.vocab_size) is not None:
         raise damaged
     return info
 

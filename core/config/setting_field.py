@@ -85,13 +85,13 @@ def setting(
         stage: stage whose output the setting shapes.
         default: value where the user does not give one; what help and reference show.
         description: text for help and reference.
-        with_dp: default of private training, where it is another one.
+        with_dp: default of private training, where it is another one; a `default_from` must know it.
         default_from: computes the default from the settings that are declared before this one, which are valid.
         path: how the file or directory that the setting names is used; None for a setting that is not a path.
         bounds: keyword arguments of `pydantic.Field` (ge, gt, le, lt, min_length, pattern, exclude).
     """
     extra = {"stage": stage, "default": default, "with_dp": with_dp, "path": path}
-    if with_dp is not None:
+    if with_dp is not None and default_from is None:
         default_from = _private_default(default, with_dp)
     default_value = {"default": default} if default_from is None else {"default_factory": default_from}
     return Field(**default_value, description=description, json_schema_extra=extra, **bounds)

@@ -19,9 +19,27 @@ METRIC_ALIASES = {
 }
 
 
+def _width(plain: int, private: int, with_fields: int) -> Callable[[dict[str, Any]], int]:
+    """Return what computes the default of a width: another one for private training, and for a network that knows fields."""
+
+    def default(settings: dict[str, Any]) -> int:
+        if settings.get("dp"):
+            return private
+        knows_fields = settings.get("field_delimiter") is not None and settings.get("field_inputs") != "off"
+        return with_fields if knows_fields else plain
+
+    return default
+
+
 class TrainingSettings(BaseModel):
     """Which network is trained, how, and for how long; settings of differential privacy are in `PrivacySettings`."""
 
+    field_inputs: Literal["auto", "off"] = setting(
+        "train",
+        "auto",
+        "auto: where records have a field_delimiter and usually several fields, the network is told which field it writes, and "
+        "what the earlier ones hold there. off: it sees the last token only.",
+    )
     epochs: int = setting("train", 100, "Largest number of passes over the training records.", with_dp=30, ge=0)
     early_stopping: bool = setting("train", True, "Stop when the best-model metric no longer improves.")
     early_stopping_patience: int = setting("train", 5, "Epochs without improvement before stopping.", ge=0)
@@ -34,9 +52,25 @@ class TrainingSettings(BaseModel):
         "train", 10000, "Accepted and without effect: " + SETTINGS_WITHOUT_EFFECT["buffer_size"] + ".", ge=1
     )
     seq_length: int = setting("train", 100, "Tokens in a training row.", ge=1)
-    embedding_dim: int = setting("train", 256, "Width of the token embedding.", with_dp=64, ge=1)
-    rnn_units: int = setting("train", 256, "Units of each LSTM layer.", with_dp=128, ge=1)
-    rnn_layers: int = setting("train", 2, "LSTM layers.", with_dp=1, ge=1, le=16)
+    embedding_dim: int = setting(
+        "train",
+        256,
+        "Width of the embeddings; 128 with a field_delimiter.",
+        with_dp=64,
+        default_from=_width(256, 64, 128),
+        ge=1,
+    )
+    rnn_units: int = setting(
+        "train",
+        256,
+        "Units of each LSTM layer; 128 with a field_delimiter.",
+        with_dp=128,
+        default_from=_width(256, 128, 128),
+        ge=1,
+    )
+    rnn_layers: int = setting(
+        "train", 2, "LSTM layers; 1 with a field_delimiter.", with_dp=1, default_from=_width(2, 1, 1), ge=1, le=16
+    )
     dropout_rate: float = setting("train", 0.2, "Dropout after each LSTM layer.", with_dp=0.0, ge=0, lt=1)
     rnn_initializer: str = setting("train", "glorot_uniform", "Keras initializer of the recurrent weights.")
     learning_rate: float = setting("train", 0.01, "Adam's learning rate at the start.", with_dp=0.03, gt=0)

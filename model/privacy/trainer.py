@@ -107,7 +107,7 @@ class PrivateTrainer(TrainingLoop):
         self._key = SecretKey.fresh() if unsafe_fixed_key is None else SecretKey.unsafe(unsafe_fixed_key)
         self.clip = keras.Variable(plan.l2_norm_clip, dtype="float32", trainable=False, name="clip")
         seeds = tf.TensorSpec([NUM_HALVES, len(model.lstms), 2], tf.int64)
-        self._clipped = graph(self._clipped_part, input_signature=[Batch.tensor_specs(), seeds])
+        self._clipped = graph(self._clipped_part, input_signature=[Batch.tensor_specs(model.slots), seeds])
         self._apply = graph(self._apply_mean)
         self._dtype = matmul_dtype(settings.matmul_precision)
         steps_of_batches = steps_in_use(train, plan.seq_length)
@@ -119,6 +119,7 @@ class PrivateTrainer(TrainingLoop):
             dtype=self._dtype,
             batch_size=settings.batch_size,
             expected_rows=plan.expected_batch_size * plan.records_per_unit,
+            slots=model.slots,
         )
         self.row_counts = {steps: prove(steps) for steps in sorted(steps_of_batches)}
         self._public: PublicValidation | None = None
@@ -218,7 +219,13 @@ class PrivateTrainer(TrainingLoop):
         step, plan = self.state.total_steps, self.plan
         drawn = poisson_sample(self._units, plan.sample_rate, self._key.seed("sample", step))
         ranks = drawn if self.users is None else self.users.records_of(drawn)
-        parts = physical_batches(self.train, ranks, counts_of=self.row_counts.__getitem__, seq_length=plan.seq_length)
+        parts = physical_batches(
+            self.train,
+            ranks,
+            counts_of=self.row_counts.__getitem__,
+            seq_length=plan.seq_length,
+            layout=self.model.layout,
+        )
         # Zeros, so that an empty sample releases noise alone. In float64, so that batches add no rounding of their own.
         sums = [tf.zeros(variable.shape, tf.float64) for variable in self.model.trainable_variables]
         unclipped = 0

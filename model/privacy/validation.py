@@ -63,7 +63,7 @@ class NoisedValidation:
         def losses(rows: dict[str, tf.Tensor]) -> tf.Tensor:
             return token_losses(list(map(tf.convert_to_tensor, model.trainable_variables)), rows, dtype)
 
-        self._losses = graph(losses, input_signature=[Batch.tensor_specs()])
+        self._losses, self._layout = graph(losses, input_signature=[Batch.tensor_specs(model.slots)]), model.layout
 
     def measure(self, evaluation: int) -> float:
         """Return the noised mean loss in nats per token.
@@ -84,7 +84,11 @@ class NoisedValidation:
         most = self._plan.loss_clip * (1 - CLIP_MARGIN)  # so that rounding of losses and sum stays within the claimed L
         total = 0.0
         for part, batch in physical_batches(
-            self._store, ranks, counts_of=self._row_counts.__getitem__, seq_length=self._seq_length
+            self._store,
+            ranks,
+            counts_of=self._row_counts.__getitem__,
+            seq_length=self._seq_length,
+            layout=self._layout,
         ):
             by_token = self._losses(batch.to_tensors()).numpy()[:, : len(part)]
             losses = by_token.sum(axis=0, dtype=np.float64) / batch.weights[:, : len(part)].sum(axis=0)
@@ -114,14 +118,22 @@ class PublicValidation:
 
     def __init__(self, model: LanguageModel, store: TokenStore, *, batch_size: int, seq_length: int) -> None:
         self._store, self._counts, self._seq_length = store, row_counts(batch_size), seq_length
-        self._sums = graph(lambda rows: sum_token_losses(model, rows), input_signature=[Batch.tensor_specs()])
+        specs = Batch.tensor_specs(model.slots)
+        self._sums, self._layout = (
+            graph(lambda rows: sum_token_losses(model, rows), input_signature=[specs]),
+            model.layout,
+        )
 
     def measure(self) -> tuple[float, float]:
         """Return the loss in nats per token and the accuracy, over all tokens."""
         ranks = np.arange(len(self._store))
         totals = np.zeros(3)
         for _, batch in physical_batches(
-            self._store, ranks, counts_of=lambda _: self._counts, seq_length=self._seq_length
+            self._store,
+            ranks,
+            counts_of=lambda _: self._counts,
+            seq_length=self._seq_length,
+            layout=self._layout,
         ):
             totals += [float(part) for part in self._sums(batch.to_tensors())]
         return totals[0] / totals[2], totals[1] / totals[2]

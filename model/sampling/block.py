@@ -64,6 +64,8 @@ def largest_block_size(units: int, info: ModelInfo, parallel_blocks: int | None 
         parallel_blocks: number of blocks, one for each core; None: one block for all cores.
     """
     floats = units * (4 * 4 + 4 * info.rnn_layers) + 8 * info.vocab_size + 2 * info.length_cap_tokens
+    if info.field_inputs is not None:
+        floats += 2 * info.field_inputs.memory + 8 * len(info.field_inputs.parents)
     most = _DEFAULT_ROWS if parallel_blocks is None else ROWS_PER_CORE
     memory = _MEMORY_SHARE * _free_memory() / (1 if parallel_blocks is None else parallel_blocks)
     fit = [rows for rows in BLOCK_SIZES if rows <= most and 4 * floats * rows <= memory]

@@ -3,7 +3,8 @@
 Within a call, a row that ends its record takes the next request of a table and begins it at once, from a zero state, without
 the host. Every width is padded to a multiple of 16, and blocks have only certain numbers of rows (`block.BLOCK_SIZES`): then
 a row's numbers do not depend on how many rows stand beside it, so text is the same for any block size. The first layer's
-input projection is a table with one row per token. Products are TensorFlow's; element-wise work is fused by XLA, whose
+input projection is a table with one row per token; in a network that knows fields, with one for each row of its table, of which
+each step adds up a few. Products are TensorFlow's; element-wise work is fused by XLA, whose
 own products would be slower.
 """
 
@@ -18,7 +19,9 @@ import numpy.typing as npt
 import tensorflow as tf
 
 from linesmith.core.errors import DataError
+from linesmith.model.fields.layout import FieldLayout
 from linesmith.model.sampling.draw import PAD_MULTIPLE
+from linesmith.model.sampling.field_state import FieldState, FieldTracker
 from linesmith.model.sampling.matmul import MatMul, make_matmul
 from linesmith.model.sampling.row_state import (
     DrawMode,
@@ -82,6 +85,7 @@ class SamplingNetwork:
         transitions: the masks' automaton, [S, vocab] int32: the next state for each state and token, or ~ of it where the
             token may not be drawn (but a start string may hold it). State 0 begins a record. None: no masks.
         chars: characters that each token begins, [vocab]; needed for limits in characters.
+        layout: what the network looks up beside its last token; None for a plain network.
 
     Attributes:
         units: units of a layer, padded.
@@ -98,8 +102,11 @@ class SamplingNetwork:
         precision: str = "float32",
         transitions: npt.NDArray[np.int32] | None = None,
         chars: npt.NDArray[np.int32] | None = None,
+        layout: FieldLayout | None = None,
     ) -> None:
         self.layers = layers
+        self._fields = None if layout is None else FieldTracker(layout)
+        self._state_parts = len(RowState._fields) + (0 if layout is None else len(FieldState._fields))
         self.masked = transitions is not None
         try:
             self._prepare({path.split("/", 1)[-1]: array for path, array in weights.items()}, forbidden, precision)
@@ -122,7 +129,9 @@ class SamplingNetwork:
         u = weights["lstm_0/recurrent_kernel"].shape[0]
         pad_rows = ((0, round_up(u) - u), (0, 0))
         self.units = round_up(u)
-        table = weights["embedding/embeddings"] @ weights["lstm_0/kernel"] + weights["lstm_0/bias"]
+        table = weights["embedding/embeddings"] @ weights["lstm_0/kernel"]
+        # Every step looks up one token, whatever else it looks up.
+        table[: weights["logits/bias"].shape[0]] += weights["lstm_0/bias"]
         # A table for each gate: the look-up is then part of the loop over the gate's elements, not a loop of its own.
         self._tables = tf.split(tf.constant(_gate_columns(table, u)), 4, axis=1)
         # Layer 0 multiplies only its own state; each other layer multiplies its input and its state in one product.
@@ -146,7 +155,8 @@ class SamplingNetwork:
     def idle_block(self, rows: int) -> list[tf.Tensor]:
         """Return the state of a block in which all rows are idle: a list of tensors whose first axis is the row."""
         dtypes = [dtype for product in self._products for dtype in (product.dtype, tf.float32)]
-        return [*idle_rows(rows), *[tf.zeros([rows, self.units], dtype) for dtype in dtypes]]
+        fields = () if self._fields is None else self._fields.idle_state(rows)
+        return [*idle_rows(rows), *fields, *[tf.zeros([rows, self.units], dtype) for dtype in dtypes]]
 
     @property
     def product_shapes(self) -> list[tuple[int, int, str]]:
@@ -242,29 +252,34 @@ class SamplingNetwork:
         XLA compiles fixed shapes.
         """
         size = len(RowState._fields)
-        rows, state = RowState(*block[:size]), block[size:]
+        rows, fields, state = RowState(*block[:size]), block[size : self._state_parts], block[self._state_parts :]
         multiplied = self._products[0].multiply(state[0])
-        taken, rows, first = fused(self._begin)(taken, rows, table, multiplied, state[1], _above(state, 0))
-        state, logits = self._layers_above(first, state, rows.token, rows.done)
+        begin = fused(self._begin)
+        taken, rows, fields, first = begin(taken, rows, table, fields, multiplied, state[1], _above(state, 0))
+        state, logits = self._layers_above(first, state, rows.done)
         if mode.prefixed:
             drawn, share = fused(partial(self._token_sampler.draw, mode, parameters))(logits, rows)
             token, forced = force_prefix(drawn, rows, *prefixes)
             rows, outputs = fused(partial(self._token_sampler.update, mode, parameters))(rows, token, forced, share)
         else:
             rows, outputs = fused(partial(self._draw_and_update, mode, parameters))(logits, rows)
-        return taken, [*rows, *state], outputs
+        return taken, [*rows, *fields, *state], outputs
 
-    def _begin(self, taken, rows, table, multiplied, c, h_above):  # type: ignore[no-untyped-def]
+    def _begin(self, taken, rows, table, fields, multiplied, c, h_above):  # type: ignore[no-untyped-def]
         """Assign requests to rows that are done, then compute the first layer's gates, from a zero state in those rows."""
         taken, rows = assign_requests(taken, rows, table)
-        return taken, rows, self._gates(0, multiplied, rows.token, rows.done, c, h_above)
+        looked_up = [rows.token]
+        if self._fields is not None:
+            fields = self._fields.next_state(fields, rows.token, rows.done)
+            looked_up = self._fields.rows(fields, rows.token)
+        return taken, rows, list(fields), self._gates(0, multiplied, looked_up, rows.done, c, h_above)
 
-    def _layers_above(self, first, state, token, fresh):  # type: ignore[no-untyped-def]
+    def _layers_above(self, first, state, fresh):  # type: ignore[no-untyped-def]
         """Return the new state and the logits without their bias, given the first layer's output."""
         out, *new = first
         for layer in range(1, self.layers):
             gates, multiplied = fused(partial(self._gates, layer)), self._products[layer].multiply(out)
-            out, *more = gates(multiplied, token, fresh, state[2 * layer + 1], _above(state, layer))
+            out, *more = gates(multiplied, [], fresh, state[2 * layer + 1], _above(state, layer))
             new += more
         return new, tf.matmul(out, self._logits_kernel)
 
@@ -273,13 +288,13 @@ class SamplingNetwork:
         token, share = self._token_sampler.draw(mode, parameters, logits, rows)
         return self._token_sampler.update(mode, parameters, rows, token, None, share)
 
-    def _gates(self, layer, multiplied, token, fresh, c, h_above):  # type: ignore[no-untyped-def]
+    def _gates(self, layer, multiplied, looked_up, fresh, c, h_above):  # type: ignore[no-untyped-def]
         """Compute a layer's gates and its new state.
 
         Args:
             layer: its number.
             multiplied: the result of its product.
-            token: the last token of each row.
+            looked_up: rows of the table that make up the input, [R] each; of the first layer only.
             fresh: rows that begin from a zero state.
             c: the previous cell state.
             h_above: the previous h of the layer above, as an operand; None in the last layer.
@@ -292,7 +307,8 @@ class SamplingNetwork:
         for number, part in enumerate(tf.split(multiplied, 4, axis=1)):
             value = product.to_float32(part, slice(number * self.units, (number + 1) * self.units))
             if layer == 0:
-                gates.append(tf.where(reset, 0.0, value) + tf.gather(self._tables[number], token))
+                parts = [tf.gather(self._tables[number], index) for index in looked_up]
+                gates.append(tf.where(reset, 0.0, value) + sum(parts[1:], start=parts[0]))
             else:
                 # No reset here: in fresh rows the layer below has put zeros into the operand already.
                 gates.append(value + self._biases[layer][number])

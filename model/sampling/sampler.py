@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from linesmith.core.artifacts.model_info import load_weights, read_model_info
 from linesmith.core.errors import DataError, ParameterError
 from linesmith.core.hardware import sampling_precision
+from linesmith.model.fields.layout import layout_of_model
 from linesmith.model.sampling.batch_decoder import BatchDecoder, char_counts
 from linesmith.model.sampling.block import SamplingBlock, block_size_for, block_sizes_up_to, largest_block_size
 from linesmith.model.sampling.sample_types import DrawSettings, Sample, SampleRequest, SamplerOptions
@@ -84,6 +85,7 @@ class Sampler:
             self.precision,
             None if self.automaton is None else self.automaton.transitions,
             char_counts(self.tokenizer),
+            layout_of_model(self.info),
         )
         self._decoder = BatchDecoder(self.tokenizer)
         rows = options.block_rows

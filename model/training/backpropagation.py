@@ -13,7 +13,9 @@ takes one product per token id and not per step, and the gradient of its kernel 
 results are the same, with a quarter fewer operations.
 
 A `batch` here is what `linesmith.model.training.batches.Batch.to_tensors` returns: `inputs` and `targets` [T, B] int32 and
-`weights` [T, B], 1 at a token to predict and 0 at padding, with one record per row.
+`weights` [T, B], 1 at a token to predict and 0 at padding, with one record per row. With `rows` [T, B, slots] in it, the network
+is one that knows fields: its input is the sum of these rows of the table (`linesmith.model.fields.layout`), which are never
+projected by a table of their own here, since there are many more of them than tokens.
 """
 
 from __future__ import annotations
@@ -23,6 +25,7 @@ from typing import NamedTuple
 
 import tensorflow as tf
 
+from linesmith.model.fields.embedding import summed_rows, table_gradient
 from linesmith.model.training.lstm import (
     LSTMStates,
     at_least_float32,
@@ -45,6 +48,8 @@ class BackpropagationResult(NamedTuple):
 
     Attributes:
         tokens: input ids, [T, B].
+        rows: rows of the table whose sum is the input, [T, B, slots]; None in a plain network.
+        embedded: that sum, in the products' type, [T, B, d]; None in a plain network.
         inputs: inputs of the kernels above the first LSTM's, [T, B, units] each; the last is the dense layer's.
         hidden: hidden states of each LSTM, [T, B, units].
         deltas: loss gradient of each LSTM's gates before activation, [T, B, 4 units].
@@ -54,6 +59,8 @@ class BackpropagationResult(NamedTuple):
     """
 
     tokens: tf.Tensor
+    rows: tf.Tensor | None
+    embedded: tf.Tensor | None
     inputs: list[tf.Tensor]
     hidden: list[tf.Tensor]
     deltas: list[tf.Tensor]
@@ -78,19 +85,21 @@ def forward_backward(
     """Run both passes over the rows of a batch. No operation mixes rows.
 
     Args:
-        variables: embedding, then kernel, recurrent kernel and bias of each LSTM, then kernel and bias of the dense layer.
+        variables: embedding or table, kernel, recurrent kernel and bias of each LSTM, then kernel and bias of the dense layer.
         batch: inputs, targets and weights, as in the module's description.
         masks: dropout mask of each LSTM's output, [T, B, units]; None for no dropout.
         dtype: type of the operands of products.
         loss_scale: multiplies the loss of every token before gradients are taken.
     """
-    activations = _forward_pass(variables, batch["inputs"], masks, dtype)
+    activations = _forward_pass(variables, batch, masks, dtype)
     wide = activations.logits.dtype
     losses, slopes = _cross_entropy(activations.logits, batch["targets"])
     weights = tf.cast(batch["weights"], wide)
     logits_delta = slopes * (weights * tf.cast(loss_scale, wide))[:, :, None]
     return BackpropagationResult(
         tokens=batch["inputs"],
+        rows=batch.get("rows"),
+        embedded=activations.embedded,
         inputs=activations.inputs,
         hidden=[states.hidden for states in activations.states],
         deltas=_backward_pass(variables, masks, activations.states, tf.cast(logits_delta, dtype), dtype),
@@ -113,7 +122,7 @@ def sum_token_losses_on_cpu(
     loss = correct = tf.zeros([])
     no_masks = [None] * len(lstm_weights(variables))
     for half in _batch_halves(batch):
-        logits = _forward_pass(variables, half["inputs"], no_masks, dtype).logits
+        logits = _forward_pass(variables, half, no_masks, dtype).logits
         loss += tf.reduce_sum(_cross_entropy(logits, half["targets"])[0] * half["weights"])
         correct += tf.reduce_sum(_is_correct(logits, half["targets"]) * half["weights"])
     return loss, correct, tf.reduce_sum(batch["weights"])
@@ -130,7 +139,7 @@ def token_losses(variables: Sequence[tf.Tensor], batch: Mapping[str, tf.Tensor],
     no_masks = [None] * len(lstm_weights(variables))
     found = []
     for half in _batch_halves(batch):
-        logits = _forward_pass(variables, half["inputs"], no_masks, dtype).logits
+        logits = _forward_pass(variables, half, no_masks, dtype).logits
         found.append(_cross_entropy(logits, half["targets"])[0] * half["weights"])
     return tf.concat(found, axis=1)[:, : tf.shape(batch["inputs"])[1]]
 
@@ -180,14 +189,20 @@ def parameter_gradients(
     """
     embedding, kernel = variables[:2]
     first = result.deltas[0]
-    if uses_projected_table(embedding):
+    if result.rows is not None:
+        table = table_gradient(_input_gradient(embedding, kernel, first, dtype), result.rows, embedding.shape[0])
+        found = [table, weight_gradient(result.embedded, first)]
+    elif uses_projected_table(embedding):
         one_hot = tf.one_hot(result.tokens, embedding.shape[0], dtype=dtype)
         # δ summed by token id, [vocab, 4 units]. From it both gradients follow, with products of vocabulary size.
         sums = tf.cast(weight_gradient(one_hot, first), embedding.dtype)
         found = [tf.matmul(sums, kernel, transpose_b=True), tf.matmul(embedding, sums, transpose_a=True)]
     else:
         x = tf.cast(tf.gather(embedding, result.tokens), dtype)
-        found = [_embedding_gradient(embedding, kernel, result, dtype), weight_gradient(x, first)]
+        dx = _input_gradient(embedding, kernel, first, dtype)
+        flat = tf.reshape(dx, [-1, embedding.shape[1]])
+        sums = tf.math.unsorted_segment_sum(flat, tf.reshape(result.tokens, [-1]), embedding.shape[0])
+        found = [sums, weight_gradient(x, first)]
     for layer, (hidden, delta) in enumerate(zip(result.hidden, result.deltas, strict=True)):
         if layer > 0:
             found.append(weight_gradient(result.inputs[layer - 1], delta))
@@ -226,6 +241,7 @@ def uses_projected_table(embedding: tf.Tensor) -> bool:
 
 
 class _Activations(NamedTuple):
+    embedded: tf.Tensor | None
     inputs: list[tf.Tensor]
     states: list[LSTMStates]
     logits: tf.Tensor
@@ -236,10 +252,15 @@ def _batch_halves(batch: Mapping[str, tf.Tensor]) -> list[dict[str, tf.Tensor]]:
 
 
 def _forward_pass(
-    variables: Sequence[tf.Tensor], tokens: tf.Tensor, masks: Sequence[tf.Tensor | None], dtype: tf.DType
+    variables: Sequence[tf.Tensor],
+    batch: Mapping[str, tf.Tensor],
+    masks: Sequence[tf.Tensor | None],
+    dtype: tf.DType,
 ) -> _Activations:
     dense, dense_bias = variables[-2:]
-    x, inputs, kept = None, [], []
+    tokens, rows = batch["inputs"], batch.get("rows")
+    embedded = None if rows is None else tf.cast(summed_rows(variables[0], rows), dtype)
+    x, inputs, kept = embedded, [], []
     for (kernel, recurrent, bias), mask in zip(lstm_weights(variables), masks, strict=True):
         z = _first_layer_inputs(variables, tokens, dtype) if x is None else _projected(x, kernel, bias, dtype)
         states = lstm_forward(z, tf.shape(tokens)[0], tf.shape(tokens)[1], tf.cast(recurrent, dtype))
@@ -249,7 +270,7 @@ def _forward_pass(
         kept.append(states)
     # A softmax needs more than the 8 bits of a bfloat16; what the product itself rounds away is small beside it.
     logits = tf.cast(project(x, tf.cast(dense, dtype), tf.zeros([], dtype)), at_least_float32(dtype)) + dense_bias
-    return _Activations(inputs, kept, logits)
+    return _Activations(embedded, inputs, kept, logits)
 
 
 def _backward_pass(
@@ -287,12 +308,10 @@ def _projected(x: tf.Tensor, kernel: tf.Tensor, bias: tf.Tensor, dtype: tf.DType
     return lambda t: z[t]
 
 
-def _embedding_gradient(
-    embedding: tf.Tensor, kernel: tf.Tensor, result: BackpropagationResult, dtype: tf.DType
-) -> tf.Tensor:
-    dx = project(result.deltas[0], materialized_transpose(tf.cast(kernel, dtype)), tf.zeros([], dtype))
-    flat = tf.reshape(tf.cast(dx, embedding.dtype), [-1, embedding.shape[1]])
-    return tf.math.unsorted_segment_sum(flat, tf.reshape(result.tokens, [-1]), embedding.shape[0])
+def _input_gradient(embedding: tf.Tensor, kernel: tf.Tensor, delta: tf.Tensor, dtype: tf.DType) -> tf.Tensor:
+    """Compute the loss gradient of the first layer's inputs, [T, B, d], in the type of the embedding."""
+    dx = project(delta, materialized_transpose(tf.cast(kernel, dtype)), tf.zeros([], dtype))
+    return tf.cast(dx, embedding.dtype)
 
 
 def _cross_entropy(logits: tf.Tensor, targets: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:

@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from linesmith.model.fields.inputs import input_rows
+from linesmith.model.fields.layout import FieldLayout
 from linesmith.model.training.permutation import Permutation
 from linesmith.model.training.token_store import TokenStore
 
@@ -40,26 +42,36 @@ class Batch:
         inputs: [T, B] int32.
         targets: [T, B] int32, the inputs one step later.
         weights: [T, B] float32, 1 at a token to predict, 0 at padding.
+        rows: [T, B, slots] int32, the rows of the table that make up the input of a network that knows fields; 0 at padding;
+            None for a plain network.
     """
 
     inputs: npt.NDArray[np.int32]
     targets: npt.NDArray[np.int32]
     weights: npt.NDArray[np.float32]
+    rows: npt.NDArray[np.int32] | None = None
 
     def to_tensors(self) -> dict[str, tf.Tensor]:
         """Return the arrays as tensors, by attribute name."""
         import tensorflow as tf
 
         arrays = {"inputs": self.inputs, "targets": self.targets, "weights": self.weights}
+        if self.rows is not None:
+            arrays["rows"] = self.rows
         return {name: tf.constant(array) for name, array in arrays.items()}
 
     @staticmethod
-    def tensor_specs() -> dict[str, tf.TensorSpec]:
-        """Return the signature of `to_tensors` for a batch of any shape, so that a graph is traced only once."""
+    def tensor_specs(slots: int = 0) -> dict[str, tf.TensorSpec]:
+        """Return the signature of `to_tensors` for a batch of any shape, so that a graph is traced only once.
+
+        Args:
+            slots: number of rows that make up an input of the network; 0 for a plain one.
+        """
         import tensorflow as tf
 
         dtypes = {"inputs": tf.int32, "targets": tf.int32, "weights": tf.float32}
-        return {name: tf.TensorSpec([None, None], dtype) for name, dtype in dtypes.items()}
+        specs = {name: tf.TensorSpec([None, None], dtype) for name, dtype in dtypes.items()}
+        return {**specs, "rows": tf.TensorSpec([None, None, slots], tf.int32)} if slots else specs
 
 
 class EpochBatches(Sequence[Ranks]):
@@ -166,7 +178,12 @@ def steps_in_use(store: TokenStore, seq_length: int) -> set[int]:
 
 
 def physical_batches(
-    store: TokenStore, ranks: Ranks, *, counts_of: Callable[[int], Sequence[int]], seq_length: int
+    store: TokenStore,
+    ranks: Ranks,
+    *,
+    counts_of: Callable[[int], Sequence[int]],
+    seq_length: int,
+    layout: FieldLayout | None = None,
 ) -> Iterator[tuple[Ranks, Batch]]:
     """Yield batches of few shapes that hold given records, one per row; none where there are no records.
 
@@ -177,6 +194,7 @@ def physical_batches(
         ranks: which records, such as a Poisson sample.
         counts_of: gives the numbers of rows, padding included, that a batch of a number of steps may have.
         seq_length: most tokens of a record to predict.
+        layout: of the network; None for a plain one.
 
     Yields:
         The places in `ranks` of a batch's records, and the batch.
@@ -188,7 +206,7 @@ def physical_batches(
         for start in range(0, len(places), max(counts)):
             part = places[start : start + max(counts)]
             columns = min(count for count in counts if count >= len(part))
-            yield part, make_padded_batch(store, ranks[part], steps=longest, columns=columns)
+            yield part, make_padded_batch(store, ranks[part], steps=longest, columns=columns, layout=layout)
 
 
 def _cut_by_length(store: TokenStore, ranks: Ranks, batch_size: int, seq_length: int) -> Iterator[Ranks]:
@@ -204,13 +222,21 @@ def _cut_by_length(store: TokenStore, ranks: Ranks, batch_size: int, seq_length:
         start += count
 
 
-def make_batch(store: TokenStore, ranks: Ranks) -> Batch:
-    """Return the arrays of a batch of whole records, with as many steps as the longest has tokens to predict."""
+def make_batch(store: TokenStore, ranks: Ranks, layout: FieldLayout | None = None) -> Batch:
+    """Return the arrays of a batch of whole records, with as many steps as the longest has tokens to predict.
+
+    Args:
+        store: the records.
+        ranks: which records, one per column.
+        layout: of the network; None for a plain one.
+    """
     steps = int(np.asarray(store.lengths)[ranks].max()) - 1
-    return make_padded_batch(store, ranks, steps=steps, columns=len(ranks))
+    return make_padded_batch(store, ranks, steps=steps, columns=len(ranks), layout=layout)
 
 
-def make_padded_batch(store: TokenStore, ranks: Ranks, *, steps: int, columns: int) -> Batch:
+def make_padded_batch(
+    store: TokenStore, ranks: Ranks, *, steps: int, columns: int, layout: FieldLayout | None = None
+) -> Batch:
     """Return the arrays of records cut after `steps` tokens to predict, padded with steps and columns of weight 0.
 
     Args:
@@ -218,6 +244,7 @@ def make_padded_batch(store: TokenStore, ranks: Ranks, *, steps: int, columns: i
         ranks: which records, one per column.
         steps: T.
         columns: B, at least as many as there are ranks.
+        layout: of the network; None for a plain one.
     """
     starts = np.asarray(store.starts)[ranks]
     tokens = np.minimum(np.asarray(store.lengths)[ranks] - 1, steps)  # to predict, of each record
@@ -229,4 +256,7 @@ def make_padded_batch(store: TokenStore, ranks: Ranks, *, steps: int, columns: i
     weights = np.zeros((steps, columns), np.float32)
     weights[:, : len(ranks)] = in_record[1:]
     # The last id of a record is a target only: where nothing is to be predicted, there is no input either.
-    return Batch(np.where(weights > 0, ids[:-1], 0), ids[1:], weights)
+    inputs = np.where(weights > 0, ids[:-1], 0)
+    if layout is None:
+        return Batch(inputs, ids[1:], weights)
+    return Batch(inputs, ids[1:], weights, np.where(weights[:, :, None] > 0, input_rows(inputs, layout), 0))

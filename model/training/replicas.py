@@ -108,6 +108,15 @@ def split_batch(batch: Batch, replicas: int) -> list[Batch]:
     missing = -batch.inputs.shape[1] % replicas
 
     def part(array: np.ndarray, replica: int) -> np.ndarray:
-        return np.ascontiguousarray(np.pad(array, ((0, 0), (0, missing)))[:, replica::replicas])
+        widths = [(0, 0), (0, missing), *[(0, 0)] * (array.ndim - 2)]
+        return np.ascontiguousarray(np.pad(array, widths)[:, replica::replicas])
 
-    return [Batch(part(batch.inputs, i), part(batch.targets, i), part(batch.weights, i)) for i in range(replicas)]
+    return [
+        Batch(
+            part(batch.inputs, i),
+            part(batch.targets, i),
+            part(batch.weights, i),
+            None if batch.rows is None else part(batch.rows, i),
+        )
+        for i in range(replicas)
+    ]

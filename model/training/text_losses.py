@@ -12,6 +12,7 @@ import tensorflow as tf
 from linesmith.core.artifacts.model_info import load_weights, read_model_info
 from linesmith.core.config.tensorflow_config import TensorFlowConfig
 from linesmith.core.errors import DataError, TokenizerError
+from linesmith.model.fields.layout import layout_of_model
 from linesmith.model.tf_function import graph
 from linesmith.model.tokenizers.base import Tokenizer
 from linesmith.model.training.batches import Batch, physical_batches, row_counts
@@ -44,7 +45,7 @@ def load_trained_network(run_dir: Path, config: TensorFlowConfig) -> LanguageMod
             "Restore the run directory or train again with --overwrite.",
         )
     weights = load_weights(run_dir)
-    network = build_model(settings, info.vocab_size)
+    network = build_model(settings, info.vocab_size, layout_of_model(info))
     for variable in network.trainable_variables:
         variable.assign(weights[variable.path])
     return network
@@ -55,12 +56,12 @@ def record_losses(model: LanguageModel, rows: dict[str, tf.Tensor]) -> tf.Tensor
 
     Args:
         model: the network.
-        rows: inputs, targets [T, B] int32; weights [T, B] float32, 0 at padding.
+        rows: inputs, targets [T, B] int32; weights [T, B] float32, 0 at padding; rows, where the network knows fields.
 
     Returns:
         Nats per token of each row, [B] float32; 0 for a row of padding.
     """
-    logits = model(rows["inputs"])
+    logits = model(rows["inputs"], rows=rows.get("rows"))
     losses = tf.nn.sparse_softmax_cross_entropy_with_logits(rows["targets"], logits) * rows["weights"]
     return tf.math.divide_no_nan(tf.reduce_sum(losses, axis=0), tf.reduce_sum(rows["weights"], axis=0))
 
@@ -102,10 +103,12 @@ def mean_token_losses(
     if len(encodable):
         store = in_memory_token_store([text_ids for text_ids in ids if text_ids is not None])
         counts[encodable] = np.minimum(np.asarray(store.lengths) - 1, seq_length)
-        measure = graph(lambda rows: record_losses(network, rows), input_signature=[Batch.tensor_specs()])
+        measure = graph(lambda rows: record_losses(network, rows), input_signature=[Batch.tensor_specs(network.slots)])
         rows = row_counts(_ROWS)
         ranks = np.arange(len(store))
-        for part, batch in physical_batches(store, ranks, counts_of=lambda _: rows, seq_length=seq_length):
+        for part, batch in physical_batches(
+            store, ranks, counts_of=lambda _: rows, seq_length=seq_length, layout=network.layout
+        ):
             means[encodable[part]] = measure(batch.to_tensors()).numpy()[: len(part)]
     return means, counts
 

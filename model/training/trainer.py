@@ -13,6 +13,7 @@ import tensorflow as tf
 
 from linesmith.core.artifacts.history import EpochState
 from linesmith.core.hardware import matmul_precision
+from linesmith.model.fields.layout import FieldLayout
 from linesmith.model.tf_function import graph
 from linesmith.model.training.backpropagation import (
     NUM_HALVES,
@@ -33,15 +34,19 @@ from linesmith.model.training.token_store import TokenStore
 
 # Bounds of the numbers that name a dropout mask, so that no two names are equal.
 _MAX_REPLICAS, _MAX_LAYERS = 1024, 16
+# Of a network that knows fields, whose rows begin large: the norm to which larger gradients are scaled down, and the steps over
+# which the learning rate rises at first.
+_LARGEST_GRADIENT, _WARM_UP_STEPS = 1.0, 50
 _MIN_EVALUATION_BATCH = 256  # nothing is learned between batches of an evaluation: larger ones only save time
 
 
-def build_model(settings: NetworkSettings, vocab_size: int) -> LanguageModel:
+def build_model(settings: NetworkSettings, vocab_size: int, layout: FieldLayout | None = None) -> LanguageModel:
     """Return a network with its seeded initial weights.
 
     Args:
         settings: shape and initial weights.
         vocab_size: number of token ids.
+        layout: what the network looks up beside its last token; None for a plain network.
     """
     return LanguageModel(
         vocab_size,
@@ -50,6 +55,7 @@ def build_model(settings: NetworkSettings, vocab_size: int) -> LanguageModel:
         layers=settings.rnn_layers,
         recurrent_initializer=settings.rnn_initializer,
         seed=settings.seed,
+        layout=layout,
     )
 
 
@@ -84,7 +90,8 @@ class Trainer(TrainingLoop):
     ) -> None:
         # Without validation records, 'val_loss' becomes 'loss', and 'val_accuracy' 'accuracy'.
         self._metric = settings.metric if len(validation) else settings.metric.removeprefix("val_")
-        optimizer = keras.optimizers.Adam(settings.learning_rate)
+        clip = None if model.layout is None else _LARGEST_GRADIENT
+        optimizer = keras.optimizers.Adam(settings.learning_rate, global_clipnorm=clip)
         super().__init__(settings, model, train, optimizer, metric=self._metric, **loop_options)
         self.validation: TokenStore = validation
         self.matmul_dtype = matmul_dtype(settings.matmul_precision)
@@ -92,11 +99,13 @@ class Trainer(TrainingLoop):
         if strategy is None:
             # A signature, so that batches of all shapes share one traced graph.
             self._distribute: Callable[[Batch], Any] = Batch.to_tensors
-            self._train_step: Callable[[Any], Any] = graph(self._step, input_signature=[Batch.tensor_specs()])
+            self._train_step: Callable[[Any], Any] = graph(
+                self._step, input_signature=[Batch.tensor_specs(model.slots)]
+            )
         else:
             replicated = ReplicatedStep(strategy, self._gradients, self.optimizer, model.trainable_variables)
             self._distribute, self._train_step = replicated.distribute, replicated
-        self._eval_step = graph(self._evaluate_step, input_signature=[Batch.tensor_specs()])
+        self._eval_step = graph(self._evaluate_step, input_signature=[Batch.tensor_specs(model.slots)])
 
     # -- steps
 
@@ -111,7 +120,9 @@ class Trainer(TrainingLoop):
             epoch=state.epoch,
         )
         remaining = (batches[index] for index in range(state.step, len(batches)))
-        self._batches = prefetch(self._distribute(make_batch(self.train, ranks)) for ranks in remaining)
+        self._batches = prefetch(
+            self._distribute(make_batch(self.train, ranks, self.model.layout)) for ranks in remaining
+        )
         return len(batches)
 
     def run_step(self, index: int) -> None:
@@ -139,13 +150,15 @@ class Trainer(TrainingLoop):
     def learning_rate_factor(self) -> float:
         """Return 1, halved for each epoch without improvement where the schedule is 'auto'.
 
-        Otherwise patience could run out while the rate is still too high to settle.
+        Otherwise patience could run out while the rate is still too high to settle. In a network that knows fields the first
+        steps are smaller.
         """
         settings = self.settings
+        warm = 1.0 if self.model.layout is None else min(1.0, (self.state.total_steps + 1) / _WARM_UP_STEPS)
         if settings.learning_rate_schedule != "auto":
-            return 1.0
+            return warm
         values = [entry.metric(self._metric) for entry in self.state.history]
-        return 0.5 ** epochs_without_improvement(values, self._metric, settings.early_stopping_min_delta)
+        return warm * 0.5 ** epochs_without_improvement(values, self._metric, settings.early_stopping_min_delta)
 
     def progress(self, steps: int) -> TrainingProgress:
         """Return where training stands, with loss and accuracy of the epoch so far."""
@@ -214,7 +227,7 @@ class Trainer(TrainingLoop):
         totals = np.zeros(3)
         batch_size = max(self.settings.batch_size, _MIN_EVALUATION_BATCH)
         batches = evaluation_batches(store, batch_size=batch_size, seq_length=self.settings.seq_length)
-        for batch in prefetch(make_batch(store, ranks).to_tensors() for ranks in batches):
+        for batch in prefetch(make_batch(store, ranks, self.model.layout).to_tensors() for ranks in batches):
             totals += [float(part) for part in self._eval_step(batch)]
         return totals[0] / totals[2], totals[1] / totals[2]
 

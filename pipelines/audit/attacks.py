@@ -120,7 +120,7 @@ def attack_text_canaries(
     losses = text_losses(network, tokenizer, canaries.texts, config.seq_length)
     scores = {"loss": -losses, "vocabulary": vocabulary_scores(tokenizer, canaries.unique_characters)}
     if settings.reference:
-        reference = reference_network(config, tokenizer, lines, settings.seed)
+        reference = reference_network(config, tokenizer, lines, settings.seed, network.layout)
         reference_losses = text_losses(reference, tokenizer, canaries.texts, config.seq_length)
         scores["loss against a reference"] = _loss_reduction(reference_losses, losses)
     claim = read_json(run.model / "privacy.json", "the privacy statement", Claim) if config.dp else None

@@ -26,6 +26,7 @@ from linesmith.core.hardware import matmul_precision
 from linesmith.pipelines.other_kind import replace_other_kind
 from linesmith.pipelines.stage_report import StageReport, measured_stage
 from linesmith.pipelines.train import private as train_private
+from linesmith.pipelines.train.field_layout import choose_layout
 from linesmith.pipelines.train.publish import publish_model
 
 if TYPE_CHECKING:
@@ -127,7 +128,8 @@ def _with_tokenize_settings(
                 f"the training data in '{training_data}' were made with {tokenize_settings[name]!r}",
                 "Leave it out, or tokenize again with it.",
             )
-    config = config.model_copy(update=taken_over)
+    # Validated again, since defaults depend on other settings: the network's widths on the delimiter.
+    config = config.replace(**taken_over) if taken_over else config
     check_privacy_settings(config)
     return config
 
@@ -198,8 +200,9 @@ def _build_trainer(
     _set_up_devices(report)
     strategy = replicas.choose_strategy(config.devices, private=config.dp)
     vocab_size = tokenizer.total_vocab_size
+    layout = choose_layout(config, staged_run.training_data, tokenizer)
     with replicas.strategy_scope(strategy):
-        network = build_model(NetworkSettings.from_config(config), vocab_size)
+        network = build_model(NetworkSettings.from_config(config), vocab_size, layout)
 
     def open_store(split: str) -> TokenStore:
         expected = training_manifest["counts"]["splits"][split]["records"]

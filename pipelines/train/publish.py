@@ -9,7 +9,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-from linesmith.core.artifacts.files import read_json, sha256_tree
+from linesmith.core.artifacts.files import sha256_tree
 from linesmith.core.artifacts.history import EpochState
 from linesmith.core.artifacts.manifest import write_manifest
 from linesmith.core.artifacts.params import redact_settings, releasable_settings
@@ -19,6 +19,7 @@ from linesmith.core.config.tensorflow_config import TensorFlowConfig
 from linesmith.core.errors import DataError
 from linesmith.pipelines.stage_report import StageReport
 from linesmith.pipelines.train import private as train_private
+from linesmith.pipelines.train.field_layout import length_cap, read_statistics
 from linesmith.records.output.avro_names import unique_names
 from linesmith.records.patterns.number_ranges import number_range
 
@@ -128,7 +129,7 @@ def _write_model(
     if config.dp:  # statistics of raw records must not reach the model
         shape = train_private.public_record_shape(config.seq_length, config.columns, config.field_delimiter)
     else:
-        statistics = read_json(staged_run.training_data / "statistics.json", "the statistics of the training data")
+        statistics = read_statistics(staged_run.training_data)
         shape = _record_shape(statistics, training_manifest, config.columns, config.field_delimiter)
     info = ModelInfo(
         vocab_size=trainer.model.vocab_size,
@@ -142,6 +143,7 @@ def _write_model(
         best_epoch=state.best_epoch,
         last_epoch=state.history[-1].epoch if state.history else None,
         stopped=state.stopped,
+        field_inputs=None if trainer.model.layout is None else trainer.model.layout.inputs,
     )
     _write_schema(staged_run.model, info, statistics)
     write_model_info(staged_run.model, info)
@@ -154,7 +156,6 @@ def _record_shape(
     field_delimiter: str | None,
 ) -> dict[str, Any]:
     """Return the part of a model's description that comes from the statistics and the manifest of the training data."""
-    longest = int(statistics["length_tokens"]["max"])
     field_counts = statistics["field_counts"]
     constant = field_delimiter is not None and len(field_counts) == 1
     if "field_count" in training_manifest:  # not in older training data
@@ -165,8 +166,7 @@ def _record_shape(
     tokens = itertools.takewhile(lambda ids: ids is not None, (field["tokens"] for field in fields))
     numbers = [number_range(field) for field in fields] + [None] * (count - len(fields))
     return {
-        # A quarter more than the longest record: valid records are rarely cut, and every sampled record ends.
-        "length_cap_tokens": longest + longest // 4 + 8,
+        "length_cap_tokens": length_cap(statistics),
         "field_count": count if constant else None,
         "field_tokens": list(tokens) if constant else None,
         "field_numbers": numbers if constant else None,

@@ -7,12 +7,14 @@ from collections.abc import Sequence
 import numpy as np
 import tensorflow as tf
 
+from linesmith.model.fields.inputs import input_rows
+from linesmith.model.fields.layout import FieldLayout
 from linesmith.model.training.backpropagation import split_in_halves
 
 
-def network(vocab=7, width=6, units=5, layers=2, dtype=tf.float64, scale=0.6, seed=0):
-    """Return random weights in the order of `LanguageModel.trainable_variables`."""
-    shapes = [(vocab, width)]
+def network(vocab=7, width=6, units=5, layers=2, dtype=tf.float64, scale=0.6, seed=0, table_rows=None):
+    """Return random weights in the order of `LanguageModel.trainable_variables`; `table_rows` where the network knows fields."""
+    shapes = [(vocab if table_rows is None else table_rows, width)]
     for layer in range(layers):
         shapes += [(width if layer == 0 else units, 4 * units), (units, 4 * units), (4 * units,)]
     shapes += [(units, vocab), (vocab,)]
@@ -20,7 +22,13 @@ def network(vocab=7, width=6, units=5, layers=2, dtype=tf.float64, scale=0.6, se
     return [tf.constant(scale * random.normal(size=shape), dtype) for shape in shapes]
 
 
-def padded(records: Sequence[Sequence[int]], seq_length: int, extra_rows: int = 0, extra_steps: int = 0):
+def padded(
+    records: Sequence[Sequence[int]],
+    seq_length: int,
+    extra_rows: int = 0,
+    extra_steps: int = 0,
+    layout: FieldLayout | None = None,
+):
     """Return a batch of records `<n> … <n>`, time first, cut at `seq_length`, with padding rows and steps."""
     ids_of_records = [[0, *record, 0][: seq_length + 1] for record in records]
     shape = (max(len(ids) for ids in ids_of_records) - 1 + extra_steps, len(ids_of_records) + extra_rows)
@@ -28,7 +36,10 @@ def padded(records: Sequence[Sequence[int]], seq_length: int, extra_rows: int = 
     for row, ids in enumerate(ids_of_records):
         end = len(ids) - 1
         inputs[:end, row], targets[:end, row], weights[:end, row] = ids[:-1], ids[1:], 1
-    return {"inputs": tf.constant(inputs), "targets": tf.constant(targets), "weights": tf.constant(weights)}
+    batch = {"inputs": tf.constant(inputs), "targets": tf.constant(targets), "weights": tf.constant(weights)}
+    if layout is not None:
+        batch["rows"] = tf.constant(np.where(weights[:, :, None] > 0, input_rows(inputs, layout), 0))
+    return batch
 
 
 def masks_from(masks):
@@ -56,7 +67,8 @@ def record_gradient(variables, batch, masks, row: int, seq_length: int):
     with tf.GradientTape() as tape:
         tape.watch(variables)
         embedding, *recurrent, dense, bias = variables
-        x = tf.stack([embedding[token] for token in batch["inputs"][:steps, row].numpy()])
+        rows = batch["rows"][:steps, row] if "rows" in batch else batch["inputs"][:steps, row, None]
+        x = tf.stack([tf.add_n([embedding[number] for number in step]) for step in rows.numpy()])
         for layer, mask in enumerate(masks):
             x = _lstm(x, *recurrent[3 * layer : 3 * layer + 3])
             x = x if mask is None else x * mask[:steps, row]

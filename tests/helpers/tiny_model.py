@@ -12,6 +12,7 @@ from linesmith.core.artifacts.model_info import BEST_WEIGHTS, CHECKPOINTS_DIR, L
 from linesmith.core.artifacts.params import save_params
 from linesmith.core.artifacts.privacy_statement import STATEMENT_FILE, weights_digests
 from linesmith.core.config.tensorflow_config import TensorFlowConfig
+from linesmith.model.fields.choice import layout_of_field_count
 from linesmith.model.tokenizers.char_tokenizer import CharTokenizer
 from linesmith.model.tokenizers.token_format import TokenFormat
 from linesmith.model.training.language_model import LanguageModel
@@ -20,9 +21,19 @@ ALPHABET = "abcdefghij0123456789."
 
 
 def tiny_run(
-    run_dir: Path, *, units: int = 24, layers: int = 2, cap: int = 40, seed: int = 1, private: bool = False
+    run_dir: Path,
+    *,
+    units: int = 24,
+    layers: int = 2,
+    cap: int = 40,
+    seed: int = 1,
+    private: bool = False,
+    fields: int = 0,
 ) -> LanguageModel:
-    """Write a run directory and return its model. The widths are odd on purpose, because sampling pads them."""
+    """Write a run directory and return its model. The widths are odd on purpose, because sampling pads them.
+
+    With `fields`, the network knows so many, and masks keep records to them.
+    """
     config = TensorFlowConfig(
         checkpoint_dir=run_dir,
         dp=private,
@@ -33,7 +44,8 @@ def tiny_run(
         embedding_dim=10,
     )
     tokenizer = CharTokenizer([ord(c) for c in ALPHABET], TokenFormat(field_delimiter=", "))
-    model = LanguageModel(tokenizer.total_vocab_size, 10, units, layers, seed=seed)
+    layout = layout_of_field_count(fields, tokenizer, cap) if fields else None
+    model = LanguageModel(tokenizer.total_vocab_size, 10, units, layers, seed=seed, layout=layout)
     random = np.random.default_rng(seed)
     model.set_weights([array + random.normal(scale=0.3, size=array.shape) for array in model.get_weights()])
     weights = {variable.path: variable.numpy() for variable in model.trainable_variables}
@@ -49,7 +61,7 @@ def tiny_run(
         rnn_units=units,
         rnn_layers=layers,
         length_cap_tokens=cap,
-        field_count=None,
+        field_count=fields or None,
         columns=None,
         tokenizer_digest=tokenizer.digest,
         default_checkpoint="best",
@@ -57,6 +69,7 @@ def tiny_run(
         best_epoch=0,
         last_epoch=0,
         stopped="epochs",
+        field_inputs=None if layout is None else layout.inputs,
     )
     write_model_info(run_dir / "model", info)
     return model

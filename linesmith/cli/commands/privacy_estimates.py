@@ -14,6 +14,7 @@ from linesmith.model.privacy.descriptions import UNIT_DESCRIPTIONS
 from linesmith.model.privacy.ledger import composed_epsilon, read_ledger
 from linesmith.model.privacy.plan import PrivacyPlan
 from linesmith.model.privacy.statement_text import format_epsilon
+from linesmith.pipelines.train.field_layout import planned_rows
 
 # Share of the machine's float32 matmul rate that a private step reaches: 0.52 with 64 rows of 100 tokens, 0.47 with rows of 256,
 # measured on two cores with AVX-512 (256 units, two layers, 64 tokens in the vocabulary).
@@ -133,7 +134,7 @@ def memory_estimate(config: TensorFlowConfig, vocab_size: int) -> str:
     It counts four float32 copies of the weights, and the activations that one physical batch keeps for its gradient.
     """
     units, layers = config.rnn_units, config.rnn_layers
-    parameters = _matmul_weights(config, vocab_size) + vocab_size * config.embedding_dim
+    parameters = _matmul_weights(config, vocab_size) + planned_rows(config, vocab_size) * config.embedding_dim
     floats_per_token = config.embedding_dim + layers * 12 * units + 3 * vocab_size + 2 * layers * config.seq_length
     batch = config.batch_size * config.seq_length * floats_per_token * 4
     return f"about {human_bytes(_PROCESS_BYTES + 16 * parameters + batch)}, whatever the size of the data"
@@ -145,7 +146,7 @@ def noise_over_signal(config: TensorFlowConfig, plan: PrivacyPlan, vocab_size: i
     With noise multiplier z, clipping norm C and expected batch size E[B], the noise on d weights has norm z·C·√d, and the sum
     of the gradients has a norm of at most C·E[B].
     """
-    parameters = _matmul_weights(config, vocab_size) + vocab_size * config.embedding_dim
+    parameters = _matmul_weights(config, vocab_size) + planned_rows(config, vocab_size) * config.embedding_dim
     ratio = plan.noise_multiplier * math.sqrt(parameters) / plan.expected_batch_size
     advice = (
         f"; expect to learn less above {_HIGH_NOISE_RATIO:g}: more {plan.unit}s, a larger sample, a smaller network or "

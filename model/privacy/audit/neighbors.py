@@ -20,9 +20,12 @@ import numpy as np
 import tensorflow as tf
 
 from linesmith.core.config.tensorflow_config import TensorFlowConfig
+from linesmith.model.fields.choice import public_inputs
+from linesmith.model.fields.layout import FieldLayout
 from linesmith.model.privacy.plan import PrivacyPlan
 from linesmith.model.privacy.plan_from_config import choose_expected_batch_size, plan_privacy
 from linesmith.model.privacy.trainer import PrivateTrainer
+from linesmith.model.tokenizers.token_format import TokenFormat
 from linesmith.model.training.backpropagation import NUM_HALVES
 from linesmith.model.training.batches import physical_batches
 from linesmith.model.training.settings import NetworkSettings, TrainingSettings
@@ -110,6 +113,15 @@ def _plan(config: TensorFlowConfig, records: int) -> PrivacyPlan:
     return replace(plan_privacy(noised, _PLANNED_RECORDS), units=records, unit="record", records_per_unit=1)
 
 
+def _layout(config: TensorFlowConfig, vocab_size: int) -> FieldLayout | None:
+    """Return what a network with the fields of the configuration looks up; None for a plain one."""
+    count = len(config.columns or ())
+    if config.field_delimiter is None or config.field_inputs == "off" or count < 2:
+        return None
+    first = min(TokenFormat.from_config(config, count).reserved_count, vocab_size - 1)
+    return FieldLayout(public_inputs(count, first, vocab_size, False, config.seq_length), vocab_size)
+
+
 def _make_trainer(
     trainer_class: type[PrivateTrainer],
     config: TensorFlowConfig,
@@ -120,7 +132,7 @@ def _make_trainer(
 ) -> PrivateTrainer:
     return trainer_class(
         TrainingSettings.from_config(config),
-        build_model(NetworkSettings.from_config(config), vocab_size),
+        build_model(NetworkSettings.from_config(config), vocab_size, _layout(config, vocab_size)),
         in_memory_token_store(records),
         _plan(config, len(records)),
         validation=None if validation is None else (validation, None),

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from linesmith.core.config.tensorflow_config import TensorFlowConfig
+from linesmith.model.fields.layout import FieldLayout
 from linesmith.model.tokenizers.base import Tokenizer
 from linesmith.model.training.language_model import LanguageModel
 from linesmith.model.training.settings import NetworkSettings, TrainingSettings
@@ -22,7 +23,11 @@ _NOT_ENCODABLE = -100.0  # vocabulary score of a character that cannot be writte
 
 
 def reference_network(
-    config: TensorFlowConfig, tokenizer: Tokenizer, records: Sequence[str], seed: int
+    config: TensorFlowConfig,
+    tokenizer: Tokenizer,
+    records: Sequence[str],
+    seed: int,
+    layout: FieldLayout | None = None,
 ) -> LanguageModel:
     """Train a network on the same records without any canary and without privacy, to compare losses with.
 
@@ -34,6 +39,7 @@ def reference_network(
         tokenizer: its vocabulary.
         records: real records, at least one.
         seed: seed of the network.
+        layout: what the audited network looks up beside its last token; None for a plain one.
     """
     plain = TensorFlowConfig(
         seed=seed,
@@ -45,7 +51,7 @@ def reference_network(
         epochs=REFERENCE_EPOCHS,
         early_stopping=False,
     )
-    network = build_model(NetworkSettings.from_config(plain), tokenizer.total_vocab_size)
+    network = build_model(NetworkSettings.from_config(plain), tokenizer.total_vocab_size, layout)
     store = in_memory_token_store([tokenizer.encode_to_ids(record) for record in records])
     with tempfile.TemporaryDirectory() as directory:
         no_validation = in_memory_token_store([])

@@ -14,6 +14,7 @@ from linesmith.model.privacy.dp_sgd.gradient_norms import (
     direct_is_cheaper,
     direct_norms,
     embedding_norms,
+    row_norms,
 )
 from linesmith.model.tf_function import cached_by_tensor
 from linesmith.model.training.backpropagation import uses_projected_table
@@ -35,6 +36,8 @@ class GradientOperands(NamedTuple):
         inputs: inputs of the kernels above that one, [T, B, units] each; the last is the dense layer's.
         hidden: hidden states of each LSTM, [T, B, units].
         deltas: loss gradient of each LSTM's gates before activation, then of the logits, [T, B, k].
+        embedded: input of the first LSTM's kernel, [T, B, d], in a network that knows fields, where it is a sum of rows of the
+            table; nothing in a plain one.
     """
 
     table: tf.Tensor
@@ -43,6 +46,7 @@ class GradientOperands(NamedTuple):
     inputs: list[tf.Tensor]
     hidden: list[tf.Tensor]
     deltas: list[tf.Tensor]
+    embedded: tuple[tf.Tensor, ...] = ()
 
 
 def norms_and_factors(
@@ -51,7 +55,7 @@ def norms_and_factors(
     """Compute the gradient norm of each record over all parameters, and its clip factor.
 
     Args:
-        tokens: ids, [T, B] int32.
+        tokens: ids, [T, B] int32; in a network that knows fields, the rows of the table, [T, B, slots].
         operands: of the same records.
         max_norm: bound of a gradient's norm after clipping.
 
@@ -85,14 +89,20 @@ def _rows_norms_and_factors(
     # Norms want the record first. Gathering whole vectors of [T·B, k] is faster than a slice and a transpose.
     where = rows[:, None] + count * tf.range(steps)
     batch_first = cached_by_tensor(lambda x: tf.gather(tf.reshape(x, [-1, x.shape[2]]), where))
-    ids = tf.gather(tf.reshape(tokens, [-1]), where)
-    inputs = [tf.gather(operands.table, ids), *map(batch_first, operands.inputs)]
+    ids = tf.gather(tf.reshape(tokens, [-1, *tokens.shape[2:]]), where)
+    embedding_delta, table_rows = batch_first(operands.embedding_delta), operands.table.shape[0]
+    if operands.embedded:
+        first, of_table = batch_first(operands.embedded[0]), row_norms(ids, embedding_delta, table_rows)
+    else:
+        first, of_table = tf.gather(operands.table, ids), embedding_norms(ids, embedding_delta, table_rows)
+    inputs = [first, *map(batch_first, operands.inputs)]
     states = [*map(batch_first, operands.hidden), None]  # the dense layer is not recurrent
     layers = list(map(LayerOperands, inputs, states, map(batch_first, operands.deltas)))
-    layers[0] = layers[0]._replace(uses_projected_table=uses_projected_table(operands.table))
+    projected = not operands.embedded and uses_projected_table(operands.table)
+    layers[0] = layers[0]._replace(uses_projected_table=projected)
     clip = partial(
         clip_factors,
-        other_squared_norms=embedding_norms(ids, batch_first(operands.embedding_delta), operands.table.shape[0]),
+        other_squared_norms=of_table,
         max_norm=max_norm,
         dtype=operands.table.dtype,
     )

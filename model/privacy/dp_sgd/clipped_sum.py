@@ -64,7 +64,8 @@ def clipped_sum(
         variables: embedding, then kernel, recurrent kernel and bias of each LSTM, then kernel and bias of the dense
             layer: `LanguageModel.trainable_variables`.
         batch: inputs, targets [T, B] int32 and weights [T, B], 1 at a token to predict and 0 at padding; one record per
-            row, from its first token on. A row without weight is padding.
+            row, from its first token on. A row without weight is padding. With rows [T, B, slots], the network is one that knows
+            fields, and its slots share no rows of the table.
         masks_of: gives the dropout masks of a half, [T, rows, units] for each LSTM, from the half's index and its number of
             rows; None for no dropout.
         clip: clipping norm C that is claimed.
@@ -110,9 +111,10 @@ def operands_and_factors(
     table, kernel = (tf.cast(variable, dtype) for variable in variables[:2])
     first, wide_kernel = (tf.cast(x, at_least_float32(dtype)) for x in (deltas[0], kernel))
     embedding_delta = project(first, materialized_transpose(wide_kernel), tf.zeros([], first.dtype))
-    operands = GradientOperands(table, kernel, embedding_delta, result.inputs, result.hidden, deltas)
+    embedded = () if result.embedded is None else (result.embedded,)
+    operands = GradientOperands(table, kernel, embedding_delta, result.inputs, result.hidden, deltas, embedded)
     max_norm = tf.cast(clip, variables[0].dtype) * (1 - CLIP_MARGIN)
-    return operands, *norms_and_factors(batch["inputs"], operands, max_norm)
+    return operands, *norms_and_factors(batch.get("rows", batch["inputs"]), operands, max_norm)
 
 
 def _clipped_half(
@@ -129,7 +131,7 @@ def _clipped_half(
     operands = tf.cond(tf.reduce_all(finite), lambda: operands, lambda: _zero_where_not(finite, operands))
     real = tf.reduce_any(batch["weights"] > 0, axis=0)
     return ClippedSum(
-        gradients=_sum_gradients(batch["inputs"], operands, factors),
+        gradients=_sum_gradients(batch.get("rows", batch["inputs"]), operands, factors),
         unclipped=tf.reduce_sum(tf.cast(real & finite & (norms <= tf.cast(clip, norms.dtype)), tf.int32)),
         non_finite=tf.reduce_sum(tf.cast(real & ~finite, tf.int32)),
         norms=norms,
@@ -138,7 +140,8 @@ def _clipped_half(
 
 def _zero_where_not(finite: tf.Tensor, operands: GradientOperands) -> GradientOperands:
     """Return the operands with zeros for the records whose gradient is not finite."""
-    by_record = {name: getattr(operands, name) for name in ("embedding_delta", "inputs", "hidden", "deltas")}
+    of_records = ("embedding_delta", "inputs", "hidden", "deltas", "embedded")
+    by_record = {name: getattr(operands, name) for name in of_records}
     finite = finite[None, :, None]
     return operands._replace(**tf.nest.map_structure(lambda x: tf.where(finite, x, tf.zeros_like(x)), by_record))
 
@@ -149,8 +152,11 @@ def _sum_gradients(tokens: tf.Tensor, operands: GradientOperands, factors: tf.Te
     table = tf.where(tf.math.is_finite(operands.table), operands.table, tf.zeros_like(operands.table))
     sums = make_weighted_sums(factors, table.dtype)
     first = operands.deltas[0]
-    vocab_size = table.shape[0]
-    if uses_projected_table(table):
+    vocab_size = table.shape[0]  # or the number of the table's rows
+    if operands.embedded:
+        gradients = [sums.sum_by_row(tokens, operands.embedding_delta, vocab_size)]
+        inputs = [*operands.embedded]
+    elif uses_projected_table(table):
         # δ summed by token id serves both embedding and kernel, with products of vocabulary size.
         kernel = tf.cast(operands.kernel, factors.dtype)
         delta_by_token = sums.sum_by_token(tokens, first, vocab_size)

@@ -215,7 +215,11 @@ def _terms(
     if states is not None:
         # Moved on by one step: a state meets the δ of the step after it, and the first step has none.
         inputs += tf.pad(states[:, :-1, :-1], [[0, 0], [1, 0], [1, 0]])
-    terms = inputs * delta
+    return _sums(inputs * delta)
+
+
+def _sums(terms: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    """Compute sum and absolute sum of terms [B, T, T], [B] each; only within `fused`."""
     steps = tf.shape(terms)[1]
     # A product with ones takes half the time of XLA's own sum over rows.
     rows = tf.matmul(tf.reshape(tf.stack([terms, tf.abs(terms)]), [-1, steps]), tf.ones([steps, 1], terms.dtype))
@@ -244,6 +248,39 @@ def embedding_norms(tokens: tf.Tensor, delta: tf.Tensor, vocab_size: int) -> tf.
     # As a product, which takes all cores; a segment sum takes one.
     sums = tf.matmul(tf.one_hot(token_indices(tokens), rows, dtype=delta.dtype), delta, transpose_a=True)
     return tf.reduce_sum(tf.reshape(sums * sums, [tf.shape(tokens)[0], rows * width]), axis=1)
+
+
+def row_norms(rows: tf.Tensor, delta: tf.Tensor, table_rows: int) -> tf.Tensor:
+    """Compute the squared gradient norm of a table of which every step adds up some rows, for each record.
+
+    All rows of a step have the same gradient, and slots share no rows. So the norm is that of the Gram matrix of the gradients,
+    each entry times the number of slots that look up the same row in both of its steps. Where the terms of a record cancel, the
+    gradients of each row are added up instead.
+
+    Args:
+        rows: row of each slot, [B, T, slots].
+        delta: loss gradient of the sum of the rows, 0 at padding, [B, T, d].
+        table_rows: rows of the table.
+
+    Returns:
+        [B]; not finite where the record's gradient is not.
+    """
+    total, absolute = _row_terms(rows, _gram(delta))
+    cancelled = total < CANCELLATION_THRESHOLD * absolute
+
+    def repaired() -> tf.Tensor:
+        direct = [embedding_norms(slot, delta, table_rows) for slot in tf.unstack(rows, axis=2)]
+        return tf.where(cancelled, tf.add_n(direct), total)
+
+    return tf.cond(tf.reduce_any(cancelled), repaired, lambda: total)
+
+
+@fused
+def _row_terms(rows: tf.Tensor, gram: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    """Compute sum and absolute sum of the terms of `row_norms`, [B] each."""
+    slots = tf.unstack(rows, axis=2)
+    shared = tf.add_n([tf.cast(slot[:, :, None] == slot[:, None, :], gram.dtype) for slot in slots])
+    return _sums(shared * gram)
 
 
 @fused

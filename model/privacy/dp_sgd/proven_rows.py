@@ -28,7 +28,13 @@ _BATCH_OVERHEAD = 32  # rows that take about as long to compute as a batch takes
 
 
 def proven_row_counts(
-    shapes: Sequence[Sequence[int]], steps: int, *, dtype: tf.DType, batch_size: int, expected_rows: float
+    shapes: Sequence[Sequence[int]],
+    steps: int,
+    *,
+    dtype: tf.DType,
+    batch_size: int,
+    expected_rows: float,
+    slots: int = 0,
 ) -> tuple[int, ...]:
     """Return numbers of rows that physical batches may have, so that every record has the same bits in all of them.
 
@@ -40,6 +46,7 @@ def proven_row_counts(
         dtype: type of the operands of products.
         batch_size: most rows of a batch, or the smallest possible number if that is larger.
         expected_rows: expected records of a step.
+        slots: rows of the table that make up an input; 0 in a plain network.
 
     Returns:
         The numbers, ascending, at least one.
@@ -48,7 +55,9 @@ def proven_row_counts(
         ParameterError: LS320, there is no such number.
     """
     key = tuple(map(tuple, shapes))
-    groups = agreeing_counts(row_counts(batch_size), lambda rows: _signature(key, dtype, steps, rows // NUM_HALVES))
+    groups = agreeing_counts(
+        row_counts(batch_size), lambda rows: _signature(key, dtype, steps, rows // NUM_HALVES, slots)
+    )
     if not groups:
         raise ParameterError(
             "LS320",
@@ -70,39 +79,59 @@ def _cost(expected_rows: float, counts: Sequence[int]) -> float:
 
 
 @cache
-def _signature(shapes: Shapes, dtype: tf.DType, steps: int, rows: int) -> bytes | None:
+def _signature(shapes: Shapes, dtype: tf.DType, steps: int, rows: int, slots: int) -> bytes | None:
     """Return the `row_signature` of all that a half of a physical batch computes of single records."""
     records = invented_record_of_rows(rows)
-    arrays = _invented_batch(shapes[0][0], steps, records).to_tensors()
-    outputs: list[tf.Tensor] = _computation(shapes, dtype)(_invented_weights(shapes), arrays)
+    arrays = _invented_batch(shapes, steps, records, slots).to_tensors()
+    outputs: list[tf.Tensor] = _computation(shapes, dtype, slots)(_invented_weights(shapes, slots), arrays)
     # Time comes first in all but norms and factors, which have rows only.
     by_row = (np.moveaxis(output.numpy(), 1, 0) if output.shape.rank == 3 else output.numpy() for output in outputs)
     return row_signature(by_row, records)
 
 
 @cache
-def _computation(shapes: Shapes, dtype: tf.DType) -> Any:
+def _computation(shapes: Shapes, dtype: tf.DType, slots: int) -> Any:
     """Return the graph of what is computed of single records, for any number of steps and rows."""
     no_masks = [None] * ((len(shapes) - 3) // 3)
 
     def compute(variables: list[tf.Tensor], batch: dict[str, tf.Tensor]) -> list[tf.Tensor]:
         operands, norms, factors = operands_and_factors(variables, batch, no_masks, 0.1, 1, dtype)
-        return [operands.embedding_delta, *operands.inputs, *operands.hidden, *operands.deltas, norms, factors]
+        return [
+            operands.embedding_delta,
+            *operands.embedded,
+            *operands.inputs,
+            *operands.hidden,
+            *operands.deltas,
+            norms,
+            factors,
+        ]
 
-    return graph(compute, input_signature=[[tf.TensorSpec(shape) for shape in shapes], Batch.tensor_specs()])
+    return graph(compute, input_signature=[[tf.TensorSpec(shape) for shape in shapes], Batch.tensor_specs(slots)])
 
 
 @lru_cache(maxsize=1)
-def _invented_weights(shapes: Shapes) -> list[tf.Tensor]:
+def _invented_weights(shapes: Shapes, slots: int) -> list[tf.Tensor]:
     """Return random weights with which states are lively: neither saturated, which would hide last bits, nor near zero."""
     random = np.random.default_rng(0)
-    return [tf.constant(random.normal(0, 1.5 / shape[0] ** 0.5, shape).astype(np.float32)) for shape in shapes]
+    scales = [1.5 / shape[0] ** 0.5 for shape in shapes]
+    if slots:  # a large table, of which a few rows make up an input
+        scales[0] = 1.5 / slots**0.5
+    return [
+        tf.constant(random.normal(0, scale, shape).astype(np.float32))
+        for shape, scale in zip(shapes, scales, strict=True)
+    ]
 
 
-def _invented_batch(vocab_size: int, steps: int, records: npt.NDArray[np.int64]) -> Batch:
+def _invented_batch(shapes: Shapes, steps: int, records: npt.NDArray[np.int64], slots: int) -> Batch:
     """Return a batch of the invented records, of different lengths; one per row."""
-    ids = np.random.default_rng(0).integers(0, vocab_size, (steps + 1, INVENTED_RECORDS)).astype(np.int32)
+    random, vocab_size = np.random.default_rng(0), shapes[-1][0]
+    ids = random.integers(0, vocab_size, (steps + 1, INVENTED_RECORDS)).astype(np.int32)
     lengths = np.maximum(1, steps - np.arange(INVENTED_RECORDS))
     weights = (np.arange(steps)[:, None] < lengths).astype(np.float32)
     inputs, targets = (np.where(weights > 0, part, 0) for part in (ids[:-1], ids[1:]))
-    return Batch(inputs[:, records], targets[:, records], weights[:, records])
+    table_rows = None
+    if slots:  # the rows of a slot repeat within a record, and are no other slot's
+        numbers = random.integers(0, max(1, min(shapes[0][0] // slots, steps)), (steps, INVENTED_RECORDS, slots))
+        table_rows = (numbers * slots + np.arange(slots)).astype(np.int32) * (weights[:, :, None] > 0)
+        table_rows = table_rows.astype(np.int32)[:, records]
+    return Batch(inputs[:, records], targets[:, records], weights[:, records], table_rows)

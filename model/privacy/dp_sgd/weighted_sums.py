@@ -13,6 +13,7 @@ from collections.abc import Sequence
 
 import tensorflow as tf
 
+from linesmith.model.fields.embedding import table_gradient
 from linesmith.model.tf_function import cached_by_tensor, fused
 from linesmith.model.training.lstm import weight_gradient
 
@@ -94,6 +95,10 @@ class FloatSums:
             return weight_gradient(tf.one_hot(tokens, vocab_size, dtype=x.dtype) * scale, x)
         return tf.math.unsorted_segment_sum(_flat(x * scale), tf.reshape(tokens, [-1]), vocab_size)
 
+    def sum_by_row(self, rows: tf.Tensor, x: tf.Tensor, table_rows: int) -> tf.Tensor:
+        """Sum f·x by each of a step's rows: rows [T, B, slots] and x [T, B, k] give [table_rows, k]."""
+        return table_gradient(x * self._factors[None, :, None], rows, table_rows)
+
 
 class BFloat16Sums:
     """Sums of bfloat16 operands, in float32: exact products of what `scale_operand` returns, added up in float32.
@@ -122,6 +127,10 @@ class BFloat16Sums:
             return self._float.sum_by_token(tokens, tf.cast(x, tf.float32), vocab_size)
         factors = _factor_per_step(self._factors, x)
         return _bfloat16_by_token(tf.reshape(tokens, [-1]), _flat(x), factors, tf.range(vocab_size))
+
+    def sum_by_row(self, rows: tf.Tensor, x: tf.Tensor, table_rows: int) -> tf.Tensor:
+        """Compute what `FloatSums.sum_by_row` computes, of float32 x."""
+        return self._float.sum_by_row(rows, x, table_rows)
 
 
 @fused

@@ -24,6 +24,7 @@ from linesmith.model.sampling.sampler import DrawSettings, Sampler, SampleReques
 from linesmith.model.training import trainer as training
 from linesmith.pipelines.generate.stage import generate
 from linesmith.pipelines.tokenize.stage import tokenize
+from linesmith.pipelines.train.local import _with_tokenize_settings
 from linesmith.pipelines.train.stage import train_model
 
 pytestmark = pytest.mark.integration
@@ -83,6 +84,30 @@ def test_settings_of_tokenize_need_not_be_repeated(run):
     assert info.field_count == 3
     stored = config_from_model_dir(run)
     assert (stored.field_delimiter, stored.vocab_size) == (",", 0)
+
+
+def test_a_network_knows_fields_unless_it_is_told_not_to(run, tokenized, tmp_path):
+    train_model(_config(run, epochs=1))
+    info = read_model_info(run)
+    assert info.field_inputs is not None
+    assert info.field_inputs.parents == [[], [0], [0, 1]]
+    assert info.weight_shapes["language_model/embedding/embeddings"][0] > info.vocab_size
+    plain = tmp_path / "plain"
+    shutil.copytree(tokenized, plain)
+    train_model(_config(plain, epochs=1, field_inputs="off"))
+    info = read_model_info(plain)
+    assert info.field_inputs is None
+    assert info.weight_shapes["language_model/embedding/embeddings"][0] == info.vocab_size
+
+
+def test_default_widths_follow_the_delimiter_that_tokenize_stored(tmp_path):
+    stored = {"field_delimiter": ","}
+    given = TensorFlowConfig(input_data_path="x", checkpoint_dir=tmp_path, rnn_layers=2)
+    assert (given.rnn_units, given.embedding_dim, given.rnn_layers) == (256, 256, 2)
+    found = _with_tokenize_settings(given, tmp_path, stored)
+    assert (found.rnn_units, found.embedding_dim, found.rnn_layers) == (128, 128, 2)
+    plain = _with_tokenize_settings(given.replace(field_inputs="off"), tmp_path, stored)
+    assert (plain.rnn_units, plain.embedding_dim) == (256, 256)
 
 
 def test_a_trained_run_needs_no_file_outside_of_it(run, tmp_path, monkeypatch):
