@@ -1,0 +1,186 @@
+"""Counts of one field over records: value classes, lengths, ranges, frequent values, and the spellings that all values share.
+
+They can be merged, and are vectorized over batches. The result does not depend on how records fall into batches.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from linesmith.records.output.spellings import common_spellings
+
+MAX_VALUES = 64  # a field with more distinct values has no list of them
+_MAX_VALUE_CHARS = 256
+_INTEGER = r"^[+-]?[0-9]+$"
+_DECIMAL = r"^[+-]?([0-9]+\.[0-9]*|\.[0-9]+|[0-9]+[eE][+-]?[0-9]+|[0-9]+\.[0-9]*[eE][+-]?[0-9]+)$"
+_CLASSES = ("text", "decimal", "integer", "empty")  # a field has the first class that occurs in it
+# Numbers spelled as a program would spell them: a leading zero or a plus sign would be lost. They decide about ranges of
+# numbers; types are decided by spellings, that is, by the parser of the types.
+_PLAIN_INTEGER = r"^(0|-?[1-9][0-9]{0,17})$"
+_PLAIN_DECIMAL = r"^-?(0|[1-9][0-9]*)\.[0-9]+$"
+_IN_QUOTES = r'^"([^"]*)"$'
+_NO_SPELLING: frozenset[str] = frozenset()
+
+
+@dataclass
+class FieldAccumulator:
+    """Counts of one field.
+
+    Attributes:
+        kinds: values per class (integer, decimal, empty, text).
+        max_chars: characters of the longest value.
+        values: values with their counts; None once there are more than MAX_VALUES, or one is too long to keep.
+        least, most: smallest and largest finite number; infinite, and least above most, if there is none.
+        shapes: plainly spelled numbers: whole and decimal.
+        whole_digits: most digits before the point of a plainly spelled number.
+        scale: most digits after the point.
+        spellings: the spellings (`linesmith.records.output.spellings`) that all values have which are not empty; None: there
+            were none.
+        spelled_empty: whether a value was empty, or a pair of quotes with nothing inside.
+        spelled_digits: most characters before the point, where all values are decimals.
+    """
+
+    kinds: Counter[str] = field(default_factory=Counter)
+    max_chars: int = 0
+    values: Counter[str] | None = field(default_factory=Counter)
+    least: float = math.inf
+    most: float = -math.inf
+    shapes: Counter[str] = field(default_factory=Counter)
+    whole_digits: int = 0
+    scale: int = 0
+    spellings: frozenset[str] | None = None
+    spelled_empty: bool = False
+    spelled_digits: int = 0
+
+    def add(self, values: pa.Array, quoted: bool = False) -> None:
+        """Add values of the field; at least one.
+
+        Args:
+            values: as they stand in the record.
+            quoted: quotes around a value are no part of it.
+        """
+        integer = pc.match_substring_regex(values, _INTEGER)
+        decimal = pc.match_substring_regex(values, _DECIMAL)
+        lengths = pc.utf8_length(values)
+        counts = {
+            "integer": _count_true(integer),
+            "decimal": _count_true(decimal),
+            "empty": _count_true(pc.equal(lengths, 0)),
+        }
+        self.kinds.update({**counts, "text": len(values) - sum(counts.values())})
+        longest = pc.max(lengths).as_py()
+        self.max_chars = max(self.max_chars, longest)
+        self._add_range(values.filter(pc.or_(integer, decimal)))
+        self._add_shapes(values, counts)
+        self._add_spellings(values, quoted)
+        if self.values is None or longest > _MAX_VALUE_CHARS:
+            self.values = None
+            return
+        counted = pc.value_counts(values)
+        self._add_values(
+            dict(zip(counted.field("values").to_pylist(), counted.field("counts").to_pylist(), strict=True))
+        )
+
+    def _add_shapes(self, values: pa.Array, counts: dict[str, int]) -> None:
+        # Each pattern is a pass over the values, so those that cannot match are skipped.
+        if counts["integer"]:
+            self.shapes["whole"] += _count_true(pc.match_substring_regex(values, _PLAIN_INTEGER))
+        if counts["decimal"]:
+            plain = values.filter(pc.match_substring_regex(values, _PLAIN_DECIMAL))
+            self.shapes["decimal"] += len(plain)
+            self.whole_digits = max(self.whole_digits, _longest_without(plain, r"^-|\..*$"))
+            self.scale = max(self.scale, _longest_without(plain, r"^.*\."))
+        if counts["integer"]:
+            plain = values.filter(pc.match_substring_regex(values, _PLAIN_INTEGER))
+            self.whole_digits = max(self.whole_digits, _longest_without(plain, "^-"))
+
+    def _add_spellings(self, values: pa.Array, quoted: bool) -> None:
+        if self.spellings == _NO_SPELLING:  # some value is text already
+            return
+        distinct = values.unique()
+        if quoted:
+            distinct = pc.replace_substring_regex(distinct, _IN_QUOTES, r"\1")
+        texts = distinct.to_pylist()
+        # The same parser as for validation and output, so that no type is inferred that would then refuse a value.
+        self.spellings = common_spellings(filter(None, texts), self.spellings)
+        self.spelled_empty = self.spelled_empty or "" in texts
+        if any(name.startswith("decimal") for name in self.spellings or ()):
+            self.spelled_digits = max(self.spelled_digits, _longest_without(distinct, r"^-|\..*$"))
+
+    def _add_range(self, values: pa.Array) -> None:
+        if not len(values):
+            return
+        try:
+            numbers = values.cast(pa.float64()).to_numpy(zero_copy_only=False)
+        except pa.ArrowInvalid:  # a leading plus sign, or more than a float can hold
+            numbers = np.array(values.to_pylist(), dtype=np.float64)
+        finite = numbers[np.isfinite(numbers)]
+        if finite.size:
+            self.least, self.most = min(self.least, float(finite.min())), max(self.most, float(finite.max()))
+
+    def _add_values(self, counts: dict[str, int] | None) -> None:
+        if self.values is None or counts is None or len(counts) > MAX_VALUES:
+            self.values = None
+            return
+        self.values.update(counts)
+        if len(self.values) > MAX_VALUES:
+            self.values = None
+
+    def merge(self, other: FieldAccumulator) -> None:
+        """Add the counts of other records."""
+        self.kinds.update(other.kinds)
+        self.max_chars = max(self.max_chars, other.max_chars)
+        self._add_values(other.values)
+        self.least, self.most = min(self.least, other.least), max(self.most, other.most)
+        self.shapes.update(other.shapes)
+        self.whole_digits = max(self.whole_digits, other.whole_digits)
+        self.scale = max(self.scale, other.scale)
+        if self.spellings is None or other.spellings is None:
+            self.spellings = other.spellings if self.spellings is None else self.spellings
+        else:
+            self.spellings &= other.spellings
+        self.spelled_empty = self.spelled_empty or other.spelled_empty
+        self.spelled_digits = max(self.spelled_digits, other.spelled_digits)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return plain JSON; 'min' and 'max' are over the numeric values, None if there are none."""
+        numeric = self.least <= self.most
+        return {
+            "kind": next((name for name in _CLASSES if self.kinds[name]), "empty"),
+            "kinds": {name: self.kinds[name] for name in _CLASSES if self.kinds[name]},
+            "max_chars": self.max_chars,
+            "values": None if self.values is None else dict(sorted(self.values.items(), key=lambda v: (-v[1], v[0]))),
+            "min": self.least if numeric else None,
+            "max": self.most if numeric else None,
+            "shapes": {shape: number for shape, number in sorted(self.shapes.items()) if number},
+            "whole_digits": self.whole_digits,
+            "scale": self.scale,
+            "spellings": self._described_spellings(),
+        }
+
+    def _described_spellings(self) -> dict[str, Any] | None:
+        """Return what types are inferred from; None where the field has no type but text.
+
+        What was counted before the first text was found depends on the order of the values, so it is left out.
+        """
+        if not self.spellings:
+            return None
+        is_decimal = any(name.startswith("decimal") for name in self.spellings)
+        digits = self.spelled_digits if is_decimal else 0
+        return {"names": sorted(self.spellings), "empty": self.spelled_empty, "whole_digits": digits}
+
+
+def _count_true(mask: pa.Array) -> int:
+    return pc.sum(mask).as_py() or 0
+
+
+def _longest_without(values: pa.Array, pattern: str) -> int:
+    """Return the characters of the longest value after a pattern is removed; 0 if there are no values."""
+    return pc.max(pc.utf8_length(pc.replace_substring_regex(values, pattern, ""))).as_py() or 0
