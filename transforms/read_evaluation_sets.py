@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -18,6 +17,7 @@ from linesmith.records.fields import FIELD_BREAK, FieldFormat
 from linesmith.records.input.input_ranges import InputUnit
 from linesmith.records.input.tfrecord_files import TFRecordError, iter_tfrecords
 from linesmith.records.input.typed_files import AVRO, JSONL, LINES, PARQUET, TypedFile, TypedFileError
+from linesmith.records.input.value_text import plain_text
 from linesmith.records.output.partitions import partition_value
 from linesmith.transforms.find_inputs import open_raw
 from linesmith.transforms.read_records import RangeReader, ReadSettings
@@ -94,19 +94,7 @@ def value_text(value: Any) -> str:
         >>> [value_text(v) for v in (None, True, 2.0, "a", b"b")]
         ['', 'true', '2.0', 'a', 'b']
     """
-    if value is None:
-        return ""
-    if isinstance(value, str):
-        text = value
-    elif isinstance(value, bool):
-        return "true" if value else "false"
-    elif isinstance(value, bytes):
-        text = value.decode("utf-8", "replace")
-    elif isinstance(value, dict | list):
-        text = json.dumps(value, ensure_ascii=False, sort_keys=True)
-    else:
-        text = str(value)
-    return text.replace(FIELD_BREAK, _BREAK_INSIDE)
+    return plain_text(value).replace(FIELD_BREAK, _BREAK_INSIDE)
 
 
 def _read_lines(unit: EvaluationInputUnit) -> Iterator[pa.Array]:
@@ -159,7 +147,11 @@ def _read_tokens(unit: EvaluationInputUnit) -> Iterator[pa.Array]:
             if len(values) and not 0 <= values.min() <= values.max() < tokenizer.total_vocab_size:
                 raise _damaged(unit, "a token id lies outside the vocabulary")
             records = _split_ids(values.tolist(), ids.row_lengths().numpy().tolist())
-            text = pa.array([tokenizer.decode_structure(record) for record in records], pa.large_string())
+            texts = [tokenizer.decode_structure(record) for record in records]
+            order = tokenizer.token_format.order
+            if order is not None:
+                texts = [order.mark_for_input(text) for text in texts]
+            text = pa.array(texts, pa.large_string())
             yield _unquote(text) if tokenizer.quoted else text
     except (TFRecordError, tf.errors.OpError, UnicodeDecodeError):  # their messages may quote the record
         raise _damaged(unit, "it is cut off or is not one of ours") from None

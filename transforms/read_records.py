@@ -30,7 +30,8 @@ from linesmith.transforms.find_inputs import open_raw
 
 _BATCH_LINES = 2000
 _BATCH_CHARS = 1 << 20
-# text: the record, with FIELD_BREAK in place of the delimiters that separate fields; level: `Digest.sample_level`;
+# text: the record, with FIELD_BREAK in place of the delimiters that separate fields, which are in the order of the model
+# (`FieldOrder`); level: `Digest.sample_level`;
 # num_chars: characters of the record as it was read; user_hash: 0 if records are protected one by one.
 SCHEMA = pa.schema(
     [
@@ -129,7 +130,7 @@ class RangeReader:
 
     def _rows(self) -> Iterator[_Row]:
         count, limit = self.count, self._source.limit
-        mark_breaks, decode_line = self._format.fields.mark_breaks, self._format.decode_line
+        mark_fields, decode_line = self._format.mark_fields, self._format.decode_line
         split_of = self._settings.splitter.split_of
         for offset, content, length in self._lines():
             if limit is not None and count.accepted >= limit:
@@ -150,7 +151,7 @@ class RangeReader:
             # All records of a user are in the same split.
             split = split_of(digest if user is None else user)
             user_hash = 0 if user is None else user.text_hash
-            yield mark_breaks(text), digest.text_hash, split, digest.sample_level, len(text), user_hash
+            yield mark_fields(text), digest.text_hash, split, digest.sample_level, len(text), user_hash
 
     def _digests(self, text: str) -> tuple[Digest | None, Digest | None, str | None]:
         """Return the digests of a record and of its user, if records are protected by user, or the reason of its rejection."""

@@ -19,6 +19,7 @@ from linesmith.records.fields import DELIMITER_ID, FIELD_BREAK
 
 MAX_FIELDS = 256  # later fields of a record are counted, not described
 MAX_VALUES = 64  # a field with more distinct values has no list of them
+MAX_CONDITION_VALUES = 4096  # the same for a field that records are conditioned on
 _MAX_VALUE_CHARS = 256
 _BINS = 128
 _INTEGER = r"^[+-]?[0-9]+$"
@@ -45,11 +46,12 @@ class FieldAccumulator:
     Attributes:
         kinds: values per class (integer, decimal, empty, text).
         max_chars: characters of the longest value.
-        values: values with their counts; None once there are more than MAX_VALUES, or one is too long to keep.
+        values: values with their counts; None once there are more than `max_values`, or one is too long to keep.
         least, most: smallest and largest finite number; infinite, and least above most, if there is none.
         shapes: values per shape, see `_TEXT_SHAPES`; also whole, decimal and exponent for plainly spelled numbers.
         whole_digits: most digits before the point of a plainly spelled number.
         scale: most digits after the point.
+        max_values: most distinct values to keep.
     """
 
     kinds: Counter[str] = field(default_factory=Counter)
@@ -60,6 +62,7 @@ class FieldAccumulator:
     shapes: Counter[str] = field(default_factory=Counter)
     whole_digits: int = 0
     scale: int = 0
+    max_values: int = MAX_VALUES
 
     def add(self, values: pa.Array) -> None:
         """Add values of the field; at least one."""
@@ -113,11 +116,11 @@ class FieldAccumulator:
             self.least, self.most = min(self.least, float(finite.min())), max(self.most, float(finite.max()))
 
     def _add_values(self, counts: dict[str, int] | None) -> None:
-        if self.values is None or counts is None or len(counts) > MAX_VALUES:
+        if self.values is None or counts is None or len(counts) > self.max_values:
             self.values = None
             return
         self.values.update(counts)
-        if len(self.values) > MAX_VALUES:
+        if len(self.values) > self.max_values:
             self.values = None
 
     def merge(self, other: FieldAccumulator) -> None:
@@ -133,16 +136,19 @@ class FieldAccumulator:
     def as_dict(self) -> dict[str, Any]:
         """Return plain JSON; 'min' and 'max' are over the numeric values, None if there are none."""
         numeric = self.least <= self.most
+        few = self.values if self.values is None or len(self.values) <= MAX_VALUES else None
+        known = {"known_values": None if self.values is None else sorted(self.values)}
         return {
             "kind": next((name for name in _CLASSES if self.kinds[name]), "empty"),
             "kinds": {name: self.kinds[name] for name in _CLASSES if self.kinds[name]},
             "max_chars": self.max_chars,
-            "values": None if self.values is None else dict(sorted(self.values.items(), key=lambda v: (-v[1], v[0]))),
+            "values": None if few is None else dict(sorted(few.items(), key=lambda v: (-v[1], v[0]))),
             "min": self.least if numeric else None,
             "max": self.most if numeric else None,
             "shapes": {shape: number for shape, number in sorted(self.shapes.items()) if number},
             "whole_digits": self.whole_digits,
             "scale": self.scale,
+            **(known if self.max_values > MAX_VALUES else {}),
         }
 
 
@@ -152,11 +158,13 @@ class FieldStatistics:
     Args:
         vocab_size: all token ids are below it.
         reserved: ids below it separate records and fields, and belong to no field.
+        conditions: number of fields, from the first, that records are conditioned on: more of their values are kept.
     """
 
-    def __init__(self, vocab_size: int, reserved: int) -> None:
+    def __init__(self, vocab_size: int, reserved: int, conditions: int = 0) -> None:
         self._vocab_size = vocab_size
         self._reserved = reserved
+        self._conditions = conditions
         self._records = 0
         self._field_counts: Counter[int] = Counter()
         self._chars: Counter[int] = Counter()
@@ -188,7 +196,8 @@ class FieldStatistics:
 
     def _field(self, number: int) -> FieldAccumulator:
         while len(self._fields) <= number:
-            self._fields.append(FieldAccumulator())
+            conditioned = len(self._fields) < self._conditions
+            self._fields.append(FieldAccumulator(max_values=MAX_CONDITION_VALUES if conditioned else MAX_VALUES))
             self._seen.append(np.zeros(self._vocab_size, np.bool_))
         return self._fields[number]
 
@@ -210,7 +219,7 @@ class FieldStatistics:
 
     def new_empty(self) -> FieldStatistics:
         """Return statistics of no records, for the same tokenizer."""
-        return FieldStatistics(self._vocab_size, self._reserved)
+        return FieldStatistics(self._vocab_size, self._reserved, self._conditions)
 
     def merge(self, other: FieldStatistics) -> None:
         """Add the statistics of other records of the same tokenizer."""
