@@ -66,6 +66,7 @@ class EncodeSettings:
         graph: directory of the saved graph.
         data: directory for shards.
         rejects: directory for rejected lines.
+        conditions: number of fields, from the first, that records are conditioned on.
     """
 
     read: ReadSettings
@@ -73,6 +74,7 @@ class EncodeSettings:
     graph: str
     data: str
     rejects: str
+    conditions: int = 0
 
 
 class EncodeRecords(beam.PTransform):
@@ -156,7 +158,8 @@ class _EncodeFn(beam.DoFn):
 
     def _process(self, unit: InputUnit) -> Iterator[Any]:
         result = EncodedUnit(unit.index, splits={name: SplitCount() for name in SPLIT_NAMES})
-        statistics = FieldStatistics(self._tokenizer.total_vocab_size, self._tokenizer.token_format.reserved_count)
+        reserved = self._tokenizer.token_format.reserved_count
+        statistics = FieldStatistics(self._tokenizer.total_vocab_size, reserved, self._settings.conditions)
         with contextlib.ExitStack() as stack:
             users = self._settings.read.records.user_field is not None
             files = [Path(self._settings.data) / tfrecord_shard_name(name, unit.index) for name in SPLIT_NAMES]

@@ -155,7 +155,11 @@ class GenerationSettings(BaseModel):
     @field_validator("where", mode="before")
     @classmethod
     def _condition(cls, value: Any) -> Any:
-        return parse_where(value)
+        condition = parse_where(value)
+        texts = isinstance(condition, dict) and all(isinstance(part, str) for pair in condition.items() for part in pair)
+        if condition is not None and not texts:
+            raise ValueError("must be COLUMN=VALUE, or a mapping from columns to texts")
+        return condition
 
     @property
     def condition(self) -> dict[str, str]:

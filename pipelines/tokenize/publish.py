@@ -23,6 +23,7 @@ from linesmith.records.input.record_format import SPLIT_NAMES
 
 if TYPE_CHECKING:
     from linesmith.model.tokenizers.base import Tokenizer
+    from linesmith.records.field_order import FieldOrder
     from linesmith.records.input.input_files import InputFile
     from linesmith.transforms.encode_records import EncodedUnit
     from linesmith.transforms.read_records import RangeCount
@@ -40,6 +41,7 @@ class TokenizeResult:
         tokenizer: the fitted tokenizer.
         counts: counts of the first pass, one per range of the input.
         units: results of the second pass, one per unit.
+        columns: names of the fields by which `condition_on` orders them; None without that setting.
     """
 
     files: Sequence[InputFile]
@@ -47,6 +49,7 @@ class TokenizeResult:
     tokenizer: Tokenizer
     counts: Sequence[RangeCount]
     units: Sequence[EncodedUnit]
+    columns: Sequence[str] | None = None
 
     @cached_property
     def totals(self) -> dict[str, Any]:
@@ -161,8 +164,8 @@ def publish_training_data(
     patterns = [(data, f"{name}-*.tfrecord.gz", f"{name}-{{}}.tfrecord.gz") for name in SPLIT_NAMES]
     patterns.append((rejects, "part-*.jsonl", "part-{}.jsonl"))
     digests = {new: result.file_digests[old] for pattern in patterns for new, old in _number_shards(*pattern).items()}
-    columns = config.columns or _header(result.counts, report)
-    statistics = read_json(data / STATISTICS, "the statistics")
+    columns = config.columns or _header(result.counts, report) or (result.columns and list(result.columns))
+    statistics = _in_input_order(read_json(data / STATISTICS, "the statistics"), result.tokenizer.token_format.order)
     counts = {name: totals[name] for name in ("lines", "accepted", "rejected", "splits")}
     write_json(data / STATISTICS, {**counts, "columns": columns, **statistics})
     user_field = user_field_index(config)
@@ -190,6 +193,14 @@ def publish_training_data(
     replace_directory(rejects, staged_run.rejects)
     write_manifest(staged_run.training_data, "tokenize", manifest)
     _fill_report(report, result, staged_run)
+
+
+def _in_input_order(statistics: dict[str, Any], order: FieldOrder | None) -> dict[str, Any]:
+    """Return statistics with the fields in the order of the input, as people and types see them, not in that of the model."""
+    if order is None or "fields" not in statistics:
+        return statistics
+    fields = order.to_input(statistics["fields"])
+    return {**statistics, "fields": [{**field, "index": number} for number, field in enumerate(fields)]}
 
 
 def _header(counts: Sequence[RangeCount], report: StageReport) -> list[str] | None:

@@ -25,6 +25,7 @@ from linesmith.core.errors import DataError
 from linesmith.pipelines.other_kind import replace_other_kind
 from linesmith.pipelines.remote.local_paths import config_with_local_paths, with_remote_addresses
 from linesmith.pipelines.stage_report import StageReport, measured_stage
+from linesmith.pipelines.tokenize.field_order import with_field_order
 from linesmith.pipelines.tokenize.fit import fit_tokenizer
 from linesmith.pipelines.tokenize.publish import STATISTICS, TokenizeResult, check_splits, publish_training_data
 from linesmith.records.input.input_ranges import InputUnit, plan_input_units, replace_ranges
@@ -164,6 +165,7 @@ def _read_twice(
     idle = idle_worker_notice(options, "tokenize", len(units))
     if idle is not None:
         report.notices.append(idle)
+    settings, columns = with_field_order(config, units, settings)
     counts, tokenizer = fit_tokenizer(config, units, settings, options, scratch, report.notices)
     tokenizer.save(scratch / "tokenizer")
     _log.info("tokenize: %d records; encoding", sum(count.accepted for count in counts))
@@ -173,9 +175,10 @@ def _read_twice(
         graph=str(scratch / "data"),
         data=str(scratch / "data"),
         rejects=str(scratch / "rejects"),
+        conditions=len(config.condition_on or ()),
     )
     encoded_units = _encode(_with_line_numbers(units, counts), encode_settings, options, scratch)
-    return TokenizeResult(files, digests, tokenizer, counts, encoded_units)
+    return TokenizeResult(files, digests, tokenizer, counts, encoded_units, columns)
 
 
 def _encode(

@@ -18,6 +18,7 @@ from linesmith.core.config.tensorflow_config import TensorFlowConfig
 from linesmith.core.errors import DataError
 from linesmith.pipelines.stage_report import StageReport
 from linesmith.pipelines.train import private as train_private
+from linesmith.records.field_order import FieldOrder
 from linesmith.records.output.avro_names import unique_names
 from linesmith.records.patterns.number_ranges import number_range
 
@@ -126,9 +127,10 @@ def _write_model(
     statistics = None
     if config.dp:  # statistics of raw records must not reach the model
         shape = train_private.public_record_shape(config.seq_length, config.columns, config.field_delimiter)
+        shape["condition_on"] = config.condition_on
     else:
         statistics = read_json(staged_run.training_data / "statistics.json", "the statistics of the training data")
-        shape = _record_shape(statistics, config.columns, config.field_delimiter)
+        shape = _record_shape(statistics, config)
     info = ModelInfo(
         vocab_size=trainer.model.vocab_size,
         embedding_dim=config.embedding_dim,
@@ -146,18 +148,25 @@ def _write_model(
     write_model_info(staged_run.model, info)
 
 
-def _record_shape(statistics: dict[str, Any], columns: list[str] | None, field_delimiter: str | None) -> dict[str, Any]:
+def _record_shape(statistics: dict[str, Any], config: TensorFlowConfig) -> dict[str, Any]:
     """Return the part of a model's description that comes from the statistics of the training data."""
     longest = int(statistics["length_tokens"]["max"])
-    field_counts = statistics["field_counts"]
-    constant = field_delimiter is not None and len(field_counts) == 1
+    field_counts, described = statistics["field_counts"], statistics["fields"]
+    constant = config.field_delimiter is not None and len(field_counts) == 1
+    columns = config.columns if config.columns is not None else statistics.get("columns")
+    conditions: dict[str, Any] = {}
+    if config.condition_on is not None and columns is not None:
+        described = FieldOrder.first(config.condition_on, columns).to_model(described)
+        conditions["condition_on"] = config.condition_on
+        conditions["condition_values"] = [field.get("known_values") for field in described[: len(config.condition_on)]]
     return {
         # A quarter more than the longest record: valid records are rarely cut, and every sampled record ends.
         "length_cap_tokens": longest + longest // 4 + 8,
         "field_count": int(next(iter(field_counts))) if constant else None,
-        "field_tokens": [field["tokens"] for field in statistics["fields"]] if constant else None,
-        "field_numbers": [number_range(field) for field in statistics["fields"]] if constant else None,
-        "columns": columns if columns is not None else statistics.get("columns"),
+        "field_tokens": [field["tokens"] for field in described] if constant else None,
+        "field_numbers": [number_range(field) for field in described] if constant else None,
+        "columns": columns,
+        **conditions,
     }
 
 
