@@ -11,7 +11,6 @@ from linesmith.core.config.setting_field import SETTINGS_WITHOUT_EFFECT, flag_na
 from linesmith.core.config.where_condition import parse_where
 from linesmith.core.parsing import DocumentError, parse_yaml
 
-
 # Settings that say what records begin with or hold. They exclude each other, except where and balance.
 CONDITION_SETTINGS = ("where", "where_file", "balance", "impute")
 REQUEST_SETTINGS = ("start_string", "start_strings_file", *CONDITION_SETTINGS)
@@ -156,7 +155,9 @@ class GenerationSettings(BaseModel):
     @classmethod
     def _condition(cls, value: Any) -> Any:
         condition = parse_where(value)
-        texts = isinstance(condition, dict) and all(isinstance(part, str) for pair in condition.items() for part in pair)
+        texts = isinstance(condition, dict) and all(
+            isinstance(part, str) for pair in condition.items() for part in pair
+        )
         if condition is not None and not texts:
             raise ValueError("must be COLUMN=VALUE, or a mapping from columns to texts")
         return condition
@@ -185,7 +186,9 @@ class GenerationSettings(BaseModel):
         if self.where is not None and self.balance in self.where:
             raise ValueError(f"--where gives column '{self.balance}' one value, --balance asks for all of them")
         if self.has_conditions and self.gen_chars:
-            raise ValueError("--gen-chars cuts records, and --where, --where-file, --balance and --impute ask for whole ones")
+            raise ValueError(
+                "--gen-chars cuts records, and --where, --where-file, --balance and --impute ask for whole ones"
+            )
         if self.start_strings_field is not None and self.start_strings_file is None:
             raise ValueError("--start-strings-field needs a --start-strings-file")
         if self.iceberg_catalog is not None and self.iceberg_table is None:
