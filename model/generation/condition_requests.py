@@ -147,13 +147,13 @@ def condition_notices(
     """
     notices = []
     for column, number in sorted(counts.unseen.items()):
-        what = f"{number:,} records are given a value" if encoder is None else _value(config, column, encoder)
-        notices.append(f"{settings.option}: column '{column}': {what} that the training data never had; used as given")
+        what = _value(config, column, number, encoder)
+        notices.append(f"{settings.option}: column '{column}': the training data never had {what}; used as given")
     for column, number in sorted(counts.replaced.items()):
-        what = f"{number:,} records are given a value" if encoder is None else _value(config, column, encoder)
+        what = _value(config, column, number, encoder)
         notices.append(
-            f"{settings.option}: column '{column}': {what} with a character that the model cannot write; the nearest value of "
-            "the training data is used instead"
+            f"{settings.option}: column '{column}': the model has not the characters of {what}; the nearest value of the "
+            "training data is used instead"
         )
     if counts.unchecked:
         names = ", ".join(f"'{name}'" for name in sorted(counts.unchecked))
@@ -164,11 +164,13 @@ def condition_notices(
     return notices
 
 
-def _value(config: TensorFlowConfig, column: str, encoder: ConditionEncoder) -> str:
+def _value(config: TensorFlowConfig, column: str, number: int, encoder: ConditionEncoder | None) -> str:
+    if encoder is None:
+        return f"the value given in {number:,} record{'' if number == 1 else 's'}"
     value = config.condition.get(column, "")
     nearest = encoder.nearest.get((column, value))
     hint = "" if nearest is None else f" (nearest: '{shortened(nearest)}')"
-    return f"'{shortened(value)}'{hint} is a value"
+    return f"'{shortened(value)}'{hint}"
 
 
 @dataclass(frozen=True)

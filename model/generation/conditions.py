@@ -26,6 +26,7 @@ from linesmith.records.fields import DELIMITER_ID, NEWLINE_ID, FieldFormat
 from linesmith.records.validation.record_checks import RecordCheckSpec
 
 _SPELLING = FieldFormat(",", quoted=True)
+_COMPARED_CHARS = 256  # of a value, with those that are known: comparing takes quadratic time
 
 
 @dataclass(frozen=True)
@@ -100,7 +101,7 @@ class ConditionEncoder:
 
     def __init__(self, settings: ConditionSettings, tokenizer: Tokenizer, automaton: TokenAutomaton | None) -> None:
         self.counts = ConditionCounts()
-        self.nearest: dict[tuple[str, str], str] = {}
+        self.nearest: dict[tuple[str, str], str | None] = {}
         self._settings = settings
         self._tokenizer = tokenizer
         self._automaton = automaton
@@ -165,10 +166,12 @@ class ConditionEncoder:
 
     def _note_unseen(self, name: str, value: str, status: str, where: str) -> None:
         if self._settings.strict:
+            nearest = self.nearest[name, value]
+            hint = "" if nearest is None else f"; the nearest is '{shortened(nearest)}'"
             raise condition_error(
                 self._settings.option,
                 f"{where} '{name}' never had the value '{shortened(value)}' in the training data "
-                f"(--strict-conditions); the nearest is '{shortened(self.nearest[name, value])}'",
+                f"(--strict-conditions){hint}",
                 "Give a value that it had, or leave --strict-conditions out.",
             )
         (self.counts.replaced if status == "replaced" else self.counts.unseen)[name] += 1
@@ -192,10 +195,10 @@ class ConditionEncoder:
         try:
             self._check(name, position, value, text)
         except TokenizerError:
-            if not spellings or self._settings.fill:  # what is kept is never changed
+            nearest = self.nearest.get((name, value))
+            if not spellings or nearest is None or self._settings.fill:  # what is kept is never changed
                 reason = f"condition:{name}:unknown"
                 raise _FaultError(reason, f"column '{name}' has a character that the model does not know") from None
-            nearest = self.nearest[name, value]
             self._check(name, position, nearest, spellings[nearest])
             return spellings[nearest], "replaced"
         return text, "unchecked" if not spellings else "unseen"
@@ -243,19 +246,24 @@ def condition_text(given: Mapping[str, str]) -> str:
     return ",".join(f"{_SPELLING.quote(name)}={_SPELLING.quote(value)}" for name, value in given.items())
 
 
-def nearest_value(value: str, known: Iterable[str]) -> str:
+def nearest_value(value: str, known: Iterable[str]) -> str | None:
     """Return the known value that is nearest: among numbers by difference, otherwise by common runs of characters.
 
+    Returns:
+        None where nothing is near: an empty text, or a text beside numbers.
+
     Example:
-        >>> nearest_value("118", ["9", "120", "20"]), nearest_value("Itly", ["France", "Italy"])
-        ('120', 'Italy')
+        >>> nearest_value("118", ["9", "120", ""]), nearest_value("Itly", ["France", "Italy"]), nearest_value("x", ["1"])
+        ('120', 'Italy', None)
     """
-    values = sorted(known)
-    numbers = [_number(text) for text in [value, *values]]
-    if all(number is not None for number in numbers):
-        wanted, *others = [number for number in numbers if number is not None]
-        return values[min(range(len(values)), key=lambda place: abs(others[place] - wanted))]
-    return difflib.get_close_matches(value, values, n=1, cutoff=0.0)[0]
+    values = sorted(set(known) - {""})
+    if value == "" or not values:
+        return None
+    numbers = [number for number in map(_number, values) if number is not None]
+    if len(numbers) < len(values):
+        return difflib.get_close_matches(value[:_COMPARED_CHARS], values, n=1, cutoff=0.0)[0]
+    wanted = _number(value)
+    return None if wanted is None else values[min(range(len(values)), key=lambda place: abs(numbers[place] - wanted))]
 
 
 def _number(text: str) -> float | None:
