@@ -158,8 +158,10 @@ class _EncodeFn(beam.DoFn):
 
     def _process(self, unit: InputUnit) -> Iterator[Any]:
         result = EncodedUnit(unit.index, splits={name: SplitCount() for name in SPLIT_NAMES})
-        reserved = self._tokenizer.token_format.reserved_count
-        statistics = FieldStatistics(self._tokenizer.total_vocab_size, reserved, self._settings.conditions)
+        form = self._tokenizer.token_format
+        statistics = FieldStatistics(
+            self._tokenizer.total_vocab_size, form.reserved_count, form.order, self._settings.conditions
+        )
         with contextlib.ExitStack() as stack:
             users = self._settings.read.records.user_field is not None
             files = [Path(self._settings.data) / tfrecord_shard_name(name, unit.index) for name in SPLIT_NAMES]

@@ -23,7 +23,6 @@ from linesmith.records.input.record_format import SPLIT_NAMES
 
 if TYPE_CHECKING:
     from linesmith.model.tokenizers.base import Tokenizer
-    from linesmith.records.field_order import FieldOrder
     from linesmith.records.input.input_files import InputFile
     from linesmith.transforms.encode_records import EncodedUnit
     from linesmith.transforms.read_records import RangeCount
@@ -165,7 +164,7 @@ def publish_training_data(
     patterns.append((rejects, "part-*.jsonl", "part-{}.jsonl"))
     digests = {new: result.file_digests[old] for pattern in patterns for new, old in _number_shards(*pattern).items()}
     columns = config.columns or _header(result.counts, report) or (result.columns and list(result.columns))
-    statistics = _in_input_order(read_json(data / STATISTICS, "the statistics"), result.tokenizer.token_format.order)
+    statistics = read_json(data / STATISTICS, "the statistics")
     counts = {name: totals[name] for name in ("lines", "accepted", "rejected", "splits")}
     write_json(data / STATISTICS, {**counts, "columns": columns, **statistics})
     user_field = user_field_index(config)
@@ -193,14 +192,6 @@ def publish_training_data(
     replace_directory(rejects, staged_run.rejects)
     write_manifest(staged_run.training_data, "tokenize", manifest)
     _fill_report(report, result, staged_run)
-
-
-def _in_input_order(statistics: dict[str, Any], order: FieldOrder | None) -> dict[str, Any]:
-    """Return statistics with the fields in the order of the input, as people and types see them, not in that of the model."""
-    if order is None or "fields" not in statistics:
-        return statistics
-    fields = order.to_input(statistics["fields"])
-    return {**statistics, "fields": [{**field, "index": number} for number, field in enumerate(fields)]}
 
 
 def _header(counts: Sequence[RangeCount], report: StageReport) -> list[str] | None:

@@ -55,7 +55,7 @@ def test_what_is_no_condition_is_refused(value):
     ],
 )
 def test_settings_that_contradict_are_refused(settings, message):
-    with pytest.raises(ParameterError, match="^LS101: ") as caught:
+    with pytest.raises(ParameterError, match=r"^LS101: ") as caught:
         TensorFlowConfig(**settings)
     assert message in str(caught.value)
 

@@ -279,7 +279,7 @@ def test_files_that_cannot_be_used(tmp_path, name, content, message):
     if message is None:
         assert list(iter_partial_records(str(path), "o", COLUMNS)) == []
         return
-    with pytest.raises(ParameterError, match="^LS132: --where-file 'x': ") as caught:
+    with pytest.raises(ParameterError, match=r"^LS132: --where-file 'x': ") as caught:
         list(iter_partial_records(str(path), "--where-file 'x'", COLUMNS))
     assert message in str(caught.value)
     assert "\n" not in str(caught.value)
