@@ -66,6 +66,7 @@ class EncodeSettings:
         graph: directory of the saved graph.
         data: directory for shards.
         rejects: directory for rejected lines.
+        conditions: number of fields, from the first, that records are conditioned on.
     """
 
     read: ReadSettings
@@ -73,6 +74,7 @@ class EncodeSettings:
     graph: str
     data: str
     rejects: str
+    conditions: int = 0
 
 
 class EncodeRecords(beam.PTransform):
@@ -156,9 +158,13 @@ class _EncodeFn(beam.DoFn):
 
     def _process(self, unit: InputUnit) -> Iterator[Any]:
         result = EncodedUnit(unit.index, splits={name: SplitCount() for name in SPLIT_NAMES})
-        tokenizer = self._tokenizer
+        form = self._tokenizer.token_format
         statistics = FieldStatistics(
-            tokenizer.total_vocab_size, tokenizer.token_format.reserved_count, tokenizer.quoted
+            self._tokenizer.total_vocab_size,
+            form.reserved_count,
+            self._tokenizer.quoted,
+            form.order,
+            self._settings.conditions,
         )
         with contextlib.ExitStack() as stack:
             users = self._settings.read.records.user_field is not None

@@ -5,8 +5,8 @@ Errors that a user can fix come back as results: a runner would retry them in va
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,6 +16,8 @@ import apache_beam as beam
 from linesmith.core.errors import ParameterError
 
 if TYPE_CHECKING:
+    from linesmith.model.generation.conditions import ConditionSettings
+    from linesmith.model.sampling.sample_types import SamplerOptions
     from linesmith.model.tokenizers.loading import AnyTokenizer
 
 
@@ -28,12 +30,14 @@ class StartStringSettings:
         column: column of tables to read; None: `start_string`, or the only column.
         field_count: most fields that a start string may begin; None: any number.
         store: directory to write to, which all workers share.
+        conditions: the sources hold partial records: what may be given, and the masks; None: they hold start strings.
     """
 
     run_dir: str
     column: str | None
     field_count: int | None
     store: str
+    conditions: tuple[ConditionSettings, SamplerOptions] | None = None
 
 
 @dataclass(frozen=True)
@@ -46,11 +50,17 @@ class StartStringFile:
 
 @dataclass(frozen=True)
 class StartStringCount:
-    """How many start strings a source holds, or what is wrong with it."""
+    """How many start strings a source holds, or what is wrong with it.
+
+    The last three are those of `ConditionCounts`.
+    """
 
     number: int
     count: int = 0
     error: str | None = None
+    unseen: dict[str, int] = field(default_factory=dict)
+    replaced: dict[str, int] = field(default_factory=dict)
+    unchecked: dict[str, int] = field(default_factory=dict)
 
 
 @dataclass
@@ -94,6 +104,8 @@ class _EncodeStartStringsFn(beam.DoFn):
 
 def encode_start_string_file(file: StartStringFile, settings: StartStringSettings, tokenizer: Any) -> StartStringCount:
     """Encode one source into the store; an error of the source is returned in the count."""
+    if settings.conditions is not None:
+        return _encode_partial_records(file, settings, tokenizer)
     from linesmith.model.generation.start_string_encoding import iter_encoded_start_strings
     from linesmith.model.generation.start_string_files import START_STRINGS_FILE_OPTION, iter_start_strings, open_local
     from linesmith.model.generation.start_string_store import write_start_strings
@@ -109,13 +121,51 @@ def encode_start_string_file(file: StartStringFile, settings: StartStringSetting
         return StartStringCount(file.number, error=str(error))
 
 
-def match_start_string_files(pattern: str) -> list[str]:
+def _encode_partial_records(file: StartStringFile, settings: StartStringSettings, tokenizer: Any) -> StartStringCount:
+    """Encode one source of partial records into the store."""
+    from linesmith.core.artifacts.model_info import read_model_info
+    from linesmith.core.config.setting_field import option_text
+    from linesmith.model.generation.conditions import ConditionEncoder
+    from linesmith.model.generation.partial_records import iter_partial_records
+    from linesmith.model.generation.start_string_files import open_local
+    from linesmith.model.generation.start_string_store import write_start_strings
+    from linesmith.model.sampling.token_automaton import token_automaton
+    from linesmith.transforms.find_inputs import open_raw
+
+    if settings.conditions is None:
+        raise ValueError("the source holds no partial records")
+    conditions, options = settings.conditions
+    name = "impute" if conditions.fill else "where_file"
+    conditions = replace(conditions, option=option_text(name, file.path))
+    try:
+        automaton = token_automaton(tokenizer, read_model_info(settings.run_dir), options)
+        encoder = ConditionEncoder(conditions, tokenizer, automaton)
+        opener = open_raw if "://" in file.path else open_local
+        delimiter = tokenizer.field_delimiter
+        rows = iter_partial_records(file.path, conditions.option, conditions.allowed, delimiter, opener)
+        count = write_start_strings(settings.store, file.number, encoder.encode_rows(rows))
+        found = encoder.counts
+        counts = (dict(found.unseen), dict(found.replaced), dict(found.unchecked))
+        return StartStringCount(file.number, count, None, *counts)
+    except ParameterError as error:
+        return StartStringCount(file.number, error=str(error))
+
+
+def match_start_string_files(
+    pattern: str, option: str | None = None, error: Callable[[str, str, str], ParameterError] | None = None
+) -> list[str]:
     """Return the files that a path, a glob or a bucket address names, sorted by name.
 
+    Args:
+        pattern: the path, glob or address.
+        option: the option that gave it, for messages; None: that of start strings.
+        error: makes the error for none; None: LS108.
+
     Raises:
-        ParameterError: LS108, there are none.
+        ParameterError: LS108 or that of `error`, there are none.
     """
     from linesmith.model.generation.start_string_files import START_STRINGS_FILE_OPTION, find_start_string_files
     from linesmith.transforms.find_inputs import match_files
 
-    return find_start_string_files(pattern, partial(match_files, option=START_STRINGS_FILE_OPTION))
+    option = START_STRINGS_FILE_OPTION if option is None else option
+    return find_start_string_files(pattern, partial(match_files, option=option), option, error)

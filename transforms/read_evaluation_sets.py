@@ -157,7 +157,11 @@ def _read_tokens(unit: EvaluationInputUnit) -> Iterator[pa.Array]:
             if len(values) and not 0 <= values.min() <= values.max() < tokenizer.total_vocab_size:
                 raise _damaged(unit, "a token id lies outside the vocabulary")
             records = _split_ids(values.tolist(), ids.row_lengths().numpy().tolist())
-            text = pa.array([tokenizer.decode_structure(record) for record in records], pa.large_string())
+            texts = [tokenizer.decode_structure(record) for record in records]
+            order = tokenizer.token_format.order
+            if order is not None:
+                texts = [order.mark_for_input(text) for text in texts]
+            text = pa.array(texts, pa.large_string())
             yield comparable_texts(_unquote(text) if tokenizer.quoted else text, unit.kinds)
     except (TFRecordError, tf.errors.OpError, UnicodeDecodeError):  # their messages may quote the record
         raise _damaged(unit, "it is cut off or is not one of ours") from None

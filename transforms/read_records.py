@@ -33,7 +33,8 @@ from linesmith.transforms.range_lines import Line, RangeLines
 
 _BATCH_LINES = 2000
 _BATCH_CHARS = 1 << 20
-# text: the record, with FIELD_BREAK in place of the delimiters that separate fields; level: `Digest.sample_level`;
+# text: the record, with FIELD_BREAK in place of the delimiters that separate fields, which are in the order of the model
+# (`FieldOrder`); level: `Digest.sample_level`;
 # num_chars: characters of the record as it was read; user_hash: 0 if records are protected one by one.
 SCHEMA = pa.schema(
     [
@@ -147,7 +148,7 @@ class RangeReader:
 
     def _rows(self) -> Iterator[_Row]:
         count, limit = self.count, self._source.limit
-        mark_breaks, decode_line = self._format.fields.mark_breaks, self._format.decode_line
+        mark_fields, decode_line = self._format.mark_fields, self._format.decode_line
         field_count = self._settings.field_count
         for line in self._lines:
             if limit is not None and count.accepted >= limit:
@@ -164,7 +165,7 @@ class RangeReader:
             digest: Digest | None = None
             user: Digest | None = None
             if reason is None:
-                marked = mark_breaks(text)
+                marked = mark_fields(text)
                 if field_count is not None and marked.count(FIELD_BREAK) + 1 != field_count:
                     reason = FIELD_COUNT
                 else:

@@ -17,10 +17,10 @@ from linesmith.core.config.tensorflow_config import TensorFlowConfig
 from linesmith.core.errors import ParameterError
 
 INPUTS_DIR = "inputs"  # below model/
-# Names of the copies by setting. Start strings are not kept: they ask for certain records, may be many, and may be beginnings of
-# real records.
+# Names of the copies by setting. Start strings and partial records are not kept: they ask for certain records, may be many, and
+# may be parts of real records.
 KEPT_FILES = {"schema_file": "schema.avsc", "rules": "rules.yaml"}
-_FILES = (*KEPT_FILES, "start_strings_file")
+_FILES = (*KEPT_FILES, "start_strings_file", "where_file", "impute")
 # Code, and a place that is written to. A catalog's properties can name code, too (py-catalog-impl).
 _ONLY_GIVEN = ("line_validator", "iceberg_table", "iceberg_catalog")
 _SHOWN_CHARACTERS = 100

@@ -62,6 +62,10 @@ class ModelInfo:
         field_numbers: limits of the numbers of each field (`number_ranges`); None for a field that holds other text; None as
             a whole where nothing is known.
         field_inputs: what the network looks up beside its last token; None for a plain network.
+        condition_on: columns that stand first in the ids of a record; None: the ids have the order of `columns`. What is per
+            field here, except `columns`, has the order of the ids.
+        condition_values: the values of each column of `condition_on` in the training data, as they are spelled there; None for
+            a column with too many; None as a whole in private training.
     """
 
     vocab_size: _Width
@@ -80,6 +84,8 @@ class ModelInfo:
     field_tokens: list[list[int]] | None = None
     field_numbers: list[_NumberLimits | None] | None = None
     field_inputs: FieldInputs | None = None
+    condition_on: list[str] | None = None
+    condition_values: list[list[str] | None] | None = None
 
     @property
     def weight_shapes(self) -> dict[str, tuple[int, ...]]:
@@ -98,7 +104,11 @@ class ModelInfo:
 
 def write_model_info(model_dir: str | Path, info: ModelInfo) -> None:
     """Write `model.json` atomically; from then on the model can be generated from."""
-    write_json(Path(model_dir) / MODEL_FILE, {"format_version": FORMAT_VERSION, **asdict(info)})
+    described = asdict(info)
+    for name in ("condition_on", "condition_values"):  # a model without conditions is described as ever
+        if described[name] is None:
+            del described[name]
+    write_json(Path(model_dir) / MODEL_FILE, {"format_version": FORMAT_VERSION, **described})
 
 
 def read_model_info(run_dir: str | Path) -> ModelInfo:

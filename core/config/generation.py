@@ -5,10 +5,15 @@ from __future__ import annotations
 import re
 from typing import Any, Literal
 
-from pydantic import BaseModel
+from pydantic import BaseModel, field_validator
 
-from linesmith.core.config.setting_field import SETTINGS_WITHOUT_EFFECT, setting
+from linesmith.core.config.setting_field import SETTINGS_WITHOUT_EFFECT, flag_name, setting
+from linesmith.core.config.where_condition import parse_where
 from linesmith.core.parsing import DocumentError, parse_yaml
+
+# Settings that say what records begin with or hold. They exclude each other, except where and balance.
+CONDITION_SETTINGS = ("where", "where_file", "balance", "impute")
+REQUEST_SETTINGS = ("start_string", "start_strings_file", *CONDITION_SETTINGS)
 
 
 class GenerationSettings(BaseModel):
@@ -47,7 +52,34 @@ class GenerationSettings(BaseModel):
     start_strings_field: str | None = setting(
         "generate", None, "The column of start_strings_file; default start_string, or the only one."
     )
-    records_per_seed: int = setting("generate", 1, "Valid records for each of several start strings.", ge=1)
+    records_per_seed: int = setting(
+        "generate", 1, "Valid records for each of several start strings, or for each row of where_file or impute.", ge=1
+    )
+    where: dict[str, str] | list[str] | None = setting(
+        "generate",
+        None,
+        "Records with these values of condition_on columns: country=IT,elevation=200; what holds a comma in double quotes. "
+        "Given several times, all of them hold.",
+    )
+    where_file: str | None = setting(
+        "generate",
+        None,
+        "A file of partial records, one valid record each, in order: condition_on columns of CSV with a header, JSON Lines, "
+        "Avro or Parquet; a glob. An empty value is not given.",
+        path="streamed",
+    )
+    strict_conditions: bool = setting(
+        "generate", False, "Refuse a condition with a value that its column never had in the training data."
+    )
+    balance: str | None = setting(
+        "generate", None, "Equal shares of the values of this condition_on column, in turn by record."
+    )
+    impute: str | None = setting(
+        "generate",
+        None,
+        "A file of records (CSV with a header, JSON Lines, Avro or Parquet; a glob): fill their empty fields, keep the others.",
+        path="streamed",
+    )
     line_validator: str | None = setting(
         "generate",
         None,
@@ -119,12 +151,44 @@ class GenerationSettings(BaseModel):
         "generate", True, "Accepted and without effect: " + SETTINGS_WITHOUT_EFFECT["reset_states"] + "."
     )
 
+    @field_validator("where", mode="before")
+    @classmethod
+    def _condition(cls, value: Any) -> Any:
+        condition = parse_where(value)
+        texts = isinstance(condition, dict) and all(
+            isinstance(part, str) for pair in condition.items() for part in pair
+        )
+        if condition is not None and not texts:
+            raise ValueError("must be COLUMN=VALUE, or a mapping from columns to texts")
+        return condition
+
+    @property
+    def condition(self) -> dict[str, str]:
+        """The condition of `where`, empty where there is none. Lists of texts were made a mapping when they were given."""
+        return dict(self.where) if isinstance(self.where, dict) else {}
+
+    @property
+    def has_conditions(self) -> bool:
+        """Whether fields of the records are given, other than by start strings."""
+        return any(getattr(self, name) is not None for name in CONDITION_SETTINGS)
+
     def check_generation(self) -> None:
         """Refuse settings that contradict each other.
 
         Raises:
             ValueError: two settings do; the message names them.
         """
+        if self.where is not None and not self.where:
+            raise ValueError("--where holds no condition")
+        given = [name for name in REQUEST_SETTINGS if getattr(self, name) is not None]
+        if len(given) > 1 and set(given) != {"where", "balance"}:
+            raise ValueError(f"{flag_name(given[0])} and {flag_name(given[1])} exclude each other")
+        if self.where is not None and self.balance in self.where:
+            raise ValueError(f"--where gives column '{self.balance}' one value, --balance asks for all of them")
+        if self.has_conditions and self.gen_chars:
+            raise ValueError(
+                "--gen-chars cuts records, and --where, --where-file, --balance and --impute ask for whole ones"
+            )
         if self.start_strings_field is not None and self.start_strings_file is None:
             raise ValueError("--start-strings-field needs a --start-strings-file")
         if self.iceberg_catalog is not None and self.iceberg_table is None:

@@ -96,7 +96,7 @@ class TensorFlowConfig(TrainingSettings, TokenizeSettings, RunSettings, Generati
                     return int(number)
         return value
 
-    @field_validator("output_format", "columns", mode="before")
+    @field_validator("output_format", "columns", "condition_on", mode="before")
     @classmethod
     def _one_or_comma_separated(cls, value: Any) -> Any:
         if isinstance(value, str):
@@ -142,14 +142,31 @@ class TensorFlowConfig(TrainingSettings, TokenizeSettings, RunSettings, Generati
             raise ValueError(
                 f"--column-pattern {self.column_pattern!r} must contain {{}} once, for the column's number"
             )
-        if self.start_string is not None and self.start_strings_file is not None:
-            raise ValueError("--start-string and --start-strings-file exclude each other")
         if self.exact_distribution and (self.gen_top_k or self.gen_top_p < 1 or not self.gen_temp):
             raise ValueError(
                 "--exact-distribution excludes --gen-top-k, --gen-top-p and --gen-temp 0: they change the distribution"
             )
+        self._check_condition_on()
         self.check_generation()
         return self
+
+    def _check_condition_on(self) -> None:
+        """Refuse an order of fields that cannot be.
+
+        Raises:
+            ValueError: two settings contradict each other; the message names them.
+        """
+        if self.condition_on is None:
+            return
+        if self.field_delimiter is None:
+            raise ValueError("--condition-on needs a --field-delimiter")
+        if not self.condition_on:
+            raise ValueError("--condition-on names no column")
+        unknown = [name for name in self.condition_on if self.columns is not None and name not in self.columns]
+        if unknown:
+            raise ValueError(f"--condition-on names '{unknown[0]}', which is not one of --columns")
+        if self.gen_chars:
+            raise ValueError("--gen-chars excludes --condition-on: a cut record would lack fields anywhere")
 
     @property
     def metric(self) -> str:

@@ -60,6 +60,12 @@ class TokenizeSettings(BaseModel):
     columns: list[str] | None = setting(
         "tokenize", None, "Names of the fields, in order; generated records have as many."
     )
+    condition_on: list[str] | None = setting(
+        "tokenize",
+        None,
+        "Columns whose values generate may be asked for (where, where_file, balance): the model is given them first. Every "
+        "output has them in their place. Needs names: header, columns or schema_file.",
+    )
     encoding: str = setting("tokenize", "utf-8", "Text encoding of the input, for example latin-1 or utf-16.")
     max_lines: int = setting("tokenize", 0, "Use only this many accepted records, in their order; 0: all.", ge=0)
     max_line_len: int = setting("tokenize", 2048, "Longest accepted record, in characters.", ge=1)

@@ -19,6 +19,7 @@ from linesmith.core.artifacts.params import (
     read_stored_config,
 )
 from linesmith.core.artifacts.run_directory import RunDirectory, run_directory
+from linesmith.core.config.generation import REQUEST_SETTINGS
 from linesmith.core.config.setting_field import SHORT_FLAGS, option_text
 from linesmith.core.config.tensorflow_config import TensorFlowConfig, fields, nearest_setting, stage_of
 from linesmith.core.errors import ParameterError
@@ -73,7 +74,7 @@ def _stored_config(command: str, output: str, given: Iterable[str]) -> TensorFlo
     if command == "plan":
         return config_from_model_dir(output)  # names what would be refused
     config, refused = read_stored_config(output)
-    decided = set(given) | ({"start_strings_file"} if "start_string" in given else set())
+    decided = {*given, *(REQUEST_SETTINGS if set(REQUEST_SETTINGS) & set(given) else ())}
     undecided = [name for name in refused if name not in decided]
     if undecided and command == "generate":
         raise stored_settings_error(refused, undecided, output)
@@ -118,8 +119,8 @@ def _override(stored: TensorFlowConfig, settings: dict[str, Any], unset: set[str
     Raises:
         ParameterError: LS105, a setting that shaped the model differs.
     """
-    starts = {"start_string", "start_strings_file"} & set(settings)
-    forgotten = {name for name in fields() if name.startswith("start_string")} | unset if starts else unset
+    # What records are asked to begin with or to hold is asked anew as a whole.
+    forgotten = {*REQUEST_SETTINGS, "start_strings_field"} | unset if set(REQUEST_SETTINGS) & set(settings) else unset
     kept = {name: value for name, value in stored.as_dict().items() if name not in forgotten}
     config = config_from_settings({**kept, **settings})
     before, now = stored.stage_settings("tokenize", "train"), config.stage_settings("tokenize", "train")

@@ -38,7 +38,9 @@ def layout_of_statistics(statistics: dict[str, Any], tokenizer: Tokenizer, memor
     counts = {int(count): number for count, number in statistics["field_counts"].items()}
     # The usual number of fields; the larger one where two are as frequent.
     usual = max(counts, key=lambda count: (counts[count], count), default=1)
-    described = itertools.takewhile(lambda field: field["tokens"] is not None, statistics["fields"])
+    order = tokenizer.token_format.order  # statistics have the order of the input
+    described = statistics["fields"] if order is None else order.to_model(statistics["fields"])
+    described = itertools.takewhile(lambda field: field["tokens"] is not None, described)
     fields = list(itertools.islice(described, min(usual, MAX_FIELDS)))
     if tokenizer.field_delimiter is None or len(fields) < 2:
         return None

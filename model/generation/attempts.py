@@ -49,6 +49,7 @@ class AttemptOutcome:
         reason: why the attempt is invalid; None exactly where it is accepted (`valid` True or None).
         explain: the reason in words, or None.
         acceptance_probability: that of its sample.
+        final: a further attempt would give the same.
     """
 
     index: int
@@ -58,6 +59,7 @@ class AttemptOutcome:
     reason: str | None = None
     explain: str | None = None
     acceptance_probability: float = 1.0
+    final: bool = False
 
 
 class AttemptCounter:
@@ -179,7 +181,8 @@ class AttemptCounter:
             self._reasons[outcome.reason] += 1
             self._keep_invalid(outcome)
             self._count_under_ceiling(index, outcome.reason)
-            if outcome.attempt + 1 < self._settings.max_attempts and not self._beyond(index):
+            again = not outcome.final and outcome.attempt + 1 < self._settings.max_attempts
+            if again and not self._beyond(index):
                 self._next.append(index)
         self._rate.add(outcome.reason is None)
         # A few indices that keep failing, such as impossible start strings, do not end a run: `max_attempts` bounds them.

@@ -5,24 +5,32 @@ from __future__ import annotations
 from linesmith.core.config.tensorflow_config import TensorFlowConfig
 from linesmith.model.generation.attempts import AttemptSettings
 from linesmith.model.generation.unit_generator import SampleSource
+from linesmith.model.sampling.candidates import CANDIDATES
 from linesmith.model.sampling.sample_types import DrawSettings
 from linesmith.model.sampling.sampler import Sampler, SamplerOptions
 from linesmith.records.output.schema import schema_text
 
 
-def draw_settings(config: TensorFlowConfig) -> DrawSettings:
-    """Return how tokens are drawn under a configuration. The network gets this object as it is."""
+def draw_settings(config: TensorFlowConfig, ordered: bool = False) -> DrawSettings:
+    """Return how tokens are drawn under a configuration. The network gets this object as it is.
+
+    Args:
+        config: the settings of the run.
+        ordered: the ids of the model's records have another order than the text, so that the field of a start string may come
+            after one that is drawn.
+    """
     return DrawSettings(
         seed=config.seed,
         temperature=config.gen_temp,
         gen_chars=config.gen_chars,
         top_k=config.gen_top_k,
         top_p=config.gen_top_p,
+        candidates=CANDIDATES if ordered or config.has_conditions else 1,
     )
 
 
 def attempt_settings(
-    config: TensorFlowConfig, max_invalid: int | None, keep_invalid: int | None = 10_000
+    config: TensorFlowConfig, max_invalid: int | None, keep_invalid: int | None = 10_000, ordered: bool = False
 ) -> AttemptSettings:
     """Return the settings of attempts in a configuration.
 
@@ -30,9 +38,10 @@ def attempt_settings(
         config: the settings of the run.
         max_invalid: most invalid records, which the Python interface and the stage default differently; None: no limit.
         keep_invalid: how many invalid records of a unit are kept; None: all.
+        ordered: as for `draw_settings`.
     """
     return AttemptSettings(
-        draw_settings=draw_settings(config),
+        draw_settings=draw_settings(config, ordered),
         max_attempts=config.max_attempts,
         min_valid_rate=config.min_valid_rate,
         max_invalid=max_invalid,

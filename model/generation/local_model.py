@@ -6,6 +6,7 @@ The public functions are in `linesmith.model.generation.python_api`.
 from __future__ import annotations
 
 import functools
+import logging
 import shutil
 import tempfile
 import weakref
@@ -19,11 +20,21 @@ from linesmith.core.artifacts.run_directory import run_directory
 from linesmith.core.config.tensorflow_config import TensorFlowConfig
 from linesmith.core.errors import ParameterError, ShortfallError, TooManyInvalidError
 from linesmith.model.generation.attempts import AttemptOutcome
+from linesmith.model.generation.condition_requests import (
+    check_whole_records,
+    condition_notices,
+    condition_settings,
+    conditioned_starts,
+)
+from linesmith.model.generation.conditions import ConditionEncoder, ConditionSettings
 from linesmith.model.generation.from_config import attempt_settings, open_sampler, sampler_options
-from linesmith.model.generation.output_plan import plan_output
+from linesmith.model.generation.output_plan import OutputPlan, plan_output
+from linesmith.model.generation.partial_records import condition_error, iter_partial_records
 from linesmith.model.generation.start_string_encoding import encode_start_strings, resolve_start_strings
+from linesmith.model.generation.start_string_files import find_start_string_files
 from linesmith.model.generation.work_units import StartString, WorkUnit, WorkUnitResult
 from linesmith.model.generation.worker_pool import WorkerSetup, run_units
+from linesmith.model.sampling.token_automaton import token_automaton
 from linesmith.model.tokenizers import tokenizer_from_model_dir
 from linesmith.model.tokenizers.base import Tokenizer
 from linesmith.records.fields import GenText
@@ -31,6 +42,8 @@ from linesmith.records.validation.record_checks import RecordCheckSpec
 from linesmith.records.validation.record_validator import RecordValidator, Validator
 from linesmith.records.validation.user_validator import InProcessValidator, ValidatorSource, pickled_validator_source
 from linesmith.records.validation.validator_process import close_validator_processes
+
+_log = logging.getLogger("linesmith")
 
 
 class LocalModel:
@@ -69,11 +82,49 @@ class LocalModel:
         start_strings, option = self.resolve_start_strings(start_string)
         if start_strings is None:
             return (), False
+        texts = [start_strings] if isinstance(start_strings, str) else start_strings
+        encoded = encode_start_strings(texts, self.tokenizer, option, self._info.field_count)
+        return encoded, isinstance(start_strings, list)
+
+    @property
+    def tokenizer(self) -> Tokenizer:
+        """The model's tokenizer, loaded once."""
         if self._tokenizer is None:
             self._tokenizer = tokenizer_from_model_dir(self._root)
-        texts = [start_strings] if isinstance(start_strings, str) else start_strings
-        encoded = encode_start_strings(texts, self._tokenizer, option, self._info.field_count)
-        return encoded, isinstance(start_strings, list)
+        return self._tokenizer
+
+    def encode_conditions(self) -> tuple[tuple[StartString, ...], bool]:
+        """Return the conditions of the configuration as start strings, and whether each record has its own.
+
+        Without that, the records have them in turn.
+
+        Raises:
+            ParameterError: LS132, a condition or a file cannot be used.
+        """
+        # Neither rules nor a validator play a part here; the records are judged by them later.
+        config = self._config.replace(line_validator=None, rules=None, validation_rules=None)
+        output = self._plan_output(config, None)
+        settings = condition_settings(config, self._info, output)
+        automaton = token_automaton(self.tokenizer, self._info, sampler_options(config, output.field_count))
+        encoder = ConditionEncoder(settings, self.tokenizer, automaton)
+        path = config.where_file if config.impute is None else config.impute
+        if path is None:
+            starts = conditioned_starts(config, settings, encoder, output)
+        else:
+            starts = tuple(
+                start
+                for start in encoder.encode_rows(self._partial_records(path, settings))
+                for _ in range(config.records_per_seed)
+            )
+            if not starts:
+                raise condition_error(settings.option, "it holds no record", "Write at least one.")
+        for notice in condition_notices(config, settings, encoder.counts, None if path else encoder):
+            _log.warning(notice)
+        return starts, path is not None
+
+    def _partial_records(self, path: str, settings: ConditionSettings) -> Iterator[dict[str, str]]:
+        for file in find_start_string_files(path, option=settings.option.partition(" ")[0], error=condition_error):
+            yield from iter_partial_records(file, settings.option, settings.allowed, self._delimiter)
 
     def worker_setup(self, line_validator: Validator | str | None, max_invalid: int) -> WorkerSetup:
         """Return what a worker needs to generate.
@@ -87,7 +138,8 @@ class LocalModel:
         """
         config = self._config
         record_validator, checks = self._checks(line_validator)
-        settings = attempt_settings(config, max_invalid, keep_invalid=None)
+        check_whole_records(config, self._info)
+        settings = attempt_settings(config, max_invalid, keep_invalid=None, ordered=self._info.condition_on is not None)
         sampler = functools.partial(
             open_sampler, self._root, config.checkpoint, sampler_options(config, record_validator.field_count)
         )
@@ -98,18 +150,23 @@ class LocalModel:
         config, timeout = self._config, self._timeout
         if timeout is not None:
             config = config.replace(validator_timeout=timeout)
-        # Settings of output files do not apply here.
-        config = config.replace(output_format=["text"], iceberg_table=None, iceberg_catalog=None, partition_by=None)
         if isinstance(line_validator, str):
             config = config.replace(line_validator=line_validator)
         validator: ValidatorSource | InProcessValidator | None = None
         if line_validator is not None and not isinstance(line_validator, str):
             validator = _validator_source(line_validator, by_value=timeout is not None and timeout > 0)
-        output = plan_output(config, self._run, self._info, self._trained, False, self._directory, validator)
-        if not output.checks.check_types and not output.checks.rules:
+        output = self._plan_output(config, validator)
+        if not output.checks.check_types and not output.checks.rules and not config.has_conditions:
             return RecordValidator(), output.checks
         layout = output.layout
         return RecordValidator(None, output.field_count, layout.fields), output.checks
+
+    def _plan_output(
+        self, config: TensorFlowConfig, validator: ValidatorSource | InProcessValidator | None
+    ) -> OutputPlan:
+        # Settings of output files do not apply here.
+        config = config.replace(output_format=["text"], iceberg_table=None, iceberg_catalog=None, partition_by=None)
+        return plan_output(config, self._run, self._info, self._trained, False, self._directory, validator)
 
     def _directory(self) -> Path:
         """Make a directory that is removed with this object."""

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 
 from linesmith.core.config.tensorflow_config import TensorFlowConfig
 from linesmith.core.errors import ParameterError
+from linesmith.model.generation.condition_requests import plan_cyclic_units
 from linesmith.model.generation.local_model import LocalModel
 from linesmith.model.generation.work_units import StartString, WorkUnit, plan_work_units
 from linesmith.model.generation.worker_pool import process_count
@@ -40,7 +41,7 @@ def generate_text(
             belongs to the model is read from the run directory. Its `rules`, `validation_rules` and `schema_file` are checked
             before the validator is called, as in the stage; then the field count is checked as well.
         start_string: begins every record; a list gives one valid record each, in order, and `num_lines` is ignored. Default:
-            the configuration's.
+            the configuration's, or its conditions (`where`, `balance`, `where_file`, `impute`).
         line_validator: called with each record's text. False or an exception: invalid; None, True or anything else: valid.
             May be a lambda, a closure or an import path. Without one `valid` is None.
         max_invalid: most invalid records; default the configuration's, else max(1000, number of lines). 0 is a value.
@@ -60,12 +61,18 @@ def generate_text(
         ShortfallError: a GenerationError, at the end, when records are missing because their attempts are used up.
     """
     model = LocalModel(config, validator_timeout)
-    starts, start_string_per_record = model.encode_start_strings(start_string)
+    conditioned = start_string is None and config.has_conditions
+    starts, start_string_per_record = (
+        model.encode_conditions() if conditioned else model.encode_start_strings(start_string)
+    )
     lines = config.gen_lines if num_lines is None else _check_count("num_lines", num_lines)
     count = len(starts) if start_string_per_record else lines
     ceiling = _invalid_limit(config, max_invalid, count)
     workers = min(process_count(parallelism), -(-count // UNIT_RECORDS))
-    units = iter(plan_work_units(count, UNIT_RECORDS, starts, start_string_per_record))
+    if conditioned and not start_string_per_record:
+        units = iter(plan_cyclic_units(starts, count, UNIT_RECORDS))
+    else:
+        units = iter(plan_work_units(count, UNIT_RECORDS, starts, start_string_per_record))
     return model.stream(model.worker_setup(line_validator, ceiling), units, workers, ceiling)
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from linesmith.core.config.tensorflow_config import TensorFlowConfig
 from linesmith.core.errors import ParameterError, TokenizerError
+from linesmith.model.generation.field_prefixes import field_prefix
 from linesmith.model.generation.start_string_files import (
     START_STRINGS_FILE_OPTION,
     find_start_string_files,
@@ -128,6 +129,9 @@ def _encode(number: int, text: str, tokenizer: Tokenizer, option: str, field_cou
                 "Give whole fields, each followed by the delimiter (mind spaces that belong to it).",
             )
         field = breaks.count(FIELD_BREAK) + 1
+        order = tokenizer.token_format.order
+        if field_count is None and order is not None:
+            field_count = len(order.positions)
         if field_count is not None and field > field_count:
             raise start_string_error(
                 option,
@@ -135,6 +139,10 @@ def _encode(number: int, text: str, tokenizer: Tokenizer, option: str, field_cou
                 "Give fewer fields.",
             )
     try:
+        if delimiter is not None and order is not None and field_count is not None:
+            # The model may write a field before those of the start string, so each is forced in its place.
+            given = dict(enumerate(breaks.split(FIELD_BREAK)[:-1]))
+            return StartString(text, field_prefix(tokenizer, given, field_count))
         return StartString(text, tuple(tokenizer.encode_to_ids(text)))
     except TokenizerError as error:
         raise start_string_error(

@@ -38,20 +38,27 @@ def open_local(path: str) -> IO[bytes]:
     return open(path, "rb")
 
 
-def find_start_string_files(pattern: str, match: Callable[[str], list[str]] = match_local_files) -> list[str]:
+def find_start_string_files(
+    pattern: str,
+    match: Callable[[str], list[str]] = match_local_files,
+    option: str = START_STRINGS_FILE_OPTION,
+    error: Callable[[str, str, str], ParameterError] | None = None,
+) -> list[str]:
     """Return the files that a path or a glob names, sorted by name. A path that exists is taken literally.
 
     Args:
         pattern: a path, a glob, or an address if `match` knows addresses.
         match: returns the files; none is no error.
+        option: the option that names them, for messages.
+        error: makes the error for none; None: LS108.
 
     Raises:
-        ParameterError: LS108, there are none.
+        ParameterError: LS108 or that of `error`, there are none.
     """
     found = match(pattern)
     if not found:
-        raise start_string_error(
-            f"{START_STRINGS_FILE_OPTION} '{pattern}'",
+        raise (error or start_string_error)(
+            f"{option} '{pattern}'",
             "it matches no file"
             if has_wildcard(pattern) or "://" in pattern
             else "it cannot be read (No such file or directory)",
@@ -101,12 +108,12 @@ def _lines(content: IO[bytes], column: str | None, where: str) -> Iterator[str]:
         )
     newline = "\r" if has_only_carriage_returns(content, "utf-8") else "\n"
     content.seek(0)
-    for line in _bounded_lines(content, newline, where):
+    for line in bounded_lines(content, newline, where):
         yield line.removesuffix("\n").rstrip("\r")
 
 
 def _csv(content: IO[bytes], column: str | None, where: str) -> Iterator[str]:
-    rows = csv.reader(_bounded_lines(content, "", where))
+    rows = csv.reader(bounded_lines(content, "", where))
     number = 1
     try:
         header = next(rows, None)
@@ -126,7 +133,7 @@ def _csv(content: IO[bytes], column: str | None, where: str) -> Iterator[str]:
 
 
 def _jsonl(content: IO[bytes], column: str | None, where: str) -> Iterator[str]:
-    for number, line in enumerate(_bounded_lines(content, "\n", where), 1):
+    for number, line in enumerate(bounded_lines(content, "\n", where), 1):
         if not line.strip():
             continue
         try:
@@ -138,16 +145,23 @@ def _jsonl(content: IO[bytes], column: str | None, where: str) -> Iterator[str]:
         yield _text(value, where)
 
 
-def _bounded_lines(content: IO[bytes], newline: str, where: str) -> Iterator[str]:
-    """Yield the lines of a text, ends included; a compressed file of a few kilobytes may hold one of gigabytes."""
+def bounded_lines(
+    content: IO[bytes], newline: str, where: str, error: Callable[[str, str, str], ParameterError] = start_string_error
+) -> Iterator[str]:
+    """Yield the lines of a text, ends included; a compressed file of a few kilobytes may hold one of gigabytes.
+
+    Args:
+        content: UTF-8, a byte-order mark allowed.
+        newline: as `io.TextIOWrapper` takes it.
+        where: the option that named the file, for messages.
+        error: makes the error for a line that is too long.
+    """
     text = io.TextIOWrapper(content, "utf-8-sig", newline=newline)
     number = 0
     while line := text.readline(_MAX_LINE_CHARS + 1):
         number += 1
         if len(line) > _MAX_LINE_CHARS:
-            raise start_string_error(
-                where, f"line {number} has more than {_MAX_LINE_CHARS:,} characters", "Mend the file there."
-            )
+            raise error(where, f"line {number} has more than {_MAX_LINE_CHARS:,} characters", "Mend the file there.")
         yield line
 
 

@@ -1,8 +1,8 @@
 """Encoded, numbered start strings on disk. Any number of them needs little memory: each unit reads only its own range.
 
 ```
-STORE/seeds-00000.bin   for each start string its text in UTF-8, then its ids as 32-bit integers
-STORE/seeds-00000.idx   for each start string its offset, bytes of text, number of ids
+STORE/seeds-00000.bin   for each start string its text in UTF-8, its ids as 32-bit integers, its fault
+STORE/seeds-00000.idx   for each start string its offset, bytes of text, number of ids, bytes of its fault
 STORE/store.json        number of start strings in each pair of files
 ```
 
@@ -24,7 +24,7 @@ import numpy as np
 from linesmith.core.artifacts.files import atomic_path, read_json, write_json
 from linesmith.model.generation.work_units import StartString, WorkUnit
 
-_INDEX = np.dtype([("begin", "<u8"), ("text", "<u4"), ("ids", "<u4")])
+_INDEX = np.dtype([("begin", "<u8"), ("text", "<u4"), ("ids", "<u4"), ("fault", "<u4")])
 _INDEX_ROWS = 4096  # index rows held before they are written
 _STORE = "store.json"
 
@@ -48,13 +48,14 @@ def write_start_strings(directory: str | Path, number: int, starts: Iterable[Sta
         open(content_part, "wb") as out,
         open(index_part, "wb") as where,
     ):
-        part: list[tuple[int, int, int]] = []
+        part: list[tuple[int, int, int, int]] = []
         for start in starts:
-            text = start.text.encode("utf-8")
+            text, fault = start.text.encode("utf-8", "surrogatepass"), (start.fault or "").encode("utf-8", "replace")
             out.write(text)
             out.write(np.array(start.ids, "<i4").tobytes())
-            part.append((position, len(text), len(start.ids)))
-            position += len(text) + 4 * len(start.ids)
+            out.write(fault)
+            part.append((position, len(text), len(start.ids), len(fault)))
+            position += len(text) + 4 * len(start.ids) + len(fault)
             count += 1
             if len(part) == _INDEX_ROWS:
                 where.write(np.array(part, _INDEX).tobytes())
@@ -97,14 +98,15 @@ def _read(directory: str, number: int, first: int, last: int) -> Iterator[StartS
     content, index = _paths(directory, number)
     rows = np.fromfile(index, _INDEX, count=last - first, offset=first * _INDEX.itemsize)
     begin = int(rows["begin"][0])
-    end = int(rows["begin"][-1]) + int(rows["text"][-1]) + 4 * int(rows["ids"][-1])
+    end = int(rows["begin"][-1]) + int(rows["text"][-1]) + 4 * int(rows["ids"][-1]) + int(rows["fault"][-1])
     with open(content, "rb") as stored:
         stored.seek(begin)
         part = stored.read(end - begin)
-    for position, text, ids in rows.tolist():
+    for position, text, ids, fault in rows.tolist():
         offset = position - begin
         values = np.frombuffer(part, "<i4", ids, offset + text)
-        yield StartString(part[offset : offset + text].decode("utf-8"), tuple(values.tolist()))
+        found = part[offset + text + 4 * ids :][:fault].decode("utf-8") if fault else None
+        yield StartString(part[offset : offset + text].decode("utf-8", "surrogatepass"), tuple(values.tolist()), found)
 
 
 @functools.lru_cache(maxsize=4)

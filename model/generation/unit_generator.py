@@ -24,7 +24,8 @@ from linesmith.core.errors import GenerationError
 from linesmith.model.generation.attempts import AttemptCounter, AttemptOutcome, AttemptSettings
 from linesmith.model.generation.rejection_sampling import NOT_ACCEPTED_VERDICT, is_accepted
 from linesmith.model.generation.work_units import WorkUnit, WorkUnitResult
-from linesmith.model.sampling.sample_types import DrawSettings, Sample, SampleRequest
+from linesmith.model.sampling.candidates import chosen_batches
+from linesmith.model.sampling.sample_types import DrawSettings, Sample, SampleRequest, is_whole_record
 from linesmith.records.validation.record_validator import RecordValidator, ValidationResult
 
 # With fewer waiting requests than this, rows of the sampler are about to become idle.
@@ -93,7 +94,10 @@ def generate_units(
     batches: Iterator[list[Sample]] = iter(())
     try:
         scheduler.open_units()
-        batches = sampler.batches(scheduler.queue, settings.draw_settings)
+        if settings.draw_settings.candidates > 1:
+            batches = chosen_batches(sampler, scheduler.queue, settings.draw_settings, record_validator.fields)
+        else:
+            batches = sampler.batches(scheduler.queue, settings.draw_settings)
         while True:
             for done in scheduler.closed():
                 yield replace(_result(done, clock() - started), block_sizes=sampler.block_sizes)
@@ -165,6 +169,15 @@ class _RequestScheduler:
                 continue
             self.open[unit.start] = open_unit
             insort(self._starts, unit.start)
+            self._count_refused(open_unit)
+
+    def _count_refused(self, open_unit: _OpenUnit) -> None:
+        """Count the indices of a new unit whose start strings no record can have: each has one attempt, and fails."""
+        refused = open_unit.requests.refused
+        self.attempts += len(refused)
+        done = [open_unit.counter.add(outcome) for outcome in refused]
+        if any(done):
+            self._close(open_unit)
 
     def record_samples(self, samples: Sequence[Sample], record_validator: RecordValidator) -> None:
         """Judge samples, all at once, and enter them in the books of their units."""
@@ -199,6 +212,7 @@ class _RequestScheduler:
             verdict.reason,
             verdict.explain,
             sample.acceptance_probability,
+            final=is_whole_record(request.prefix),
         )
         # Request the next attempt before counting: rows must not wait until slower indices are counted in canonical order.
         open_unit.requests.answer(outcome, open_unit.counter.last_index)
@@ -260,6 +274,7 @@ class _UnitRequests:
 
     Attributes:
         asks_ahead: some requests may turn out not to be needed.
+        refused: outcomes of the indices whose start strings no record can have, which are not requested.
     """
 
     def __init__(self, unit: WorkUnit, settings: AttemptSettings, queue: deque[SampleRequest]) -> None:
@@ -270,7 +285,11 @@ class _UnitRequests:
         self._done: set[int] = set()
         self._queue = queue
         self.asks_ahead = False
-        queue.extend(self._request(index, 0) for index in self._requested)
+        self.refused = [
+            self._refused(index) for index in self._requested if unit.start_string_of(index).fault is not None
+        ]
+        skipped = {outcome.index for outcome in self.refused}
+        queue.extend(self._request(index, 0) for index in self._requested if index not in skipped)
 
     def answer(self, outcome: AttemptOutcome, last_index: int) -> None:
         """Note an outcome, and request further attempts where they are needed.
@@ -284,7 +303,7 @@ class _UnitRequests:
             self._done.add(index)
             return
         self._failed[index] += 1
-        if index in self._done or index > last_index:
+        if index in self._done or index > last_index or outcome.final:
             return
         failed = self._failed[index]
         ahead = failed // 2 if len(self._queue) < _LOW_WATER else 0
@@ -292,6 +311,11 @@ class _UnitRequests:
         self.asks_ahead |= ahead > 0
         self._queue.extend(self._request(index, attempt) for attempt in range(self._requested[index], target))
         self._requested[index] = max(self._requested[index], target)
+
+    def _refused(self, index: int) -> AttemptOutcome:
+        start = self._unit.start_string_of(index)
+        explain = "what is given cannot be part of a record"
+        return AttemptOutcome(index, 0, start.text, False, start.fault, explain, final=True)
 
     def _request(self, index: int, attempt: int) -> SampleRequest:
         return SampleRequest(index, attempt, self._unit.start_string_of(index).ids)

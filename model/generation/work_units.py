@@ -17,11 +17,13 @@ class StartString:
 
     Attributes:
         text: its text; empty: the record begins freely.
-        ids: its ids, without the leading `<n>`.
+        ids: its ids, without the leading `<n>`; as `SampleRequest.prefix`.
+        fault: reason why no record can have it; None: some can.
     """
 
     text: str = ""
     ids: tuple[int, ...] = ()
+    fault: str | None = None
 
 
 @dataclass(frozen=True)

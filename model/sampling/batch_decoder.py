@@ -60,7 +60,11 @@ class BatchDecoder:
             if self._is_marker is not None:
                 ids = ids[~self._is_marker[ids]]  # column markers have no text
             joined = self._code_points[ids].tobytes().decode("utf-32-le", "surrogatepass")
-            joined = joined.replace(chr(_BREAK), self._tokenizer.field_delimiter or "")
+            delimiter, order = self._tokenizer.field_delimiter or "", self._tokenizer.token_format.order
+            if order is not None:
+                records = (order.to_input(record.split(chr(_BREAK))) for record in joined[:-1].split("\n"))
+                return [(delimiter.join(fields), None) for fields in records]
+            joined = joined.replace(chr(_BREAK), delimiter)
             return [(text, None) for text in joined[:-1].split("\n")]
         ends = np.cumsum(lengths)
         return [

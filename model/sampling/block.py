@@ -90,6 +90,7 @@ class FinishedRecords:
         lengths: number of ids of each, its `<n>` included, [N].
         ended_by_model: the model ended the record; otherwise a limit did, [N].
         acceptance_probabilities: ∏ Zₜ of each, [N]; 1 without masks.
+        prefix_log_probabilities: those of their start strings, [N]; 0 where they are not scored.
         busy_row_steps: rows × steps of the call that served a record.
     """
 
@@ -98,6 +99,7 @@ class FinishedRecords:
     lengths: npt.NDArray[np.int64]
     ended_by_model: npt.NDArray[np.bool_]
     acceptance_probabilities: npt.NDArray[np.float32]
+    prefix_log_probabilities: npt.NDArray[np.float32]
     busy_row_steps: int
 
     def ids_of(self, number: int) -> list[int]:
@@ -192,7 +194,7 @@ class SamplingBlock:
 
     def collect(self, outputs: StepOutputs) -> FinishedRecords:
         """Cut out the records that ended in a call, and carry the others on. Calls must be collected in their order."""
-        tokens, steps, numbers, probabilities = outputs
+        tokens, steps, numbers, probabilities, scores = outputs
         at_work = numbers >= 0
         ended = ((tokens & END_FLAG) != 0) & at_work
         ids = (tokens & (END_FLAG - 1)).T
@@ -210,9 +212,10 @@ class SamplingBlock:
         out[np.repeat(first, lengths) + offset] = window[np.repeat(row, lengths), np.repeat(starts, lengths) + offset]
         self._carry_on(window, steps[-1], (numbers[-1] >= 0) & ~ended[-1])
         final = np.ones(len(row), np.float32) if probabilities is None else probabilities[k, row]
+        prefixes = np.zeros(len(row), np.float32) if scores is None else scores[k, row]
         self._records, self._tokens = self._records + len(row), self._tokens + int(lengths.sum())
         requests = [self._unfinished.pop(number) for number in numbers[k, row].tolist()]
-        return FinishedRecords(requests, out, spans, ended_by_model, final, int(np.count_nonzero(at_work)))
+        return FinishedRecords(requests, out, spans, ended_by_model, final, prefixes, int(np.count_nonzero(at_work)))
 
     def _carry_on(
         self, window: npt.NDArray[np.int32], last_steps: npt.NDArray[np.int32], unfinished: npt.NDArray[np.bool_]

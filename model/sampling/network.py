@@ -44,12 +44,14 @@ class StepOutputs(NamedTuple):
         steps: its position in the record.
         request_numbers: number of the row's request; −1 where the row is idle.
         acceptance_probabilities: ∏ Zₜ up to here; None without masks.
+        prefix_log_probabilities: those of the start string up to here; None where they are not scored.
     """
 
     tokens: npt.NDArray[np.int32]
     steps: npt.NDArray[np.int32]
     request_numbers: npt.NDArray[np.int32]
     acceptance_probabilities: npt.NDArray[np.float32] | None
+    prefix_log_probabilities: npt.NDArray[np.float32] | None = None
 
 
 def round_up(width: int) -> int:
@@ -213,7 +215,9 @@ class SamplingNetwork:
         )
         after, taken, outputs = self._graph(inputs, mode)(*inputs)
         tokens, positions, numbers, *bits = np.moveaxis(outputs.numpy(), 1, 0)
-        return after, int(taken), StepOutputs(tokens, positions, numbers, bits[0].view(np.float32) if bits else None)
+        scores = bits.pop().view(np.float32) if mode.scored else None
+        probabilities = bits.pop().view(np.float32) if self.masked else None
+        return after, int(taken), StepOutputs(tokens, positions, numbers, probabilities, scores)
 
     def _graph(self, inputs: tuple[Any, ...], mode: DrawMode) -> Any:
         """Return the graph of a block's steps, built at most once for each block size and mode.
@@ -231,8 +235,8 @@ class SamplingNetwork:
         return self._graphs[key]
 
     def _steps(self, mode, block, table, prefixes, parameters, steps):  # type: ignore[no-untyped-def]
-        """Return the block after some steps, the requests taken, and the outputs, [steps, 3 or 4, R]."""
-        output_lines = 4 if self.masked else 3
+        """Return the block after some steps, the requests taken, and the outputs, [steps, 3 to 5, R]."""
+        output_lines = 3 + self.masked + mode.scored
         array = tf.TensorArray(tf.int32, steps, element_shape=[output_lines, block[0].shape[0]])
 
         def body(k, taken, block, array):  # type: ignore[no-untyped-def]
@@ -260,7 +264,8 @@ class SamplingNetwork:
         if mode.prefixed:
             drawn, share = fused(partial(self._token_sampler.draw, mode, parameters))(logits, rows)
             token, forced = force_prefix(drawn, rows, *prefixes)
-            rows, outputs = fused(partial(self._token_sampler.update, mode, parameters))(rows, token, forced, share)
+            given = (rows, token, forced, share, *([logits] if mode.scored else []))
+            rows, outputs = fused(partial(self._token_sampler.update, mode, parameters))(*given)
         else:
             rows, outputs = fused(partial(self._draw_and_update, mode, parameters))(logits, rows)
         return taken, [*rows, *fields, *state], outputs

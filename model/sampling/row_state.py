@@ -22,6 +22,7 @@ from linesmith.model.sampling.request_table import (
     idle_requests,
 )
 from linesmith.model.sampling.sample_types import DrawSettings
+from linesmith.records.fields import DELIMITER_ID
 
 
 @dataclass(frozen=True)
@@ -33,12 +34,14 @@ class DrawMode:
         truncated: draw from the likeliest tokens only.
         counts_chars: end records at a number of characters.
         prefixed: some records have a start string.
+        scored: sum up the log probability of the ids of start strings.
     """
 
     greedy: bool
     truncated: bool
     counts_chars: bool
     prefixed: bool
+    scored: bool = False
 
     @classmethod
     def from_settings(cls, settings: DrawSettings, prefixed: bool) -> DrawMode:
@@ -53,6 +56,7 @@ class DrawMode:
             truncated=settings.top_k > 0 or settings.top_p < 1,
             counts_chars=settings.gen_chars > 0,
             prefixed=prefixed,
+            scored=prefixed and settings.candidates > 1,
         )
 
 
@@ -92,6 +96,8 @@ class RowState(NamedTuple):
         automaton_state: state of the masks' automaton.
         char_count: characters that its tokens began, where they are counted.
         acceptance_probability: ∏ Zₜ so far, with masks.
+        prefix_position: how far its start string has come: at an id that is forced, or at a field that is drawn freely.
+        prefix_log_probability: sum of the log probabilities of forced ids, where they are scored.
     """
 
     request: tf.Tensor
@@ -101,12 +107,17 @@ class RowState(NamedTuple):
     automaton_state: tf.Tensor
     char_count: tf.Tensor
     acceptance_probability: tf.Tensor
+    prefix_position: tf.Tensor
+    prefix_log_probability: tf.Tensor
 
 
 def idle_rows(rows: int) -> RowState:
     """Return the state of rows that have no request."""
     zero = tf.zeros([rows], tf.int32)
-    return RowState(tf.constant(idle_requests(rows)), tf.ones([rows], tf.bool), zero, zero, zero, zero, tf.ones([rows]))
+    ones = tf.ones([rows])
+    return RowState(
+        tf.constant(idle_requests(rows)), tf.ones([rows], tf.bool), zero, zero, zero, zero, ones, zero, tf.zeros([rows])
+    )
 
 
 def assign_requests(taken: tf.Tensor, rows: RowState, table: tf.Tensor) -> tuple[tf.Tensor, RowState]:
@@ -134,6 +145,8 @@ def assign_requests(taken: tf.Tensor, rows: RowState, table: tf.Tensor) -> tuple
         automaton_state=tf.where(fresh, 0, rows.automaton_state),
         char_count=tf.where(fresh, 0, rows.char_count),
         acceptance_probability=tf.where(fresh, 1.0, rows.acceptance_probability),
+        prefix_position=tf.where(fresh, 0, rows.prefix_position),
+        prefix_log_probability=tf.where(fresh, 0.0, rows.prefix_log_probability),
     )
     return tf.minimum(taken + ranks[-1, -1], last), new
 
@@ -150,11 +163,12 @@ def force_prefix(drawn: tf.Tensor, rows: RowState, prefixes: tf.Tensor, base: tf
     Returns:
         Token ids, [R]; and where they were forced, bool, [R].
     """
-    position = tf.cast(rows.step, tf.int64)
-    forced = position < rows.request[:, PREFIX_LENGTH]
+    position = tf.cast(rows.prefix_position, tf.int64)
+    inside = position < rows.request[:, PREFIX_LENGTH]
     # Rows outside a start string look up the first id, which `where` discards: an index must be valid in any case.
-    address = tf.where(forced, rows.request[:, PREFIX_OFFSET] + position - base, 0)
-    return tf.where(forced, tf.gather(prefixes, address), drawn), forced
+    given = tf.gather(prefixes, tf.where(inside, rows.request[:, PREFIX_OFFSET] + position - base, 0))
+    forced = inside & (given >= 0)  # a negative one stands for a field that is drawn
+    return tf.where(forced, given, drawn), forced
 
 
 class TokenSampler:
@@ -204,6 +218,7 @@ class TokenSampler:
         token: tf.Tensor,
         forced: tf.Tensor | None,
         share: tf.Tensor | None,
+        logits: tf.Tensor | None = None,
     ) -> tuple[RowState, tf.Tensor]:
         """Update the rows after a token.
 
@@ -214,11 +229,18 @@ class TokenSampler:
             token: each row's token, [R].
             forced: where it came from a start string, [R]; None: nowhere.
             share: from `draw`.
+            logits: as for `draw`, where forced tokens are scored.
 
         Returns:
-            The new state; and the step's outputs, int32, [3 or 4, R]: token with `END_FLAG`, step, number of the request, and
-            with masks the bits of the acceptance probability.
+            The new state; and the step's outputs, int32, [3 to 5, R]: token with `END_FLAG`, step, number of the request, with
+            masks the bits of the acceptance probability, and where forced tokens are scored those of their log probability.
         """
+        position, score = rows.prefix_position, rows.prefix_log_probability
+        if forced is not None:
+            # The end of a field that was drawn freely takes the row on as well.
+            position += tf.cast(forced | (token <= DELIMITER_ID), tf.int32)
+        if mode.scored and forced is not None and logits is not None:
+            score += tf.where(forced, self._log_probability(parameters, logits, token), 0.0)
         probability, state, char_count = rows.acceptance_probability, rows.automaton_state, rows.char_count
         if share is not None:
             probability *= share if forced is None else tf.where(forced, 1.0, share)
@@ -232,5 +254,14 @@ class TokenSampler:
         outputs = [tf.where(ended, token + END_FLAG, token), rows.step, number]
         if share is not None:
             outputs.append(tf.bitcast(probability, tf.int32))
+        if mode.scored:
+            outputs.append(tf.bitcast(score, tf.int32))
         done = ended | (number < 0)
-        return RowState(rows.request, done, token, rows.step + 1, state, char_count, probability), tf.stack(outputs)
+        after = RowState(rows.request, done, token, rows.step + 1, state, char_count, probability, position, score)
+        return after, tf.stack(outputs)
+
+    def _log_probability(self, parameters: DrawParameters, logits: tf.Tensor, token: tf.Tensor) -> tf.Tensor:
+        """Return the log probability of each row's token without masks, [R]; 0 for a token that is never drawn."""
+        scaled = (logits + self.bias) * parameters.inverse_temperature
+        found = tf.gather(scaled, token, batch_dims=1) - tf.reduce_logsumexp(scaled, axis=1)
+        return tf.where(tf.math.is_finite(found), found, 0.0)

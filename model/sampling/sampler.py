@@ -181,14 +181,16 @@ class Sampler:
         self.busy_row_steps += finished.busy_row_steps
         texts = self._decoder.decode(finished.ids, finished.lengths)
         samples = []
-        for request, (text, error), ended_by_model, probability in zip(
+        for request, (text, error), ended_by_model, probability, score in zip(
             finished.requests,
             texts,
             finished.ended_by_model.tolist(),
             finished.acceptance_probabilities.tolist(),
+            finished.prefix_log_probabilities.tolist(),
             strict=True,
         ):
-            samples.append(Sample(request, text, "newline" if ended_by_model else "length", error, probability))
+            reason = "newline" if ended_by_model else "length"
+            samples.append(Sample(request, text, reason, error, probability, score))
         if settings.gen_chars:
             samples = [self._cut(sample, finished.ids_of(n), settings.gen_chars) for n, sample in enumerate(samples)]
         return samples

@@ -53,14 +53,24 @@ class TokenAutomaton:
     Attributes:
         transitions: [states, vocab] int32: the next state, or ~ of it where the token may not be drawn but a start string may
             hold it. The last state is a dead end. State 0 begins a record.
+        field_starts: the state that begins each field, in the order of the model.
     """
 
     transitions: Transitions
+    field_starts: tuple[int, ...] = (0,)
 
     def accepts_prefix(self, ids: Sequence[int]) -> bool:
-        """Return whether a record may begin with these ids, which may include tokens not seen in training."""
-        state, dead_end = 0, len(self.transitions) - 1
+        """Return whether a record may begin with these ids, which may include tokens not seen in training.
+
+        Args:
+            ids: as `SampleRequest.prefix`: a negative one stands for a field that is drawn freely.
+        """
+        state, field, dead_end = 0, 0, len(self.transitions) - 1
         for number in ids:
+            field += number < 0 or number == DELIMITER_ID
+            if number < 0:
+                state = self.field_starts[field] if field < len(self.field_starts) else 0
+                continue
             move = int(self.transitions[state, number])
             state = ~move if move < 0 else move
             if state == dead_end:
@@ -98,6 +108,8 @@ def token_automaton(tokenizer: Tokenizer, info: ModelInfo, options: SamplerOptio
     if options.inferred_schema is not None:
         inferred = field_automata(parse_schema(options.inferred_schema), count)
         # Limits of numbers are narrower than their type already.
+        order = tokenizer.token_format.order
+        inferred = inferred if order is None else order.to_model(inferred)
         types = [machine if seen is None else None for machine, seen in zip(inferred, numbers, strict=True)]
     for masks in ((types, numbers), (untyped, numbers), (untyped, untyped)):
         # What was learned from the data must not stop a run: of a table with very many columns less is masked instead.
@@ -120,7 +132,7 @@ def compile_automaton(
 
     Args:
         tokenizer: has a field delimiter.
-        types: texts that each field may hold; None: any text.
+        types: texts that each field may hold, in the order of the model; None: any text.
         field_tokens: ids that may be drawn in each field; None: all.
         seen_texts: texts that may be drawn in each field; a start string may hold others, and then anything may follow. None:
             all.
@@ -171,7 +183,7 @@ def compile_automaton(
             if len(machines) == 1:
                 allowed[starts[0], NEWLINE_ID] = False  # an empty line is not a record
     allowed[:, list(tokenizer.never_sampled)] = False
-    return TokenAutomaton(_pruned(transitions, allowed))
+    return TokenAutomaton(_pruned(transitions, allowed), tuple(starts))
 
 
 def token_transitions(machine: ByteAutomaton, contents: Sequence[bytes], reserved: int) -> Transitions:
@@ -242,8 +254,11 @@ def _machines(
         inner, last = intersect(inner, utf8_automaton()), intersect(last, utf8_automaton())
     known: dict[tuple[int, int, bool], ByteAutomaton] = {}
     machines = []
+    order = tokenizer.token_format.order
+    # No delimiter follows the field that stands last in the text, wherever the model writes it.
+    last_field = len(types) - 1 if order is None else order.for_count(len(types)).index(len(types) - 1)
     for number, (field_type, seen) in enumerate(zip(types, seen_texts, strict=True)):
-        key = id(field_type), id(seen), number + 1 == len(types)
+        key = id(field_type), id(seen), number == last_field
         if key not in known:
             plain = last if key[2] else inner
             machine = plain

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
@@ -65,7 +64,7 @@ class Tokenizer(ABC):
         """Encode a record, or the beginning of one.
 
         Returns:
-            Ids with delimiters and markers, without the surrounding `<n>`.
+            Ids with delimiters and markers, without the surrounding `<n>`; the fields are in the order of `token_format`.
 
         Raises:
             TokenizerError: a character is not in the vocabulary; the message gives its code point, never the text.
@@ -73,7 +72,7 @@ class Tokenizer(ABC):
 
     @abstractmethod
     def decode_from_ids(self, ids: Sequence[int]) -> str:
-        """Decode ids: `<d>` gives the delimiter, `<n>` a newline, and markers nothing.
+        """Decode ids: `<d>` gives the delimiter, `<n>` a newline, and markers nothing. Fields return to their place.
 
         Raises:
             TokenizerError: an id is out of range, a UTF-8 sequence is cut, or an escape sequence is broken.
@@ -87,7 +86,7 @@ class Tokenizer(ABC):
             "kind": self.kind,
             "total_vocab_size": self.total_vocab_size,
             "reserved_tokens": self.token_format.reserved_tokens,
-            **asdict(self.token_format),
+            **self.token_format.as_params(),
             "digest": self.digest,
         }
         write_json(Path(directory) / TOKENIZER_PARAMS_FILE, params)

@@ -65,6 +65,7 @@ class SentencePieceTokenizer(ByteTableTokenizer):
     def decode_from_ids(self, ids: Sequence[int]) -> str:
         """Decode ids; see `Tokenizer.decode_from_ids`."""
         self._check_range(ids)
+        ids = self.token_format.in_text_order(ids)
         content = self._joined_bytes(ids)
         if self._unknown_id in ids:
             raise TokenizerError("LS223", None, "the unknown token stands for no text", "Leave it out.")

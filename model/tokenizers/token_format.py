@@ -13,6 +13,7 @@ from linesmith.core.artifacts.files import read_json
 from linesmith.core.artifacts.manifest import check_format_version
 from linesmith.core.config.tensorflow_config import TensorFlowConfig
 from linesmith.core.errors import DataError, TokenizerError
+from linesmith.records.field_order import FieldOrder
 from linesmith.records.fields import DELIMITER_ID, FIELD_BREAK, NEWLINE_ID, FieldFormat
 
 TOKENIZER_PARAMS_FILE = "tokenizer_params.json"
@@ -26,7 +27,7 @@ _NEWLINE = "\n"  # the one character that no record contains, whatever the vocab
 class TokenFormat:
     """How a record is split into fields, and which reserved ids stand between and before them.
 
-    The fields of this class are keys of `tokenizer_params.json`.
+    The fields of this class are keys of `tokenizer_params.json`; `field_order` only where it is set.
 
     Attributes:
         field_delimiter: text between fields, or None.
@@ -34,6 +35,7 @@ class TokenFormat:
         field_delimiter_token: how id 1 is shown.
         column_pattern: how marker ids are shown, or None for no markers.
         markers: number of marker ids; they are 2 … 2 + markers − 1.
+        field_order: `FieldOrder.positions`, where the ids hold the fields in another order than the text; None: the same.
     """
 
     field_delimiter: str | None = None
@@ -41,17 +43,37 @@ class TokenFormat:
     field_delimiter_token: str = "<d>"
     column_pattern: str | None = None
     markers: int = 0
+    field_order: tuple[int, ...] | None = None
 
     @classmethod
-    def from_config(cls, config: TensorFlowConfig, max_fields: int = 0) -> TokenFormat:
+    def from_config(
+        cls, config: TensorFlowConfig, max_fields: int = 0, field_order: FieldOrder | None = None
+    ) -> TokenFormat:
         """Return the fields and reserved ids of a configuration.
 
         Args:
             config: gives the delimiter, the quoting and how reserved ids are shown.
             max_fields: the largest number of fields per record; there is a marker for each, up to `MAX_MARKERS`.
+            field_order: order of the fields in the ids; None: that of the text.
         """
         markers = min(max(max_fields, 1), MAX_MARKERS) if config.column_pattern is not None else 0
-        return cls(config.field_delimiter, config.quoted, config.field_delimiter_token, config.column_pattern, markers)
+        return cls(
+            config.field_delimiter,
+            config.quoted,
+            config.field_delimiter_token,
+            config.column_pattern,
+            markers,
+            None if field_order is None else field_order.positions,
+        )
+
+    @property
+    def order(self) -> FieldOrder | None:
+        """The order of the fields in the ids; None where it is that of the text."""
+        return None if self.field_order is None else FieldOrder(self.field_order)
+
+    def as_params(self) -> dict[str, Any]:
+        """Return plain JSON for `tokenizer_params.json` and digests; an order that is not set leaves no trace."""
+        return {name: value for name, value in asdict(self).items() if name != "field_order" or value is not None}
 
     @property
     def reserved_count(self) -> int:
@@ -73,7 +95,7 @@ class TokenFormat:
         return shown
 
     def split_record(self, text: str) -> list[str]:
-        """Split a record, or the beginning of one, into its fields: without delimiters, with quotes.
+        """Split a record, or the beginning of one, into its fields in the order of the ids: without delimiters, with quotes.
 
         Args:
             text: a record, or the beginning of one.
@@ -86,7 +108,24 @@ class TokenFormat:
         """
         if _NEWLINE in text:
             raise TokenizerError("LS223", None, "a record cannot contain the newline character U+000A", "Leave it out.")
-        return FieldFormat(self.field_delimiter, self.quoted).mark_breaks(text).split(FIELD_BREAK)
+        fields = FieldFormat(self.field_delimiter, self.quoted).mark_breaks(text).split(FIELD_BREAK)
+        return fields if self.order is None else self.order.to_model(fields)
+
+    def in_text_order(self, ids: Sequence[int]) -> Sequence[int]:
+        """Return the ids of a record with its fields in the order of the text, for decoding; markers go with their fields.
+
+        Args:
+            ids: of a record, or of several, separated by the id of `<n>`.
+        """
+        if self.order is None or DELIMITER_ID not in ids:
+            return ids
+        ordered: list[int] = []
+        for number, record in enumerate(split_ids(ids, NEWLINE_ID)):
+            if number:
+                ordered.append(NEWLINE_ID)
+            for place, field in enumerate(self.order.to_input(split_ids(record, DELIMITER_ID))):
+                ordered += [DELIMITER_ID, *field] if place else field
+        return ordered
 
     def join_ids(self, fields: Sequence[Sequence[int]]) -> list[int]:
         """Join the ids of fields to the ids of a record, with delimiter and marker ids between."""
@@ -118,7 +157,7 @@ def compute_tokenizer_digest(kind: str, token_format: TokenFormat, vocabulary: l
     """
     meaning = {
         "kind": kind,
-        **asdict(token_format),
+        **token_format.as_params(),
         "newline": NEWLINE_ID,
         "delimiter": DELIMITER_ID,
         "pieces": vocabulary,
@@ -160,7 +199,11 @@ def token_format_from_params(params: dict[str, Any], path: Path) -> TokenFormat:
         DataError: the content is damaged.
     """
     try:
-        token_format = TokenFormat(**{name: params[name] for name in TokenFormat.__dataclass_fields__})
+        names = [name for name in TokenFormat.__dataclass_fields__ if name != "field_order"]
+        order = params.get("field_order")
+        token_format = TokenFormat(
+            **{name: params[name] for name in names}, field_order=None if order is None else tuple(order)
+        )
         usable = _is_usable(token_format)
     except (KeyError, TypeError, ValueError, AttributeError):
         usable = False
@@ -181,7 +224,28 @@ def _is_usable(stored: TokenFormat) -> bool:
         and (pattern is None or (isinstance(pattern, str) and pattern.count("{}") == 1))
         and type(stored.markers) is int
         and 0 <= stored.markers <= (0 if pattern is None else MAX_MARKERS)
+        and (stored.field_order is None or (delimiter is not None and _is_permutation(stored.field_order)))
     )
+
+
+def _is_permutation(positions: tuple[int, ...]) -> bool:
+    return all(type(position) is int for position in positions) and sorted(positions) == list(range(len(positions)))
+
+
+def split_ids(ids: Sequence[int], separator: int) -> list[list[int]]:
+    """Split ids at a separator, which is left out.
+
+    Example:
+        >>> split_ids([5, 1, 1, 6], 1)
+        [[5], [], [6]]
+    """
+    parts: list[list[int]] = [[]]
+    for number in ids:
+        if number == separator:
+            parts.append([])
+        else:
+            parts[-1].append(number)
+    return parts
 
 
 def damaged_tokenizer_error(path: Path) -> DataError:

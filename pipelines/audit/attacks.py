@@ -39,6 +39,7 @@ def small_config(trained: TensorFlowConfig, directory: Path, seed: int) -> Tenso
         input_data_path=str(directory.parent / _LINES_FILE),
         checkpoint_dir=str(directory),
         header=False,
+        condition_on=None,  # a small model of its own, whose attacks do not depend on the order of the fields
         encoding="utf-8",
         max_lines=0,
         holdout_fraction=0.0,

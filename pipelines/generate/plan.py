@@ -14,11 +14,13 @@ from linesmith.core.artifacts.privacy_statement import check_statement
 from linesmith.core.artifacts.run_directory import RunDirectory, check_overwrite_allowed, run_directory
 from linesmith.core.config.tensorflow_config import TensorFlowConfig
 from linesmith.model.generation.attempts import AttemptSettings
+from linesmith.model.generation.condition_requests import check_whole_records
 from linesmith.model.generation.from_config import attempt_settings
 from linesmith.model.generation.output_plan import plan_output
 from linesmith.model.generation.staging import StagingDirectory
 from linesmith.model.generation.unit_summary import StagedShard, UnitSummary
 from linesmith.model.generation.work_units import WorkUnit
+from linesmith.pipelines.generate.condition_plan import plan_conditions
 from linesmith.pipelines.generate.start_string_plan import is_paired, plan_start_strings
 from linesmith.records.output.iceberg import TableTarget, check_table, resolve_table_target
 from linesmith.records.output.writers import parquet_schema
@@ -152,7 +154,11 @@ def plan_generation(config: TensorFlowConfig, options: PipelineOptions) -> Gener
     if config.iceberg_table is not None:
         table = resolve_table_target(config.iceberg_table, config.iceberg_catalog, run.root)
         check_table(table, parquet_schema(layout, microseconds=True), config.partition_by)
-    start_strings = plan_start_strings(config, run, output.field_count, options)
+    check_whole_records(config, model)
+    if config.has_conditions:
+        start_strings = plan_conditions(config, run, model, output, options)
+    else:
+        start_strings = plan_start_strings(config, run, output.field_count, options)
     staging = StagingDirectory(
         # Named uniquely: workers of an earlier command may still be running, and must not write among these records.
         str(run.temporary.absolute() / f"generate-{uuid.uuid4().hex[:12]}"),
@@ -169,14 +175,14 @@ def plan_generation(config: TensorFlowConfig, options: PipelineOptions) -> Gener
         run=run,
         model=model,
         units=start_strings.units,
-        attempt_settings=attempt_settings(config, config.max_invalid),
+        attempt_settings=attempt_settings(config, config.max_invalid, ordered=model.condition_on is not None),
         record_validator=RecordValidator(None, output.field_count, layout.fields),
         checks=None if output.checks.is_empty else output.checks,
         staging=staging,
         private=statement is not None,
         start_strings=start_strings.identity,
         table=table,
-        notices=output.notices,
+        notices=[*output.notices, *start_strings.notices],
         inferred_schema=output.inferred_schema,
     )
 

@@ -109,7 +109,7 @@ def _notices(plan: GenerationPlan, outcome: GenerationOutcome, commit: TableComm
     """Return sentences about a shortfall, about the table, and about workers that may differ in the last bit."""
     notices = []
     if outcome.missing:
-        notices.append(_shortfall(outcome, plan.attempt_settings, str(plan.run.synthetic)))
+        notices.append(_shortfall(outcome, plan))
     if commit is not None and not commit.appended:
         notices.append(f"The table {commit.table} held this run already; nothing was added to it.")
     if plan.table is not None and commit is None:
@@ -123,12 +123,14 @@ def _notices(plan: GenerationPlan, outcome: GenerationOutcome, commit: TableComm
     return notices
 
 
-def _shortfall(outcome: GenerationOutcome, settings: AttemptSettings, directory: str) -> str:
+def _shortfall(outcome: GenerationOutcome, plan: GenerationPlan) -> str:
+    settings, directory = plan.attempt_settings, str(plan.run.synthetic)
+    given = "; a record that cannot have what it is given has one" if plan.config.has_conditions else ""
     why = {
         "rate": f"the run was ended because less than {settings.min_valid_rate:.4g} of the attempts were valid "
         "(--min-valid-rate)",
         "max_invalid": f"the run was ended because more than {settings.max_invalid} records were invalid (--max-invalid)",
-        None: f"they were not valid in {settings.max_attempts} attempts each (--max-attempts)",
+        None: f"they were not valid in {settings.max_attempts} attempts each (--max-attempts{given})",
     }[outcome.stopped]
     reasons = ", ".join(f"{reason} {count:,}" for reason, count in outcome.reasons.most_common(3))
     return (

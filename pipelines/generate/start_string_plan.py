@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import shutil
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
 
     from linesmith.transforms.encode_start_strings import StartStringCount, StartStringFile, StartStringSettings
 
-_EMPTY_UNIT = WorkUnit(0, 0, 0)  # so that every output format gets its empty shard
+EMPTY_UNIT = WorkUnit(0, 0, 0)  # so that every output format gets its empty shard
 
 
 @dataclass(frozen=True)
@@ -44,16 +45,19 @@ class StartStringPlan:
         units: the work units, in order; one empty unit where no record is requested.
         paired: whether each record has a start string of its own.
         identity: count and digest of the start strings, for the manifest; None where there are none.
+        notices: sentences that the user should read.
     """
 
     units: list[WorkUnit]
     paired: bool
     identity: dict[str, Any] | None = None
+    notices: tuple[str, ...] = ()
 
 
 def is_paired(config: TensorFlowConfig) -> bool:
-    """Return whether the settings give each record a start string of its own: a list or a file of them."""
-    return config.start_strings_file is not None or isinstance(config.start_string, list)
+    """Return whether the settings give each record a start string of its own: a list or a file of them, or partial records."""
+    files = (config.start_strings_file, config.where_file, config.impute)
+    return any(file is not None for file in files) or isinstance(config.start_string, list)
 
 
 def start_string_store(run: RunDirectory) -> Path:
@@ -79,58 +83,87 @@ def plan_start_strings(
         return _plan_paired(config, run, field_count, options)
     text = config.start_string
     if not isinstance(text, str):
-        return StartStringPlan(plan_work_units(config.gen_lines, config.unit_size) or [_EMPTY_UNIT], False)
+        return StartStringPlan(plan_work_units(config.gen_lines, config.unit_size) or [EMPTY_UNIT], False)
     encoded = encode_start_strings([text], tokenizer_from_model_dir(run.root), START_STRING_OPTION, field_count)
-    units = plan_work_units(config.gen_lines, config.unit_size, encoded) or [_EMPTY_UNIT]
+    units = plan_work_units(config.gen_lines, config.unit_size, encoded) or [EMPTY_UNIT]
     return StartStringPlan(units, False, {"count": 1, "sha256": hashlib.sha256(text.encode()).hexdigest()})
 
 
 def _plan_paired(
     config: TensorFlowConfig, run: RunDirectory, field_count: int | None, options: PipelineOptions
 ) -> StartStringPlan:
-    store = start_string_store(run)
-    shutil.rmtree(store, ignore_errors=True)
-    store.mkdir(parents=True)
-    clear_store_cache()  # of an earlier run in this process, whose store had the same path
+    from linesmith.transforms.encode_start_strings import StartStringSettings, match_start_string_files
+
+    store = new_store(run)
     if config.start_strings_file is None:
         encoded = iter_encoded_start_strings(
             configured_start_strings(config) or [], tokenizer_from_model_dir(run.root), START_STRING_OPTION, field_count
         )
         counts = [write_start_strings(store, 0, encoded)]
     else:
-        counts = _encode_files(
-            str(config.start_strings_file), config.start_strings_field, run, field_count, store, options
-        )
+        column = config.start_strings_field
+        settings = StartStringSettings(str(run.root.absolute()), column, field_count, str(store.absolute()))
+        files = match_start_string_files(str(config.start_strings_file))
+        counts = [result.count for result in encode_files(files, settings, "LS108", store, options)]
     total = write_store_counts(store, counts)
     if total == 0:
         raise empty_start_strings_error(str(config.start_strings_file))
+    return paired_plan(config, store, total, len(counts))
+
+
+def new_store(run: RunDirectory) -> Path:
+    """Make an empty store for the paired start strings of a run, and return its directory."""
+    store = start_string_store(run)
+    shutil.rmtree(store, ignore_errors=True)
+    store.mkdir(parents=True)
+    clear_store_cache()  # of an earlier run in this process, whose store had the same path
+    return store
+
+
+def paired_plan(config: TensorFlowConfig, store: Path, total: int, num_files: int) -> StartStringPlan:
+    """Return the plan of a run over a complete store.
+
+    Args:
+        config: the settings.
+        store: directory of the store.
+        total: start strings in it, at least one.
+        num_files: pairs of files in it.
+    """
     copies = config.records_per_seed
     units = plan_start_string_units(str(store.absolute()), total, copies, config.unit_size)
-    identity = {"count": total, "records_per_seed": copies, "sha256": _store_digest(store, len(counts))}
+    identity = {"count": total, "records_per_seed": copies, "sha256": _store_digest(store, num_files)}
     return StartStringPlan(units, True, identity)
 
 
-def _encode_files(
-    pattern: str, column: str | None, run: RunDirectory, field_count: int | None, store: Path, options: PipelineOptions
-) -> list[int]:
-    """Encode all files that a pattern names into the store, and return the number of start strings of each."""
-    from linesmith.transforms.encode_start_strings import (
-        StartStringFile,
-        StartStringSettings,
-        encode_start_string_file,
-        match_start_string_files,
-    )
+def encode_files(
+    paths: Sequence[str], settings: StartStringSettings, code: str, store: Path, options: PipelineOptions
+) -> list[StartStringCount]:
+    """Encode files into a store.
 
-    files = [StartStringFile(number, path) for number, path in enumerate(match_start_string_files(pattern))]
-    settings = StartStringSettings(str(run.root.absolute()), column, field_count, str(store.absolute()))
+    Args:
+        paths: the files, in the order of their start strings.
+        settings: how they are encoded.
+        code: of the error for a file that cannot be used.
+        store: directory of the store.
+        options: pipeline options; several files are encoded by a pipeline.
+
+    Returns:
+        What was counted in each.
+
+    Raises:
+        ParameterError: a file cannot be used.
+    """
+    from linesmith.transforms.encode_start_strings import StartStringFile, encode_start_string_file
+
+    files = [StartStringFile(number, path) for number, path in enumerate(paths)]
     if len(files) == 1:  # a pipeline would have nothing to distribute
-        results = [encode_start_string_file(files[0], settings, tokenizer_from_model_dir(run.root))]
+        results = [encode_start_string_file(files[0], settings, tokenizer_from_model_dir(settings.run_dir))]
     else:
         results = _encode_on_workers(files, settings, store, options)
     for result in results:
         if result.error is not None:
-            raise ParameterError.from_message("LS108", result.error)
-    return [result.count for result in results]
+            raise ParameterError.from_message(code, result.error)
+    return results
 
 
 def _encode_on_workers(

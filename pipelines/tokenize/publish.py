@@ -43,6 +43,7 @@ class TokenizeResult:
         units: results of the last pass, one per unit.
         field_count: number of fields of all records; None: they differ, or nothing says how many there are.
         split_texts: number of texts whose occurrences are shared out among the splits.
+        columns: names of the fields by which `condition_on` orders them; None without that setting.
     """
 
     files: Sequence[InputFile]
@@ -52,6 +53,7 @@ class TokenizeResult:
     units: Sequence[EncodedUnit]
     field_count: int | None = None
     split_texts: int = 0
+    columns: Sequence[str] | None = None
 
     @cached_property
     def totals(self) -> dict[str, Any]:
@@ -166,7 +168,7 @@ def publish_training_data(
     patterns = [(data, f"{name}-*.tfrecord.gz", f"{name}-{{}}.tfrecord.gz") for name in SPLIT_NAMES]
     patterns.append((rejects, "part-*.jsonl", "part-{}.jsonl"))
     digests = {new: result.file_digests[old] for pattern in patterns for new, old in _number_shards(*pattern).items()}
-    columns = config.columns or _header(result.counts, report)
+    columns = config.columns or _header(result.counts, report) or (result.columns and list(result.columns))
     statistics = read_json(data / STATISTICS, "the statistics")
     if not config.dp:  # the number of fields of private records is not public
         report.notices.extend(description_gaps(statistics))

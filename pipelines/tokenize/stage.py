@@ -26,6 +26,7 @@ from linesmith.core.errors import DataError
 from linesmith.pipelines.other_kind import replace_other_kind
 from linesmith.pipelines.remote.local_paths import config_with_local_paths, with_remote_addresses
 from linesmith.pipelines.stage_report import StageReport, measured_stage
+from linesmith.pipelines.tokenize.field_order import with_field_order
 from linesmith.pipelines.tokenize.fit import fit_tokenizer
 from linesmith.pipelines.tokenize.publish import STATISTICS, TokenizeResult, check_splits, publish_training_data
 from linesmith.pipelines.tokenize.shape import find_shape, share_out_frequent_texts, skipped_line_notices
@@ -165,6 +166,7 @@ def _read_input(
     idle = idle_worker_notice(options, "tokenize", len(units))
     if idle is not None:
         report.notices.append(idle)
+    settings, columns = with_field_order(config, units, settings)
     counts, tokenizer = fit_tokenizer(config, units, settings, options, scratch, report.notices)
     tokenizer.save(scratch / "tokenizer")
     units, settings = share_out_frequent_texts(units, counts, settings, report.notices)
@@ -175,10 +177,11 @@ def _read_input(
         graph=str(scratch / "data"),
         data=str(scratch / "data"),
         rejects=str(scratch / "rejects"),
+        conditions=len(config.condition_on or ()),
     )
     encoded_units = _encode(_with_line_numbers(units, counts), encode_settings, options, scratch)
     return TokenizeResult(
-        files, digests, tokenizer, counts, encoded_units, settings.field_count, len(settings.frequent)
+        files, digests, tokenizer, counts, encoded_units, settings.field_count, len(settings.frequent), columns
     )
 
 

@@ -20,6 +20,7 @@ from linesmith.core.errors import DataError
 from linesmith.pipelines.stage_report import StageReport
 from linesmith.pipelines.train import private as train_private
 from linesmith.pipelines.train.field_layout import length_cap, read_statistics
+from linesmith.records.field_order import FieldOrder
 from linesmith.records.output.avro_names import unique_names
 from linesmith.records.patterns.number_ranges import number_range
 
@@ -128,9 +129,10 @@ def _write_model(
     statistics = None
     if config.dp:  # statistics of raw records must not reach the model
         shape = train_private.public_record_shape(config.seq_length, config.columns, config.field_delimiter)
+        shape["condition_on"] = config.condition_on
     else:
         statistics = read_statistics(staged_run.training_data)
-        shape = _record_shape(statistics, training_manifest, config.columns, config.field_delimiter)
+        shape = _record_shape(statistics, training_manifest, config)
     info = ModelInfo(
         vocab_size=trainer.model.vocab_size,
         embedding_dim=config.embedding_dim,
@@ -150,27 +152,30 @@ def _write_model(
 
 
 def _record_shape(
-    statistics: dict[str, Any],
-    training_manifest: dict[str, Any],
-    columns: list[str] | None,
-    field_delimiter: str | None,
+    statistics: dict[str, Any], training_manifest: dict[str, Any], config: TensorFlowConfig
 ) -> dict[str, Any]:
     """Return the part of a model's description that comes from the statistics and the manifest of the training data."""
-    field_counts = statistics["field_counts"]
-    constant = field_delimiter is not None and len(field_counts) == 1
+    field_counts, described = statistics["field_counts"], statistics["fields"]
+    constant = config.field_delimiter is not None and len(field_counts) == 1
     if "field_count" in training_manifest:  # not in older training data
         constant = constant and training_manifest["field_count"] is not None
-    fields = statistics["fields"]
+    columns = config.columns if config.columns is not None else statistics.get("columns")
+    conditions: dict[str, Any] = {}
+    if config.condition_on is not None and columns is not None:
+        described = FieldOrder.first(config.condition_on, columns).to_model(described)
+        conditions["condition_on"] = config.condition_on
+        conditions["condition_values"] = [field.get("known_values") for field in described[: len(config.condition_on)]]
     count = int(next(iter(field_counts))) if constant else 0
     # Of very many fields the last are not described (`field_statistics`): they have no limits, and all tokens.
-    tokens = itertools.takewhile(lambda ids: ids is not None, (field["tokens"] for field in fields))
-    numbers = [number_range(field) for field in fields] + [None] * (count - len(fields))
+    tokens = itertools.takewhile(lambda ids: ids is not None, (field["tokens"] for field in described))
+    numbers = [number_range(field) for field in described] + [None] * (count - len(described))
     return {
         "length_cap_tokens": length_cap(statistics),
         "field_count": count if constant else None,
         "field_tokens": list(tokens) if constant else None,
         "field_numbers": numbers if constant else None,
-        "columns": columns if columns is not None else statistics.get("columns"),
+        "columns": columns,
+        **conditions,
     }
 
 

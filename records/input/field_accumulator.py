@@ -36,7 +36,7 @@ class FieldAccumulator:
     Attributes:
         kinds: values per class (integer, decimal, empty, text).
         max_chars: characters of the longest value.
-        values: values with their counts; None once there are more than MAX_VALUES, or one is too long to keep.
+        values: values with their counts; None once there are more than `max_values`, or one is too long to keep.
         least, most: smallest and largest finite number; infinite, and least above most, if there is none.
         shapes: plainly spelled numbers: whole and decimal.
         whole_digits: most digits before the point of a plainly spelled number.
@@ -45,6 +45,7 @@ class FieldAccumulator:
             were none.
         spelled_empty: whether a value was empty, or a pair of quotes with nothing inside.
         spelled_digits: most characters before the point, where all values are decimals.
+        max_values: most distinct values to keep; more than MAX_VALUES for a field that records are conditioned on.
     """
 
     kinds: Counter[str] = field(default_factory=Counter)
@@ -58,6 +59,7 @@ class FieldAccumulator:
     spellings: frozenset[str] | None = None
     spelled_empty: bool = False
     spelled_digits: int = 0
+    max_values: int = MAX_VALUES
 
     def add(self, values: pa.Array, quoted: bool = False) -> None:
         """Add values of the field; at least one.
@@ -126,11 +128,11 @@ class FieldAccumulator:
             self.least, self.most = min(self.least, float(finite.min())), max(self.most, float(finite.max()))
 
     def _add_values(self, counts: dict[str, int] | None) -> None:
-        if self.values is None or counts is None or len(counts) > MAX_VALUES:
+        if self.values is None or counts is None or len(counts) > self.max_values:
             self.values = None
             return
         self.values.update(counts)
-        if len(self.values) > MAX_VALUES:
+        if len(self.values) > self.max_values:
             self.values = None
 
     def merge(self, other: FieldAccumulator) -> None:
@@ -152,17 +154,20 @@ class FieldAccumulator:
     def as_dict(self) -> dict[str, Any]:
         """Return plain JSON; 'min' and 'max' are over the numeric values, None if there are none."""
         numeric = self.least <= self.most
+        few = self.values if self.values is None or len(self.values) <= MAX_VALUES else None
+        known = {"known_values": None if self.values is None else sorted(self.values)}
         return {
             "kind": next((name for name in _CLASSES if self.kinds[name]), "empty"),
             "kinds": {name: self.kinds[name] for name in _CLASSES if self.kinds[name]},
             "max_chars": self.max_chars,
-            "values": None if self.values is None else dict(sorted(self.values.items(), key=lambda v: (-v[1], v[0]))),
+            "values": None if few is None else dict(sorted(few.items(), key=lambda v: (-v[1], v[0]))),
             "min": self.least if numeric else None,
             "max": self.most if numeric else None,
             "shapes": {shape: number for shape, number in sorted(self.shapes.items()) if number},
             "whole_digits": self.whole_digits,
             "scale": self.scale,
             "spellings": self._described_spellings(),
+            **(known if self.max_values > MAX_VALUES else {}),
         }
 
     def _described_spellings(self) -> dict[str, Any] | None:

@@ -13,11 +13,13 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from linesmith.records.field_order import FieldOrder
 from linesmith.records.fields import DELIMITER_ID, FIELD_BREAK
-from linesmith.records.input.field_accumulator import FieldAccumulator
+from linesmith.records.input.field_accumulator import MAX_VALUES, FieldAccumulator
 
 MAX_FIELDS = 4096  # later fields are counted, not described: memory and the model description stay bounded
 _KEPT_VALUE_CHARS, _KEPT_TOKENS = 4 << 20, 1 << 20  # of all fields together, in the description
+MAX_CONDITION_VALUES = 4096  # most distinct values that are kept of a field that records are conditioned on
 _BINS = 128
 
 
@@ -28,12 +30,24 @@ class FieldStatistics:
         vocab_size: all token ids are below it.
         reserved: ids below it separate records and fields, and belong to no field.
         quoted: quotes around a value are no part of it.
+        order: order of the fields in texts and ids, where it is not that of the input; statistics have that of the input.
+        conditions: number of fields, from the first of that order, that records are conditioned on: more of their values are
+            kept.
     """
 
-    def __init__(self, vocab_size: int, reserved: int, quoted: bool = False) -> None:
+    def __init__(
+        self,
+        vocab_size: int,
+        reserved: int,
+        quoted: bool = False,
+        order: FieldOrder | None = None,
+        conditions: int = 0,
+    ) -> None:
         self._vocab_size = vocab_size
         self._reserved = reserved
         self._quoted = quoted
+        self._order = order
+        self._conditions = conditions
         self._records = 0
         self._field_counts: Counter[int] = Counter()
         self._chars: Counter[int] = Counter()
@@ -57,27 +71,39 @@ class FieldStatistics:
         fields = pc.split_pattern(batch["text"], FIELD_BREAK)
         counts = fields.value_lengths().to_numpy()
         _count_values(self._field_counts, counts)
-        column = _position_in_row(counts)
+        column = self._input_columns(_position_in_row(counts), np.repeat(counts, counts))
         # Sorted once: a filter per field would take a pass over all values for each of thousands of fields.
         values = fields.flatten().take(pa.array(np.argsort(column, kind="stable")))
         ends = np.cumsum(np.bincount(column)).tolist()
         for number, (start, end) in enumerate(zip([0, *ends], ends, strict=False)):
             if number < MAX_FIELDS:
                 self._field(number).add(values[start:end], self._quoted)
-        self._add_tokens(ids, lengths)
+        self._add_tokens(ids, lengths, counts)
 
     def _field(self, number: int) -> FieldAccumulator:
         while len(self._fields) <= number:
-            self._fields.append(FieldAccumulator())
+            first = () if self._order is None else self._order.positions[: self._conditions]
+            conditioned = len(self._fields) in first
+            self._fields.append(FieldAccumulator(max_values=MAX_CONDITION_VALUES if conditioned else MAX_VALUES))
             self._seen.append(np.zeros(self._vocab_size, np.bool_))
         return self._fields[number]
 
-    def _add_tokens(self, ids: npt.NDArray[np.int64], lengths: npt.NDArray[np.int64]) -> None:
+    def _input_columns(self, column: npt.NDArray[np.int64], counts: npt.NDArray[Any]) -> npt.NDArray[np.int64]:
+        """Return the number of a field in the input, given that in the order of the model and the fields of its record."""
+        if self._order is None:
+            return column
+        found = column.copy()
+        for count in np.unique(counts).tolist():
+            records = counts == count
+            found[records] = np.array(self._order.for_count(count))[column[records]]
+        return found
+
+    def _add_tokens(self, ids: npt.NDArray[np.int64], lengths: npt.NDArray[np.int64], counts: npt.NDArray[Any]) -> None:
         """Mark the tokens that occur in each field."""
         # The field of a token is the number of delimiters before it in its record.
         delimiters = np.cumsum(ids == DELIMITER_ID)
         first = np.cumsum(lengths) - lengths
-        column = delimiters - np.repeat(delimiters[first], lengths)
+        column = self._input_columns(delimiters - np.repeat(delimiters[first], lengths), np.repeat(counts, lengths))
         text = (ids >= self._reserved) & (column < MAX_FIELDS)
         if not text.any():
             return
@@ -90,7 +116,7 @@ class FieldStatistics:
 
     def new_empty(self) -> FieldStatistics:
         """Return statistics of no records, for the same tokenizer."""
-        return FieldStatistics(self._vocab_size, self._reserved, self._quoted)
+        return FieldStatistics(self._vocab_size, self._reserved, self._quoted, self._order, self._conditions)
 
     def merge(self, other: FieldStatistics) -> None:
         """Add the statistics of other records of the same tokenizer."""

@@ -14,6 +14,7 @@ from typing import NamedTuple
 
 from linesmith.core.config.privacy_checks import user_field_index
 from linesmith.core.config.tensorflow_config import TensorFlowConfig
+from linesmith.records.field_order import FieldOrder
 from linesmith.records.fields import FIELD_BREAK, FREE_TEXT, FieldFormat
 
 ENCODING, EMPTY, TOO_LONG, NO_USER = "encoding", "empty", "too_long", "no_user"
@@ -136,18 +137,25 @@ class RecordFormat:
         max_line_len: most characters per record.
         fields: how a record is split into fields.
         user_field: number of the field, from 0, that names the user of a record; None if records are protected one by one.
+        field_order: the order in which the model is given the fields; None: that of the input.
     """
 
     encoding: str = "utf-8"
     max_line_len: int = 2048
     fields: FieldFormat = FREE_TEXT
     user_field: int | None = None
+    field_order: FieldOrder | None = None
 
     @classmethod
     def from_config(cls, config: TensorFlowConfig) -> RecordFormat:
-        """Return the format that the settings of a run describe."""
+        """Return the format that the settings of a run describe, with the fields in the order of the input."""
         fields = FieldFormat(config.field_delimiter, config.quoted)
         return cls(config.encoding, config.max_line_len, fields, user_field_index(config))
+
+    def mark_fields(self, text: str) -> str:
+        """Return a record as the model is given it: its fields in the order of the model, with FIELD_BREAK between them."""
+        marked = self.fields.mark_breaks(text)
+        return marked if self.field_order is None else self.field_order.mark_for_model(marked)
 
     @cached_property
     def newline(self) -> bytes:

@@ -151,6 +151,26 @@ class RecordChecks(BatchValidator):
             results = iter(run_validator_batch(self._validator, passed))
         return [next(results) if fault is None else fault for fault in faults]
 
+    def field_fault(self, position: int, text: str) -> str | None:
+        """Return the reason why the schema allows no record with a text as one field; None if it does.
+
+        Args:
+            position: of the field, from 0.
+            text: of the field, without quotes.
+        """
+        value: Any = None
+        for checked, reason, parse in self._type_checks:
+            if checked == position:
+                try:
+                    value = parse(text)
+                except ValueError:
+                    return reason
+        for checked, name, broken_limit in self._limit_checks:
+            limit = broken_limit(text, value) if checked == position else None
+            if limit is not None:
+                return f"schema:{name}:{limit}"
+        return None
+
     def _fault(self, text: str) -> ValidationResult | None:
         """Return what is wrong with a record before the user's validator is called; None if nothing is."""
         try:

@@ -133,7 +133,7 @@ def test_every_setting_is_accepted_as_a_flag_with_its_default(name):
     default = default_of(fields()[name])
     flag = "--" + name.replace("_", "-")
     if default is None:
-        default = {"best_model_metric": "loss", "quoted": True}.get(name, "1")
+        default = {"best_model_metric": "loss", "quoted": True, "where": "a=1"}.get(name, "1")
         default = "x{}" if name == "column_pattern" else default
     arguments = [flag if default else flag.replace("--", "--no-", 1)] if isinstance(default, bool) else None
     if arguments is None:

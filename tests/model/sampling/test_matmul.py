@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from linesmith.core.hardware import has_int8_instructions
 from linesmith.model.sampling.matmul import Int8MatMul, make_matmul
 from linesmith.model.sampling.network import SamplingNetwork
+from linesmith.model.sampling.row_state import RowState
 
 pytestmark = pytest.mark.integration
 
@@ -102,7 +103,7 @@ def _mean_distance(precision: str) -> float:
     weights |= {"logits/kernel": draw.normal(size=(256, 70)) * 0.5, "logits/bias": draw.normal(size=70)}
     weights = {f"m/{path}": array.astype(np.float32) for path, array in weights.items()}
     networks = [SamplingNetwork(weights, 2, [], name) for name in ("float32", precision)]
-    states = [network.idle_block(64)[7:] for network in networks]
+    states = [network.idle_block(64)[len(RowState._fields) :] for network in networks]
     distances = []
     for step in range(20):
         token, fresh = tf.constant(draw.integers(0, 70, 64), tf.int32), tf.fill([64], step == 0)

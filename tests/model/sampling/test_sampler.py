@@ -16,6 +16,7 @@ from linesmith.model.sampling.block import BLOCK_SIZES
 from linesmith.model.sampling.draw import chunk_width, draw_tokens, masked_weights, truncate, uniform
 from linesmith.model.sampling.network import SamplingNetwork
 from linesmith.model.sampling.request_table import REQUEST_NUMBER, REQUESTS_PER_ROW, STREAM_KEY, idle_requests
+from linesmith.model.sampling.row_state import RowState
 from linesmith.model.sampling.sampler import DrawSettings, Sampler, SampleRequest, SamplerOptions
 from linesmith.model.sampling.uniform_random import stream_keys, uniforms
 from tests.helpers.tiny_model import ALPHABET, tiny_run
@@ -161,7 +162,7 @@ def test_rows_are_bit_identical_for_every_block_size_and_precision(run):
                 network.idle_block(rows), table, (np.zeros(1, np.int32), 0), DrawSettings(), False, 16
             )
             first = emitted.request_numbers < rows  # later requests are assigned to rows as they become free
-            parts = [np.where(first, emitted.tokens, -1).T, *[part.numpy() for part in block[7:]]]
+            parts = [np.where(first, emitted.tokens, -1).T, *[part.numpy() for part in block[len(RowState._fields) :]]]
             still = first[-1]
             parts = [parts[0], *[np.where(still[:, None], part.astype(np.float32), 0) for part in parts[1:]]]
             largest = largest or parts

@@ -50,6 +50,7 @@ VARIANTS = {
     "sentencepiece": {"vocab_size": 700},
     "unigram": {"vocab_size": 20_000, "sentencepiece_type": "unigram", "column_pattern": "<col{}>"},
     "quoted": {"field_delimiter": ",", "quoted": True, "column_pattern": "[{}]"},
+    "ordered": {"columns": "n,ride,km,extra", "condition_on": "extra,ride", "column_pattern": "<{}>"},
     "one field": {"field_delimiter": None, "vocab_size": 600, "character_coverage": 0.98},
 }
 
@@ -215,6 +216,9 @@ def test_the_saved_graph_encodes_as_the_tokenizer(run):
     saved = tft.TFTransformOutput(str(run.data))
     text = next(line for line in GOOD if '"' not in line)
     inner = text if run.config.field_delimiter is None else text.replace(run.config.field_delimiter, "\n")
+    inner = (
+        inner if run.tokenizer.token_format.order is None else run.tokenizer.token_format.order.mark_for_model(inner)
+    )
     ids = saved.transform_raw_features({"text": tf.constant([inner])})["ids"].values.numpy().tolist()
     assert ids == [0, *run.tokenizer.encode_to_ids(text), 0]
     assert "record_hash" in (run.data / "schema.pbtxt").read_text()

@@ -1,0 +1,160 @@
+"""Read files of partial records: some of the columns, by name. They are read one by one, and the suffix gives the format.
+
+| suffix           | a record is                                                     |
+|------------------|-----------------------------------------------------------------|
+| .csv, .tsv       | a row below the header                                          |
+| .jsonl, .ndjson  | an object                                                       |
+| .avro            | a record                                                        |
+| .parquet, .pq    | a row                                                           |
+
+Text formats may be compressed (.gz). A value that is null, empty or missing is not given.
+"""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import zlib
+from collections.abc import Callable, Collection, Iterator, Sequence
+from functools import partial
+from typing import IO, Any, cast
+
+from linesmith.core.errors import ParameterError
+from linesmith.core.parsing import DocumentError, parse_json
+from linesmith.model.generation.start_string_files import Opener, bounded_lines, open_local
+from linesmith.records.input.value_text import plain_text
+
+# Called with the names of a file's columns; raises if one may not be there.
+_ColumnCheck = Callable[[Collection[str]], None]
+
+
+def condition_error(option: str, found: str, remedy: str) -> ParameterError:
+    """Return the error for a condition that cannot be used."""
+    return ParameterError("LS132", option, found, remedy)
+
+
+def iter_partial_records(
+    path: str, option: str, columns: Sequence[str], delimiter: str | None = None, opener: Opener = open_local
+) -> Iterator[dict[str, str]]:
+    """Yield the given values of each record of a file, in order, by column.
+
+    Args:
+        path: the file.
+        option: the option that named it, for messages.
+        columns: columns that it may have.
+        delimiter: of the fields of the model's records: CSV may use it in place of the comma. None: only the comma.
+        opener: opens it.
+
+    Raises:
+        ParameterError: LS132, it is missing, damaged, of another format than its suffix says, or has another column.
+    """
+    suffix = path.lower().removesuffix(".gz").rpartition(".")[2]
+    reader = _READERS.get(suffix)
+    if reader is None:
+        raise condition_error(
+            option, "its name says no format with columns", "Give a .csv, .tsv, .jsonl, .avro or .parquet file."
+        )
+
+    def check(names: Collection[str]) -> None:
+        unknown = next((name for name in names if name not in columns), None)
+        if unknown is not None:
+            raise condition_error(
+                option,
+                f"its column '{unknown}' cannot be given",
+                f"The columns that can are {', '.join(columns)}. Leave the others out.",
+            )
+
+    try:
+        with opener(path) as stored:
+            content = cast("IO[bytes]", gzip.GzipFile(fileobj=stored)) if path.lower().endswith(".gz") else stored
+            for row in reader(content, option, check, columns, delimiter):
+                yield {name: text for name, text in row.items() if text != ""}
+    except UnicodeDecodeError:
+        raise condition_error(option, "it is not UTF-8 text", "Write it again as UTF-8.") from None
+    except (OSError, EOFError, zlib.error) as error:
+        found = getattr(error, "strerror", None) or "it is cut off or of another kind"
+        raise condition_error(option, f"it cannot be read ({found})", "Give a file you may read.") from None
+
+
+def _csv(
+    content: IO[bytes],
+    option: str,
+    check: _ColumnCheck,
+    columns: Sequence[str],
+    delimiter: str | None,
+    default: str = ",",
+) -> Iterator[dict[str, str]]:
+    lines = bounded_lines(content, "", option, condition_error)
+    first = next(lines, None)
+    if first is None:
+        return
+    separators = dict.fromkeys([default, *([delimiter] if delimiter is not None and len(delimiter) == 1 else [])])
+    number = 1
+    try:
+        headers = {mark: _names(first, mark) for mark in separators}
+        mark = next((mark for mark, names in headers.items() if set(names) <= set(columns)), default)
+        header = headers[mark]
+        check(header)
+        if len(set(header)) != len(header):
+            raise condition_error(option, "two of its columns have the same name", "Give each column once.")
+        for number, row in enumerate(csv.reader(lines, delimiter=mark, strict=True), 2):
+            if not row:  # a blank line
+                continue
+            if len(row) != len(header):
+                raise condition_error(
+                    option, f"row {number} has {len(row)} fields instead of {len(header)}", "Mend the file there."
+                )
+            yield dict(zip(header, row, strict=True))
+    except csv.Error:
+        raise condition_error(option, f"row {number + 1} is no CSV", "Mend the file there.") from None
+
+
+def _names(line: str, mark: str) -> list[str]:
+    return [name.strip() for name in next(csv.reader([line], delimiter=mark), [])]
+
+
+def _jsonl(
+    content: IO[bytes], option: str, check: _ColumnCheck, columns: Sequence[str], delimiter: str | None
+) -> Iterator[dict[str, str]]:
+    for number, line in enumerate(bounded_lines(content, "\n", option, condition_error), 1):
+        if not line.strip():
+            continue
+        try:
+            value: Any = parse_json(line)
+        except DocumentError:
+            value = None
+        if not isinstance(value, dict):
+            raise condition_error(option, f"line {number} is no JSON object", "Mend the file there.")
+        check(value)
+        yield {name: plain_text(part) for name, part in value.items()}
+
+
+def _typed(
+    content: IO[bytes],
+    option: str,
+    check: _ColumnCheck,
+    columns: Sequence[str],
+    delimiter: str | None,
+    format_name: str,
+) -> Iterator[dict[str, str]]:
+    from linesmith.records.input.typed_files import TypedFile, TypedFileError
+
+    try:
+        file = TypedFile(content, format_name)
+        check(file.columns)
+        for rows in file.batches(8192):
+            for row in rows:
+                yield {name: plain_text(value) for name, value in row.items()}
+    except TypedFileError as error:
+        raise condition_error(option, str(error), "Write it again.") from None
+
+
+_READERS: dict[str, Callable[..., Iterator[dict[str, str]]]] = {
+    "csv": _csv,
+    "tsv": partial(_csv, default="\t"),
+    "jsonl": _jsonl,
+    "ndjson": _jsonl,
+    "avro": partial(_typed, format_name="avro"),
+    "parquet": partial(_typed, format_name="parquet"),
+    "pq": partial(_typed, format_name="parquet"),
+}
