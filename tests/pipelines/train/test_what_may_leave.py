@@ -161,14 +161,16 @@ def test_a_used_directory_changes_no_releasable_file(unchanged, tmp_path, monkey
     write_run(tmp_path / "run", private=False, state=state)
     odd = private_run(tmp_path, monkeypatch, records_of("replace"), overwrite=True)
     assert odd.keys() == unchanged.keys()
-    assert {name for name in odd if odd[name] != unchanged[name]} <= {"model/privacy.json", "model/privacy.txt"}
+    statement, params = {"model/privacy.json", "model/privacy.txt"}, "model_params.json"
+    assert {name for name in odd if odd[name] != unchanged[name]} == {*statement, params}
+    assert json.loads(odd[params]) == {**json.loads(unchanged[params]), "overwrite": True}
     assert json.loads(odd["model/privacy.json"])["earlier_trainings"]["count"] == 1
 
 
 @pytest.mark.slow
 def test_report_and_audit_change_no_releasable_file(tmp_path, monkeypatch):
-    before = private_run(tmp_path, monkeypatch, records_of("replace"))
-    config = TensorFlowConfig(**{**SETTINGS, "input_data_path": "in.txt", "checkpoint_dir": "run"})
+    before = private_run(tmp_path, monkeypatch, records_of("replace"), dp_delta=1e-6)  # the audit takes more records
+    config = TensorFlowConfig(**{**SETTINGS, "dp_delta": 1e-6, "input_data_path": "in.txt", "checkpoint_dir": "run"})
     evaluate_run(config)
     audit(config, AuditSettings(records=20, canaries=10, gradients=10, reference=False))
     assert released_files(tmp_path / "run") == before
