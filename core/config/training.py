@@ -19,10 +19,10 @@ METRIC_ALIASES = {
 }
 
 
-def _width(plain: int, private: int, with_fields: int) -> Callable[[dict[str, Any]], int]:
-    """Return what computes the default of a width: another one for private training, and for a network that knows fields."""
+def _default(plain: Any, private: Any, with_fields: Any) -> Callable[[dict[str, Any]], Any]:
+    """Return what computes the default of a setting: another one for private training, and for a network that knows fields."""
 
-    def default(settings: dict[str, Any]) -> int:
+    def default(settings: dict[str, Any]) -> Any:
         if settings.get("dp"):
             return private
         knows_fields = settings.get("field_delimiter") is not None and settings.get("field_inputs") != "off"
@@ -57,21 +57,29 @@ class TrainingSettings(BaseModel):
         256,
         "Width of the embeddings; 128 with a field_delimiter.",
         with_dp=64,
-        default_from=_width(256, 64, 128),
+        default_from=_default(256, 64, 128),
         ge=1,
     )
     rnn_units: int = setting(
         "train",
         256,
-        "Units of each LSTM layer; 128 with a field_delimiter.",
+        "Units of each LSTM layer.",
         with_dp=128,
-        default_from=_width(256, 128, 128),
         ge=1,
     )
     rnn_layers: int = setting(
-        "train", 2, "LSTM layers; 1 with a field_delimiter.", with_dp=1, default_from=_width(2, 1, 1), ge=1, le=16
+        "train", 2, "LSTM layers; 1 with a field_delimiter.", with_dp=1, default_from=_default(2, 1, 1), ge=1, le=16
     )
-    dropout_rate: float = setting("train", 0.2, "Dropout after each LSTM layer.", with_dp=0.0, ge=0, lt=1)
+    dropout_rate: float = setting(
+        "train",
+        0.2,
+        "Dropout after each LSTM layer, and without dp half of it on the input of a network that knows fields; 0.4 with a "
+        "field_delimiter.",
+        with_dp=0.0,
+        default_from=_default(0.2, 0.0, 0.4),
+        ge=0,
+        lt=1,
+    )
     rnn_initializer: str = setting("train", "glorot_uniform", "Keras initializer of the recurrent weights.")
     learning_rate: float = setting("train", 0.01, "Adam's learning rate at the start.", with_dp=0.03, gt=0)
     learning_rate_schedule: Literal["auto", "linear", "constant"] = setting(

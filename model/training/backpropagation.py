@@ -49,7 +49,8 @@ class BackpropagationResult(NamedTuple):
     Attributes:
         tokens: input ids, [T, B].
         rows: rows of the table whose sum is the input, [T, B, slots]; None in a plain network.
-        embedded: that sum, in the products' type, [T, B, d]; None in a plain network.
+        embedded: that sum after dropout, in the products' type, [T, B, d]; None in a plain network.
+        input_mask: dropout mask of that sum; None for no dropout.
         inputs: inputs of the kernels above the first LSTM's, [T, B, units] each; the last is the dense layer's.
         hidden: hidden states of each LSTM, [T, B, units].
         deltas: loss gradient of each LSTM's gates before activation, [T, B, 4 units].
@@ -61,6 +62,7 @@ class BackpropagationResult(NamedTuple):
     tokens: tf.Tensor
     rows: tf.Tensor | None
     embedded: tf.Tensor | None
+    input_mask: tf.Tensor | None
     inputs: list[tf.Tensor]
     hidden: list[tf.Tensor]
     deltas: list[tf.Tensor]
@@ -87,11 +89,13 @@ def forward_backward(
     Args:
         variables: embedding or table, kernel, recurrent kernel and bias of each LSTM, then kernel and bias of the dense layer.
         batch: inputs, targets and weights, as in the module's description.
-        masks: dropout mask of each LSTM's output, [T, B, units]; None for no dropout.
+        masks: dropout mask of each LSTM's output, [T, B, units]; None for no dropout. In a network that knows fields, one more
+            may come before them: of its input, [T, B, d].
         dtype: type of the operands of products.
         loss_scale: multiplies the loss of every token before gradients are taken.
     """
-    activations = _forward_pass(variables, batch, masks, dtype)
+    input_mask, masks = split_masks(masks, len(lstm_weights(variables)))
+    activations = _forward_pass(variables, batch, [input_mask, *masks], dtype)
     wide = activations.logits.dtype
     losses, slopes = _cross_entropy(activations.logits, batch["targets"])
     weights = tf.cast(batch["weights"], wide)
@@ -100,6 +104,7 @@ def forward_backward(
         tokens=batch["inputs"],
         rows=batch.get("rows"),
         embedded=activations.embedded,
+        input_mask=input_mask,
         inputs=activations.inputs,
         hidden=[states.hidden for states in activations.states],
         deltas=_backward_pass(variables, masks, activations.states, tf.cast(logits_delta, dtype), dtype),
@@ -190,8 +195,10 @@ def parameter_gradients(
     embedding, kernel = variables[:2]
     first = result.deltas[0]
     if result.rows is not None:
-        table = table_gradient(_input_gradient(embedding, kernel, first, dtype), result.rows, embedding.shape[0])
-        found = [table, weight_gradient(result.embedded, first)]
+        dx = _input_gradient(embedding, kernel, first, dtype)
+        if result.input_mask is not None:
+            dx *= tf.cast(result.input_mask, dx.dtype)
+        found = [table_gradient(dx, result.rows, embedding.shape[0]), weight_gradient(result.embedded, first)]
     elif uses_projected_table(embedding):
         one_hot = tf.one_hot(result.tokens, embedding.shape[0], dtype=dtype)
         # δ summed by token id, [vocab, 4 units]. From it both gradients follow, with products of vocabulary size.
@@ -235,6 +242,11 @@ def split_in_halves(tensors: Sequence[tf.Tensor | None]) -> list[list[tf.Tensor 
     return halves
 
 
+def split_masks(masks: Sequence[tf.Tensor | None], layers: int) -> tuple[tf.Tensor | None, Sequence[tf.Tensor | None]]:
+    """Return the dropout mask of the input, None where there is none, and those of the LSTM layers."""
+    return (None, masks) if len(masks) == layers else (masks[0], masks[1:])
+
+
 def uses_projected_table(embedding: tf.Tensor) -> bool:
     """Return whether a table of projected embeddings is cheaper than projecting every step."""
     return embedding.shape[0] <= 2 * embedding.shape[1]
@@ -259,7 +271,10 @@ def _forward_pass(
 ) -> _Activations:
     dense, dense_bias = variables[-2:]
     tokens, rows = batch["inputs"], batch.get("rows")
+    input_mask, masks = split_masks(masks, len(lstm_weights(variables)))
     embedded = None if rows is None else tf.cast(summed_rows(variables[0], rows), dtype)
+    if input_mask is not None:
+        embedded *= tf.cast(input_mask, dtype)
     x, inputs, kept = embedded, [], []
     for (kernel, recurrent, bias), mask in zip(lstm_weights(variables), masks, strict=True):
         z = _first_layer_inputs(variables, tokens, dtype) if x is None else _projected(x, kernel, bias, dtype)

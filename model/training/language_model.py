@@ -12,9 +12,9 @@ from linesmith.model.fields.embedding import summed_rows
 from linesmith.model.fields.layout import FieldLayout
 from linesmith.model.training.lstm import LSTM
 
-# Rows of tokens and places begin within ±1: with a twentieth of that, as in plain networks, a network that knows fields takes
-# twice as many steps to learn the same. All others begin near zero: what is rarely looked up should add little.
-_ROW_SCALE, _OTHER_ROW_SCALE = 1.0, 0.05
+# Rows of tokens and places begin within ±2: with ±0.05, as in plain networks, a network that knows fields takes twice as many
+# steps to learn the same. All others begin near zero: what is rarely looked up should add little.
+_ROW_SCALE, _OTHER_ROW_SCALE = 2.0, 0.05
 
 
 @keras.saving.register_keras_serializable("linesmith")
@@ -99,7 +99,11 @@ class LanguageModel(keras.Model):
         """Return logits [T, B, vocab_size] for ids [T, B], or for rows [T, B, slots]; masks as in `sum_token_losses`."""
         # Masks come from outside, so that plain and private training control their seeds; no Keras Dropout layer is needed.
         x = self.embedding(inputs) if rows is None else summed_rows(self.embedding.embeddings.value, rows)
-        for lstm, mask in zip(self.lstms, masks or [None] * len(self.lstms), strict=True):
+        masks = list(masks or [None] * len(self.lstms))
+        if len(masks) > len(self.lstms):  # the first is of the input
+            input_mask = masks.pop(0)
+            x = x if input_mask is None else x * input_mask
+        for lstm, mask in zip(self.lstms, masks, strict=True):
             x = lstm(x) if mask is None else lstm(x) * mask
         return self.logits(x)
 
@@ -123,7 +127,7 @@ def sum_token_losses(
         model: the model.
         batch: inputs, targets [T, B] int32; weights [T, B] float32, 1 at a token to predict and 0 at padding; rows, where the
             network knows fields.
-        masks: dropout mask of each LSTM's output, [T, B, units]; None for no dropout.
+        masks: dropout mask of each LSTM's output, [T, B, units]; None for no dropout; first that of the input, if any.
     """
     logits = model(batch["inputs"], masks, rows=batch.get("rows"))
     losses = tf.nn.sparse_softmax_cross_entropy_with_logits(batch["targets"], logits)

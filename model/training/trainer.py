@@ -37,6 +37,7 @@ _MAX_REPLICAS, _MAX_LAYERS = 1024, 16
 # Of a network that knows fields, whose rows begin large: the norm to which larger gradients are scaled down, and the steps over
 # which the learning rate rises at first.
 _LARGEST_GRADIENT, _WARM_UP_STEPS = 1.0, 50
+_INPUT_DROPOUT = 0.5  # dropout of its input, as a share of that of its layers
 _MIN_EVALUATION_BATCH = 256  # nothing is learned between batches of an evaluation: larger ones only save time
 
 
@@ -187,16 +188,23 @@ class Trainer(TrainingLoop):
     def _masks(
         self, dtype: tf.DType, batch: dict[str, tf.Tensor], half: int, rows: tf.Tensor
     ) -> list[tf.Tensor | None]:
-        """Draw the dropout mask of each layer for a half of the batch's rows: a function of seed, step, replica and half."""
+        """Draw the dropout mask of each layer for a half of the batch's rows: a function of seed, step, replica and half.
+
+        In a network that knows fields, that of the input comes before them.
+        """
         step = tf.cast(self.optimizer.iterations, tf.int64)
         replica = tf.cast(tf.distribute.get_replica_context().replica_id_in_sync_group, tf.int64)
         shape = [tf.shape(batch["inputs"])[0], rows]
+        widths, rates = [lstm.units for lstm in self.model.lstms], [self.settings.dropout_rate] * len(self.model.lstms)
+        knows_fields = self.model.layout is not None
+        if knows_fields:
+            widths, rates = [self.model.embedding.output_dim, *widths], [rates[0] * _INPUT_DROPOUT, *rates]
         masks = []
-        for layer, lstm in enumerate(self.model.lstms):
+        for layer, (width, rate) in enumerate(zip(widths, rates, strict=True)):
             # A number that no other mask of this training has, as digits in a mixed base.
-            name = ((step * _MAX_REPLICAS + replica) * NUM_HALVES + half) * _MAX_LAYERS + layer
+            name = ((step * _MAX_REPLICAS + replica) * NUM_HALVES + half) * (_MAX_LAYERS + knows_fields) + layer
             seed = tf.stack([tf.constant(self.settings.seed, tf.int64), name])
-            masks.append(dropout_mask([*shape, lstm.units], self.settings.dropout_rate, seed, dtype))
+            masks.append(dropout_mask([*shape, width], rate, seed, dtype))
         return masks
 
     def _evaluate_step(self, batch: dict[str, tf.Tensor]) -> TokenSums:

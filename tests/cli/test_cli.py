@@ -151,7 +151,7 @@ def test_flags_override_the_file_and_the_file_the_defaults(stages, tmp_path):
     file.write_text("epochs: 3\nbatch_size: 1e1\nfield_delimiter: ';'\n")
     assert line("run", "--config", file, "--epochs", "4", "--output", tmp_path / "out", "--input", "a.csv") == 0
     assert (stages.config.epochs, stages.config.batch_size, stages.config.field_delimiter) == (4, 10, ";")
-    assert stages.config.rnn_units == 128  # that of records with fields
+    assert stages.config.rnn_layers == 1  # that of records with fields
 
 
 def test_a_settings_file_of_the_older_tool_loads_with_notices(stages, tmp_path, capsys):

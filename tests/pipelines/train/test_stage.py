@@ -105,7 +105,7 @@ def test_default_widths_follow_the_delimiter_that_tokenize_stored(tmp_path):
     given = TensorFlowConfig(input_data_path="x", checkpoint_dir=tmp_path, rnn_layers=2)
     assert (given.rnn_units, given.embedding_dim, given.rnn_layers) == (256, 256, 2)
     found = _with_tokenize_settings(given, tmp_path, stored)
-    assert (found.rnn_units, found.embedding_dim, found.rnn_layers) == (128, 128, 2)
+    assert (found.rnn_units, found.embedding_dim, found.rnn_layers) == (256, 128, 2)
     plain = _with_tokenize_settings(given.replace(field_inputs="off"), tmp_path, stored)
     assert (plain.rnn_units, plain.embedding_dim) == (256, 256)
 
