@@ -49,10 +49,15 @@ class ParquetRecords:
         metadata = parquet.ParquetFile(stream, **limits).metadata
         self._check_declared(metadata)
         leaves = [metadata.schema.column(number) for number in range(metadata.num_columns)]
-        texts = [leaf.path for leaf in leaves if leaf.physical_type == "BYTE_ARRAY"]
+        # Not those of delta encoding, for which pyarrow has no dictionaries.
+        delta = {
+            chunk.path_in_schema for chunk in self._chunks(metadata) if any("DELTA" in name for name in chunk.encodings)
+        }
+        texts = [leaf.path for leaf in leaves if leaf.physical_type == "BYTE_ARRAY" and leaf.path not in delta]
         if any(leaf.physical_type == "FIXED_LEN_BYTE_ARRAY" and leaf.length > _MAX_FIXED_BYTES for leaf in leaves):
             raise ValueError("a column of too long values")
         self._file = parquet.ParquetFile(stream, metadata=metadata, read_dictionary=texts, **limits)
+        self._texts = set(texts)
         self.schema = self._file.schema_arrow
         self.columns = list(self.schema.names)
         self.num_parts = int(metadata.num_row_groups)
@@ -70,12 +75,19 @@ class ParquetRecords:
                         raise ValueError("its values are longer than its bytes account for")
                     yield _rows(some)
 
-    def _check_declared(self, metadata: Any) -> None:
+    @staticmethod
+    def _chunks(metadata: Any) -> list[Any]:
+        """Return the chunks of all columns of all row groups."""
         groups = [metadata.row_group(number) for number in range(metadata.num_row_groups)]
-        chunks = [group.column(column) for group in groups for column in range(group.num_columns)]
+        return [group.column(column) for group in groups for column in range(group.num_columns)]
+
+    def _check_declared(self, metadata: Any) -> None:
+        chunks = self._chunks(metadata)
         declared_bytes = sum(max(chunk.total_uncompressed_size, 0) for chunk in chunks)
         declared_values = sum(max(chunk.num_values, 0) for chunk in chunks)
-        rows = max([metadata.num_rows, *(group.num_rows for group in groups)], default=0)
+        rows = max(
+            metadata.num_rows, *(metadata.row_group(number).num_rows for number in range(metadata.num_row_groups)), 0
+        )
         if declared_bytes > max(_FREE_BYTES, _BYTES_PER_BYTE * self._bytes):
             raise ValueError("it declares more bytes than it can hold")
         if max(declared_values, rows) > max(_FREE_VALUES, _VALUES_PER_BYTE * self._bytes):
@@ -96,7 +108,9 @@ class ParquetRecords:
                 total += size
                 if size > (_MAX_DICTIONARY_BYTES if page_type == DICTIONARY_PAGE else _MAX_PAGE_BYTES):
                     raise ValueError("a page is too long")
-                if encoding == DELTA_BYTE_ARRAY:  # a value may be as long as its page, and so may the next one
+                is_written_out = page_type == DICTIONARY_PAGE and chunk.path_in_schema not in self._texts
+                if encoding == DELTA_BYTE_ARRAY or (is_written_out and chunk.physical_type == "BYTE_ARRAY"):
+                    # A value may be as long as its page, and so may the next one.
                     longest_value = max(longest_value, size)
         if total > max(_FREE_BYTES, _BYTES_PER_BYTE * self._bytes):
             raise ValueError("its pages have more bytes than it can hold")

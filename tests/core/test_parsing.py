@@ -78,3 +78,14 @@ def test_a_text_that_is_too_long_is_not_parsed(tmp_path, monkeypatch: pytest.Mon
     (tmp_path / "long").write_text("a" * 11)
     with pytest.raises(DocumentError, match="longer than 10 bytes"):
         read_text(tmp_path / "long")
+
+
+@pytest.mark.parametrize(
+    "text", ['"\\ud800"', '{"\\uDFFF": 1}', b'["\xed\xa0\x80"]', '["\ud800"]', '["\\ud83d \\ude00"]']
+)
+def test_half_of_a_surrogate_pair_is_refused_since_nothing_can_write_it(text: str | bytes) -> None:
+    with pytest.raises(DocumentError):
+        parse_json(text)
+    assert parse_json('["\\ud83d\\ude00", "\\\\ud800"]') == ["\U0001f600", "\\ud800"]
+    with pytest.raises(DocumentError):
+        parse_yaml('"\\ud800"')

@@ -11,6 +11,7 @@ import fastavro
 import pytest
 import zstandard
 
+from linesmith.records.input import avro_files
 from linesmith.records.input.typed_files import AVRO, TypedFile, TypedFileError
 from tests.helpers.avro_container import SYNC, container, long
 
@@ -99,3 +100,32 @@ HOSTILE = {
 def test_a_file_that_is_larger_than_its_bytes_account_for_is_refused(content: bytes) -> None:
     with pytest.raises(TypedFileError, match="cut off or not an Avro file, or it is larger than its bytes account for"):
         read(content)
+
+
+LISTS = {
+    "lists in a list": record({"type": "array", "items": {"type": "array", "items": "int"}}),
+    "records in a list": record({"type": "array", "items": record("int") | {"name": "Q"}}),
+    "texts in a map": record({"type": "map", "values": ["null", "string"]}),
+}
+
+
+@pytest.mark.parametrize("schema", LISTS.values(), ids=LISTS)
+def test_a_block_of_lists_is_no_longer_than_its_values_fit_in_memory(
+    schema: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A list has 64 bytes in memory and one in the file, or a thousandth of one where it is compressed."""
+    content = container(schema, zlib.compress(long(50_000) + b"\0" * 100_001)[2:-4], 1, b"deflate")
+    monkeypatch.setattr(avro_files, "_MAX_MEMORY", 50_000_000)
+    read(content)
+    monkeypatch.setattr(avro_files, "_MAX_MEMORY", 5_000_000)
+    with pytest.raises(TypedFileError):
+        read(content)
+
+
+def test_records_of_many_empty_values_are_read_a_few_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    fields = [{"name": f"n{number}", "type": "null"} for number in range(1000)]
+    schema = {"type": "record", "name": "R", "fields": [*fields, {"name": "x", "type": "int"}]}
+    monkeypatch.setattr(avro_files, "_MAX_MEMORY", 1_300_000)
+    batches = list(TypedFile(io.BytesIO(container(schema, b"\2" * 100, 100)), AVRO).batches(1000))
+    assert sum(map(len, batches)) == 100
+    assert {len(batch) for batch in batches} == {10}

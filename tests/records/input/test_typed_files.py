@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from pathlib import Path
+from typing import Any
 
 import fastavro
 import pyarrow as pa
@@ -13,6 +14,7 @@ import pytest
 from linesmith.records.input import parquet_files
 from linesmith.records.input.file_patterns import has_wildcard, match_local_files
 from linesmith.records.input.typed_files import AVRO, PARQUET, TypedFile, TypedFileError
+from tests.helpers.parquet_footer import nested_columns
 
 ROWS = [{"name": f"n{number}", "age": number} for number in range(25)]
 
@@ -81,3 +83,72 @@ def test_a_parquet_file_that_declares_more_than_it_can_hold_is_refused(monkeypat
     monkeypatch.setattr(parquet_files, "_FREE_BYTES", 1 << 20)
     with pytest.raises(TypedFileError, match="larger than its bytes account for"):
         TypedFile(io.BytesIO(content.getvalue()), PARQUET)
+
+
+def refused(content: bytes) -> None:
+    with pytest.raises(TypedFileError, match="larger than its bytes account for"):
+        list(TypedFile(io.BytesIO(content), PARQUET).batches(2000))
+
+
+def test_columns_in_one_another_are_refused_before_the_library_follows_them() -> None:
+    assert TypedFile(io.BytesIO(nested_columns(20)), PARQUET).columns == ["a"]
+    for levels in (100, 10_000, 200_000):  # the library's stack ends at about 20,000
+        refused(nested_columns(levels))
+
+
+def written(table: pa.Table, **options: Any) -> bytes:
+    content = io.BytesIO()
+    parquet.write_table(table, content, compression="zstd", store_schema=False, **options)
+    return content.getvalue()
+
+
+LONG = pa.DictionaryArray.from_arrays(pa.array([0] * 3000, pa.int32()), pa.array(["a" * 20_000]))
+
+
+@pytest.mark.parametrize(
+    "column",
+    [
+        LONG,
+        pa.StructArray.from_arrays([LONG], ["a"]),
+        pa.ListArray.from_arrays(list(range(0, 3001, 3)), LONG),
+        pa.MapArray.from_arrays(list(range(0, 3001, 3)), pa.array(["k"] * 3000), LONG),
+    ],
+)
+def test_a_long_text_that_repeats_is_written_out_for_a_few_records_at_once(
+    column: pa.Array, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    content = written(pa.table({"x": column}), dictionary_pagesize_limit=1 << 30)
+    monkeypatch.setattr(parquet_files, "_BATCH_BYTES", 1_000_000)
+    batches = list(TypedFile(io.BytesIO(content), PARQUET).batches(2000))
+    assert max(map(len, batches)) * len(column) * 20_000 <= 3000 * 1_000_000 * 1.1
+    assert [row for batch in batches for row in batch] == [{"x": value} for value in column.to_pylist()]
+    monkeypatch.setattr(parquet_files, "_FREE_WRITTEN_BYTES", 20_000_000)
+    refused(content)
+    monkeypatch.setattr(parquet_files, "_MAX_RECORD_BYTES", 10_000)
+    monkeypatch.setattr(parquet_files, "_BATCH_BYTES", 10_000)
+    refused(content)
+
+
+def test_pages_are_measured_whatever_the_metadata_declares(monkeypatch: pytest.MonkeyPatch) -> None:
+    texts = pa.table({"x": [f"{number:0300}" for number in range(3000)]})
+    for options, limit in (
+        ({"use_dictionary": False}, "_MAX_PAGE_BYTES"),
+        ({"dictionary_pagesize_limit": 1 << 30}, "_MAX_DICTIONARY_BYTES"),
+    ):
+        content = written(texts, **options)
+        assert sum(map(len, TypedFile(io.BytesIO(content), PARQUET).batches(2000))) == 3000
+        with monkeypatch.context() as patch:
+            patch.setattr(parquet_files, limit, 100_000)
+            refused(content)
+
+
+def test_values_that_share_their_beginnings_are_read_a_few_at_a_time() -> None:
+    table = pa.table({"x": ["a" * 300_000 + str(number) for number in range(2000)]})
+    content = written(table, use_dictionary=False, column_encoding="DELTA_BYTE_ARRAY", data_page_size=1 << 20)
+    assert len(content) < 100_000
+    batches = TypedFile(io.BytesIO(content), PARQUET).batches(2000)
+    assert len(next(batches)) < 1000
+
+
+def test_values_of_a_long_fixed_length_are_refused() -> None:
+    refused(written(pa.table({"x": pa.array([b"a" * 100_000] * 10, pa.binary(100_000))})))
