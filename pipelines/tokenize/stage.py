@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 from linesmith.core.artifacts.manifest import read_manifest
 from linesmith.core.artifacts.other_kind import refuse_other_kind
 from linesmith.core.artifacts.params import redact_settings
+from linesmith.core.artifacts.plain_paths import plain_alias
 from linesmith.core.artifacts.run_directory import check_overwrite_allowed, locked, run_directory, workspace
 from linesmith.core.config import preflight
 from linesmith.core.config.tensorflow_config import TensorFlowConfig
@@ -91,13 +92,14 @@ def tokenize_locked(config: TensorFlowConfig, beam_args: Sequence[str] = ()) -> 
         for name in ("data", "rejects", "tokenizer"):
             (scratch / name).mkdir(parents=True)
         try:
-            result = _read_twice(config, scratch, options, report)
-            check_splits(config, result, report)
-            # As late as possible: where tokenize fails, a model of the other kind stays.
-            replace_other_kind(config, report)
-            staged_run = workspace(config)
-            staged_run.make_closed_directories()
-            publish_training_data(config, staged_run, scratch, result, runner_name(options), report)
+            with plain_alias(scratch) as plain_scratch:
+                result = _read_twice(config, plain_scratch, options, report)
+                check_splits(config, result, report)
+                # As late as possible: where tokenize fails, a model of the other kind stays.
+                replace_other_kind(config, report)
+                staged_run = workspace(config)
+                staged_run.make_closed_directories()
+                publish_training_data(config, staged_run, scratch, result, runner_name(options), report)
         finally:
             shutil.rmtree(scratch, ignore_errors=True)
     return report
