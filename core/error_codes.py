@@ -33,6 +33,7 @@ ERROR_CODES: dict[str, str] = {
     "LS127": "an address of a store has a scheme that is not known, names no bucket, or holds a user, a password or a query",
     "LS128": "the run directory stores code, a file or a table outside of it, which `generate` uses only if it is given again",
     "LS130": "no number of rows of a block gives a record the same bits in all rows on this machine, in this precision",
+    "LS134": "`--partition-by` names a column by which the output cannot be partitioned",
     # LS2xx: data and artifacts
     "LS201": "an artifact of an earlier stage is missing or damaged",
     "LS202": "a newer Linesmith wrote the file",

@@ -92,7 +92,7 @@ def linesmith_flags() -> list[str]:
 
 def is_bool(info: FieldInfo) -> bool:
     """Return whether a setting is a boolean, whose flag takes no value."""
-    return info.annotation is bool
+    return set(_union_members(info.annotation)) <= {bool, type(None)}
 
 
 def is_list(info: FieldInfo) -> bool:

@@ -99,7 +99,9 @@ class LocalModel:
         if timeout is not None:
             config = config.replace(validator_timeout=timeout)
         # Settings of output files do not apply here.
-        config = config.replace(output_format=["text"], iceberg_table=None, iceberg_catalog=None, partition_by=None)
+        config = config.replace(
+            output_format=["text"], output_header=False, iceberg_table=None, iceberg_catalog=None, partition_by=None
+        )
         if isinstance(line_validator, str):
             config = config.replace(line_validator=line_validator)
         validator: ValidatorSource | InProcessValidator | None = None

@@ -34,6 +34,7 @@ from linesmith.core.hardware import environment
 from linesmith.model.generation.unit_summary import StagedShard, UnitSummary, describe_shard
 from linesmith.model.generation.work_units import WorkUnitResult
 from linesmith.records.output.layout import GeneratedRecord, RecordLayout
+from linesmith.records.output.record_counts import check_record_count
 from linesmith.records.output.writers import shard_name, write_avro, write_invalid, write_shard
 
 ICEBERG = "iceberg"
@@ -61,6 +62,7 @@ class StagingDirectory:
         records_per_seed: records of each start string.
         num_shards: shards of the output; None: one per unit.
         partition_by: a column whose values are directories, or None.
+        ignores_case: the file system takes capitals and small letters for the same.
         iceberg: Parquet files for a table are written as well.
     """
 
@@ -71,6 +73,7 @@ class StagingDirectory:
     records_per_seed: int = 1
     num_shards: int | None = None
     partition_by: str | None = None
+    ignores_case: bool = False
     iceberg: bool = False
 
     @property
@@ -135,7 +138,12 @@ class StagingDirectory:
         )
         for root, output_format in targets:
             name = shard_name(number, total, output_format)
-            for path, count in write_shard(root, name, output_format, records, self.layout, self.partition_by):
+            written = write_shard(
+                root, name, output_format, records, self.layout, self.partition_by, self.ignores_case
+            )
+            # All files first: one that overwrote another would have been described before that.
+            for path, count in written:
+                check_record_count(path, output_format, count, self.layout.header is not None)
                 shards.append(describe_shard(path, output_format, count, root))
         return shards
 

@@ -20,7 +20,7 @@ from linesmith.model.generation.staging import StagingDirectory
 from linesmith.model.generation.unit_summary import StagedShard, UnitSummary
 from linesmith.model.generation.work_units import WorkUnit
 from linesmith.pipelines.generate.start_string_plan import is_paired, plan_start_strings
-from linesmith.records.output.iceberg import TableTarget, check_table, resolve_table_target
+from linesmith.records.output.iceberg import TableTarget, check_partition_column, check_table, resolve_table_target
 from linesmith.records.output.writers import parquet_schema
 from linesmith.records.validation.record_checks import RecordCheckSpec
 from linesmith.records.validation.record_validator import RecordValidator
@@ -148,6 +148,8 @@ def plan_generation(config: TensorFlowConfig, options: PipelineOptions) -> Gener
     layout = output.layout
     table = None
     if config.iceberg_table is not None:
+        if config.partition_by is not None:
+            check_partition_column(config.iceberg_table, config.partition_by)
         table = resolve_table_target(config.iceberg_table, config.iceberg_catalog, run.root)
         check_table(table, parquet_schema(layout, microseconds=True), config.partition_by)
     start_strings = plan_start_strings(config, run, output.field_count, options)
@@ -160,6 +162,7 @@ def plan_generation(config: TensorFlowConfig, options: PipelineOptions) -> Gener
         records_per_seed=config.records_per_seed if start_strings.paired else 1,
         num_shards=config.num_shards,
         partition_by=config.partition_by,
+        ignores_case=output.checks.ignores_case,
         iceberg=table is not None,
     )
     return GenerationPlan(
