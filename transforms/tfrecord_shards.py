@@ -140,7 +140,10 @@ class RejectFileWriter:
         if self._file is None:
             self._file = open(  # noqa: SIM115  (closed in __exit__)
                 # A file name that is not UTF-8 holds surrogates, which become JSON's escapes.
-                self._temporary, "w", encoding="utf-8", errors="backslashreplace"
+                self._temporary,
+                "w",
+                encoding="utf-8",
+                errors="backslashreplace",
             )
         self._file.write(json.dumps(row, ensure_ascii=False) + "\n")
 

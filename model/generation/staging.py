@@ -138,9 +138,7 @@ class StagingDirectory:
         )
         for root, output_format in targets:
             name = shard_name(number, total, output_format)
-            written = write_shard(
-                root, name, output_format, records, self.layout, self.partition_by, self.ignores_case
-            )
+            written = write_shard(root, name, output_format, records, self.layout, self.partition_by, self.ignores_case)
             # All files first: one that overwrote another would have been described before that.
             for path, count in written:
                 check_record_count(path, output_format, count, self.layout.header is not None)

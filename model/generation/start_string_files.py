@@ -24,7 +24,7 @@ from typing import IO, Any, cast
 
 from linesmith.core.errors import ParameterError
 from linesmith.core.parsing import DocumentError, parse_json
-from linesmith.records.input.file_patterns import has_wildcard, match_local_files
+from linesmith.records.input.file_patterns import describe_missing, describe_unreadable, match_local_files
 from linesmith.records.output.layout import START_COLUMN
 
 START_STRINGS_FILE_OPTION = "--start-strings-file (start_strings_file)"
@@ -49,13 +49,13 @@ def find_start_string_files(pattern: str, match: Callable[[str], list[str]] = ma
     """
     found = match(pattern)
     if not found:
-        raise start_string_error(
-            f"{START_STRINGS_FILE_OPTION} '{pattern}'",
-            "it matches no file"
-            if has_wildcard(pattern) or "://" in pattern
-            else "it cannot be read (No such file or directory)",
-            "Give a file you may read, a glob in quotes, or an address that exists.",
-        )
+        is_address = "://" in pattern
+        fault = ("matches no file", "Give an address that exists.") if is_address else describe_missing(pattern)
+        raise start_string_error(f"{START_STRINGS_FILE_OPTION} '{pattern}'", *fault)
+    for path in found:
+        unreadable = None if "://" in path else describe_unreadable(path)
+        if unreadable is not None:
+            raise start_string_error(f"{START_STRINGS_FILE_OPTION} '{path}'", *unreadable)
     return found
 
 

@@ -12,7 +12,7 @@ from linesmith.core.config.tensorflow_config import TensorFlowConfig
 from linesmith.core.errors import DataError, ParameterError
 from linesmith.pipelines.evaluate.input_units import EvaluationSets, TextFormat
 from linesmith.records.fields import FieldFormat
-from linesmith.records.input.file_patterns import match_local_files
+from linesmith.records.input.file_patterns import find_local_files
 from linesmith.records.input.typed_files import file_format
 from linesmith.transforms.storage.addresses import is_bucket, join
 
@@ -62,12 +62,7 @@ def _files(path: str, option: str) -> list[str]:
         if not found:
             raise DataError("LS205", f"{option} '{path}'", "holds no file", "Give files of records.")
         return found
-    if os.path.exists(path) or "://" in path:
-        return [path]
-    found = match_local_files(path)
-    if not found:
-        raise DataError("LS205", f"{option} '{path}'", "does not exist", "Give an existing path or a glob in quotes.")
-    return found
+    return [path] if "://" in path else find_local_files(path, option)
 
 
 def _objects(address: str, option: str) -> list[str]:

@@ -191,8 +191,8 @@ def _manifest(
 def _check_staged_records(staging: StagingDirectory, outcome: GenerationOutcome) -> None:
     """Compare the files on disk with what the workers say they wrote, before anything is published.
 
-    Workers have counted the records of each file on disk. Here each file must be there in its size, no other one may be there, and
-    each format must hold every record.
+    Workers have counted the records of each file on disk. Here each file must be there in its size, no other one may be there,
+    and each format must hold every record.
 
     Raises:
         DataError: LS209, a file is missing, was written twice, or has another size, or records are missing.

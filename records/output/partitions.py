@@ -42,7 +42,9 @@ def encode_partition_value(text: str, ignores_case: bool = False) -> str:
     encoded = quote(text, safe="")
     if ignores_case:
         # Escapes stay as they are: their digits are capitals in every name, so two names differ beyond case.
-        encoded = re.sub(r"%..|[A-Z]", lambda found: found[0] if len(found[0]) > 1 else f"%{ord(found[0]):02X}", encoded)
+        encoded = re.sub(
+            r"%..|[A-Z]", lambda found: found[0] if len(found[0]) > 1 else f"%{ord(found[0]):02X}", encoded
+        )
     # The text of this name is not the missing value that the name stands for.
     return f"%5F{encoded[1:]}" if encoded == NULL_PARTITION else encoded
 
