@@ -35,6 +35,8 @@ def quiet_libraries() -> None:
     logging.getLogger().setLevel(logging.ERROR)
     for name in NOISY_LOGGERS:
         logging.getLogger(name).setLevel(logging.ERROR)
+    # Beam logs the traceback of a worker's error, which the driver raises anyway, and which may quote a record.
+    logging.getLogger("apache_beam").setLevel(logging.CRITICAL)
     _quiet_broken_connections()
 
 

@@ -1,7 +1,7 @@
 """Paths that TensorFlow and Beam take literally.
 
-TensorFlow reads `*`, `?`, `[` and `\\` in a path as a pattern, and takes no name that is not UTF-8. A directory with such a path is
-reached through a symbolic link in the system's directory for temporary files.
+TensorFlow reads `*`, `?`, `[` and the backslash in a path as a pattern, and takes no name that is not UTF-8. A directory with
+such a path is reached through a symbolic link in the system's directory for temporary files.
 """
 
 from __future__ import annotations

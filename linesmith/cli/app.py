@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 import sys
 from collections.abc import Callable, Sequence
 from importlib import metadata
@@ -15,9 +16,10 @@ from linesmith.cli.commands.audit import build_audit_command
 from linesmith.cli.errors import explain
 from linesmith.cli.libraries import check_beam_options, load_libraries
 from linesmith.cli.local_copies import with_fetched_files, with_local_run_directory
-from linesmith.cli.options import CommandLine, DebugOption, command
+from linesmith.cli.options import CommandLine, DebugOption, command, typed_flags
 from linesmith.cli.settings import resolve
 from linesmith.cli.summary import show_report
+from linesmith.core.config.spelling import settings_typed_as
 from linesmith.core.config.tensorflow_config import TensorFlowConfig
 from linesmith.core.errors import EXIT_INTERNAL_ERROR, EXIT_INTERRUPTED, EXIT_SUCCESS, ParameterError
 from linesmith.pipelines.remote.local_paths import after_publishing, check_table_catalog
@@ -151,7 +153,7 @@ def _export_command(
     """Pack the model in RUN into one file for generate --model, without training data, rejects or statistics."""
     from linesmith.pipelines.export import export
 
-    return _show(export(run, target, overwrite))
+    return _show(export(os.path.expanduser(run), os.path.expanduser(target), overwrite))
 
 
 @app.command("demo")
@@ -166,7 +168,9 @@ def _demo(
     """Run every stage on real public data: learn from the world's airports, then generate new ones."""
     from linesmith.cli.commands.demo import DemoPlan, run_demo
 
-    plan = DemoPlan(output=output, overwrite=overwrite, seconds=seconds, lines=lines, num_lines=num_lines)
+    plan = DemoPlan(
+        output=os.path.expanduser(output), overwrite=overwrite, seconds=seconds, lines=lines, num_lines=num_lines
+    )
     return run_demo(console.results(), plan, load=load_libraries)
 
 
@@ -204,12 +208,13 @@ def _evaluate(
     from linesmith.cli.commands.evaluate import EvaluateOptions, run_evaluation
 
     check_beam_options(ctx.args)
+    output, config = (None if path is None else os.path.expanduser(path) for path in (output, config))
     options = EvaluateOptions(
         output=output,
         config_file=config,
-        real=real or (),
-        holdout=holdout or (),
-        synthetic=synthetic or (),
+        real=[os.path.expanduser(path) for path in real or ()],
+        holdout=[os.path.expanduser(path) for path in holdout or ()],
+        synthetic=[os.path.expanduser(path) for path in synthetic or ()],
         field_delimiter=field_delimiter,
         quoted=quoted,
         header=header,
@@ -243,7 +248,8 @@ def _compare(
     from linesmith.cli.commands.compare import show_comparison
     from linesmith.cli.local_copies import local_output
 
-    with local_output(run_a, "compare") as root_a, local_output(run_b, "compare") as root_b:
+    roots = (os.path.expanduser(run_a), os.path.expanduser(run_b))
+    with local_output(roots[0], "compare") as root_a, local_output(roots[1], "compare") as root_b:
         return show_comparison(console.results(), (run_a, root_a), (run_b, root_b))
 
 
@@ -266,6 +272,11 @@ def run_command_line(args: Sequence[str]) -> int:
     """Run one command and return its exit code; every error becomes one paragraph on standard error."""
     debug = "--debug" in args
     console.set_up_logging(debug)
+    with settings_typed_as(typed_flags(args)):
+        return _run_parsed(args, debug)
+
+
+def _run_parsed(args: Sequence[str], debug: bool) -> int:
     try:
         result = typer.main.get_command(app).main(list(args), prog_name="linesmith", standalone_mode=False)
         if result == EXIT_INTERRUPTED:  # typer turns KeyboardInterrupt into it

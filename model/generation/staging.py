@@ -29,6 +29,7 @@ from typing import Any
 import fastavro
 
 from linesmith.core import errors
+from linesmith.core.artifacts.disk_errors import disk_error
 from linesmith.core.artifacts.files import atomic_path, read_json, write_bytes, write_json
 from linesmith.core.hardware import environment
 from linesmith.model.generation.unit_summary import StagedShard, UnitSummary, describe_shard
@@ -116,13 +117,17 @@ class StagingDirectory:
             if summary.stopped is not None:
                 write_bytes(self._units / f"stopped-{summary.number:05d}", b"")
         except OSError as error:
-            raise errors.DataError(
-                "LS209",
-                "--output",
-                f"'{self.directory}' cannot be written ({error.strerror})",
-                "Make room or choose another --output. What stood there before is untouched.",
-            ) from None
+            raise self.write_error(error) from None
         return summary
+
+    def write_error(self, error: OSError) -> errors.DataError:
+        """Return the error for a failure to write here."""
+        return disk_error(error, self.directory, "--output") or errors.DataError(
+            "LS209",
+            "--output",
+            f"'{self.directory}' cannot be written ({error.strerror or type(error).__name__})",
+            "Choose another --output. What stood there before is untouched.",
+        )
 
     def write_shards(self, number: int, total: int, records: Iterable[GeneratedRecord]) -> list[StagedShard]:
         """Write one shard in every format, or several where they are partitioned.
