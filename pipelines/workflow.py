@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from linesmith.core.artifacts.disk_errors import disk_errors_named
 from linesmith.core.artifacts.manifest import read_manifest
 from linesmith.core.artifacts.params import read_stored_config, redact_settings
 from linesmith.core.artifacts.run_directory import (
@@ -134,7 +135,8 @@ def _evaluate(config: TensorFlowConfig, beam_args: Sequence[str], generated: Sta
         why = "there is no record to evaluate"
     else:
         try:
-            return evaluate_run_locked(config, beam_args, EvaluationSettings(overwrite=True))
+            with disk_errors_named(run_directory(config).root):
+                return evaluate_run_locked(config, beam_args, EvaluationSettings(overwrite=True))
         except LinesmithError as error:
             notice = f"the records are complete, but they could not be evaluated: {error}"
             return StageReport("evaluate", notices=[notice], exit_code=error.exit_code)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import os
 import sys
 from collections.abc import Callable, Sequence
@@ -13,6 +12,7 @@ import typer
 
 from linesmith.cli import console
 from linesmith.cli.commands.audit import build_audit_command
+from linesmith.cli.commands.evaluate import build_evaluate_command
 from linesmith.cli.errors import explain
 from linesmith.cli.libraries import check_beam_options, load_libraries
 from linesmith.cli.local_copies import with_fetched_files, with_local_run_directory
@@ -174,67 +174,9 @@ def _demo(
     return run_demo(console.results(), plan, load=load_libraries)
 
 
-@app.command("evaluate", epilog=_BEAM_HINT, context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
-def _evaluate(
-    ctx: typer.Context,
-    output: Annotated[str | None, typer.Option("--output", help="Run directory, or directory of the report.")] = None,
-    config: Annotated[str | None, typer.Option("--config", help="Settings of the run in a file.")] = None,
-    real: Annotated[list[str] | None, typer.Option("--real", help="Files of training records.")] = None,
-    holdout: Annotated[
-        list[str] | None, typer.Option("--holdout", help="Files of real records not used in training.")
-    ] = None,
-    synthetic: Annotated[list[str] | None, typer.Option("--synthetic", help="Files of synthetic records.")] = None,
-    field_delimiter: Annotated[str | None, typer.Option("--field-delimiter", help="Text between fields.")] = None,
-    quoted: Annotated[bool, typer.Option("--quoted", help="Ignore delimiters inside double quotes.")] = False,
-    header: Annotated[bool, typer.Option("--header", help="The first line of every file names the fields.")] = False,
-    encoding: Annotated[str, typer.Option("--encoding", help="Encoding of text files.")] = "utf-8",
-    role: Annotated[
-        list[str] | None,
-        typer.Option("--role", help="FIELD=ROLE: category, number, time or text; others are inferred."),
-    ] = None,
-    target: Annotated[
-        str | None, typer.Option("--target", help="Field to predict; chosen automatically if unset.")
-    ] = None,
-    fail_under_closeness: Annotated[
-        float | None, typer.Option("--fail-under-closeness", help="Exit with 3 below this score, 0 to 1.")
-    ] = None,
-    fail_under_privacy: Annotated[
-        float | None, typer.Option("--fail-under-privacy", help="Exit with 3 below this score, 0 to 1.")
-    ] = None,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an existing report.")] = False,
-    debug: DebugOption = False,
-) -> int:
-    """Measure how close to the real records and how private synthetic ones are: of the run in --output, or of files."""
-    from linesmith.cli.commands.evaluate import EvaluateOptions, run_evaluation
-
-    check_beam_options(ctx.args)
-    output, config = (None if path is None else os.path.expanduser(path) for path in (output, config))
-    options = EvaluateOptions(
-        output=output,
-        config_file=config,
-        real=[os.path.expanduser(path) for path in real or ()],
-        holdout=[os.path.expanduser(path) for path in holdout or ()],
-        synthetic=[os.path.expanduser(path) for path in synthetic or ()],
-        field_delimiter=field_delimiter,
-        quoted=quoted,
-        header=header,
-        encoding=encoding,
-        roles=role or (),
-        target=target,
-        fail_under_closeness=fail_under_closeness,
-        fail_under_privacy=fail_under_privacy,
-        overwrite=overwrite,
-        beam_args=tuple(ctx.args),
-    )
-    name = "files" if options.real or options.holdout or options.synthetic else "evaluate"
-    settings = {} if output is None else {"checkpoint_dir": output}
-    command_line = CommandLine(name, settings, config, beam_args=tuple(ctx.args))
-    with with_local_run_directory(command_line) as (local, mirror):
-        local_output = local.settings.get("checkpoint_dir")
-        local_options = dataclasses.replace(options, output=local_output, config_file=local.config_file)
-        return run_evaluation(local_options, load_libraries, after_publishing(_show, mirror))
-
-
+app.command("evaluate", epilog=_BEAM_HINT, context_settings={"allow_extra_args": True, "ignore_unknown_options": True})(
+    build_evaluate_command(load_libraries, _show)
+)
 app.command("audit")(build_audit_command(load_libraries, _show))
 
 

@@ -151,6 +151,7 @@ def evaluate_files(
     text_format: TextFormat,
     beam_args: Sequence[str] = (),
     settings: EvaluationSettings | None = None,
+    headers: Mapping[str, bool] | None = None,
 ) -> StageReport:
     """Evaluate any three sets of files; the report goes to `report/` in `output`, of a private run to `private/report/`.
 
@@ -160,6 +161,7 @@ def evaluate_files(
         text_format: how lines of text files become records.
         beam_args: options of the Beam pipelines.
         settings: what to evaluate and how; None for the defaults.
+        headers: whether the text files of a set have a header, by set; for the others `text_format` says it, or it is found out.
 
     Returns:
         The stage's report; its exit code is 3 where a score is below its limit.
@@ -176,7 +178,8 @@ def evaluate_files(
         with locked(run):
             check_overwrite_allowed(destination, "report", settings.overwrite)
             with measured_stage("evaluate") as report:
-                sets = find_evaluation_sets(paths, text_format, run.temporary / "fetched")
+                sets = find_evaluation_sets(paths, text_format, run.temporary / "fetched", headers)
+                report.notices += sets.notes
                 _evaluate(sets, destination, scratch, beam_args, settings, lambda _: {}, report)
         return with_remote_addresses(report, mirror)
 
