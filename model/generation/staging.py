@@ -261,6 +261,7 @@ class StagingDirectory:
             invalid=invalid,
             environment=environment(),
             block_sizes=result.block_sizes,
+            validator_fault=next((outcome.fault for outcome in result.invalid if outcome.fault is not None), None),
         )
 
 

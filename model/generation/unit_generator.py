@@ -199,6 +199,7 @@ class _RequestScheduler:
             verdict.reason,
             verdict.explain,
             sample.acceptance_probability,
+            verdict.fault,
         )
         # Request the next attempt before counting: rows must not wait until slower indices are counted in canonical order.
         open_unit.requests.answer(outcome, open_unit.counter.last_index)

@@ -114,6 +114,11 @@ class GenerationOutcome:
         return sum(unit.attempts for unit in self.units)
 
     @property
+    def validator_fault(self) -> str | None:
+        """The first exception that the validator raised, without a word of the record; None where it raised none."""
+        return next((unit.validator_fault for unit in self.units if unit.validator_fault is not None), None)
+
+    @property
     def environments(self) -> list[dict[str, str]]:
         """Distinct environments (TensorFlow version, processor) of the workers, in order of appearance."""
         distinct: list[dict[str, str]] = []

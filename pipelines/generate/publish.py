@@ -111,6 +111,10 @@ def _notices(plan: GenerationPlan, outcome: GenerationOutcome, commit: TableComm
     notices = []
     if outcome.missing:
         notices.append(_shortfall(outcome, plan.attempt_settings, str(plan.run.synthetic)))
+    fault = outcome.validator_fault
+    # These two are how a validator says no; others are likely to be its own faults.
+    if fault is not None and (outcome.missing or fault.split()[0] not in ("ValueError", "AssertionError")):
+        notices.append(f"the first exception of the validator was {fault}")
     if commit is not None and not commit.appended:
         notices.append(f"The table {commit.table} held this run already; nothing was added to it.")
     if plan.table is not None and commit is None:
