@@ -28,6 +28,11 @@ def settings_typed_as(flags: Mapping[str, str]) -> Iterator[None]:
         _typed.reset(token)
 
 
+def has_command_line() -> bool:
+    """Return whether a command line is being run, which shows notes itself."""
+    return _typed.get() is not None
+
+
 def typed_name(name: str) -> str:
     """Return a setting as it was given: the flag that was typed, otherwise its name."""
     return (_typed.get() or {}).get(name, name)

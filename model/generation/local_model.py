@@ -6,6 +6,7 @@ The public functions are in `linesmith.model.generation.python_api`.
 from __future__ import annotations
 
 import functools
+import logging
 import shutil
 import tempfile
 import weakref
@@ -36,6 +37,8 @@ from linesmith.records.validation.user_validator import (
     pickled_validator_source,
 )
 from linesmith.records.validation.validator_process import close_validator_processes
+
+_log = logging.getLogger("linesmith")
 
 
 class LocalModel:
@@ -113,6 +116,8 @@ class LocalModel:
         if line_validator is not None and not isinstance(line_validator, str):
             validator = _validator_source(line_validator, by_value=timeout is not None and timeout > 0)
         output = plan_output(config, self._run, self._info, self._trained, False, self._directory, validator)
+        for notice in output.notices:
+            _log.warning("%s", notice)
         if not output.checks.check_types and not output.checks.rules:
             return RecordValidator(), output.checks
         layout = output.layout

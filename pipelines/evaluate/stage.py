@@ -21,6 +21,7 @@ from linesmith.core.artifacts.params import read_stored_config
 from linesmith.core.artifacts.run_directory import RunDirectory, check_overwrite_allowed, locked, run_directory
 from linesmith.core.config.tensorflow_config import TensorFlowConfig
 from linesmith.core.errors import EXIT_QUALITY, ParameterError
+from linesmith.core.library_logging import quiet_calls
 from linesmith.pipelines.evaluate.context import not_covered, refuse_other_claim, run_context
 from linesmith.pipelines.evaluate.input_units import EvaluationSets, TextFormat
 from linesmith.pipelines.evaluate.memorization import measure_run_memorization
@@ -85,6 +86,7 @@ def missing_libraries() -> list[str]:
     ]
 
 
+@quiet_calls()
 def evaluate_run(
     config: TensorFlowConfig, beam_args: Sequence[str] = (), settings: EvaluationSettings | None = None
 ) -> StageReport:
@@ -145,6 +147,7 @@ def evaluate_run_locked(
     return report
 
 
+@quiet_calls()
 def evaluate_files(
     paths: dict[str, Sequence[str]],
     output: str,

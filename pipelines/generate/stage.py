@@ -19,6 +19,7 @@ from linesmith.core.artifacts.model_info import read_model_info
 from linesmith.core.artifacts.run_directory import locked, run_directory
 from linesmith.core.config import preflight
 from linesmith.core.config.tensorflow_config import TensorFlowConfig
+from linesmith.core.library_logging import quiet_calls
 from linesmith.model.generation.attempts import AttemptSettings
 from linesmith.model.generation.from_config import open_sampler, sampler_options
 from linesmith.model.generation.unit_generator import SampleSource
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
     from apache_beam.options.pipeline_options import PipelineOptions
 
 
+@quiet_calls()
 def generate(config: TensorFlowConfig, beam_args: Sequence[str] = ()) -> StageReport:
     """Generate records with the model in a run directory.
 

@@ -23,6 +23,7 @@ from linesmith.core.artifacts.run_directory import check_overwrite_allowed, lock
 from linesmith.core.config import preflight
 from linesmith.core.config.tensorflow_config import TensorFlowConfig
 from linesmith.core.errors import DataError
+from linesmith.core.library_logging import quiet_calls
 from linesmith.pipelines.other_kind import replace_other_kind
 from linesmith.pipelines.remote.local_paths import config_with_local_paths, with_remote_addresses
 from linesmith.pipelines.stage_report import StageReport, measured_stage
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
 _log = logging.getLogger("linesmith")
 
 
+@quiet_calls()
 def tokenize(config: TensorFlowConfig, beam_args: Sequence[str] = ()) -> StageReport:
     """Read the input, fit a tokenizer, and write training data, rejects and statistics to the run directory.
 
