@@ -236,6 +236,8 @@ def _fill_stage_report(
     report: StageReport, body: dict[str, Any], directory: Path, settings: EvaluationSettings
 ) -> None:
     """Put counts, outputs, notices and the exit code into the stage's report."""
+    from linesmith.evaluation.verdict import CLOSE, NEAR
+
     verdict, values = body["verdict"], {name: score["value"] for name, score in body["scores"].items()}
     for name, size in body["sets"].items():
         report.counts[f"{name} records"] = size["records"]
@@ -243,7 +245,8 @@ def _fill_stage_report(
         report.counts[name] = "not measured" if value is None else round(value, 3)
     report.outputs = {"report": str(directory / PAGE_FILE), "figures": str(directory / REPORT_FILE)}
     report.notices += [
-        f"closeness is called {verdict['closeness']}; privacy: {verdict['privacy']}",
+        f"closeness to the real records: {verdict['closeness']} (a score from {CLOSE:g} is close, from {NEAR:g} near)",
+        f"privacy: {verdict['privacy']}",
         verdict["privacy_reasons"][0],
     ]
     for name, limit in (("closeness", settings.fail_under_closeness), ("privacy", settings.fail_under_privacy)):
