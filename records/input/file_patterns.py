@@ -25,14 +25,23 @@ def has_wildcard(pattern: str) -> bool:
 def match_local_files(pattern: str) -> list[str]:
     """Return the files that a path or a glob names, sorted by name; none is no error.
 
-    A path that exists is taken literally, even with glob characters in its name, and even if it is a directory.
+    A path that exists is taken literally, even with glob characters in its name, and even if it is a directory. So are the
+    directories at the beginning of a glob, if there are files in them that the rest of it matches.
     A glob may hold `**`; the directories that it matches are left out.
     """
     if os.path.exists(pattern):
         return [pattern]
     if "\0" in pattern:
         return []
-    return sorted(path for path in glob.glob(pattern, recursive=True) if not os.path.isdir(path))
+    folder = os.path.dirname(pattern)
+    while folder and not os.path.isdir(folder):
+        folder = os.path.dirname(folder)
+    escaped = glob.escape(folder) + pattern[len(folder) :]
+    for tried in dict.fromkeys((escaped, pattern)):
+        found = sorted(path for path in glob.glob(tried, recursive=True) if not os.path.isdir(path))
+        if found:
+            return found
+    return []
 
 
 def find_local_files(pattern: str, option: str) -> list[str]:
@@ -52,7 +61,8 @@ def find_local_files(pattern: str, option: str) -> list[str]:
     for path in found:
         fault = describe_unreadable(path)
         if fault is not None:
-            raise DataError("LS205", f"{option} '{path}'", *fault)
+            what, remedy = fault
+            raise DataError("LS205", f"{option} '{path}'", what, remedy)
     return found
 
 
