@@ -35,6 +35,7 @@ ERROR_CODES: dict[str, str] = {
     "LS130": "no number of rows of a block gives a record the same bits in all rows on this machine, in this precision",
     "LS131": "`--condition-on` names no column of the records, or their columns have no names",
     "LS132": "`--where`, `--where-file`, `--balance` or `--impute` asks for what the model or the schema does not allow",
+    "LS134": "`--partition-by` names a column by which the output cannot be partitioned",
     # LS2xx: data and artifacts
     "LS201": "an artifact of an earlier stage is missing or damaged",
     "LS202": "a newer Linesmith wrote the file",

@@ -20,6 +20,10 @@ from importlib.machinery import ModuleSpec
 from types import ModuleType
 from typing import Any
 
+from linesmith.core.addresses import redact_text
+
+# Packages that write lines while they are imported.
+_NOISY_PACKAGES = ("tensorflow", "apache_beam", "tfx_bsl", "tensorflow_text", "tensorflow_transform")
 NOISY_LOGGERS = ("tensorflow", "absl", "apache_beam", "tfx_bsl", "h5py", "google", "fsspec", "grpc")
 
 
@@ -35,6 +39,8 @@ def quiet_libraries() -> None:
     logging.getLogger().setLevel(logging.ERROR)
     for name in NOISY_LOGGERS:
         logging.getLogger(name).setLevel(logging.ERROR)
+    # Beam logs the traceback of a worker's error, which the driver raises anyway, and which may quote a record.
+    logging.getLogger("apache_beam").setLevel(logging.CRITICAL)
     _quiet_broken_connections()
 
 
@@ -52,31 +58,110 @@ def _quiet_broken_connections() -> None:
 
 
 @contextlib.contextmanager
+def quiet_calls() -> Iterator[None]:
+    """Keep the libraries quiet during a call from Python, and show Linesmith's own log if nobody has arranged for it.
+
+    Progress and notes are records of the logger `linesmith`. Where neither it nor the root logger has a handler, they go to
+    standard error while the block runs. The levels of loggers and the warnings filters of the caller are restored after it. With
+    the level DEBUG, nothing is suppressed.
+    """
+    log = logging.getLogger("linesmith")
+    if log.isEnabledFor(logging.DEBUG):
+        yield
+        return
+    quiet_later_imports()
+    before = {name: logging.getLogger(name).level for name in NOISY_LOGGERS}
+    handler = None if log.hasHandlers() else _LogHandler()
+    level, propagate = log.level, log.propagate
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", module=r"(tensorflow|keras|apache_beam|tfx_bsl|google|absl|h5py)\b")
+        for name in NOISY_LOGGERS:
+            logging.getLogger(name).setLevel(logging.CRITICAL if name == "apache_beam" else logging.ERROR)
+        if handler is not None:
+            log.addHandler(handler)
+            log.setLevel(logging.INFO)
+            log.propagate = False  # libraries give the root logger a handler when they are loaded
+        try:
+            yield
+        finally:
+            for name, number in before.items():
+                logging.getLogger(name).setLevel(number)
+            if handler is not None:
+                log.removeHandler(handler)
+                log.setLevel(level)
+                log.propagate = propagate
+
+
+def quiet_later_imports() -> None:
+    """Suppress what TensorFlow, Beam and their companions write when they are imported, whenever that happens.
+
+    It leaves alone what is imported already, and the settings of the caller's environment.
+    """
+    if "tensorflow" not in sys.modules:
+        os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # read when it is loaded
+    if "grpc" not in sys.modules:
+        os.environ.setdefault("GRPC_VERBOSITY", "ERROR")
+    for package in _NOISY_PACKAGES:
+        quiet_on_import(package)
+    tensorflow_log = logging.getLogger("tensorflow")
+    if _is_not_of_ours not in tensorflow_log.filters:
+        tensorflow_log.addFilter(_is_not_of_ours)
+
+
+def _is_not_of_ours(record: logging.LogRecord) -> bool:
+    """Return whether a message of TensorFlow is not its advice about Linesmith's own functions, which callers cannot follow."""
+    message = record.getMessage()
+    return not ("tf.function retracing" in message and "linesmith" in message)
+
+
+class _LogHandler(logging.Handler):
+    """Handler that writes messages to standard error as it is at that moment, warnings marked as such."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        text = redact_text(record.getMessage())
+        sys.stderr.write(f"warning: {text}\n" if record.levelno >= logging.WARNING else f"{text}\n")
+
+
+@contextlib.contextmanager
 def quiet_import() -> Iterator[None]:
-    """Suppress what a block writes to file descriptor 2, from C++ too; show it if the block raises."""
+    """Suppress warnings and what a block writes to file descriptor 2, from C++ too; show what was written if the block raises."""
     sys.stderr.flush()
     saved = os.dup(2)
+    disabled = logging.root.manager.disable
     try:
-        with tempfile.TemporaryFile() as held:
-            os.dup2(held.fileno(), 2)
-            try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            logging.disable(
+                max(disabled, logging.WARNING)
+            )  # where standard error is not file descriptor 2, as in notebooks
+            with _held_stderr(saved):
                 yield
-            except Exception:
-                sys.stderr.flush()
-                os.dup2(saved, 2)
-                held.seek(0)
-                os.write(2, held.read())
-                raise
-            finally:
-                sys.stderr.flush()
-                os.dup2(saved, 2)
     finally:
+        logging.disable(disabled)
         os.close(saved)
+
+
+@contextlib.contextmanager
+def _held_stderr(saved: int) -> Iterator[None]:
+    with tempfile.TemporaryFile() as held:
+        os.dup2(held.fileno(), 2)
+        try:
+            yield
+        except Exception:
+            sys.stderr.flush()
+            os.dup2(saved, 2)
+            held.seek(0)
+            os.write(2, held.read())
+            raise
+        finally:
+            sys.stderr.flush()
+            os.dup2(saved, 2)
 
 
 def quiet_on_import(package: str) -> None:
     """Suppress what the first import of a package writes, whenever that happens; import nothing now."""
-    if package not in sys.modules:
+    waiting = any(isinstance(finder, _QuietFinder) and finder.package == package for finder in sys.meta_path)
+    if package not in sys.modules and not waiting:
         sys.meta_path.insert(0, _QuietFinder(package))
 
 
@@ -84,12 +169,12 @@ class _QuietFinder(MetaPathFinder):
     """Finder of one package, once, as Python would find it, that wraps the execution of the package."""
 
     def __init__(self, package: str) -> None:
-        self._package = package
+        self.package = package
 
     def find_spec(
         self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
-        if fullname != self._package:
+        if fullname != self.package:
             return None
         sys.meta_path.remove(self)
         spec = importlib.util.find_spec(fullname)

@@ -12,8 +12,8 @@ from typing import Any
 from linesmith.evaluation.closeness import COMPARED, association_distance, mean_of_known
 from linesmith.evaluation.leakage import copies_were_judged, privacy_score
 
-CLOSE, NEAR = 0.95, 0.85  # smallest ratios that are called close and near
-MAX_UNCERTAINTY = 0.05  # where an interval reaches beyond this gap, privacy is called unclear
+CLOSE, NEAR = 0.95, 0.85  # smallest ratios of the words close and near
+MAX_UNCERTAINTY = 0.05  # where an interval reaches beyond this gap, privacy is unclear
 
 
 def closeness_components(parts: dict[str, Any]) -> list[dict[str, Any]]:

@@ -12,7 +12,7 @@ Example:
 
 from __future__ import annotations
 
-from importlib import import_module, metadata
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -98,6 +98,8 @@ __all__ = [
 
 def __getattr__(name: str) -> Any:
     if name == "__version__":
+        from importlib import metadata  # loads csv and more
+
         return metadata.version("linesmith")
     if name not in _LAZY_IMPORTS:
         raise AttributeError(f"module 'linesmith' has no attribute {name!r}")

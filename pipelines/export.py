@@ -11,10 +11,12 @@ from linesmith.core.artifacts.archive import unpack_archive, write_archive
 from linesmith.core.artifacts.model_info import read_model_info
 from linesmith.core.artifacts.run_directory import RunDirectory, locked
 from linesmith.core.errors import DataError, ParameterError
+from linesmith.core.library_logging import quiet_calls
 from linesmith.pipelines.remote.local_paths import connect, local_copy, open_local_run
 from linesmith.pipelines.stage_report import StageReport, measured_stage
 
 
+@quiet_calls()
 def export(run_dir: str, target: str, overwrite: bool = False) -> StageReport:
     """Pack the model of a run directory into an archive: tokenizer, weights, parameters and privacy statement.
 

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import logging
 import resource
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+
+from linesmith.core.config.spelling import has_command_line
+
+_log = logging.getLogger("linesmith")
 
 
 @dataclass
@@ -33,9 +38,16 @@ class StageReport:
     exit_code: int = 0
 
 
+def log_notices(notices: Iterable[str]) -> None:
+    """Log sentences that the user should read as warnings, unless a command line shows them in its summary."""
+    if not has_command_line():
+        for notice in notices:
+            _log.warning("%s", notice)
+
+
 @contextmanager
 def measured_stage(stage: str) -> Iterator[StageReport]:
-    """Yield a report, and fill in its wall time and peak memory when the block ends.
+    """Yield a report, and fill in its wall time and peak memory when the block ends. Its notices are logged.
 
     Args:
         stage: name of the command.
@@ -44,6 +56,7 @@ def measured_stage(stage: str) -> Iterator[StageReport]:
     start = time.monotonic()
     try:
         yield report
+        log_notices(report.notices)
     finally:
         report.seconds = time.monotonic() - start
         usages = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from linesmith.core.artifacts.disk_errors import disk_errors_named
 from linesmith.core.artifacts.manifest import read_manifest
 from linesmith.core.artifacts.params import read_stored_config, redact_settings
 from linesmith.core.artifacts.run_directory import (
@@ -18,13 +19,15 @@ from linesmith.core.artifacts.run_directory import (
 from linesmith.core.config import preflight
 from linesmith.core.config.tensorflow_config import SETTINGS_WITHOUT_EFFECT, Stage, TensorFlowConfig
 from linesmith.core.errors import DataError, LinesmithError
+from linesmith.core.library_logging import quiet_calls
 from linesmith.pipelines.remote.local_paths import after_publishing, config_with_local_paths, with_remote_addresses
-from linesmith.pipelines.stage_report import StageReport
+from linesmith.pipelines.stage_report import StageReport, log_notices
 
 if TYPE_CHECKING:
     from linesmith.model.tokenizers import CharTokenizerTrainer, SentencePieceTokenizerTrainer
 
 
+@quiet_calls()
 def run(
     config: TensorFlowConfig, beam_args: Sequence[str] = (), on_stage: Callable[[StageReport], Any] | None = None
 ) -> list[StageReport]:
@@ -58,6 +61,7 @@ def run(
     return reports
 
 
+@quiet_calls()
 def train(
     config: TensorFlowConfig,
     tokenizer_trainer: CharTokenizerTrainer | SentencePieceTokenizerTrainer | None = None,
@@ -134,15 +138,25 @@ def _evaluate(config: TensorFlowConfig, beam_args: Sequence[str], generated: Sta
         why = "there is no record to evaluate"
     else:
         try:
-            return evaluate_run_locked(config, beam_args, EvaluationSettings(overwrite=True))
+            with disk_errors_named(run_directory(config).root):
+                return evaluate_run_locked(config, beam_args, EvaluationSettings(overwrite=True))
         except LinesmithError as error:
-            notice = f"the records are complete, but they could not be evaluated: {error}"
-            return StageReport("evaluate", notices=[notice], exit_code=error.exit_code)
-    return StageReport("evaluate", notices=[f"evaluate is left out: {why}"])
+            return _noted(
+                "evaluate", f"the records are complete, but they could not be evaluated: {error}", error.exit_code
+            )
+    return _noted("evaluate", f"evaluate is left out: {why}")
 
 
 def _skipped(stage: Stage, path: Path, why: str) -> StageReport:
-    return StageReport(stage, outputs={stage: str(path)}, notices=[f"{stage} is left out: {why}"])
+    report = _noted(stage, f"{stage} is left out: {why}")
+    report.outputs = {stage: str(path)}
+    return report
+
+
+def _noted(stage: str, notice: str, exit_code: int = 0) -> StageReport:
+    """Return the report of a stage that did not run, with a notice that says why."""
+    log_notices([notice])
+    return StageReport(stage, notices=[notice], exit_code=exit_code)
 
 
 def _refuse_other_settings(config: TensorFlowConfig, staged_run: RunDirectory) -> None:

@@ -190,7 +190,8 @@ def _run_worker(request: dict[str, object]) -> None:
         os.environ.clear()
         os.environ.update(environment)  # type: ignore[call-overload]
         os.chdir(directory)
-        sys.path[:0] = [entry for entry in (directory, *_python_path(os.environ)) if entry not in sys.path]
+        # Not the working directory: a file there may have the name of a module that is imported later.
+        sys.path[:0] = [entry for entry in _python_path(os.environ) if entry not in sys.path]
         importlib.import_module("apache_beam.runners.worker.sdk_worker_main").main(["worker"])
         status = 0
     finally:

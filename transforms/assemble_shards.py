@@ -8,7 +8,7 @@ from pathlib import Path
 
 import apache_beam as beam
 
-from linesmith.core.errors import DataError, LinesmithError
+from linesmith.core.errors import LinesmithError
 from linesmith.model.generation.staging import StagingDirectory
 from linesmith.model.generation.unit_summary import StagedShard
 from linesmith.transforms.remote_staging import RemoteStagingDirectory
@@ -91,12 +91,5 @@ def assemble(plan: ShardPlan, staging: StagingDirectory | RemoteStagingDirectory
     except LinesmithError as error:
         staging.write_failure(error)
     except OSError as error:
-        staging.write_failure(
-            DataError(
-                "LS209",
-                "--output",
-                f"'{staging.directory}' cannot be written ({error.strerror})",
-                "Make room or choose another --output. What stood there before is untouched.",
-            )
-        )
+        staging.write_failure(staging.write_error(error))
     return []

@@ -7,7 +7,6 @@ output is verified: the ids of every record must decode to its text, and every s
 from __future__ import annotations
 
 import contextlib
-import errno
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from linesmith.core.artifacts.disk_errors import disk_error
 from linesmith.core.artifacts.files import sha256_file, write_json
 from linesmith.core.errors import DataError, LinesmithError
 from linesmith.records.input.field_statistics import FieldStatistics
@@ -35,8 +35,6 @@ from linesmith.transforms.tfrecord_shards import (
 if TYPE_CHECKING:
     from linesmith.model.tokenizers.loading import AnyTokenizer
     from linesmith.transforms.transform_graph import SavedGraph
-
-_DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 @dataclass
@@ -146,15 +144,10 @@ class _EncodeFn(beam.DoFn):
         try:
             yield from self._process(unit)
         except Exception as error:
-            # TensorFlow's writer raises errors of its own, with the message of the operating system.
-            if (isinstance(error, OSError) and error.errno in _DISK_FULL) or "No space left" in str(error):
-                raise DataError(
-                    "LS209",
-                    "--output",
-                    f"'{self._settings.data}' cannot be written: the disk is full or its quota used up",
-                    "Make room and run the same command again, or choose another --output.",
-                ) from None
-            raise
+            described = disk_error(error, self._settings.data, "--output")
+            if described is None:
+                raise
+            raise described from None
 
     def _process(self, unit: InputUnit) -> Iterator[Any]:
         result = EncodedUnit(unit.index, splits={name: SplitCount() for name in SPLIT_NAMES})

@@ -23,7 +23,7 @@ from linesmith.core.artifacts.files import sha256_file
 from linesmith.core.config.tensorflow_config import TensorFlowConfig
 from linesmith.core.errors import DataError, ParameterError
 from linesmith.records.fields import FieldFormat
-from linesmith.records.input.file_patterns import has_wildcard, match_local_files
+from linesmith.records.input.file_patterns import find_local_files, has_wildcard, match_local_files
 from linesmith.records.input.input_files import (
     DECOMPRESSION_ERRORS,
     HEAD_BYTES,
@@ -142,21 +142,14 @@ def _input_patterns(config: TensorFlowConfig) -> list[str]:
 
 def _match_input(pattern: str) -> list[FileMetadata]:
     """Return the files that one entry of the input names, with their sizes; refuses what cannot be read."""
-    if "://" not in pattern and os.path.isdir(pattern):
-        raise DataError(
-            "LS205",
-            f"--input '{pattern}'",
-            "a directory",
-            f"Give its files, for example '{pattern.rstrip('/')}/*.csv'.",
-        )
+    if "://" not in pattern:
+        return [FileMetadata(path, os.path.getsize(path)) for path in find_local_files(pattern, "--input")]
     shown = redact_address(pattern)
     try:
         if is_bucket(pattern):
             matched = _match_objects(pattern, "--input")
-        elif "://" in pattern:
-            matched = list(FileSystems.match([pattern])[0].metadata_list)
         else:
-            matched = [_describe_local(name) for name in match_local_files(pattern)]
+            matched = list(FileSystems.match([pattern])[0].metadata_list)
     except (BeamIOError, ValueError) as error:
         raise DataError(
             "LS205",
@@ -197,16 +190,6 @@ def _match_objects(pattern: str, option: str) -> list[FileMetadata]:
 
 def _checksum(path: str) -> str:
     return str(with_retries(lambda: FileSystems.checksum(path), path, "read"))
-
-
-def _describe_local(path: str) -> FileMetadata:
-    if not os.access(path, os.R_OK):
-        raise DataError("LS205", f"--input '{path}'", "cannot be read", "Check its permissions.")
-    if not os.path.isfile(path):
-        raise DataError(
-            "LS205", f"--input '{path}'", "not a regular file, and the input is read twice", "Save it to a file first."
-        )
-    return FileMetadata(path, os.path.getsize(path))
 
 
 def _fetch(address: str, scratch: Path) -> tuple[str, int]:

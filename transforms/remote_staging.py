@@ -54,6 +54,10 @@ class RemoteStagingDirectory:
         """As of the staging directory of the driver."""
         return self._staging.num_shards
 
+    def write_error(self, error: OSError) -> LinesmithError:
+        """As of the staging directory of the driver."""
+        return self._staging.write_error(error)
+
     def should_skip(self, number: int) -> bool:
         """Return what `StagingDirectory.should_skip` does; markers of other workers are seen after some seconds."""
         now = time.monotonic()

@@ -138,7 +138,13 @@ class RejectFileWriter:
     def write(self, row: dict[str, Any]) -> None:
         """Write a rejected line."""
         if self._file is None:
-            self._file = open(self._temporary, "w", encoding="utf-8")  # noqa: SIM115  (closed in __exit__)
+            self._file = open(  # noqa: SIM115  (closed in __exit__)
+                # A file name that is not UTF-8 holds surrogates, which become JSON's escapes.
+                self._temporary,
+                "w",
+                encoding="utf-8",
+                errors="backslashreplace",
+            )
         self._file.write(json.dumps(row, ensure_ascii=False) + "\n")
 
     def __exit__(self, error_type: type[BaseException] | None, *_: object) -> None:

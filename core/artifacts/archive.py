@@ -126,7 +126,9 @@ def _safe_params(content: bytes) -> bytes:
     settings = parse_json(content)
     if not isinstance(settings, dict):
         raise ValueError("no settings")
-    return (json.dumps(releasable_settings(settings), indent=2, ensure_ascii=False) + "\n").encode()
+    return (json.dumps(releasable_settings(settings), indent=2, ensure_ascii=False) + "\n").encode(
+        "utf-8", "backslashreplace"
+    )
 
 
 def unpack_archive(

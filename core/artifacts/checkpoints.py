@@ -9,6 +9,7 @@ import hashlib
 import json
 import logging
 import os
+import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -28,8 +29,11 @@ def save_arrays(path: str | Path, arrays: Mapping[str, np.ndarray], state: Mappi
     # A slash in a name would be a folder in the zip file.
     packed = {name.replace("/", "|"): np.asarray(array) for name, array in arrays.items()}
     packed[STATE_NAME] = np.frombuffer(json.dumps(state if state is not None else {}).encode("utf-8"), np.uint8)
-    with atomic_path(path) as temporary, open(temporary, "wb") as out:
-        np.savez(out, **packed)
+    with atomic_path(path) as temporary, zipfile.ZipFile(temporary, "w", zipfile.ZIP_STORED) as out:
+        # As `np.savez` does, which does not close its ZipFile where writing fails: that complains when it is collected.
+        for name, array in packed.items():
+            with out.open(f"{name}.npy", "w", force_zip64=True) as member:
+                np.lib.format.write_array(member, array, allow_pickle=False)
 
 
 def save_checkpoint(directory: Path, arrays: Mapping[str, np.ndarray], state: Mapping[str, Any]) -> None:

@@ -57,8 +57,11 @@ def write_bytes(path: str | Path, content: bytes) -> None:
 
 
 def write_json(path: str | Path, content: Any) -> None:
-    """Write JSON atomically, indented, keys in the order given."""
-    write_bytes(path, (json.dumps(content, indent=2, ensure_ascii=False) + "\n").encode("utf-8"))
+    r"""Write JSON atomically, indented, keys in the order given.
+
+    Half of a surrogate pair, which stands for a byte in the name of a file that is not UTF-8, is written as JSON's `\uDCxx`.
+    """
+    write_bytes(path, (json.dumps(content, indent=2, ensure_ascii=False) + "\n").encode("utf-8", "backslashreplace"))
 
 
 def read_json(path: str | Path, what: str, shape: type[BaseModel] | None = None, *, limited: bool = True) -> Any:

@@ -12,7 +12,13 @@ from linesmith.core.artifacts.files import read_json, write_json
 from linesmith.core.artifacts.kept_inputs import refused_text, usable_settings
 from linesmith.core.artifacts.manifest import FORMAT_VERSION, check_format_version
 from linesmith.core.config.setting_field import default_of, stage_of
-from linesmith.core.config.tensorflow_config import SETTINGS_WITHOUT_EFFECT, TensorFlowConfig, fields, path_settings
+from linesmith.core.config.tensorflow_config import (
+    SETTINGS_WITHOUT_EFFECT,
+    TensorFlowConfig,
+    fields,
+    path_settings,
+    with_home,
+)
 from linesmith.core.errors import DataError, ParameterError
 from linesmith.core.parsing import DocumentError, parse_json, parse_yaml, read_text
 
@@ -68,7 +74,7 @@ def config_from_settings(settings: Mapping[str, Any]) -> TensorFlowConfig:
 
 
 def read_settings(path: str | Path) -> dict[str, Any]:
-    """Read the mapping in a YAML or JSON file, unchecked. Safe-loaded: a file cannot run code.
+    """Read the mapping in a YAML or JSON file, unchecked, with the home directory for `~` in paths. A file cannot run code.
 
     Args:
         path: of the file; a name that ends in .json is read as JSON, any other as YAML, of which JSON is a part.
@@ -94,7 +100,7 @@ def read_settings(path: str | Path) -> dict[str, Any]:
             f"holds a {type(loaded).__name__}, not settings",
             "Write one 'name: value' per line.",
         )
-    return loaded
+    return with_home(loaded)
 
 
 def config_from_model_dir(model_dir: str | Path) -> TensorFlowConfig:

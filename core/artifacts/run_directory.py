@@ -16,6 +16,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from linesmith.core.artifacts.disk_errors import disk_errors_named
 from linesmith.core.artifacts.files import make_owner_only, open_lock_file, replace_directory
 from linesmith.core.artifacts.history import HISTORY_FILE
 from linesmith.core.artifacts.lease import wait_for_lease
@@ -172,7 +173,8 @@ def locked(run: RunDirectory) -> Iterator[None]:
 
     Raises:
         ParameterError: LS119, the directory cannot be created or written.
-        DataError: LS203, another process holds the lock, or a worker on another machine trains in the directory.
+        DataError: LS203, another process holds the lock, or a worker on another machine trains in the directory; LS209, the block
+            could not write, since the disk is full, its quota used up, or for want of a permission.
     """
     try:
         run.root.mkdir(parents=True, exist_ok=True)
@@ -196,15 +198,16 @@ def locked(run: RunDirectory) -> Iterator[None]:
                 "Wait for it or choose another --output.",
             ) from None
         wait_for_lease(run.root)  # a worker of an earlier command may still be training here
-        if run.temporary.is_symlink():  # scratch files, some with raw records, must not go elsewhere
-            run.temporary.unlink()
-        shutil.rmtree(run.temporary, ignore_errors=True)
-        run.make_closed_directories()
-        promote(run)  # an earlier process may have died between its model's last file and this
-        try:
-            yield
-        finally:
-            shutil.rmtree(run.temporary, ignore_errors=True)  # an interrupted stage left raw records there
+        with disk_errors_named(run.root):
+            if run.temporary.is_symlink():  # scratch files, some with raw records, must not go elsewhere
+                run.temporary.unlink()
+            shutil.rmtree(run.temporary, ignore_errors=True)
+            run.make_closed_directories()
+            promote(run)  # an earlier process may have died between its model's last file and this
+            try:
+                yield
+            finally:
+                shutil.rmtree(run.temporary, ignore_errors=True)  # an interrupted stage left raw records there
 
 
 def check_overwrite_allowed(directory: Path, what: str, overwrite: bool) -> None:

@@ -111,6 +111,11 @@ class GenerationSettings(BaseModel):
     output_format: list[Literal["text", "jsonl", "avro", "parquet"]] = setting(
         "generate", ["text"], "Formats to write: text, jsonl, avro, parquet; several are allowed.", min_length=1
     )
+    output_header: bool | None = setting(
+        "generate",
+        None,
+        "Begin every text file with a line of the columns' names; unset: where the training data had a header.",
+    )
     schema_file: str | None = setting(
         "generate",
         None,

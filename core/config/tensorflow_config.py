@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import difflib
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Self
@@ -24,11 +25,11 @@ from linesmith.core.config.setting_field import (
     SETTINGS_WITHOUT_EFFECT,
     PathUse,
     Stage,
-    flag_name,
     path_use_of,
     shortened,
     stage_of,
 )
+from linesmith.core.config.spelling import typed_name, without_flags
 from linesmith.core.config.tokenization import TokenizeSettings
 from linesmith.core.config.training import TrainingSettings
 from linesmith.core.errors import ParameterError
@@ -79,11 +80,12 @@ class TensorFlowConfig(TrainingSettings, TokenizeSettings, RunSettings, Generati
     @field_validator("*", mode="before")
     @classmethod
     def _path_as_text(cls, value: Any, info: ValidationInfo) -> Any:
-        if path_use_of(cls.model_fields[str(info.field_name)]) is None:
+        name = str(info.field_name)
+        if path_use_of(cls.model_fields[name]) is None and name != "line_validator":
             return value
         if isinstance(value, list | tuple):
-            return [str(item) if isinstance(item, Path) else item for item in value]
-        return str(value) if isinstance(value, Path) else value
+            return [_plain_path(item) for item in value]
+        return _plain_path(value)
 
     @field_validator("*", mode="before")
     @classmethod
@@ -202,6 +204,28 @@ class TensorFlowConfig(TrainingSettings, TokenizeSettings, RunSettings, Generati
         return {name: plain[name] for name, field in fields().items() if stage_of(field) in stages and name in plain}
 
 
+def _plain_path(value: Any) -> Any:
+    """Return a path as text, with the home directory in place of `~`, as a shell gives it; any other value unchanged."""
+    return os.path.expanduser(value) if isinstance(value, str | Path) else value
+
+
+def with_home(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Return settings with the home directory in place of `~` in their paths.
+
+    Args:
+        settings: values by name, unchecked.
+    """
+    paths = {*path_settings(), "line_validator"}
+    return {
+        name: [_plain_path(item) for item in value]
+        if name in paths and isinstance(value, list | tuple)
+        else _plain_path(value)
+        if name in paths
+        else value
+        for name, value in settings.items()
+    }
+
+
 def fields() -> Mapping[str, FieldInfo]:
     """Return every setting by name, in the order of declaration."""
     return TensorFlowConfig.model_fields
@@ -253,5 +277,5 @@ def _problem(problem: ErrorDetails, settings: Mapping[str, Any]) -> tuple[str | 
     if name:
         verb = "" if problem["type"] == "value_error" else "must be "
         given = shortened(repr(settings.get(name)))
-        return f"{flag_name(name)} ({name}) {given}", f"{verb}{shortened(message)}", "Give another value."
-    return None, shortened(message), "Change one of them."
+        return f"{typed_name(name)} {given}", without_flags(f"{verb}{shortened(message)}"), "Give another value."
+    return None, without_flags(shortened(message)), "Change one of them."

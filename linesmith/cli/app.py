@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import dataclasses
+import os
 import sys
 from collections.abc import Callable, Sequence
 from importlib import metadata
@@ -12,12 +12,14 @@ import typer
 
 from linesmith.cli import console
 from linesmith.cli.commands.audit import build_audit_command
+from linesmith.cli.commands.evaluate import build_evaluate_command
 from linesmith.cli.errors import explain
 from linesmith.cli.libraries import check_beam_options, load_libraries
 from linesmith.cli.local_copies import with_fetched_files, with_local_run_directory
-from linesmith.cli.options import CommandLine, DebugOption, command
+from linesmith.cli.options import CommandLine, DebugOption, command, typed_flags
 from linesmith.cli.settings import resolve
 from linesmith.cli.summary import show_report
+from linesmith.core.config.spelling import settings_typed_as
 from linesmith.core.config.tensorflow_config import TensorFlowConfig
 from linesmith.core.errors import EXIT_INTERNAL_ERROR, EXIT_INTERRUPTED, EXIT_SUCCESS, ParameterError
 from linesmith.pipelines.remote.local_paths import after_publishing, check_table_catalog
@@ -151,7 +153,7 @@ def _export_command(
     """Pack the model in RUN into one file for generate --model, without training data, rejects or statistics."""
     from linesmith.pipelines.export import export
 
-    return _show(export(run, target, overwrite))
+    return _show(export(os.path.expanduser(run), os.path.expanduser(target), overwrite))
 
 
 @app.command("demo")
@@ -166,70 +168,15 @@ def _demo(
     """Run every stage on real public data: learn from the world's airports, then generate new ones."""
     from linesmith.cli.commands.demo import DemoPlan, run_demo
 
-    plan = DemoPlan(output=output, overwrite=overwrite, seconds=seconds, lines=lines, num_lines=num_lines)
+    plan = DemoPlan(
+        output=os.path.expanduser(output), overwrite=overwrite, seconds=seconds, lines=lines, num_lines=num_lines
+    )
     return run_demo(console.results(), plan, load=load_libraries)
 
 
-@app.command("evaluate", epilog=_BEAM_HINT, context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
-def _evaluate(
-    ctx: typer.Context,
-    output: Annotated[str | None, typer.Option("--output", help="Run directory, or directory of the report.")] = None,
-    config: Annotated[str | None, typer.Option("--config", help="Settings of the run in a file.")] = None,
-    real: Annotated[list[str] | None, typer.Option("--real", help="Files of training records.")] = None,
-    holdout: Annotated[
-        list[str] | None, typer.Option("--holdout", help="Files of real records not used in training.")
-    ] = None,
-    synthetic: Annotated[list[str] | None, typer.Option("--synthetic", help="Files of synthetic records.")] = None,
-    field_delimiter: Annotated[str | None, typer.Option("--field-delimiter", help="Text between fields.")] = None,
-    quoted: Annotated[bool, typer.Option("--quoted", help="Ignore delimiters inside double quotes.")] = False,
-    header: Annotated[bool, typer.Option("--header", help="The first line of every file names the fields.")] = False,
-    encoding: Annotated[str, typer.Option("--encoding", help="Encoding of text files.")] = "utf-8",
-    role: Annotated[
-        list[str] | None,
-        typer.Option("--role", help="FIELD=ROLE: category, number, time or text; others are inferred."),
-    ] = None,
-    target: Annotated[
-        str | None, typer.Option("--target", help="Field to predict; chosen automatically if unset.")
-    ] = None,
-    fail_under_closeness: Annotated[
-        float | None, typer.Option("--fail-under-closeness", help="Exit with 3 below this score, 0 to 1.")
-    ] = None,
-    fail_under_privacy: Annotated[
-        float | None, typer.Option("--fail-under-privacy", help="Exit with 3 below this score, 0 to 1.")
-    ] = None,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an existing report.")] = False,
-    debug: DebugOption = False,
-) -> int:
-    """Measure how close to the real records and how private synthetic ones are: of the run in --output, or of files."""
-    from linesmith.cli.commands.evaluate import EvaluateOptions, run_evaluation
-
-    check_beam_options(ctx.args)
-    options = EvaluateOptions(
-        output=output,
-        config_file=config,
-        real=real or (),
-        holdout=holdout or (),
-        synthetic=synthetic or (),
-        field_delimiter=field_delimiter,
-        quoted=quoted,
-        header=header,
-        encoding=encoding,
-        roles=role or (),
-        target=target,
-        fail_under_closeness=fail_under_closeness,
-        fail_under_privacy=fail_under_privacy,
-        overwrite=overwrite,
-        beam_args=tuple(ctx.args),
-    )
-    name = "files" if options.real or options.holdout or options.synthetic else "evaluate"
-    settings = {} if output is None else {"checkpoint_dir": output}
-    command_line = CommandLine(name, settings, config, beam_args=tuple(ctx.args))
-    with with_local_run_directory(command_line) as (local, mirror):
-        local_output = local.settings.get("checkpoint_dir")
-        local_options = dataclasses.replace(options, output=local_output, config_file=local.config_file)
-        return run_evaluation(local_options, load_libraries, after_publishing(_show, mirror))
-
-
+app.command("evaluate", epilog=_BEAM_HINT, context_settings={"allow_extra_args": True, "ignore_unknown_options": True})(
+    build_evaluate_command(load_libraries, _show)
+)
 app.command("audit")(build_audit_command(load_libraries, _show))
 
 
@@ -243,7 +190,8 @@ def _compare(
     from linesmith.cli.commands.compare import show_comparison
     from linesmith.cli.local_copies import local_output
 
-    with local_output(run_a, "compare") as root_a, local_output(run_b, "compare") as root_b:
+    roots = (os.path.expanduser(run_a), os.path.expanduser(run_b))
+    with local_output(roots[0], "compare") as root_a, local_output(roots[1], "compare") as root_b:
         return show_comparison(console.results(), (run_a, root_a), (run_b, root_b))
 
 
@@ -266,6 +214,11 @@ def run_command_line(args: Sequence[str]) -> int:
     """Run one command and return its exit code; every error becomes one paragraph on standard error."""
     debug = "--debug" in args
     console.set_up_logging(debug)
+    with settings_typed_as(typed_flags(args)):
+        return _run_parsed(args, debug)
+
+
+def _run_parsed(args: Sequence[str], debug: bool) -> int:
     try:
         result = typer.main.get_command(app).main(list(args), prog_name="linesmith", standalone_mode=False)
         if result == EXIT_INTERRUPTED:  # typer turns KeyboardInterrupt into it

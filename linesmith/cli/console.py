@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import logging
 import sys
 import traceback
@@ -41,6 +42,9 @@ class _ConsoleHandler(logging.Handler):
 
 def set_up_logging(debug: bool = False) -> None:
     """Send Linesmith's log to the terminal, and the logs of the libraries only with `debug`."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # a name that is not UTF-8, or a terminal that is not
+            stream.reconfigure(errors="backslashreplace")
     log = logging.getLogger("linesmith")
     log.handlers = [_ConsoleHandler()]
     log.setLevel(logging.DEBUG if debug else logging.INFO)

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import errno
-
+from linesmith.core.artifacts.disk_errors import disk_error
 from linesmith.core.errors import EXIT_INTERNAL_ERROR, EXIT_USER_ERROR, LinesmithError
-
-_ENVIRONMENT_ERRNOS = {errno.ENOSPC, errno.EACCES, errno.EPERM, errno.EROFS, errno.EDQUOT, errno.ENAMETOOLONG}
 
 
 def explain(failure: BaseException) -> tuple[str, int]:
@@ -22,11 +19,9 @@ def explain(failure: BaseException) -> tuple[str, int]:
         return f"{' '.join(str(usage()).split())} See linesmith --help.", int(
             getattr(failure, "exit_code", EXIT_USER_ERROR)
         )
-    if isinstance(failure, OSError) and failure.errno in _ENVIRONMENT_ERRNOS:
-        return (
-            f"{failure.strerror}: '{failure.filename}'; free or change that place and run the same command again.",
-            EXIT_USER_ERROR,
-        )
+    on_disk = disk_error(failure)
+    if on_disk is not None:
+        return " ".join(str(on_disk).split()), on_disk.exit_code
     if isinstance(failure, MemoryError):
         return "out of memory; a smaller --batch-size, --rnn-units or --vocab-size needs less.", EXIT_USER_ERROR
     return (

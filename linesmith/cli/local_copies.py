@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -94,7 +95,7 @@ def _output(settings: Mapping[str, Any], config_file: str | None) -> str | None:
     if "checkpoint_dir" not in settings and config_file is not None:
         settings = read_settings(config_file)
     output = settings.get("checkpoint_dir")
-    return None if output is None else str(output)
+    return None if output is None else os.path.expanduser(str(output))
 
 
 def _load_beam(beam_args: Sequence[str]) -> None:

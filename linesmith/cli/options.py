@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import inspect
+import os
 import types
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
@@ -77,6 +78,21 @@ def flags_of(name: str) -> list[str]:
     return [flag_name(name), plain] if name in SHORT_FLAGS else [plain]
 
 
+def typed_flags(args: Sequence[str]) -> dict[str, str]:
+    """Return the flags of settings on a command line, as typed, by setting.
+
+    Args:
+        args: the words of the command line.
+
+    Example:
+        >>> typed_flags(["plan", "--gen-lines=5", "--input", "x"])
+        {'gen_lines': '--gen-lines', 'input_data_path': '--input'}
+    """
+    known = {flag: name for name in flag_fields() for flag in (*flags_of(name), "--no-" + name.replace("_", "-"))}
+    typed = (word.partition("=")[0] for word in args if word.startswith("--"))
+    return {known[flag.replace("_", "-")]: flag for flag in typed if flag.replace("_", "-") in known}
+
+
 def linesmith_flags() -> list[str]:
     """Return every flag of Linesmith, including `--config`, `--unset`, `--debug` and `--help`."""
     negative = ["--no-" + name.replace("_", "-") for name, info in flag_fields().items() if is_bool(info)]
@@ -92,7 +108,7 @@ def linesmith_flags() -> list[str]:
 
 def is_bool(info: FieldInfo) -> bool:
     """Return whether a setting is a boolean, whose flag takes no value."""
-    return info.annotation is bool
+    return set(_union_members(info.annotation)) <= {bool, type(None)}
 
 
 def is_list(info: FieldInfo) -> bool:
@@ -151,6 +167,7 @@ def command(name: Stage | Literal["plan"], action: Callable[[CommandLine], int],
 
     def run_command(ctx: typer.Context, **values: Any) -> int:
         config_file, debug, unset = values.pop("config_file"), values.pop("debug"), values.pop("unset", None)
+        config_file = None if config_file is None else os.path.expanduser(config_file)
         settings = {key: value for key, value in values.items() if value is not None and value != []}
         return action(CommandLine(name, settings, config_file, debug, tuple(ctx.args), tuple(unset or ())))
 

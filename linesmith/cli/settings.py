@@ -21,7 +21,7 @@ from linesmith.core.artifacts.params import (
 from linesmith.core.artifacts.run_directory import RunDirectory, run_directory
 from linesmith.core.config.generation import REQUEST_SETTINGS
 from linesmith.core.config.setting_field import SHORT_FLAGS, option_text
-from linesmith.core.config.tensorflow_config import TensorFlowConfig, fields, nearest_setting, stage_of
+from linesmith.core.config.tensorflow_config import TensorFlowConfig, fields, nearest_setting, stage_of, with_home
 from linesmith.core.errors import ParameterError
 
 # Settings of earlier stages that do not shape the model, and may differ from the trained model's.
@@ -45,7 +45,7 @@ def resolve(command_line: CommandLine) -> TensorFlowConfig:
         DataError: the run directory has no model.
     """
     settings = {} if command_line.config_file is None else dict(read_settings(command_line.config_file))
-    settings |= {name: _unwrap_single(name, value) for name, value in command_line.settings.items()}
+    settings |= with_home({name: _unwrap_single(name, value) for name, value in command_line.settings.items()})
     output = settings.get("checkpoint_dir")
     if command_line.command in _FROM_MODEL:
         run_directory(config_from_settings({"checkpoint_dir": output}))  # raises if --output is not set

@@ -49,6 +49,7 @@ class AttemptOutcome:
         reason: why the attempt is invalid; None exactly where it is accepted (`valid` True or None).
         explain: the reason in words, or None.
         acceptance_probability: that of its sample.
+        fault: what the validator raised, without a word of the record, or None.
         final: a further attempt would give the same.
     """
 
@@ -59,6 +60,7 @@ class AttemptOutcome:
     reason: str | None = None
     explain: str | None = None
     acceptance_probability: float = 1.0
+    fault: str | None = None
     final: bool = False
 
 

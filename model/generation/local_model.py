@@ -40,7 +40,12 @@ from linesmith.model.tokenizers.base import Tokenizer
 from linesmith.records.fields import GenText
 from linesmith.records.validation.record_checks import RecordCheckSpec
 from linesmith.records.validation.record_validator import RecordValidator, Validator
-from linesmith.records.validation.user_validator import InProcessValidator, ValidatorSource, pickled_validator_source
+from linesmith.records.validation.user_validator import (
+    InProcessValidator,
+    ValidatorSource,
+    check_validator,
+    pickled_validator_source,
+)
 from linesmith.records.validation.validator_process import close_validator_processes
 
 _log = logging.getLogger("linesmith")
@@ -165,8 +170,13 @@ class LocalModel:
         self, config: TensorFlowConfig, validator: ValidatorSource | InProcessValidator | None
     ) -> OutputPlan:
         # Settings of output files do not apply here.
-        config = config.replace(output_format=["text"], iceberg_table=None, iceberg_catalog=None, partition_by=None)
-        return plan_output(config, self._run, self._info, self._trained, False, self._directory, validator)
+        config = config.replace(
+            output_format=["text"], output_header=False, iceberg_table=None, iceberg_catalog=None, partition_by=None
+        )
+        output = plan_output(config, self._run, self._info, self._trained, False, self._directory, validator)
+        for notice in output.notices:
+            _log.warning("%s", notice)
+        return output
 
     def _directory(self) -> Path:
         """Make a directory that is removed with this object."""
@@ -196,6 +206,7 @@ class LocalModel:
             ShortfallError: too few attempts are valid, or, at the end, some indices have no record.
         """
         invalid = missing = 0
+        fault: str | None = None
         results = run_units(setup, units, workers)
         try:
             for result in results:
@@ -205,8 +216,9 @@ class LocalModel:
                             on_record_done()
                         yield GenText(outcome.valid, outcome.text, outcome.explain, self._delimiter, self._quoted)
                         invalid += outcome.reason is not None
+                        fault = fault or outcome.fault
                         if invalid > max_invalid:
-                            raise _too_many_invalid(max_invalid)
+                            raise _too_many_invalid(max_invalid, fault)
                     if result.stopped is None and outcomes[-1].reason is not None:
                         missing += 1
                         on_record_done()
@@ -215,7 +227,7 @@ class LocalModel:
                         "LS503",
                         None,
                         f"less than {setup.settings.min_valid_rate:.4g} of the attempts are valid (min_valid_rate), so "
-                        "generation was ended",
+                        f"generation was ended{_fault_clause(fault)}",
                         "Train longer, or look at the invalid records.",
                     )
         finally:
@@ -225,7 +237,8 @@ class LocalModel:
             raise ShortfallError(
                 "LS502",
                 None,
-                f"{missing} records are missing: none of their {setup.settings.max_attempts} attempts (max_attempts) was valid",
+                f"{missing} records are missing: none of their {setup.settings.max_attempts} attempts (max_attempts) was valid"
+                f"{_fault_clause(fault)}",
                 "All others were generated. Train longer, or look at the invalid records.",
             )
 
@@ -238,6 +251,7 @@ def _validator_source(validator: Validator, *, by_value: bool) -> ValidatorSourc
             f"a {type(validator).__name__}, which cannot be called",
             "Give a function that takes the text of a record.",
         )
+    check_validator(validator, str(InProcessValidator(validator).identity["option"]))
     return pickled_validator_source(validator) if by_value else InProcessValidator(validator)
 
 
@@ -249,10 +263,15 @@ def _by_index(result: WorkUnitResult) -> Iterator[list[AttemptOutcome]]:
     yield from found.values()
 
 
-def _too_many_invalid(max_invalid: int) -> TooManyInvalidError:
+def _fault_clause(fault: str | None) -> str:
+    """Return a clause about the first exception that the validator raised; empty where it raised none."""
+    return "" if fault is None else f"; the first exception of the validator was {fault}"
+
+
+def _too_many_invalid(max_invalid: int, fault: str | None) -> TooManyInvalidError:
     return TooManyInvalidError(
         "LS504",
         f"--max-invalid (max_invalid) {max_invalid}",
-        "more invalid records than this",
+        f"more invalid records than this{_fault_clause(fault)}",
         "The invalid records that were yielded say why in `explain`. Train longer, correct the validator, or allow more.",
     )

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,9 @@ from linesmith.core.errors import ParameterError
 from linesmith.core.parsing import DocumentError, parse_yaml, read_text
 from linesmith.records.fields import FieldFormat
 from linesmith.records.output.avro_names import avro_record_schema
-from linesmith.records.output.layout import RecordLayout, resolve_column_names
+from linesmith.records.output.headers import header_line
+from linesmith.records.output.layout import TEXT_COLUMN, RecordLayout, resolve_column_names
+from linesmith.records.output.partitions import check_partition_column, ignores_case
 from linesmith.records.output.schema import RecordSchema, read_schema
 from linesmith.records.validation.record_checks import RecordCheckSpec
 from linesmith.records.validation.rules import RuleSet, parse_rules
@@ -85,6 +87,7 @@ def plan_output(
         declared_schema=None if schema is None else schema.declared_schema,
     )
     _check_partition(config.partition_by, layout)
+    layout, notices = _with_header(layout, config, trained_config.header, model.columns)
     rules = _rules(config)
     checks = RecordCheckSpec(
         layout=layout,
@@ -94,13 +97,14 @@ def plan_output(
         validator=_validator(config, layout) if validator is None else validator,
         timeout=config.validator_timeout,
         partition_by=config.partition_by,
+        ignores_case=config.partition_by is not None and ignores_case(make_directory()),
     )
     for rule_set in rules:
         rule_set.compile(layout.columns)  # raises errors now, not in a worker
     inferred = None
     if schema is not None and schema.declared_schema is None:
         inferred = json.dumps(avro_record_schema(schema.names, schema.types))
-    plan = OutputPlan(layout, field_count, checks, inferred_schema=inferred)
+    plan = OutputPlan(layout, field_count, checks, notices, inferred)
     if not any(rule_set.needs_training_set for rule_set in rules):
         return plan
     return _with_training_set(plan, trained_config, run, make_directory)
@@ -139,12 +143,38 @@ def _mismatch(config: TensorFlowConfig, found: str, remedy: str) -> ParameterErr
 
 
 def _check_partition(partition_by: str | None, layout: RecordLayout) -> None:
-    if partition_by is None or (layout.columns is not None and partition_by in layout.columns):
+    if partition_by is None:
+        return
+    if layout.columns is not None and partition_by in layout.columns:
+        check_partition_column(partition_by)
         return
     found = "the columns are not known; give --columns" if layout.columns is None else ", ".join(layout.columns)
     raise ParameterError(
         "LS112", f"--partition-by (partition_by) '{partition_by}'", "no column has this name", f"There are: {found}."
     )
+
+
+def _with_header(
+    layout: RecordLayout, config: TensorFlowConfig, input_had_header: bool, header_names: Sequence[str] | None
+) -> tuple[RecordLayout, list[str]]:
+    """Return the layout with the header line of its text files, where they have one, and notices.
+
+    Raises:
+        ParameterError: LS101, a header is asked for and no line can hold the names.
+    """
+    wanted = input_had_header if config.output_header is None else config.output_header
+    if not wanted or "text" not in config.output_format:
+        return layout, []
+    columns = layout.columns or header_names or (TEXT_COLUMN,)
+    line = header_line(columns, layout.fields)
+    if line is not None:
+        return replace(layout, header=line), []
+    found = "the names of the columns do not fit on one line that is split as the records are"
+    if config.output_header:
+        raise ParameterError(
+            "LS101", "--output-header (output_header)", found, "Give other names with --columns, or leave it out."
+        )
+    return layout, [f"The text files have no header: {found}."]
 
 
 def _rules(config: TensorFlowConfig) -> tuple[RuleSet, ...]:
@@ -176,8 +206,6 @@ def _validator(config: TensorFlowConfig, layout: RecordLayout) -> ValidatorSourc
 def _with_training_set(
     plan: OutputPlan, trained_config: TensorFlowConfig, run: RunDirectory, make_directory: Callable[[], Path]
 ) -> OutputPlan:
-    from dataclasses import replace
-
     from linesmith.model.generation.training_hashes import write_training_hashes
 
     if trained_config.dp:

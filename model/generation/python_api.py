@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 
 from linesmith.core.config.tensorflow_config import TensorFlowConfig
 from linesmith.core.errors import ParameterError
+from linesmith.core.library_logging import quiet_calls
 from linesmith.model.generation.condition_requests import plan_cyclic_units
 from linesmith.model.generation.local_model import LocalModel
 from linesmith.model.generation.work_units import StartString, WorkUnit, plan_work_units
@@ -24,6 +25,7 @@ UNIT_RECORDS = 256
 _DEFAULT_MAX_INVALID = 1000
 
 
+@quiet_calls()
 def generate_text(
     config: TensorFlowConfig,
     start_string: str | Sequence[str] | None = None,
@@ -102,6 +104,7 @@ class SeedingGenerator(Iterator[GenText]):
         ParameterError, DataError, TooManyInvalidError, ShortfallError: as `generate_text`.
     """
 
+    @quiet_calls()
     def __init__(
         self,
         config: TensorFlowConfig,

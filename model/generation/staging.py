@@ -29,11 +29,13 @@ from typing import Any
 import fastavro
 
 from linesmith.core import errors
+from linesmith.core.artifacts.disk_errors import disk_error
 from linesmith.core.artifacts.files import atomic_path, read_json, write_bytes, write_json
 from linesmith.core.hardware import environment
 from linesmith.model.generation.unit_summary import StagedShard, UnitSummary, describe_shard
 from linesmith.model.generation.work_units import WorkUnitResult
 from linesmith.records.output.layout import GeneratedRecord, RecordLayout
+from linesmith.records.output.record_counts import check_record_count
 from linesmith.records.output.writers import shard_name, write_avro, write_invalid, write_shard
 
 ICEBERG = "iceberg"
@@ -61,6 +63,7 @@ class StagingDirectory:
         records_per_seed: records of each start string.
         num_shards: shards of the output; None: one per unit.
         partition_by: a column whose values are directories, or None.
+        ignores_case: the file system takes capitals and small letters for the same.
         iceberg: Parquet files for a table are written as well.
     """
 
@@ -71,6 +74,7 @@ class StagingDirectory:
     records_per_seed: int = 1
     num_shards: int | None = None
     partition_by: str | None = None
+    ignores_case: bool = False
     iceberg: bool = False
 
     @property
@@ -113,13 +117,17 @@ class StagingDirectory:
             if summary.stopped is not None:
                 write_bytes(self._units / f"stopped-{summary.number:05d}", b"")
         except OSError as error:
-            raise errors.DataError(
-                "LS209",
-                "--output",
-                f"'{self.directory}' cannot be written ({error.strerror})",
-                "Make room or choose another --output. What stood there before is untouched.",
-            ) from None
+            raise self.write_error(error) from None
         return summary
+
+    def write_error(self, error: OSError) -> errors.DataError:
+        """Return the error for a failure to write here."""
+        return disk_error(error, self.directory, "--output") or errors.DataError(
+            "LS209",
+            "--output",
+            f"'{self.directory}' cannot be written ({error.strerror or type(error).__name__})",
+            "Choose another --output. What stood there before is untouched.",
+        )
 
     def write_shards(self, number: int, total: int, records: Iterable[GeneratedRecord]) -> list[StagedShard]:
         """Write one shard in every format, or several where they are partitioned.
@@ -135,7 +143,10 @@ class StagingDirectory:
         )
         for root, output_format in targets:
             name = shard_name(number, total, output_format)
-            for path, count in write_shard(root, name, output_format, records, self.layout, self.partition_by):
+            written = write_shard(root, name, output_format, records, self.layout, self.partition_by, self.ignores_case)
+            # All files first: one that overwrote another would have been described before that.
+            for path, count in written:
+                check_record_count(path, output_format, count, self.layout.header is not None)
                 shards.append(describe_shard(path, output_format, count, root))
         return shards
 
@@ -250,6 +261,7 @@ class StagingDirectory:
             invalid=invalid,
             environment=environment(),
             block_sizes=result.block_sizes,
+            validator_fault=next((outcome.fault for outcome in result.invalid if outcome.fault is not None), None),
         )
 
 

@@ -24,7 +24,7 @@ from typing import IO, Any, cast
 
 from linesmith.core.errors import ParameterError
 from linesmith.core.parsing import DocumentError, parse_json
-from linesmith.records.input.file_patterns import has_wildcard, match_local_files
+from linesmith.records.input.file_patterns import describe_missing, describe_unreadable, match_local_files
 from linesmith.records.input.line_scanner import has_only_carriage_returns
 from linesmith.records.output.layout import START_COLUMN
 
@@ -57,13 +57,12 @@ def find_start_string_files(
     """
     found = match(pattern)
     if not found:
-        raise (error or start_string_error)(
-            f"{option} '{pattern}'",
-            "it matches no file"
-            if has_wildcard(pattern) or "://" in pattern
-            else "it cannot be read (No such file or directory)",
-            "Give a file you may read, a glob in quotes, or an address that exists.",
-        )
+        fault = ("matches no file", "Give an address that exists.") if "://" in pattern else describe_missing(pattern)
+        raise (error or start_string_error)(f"{option} '{pattern}'", *fault)
+    for path in found:
+        unreadable = None if "://" in path else describe_unreadable(path)
+        if unreadable is not None:
+            raise (error or start_string_error)(f"{option} '{path}'", *unreadable)
     return found
 
 

@@ -212,6 +212,7 @@ class _RequestScheduler:
             verdict.reason,
             verdict.explain,
             sample.acceptance_probability,
+            fault=verdict.fault,
             final=is_whole_record(request.prefix),
         )
         # Request the next attempt before counting: rows must not wait until slower indices are counted in canonical order.

@@ -50,6 +50,7 @@ class UnitSummary:
     invalid: StagedShard | None = None
     environment: Mapping[str, str] = field(default_factory=dict)
     block_sizes: tuple[int, ...] = ()
+    validator_fault: str | None = None  # the first exception of the validator, by index and attempt
 
     @property
     def invalid_count(self) -> int:

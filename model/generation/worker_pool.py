@@ -14,6 +14,7 @@ from collections.abc import Callable, Generator, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 
 from linesmith.core.errors import GenerationError, ParameterError
+from linesmith.core.library_logging import quiet_later_imports, quiet_libraries
 from linesmith.model.generation.attempts import AttemptSettings
 from linesmith.model.generation.unit_generator import SampleSource, generate_units
 from linesmith.model.generation.work_units import WorkUnit, WorkUnitResult
@@ -193,6 +194,8 @@ _worker: dict[str, object] = {}
 
 
 def _prepare(packed: bytes, threads: int) -> None:
+    quiet_libraries()
+    quiet_later_imports()
     _worker.update(packed=packed, threads=threads)
 
 

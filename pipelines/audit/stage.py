@@ -23,6 +23,7 @@ from linesmith.core.artifacts.run_directory import RunDirectory, check_overwrite
 from linesmith.core.artifacts.shapes import CountedManifest
 from linesmith.core.config.tensorflow_config import TensorFlowConfig
 from linesmith.core.errors import EXIT_QUALITY, DataError, ParameterError
+from linesmith.core.library_logging import quiet_calls
 from linesmith.model.privacy.audit.findings import audit_verdict, findings
 from linesmith.pipelines.audit.attacks import attack_text_canaries, audit_trainer, insert_text_canaries, small_config
 from linesmith.pipelines.audit.settings import AuditSettings
@@ -33,6 +34,7 @@ AUDIT_FILE = "audit.json"
 AUDIT_VERSION = 1
 
 
+@quiet_calls()
 def audit(config: TensorFlowConfig, settings: AuditSettings | None = None) -> StageReport:
     """Audit the way in which the model of a run directory was trained.
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -19,6 +19,7 @@ from linesmith.records.output.layout import SEED_COLUMN, START_COLUMN
 
 if TYPE_CHECKING:
     from linesmith.transforms.read_evaluation_sets import EvaluationInputUnit
+    from linesmith.transforms.read_records import ReadSettings
 
 _MAX_JSON_LENGTH = 1 << 24
 
@@ -29,13 +30,14 @@ class TextFormat:
 
     Attributes:
         fields: how a line is split into fields.
-        header: whether the first line of each file holds the names of the fields.
+        header: whether the first line of each file holds the names of the fields; None: unknown, and none where it is not
+            found out.
         encoding: encoding of the files.
         max_line_len: largest number of characters of a line; longer lines are not records.
     """
 
     fields: FieldFormat = field(default_factory=FieldFormat)
-    header: bool = False
+    header: bool | None = None
     encoding: str = "utf-8"
     max_line_len: int = 2048
 
@@ -45,10 +47,16 @@ class TextFormat:
             input_data_path=paths,
             field_delimiter=self.fields.delimiter,
             quoted=self.fields.quoted,
-            header=self.header,
+            header=bool(self.header),
             encoding=self.encoding,
             max_line_len=self.max_line_len,
         )
+
+    def read_settings(self, header: bool) -> ReadSettings:
+        """Return how files of this format are read, with or without a header line."""
+        from linesmith.transforms.read_records import ReadSettings
+
+        return ReadSettings(RecordFormat.from_config(self.config([])), DatasetSplitter(0.0, False), header)
 
 
 @dataclass
@@ -60,12 +68,14 @@ class EvaluationSets:
         names: names of the fields, from the first set that names them; None where nothing does.
         files: files of each set.
         kinds: what is known of the kinds of the columns of each set; `compare_by_value` applies it.
+        notes: what the user should know about how they were read.
     """
 
     units: list[EvaluationInputUnit] = field(default_factory=list)
     names: list[str] | None = None
     files: dict[str, list[str]] = field(default_factory=dict)
     kinds: dict[str, Kinds] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
 
     def compare_by_value(self) -> None:
         """Let all units read equal values as equal texts, whatever the formats of the sets."""
@@ -79,6 +89,7 @@ class EvaluationSets:
         text_format: TextFormat,
         scratch: Path,
         order: Sequence[str] = (),
+        headers: Mapping[str, bool] | None = None,
     ) -> None:
         """Add the units of one set, and take the names of its fields where no set before it had any.
 
@@ -89,13 +100,14 @@ class EvaluationSets:
             text_format: how lines become records.
             scratch: folder that http(s) inputs are copied to.
             order: columns of a run's output; one of them may be stored only in the names of directories (`city=Rome`).
+            headers: whether the first line of a text file is a header, by name of the file; None: as `text_format` says.
         """
         if format_name in (AVRO, PARQUET):
             self._add_typed_units(name, format_name, files, order)
             return
         if format_name == JSONL:
             text_format = TextFormat(encoding=text_format.encoding, max_line_len=_MAX_JSON_LENGTH)
-        units = _line_units(name, format_name, files, text_format, scratch / name)
+        units = _line_units(name, format_name, files, text_format, scratch / name, headers or {})
         names = None
         if units and (self.names is None or format_name == JSONL):  # do not open a text file for nothing
             names = _names_in_lines(units[0], order or self.names or ())
@@ -137,18 +149,27 @@ class EvaluationSets:
 
 
 def _line_units(
-    name: str, format_name: str, files: list[str], text_format: TextFormat, scratch: Path
+    name: str,
+    format_name: str,
+    files: list[str],
+    text_format: TextFormat,
+    scratch: Path,
+    headers: Mapping[str, bool],
 ) -> list[EvaluationInputUnit]:
+    """Return units of the files with a header, which name the fields, then of those without."""
     from linesmith.transforms.find_inputs import find_inputs
     from linesmith.transforms.read_evaluation_sets import EvaluationInputUnit
-    from linesmith.transforms.read_records import ReadSettings
 
-    config = text_format.config(files)
-    settings = ReadSettings(RecordFormat.from_config(config), DatasetSplitter(0.0, False), text_format.header)
-    return [
-        EvaluationInputUnit(name, unit.index, format_name, unit.ranges[0].file.name, lines=(unit, settings))
-        for unit in plan_input_units(find_inputs(config, scratch))
-    ]
+    units: list[EvaluationInputUnit] = []
+    inputs = find_inputs(text_format.config(files), scratch)
+    for header in (True, False):
+        chosen = [file for file in inputs if headers.get(file.name, bool(text_format.header)) is header]
+        settings = text_format.read_settings(header)
+        units += [
+            EvaluationInputUnit(name, number, format_name, unit.ranges[0].file.name, lines=(unit, settings))
+            for number, unit in enumerate(plan_input_units(chosen), len(units))
+        ]
+    return units
 
 
 def _record_columns(columns: Sequence[str]) -> list[str]:

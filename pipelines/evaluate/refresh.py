@@ -24,7 +24,7 @@ def write_report(directory: Path, body: dict[str, Any]) -> None:
     from linesmith.pipelines.evaluate.report.page import render
 
     write_json(directory / REPORT_FILE, body)
-    write_bytes(directory / PAGE_FILE, render(body).encode("utf-8"))
+    write_bytes(directory / PAGE_FILE, render(body).encode("utf-8", "backslashreplace"))
 
 
 def add_audit_to_report(run: RunDirectory, audit: dict[str, Any]) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from linesmith.core.artifacts.files import read_json
@@ -12,30 +12,39 @@ from linesmith.core.artifacts.run_directory import RunDirectory
 from linesmith.core.config.tensorflow_config import TensorFlowConfig
 from linesmith.core.errors import DataError, ParameterError
 from linesmith.pipelines.evaluate.comparison_kinds import kinds_of_statistics
+from linesmith.pipelines.evaluate.headers import TextSet, decide_headers, read_first_lines
 from linesmith.pipelines.evaluate.input_units import EvaluationSets, TextFormat
 from linesmith.pipelines.tokenize.publish import STATISTICS
 from linesmith.records.fields import FieldFormat
-from linesmith.records.input.file_patterns import match_local_files
-from linesmith.records.input.typed_files import file_format
+from linesmith.records.input.file_patterns import find_local_files
+from linesmith.records.input.typed_files import AVRO, LINES, PARQUET, file_format
 from linesmith.transforms.storage.addresses import is_bucket, join
 
 _OPTIONS = {"training": "real", "holdout": "holdout", "synthetic": "synthetic"}  # command-line option of each set
 _MAX_OUTPUT_LENGTH = 1 << 20
 
 
-def find_evaluation_sets(paths: dict[str, Sequence[str]], text_format: TextFormat, scratch: Path) -> EvaluationSets:
+def find_evaluation_sets(
+    paths: dict[str, Sequence[str]],
+    text_format: TextFormat,
+    scratch: Path,
+    headers: Mapping[str, bool] | None = None,
+) -> EvaluationSets:
     """Find the sets in any files: text, JSON Lines, Avro or Parquet, recognized by their suffixes.
 
     Args:
         paths: files, globs or directories of each set. The first set that names its fields decides the names and their
             order, so training comes first.
-        text_format: how lines of text files become records.
+        text_format: how lines of text files become records; what it says of headers holds for the sets that `headers` leaves
+            out, except for files whose manifest says more.
         scratch: folder that http(s) inputs are copied to.
+        headers: whether the text files of a set have a header, by set.
 
     Raises:
         DataError: a file is missing or damaged, or a set has files of several formats.
     """
     sets = EvaluationSets()
+    formats_of = {}
     for name, patterns in paths.items():
         files = [file for path in patterns for file in _files(path, f"--{_OPTIONS[name]}")]
         formats = {file_format(file) for file in files}
@@ -46,10 +55,36 @@ def find_evaluation_sets(paths: dict[str, Sequence[str]], text_format: TextForma
                 f"names files of several kinds ({', '.join(sorted(formats))})",
                 "Give files of one kind.",
             )
-        sets.files[name] = files
-        sets.add_units(name, formats.pop(), files, text_format, scratch)
+        sets.files[name], formats_of[name] = files, formats.pop()
+    found, sets.notes = _find_headers(sets.files, formats_of, text_format, scratch, headers or {})
+    for name, files in sets.files.items():
+        sets.add_units(name, formats_of[name], files, text_format, scratch, headers=found.get(name))
     sets.compare_by_value()
     return sets
+
+
+def _find_headers(
+    files: Mapping[str, list[str]],
+    formats: Mapping[str, str],
+    text_format: TextFormat,
+    scratch: Path,
+    headers: Mapping[str, bool],
+) -> tuple[dict[str, dict[str, bool]], list[str]]:
+    """Return whether each text file has a header, by set and name of the file, and notes."""
+    from linesmith.transforms.find_inputs import find_inputs
+    from linesmith.transforms.read_evaluation_sets import describe_typed_file
+
+    text_sets, known = {}, []
+    for name, paths in files.items():
+        if formats[name] == LINES:
+            inputs = find_inputs(text_format.config(paths), scratch / name)
+            given = headers.get(name, text_format.header)
+            beginnings = read_first_lines(inputs, text_format)
+            text_sets[name] = TextSet(_OPTIONS[name], beginnings, given, name in headers)
+        elif formats[name] in (AVRO, PARQUET):
+            known.append(tuple(describe_typed_file(paths[0], formats[name], name)[0]))
+    decided, notes = decide_headers(list(text_sets.values()), known)
+    return dict(zip(text_sets, decided, strict=True)), notes
 
 
 def _files(path: str, option: str) -> list[str]:
@@ -66,12 +101,7 @@ def _files(path: str, option: str) -> list[str]:
         if not found:
             raise DataError("LS205", f"{option} '{path}'", "holds no file", "Give files of records.")
         return found
-    if os.path.exists(path) or "://" in path:
-        return [path]
-    found = match_local_files(path)
-    if not found:
-        raise DataError("LS205", f"{option} '{path}'", "does not exist", "Give an existing path or a glob in quotes.")
-    return found
+    return [path] if "://" in path else find_local_files(path, option)
 
 
 def _objects(address: str, option: str) -> list[str]:
@@ -122,7 +152,8 @@ def run_evaluation_sets(config: TensorFlowConfig, run: RunDirectory) -> Evaluati
         raise DataError("LS201", None, f"'{run.synthetic}' holds no complete output", "Run generate first.")
     files = _output_files(run.synthetic)
     sets.files["synthetic"] = files
-    text_format = TextFormat(FieldFormat(config.field_delimiter, config.quoted), max_line_len=_MAX_OUTPUT_LENGTH)
+    fields = FieldFormat(config.field_delimiter, config.quoted)
+    text_format = TextFormat(fields, bool(generated.get("header")), max_line_len=_MAX_OUTPUT_LENGTH)
     filled = [file for file in files if os.path.getsize(file)]
     if filled:
         columns = generated.get("columns") or ()

@@ -21,6 +21,7 @@ from linesmith.core.artifacts.params import read_stored_config
 from linesmith.core.artifacts.run_directory import RunDirectory, check_overwrite_allowed, locked, run_directory
 from linesmith.core.config.tensorflow_config import TensorFlowConfig
 from linesmith.core.errors import EXIT_QUALITY, ParameterError
+from linesmith.core.library_logging import quiet_calls
 from linesmith.pipelines.evaluate.context import (
     fields_not_compared,
     not_covered,
@@ -90,6 +91,7 @@ def missing_libraries() -> list[str]:
     ]
 
 
+@quiet_calls()
 def evaluate_run(
     config: TensorFlowConfig, beam_args: Sequence[str] = (), settings: EvaluationSettings | None = None
 ) -> StageReport:
@@ -150,12 +152,14 @@ def evaluate_run_locked(
     return report
 
 
+@quiet_calls()
 def evaluate_files(
     paths: dict[str, Sequence[str]],
     output: str,
     text_format: TextFormat,
     beam_args: Sequence[str] = (),
     settings: EvaluationSettings | None = None,
+    headers: Mapping[str, bool] | None = None,
 ) -> StageReport:
     """Evaluate any three sets of files; the report goes to `report/` in `output`, of a private run to `private/report/`.
 
@@ -165,6 +169,7 @@ def evaluate_files(
         text_format: how lines of text files become records.
         beam_args: options of the Beam pipelines.
         settings: what to evaluate and how; None for the defaults.
+        headers: whether the text files of a set have a header, by set; for the others `text_format` says it, or it is found out.
 
     Returns:
         The stage's report; its exit code is 3 where a score is below its limit.
@@ -181,7 +186,8 @@ def evaluate_files(
         with locked(run):
             check_overwrite_allowed(destination, "report", settings.overwrite)
             with measured_stage("evaluate") as report:
-                sets = find_evaluation_sets(paths, text_format, run.temporary / "fetched")
+                sets = find_evaluation_sets(paths, text_format, run.temporary / "fetched", headers)
+                report.notices += sets.notes
                 _evaluate(sets, destination, scratch, beam_args, settings, lambda _: {}, report)
         return with_remote_addresses(report, mirror)
 
@@ -235,6 +241,8 @@ def _fill_stage_report(
     report: StageReport, body: dict[str, Any], directory: Path, settings: EvaluationSettings
 ) -> None:
     """Put counts, outputs, notices and the exit code into the stage's report."""
+    from linesmith.evaluation.verdict import CLOSE, NEAR
+
     verdict, values = body["verdict"], {name: score["value"] for name, score in body["scores"].items()}
     for name, size in body["sets"].items():
         report.counts[f"{name} records"] = size["records"]
@@ -242,7 +250,8 @@ def _fill_stage_report(
         report.counts[name] = "not measured" if value is None else round(value, 3)
     report.outputs = {"report": str(directory / PAGE_FILE), "figures": str(directory / REPORT_FILE)}
     report.notices += [
-        f"closeness is called {verdict['closeness']}; privacy: {verdict['privacy']}",
+        f"closeness to the real records: {verdict['closeness']} (a score from {CLOSE:g} is close, from {NEAR:g} near)",
+        f"privacy: {verdict['privacy']}",
         verdict["privacy_reasons"][0],
     ]
     if body["fields_not_compared"]:

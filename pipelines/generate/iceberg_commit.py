@@ -16,6 +16,7 @@ from linesmith.records.output.writers import parquet_schema
 _NOT_IN_IDENTITY = {
     *SETTINGS_WITHOUT_EFFECT,
     "output_format",
+    "output_header",
     "unit_size",
     "num_shards",
     "iceberg_catalog",

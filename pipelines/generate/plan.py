@@ -22,7 +22,7 @@ from linesmith.model.generation.unit_summary import StagedShard, UnitSummary
 from linesmith.model.generation.work_units import WorkUnit
 from linesmith.pipelines.generate.condition_plan import plan_conditions
 from linesmith.pipelines.generate.start_string_plan import is_paired, plan_start_strings
-from linesmith.records.output.iceberg import TableTarget, check_table, resolve_table_target
+from linesmith.records.output.iceberg import TableTarget, check_partition_column, check_table, resolve_table_target
 from linesmith.records.output.writers import parquet_schema
 from linesmith.records.validation.record_checks import RecordCheckSpec
 from linesmith.records.validation.record_validator import RecordValidator
@@ -118,6 +118,11 @@ class GenerationOutcome:
         return sum(unit.attempts for unit in self.units)
 
     @property
+    def validator_fault(self) -> str | None:
+        """The first exception that the validator raised, without a word of the record; None where it raised none."""
+        return next((unit.validator_fault for unit in self.units if unit.validator_fault is not None), None)
+
+    @property
     def environments(self) -> list[dict[str, str]]:
         """Distinct environments (TensorFlow version, processor) of the workers, in order of appearance."""
         distinct: list[dict[str, str]] = []
@@ -152,6 +157,8 @@ def plan_generation(config: TensorFlowConfig, options: PipelineOptions) -> Gener
     layout = output.layout
     table = None
     if config.iceberg_table is not None:
+        if config.partition_by is not None:
+            check_partition_column(config.iceberg_table, config.partition_by)
         table = resolve_table_target(config.iceberg_table, config.iceberg_catalog, run.root)
         check_table(table, parquet_schema(layout, microseconds=True), config.partition_by)
     check_whole_records(config, model)
@@ -168,6 +175,7 @@ def plan_generation(config: TensorFlowConfig, options: PipelineOptions) -> Gener
         records_per_seed=config.records_per_seed if start_strings.paired else 1,
         num_shards=config.num_shards,
         partition_by=config.partition_by,
+        ignores_case=output.checks.ignores_case,
         iceberg=table is not None,
     )
     return GenerationPlan(

@@ -15,7 +15,7 @@ from linesmith.core.addresses import redact_address
 from linesmith.core.artifacts.files import replace_directory
 from linesmith.core.artifacts.manifest import write_manifest
 from linesmith.core.artifacts.params import redact_settings
-from linesmith.core.errors import EXIT_SHORTFALL, GenerationError
+from linesmith.core.errors import EXIT_SHORTFALL, DataError, GenerationError
 from linesmith.core.hardware import sampling_precision
 from linesmith.model.generation.attempts import AttemptSettings
 from linesmith.model.generation.output_plan import column_descriptions
@@ -79,9 +79,10 @@ def publish_records(plan: GenerationPlan, outcome: GenerationOutcome, runner: st
         report: counts, outputs, notices and exit code are filled in.
 
     Raises:
-        DataError: LS211, the table could not be changed.
+        DataError: LS209, the staged files do not hold the records; LS211, the table could not be changed.
     """
     staging, run = plan.staging, plan.run
+    _check_staged_records(staging, outcome)
     commit = commit_to_iceberg(plan, outcome)
     invalid_shards = [unit.invalid for unit in outcome.units if unit.invalid is not None]
     write_manifest(
@@ -110,6 +111,10 @@ def _notices(plan: GenerationPlan, outcome: GenerationOutcome, commit: TableComm
     notices = []
     if outcome.missing:
         notices.append(_shortfall(outcome, plan))
+    fault = outcome.validator_fault
+    # These two are how a validator says no; others are likely to be its own faults.
+    if fault is not None and (outcome.missing or fault.split()[0] not in ("ValueError", "AssertionError")):
+        notices.append(f"the first exception of the validator was {fault}")
     if commit is not None and not commit.appended:
         notices.append(f"The table {commit.table} held this run already; nothing was added to it.")
     if plan.table is not None and commit is None:
@@ -177,6 +182,7 @@ def _manifest(
         "start_strings": plan.start_strings,
         "columns": list(plan.staging.layout.names),
         "types": column_descriptions(plan.staging.layout),
+        "header": plan.staging.layout.header is not None,
         "partition_by": plan.staging.partition_by,
         "iceberg": None if commit is None else {**asdict(commit), "location": redact_address(commit.location)},
         "environments": outcome.environments,
@@ -186,6 +192,33 @@ def _manifest(
         "settings": redact_settings(plan.config.stage_settings("generate")),
         "outputs": _outputs([shard for shard in outcome.shards if shard.format != ICEBERG]),
     }
+
+
+def _check_staged_records(staging: StagingDirectory, outcome: GenerationOutcome) -> None:
+    """Compare the files on disk with what the workers say they wrote, before anything is published.
+
+    Workers have counted the records of each file on disk. Here each file must be there in its size, no other one may be there,
+    and each format must hold every record.
+
+    Raises:
+        DataError: LS209, a file is missing, was written twice, or has another size, or records are missing.
+    """
+    formats = {*staging.formats, *([ICEBERG] if staging.iceberg else [])}
+    found = None
+    for output_format in sorted(formats):
+        shards = [shard for shard in outcome.shards if shard.format == output_format]
+        records = sum(shard.records for shard in shards)
+        if records != outcome.records:
+            found = f"the {output_format} files hold {records:,} of {outcome.records:,} records"
+    for root, is_table in ((staging.synthetic, False), (staging.iceberg_directory, True)):
+        reported = [shard for shard in outcome.shards if (shard.format == ICEBERG) is is_table]
+        sizes = {str(path.relative_to(root)): path.stat().st_size for path in root.rglob("part-*") if path.is_file()}
+        if len(reported) != len(sizes) or any(sizes.get(shard.name) != shard.bytes for shard in reported):
+            found = f"of {len(reported):,} files in '{root}' some are missing, or are not as they were written"
+    if found is not None:
+        raise DataError(
+            "LS209", f"--output '{staging.directory}'", found, "Check the disk and run the same command again."
+        )
 
 
 def _outputs(shards: Sequence[StagedShard]) -> dict[str, Any]:

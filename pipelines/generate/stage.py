@@ -19,7 +19,7 @@ from linesmith.core.artifacts.model_info import read_model_info
 from linesmith.core.artifacts.run_directory import locked, run_directory
 from linesmith.core.config import preflight
 from linesmith.core.config.tensorflow_config import TensorFlowConfig
-from linesmith.core.errors import DataError
+from linesmith.core.library_logging import quiet_calls
 from linesmith.model.generation.attempts import AttemptSettings
 from linesmith.model.generation.from_config import open_sampler, sampler_options
 from linesmith.model.generation.unit_generator import SampleSource
@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from apache_beam.options.pipeline_options import PipelineOptions
 
 
+@quiet_calls()
 def generate(config: TensorFlowConfig, beam_args: Sequence[str] = ()) -> StageReport:
     """Generate records with the model in a run directory.
 
@@ -137,12 +138,7 @@ def run_plan(
     try:
         plan.staging.create()
     except OSError as error:
-        raise DataError(
-            "LS209",
-            "--output",
-            f"'{plan.staging.directory}' cannot be written ({error.strerror})",
-            "Make room or choose another --output.",
-        ) from None
+        raise plan.staging.write_error(error) from None
     if plan.requested == 0:  # the shards are empty, and no model need be loaded
         for unit in plan.units:
             plan.staging.write(WorkUnitResult(unit, [], [], [], Counter(), None, 0.0))

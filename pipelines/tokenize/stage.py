@@ -19,10 +19,12 @@ from typing import TYPE_CHECKING
 from linesmith.core.artifacts.manifest import read_manifest
 from linesmith.core.artifacts.other_kind import refuse_other_kind
 from linesmith.core.artifacts.params import redact_settings
+from linesmith.core.artifacts.plain_paths import plain_alias
 from linesmith.core.artifacts.run_directory import check_overwrite_allowed, locked, run_directory, workspace
 from linesmith.core.config import preflight
 from linesmith.core.config.tensorflow_config import TensorFlowConfig
 from linesmith.core.errors import DataError
+from linesmith.core.library_logging import quiet_calls
 from linesmith.pipelines.other_kind import replace_other_kind
 from linesmith.pipelines.remote.local_paths import config_with_local_paths, with_remote_addresses
 from linesmith.pipelines.stage_report import StageReport, measured_stage
@@ -42,6 +44,7 @@ if TYPE_CHECKING:
 _log = logging.getLogger("linesmith")
 
 
+@quiet_calls()
 def tokenize(config: TensorFlowConfig, beam_args: Sequence[str] = ()) -> StageReport:
     """Read the input, fit a tokenizer, and write training data, rejects and statistics to the run directory.
 
@@ -94,13 +97,14 @@ def tokenize_locked(config: TensorFlowConfig, beam_args: Sequence[str] = ()) -> 
         for name in ("data", "rejects", "tokenizer"):
             (scratch / name).mkdir(parents=True)
         try:
-            result = _read_input(config, scratch, options, report)
-            check_splits(config, result, report)
-            # As late as possible: where tokenize fails, a model of the other kind stays.
-            replace_other_kind(config, report)
-            staged_run = workspace(config)
-            staged_run.make_closed_directories()
-            publish_training_data(config, staged_run, scratch, result, runner_name(options), report)
+            with plain_alias(scratch) as plain_scratch:
+                result = _read_input(config, plain_scratch, options, report)
+                check_splits(config, result, report)
+                # As late as possible: where tokenize fails, a model of the other kind stays.
+                replace_other_kind(config, report)
+                staged_run = workspace(config)
+                staged_run.make_closed_directories()
+                publish_training_data(config, staged_run, scratch, result, runner_name(options), report)
         finally:
             shutil.rmtree(scratch, ignore_errors=True)
     return report

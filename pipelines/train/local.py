@@ -16,6 +16,7 @@ from linesmith.core.artifacts.kept_inputs import keep_inputs
 from linesmith.core.artifacts.lease import hold_lease
 from linesmith.core.artifacts.manifest import read_manifest
 from linesmith.core.artifacts.params import save_params
+from linesmith.core.artifacts.plain_paths import plain_alias
 from linesmith.core.artifacts.run_directory import RunDirectory, promote, run_directory, workspace
 from linesmith.core.artifacts.shapes import TrainingManifest
 from linesmith.core.config.privacy_checks import check_privacy_settings, check_training_data
@@ -298,10 +299,15 @@ def _progress_hooks(
     from linesmith.model.training.loop import TrainingHooks
     from linesmith.pipelines.train.progress import TrainingProgressDisplay
 
-    with TrainingProgressDisplay(
-        # An event holds its time, and its file the time, the host and the process: none of that may be released.
-        tensorboard_dir=staged_run.model / "tensorboard" if config.tensorboard and not config.dp else None,
-        time_limit=config.max_training_time_seconds,
-        epoch_callback=config.epoch_callback,
-    ) as display:
+    with (
+        plain_alias(staged_run.root) as root,
+        TrainingProgressDisplay(
+            # An event holds its time, and its file the time, the host and the process: none of that may be released.
+            tensorboard_dir=root / staged_run.model.name / "tensorboard"
+            if config.tensorboard and not config.dp
+            else None,
+            time_limit=config.max_training_time_seconds,
+            epoch_callback=config.epoch_callback,
+        ) as display,
+    ):
         yield TrainingHooks(on_step=display.on_step, on_epoch=display.on_epoch, stop_requested=stop_requested)

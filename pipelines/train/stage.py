@@ -8,11 +8,13 @@ from linesmith.core.artifacts.other_kind import refuse_other_kind
 from linesmith.core.artifacts.run_directory import check_overwrite_allowed, locked, run_directory
 from linesmith.core.config import preflight
 from linesmith.core.config.tensorflow_config import TensorFlowConfig
+from linesmith.core.library_logging import quiet_calls
 from linesmith.pipelines.remote.local_paths import config_with_local_paths, with_remote_addresses
 from linesmith.pipelines.stage_report import StageReport
 from linesmith.pipelines.train.local import train_locked
 
 
+@quiet_calls()
 def train_model(config: TensorFlowConfig, beam_args: Sequence[str] = ()) -> StageReport:
     """Train on the training data in the run directory.
 

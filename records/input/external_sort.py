@@ -7,6 +7,7 @@ keys keep their order, and the cost does not depend on the keys: no bucket overf
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -35,13 +36,24 @@ def sort_rows(path: Path, dtype: np.dtype, key: str) -> None:
         for digit, histogram in enumerate(_histograms(np.memmap(path, dtype, "r"), key)):
             if histogram.max() == count:  # all keys have the same digit: no row would move
                 continue
-            rows, out = np.memmap(source, dtype, "r"), np.memmap(target, dtype, "w+", shape=(count,))
+            _allocate(target, count * dtype.itemsize)
+            rows, out = np.memmap(source, dtype, "r"), np.memmap(target, dtype, "r+", shape=(count,))
             _sort_by_digit(rows, out, key, digit, histogram)
             source, target = target, source
         if source != path:
             source.replace(path)
     finally:
         scratch.unlink(missing_ok=True)
+
+
+def _allocate(path: Path, size: int) -> None:
+    """Give a file its blocks: writing to a map of a file without them would kill the process on a full disk.
+
+    Raises:
+        OSError: there is not enough room.
+    """
+    with open(path, "ab") as file:
+        os.posix_fallocate(file.fileno(), 0, size)
 
 
 def _sort_by_digit(rows: np.ndarray, out: np.ndarray, key: str, digit: int, histogram: npt.NDArray[np.int64]) -> None:

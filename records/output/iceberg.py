@@ -99,15 +99,57 @@ def resolve_table_target(table: str, catalog_settings: Sequence[str] | None, run
     known = {**configured, **properties}
     warehouse = run_root.absolute() / "warehouse"
     if not known:
-        properties = {"type": "sql", "uri": f"sqlite:///{warehouse}/catalog.db", "warehouse": f"file://{warehouse}"}
-        return TableTarget(table, properties, warehouse)
+        from sqlalchemy import URL
+
+        address = _local_address(warehouse)
+        uri = URL.create("sqlite", database=f"{warehouse}/catalog.db").render_as_string()  # escapes what it must
+        return TableTarget(table, {"type": "sql", "uri": uri, "warehouse": address}, warehouse)
     sql = known.get("type") == "sql" or str(known.get("uri", "")).split(":")[0].split("+")[0] in (
         "sqlite",
         "postgresql",
     )
     if sql and "warehouse" not in known:
-        return TableTarget(table, {**properties, "warehouse": f"file://{warehouse}"}, warehouse)
+        return TableTarget(table, {**properties, "warehouse": _local_address(warehouse)}, warehouse)
     return TableTarget(table, properties, None)
+
+
+def _local_address(warehouse: Path) -> str:
+    """Return the address of a local directory, as pyiceberg takes it apart again: it does not decode escapes.
+
+    Raises:
+        ParameterError: LS114, the path is not UTF-8, which Arrow needs.
+    """
+    path = str(warehouse)
+    try:
+        path.encode("utf-8")
+    except UnicodeEncodeError:
+        raise ParameterError(
+            "LS114",
+            "--iceberg-table",
+            f"its default warehouse would be '{warehouse}', whose name is not UTF-8",
+            "Name a warehouse with --iceberg-catalog, or give an --output whose name is UTF-8.",
+        ) from None
+    address = f"file://{path}"
+    return address if urllib.parse.urlparse(address).path == path else path
+
+
+def check_partition_column(table: str, column: str) -> None:
+    """Refuse a column by which pyiceberg cannot partition a table.
+
+    It finds the statistics of no column with a point in its name, which stands for a nested one, so that it would commit files
+    with a wrong partition value or none.
+
+    Raises:
+        ParameterError: LS134.
+    """
+    if "." in column or not column:
+        raise ParameterError(
+            "LS134",
+            f"--partition-by (partition_by) '{column}'",
+            f"--iceberg-table '{table}' cannot be partitioned by a column "
+            + ("with a point in its name" if column else "without a name"),
+            "Give the columns other names with --columns, or choose another one.",
+        )
 
 
 def _parse_properties(catalog_settings: Sequence[str]) -> dict[str, str]:

@@ -45,6 +45,7 @@ class RecordLayout:
             end, `seed_id` and `start_string`.
         types: types of the fields; None: all are text.
         declared_schema: the Avro record that the user gave for the fields, as JSON; None: one is made.
+        header: first line of every text file; None: there is none.
     """
 
     columns: tuple[str, ...] | None = None
@@ -52,6 +53,7 @@ class RecordLayout:
     start_string_per_record: bool = False
     types: tuple[ColumnType, ...] | None = None
     declared_schema: str | None = None
+    header: str | None = None
 
     @cached_property
     def names(self) -> tuple[str, ...]:

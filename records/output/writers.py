@@ -60,6 +60,7 @@ def write_shard(
     records: Iterable[GeneratedRecord],
     layout: RecordLayout,
     partition_by: str | None = None,
+    ignores_case: bool = False,
 ) -> list[tuple[Path, int]]:
     """Write a shard, as one file or as one file for each value of a column.
 
@@ -71,6 +72,7 @@ def write_shard(
         layout: how a record becomes a row.
         partition_by: a column. Its values are the names of directories and are left out of the files, except of text
             files, which keep whole records, and of those of Iceberg, which needs the column in both places.
+        ignores_case: the file system takes capitals and small letters for the same.
 
     Returns:
         The files, in order, each with its number of records.
@@ -84,7 +86,7 @@ def write_shard(
     exclude_column = None if output_format in ("text", "iceberg") else partition_by
     written = []
     for value, group in group_by_partition(records, layout, partition_by):
-        path = directory / partition_directory(partition_by, value) / name
+        path = directory / partition_directory(partition_by, value, ignores_case) / name
         written.append((path, write_records(path, output_format, group, layout, exclude_column)))
     return written
 
@@ -177,6 +179,8 @@ def _write_text(
     identity: str,
     exclude_column: str | None,
 ) -> None:
+    if layout.header is not None:
+        shard.write(layout.header.encode("utf-8") + b"\n")
     for record in records:
         if "\n" in record.text:
             raise ValueError("a record of a text file cannot hold a line end")

@@ -15,7 +15,7 @@ from typing import Any
 
 from linesmith.records.input.training_hashes import TrainingHashes
 from linesmith.records.output.layout import RecordLayout
-from linesmith.records.output.partitions import MAX_VALUE_BYTES, encode_partition_value
+from linesmith.records.output.partitions import encode_partition_value, max_partition_value_bytes
 from linesmith.records.output.schema import ValueLimits
 from linesmith.records.patterns.pattern_compiler import SCHEMA_STEPS, WorkLimit, compile_pattern
 from linesmith.records.patterns.regex_parser import parse_regex
@@ -45,6 +45,7 @@ class RecordCheckSpec:
         validator: the user's validator, or None.
         timeout: most seconds that the validator may take per record; 0: no limit, and the validator runs in this process.
         partition_by: the column whose values become names of directories, or None.
+        ignores_case: the file system takes capitals and small letters for the same.
         training_hashes_file: file of the training records' hashes; required if a rule is `not_in_training_set`.
     """
 
@@ -55,6 +56,7 @@ class RecordCheckSpec:
     validator: ValidatorSource | InProcessValidator | None = None
     timeout: float = 0.0
     partition_by: str | None = None
+    ignores_case: bool = False
     training_hashes_file: str | None = None
 
     @property
@@ -130,6 +132,8 @@ class RecordChecks(BatchValidator):
                 if limits != ValueLimits()
             ]
         self._partition_column = spec.partition_by
+        self._ignores_case = spec.ignores_case
+        self._max_partition_bytes = max_partition_value_bytes(spec.partition_by or "")
         self._partition_position = None if spec.partition_by is None else layout.names.index(spec.partition_by)
         self._rules = rules
         self._validator = validator
@@ -200,8 +204,8 @@ class RecordChecks(BatchValidator):
             if limit is not None:
                 return ValidationResult(False, f"schema:{name}:{limit}", "outside what the schema allows")
         if self._partition_position is not None:
-            value = encode_partition_value(fields[self._partition_position])
-            if len(value) > MAX_VALUE_BYTES:
+            value = encode_partition_value(fields[self._partition_position], self._ignores_case)
+            if len(value) > self._max_partition_bytes:
                 reason = f"schema:{self._partition_column}:partition"
                 return ValidationResult(False, reason, "too long for the name of a directory")
         return None

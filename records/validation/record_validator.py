@@ -20,13 +20,15 @@ from __future__ import annotations
 
 import csv
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
+from linesmith.core.errors import ParameterError
 from linesmith.records.fields import FREE_TEXT, FieldFormat
+from linesmith.records.validation.validator_faults import describe_exception, is_deferred
 
 if TYPE_CHECKING:
     from linesmith.model.sampling.sampler import Sample
@@ -68,11 +70,13 @@ class ValidationResult:
         valid: True or False; None if nothing checked the record.
         reason: a word of the table above; None unless `valid` is False.
         explain: a sentence for a person; None unless `valid` is False. It may quote a validator's message about the record.
+        fault: what the validator raised, without a word of the record; None where it raised nothing.
     """
 
     valid: bool | None
     reason: str | None = None
     explain: str | None = None
+    fault: str | None = None
 
 
 @dataclass(frozen=True)
@@ -91,9 +95,9 @@ class RecordValidator:
         >>> check(Sample(SampleRequest(0, 0), "a,b", "newline")).valid
         True
         >>> check(Sample(SampleRequest(0, 0), "a,b,", "newline"))
-        ValidationResult(valid=False, reason='field_count', explain='3 fields instead of 2')
+        ValidationResult(valid=False, reason='field_count', explain='3 fields instead of 2', fault=None)
         >>> RecordValidator()(Sample(SampleRequest(0, 0), "a", "newline"))
-        ValidationResult(valid=None, reason=None, explain=None)
+        ValidationResult(valid=None, reason=None, explain=None, fault=None)
     """
 
     validator: Validator | None = None
@@ -166,12 +170,26 @@ def run_validator_batch(validator: Validator, texts: Sequence[str]) -> list[Vali
 
 
 def run_validator(validator: Validator, text: str) -> ValidationResult:
-    """Run a validator on one record; exceptions that it raises become results."""
+    """Run a validator on one record; exceptions that it raises become results.
+
+    Raises:
+        ParameterError: LS107, it returns a coroutine, another awaitable or a generator, and thus no answer.
+    """
     try:
         answer = validator(text)
     except Exception as error:
         message = str(error)
-        return ValidationResult(False, "validator", type(error).__name__ + (f": {message}" if message else ""))
+        explain = type(error).__name__ + (f": {message}" if message else "")
+        return ValidationResult(False, "validator", explain, describe_exception(error, text))
+    if is_deferred(answer):
+        if isinstance(answer, Coroutine):
+            answer.close()  # or Python warns that it was never awaited
+        raise ParameterError(
+            "LS107",
+            "--line-validator (line_validator)",
+            f"it returned a {type(answer).__name__} in place of an answer",
+            "Give a plain function that returns True or False, or raises.",
+        )
     if isinstance(answer, ValidationResult):
         return answer
     # Not `is False`, which would accept numpy's False; not truthiness, because None, 0 and "" mean valid.

@@ -17,6 +17,7 @@ from pathlib import Path
 
 from linesmith.core.errors import ParameterError
 from linesmith.records.validation.record_validator import Validator
+from linesmith.records.validation.validator_faults import defers_its_answer
 
 
 @dataclass(frozen=True)
@@ -31,8 +32,12 @@ class InProcessValidator:
         return {"option": getattr(self.function, "__qualname__", type(self.function).__name__), "sha256": None}
 
     def load(self) -> Validator:
-        """Return the function."""
-        return self.function
+        """Return the function.
+
+        Raises:
+            ParameterError: it is a coroutine or generator function.
+        """
+        return check_validator(self.function, str(self.identity["option"]))
 
 
 @dataclass(frozen=True)
@@ -63,10 +68,10 @@ class ValidatorSource:
         """Return the function; runs the file or imports the module.
 
         Raises:
-            ParameterError: the import fails, the function does not exist, or it cannot be called.
+            ParameterError: the import fails, the function does not exist, cannot be called, or gives no answer when it is called.
         """
         if self.pickled is not None:
-            return _unpickle(self)
+            return check_validator(_unpickle(self), self.option)
         found: object = _run_file(self) if self.source is not None else _import_module(self)
         for name in self.function.split("."):
             try:
@@ -81,7 +86,23 @@ class ValidatorSource:
                 f"'{self.function}' is of type {type(found).__name__} and cannot be called",
                 "Give a function that takes the text of a record.",
             )
-        return found
+        return check_validator(found, self.option)
+
+
+def check_validator(function: Validator, option: str) -> Validator:
+    """Return a validator that answers when it is called; refuse one that does not.
+
+    Args:
+        function: the validator.
+        option: what the user wrote.
+
+    Raises:
+        ParameterError: LS107, it is a coroutine or generator function.
+    """
+    deferred = defers_its_answer(function)
+    if deferred is not None:
+        raise _bad(option, deferred, "Give a plain function that returns True or False, or raises.")
+    return function
 
 
 def validator_source(option: str) -> ValidatorSource:

@@ -21,7 +21,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 
 from linesmith.core.child_process import python_command, python_environment
-from linesmith.core.errors import ParameterError
+from linesmith.core.errors import ParameterError, error_from_dict
 from linesmith.records.validation.record_validator import BatchValidator, ValidationResult
 from linesmith.records.validation.user_validator import ValidatorSource
 from linesmith.records.validation.validator_process_main import HEADER, send_message
@@ -75,7 +75,8 @@ class ValidatorProcess(BatchValidator):
             Results in the order of the texts.
 
         Raises:
-            ParameterError: the validator cannot be loaded, or failed on `MAX_CONSECUTIVE_FAILURES` records in a row.
+            ParameterError: the validator cannot be loaded, gives no answer, or failed on `MAX_CONSECUTIVE_FAILURES` records in a
+                row.
         """
         results: list[ValidationResult] = []
         while len(results) < len(texts):
@@ -96,6 +97,9 @@ class ValidatorProcess(BatchValidator):
             child.send(list(texts))
             for _ in texts:
                 answer = child.receive(self._timeout)
+                if isinstance(answer, dict):
+                    self.close()
+                    raise error_from_dict(answer)
                 results.append(ValidationResult(*answer) if isinstance(answer, list) else ValidationResult(True))
                 self._consecutive_failures = 0
         except TimeoutError:

@@ -33,8 +33,13 @@ def main(arguments: list[str]) -> None:
     send_message(answer_pipe, True)
     while True:
         for text in _receive(request_pipe):
-            result = run_validator(validator, text)
-            send_message(answer_pipe, None if result.valid else [result.valid, result.reason, result.explain])
+            try:
+                result = run_validator(validator, text)
+            except ParameterError as error:
+                send_message(answer_pipe, error.as_dict())
+                return
+            answer = [result.valid, result.reason, result.explain, result.fault]
+            send_message(answer_pipe, None if result.valid else answer)
 
 
 def _exit_with_parent(parent: int) -> None:

@@ -135,6 +135,7 @@ def test_every_setting_is_accepted_as_a_flag_with_its_default(name):
     if default is None:
         default = {"best_model_metric": "loss", "quoted": True, "where": "a=1"}.get(name, "1")
         default = "x{}" if name == "column_pattern" else default
+    default = True if name == "output_header" else default
     arguments = [flag if default else flag.replace("--", "--no-", 1)] if isinstance(default, bool) else None
     if arguments is None:
         arguments = [flag, ",".join(default) if isinstance(default, list) else str(default)]

@@ -130,7 +130,7 @@ def test_text_that_begins_like_a_binary_file_is_text(tmp_path):
 def test_missing_inputs(tmp_path):
     (tmp_path / "folder").mkdir()
     for given, told in (
-        (tmp_path / "no.csv", "does not exist"),
+        (tmp_path / "no.csv", "no such file"),
         (tmp_path / "*.no", "no file"),
         (tmp_path / "folder", "directory"),
     ):

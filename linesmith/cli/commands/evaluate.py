@@ -2,19 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import dataclasses
+import os
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Annotated
 
-from linesmith.cli.options import CommandLine
+import typer
+
+from linesmith.cli.libraries import check_beam_options
+from linesmith.cli.local_copies import with_local_run_directory
+from linesmith.cli.options import CommandLine, DebugOption
 from linesmith.cli.settings import resolve
 from linesmith.core.config.tensorflow_config import TensorFlowConfig
 from linesmith.core.config.tokenization import unescape_delimiter
 from linesmith.core.errors import ParameterError
+from linesmith.pipelines.remote.local_paths import after_publishing
+from linesmith.pipelines.stage_report import StageReport
 
 
 @dataclass(frozen=True, kw_only=True)
 class EvaluateOptions:
-    """Options of `evaluate`, as given on the command line."""
+    """Options of `evaluate`, as given on the command line; `headers` holds those of single sets, by set."""
 
     output: str | None = None
     config_file: str | None = None
@@ -23,7 +32,8 @@ class EvaluateOptions:
     synthetic: Sequence[str] = field(default_factory=tuple)
     field_delimiter: str | None = None
     quoted: bool = False
-    header: bool = False
+    header: bool | None = None
+    headers: Mapping[str, bool] = field(default_factory=dict)
     encoding: str = "utf-8"
     roles: Sequence[str] = field(default_factory=tuple)
     target: str | None = None
@@ -31,6 +41,86 @@ class EvaluateOptions:
     fail_under_privacy: float | None = None
     overwrite: bool = False
     beam_args: Sequence[str] = field(default_factory=tuple)
+
+
+def build_evaluate_command(load: Callable[[], None], show: Callable[[StageReport], int]) -> Callable[..., int]:
+    """Return the command's function for typer.
+
+    Args:
+        load: function that loads the slow libraries; called after every cheap check.
+        show: function that prints the stage's report and returns its exit code.
+    """
+
+    def evaluate(
+        ctx: typer.Context,
+        output: Annotated[
+            str | None, typer.Option("--output", help="Run directory, or directory of the report.")
+        ] = None,
+        config: Annotated[str | None, typer.Option("--config", help="Settings of the run in a file.")] = None,
+        real: Annotated[list[str] | None, typer.Option("--real", help="Files of training records.")] = None,
+        holdout: Annotated[
+            list[str] | None, typer.Option("--holdout", help="Files of real records not used in training.")
+        ] = None,
+        synthetic: Annotated[list[str] | None, typer.Option("--synthetic", help="Files of synthetic records.")] = None,
+        field_delimiter: Annotated[str | None, typer.Option("--field-delimiter", help="Text between fields.")] = None,
+        quoted: Annotated[bool, typer.Option("--quoted", help="Ignore delimiters inside double quotes.")] = False,
+        header: Annotated[
+            bool | None,
+            typer.Option(
+                "--header/--no-header", help="The first line of every text file names the fields. Default: found out."
+            ),
+        ] = None,
+        real_header: Annotated[bool | None, typer.Option(help="The same for --real alone.")] = None,
+        holdout_header: Annotated[bool | None, typer.Option(help="The same for --holdout alone.")] = None,
+        synthetic_header: Annotated[bool | None, typer.Option(help="The same for --synthetic alone.")] = None,
+        encoding: Annotated[str, typer.Option("--encoding", help="Encoding of text files.")] = "utf-8",
+        role: Annotated[
+            list[str] | None,
+            typer.Option("--role", help="FIELD=ROLE: category, number, time or text; others are inferred."),
+        ] = None,
+        target: Annotated[
+            str | None, typer.Option("--target", help="Field to predict; chosen automatically if unset.")
+        ] = None,
+        fail_under_closeness: Annotated[
+            float | None, typer.Option("--fail-under-closeness", help="Exit with 3 below this score, 0 to 1.")
+        ] = None,
+        fail_under_privacy: Annotated[
+            float | None, typer.Option("--fail-under-privacy", help="Exit with 3 below this score, 0 to 1.")
+        ] = None,
+        overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an existing report.")] = False,
+        debug: DebugOption = False,
+    ) -> int:
+        """Measure how close to the real records and how private synthetic ones are: of the run in --output, or of files."""
+        check_beam_options(ctx.args)
+        output, config = (None if path is None else os.path.expanduser(path) for path in (output, config))
+        headers = {"training": real_header, "holdout": holdout_header, "synthetic": synthetic_header}
+        options = EvaluateOptions(
+            output=output,
+            config_file=config,
+            real=[os.path.expanduser(path) for path in real or ()],
+            holdout=[os.path.expanduser(path) for path in holdout or ()],
+            synthetic=[os.path.expanduser(path) for path in synthetic or ()],
+            field_delimiter=field_delimiter,
+            quoted=quoted,
+            header=header,
+            headers={name: value for name, value in headers.items() if value is not None},
+            encoding=encoding,
+            roles=role or (),
+            target=target,
+            fail_under_closeness=fail_under_closeness,
+            fail_under_privacy=fail_under_privacy,
+            overwrite=overwrite,
+            beam_args=tuple(ctx.args),
+        )
+        name = "files" if options.real or options.holdout or options.synthetic else "evaluate"
+        settings = {} if output is None else {"checkpoint_dir": output}
+        command_line = CommandLine(name, settings, config, beam_args=tuple(ctx.args))
+        with with_local_run_directory(command_line) as (local, mirror):
+            local_output = local.settings.get("checkpoint_dir")
+            local_options = dataclasses.replace(options, output=local_output, config_file=local.config_file)
+            return run_evaluation(local_options, load, after_publishing(show, mirror))
+
+    return evaluate
 
 
 def run_evaluation(options: EvaluateOptions, load: Callable[[], None], show: Callable[..., int]) -> int:
@@ -76,7 +166,7 @@ def run_evaluation(options: EvaluateOptions, load: Callable[[], None], show: Cal
     delimiter = None if options.field_delimiter is None else unescape_delimiter(options.field_delimiter)
     fields = FieldFormat(delimiter, options.quoted)
     text_format = TextFormat(fields, options.header, options.encoding)
-    return show(evaluate_files(paths, options.output, text_format, options.beam_args, settings))
+    return show(evaluate_files(paths, options.output, text_format, options.beam_args, settings, options.headers))
 
 
 def _run_config(options: EvaluateOptions) -> TensorFlowConfig:

@@ -23,9 +23,9 @@ from linesmith.core.config import preflight
 from linesmith.core.config.privacy_checks import user_field_index, vocabulary_mode
 from linesmith.core.config.setting_field import default_of
 from linesmith.core.config.tensorflow_config import TensorFlowConfig, fields
-from linesmith.core.errors import DataError, ParameterError, TooFewRecordsError
+from linesmith.core.errors import ParameterError, TooFewRecordsError
 from linesmith.model.privacy.ledger import RUN_LEDGER_FILE
-from linesmith.records.input.file_patterns import match_local_files
+from linesmith.records.input.file_patterns import find_local_files
 
 _STAGES = ("tokenize", "train", "generate")
 
@@ -120,13 +120,7 @@ def input_files(config: TensorFlowConfig) -> dict[str, int | None]:
         if "://" in pattern:
             sizes[pattern] = None
             continue
-        paths = [path for path in match_local_files(pattern) if os.path.isfile(path)]
-        if not paths:
-            what = "a directory" if os.path.isdir(pattern) else "matches no file"
-            raise DataError(
-                "LS205", f"--input '{pattern}'", what, f"Give files, for example --input '{pattern.rstrip('/')}/*.csv'."
-            )
-        sizes |= {path: os.path.getsize(path) for path in paths}
+        sizes |= {path: os.path.getsize(path) for path in find_local_files(pattern, "--input")}
     return sizes
 
 

@@ -43,15 +43,28 @@ def test_every_path_may_be_a_path_and_has_one_use():
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"gen_lines": -1}, r"^LS101: --num-lines \(gen_lines\) -1: must be greater than or equal to 0\. Give another value\.$"),
+        ({"gen_lines": -1}, r"^LS101: gen_lines -1: must be greater than or equal to 0\. Give another value\.$"),
         ({"epoch": 3}, r"^LS101: unknown setting 'epoch' \(value 3\)\. The nearest known setting is 'epochs'\.$"),
-        ({"quoted": True}, r"^LS101: --quoted needs a --field-delimiter of one character, found None\. "),
-        ({"dp": "maybe"}, r"^LS101: --dp \(dp\) 'maybe': must be a valid boolean, .*value\.$"),
-        ({"gen_lines": "x", "epochs": -1}, r"^LS101: --num-lines \(gen_lines\) 'x': .*; --epochs \(epochs\) -1: .*\. Give "),
+        ({"quoted": True}, r"^LS101: quoted needs a field_delimiter of one character, found None\. "),
+        ({"dp": "maybe"}, r"^LS101: dp 'maybe': must be a valid boolean, .*value\.$"),
+        ({"gen_lines": "x", "epochs": -1}, r"^LS101: gen_lines 'x': .*; epochs -1: .*\. Give "),
     ],
 )  # fmt: skip
-def test_errors_name_the_flag_and_nothing_else(settings, message):
+def test_errors_name_the_setting_and_nothing_else(settings, message):
     with pytest.raises(ParameterError, match=message) as caught:
         TensorFlowConfig(**settings)
     assert caught.value.code == "LS101"
     assert "factory" not in str(caught.value)
+    assert "--" not in str(caught.value)
+
+
+def test_the_home_directory_stands_for_a_tilde_in_every_path(monkeypatch):
+    monkeypatch.setenv("HOME", "/home/ann")
+    for name in path_settings():
+        value = ["~/x", "y~"] if name == "input_data_path" else "~/x"
+        expected = ["/home/ann/x", "y~"] if name == "input_data_path" else "/home/ann/x"
+        more = {"dataset_name": "d"} if name == "privacy_ledger" else {}
+        assert getattr(TensorFlowConfig(**{name: value}, **more), name) == expected
+    config = TensorFlowConfig(line_validator="~/v.py:check", start_string="~/x", checkpoint_dir="~no-such-user~/x")
+    assert (config.line_validator, config.start_string) == ("/home/ann/v.py:check", "~/x")
+    assert config.checkpoint_dir == "~no-such-user~/x"

@@ -58,7 +58,7 @@ def test_a_file_keeps_the_space_that_belongs_to_the_delimiter(tmp_path: Path) ->
 
 
 @pytest.mark.parametrize(
-    ("content", "message"), [(b"", "the file is empty"), (b"\xff", "not UTF-8"), (None, "No such")]
+    ("content", "message"), [(b"", "the file is empty"), (b"\xff", "not UTF-8"), (None, "no such file")]
 )
 def test_the_error_for_a_bad_file_names_it(tmp_path: Path, content: bytes | None, message: str) -> None:
     file = tmp_path / "seeds"

@@ -296,7 +296,7 @@ def test_without_a_model_no_directory_is_created(tmp_path: Path) -> None:
         ({"start_string": ["a,", "é,"]}, r"start string 2 cannot be encoded: .*U\+00E9"),
         ({"start_string": "a,b,c,"}, r"start string 1 begins field 4.*3 fields"),
         ({"start_string": []}, "the list is empty"),
-        ({"start_strings_file": "/no/such/file"}, r"--start-strings-file.*cannot be read"),
+        ({"start_strings_file": "/no/such/file"}, r"--start-strings-file.*no such file"),
         ({"line_validator": "no_such_module:f"}, r"--line-validator.*does not import"),
         ({"columns": ["a", "b"]}, r"--columns \(columns\).*2 names.*3 fields"),
     ],

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
 import tracemalloc
 
 import numpy as np
@@ -48,3 +50,17 @@ def test_many_rows_in_memory_that_does_not_grow(tmp_path, distinct):
     tracemalloc.stop()
     assert peak < 16e6  # the rows themselves are 6.4 MB; ten times as many need no more
     assert np.array_equal(np.fromfile(tmp_path / "rows", ROW)["position"], np.argsort(rows["hash"], kind="stable"))
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="mounts a small disk")
+def test_a_full_disk_is_an_error_and_does_not_kill_the_process(tmp_path):
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", tmp_path], check=False).returncode:
+        pytest.skip("may not mount")
+    try:
+        path = tmp_path / "rows"
+        np.random.default_rng(1).integers(0, 1 << 60, 5000).tofile(path)  # 40 of 64 KB: no room for a second file
+        with pytest.raises(OSError, match="No space left"):
+            sort_rows(path, np.dtype([("key", np.int64)]), "key")
+        assert [found.name for found in tmp_path.iterdir()] == ["rows"]
+    finally:
+        subprocess.run(["umount", tmp_path], check=True)
