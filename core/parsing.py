@@ -172,9 +172,9 @@ def _expanded_size(node: yaml.Node, known: dict[int, int]) -> int:
 
 
 def _check_unicode(text: str) -> None:
-    """Refuse half of a surrogate pair, which an escape can stand for and which no file or terminal can be given."""
+    """Refuse half of a surrogate pair, which an escape can stand for, unless it stands for a byte of a file's name."""
     try:
-        text.encode()
+        text.encode("utf-8", "surrogateescape")
     except UnicodeEncodeError:
         raise DocumentError("a text in it is not Unicode") from None
 

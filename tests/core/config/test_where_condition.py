@@ -34,7 +34,7 @@ def test_conditions_are_read_as_csv(text, condition):
     ["", "a", "a=1,", 'a="x', 'a="x"y', ["a=1", "a=2"], "a=1,a=1", {"a": None}, {"a": True}, {1: "x"}, 5, [], {}, [5]],
 )
 def test_what_is_no_condition_is_refused(value):
-    with pytest.raises(ParameterError, match=r"^LS101: --where") as caught:
+    with pytest.raises(ParameterError, match=r"^LS101: where") as caught:
         TensorFlowConfig(where=value)
     assert "\n" not in str(caught.value)
 
@@ -42,16 +42,16 @@ def test_what_is_no_condition_is_refused(value):
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"where": "a=1", "start_string": "x"}, "--start-string and --where exclude each other"),
-        ({"where": "a=1", "impute": "x.csv"}, "--where and --impute exclude each other"),
-        ({"balance": "a", "where_file": "x.csv"}, "--where-file and --balance exclude each other"),
-        ({"where": "a=1", "balance": "a"}, "--where gives column 'a' one value"),
-        ({"impute": "x.csv", "gen_chars": 5}, "--gen-chars"),
-        ({"condition_on": "a", "field_delimiter": ",", "gen_chars": 5}, "--gen-chars"),
-        ({"condition_on": "a"}, "--condition-on needs a --field-delimiter"),
-        ({"condition_on": [], "field_delimiter": ","}, "--condition-on names no column"),
+        ({"where": "a=1", "start_string": "x"}, "start_string and where exclude each other"),
+        ({"where": "a=1", "impute": "x.csv"}, "where and impute exclude each other"),
+        ({"balance": "a", "where_file": "x.csv"}, "where_file and balance exclude each other"),
+        ({"where": "a=1", "balance": "a"}, "where gives column 'a' one value"),
+        ({"impute": "x.csv", "gen_chars": 5}, "gen_chars"),
+        ({"condition_on": "a", "field_delimiter": ",", "gen_chars": 5}, "gen_chars"),
+        ({"condition_on": "a"}, "condition_on needs a field_delimiter"),
+        ({"condition_on": [], "field_delimiter": ","}, "condition_on names no column"),
         ({"condition_on": "a,a", "field_delimiter": ","}, "the same name is given twice"),
-        ({"condition_on": "c", "columns": "a,b", "field_delimiter": ","}, "'c', which is not one of --columns"),
+        ({"condition_on": "c", "columns": "a,b", "field_delimiter": ","}, "'c', which is not one of columns"),
     ],
 )
 def test_settings_that_contradict_are_refused(settings, message):
