@@ -17,7 +17,7 @@ from linesmith.model.privacy.ledger import RUN_LEDGER_FILE, read_ledger
 from linesmith.pipelines import workflow
 from linesmith.pipelines.evaluate import stage as evaluate_stage
 from linesmith.pipelines.evaluate.context import refuse_other_claim
-from linesmith.pipelines.evaluate.input_units import TextFormat
+from linesmith.pipelines.evaluate.input_units import EvaluationSets, TextFormat
 from linesmith.pipelines.other_kind import replace_other_kind
 from linesmith.pipelines.stage_report import StageReport
 from linesmith.pipelines.tokenize.stage import tokenize
@@ -113,7 +113,7 @@ def test_the_manifest_of_a_private_model_names_no_place_and_needs_a_model_of_per
 def test_the_report_of_any_files_beside_a_private_run_is_not_published(tmp_path, monkeypatch, private, where):
     write_run(tmp_path / "run", private=private, state="begun")
     written = []
-    monkeypatch.setattr(evaluate_stage, "find_evaluation_sets", lambda *_: None)
+    monkeypatch.setattr(evaluate_stage, "find_evaluation_sets", lambda *_: EvaluationSets())
     monkeypatch.setattr(evaluate_stage, "_evaluate", lambda _, destination, *more: written.append(destination))
     evaluate_stage.evaluate_files({}, str(tmp_path / "run"), TextFormat(FieldFormat(",")))
     assert written == [tmp_path / "run" / where]
