@@ -68,10 +68,14 @@ def integers(least: int, most: int) -> Pattern:
     """
     if least > most:
         raise ValueError(f"no number lies between {least} and {most}")
-    parts = [sequence(map(_digit_set, digits)) for digits in _digit_ranges(max(least, 0), most)] if most >= 0 else []
+    parts = (
+        [sequence(map(_DIGIT_SETS.__getitem__, digits)) for digits in _digit_ranges(max(least, 0), most)]
+        if most >= 0
+        else []
+    )
     if least < 0:
         below = _digit_ranges(max(-most, 1), -least)
-        parts += [sequence([literal("-"), *map(_digit_set, digits)]) for digits in below]
+        parts += [sequence([literal("-"), *map(_DIGIT_SETS.__getitem__, digits)]) for digits in below]
     return any_of(parts)
 
 
@@ -111,16 +115,19 @@ def decimals(scale: int, least: Any, most: Any, bound: int) -> Pattern:
     return any_of(parts)
 
 
-def _digit_set(digits: tuple[int, int]) -> Pattern:
-    return ("set", ((0x30 + digits[0], 0x30 + digits[1]),))
+# A wide schema asks for millions of them.
+_DIGIT_SETS: dict[tuple[int, int], Pattern] = {
+    (first, last): ("set", ((0x30 + first, 0x30 + last),)) for first in range(10) for last in range(first, 10)
+}
+_POINT = literal(".")
 
 
 def _with_point(sign: list[Pattern], digits: Sequence[tuple[int, int]], places: int) -> Pattern:
     """Return the pattern of a sign and digits, with a decimal point before the last `places` digits."""
-    sets = [_digit_set(digit) for digit in digits]
+    sets = [_DIGIT_SETS[digit] for digit in digits]
     if not places:
         return sequence([*sign, *sets])
-    return sequence([*sign, *sets[:-places], literal("."), *sets[-places:]])
+    return sequence([*sign, *sets[:-places], _POINT, *sets[-places:]])
 
 
 def _digit_ranges(least: int, most: int, width: int = 1) -> list[list[tuple[int, int]]]:

@@ -56,14 +56,14 @@ def field_automata(schema: RecordSchema, count: int) -> list[ByteAutomaton | Non
             "Give one field a column, in order.",
         )
     automata: list[ByteAutomaton | None] = []
-    known: dict[Pattern | None, ByteAutomaton | None] = {None: None}  # equal fields share an automaton
+    known: dict[tuple[ColumnType, ValueLimits], ByteAutomaton | None] = {}  # equal fields share an automaton
     limit = WorkLimit(SCHEMA_STEPS)
     for name, column_type, limits in zip(schema.names, schema.types, schema.limits, strict=True):
         try:
-            pattern = _pattern(column_type, limits)
-            if pattern is not None and pattern not in known:
-                known[pattern] = compile_pattern(pattern, limit)
-            automata.append(known[pattern])
+            if (column_type, limits) not in known:
+                pattern = _pattern(column_type, limits)
+                known[column_type, limits] = None if pattern is None else compile_pattern(pattern, limit)
+            automata.append(known[column_type, limits])
         except ValueError as error:
             raise _bad(
                 f"field '{name}': {error}", "Mend the field's type, or generate with --no-field-aware."
