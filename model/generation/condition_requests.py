@@ -56,7 +56,7 @@ def condition_settings(config: TensorFlowConfig, info: ModelInfo, output: Output
         )
     named = info.columns is not None and len(info.columns) == count
     columns = tuple(info.columns or ()) if named else output.layout.columns or ()
-    ordered = tuple(info.condition_on or ())
+    ordered = tuple(name for name in info.condition_on or () if name in columns)
     allowed = columns if config.impute is not None else ordered
     for name in [*config.condition, *([] if config.balance is None else [config.balance])]:
         _check_column(name, option, columns, ordered)
@@ -66,13 +66,13 @@ def condition_settings(config: TensorFlowConfig, info: ModelInfo, output: Output
             "the model was trained without --condition-on, so no field comes first",
             "Tokenize and train with --condition-on and the columns to be given.",
         )
-    known = dict(zip(ordered, info.condition_values or [], strict=False))
+    known = dict(zip(info.condition_on or [], info.condition_values or [], strict=False))
     return ConditionSettings(
         option,
         columns,
         allowed,
         fill=config.impute is not None,
-        known={name: tuple(values) for name, values in known.items() if values is not None},
+        known={name: tuple(values) for name, values in known.items() if values is not None and name in columns},
         strict=config.strict_conditions,
         checks=replace(output.checks, rules=(), validator=None, partition_by=None, training_hashes_file=None),
     )

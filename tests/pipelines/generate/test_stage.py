@@ -141,7 +141,7 @@ def test_only_the_first_invalid_records_are_kept(run: Path, monkeypatch: pytest.
     stage.generate(settings(run))
     all_rows = invalid(run)
     plain = plan.attempt_settings
-    monkeypatch.setattr(plan, "attempt_settings", lambda config, ceiling: plain(config, ceiling, keep_invalid=7))
+    monkeypatch.setattr(plan, "attempt_settings", lambda config, most, ordered: plain(config, most, 7, ordered))
     stage.generate(settings(run, overwrite=True))
     assert invalid(run) == all_rows[:7]
     assert manifest(run, "invalid")["counts"]["kept"] == 7
