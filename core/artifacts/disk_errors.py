@@ -51,15 +51,17 @@ def disk_error(failure: BaseException, place: str | Path | None = None, option: 
     if found is None:
         return None
     number, file = found
-    if file is None:
-        file = _full_place(place)
-    if place is None or not _lies_in(file, place):
+    may_be_read = number in _NOT_ONLY_WRITTEN
+    place_named = _full_place(place) if file is None else file
+    if place is None or not _lies_in(place_named, place):
         option = None
-    verb = "used" if number in _NOT_ONLY_WRITTEN else "written"
+    verb = "used" if may_be_read else "written"
+    # A fault that is not of writing alone may be of an input, whose name is not known here.
+    subject = f"a file that is needed for '{place_named}'" if file is None and may_be_read else f"'{place_named}'"
     return DataError(
         "LS209",
         option,
-        f"'{file}' cannot be {verb}: {os.strerror(number)}",
+        f"{subject} cannot be {verb}: {os.strerror(number)}",
         f"{_REMEDIES[number]}. Nothing unfinished was put in place.",
     )
 

@@ -134,7 +134,7 @@ def test_a_full_disk_is_told_without_its_error(monkeypatch):
         monkeypatch.setattr(_EncodeFn, "_process", lambda self, unit, error=full: _raise(error))
         with pytest.raises(DataError, match=r"LS209.*'/run/data'"):
             list(_EncodeFn(settings).process(None))
-    monkeypatch.setattr(_EncodeFn, "_process", lambda self, unit: _raise(OSError(errno.EIO, "the disk is broken")))
+    monkeypatch.setattr(_EncodeFn, "_process", lambda self, unit: _raise(OSError(errno.EPIPE, "the pipe is broken")))
     with pytest.raises(OSError, match="broken"):
         list(_EncodeFn(settings).process(None))
 

@@ -39,6 +39,7 @@ FULL = "No space left on device"
         (OSError(errno.EROFS, "Read-only file system", "/elsewhere/x"), "/elsewhere/x", "Read-only file system"),
         (PermissionError(errno.EACCES, "Permission denied", b"/out/\xff"), "/out/", "Permission denied"),
         (OSError(errno.EFBIG, "File too large"), "/out", "ulimit -f"),
+        (OSError(errno.EIO, "Input/output error"), "/out", "a file that is needed for '/out' cannot be used"),
         (OSError(errno.EMFILE, "Too many open files", "/out/x"), "/out/x", "ulimit -n"),
         (OSError("4096 requested and 128 written"), "/out", FULL),
         (WorkerError("Traceback …\nOSError: [Errno 28] No space left on device: '/out/s/a b'\n"), "/out/s/a b", FULL),
