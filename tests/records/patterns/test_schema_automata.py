@@ -8,6 +8,7 @@ import pytest
 
 from linesmith.core.errors import ParameterError
 from linesmith.records.output.schema import parse_schema
+from linesmith.records.patterns import schema_automata
 from linesmith.records.patterns.schema_automata import field_automata
 
 B = {"name": "b", "type": "int"}
@@ -55,3 +56,15 @@ def test_accepted_texts_can_be_parsed(field, texts):
     for text in texts:
         assert automaton.accepts_text(text.encode()), text
         column_type.parse(text)
+
+
+def test_equal_fields_of_a_wide_schema_are_compiled_once(monkeypatch):
+    """The pattern of a number in a range has thousands of parts, which took 60 ms a field to build and compare."""
+    made = []
+    decimals = schema_automata.decimals
+    monkeypatch.setattr(schema_automata, "decimals", lambda *limits: made.append(limits) or decimals(*limits))
+    fields = [{"name": f"f{number}", "type": "double", "maximum": 5 + number % 2} for number in range(200)]
+    schema = parse_schema(json.dumps({"type": "record", "name": "R", "fields": fields}))
+    automata = field_automata(schema, 200)
+    assert len(made) == 2
+    assert len({id(machine) for machine in automata}) == 2
