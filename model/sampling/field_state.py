@@ -1,7 +1,7 @@
 """What rows of a block remember of their records' fields, and the rows of the table that make up the next step's input.
 
-The same as `linesmith.model.fields.inputs`, one token at a time, from each row's own tokens. XLA compiles it, as part
-of the kernel of the first layer's gates.
+The same as `linesmith.model.fields.inputs`, one token at a time, from each row's own tokens. XLA compiles it, as one
+kernel.
 """
 
 from __future__ import annotations

@@ -258,8 +258,13 @@ class SamplingNetwork:
         size = len(RowState._fields)
         rows, fields, state = RowState(*block[:size]), block[size : self._state_parts], block[self._state_parts :]
         multiplied = self._products[0].multiply(state[0])
-        begin = fused(self._begin)
-        taken, rows, fields, first = begin(taken, rows, table, fields, multiplied, state[1], _above(state, 0))
+        if self._fields is None:
+            taken, rows, first = fused(self._begin)(taken, rows, table, multiplied, state[1], _above(state, 0))
+        else:
+            # A kernel of its own: XLA would compute which rows are looked up again for every unit that they are added to.
+            taken, rows, fields, looked_up = fused(partial(_look_up, self._fields))(taken, rows, table, fields)
+            gates = fused(partial(self._gates, 0))
+            first = gates(multiplied, looked_up, rows.done, state[1], _above(state, 0))
         state, logits = self._layers_above(first, state, rows.done)
         if mode.prefixed:
             drawn, share = fused(partial(self._token_sampler.draw, mode, parameters))(logits, rows)
@@ -270,14 +275,10 @@ class SamplingNetwork:
             rows, outputs = fused(partial(self._draw_and_update, mode, parameters))(logits, rows)
         return taken, [*rows, *fields, *state], outputs
 
-    def _begin(self, taken, rows, table, fields, multiplied, c, h_above):  # type: ignore[no-untyped-def]
+    def _begin(self, taken, rows, table, multiplied, c, h_above):  # type: ignore[no-untyped-def]
         """Assign requests to rows that are done, then compute the first layer's gates, from a zero state in those rows."""
         taken, rows = assign_requests(taken, rows, table)
-        looked_up = [rows.token]
-        if self._fields is not None:
-            fields = self._fields.next_state(fields, rows.token, rows.done)
-            looked_up = self._fields.rows(fields, rows.token)
-        return taken, rows, list(fields), self._gates(0, multiplied, looked_up, rows.done, c, h_above)
+        return taken, rows, self._gates(0, multiplied, [rows.token], rows.done, c, h_above)
 
     def _layers_above(self, first, state, fresh):  # type: ignore[no-untyped-def]
         """Return the new state and the logits without their bias, given the first layer's output."""
@@ -324,6 +325,13 @@ class SamplingNetwork:
         if h_above is None:
             return wide, h, c
         return tf.concat([h, tf.where(reset, product.zero, h_above)], axis=1), h, c
+
+
+def _look_up(tracker: FieldTracker, taken, rows, table, fields):  # type: ignore[no-untyped-def]
+    """Assign requests to rows that are done, then find which rows of the table a network that knows fields adds up."""
+    taken, rows = assign_requests(taken, rows, table)
+    fields = tracker.next_state(fields, rows.token, rows.done)
+    return taken, rows, list(fields), tracker.rows(fields, rows.token)
 
 
 def _above(state: list[tf.Tensor], layer: int) -> tf.Tensor | None:
