@@ -22,7 +22,8 @@ from linesmith.model.generation.unit_summary import StagedShard, UnitSummary
 from linesmith.model.generation.work_units import WorkUnit
 from linesmith.pipelines.generate.condition_plan import plan_conditions
 from linesmith.pipelines.generate.start_string_plan import is_paired, plan_start_strings
-from linesmith.records.output.iceberg import TableTarget, check_partition_column, check_table, resolve_table_target
+from linesmith.records.output.iceberg import check_table
+from linesmith.records.output.iceberg_target import TableTarget, check_partition_column, resolve_table_target
 from linesmith.records.output.writers import parquet_schema
 from linesmith.records.validation.record_checks import RecordCheckSpec
 from linesmith.records.validation.record_validator import RecordValidator

@@ -8,7 +8,7 @@ from random import Random
 
 import pytest
 
-from linesmith.records.output.iceberg import resolve_table_target
+from linesmith.records.output.iceberg_target import resolve_table_target
 from tests.fuzz.harness import Target
 from tests.fuzz.mutations import mutated
 
