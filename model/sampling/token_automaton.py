@@ -98,7 +98,7 @@ def token_automaton(tokenizer: Tokenizer, info: ModelInfo, options: SamplerOptio
     if tokenizer.field_delimiter is None or count is None:
         return None
     if options.schema is not None:
-        types = field_automata(parse_schema(options.schema), count)
+        types = _of_schema(options.schema, count, tokenizer)
         return compile_automaton(tokenizer, types, info.field_tokens)
     numbers: list[ByteAutomaton | None] = [None] * count
     if info.field_numbers is not None and len(info.field_numbers) == count:
@@ -106,10 +106,8 @@ def token_automaton(tokenizer: Tokenizer, info: ModelInfo, options: SamplerOptio
     untyped: list[ByteAutomaton | None] = [None] * count
     types = untyped
     if options.inferred_schema is not None:
-        inferred = field_automata(parse_schema(options.inferred_schema), count)
+        inferred = _of_schema(options.inferred_schema, count, tokenizer)
         # Limits of numbers are narrower than their type already.
-        order = tokenizer.token_format.order
-        inferred = inferred if order is None else order.to_model(inferred)
         types = [machine if seen is None else None for machine, seen in zip(inferred, numbers, strict=True)]
     for masks in ((types, numbers), (untyped, numbers), (untyped, untyped)):
         # What was learned from the data must not stop a run: of a table with very many columns less is masked instead.
@@ -120,6 +118,13 @@ def token_automaton(tokenizer: Tokenizer, info: ModelInfo, options: SamplerOptio
                 raise
             _log.warning("the masks of %d fields do not fit in memory: fewer are applied", count)
     raise AssertionError("the last masks return or raise")
+
+
+def _of_schema(schema: str, count: int, tokenizer: Tokenizer) -> list[ByteAutomaton | None]:
+    """Return the automaton of each field, in the order in which the model writes them."""
+    types = field_automata(parse_schema(schema), count)
+    order = tokenizer.token_format.order
+    return types if order is None else order.to_model(types)
 
 
 def compile_automaton(

@@ -196,7 +196,7 @@ def test_rules_and_validators_see_the_columns_in_their_order(run, tmp_path):
         (["--where-file", "FILE"], "its column 'id' cannot be given"),
         (["--where-file", "EMPTY"], "it holds no record"),
         (["--impute", "EMPTY"], "it holds no record"),
-        (["--where-file", "missing.csv"], "No such file"),
+        (["--where-file", "missing.csv"], "no such file"),
         (["--condition-on", "town"], "LS105"),
     ],
 )

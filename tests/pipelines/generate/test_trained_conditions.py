@@ -62,7 +62,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def generated(run: Path, **settings: object) -> list[list[str]]:
-    generate(config_from_model_dir(run).replace(overwrite=True, **settings))
+    generate(config_from_model_dir(run).replace(overwrite=True, output_header=False, **settings))
     lines = [line for path in sorted((run / "synthetic").glob("*.txt")) for line in path.read_text().split("\n")[:-1]]
     return list(csv.reader(lines))
 
