@@ -73,8 +73,8 @@ def value_text(value: Any) -> str:
     """Return a value of a typed record as a text file would hold it, where the kind of its column is not known.
 
     Example:
-        >>> [value_text(v) for v in (None, True, 2.0, "a", b"b")]
-        ['', 'true', '2.0', 'a', 'b']
+        >>> [value_text(v) for v in (None, True, 2.0, "a", b"b", [b"c"])]
+        ['', 'true', '2.0', 'a', 'b', '["c"]']
     """
     if value is None:
         return ""
@@ -85,7 +85,7 @@ def value_text(value: Any) -> str:
     elif isinstance(value, bytes):
         text = value.decode("utf-8", "replace")
     elif isinstance(value, dict | list):
-        text = json.dumps(value, ensure_ascii=False, sort_keys=True, default=str)
+        text = json.dumps(value, ensure_ascii=False, sort_keys=True, default=value_text)
     else:
         text = str(value)
     return text.replace(FIELD_BREAK, _BREAK_INSIDE)

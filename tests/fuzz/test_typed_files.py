@@ -190,7 +190,7 @@ def read(content: bytes, format_name: str) -> None:
     path.write_bytes(content)
     errors: list[LinesmithError] = []
     try:
-        columns, parts = describe_typed_file(str(path), format_name, "synthetic")
+        columns, parts, _ = describe_typed_file(str(path), format_name, "synthetic")
         for part in range(min(parts, 3)):
             unit = EvaluationInputUnit("synthetic", part, format_name, str(path), part=part, columns=(*columns,))
             for _, (_, text) in read_set_unit(unit):

@@ -7,8 +7,9 @@ import pytest
 from linesmith.core.config.tensorflow_config import TensorFlowConfig
 from linesmith.model.tokenizers import sentencepiece_training
 from linesmith.pipelines.tokenize import fit
+from linesmith.records.input.record_format import DatasetSplitter, RecordFormat
 from linesmith.transforms import fit_tokenizer
-from linesmith.transforms.read_records import RangeCount
+from linesmith.transforms.read_records import RangeCount, ReadSettings
 
 pytestmark = pytest.mark.integration
 
@@ -38,6 +39,7 @@ def test_field_markers(tmp_path, monkeypatch, vocab_size, private, expected):
         dp=private, dp_vocabulary="raw" if private else None, vocab_size=vocab_size, field_delimiter=",",
         column_pattern="<c{}>", columns=["a", "b", "c"],
     )  # fmt: skip
+    settings = ReadSettings(RecordFormat.from_config(config), DatasetSplitter(0.0, True), False)
     with pytest.raises(Fitted) as found:
-        fit.fit_tokenizer(config, [], None, None, tmp_path, [])
+        fit.fit_tokenizer(config, [], settings, None, tmp_path, [])
     assert found.value.args == (expected,)

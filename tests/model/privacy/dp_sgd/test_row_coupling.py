@@ -125,7 +125,7 @@ def test_a_record_moves_the_sum_by_no_more_than_the_clipping_norm_in_many_trials
 
 def test_numbers_of_rows_that_are_not_proven_fail():
     """A negative control: what the sampler of rows did before, on a machine where such numbers of rows are unsafe."""
-    unsafe = next((rows for rows in UNSAFE if proven_rows._signature(KEY, tf.float32, SEQ, rows // 2) is None), None)
+    unsafe = next((rows for rows in UNSAFE if proven_rows._signature(KEY, tf.float32, SEQ, rows // 2, 0) is None), None)
     if unsafe is None:
         pytest.skip("every number of rows is safe on this processor")
     assert max(_moves(_amplifying_step(), 0, range(2 * unsafe - 2, 2 * unsafe + 1), lambda _: (unsafe,))) > 1
@@ -142,7 +142,7 @@ def _bits_of_rows(rows: int, steps: int, first: int, dtype: tf.DType) -> list[np
     columns = [record if row % 2 == first else others[row] for row in range(rows)]
     batch = make_padded_batch(in_memory_token_store(columns), np.arange(rows), steps=steps, columns=rows)
     found = []
-    for part in proven_rows._computation(KEY, dtype)(AMPLIFYING, batch.to_tensors()):
+    for part in proven_rows._computation(KEY, dtype, 0)(AMPLIFYING, batch.to_tensors()):
         by_row = np.moveaxis(part.numpy(), 1, 0) if part.shape.rank == 3 else part.numpy()
         found.append(np.ascontiguousarray(by_row[first::2]).reshape(len(columns[first::2]), -1).view(np.uint8))
     return found
@@ -173,7 +173,7 @@ def test_a_record_has_the_same_bits_in_every_row_of_every_number_of_rows(steps, 
 
 
 def _groups(monkeypatch, signatures: dict[int, bytes | None]) -> None:
-    monkeypatch.setattr(proven_rows, "_signature", lambda shapes, dtype, steps, rows: signatures.get(2 * rows))
+    monkeypatch.setattr(proven_rows, "_signature", lambda shapes, dtype, steps, rows, slots: signatures.get(2 * rows))
 
 
 def _proven(expected_rows: float = 608, batch_size: int = 480) -> tuple[int, ...]:
