@@ -110,6 +110,7 @@ def _trained() -> list[tf.Tensor]:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(7200)
 @pytest.mark.parametrize(("weights", "trials"), [("trained", 2000), ("amplifying", 400)])
 def test_a_record_moves_the_sum_by_no_more_than_the_clipping_norm_in_many_trials(weights, trials):
     step = _step(_trained() if weights == "trained" else AMPLIFYING)
