@@ -97,6 +97,7 @@ def test_a_carriage_return_in_quotes_is_generated_and_judged(tmp_path):
     judge.write_text("import csv\n\ndef judge(line):\n    return chr(13) in next(csv.reader([line]))[1]\n")
     row = {"file": "shape_cr_in_quotes.csv", "arguments": f"--field-delimiter , --quoted --header {SMALL} --epochs 20"}
     more = ["--num-lines", "30", "--line-validator", f"{judge}:judge", "--output-format", "text,jsonl", "--no-report"]
+    more += ["--no-output-header"]
     assert command("run", row, tmp_path / "out", *more) == 0
     lines = generated(tmp_path / "out")
     rows = [json.loads(line) for p in sorted((tmp_path / "out" / "synthetic").glob("*.jsonl")) for line in p.open()]
