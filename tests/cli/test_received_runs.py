@@ -55,6 +55,7 @@ def line(*arguments: str) -> int:
         ("private", "model/privacy.json", {"weights": []}, ("export",)),
         ("plain", "report/report.json", {"scores": []}, ("compare", "plain")),
         ("plain", "report/report.json", {"closeness": {"components": [{"name": 1}]}}, ("compare", "plain")),
+        ("plain", "report/report.json", {"verdict": {"closeness": 1}}, ("compare", "plain")),
     ],
 )
 def test_an_entry_of_another_type_is_refused(
@@ -80,6 +81,19 @@ def test_a_link_to_a_device_is_not_read(runs: Path, file: str, capsys: pytest.Ca
     assert line("generate", "--output", "plain", "--overwrite", "--num-lines", "0") in (0, 2)
     assert line("plan", "--output", "plain") in (0, 2)
     assert "Traceback" not in capsys.readouterr().err
+
+
+def test_names_that_look_like_markup_are_shown_as_they_are(runs: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    report = runs / "plain" / "report" / "report.json"
+    body = json.loads(report.read_text())
+    body["closeness"]["fields"][0]["name"] = "price [/net]"
+    report.write_text(json.dumps(body))
+    assert line("compare", "plain", "plain") == 0
+    assert "price [/net]" in capsys.readouterr().out
+    params = runs / "plain" / "model_params.json"
+    params.write_text(json.dumps({**json.loads(params.read_text()), "start_string": "[/b]", "columns": None}))
+    assert line("plan", "--output", "plain") == 0
+    assert "[/b]" in capsys.readouterr().out
 
 
 def test_a_page_that_is_not_text_is_marked_as_stale(runs: Path) -> None:
