@@ -7,6 +7,11 @@ import errno
 from linesmith.core.errors import EXIT_INTERNAL_ERROR, EXIT_USER_ERROR, LinesmithError
 
 _ENVIRONMENT_ERRNOS = {errno.ENOSPC, errno.EACCES, errno.EPERM, errno.EROFS, errno.EDQUOT, errno.ENAMETOOLONG}
+_ENVIRONMENT_ERRNOS |= {
+    errno.EISDIR,
+    errno.ENOTDIR,
+    errno.ELOOP,
+}  # something else lies where a file or directory belongs
 
 
 def explain(failure: BaseException) -> tuple[str, int]:

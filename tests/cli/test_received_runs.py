@@ -14,6 +14,7 @@ from pyarrow import parquet
 
 from linesmith.cli import app as cli
 from linesmith.cli import console
+from linesmith.core.artifacts.files import remove_path
 from linesmith.transforms.read_evaluation_sets import EvaluationInputUnit, read_set_unit
 from tests.helpers.parquet_footer import nested_columns
 
@@ -72,6 +73,20 @@ def test_an_entry_of_another_type_is_refused(
     assert line(*command, run, *target) == 2
     message = capsys.readouterr().err
     assert message.startswith("error: LS") and "Traceback" not in message and len(message.strip().splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    "file", ["report/manifest.json", "report/report.json", "synthetic", "model/privacy.txt", ".tmp"]
+)
+def test_what_is_a_directory_where_a_file_belongs_and_the_reverse(
+    runs: Path, file: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = runs / "plain" / file
+    is_directory = path.is_dir()
+    remove_path(path)
+    path.write_text("x") if is_directory else path.mkdir()
+    assert line("generate", "--output", "plain", "--overwrite", "--num-lines", "0") in (0, 2)
+    assert "Traceback" not in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("file", ["model_history.csv", "model/model.json", "tokenizer/sentencepiece.model"])
