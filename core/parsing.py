@@ -176,7 +176,7 @@ def _check_unicode(text: str) -> None:
     try:
         text.encode("utf-8", "surrogateescape")
     except UnicodeEncodeError:
-        raise DocumentError("a text in it is not Unicode") from None
+        raise DocumentError("not Unicode in one of its texts") from None
 
 
 def _check_depth(value: Any) -> None:

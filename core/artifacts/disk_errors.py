@@ -30,8 +30,19 @@ _REMEDIES = {
     errno.ENAMETOOLONG: "Choose a shorter name",
     errno.EMFILE: "Allow more open files (ulimit -n)",
     errno.ENFILE: "Close other programs",
+    **dict.fromkeys((errno.EISDIR, errno.ENOTDIR, errno.ELOOP), "Remove what lies where a file or a directory belongs"),
 }
-_NOT_ONLY_WRITTEN = {errno.EACCES, errno.EPERM, errno.EIO, errno.ESTALE, errno.EMFILE, errno.ENFILE}
+_NOT_ONLY_WRITTEN = {
+    errno.EACCES,
+    errno.EPERM,
+    errno.EIO,
+    errno.ESTALE,
+    errno.EMFILE,
+    errno.ENFILE,
+    errno.EISDIR,
+    errno.ENOTDIR,
+    errno.ELOOP,
+}
 # Errors without a number say what the system said.
 _TEXTS = {os.strerror(number): number for number in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO)}
 _IN_TEXT = re.compile(r"\[Errno (\d+)\] [^\n\[]*?(?:: '([^'\n]*)')?(?=$|\n| \[while running)")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from linesmith.core.artifacts.files import open_regular, read_json, reading, write_bytes, write_json
+from linesmith.core.artifacts.files import open_regular, read_json, reading, remove_path, write_bytes, write_json
 from linesmith.core.artifacts.manifest import MANIFEST
 from linesmith.core.artifacts.run_directory import PRIVATE, RunDirectory
 from linesmith.core.artifacts.shapes import Shape
@@ -63,9 +63,7 @@ def mark_report_stale(root: Path) -> list[Path]:
     marked = []
     for directory in (root / "report", root / PRIVATE / "report"):
         if (directory / REPORT_FILE).is_file():
-            (directory / MANIFEST).unlink(
-                missing_ok=True
-            )  # incomplete from now on: evaluate may replace it without asking
+            remove_path(directory / MANIFEST)  # incomplete from now on: evaluate may replace it without asking
             body = read_json(directory / REPORT_FILE, "the report", Shape)
             if not body.get("stale"):
                 body["stale"] = True

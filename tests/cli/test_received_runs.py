@@ -14,6 +14,7 @@ from pyarrow import parquet
 
 from linesmith.cli import app as cli
 from linesmith.cli import console
+from linesmith.core.artifacts.files import remove_path
 from linesmith.transforms.read_evaluation_sets import EvaluationInputUnit, read_set_unit
 from tests.helpers.parquet_footer import nested_columns
 
@@ -55,6 +56,7 @@ def line(*arguments: str) -> int:
         ("private", "model/privacy.json", {"weights": []}, ("export",)),
         ("plain", "report/report.json", {"scores": []}, ("compare", "plain")),
         ("plain", "report/report.json", {"closeness": {"components": [{"name": 1}]}}, ("compare", "plain")),
+        ("plain", "report/report.json", {"verdict": {"closeness": 1}}, ("compare", "plain")),
     ],
 )
 def test_an_entry_of_another_type_is_refused(
@@ -73,6 +75,20 @@ def test_an_entry_of_another_type_is_refused(
     assert message.startswith("error: LS") and "Traceback" not in message and len(message.strip().splitlines()) == 1
 
 
+@pytest.mark.parametrize(
+    "file", ["report/manifest.json", "report/report.json", "synthetic", "model/privacy.txt", ".tmp"]
+)
+def test_what_is_a_directory_where_a_file_belongs_and_the_reverse(
+    runs: Path, file: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = runs / "plain" / file
+    is_directory = path.is_dir()
+    remove_path(path)
+    path.write_text("x") if is_directory else path.mkdir()
+    assert line("generate", "--output", "plain", "--overwrite", "--num-lines", "0") in (0, 2)
+    assert "Traceback" not in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("file", ["model_history.csv", "model/model.json", "tokenizer/sentencepiece.model"])
 def test_a_link_to_a_device_is_not_read(runs: Path, file: str, capsys: pytest.CaptureFixture[str]) -> None:
     (runs / "plain" / file).unlink()
@@ -80,6 +96,19 @@ def test_a_link_to_a_device_is_not_read(runs: Path, file: str, capsys: pytest.Ca
     assert line("generate", "--output", "plain", "--overwrite", "--num-lines", "0") in (0, 2)
     assert line("plan", "--output", "plain") in (0, 2)
     assert "Traceback" not in capsys.readouterr().err
+
+
+def test_names_that_look_like_markup_are_shown_as_they_are(runs: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    report = runs / "plain" / "report" / "report.json"
+    body = json.loads(report.read_text())
+    body["closeness"]["fields"][0]["name"] = "price [/net]"
+    report.write_text(json.dumps(body))
+    assert line("compare", "plain", "plain") == 0
+    assert "price [/net]" in capsys.readouterr().out
+    params = runs / "plain" / "model_params.json"
+    params.write_text(json.dumps({**json.loads(params.read_text()), "start_string": "[/b]", "columns": None}))
+    assert line("plan", "--output", "plain") == 0
+    assert "[/b]" in capsys.readouterr().out
 
 
 def test_a_page_that_is_not_text_is_marked_as_stale(runs: Path) -> None:

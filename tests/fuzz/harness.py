@@ -84,20 +84,16 @@ class Target:
         end = time.monotonic() + seconds
         logging.disable(logging.CRITICAL)  # undone after each test
         try:
-            with _bounded_memory():
-                while time.monotonic() < end:
-                    content = make(random.Random(random.SystemRandom().getrandbits(64)))
-                    Path(current).write_bytes(content)
-                    try:
-                        with _bounded_time():
-                            self.check(content)
-                    except (
-                        Exception,
-                        Hang,
-                        pytest.fail.Exception,
-                    ) as error:  # the last one is of pytest-timeout: it waits for something
+            while time.monotonic() < end:
+                content = make(random.Random(random.SystemRandom().getrandbits(64)))
+                Path(current).write_bytes(content)
+                try:
+                    with _bounded_memory(), _bounded_time():
+                        self.check(content)
+                except (Exception, Hang, pytest.fail.Exception) as error:  # the last one: pytest-timeout's
+                    with _bounded_memory():
                         self._keep(content, type(error))
-                        raise
+                    raise
         finally:
             peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 10
             print(f"\n{self.name}: {self._inputs:,} inputs, the longest {self._longest:.1f} s, peak {peak:,} MiB")

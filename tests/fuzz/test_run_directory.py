@@ -32,7 +32,7 @@ from linesmith.core.artifacts.model_info import read_model_info
 from linesmith.core.artifacts.params import read_stored_config
 from linesmith.core.artifacts.run_directory import RunDirectory, run_directory
 from linesmith.core.artifacts.stored_arrays import load_arrays
-from linesmith.core.errors import LinesmithError
+from linesmith.core.errors import EXIT_USER_ERROR, LinesmithError
 from linesmith.model.generation.from_config import sampler_options
 from linesmith.model.sampling.token_automaton import token_automaton
 from linesmith.model.tokenizers import loading, tokenizer_from_model_dir
@@ -216,8 +216,12 @@ def read(content: bytes) -> None:
     """Read a run directory by every command."""
     run, files = parsed(content)
     for command in COMMANDS:
-        with written(run, files) as root, contextlib.suppress(LinesmithError):
-            command(root)
+        try:
+            with written(run, files) as root:
+                command(root)
+        except Exception as error:
+            if errors.explain(error)[1] != EXIT_USER_ERROR:
+                raise
 
 
 def generate(content: bytes) -> None:

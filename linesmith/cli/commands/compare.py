@@ -33,10 +33,10 @@ def show_comparison(console: Console, first: tuple[str, str], second: tuple[str,
                 "", _short_name(first[0]), _short_name(second[0]), "difference", title=title, title_justify="left"
             )
             for name, left, right in rows:
-                table.add_row(name, _value_text(left), _value_text(right), _difference(left, right))
+                table.add_row(str(name), _value_text(left), _value_text(right), _difference(left, right))
             tables.append(table)
     for table in tables:
-        console.print(table)
+        console.print(table, markup=False)
     return 0
 
 

@@ -46,9 +46,9 @@ def show_plan(console: Console, config: TensorFlowConfig, beam_args: Sequence[st
         refuse_other_kind(config)
     files = input_files(config)
     console.print("[bold]Settings[/bold]")
-    console.print(_settings_table(config))
+    console.print(_settings_table(config), markup=False)
     console.print("[bold]Resolved[/bold]")
-    console.print(_pairs(resolved_settings(config, beam_args)))
+    console.print(_pairs(resolved_settings(config, beam_args)), markup=False)
     if files:
         console.print("[bold]Input[/bold]")
         console.print(
@@ -57,14 +57,15 @@ def show_plan(console: Console, config: TensorFlowConfig, beam_args: Sequence[st
                     redact_address(path): human_bytes(size) if size is not None else "remote"
                     for path, size in files.items()
                 }
-            )
+            ),
+            markup=False,
         )
     if config.dp:
         console.print("[bold]Privacy[/bold]")
-        console.print(_pairs(_privacy(config, files)))
+        console.print(_pairs(_privacy(config, files)), markup=False)
     if config.checkpoint_dir is not None:
         console.print("[bold]Stages, in order[/bold]")
-        console.print(_pairs(stage_states(config)))
+        console.print(_pairs(stage_states(config)), markup=False)
 
 
 def resolved_settings(config: TensorFlowConfig, beam_args: Sequence[str] = ()) -> dict[str, str]:
