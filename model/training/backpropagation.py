@@ -37,6 +37,8 @@ from linesmith.model.training.lstm import (
 )
 
 NUM_HALVES = 2
+_VECTOR_WIDTH = 16  # float32 numbers of the widest vectors
+_COLUMNS_OF_ONE_SUM = 4096  # up to which Eigen adds up a row in one part, whatever the width of its vectors
 ROW_MULTIPLE = 16  # rows are padded to a multiple of it: few shapes for XLA to compile, and halves of equal size
 
 # Sums over the tokens to predict: loss in nats, correct predictions, number of tokens.
@@ -83,6 +85,8 @@ def forward_backward(
     masks: Sequence[tf.Tensor | None],
     dtype: tf.DType,
     loss_scale: tf.Tensor,
+    *,
+    row_invariant: bool = False,
 ) -> BackpropagationResult:
     """Run both passes over the rows of a batch. No operation mixes rows.
 
@@ -93,11 +97,12 @@ def forward_backward(
             may come before them: of its input, [T, B, d].
         dtype: type of the operands of products.
         loss_scale: multiplies the loss of every token before gradients are taken.
+        row_invariant: whether the losses of a row have the same bits in every row, whatever the vocabulary.
     """
     input_mask, masks = split_masks(masks, len(lstm_weights(variables)))
     activations = _forward_pass(variables, batch, [input_mask, *masks], dtype)
     wide = activations.logits.dtype
-    losses, slopes = _cross_entropy(activations.logits, batch["targets"])
+    losses, slopes = _cross_entropy(activations.logits, batch["targets"], row_invariant=row_invariant)
     weights = tf.cast(batch["weights"], wide)
     logits_delta = slopes * (weights * tf.cast(loss_scale, wide))[:, :, None]
     return BackpropagationResult(
@@ -134,7 +139,9 @@ def sum_token_losses_on_cpu(
 
 
 def token_losses(variables: Sequence[tf.Tensor], batch: Mapping[str, tf.Tensor], dtype: tf.DType) -> tf.Tensor:
-    """Compute the loss of each token to predict in nats, without dropout, [T, B]; 0 at padding. No operation mixes rows.
+    """Compute the loss of each token to predict in nats, without dropout, [T, B]; 0 at padding.
+
+    No operation mixes rows, and losses are row-invariant as in `forward_backward`.
 
     Args:
         variables: as for `forward_backward`.
@@ -145,7 +152,7 @@ def token_losses(variables: Sequence[tf.Tensor], batch: Mapping[str, tf.Tensor],
     found = []
     for half in _batch_halves(batch):
         logits = _forward_pass(variables, half, no_masks, dtype).logits
-        found.append(_cross_entropy(logits, half["targets"])[0] * half["weights"])
+        found.append(_cross_entropy(logits, half["targets"], row_invariant=True)[0] * half["weights"])
     return tf.concat(found, axis=1)[:, : tf.shape(batch["inputs"])[1]]
 
 
@@ -329,10 +336,19 @@ def _input_gradient(embedding: tf.Tensor, kernel: tf.Tensor, delta: tf.Tensor, d
     return tf.cast(dx, embedding.dtype)
 
 
-def _cross_entropy(logits: tf.Tensor, targets: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+def _cross_entropy(
+    logits: tf.Tensor, targets: tf.Tensor, *, row_invariant: bool = False
+) -> tuple[tf.Tensor, tf.Tensor]:
     """Compute the loss of every token and its gradient with respect to the logits, in one pass."""
     flat = tf.reshape(logits, [-1, logits.shape[2]])
+    # Where a row has thousands of columns, Eigen adds up parts of it whose borders are places in memory and not in the row: rows
+    # have equal parts only if their length is a multiple of a vector's.
+    padding = -logits.shape[2] % _VECTOR_WIDTH if row_invariant and logits.shape[2] > _COLUMNS_OF_ONE_SUM else 0
+    if padding:
+        flat = tf.pad(flat, [[0, 0], [0, padding]], constant_values=flat.dtype.min)
     losses, slopes = tf.raw_ops.SparseSoftmaxCrossEntropyWithLogits(features=flat, labels=tf.reshape(targets, [-1]))
+    if padding:
+        slopes = slopes[:, :-padding]
     return tf.reshape(losses, tf.shape(targets)), tf.reshape(slopes, tf.shape(logits))
 
 

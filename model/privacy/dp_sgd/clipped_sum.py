@@ -106,7 +106,7 @@ def operands_and_factors(
     Everything about a record that goes into the sum is computed here. Arguments are those of `clipped_sum`, of one half.
     """
     loss_scale = tf.constant(1 / seq_length, variables[0].dtype)
-    result = forward_backward(variables, batch, masks, dtype, loss_scale)
+    result = forward_backward(variables, batch, masks, dtype, loss_scale, row_invariant=True)
     deltas = [*result.deltas, tf.cast(result.logits_delta, dtype)]
     table, kernel = (tf.cast(variable, dtype) for variable in variables[:2])
     first, wide_kernel = (tf.cast(x, at_least_float32(dtype)) for x in (deltas[0], kernel))

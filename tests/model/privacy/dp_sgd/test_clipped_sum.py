@@ -32,11 +32,13 @@ def _masks(variables, batch, rate=0.3):
 
 
 # Units and record length decide whether a layer's norm is taken from Gram matrices or from its gradient.
+# The losses of a large vocabulary are padded to a multiple of the width of vectors.
 @pytest.mark.parametrize(
-    ("units", "dtype", "tolerance"), [(16, tf.float64, 1e-9), (2, tf.float64, 1e-9), (16, tf.float32, 2e-4)]
+    ("units", "vocab", "dtype", "tolerance"),
+    [(16, 7, tf.float64, 1e-9), (2, 7, tf.float64, 1e-9), (16, 7, tf.float32, 2e-4), (2, 4099, tf.float64, 1e-9)],
 )
-def test_norms_and_sum_equal_one_record_at_a_time(units, dtype, tolerance):
-    variables = network(units=units, width=units + 1, dtype=dtype)
+def test_norms_and_sum_equal_one_record_at_a_time(units, vocab, dtype, tolerance):
+    variables = network(vocab=vocab, units=units, width=units + 1, dtype=dtype)
     batch = padded(RECORDS, SEQ, extra_rows=2, extra_steps=3)
     masks = _masks(variables, batch)
     expected = [record_gradient(variables, batch, masks, row, SEQ) for row in range(len(RECORDS))]
