@@ -31,6 +31,14 @@ LONG = "long, " + "🛴 1," * 25_000
 GOOD = [*RIDES, *(text.rstrip("\r") for text in ADVERSARIAL_TEXTS), *RIDES[:10], LONG]
 
 
+def accepted(config: TensorFlowConfig) -> list[str]:
+    """Return the good lines that have as many fields as columns, where there are columns."""
+    if config.columns is None:
+        return GOOD
+    fields = FieldFormat(config.field_delimiter, config.quoted)
+    return [text for text in GOOD if len(fields.mark_breaks(text).split("\n")) == len(config.columns)]
+
+
 def content() -> bytes:
     """Write good lines with one damaged, two empty and one too long among them."""
     lines = [line.encode() for line in GOOD]
@@ -112,7 +120,7 @@ def test_every_accepted_line_is_there_once_and_unchanged(run):
             digest = record_digest(text.encode())
             assert (record_hash, chars, number) == (digest.text_hash, len(text), splitter.split_of(digest))
             texts.append(text)
-    assert Counter(texts) == Counter(GOOD)
+    assert Counter(texts) == Counter(accepted(run.config))
 
 
 def assert_same_encoding(run, graph: list[int], python: list[int]) -> None:
@@ -127,11 +135,12 @@ def assert_same_encoding(run, graph: list[int], python: list[int]) -> None:
 
 
 def test_what_is_counted(run):
-    counts = run.manifest["counts"]
-    assert (counts["lines"], counts["accepted"]) == (len(GOOD) + 4, len(GOOD))
-    assert counts["rejected"] == {"empty": 2, "encoding": 1, "too_long": 1}
+    counts, good = run.manifest["counts"], accepted(run.config)
+    assert (counts["lines"], counts["accepted"]) == (len(GOOD) + 4, len(good))
+    others = {"field_count": len(GOOD) - len(good)} if len(good) < len(GOOD) else {}
+    assert counts["rejected"] == {"empty": 2, "encoding": 1, "too_long": 1, **others}
     assert counts["train_tokens"] == counts["splits"]["train"]["tokens"]
-    assert run.report.counts["rejected"] == 4
+    assert run.report.counts["rejected"] == len(GOOD) + 4 - len(good)
     assert run.manifest["runner"] == "FnApiRunner"
     assert run.manifest["tokenizer_digest"] == run.tokenizer.digest
     listed = {**run.manifest["outputs"]["training_data"]}
@@ -143,15 +152,17 @@ def test_what_is_counted(run):
 
 def test_rejects_name_the_line(run):
     rows = [
-        json.loads(row) for path in sorted((run.root / "rejects").iterdir()) for row in path.read_text().splitlines()
+        json.loads(row)
+        for path in sorted((run.root / "rejects").iterdir())
+        for row in path.read_text().removesuffix("\n").split("\n")
     ]
-    assert [(row["line"], row["reason"]) for row in rows] == [
-        (11, "encoding"),
-        (12, "empty"),
-        (13, "empty"),
-        (len(GOOD) + 4, "too_long"),
+    good = accepted(run.config)
+    others = [
+        (number + (1 if number < 10 else 4), "field_count") for number, text in enumerate(GOOD) if text not in good
     ]
-    assert rows[3]["bytes"] == OVERLONG
+    reasons = [(11, "encoding"), (12, "empty"), (13, "empty"), *others, (len(GOOD) + 4, "too_long")]
+    assert [(row["line"], row["reason"]) for row in rows] == sorted(reasons)
+    assert rows[-1]["bytes"] == OVERLONG
     assert all(row["file"] == str(run.config.input_data_path) for row in rows)
     everything = content()
     for row in rows:
