@@ -48,8 +48,8 @@ test-slow: setup ## The tests that take more than ten seconds each.
 
 coverage: setup ## Branch coverage of the whole suite; the figure stands in CONTRIBUTING.md.
 	$(VENV)/bin/coverage erase
-	$(VENV)/bin/pytest -n 2 --dist loadfile --cov=linesmith --cov-branch --cov-report= tests
-	$(VENV)/bin/pytest -n 0 --doctest-modules --cov=linesmith --cov-branch --cov-append --cov-report=term linesmith | tail -n 30
+	$(VENV)/bin/pytest -n 2 --dist loadfile --cov --cov-report= tests
+	$(VENV)/bin/pytest -n 0 --doctest-modules --cov --cov-append --cov-report=term linesmith | tail -n 30
 
 test-wheel: setup ## The wheel in clean environments outside the checkout: generate, and every stage beside hostile files.
 	bash tests/integration/wheel.sh
