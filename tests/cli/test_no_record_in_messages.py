@@ -356,7 +356,7 @@ def test_sets_of_records(told, kind, quoted):
     options = ["--output", "out", *COMMA, *quoted, "--overwrite"]
     assert run("evaluate", "--real", real, "--synthetic", other, *options) in (0, 2)
     assert run("evaluate", "--real", other, "--synthetic", real, "--holdout", other, *options) in (0, 2)
-    assert run("evaluate", "--real", other, "--synthetic", real, *options, "--role", "name=number", "--header") in (
+    assert run("evaluate", "--real", other, "--synthetic", real, *options, "--role", "name=number") in (
         0,
         2,
     )
