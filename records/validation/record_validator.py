@@ -177,7 +177,10 @@ def run_validator(validator: Validator, text: str) -> ValidationResult:
     """
     try:
         answer = validator(text)
-    except (Exception, SystemExit) as error:  # a validator that exits would end the command, and print what it was given
+    except (
+        Exception,
+        SystemExit,
+    ) as error:  # a validator that exits would end the command, and print what it was given
         message = str(error)
         explain = type(error).__name__ + (f": {message}" if message else "")
         return ValidationResult(False, "validator", explain, describe_exception(error, text))

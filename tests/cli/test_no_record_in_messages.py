@@ -103,7 +103,6 @@ INPUTS = {
     "very ragged": (with_rows(*[f"{WORD},{n}" for n in range(60)]), [*COMMA, "--header"]),
     "names": (with_rows(header=ROWS[0]), [*COMMA, "--columns", "a,b"]),
     "short header": (with_rows(header=f"{WORD},{NUMBER}"), [*COMMA, "--header"]),
-    "equal names": (with_rows(header=f"{WORD},{WORD},{WORD}"), [*COMMA, "--header", "--condition-on", "x"]),
     "line end in quotes": (with_rows(f'"{WORD}', f'{WORD}",1,2'), [*COMMA, "--header", "--quoted"]),
     "open quote": (with_rows(f'"{WORD},1,2'), [*COMMA, "--header", "--quoted", "--max-reject-rate", "0"]),
     "not UTF-8": (with_rows(*[f"{WORD},1,2"] * 3).replace(b",1,2", b"\xff,1,2"), [*COMMA, "--max-reject-rate", "0"]),
