@@ -144,3 +144,13 @@ def error_from_dict(described: dict[str, str]) -> LinesmithError:
     named = globals().get(described["error"])
     error_class = named if isinstance(named, type) and issubclass(named, LinesmithError) else DataError
     return error_class.from_message(described["code"], described["message"])
+
+
+def exception_chain(failure: BaseException) -> list[BaseException]:
+    """Return an exception and its causes, since Beam wraps what its workers raise."""
+    chain: list[BaseException] = []
+    current: BaseException | None = failure
+    while current is not None and current not in chain:
+        chain.append(current)
+        current = current.__cause__ or (None if current.__suppress_context__ else current.__context__)
+    return chain

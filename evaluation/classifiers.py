@@ -107,9 +107,14 @@ def _auc(data: EvaluationData, name: str) -> tuple[float | None, int]:
     labels = np.repeat([0, 1], size)
     scores = np.zeros(len(labels))
     for fit, test in StratifiedKFold(_FOLDS, shuffle=True, random_state=_SEED).split(matrix, labels):
-        model = HistGradientBoostingClassifier(max_iter=80, random_state=_SEED).fit(matrix[fit], labels[fit])
+        model = HistGradientBoostingClassifier(max_iter=80, random_state=_SEED).fit(_fittable(matrix[fit]), labels[fit])
         scores[test] = model.predict_proba(matrix[test])[:, 1]
     return float(roc_auc_score(labels, scores)), size
+
+
+def _fittable(features: Floats) -> Floats:
+    """Return features with 0 in the columns that have no value in any row, in which scikit-learn finds no bins and fails."""
+    return np.where(np.isnan(features).all(axis=0), 0.0, features)
 
 
 def train_synthetic_test_real(data: EvaluationData, target: str | None = None) -> dict[str, Any] | None:
@@ -185,11 +190,13 @@ def _skill(schema: DatasetSchema, number: int, learn: FeatureMatrix, test: Featu
     if not others.any() or len(y) < MIN_ROWS // 2 or len(y_test) < MIN_ROWS // 4 or len(np.unique(y)) < 2:
         return None
     if schema.fields[number].role == CATEGORY:
-        model = HistGradientBoostingClassifier(max_iter=40, random_state=_SEED, max_leaf_nodes=15).fit(x, y)
+        model = HistGradientBoostingClassifier(max_iter=40, random_state=_SEED, max_leaf_nodes=15).fit(_fittable(x), y)
         error = float((model.predict(x_test) != y_test).mean())
         guess = 1 - float(np.unique(y_test, return_counts=True)[1].max()) / len(y_test)
     else:
-        model = HistGradientBoostingRegressor(loss="absolute_error", max_iter=60, random_state=_SEED).fit(x, y)
+        model = HistGradientBoostingRegressor(loss="absolute_error", max_iter=60, random_state=_SEED).fit(
+            _fittable(x), y
+        )
         error = float(np.abs(y_test - model.predict(x_test)).mean())
         guess = float(np.abs(y_test - np.median(y_test)).mean())
     return None if guess == 0 else 1 - error / guess

@@ -14,7 +14,7 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from linesmith.core.errors import DataError, LinesmithError
+from linesmith.core.errors import DataError, LinesmithError, exception_chain
 
 _ROOM = "Make room and run the same command again, or choose another place"
 _RIGHTS = "Choose a place that you may write to"
@@ -58,7 +58,7 @@ def disk_error(failure: BaseException, place: str | Path | None = None, option: 
         place: where the files are written, for faults that do not name a file.
         option: the option that names that place, as typed.
     """
-    found = next((fault for error in _chain(failure) if (fault := _fault(error)) is not None), None)
+    found = next((fault for error in exception_chain(failure) if (fault := _fault(error)) is not None), None)
     if found is None:
         return None
     number, file = found
@@ -96,15 +96,6 @@ def disk_errors_named(place: str | Path) -> Iterator[None]:
         if described is None:
             raise
         raise described from None
-
-
-def _chain(failure: BaseException) -> list[BaseException]:
-    chain: list[BaseException] = []
-    current: BaseException | None = failure
-    while current is not None and current not in chain:
-        chain.append(current)
-        current = current.__cause__ or (None if current.__suppress_context__ else current.__context__)
-    return chain
 
 
 def _fault(error: BaseException) -> tuple[int, str | None] | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from linesmith.core.artifacts.disk_errors import disk_error
-from linesmith.core.errors import EXIT_INTERNAL_ERROR, EXIT_USER_ERROR, LinesmithError
+from linesmith.core.errors import EXIT_INTERNAL_ERROR, EXIT_USER_ERROR, LinesmithError, exception_chain
 
 
 def explain(failure: BaseException) -> tuple[str, int]:
@@ -11,7 +11,7 @@ def explain(failure: BaseException) -> tuple[str, int]:
 
     The message leaves out the text of exceptions that are not Linesmith's own: it may quote a record.
     """
-    for error in _exception_chain(failure):
+    for error in exception_chain(failure):
         if isinstance(error, LinesmithError):
             return " ".join(str(error).split()), error.exit_code
     usage = getattr(failure, "format_message", None)  # of click's errors
@@ -29,13 +29,3 @@ def explain(failure: BaseException) -> tuple[str, int]:
         "traceback, which may quote records, and report it.",
         EXIT_INTERNAL_ERROR,
     )
-
-
-def _exception_chain(failure: BaseException) -> list[BaseException]:
-    """Return the exception and its causes, since Beam wraps what its workers raise."""
-    chain: list[BaseException] = []
-    current: BaseException | None = failure
-    while current is not None and current not in chain:
-        chain.append(current)
-        current = current.__cause__ or (None if current.__suppress_context__ else current.__context__)
-    return chain

@@ -122,7 +122,7 @@ class ConditionEncoder:
         """
         for number, row in enumerate(rows, 1):
             try:
-                yield self.encode(row, f"record {number}, column")
+                yield self.encode(row, number)
             except _FaultError as fault:
                 yield StartString(condition_text(row), (), fault.reason)
 
@@ -133,16 +133,16 @@ class ConditionEncoder:
             ParameterError: LS132, no record can have it; or under `strict`, a column never had a value.
         """
         try:
-            return self.encode(given, "column")
+            return self.encode(given)
         except _FaultError as fault:
             raise condition_error(self._settings.option, fault.found, "Give another value, or leave it out.") from None
 
-    def encode(self, given: Mapping[str, str], where: str) -> StartString:
+    def encode(self, given: Mapping[str, str], number: int | None = None) -> StartString:
         """Encode what is given of a record.
 
         Args:
             given: texts by column, all of them allowed.
-            where: what a message says before the name of a column.
+            number: of the record in its file, whose values no message shows; None for what the user typed.
 
         Raises:
             ParameterError: LS132, under `strict`, a column never had a value.
@@ -155,7 +155,7 @@ class ConditionEncoder:
                 if self._settings.strict:
                     self.counts.unchecked[name] += 1
             elif status != "known":
-                self._note_unseen(name, value, status, where)
+                self._note_unseen(name, value, status, number)
             spelled[self._positions[name]] = text
         to_fill = set(self._positions.values()) - set(spelled) if self._settings.fill else ()
         try:
@@ -164,15 +164,17 @@ class ConditionEncoder:
             raise _FaultError("condition", "the fields that are given make no record") from None
         return StartString(condition_text(given), ids)
 
-    def _note_unseen(self, name: str, value: str, status: str, where: str) -> None:
+    def _note_unseen(self, name: str, value: str, status: str, number: int | None) -> None:
         if self._settings.strict:
             nearest = self.nearest[name, value]
             hint = "" if nearest is None else f"; the nearest is '{shortened(nearest)}'"
+            found = (
+                f"column '{name}' never had the value '{shortened(value)}' in the training data (--strict-conditions){hint}"
+                if number is None
+                else f"record {number}, column '{name}': the training data never had this value (--strict-conditions)"
+            )
             raise condition_error(
-                self._settings.option,
-                f"{where} '{name}' never had the value '{shortened(value)}' in the training data "
-                f"(--strict-conditions){hint}",
-                "Give a value that it had, or leave --strict-conditions out.",
+                self._settings.option, found, "Give a value that it had, or leave --strict-conditions out."
             )
         (self.counts.replaced if status == "replaced" else self.counts.unseen)[name] += 1
 

@@ -19,6 +19,7 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from functools import partial
 from typing import IO, Any, cast
 
+from linesmith.core.config.setting_field import shortened
 from linesmith.core.errors import ParameterError
 from linesmith.core.parsing import DocumentError, parse_json
 from linesmith.model.generation.start_string_files import Opener, bounded_lines, open_local
@@ -58,10 +59,12 @@ def iter_partial_records(
     def check(names: Collection[str]) -> None:
         unknown = next((name for name in names if name not in columns), None)
         if unknown is not None:
+            # Where no name is known, they may be the fields of a record in a file without a header, which no message shows.
+            none = set(names).isdisjoint(columns)
             raise condition_error(
                 option,
-                f"its column '{unknown}' cannot be given",
-                f"The columns that can are {', '.join(columns)}. Leave the others out.",
+                "none of its columns can be given" if none else f"its column '{shortened(unknown)}' cannot be given",
+                f"The columns that can are {', '.join(columns)}. Leave the others out; a CSV file begins with the names.",
             )
 
     try:

@@ -197,12 +197,10 @@ def _column(column: str | None, names: Iterable[str], where: str) -> str:
             return available[0]
     elif column in available:
         return column
-    asked = "says nothing of which" if column is None else f"is '{column}'"
-    raise start_string_error(
-        where,
-        f"--start-strings-field {asked}, and its columns are {', '.join(map(str, available))}",
-        "Name one of them.",
-    )
+    # The names are not shown: where a file has no header, they are the fields of a record.
+    found = f"it has {len(available)} columns, and --start-strings-field "
+    found += "does not say which" if column is None else f"'{column}' is none of them"
+    raise start_string_error(where, found, "Name one of its columns; a CSV file begins with the names.")
 
 
 def _text(value: Any, where: str) -> str:

@@ -109,7 +109,7 @@ def token_automaton(tokenizer: Tokenizer, info: ModelInfo, options: SamplerOptio
         inferred = _of_schema(options.inferred_schema, count, tokenizer)
         # Limits of numbers are narrower than their type already.
         types = [machine if seen is None else None for machine, seen in zip(inferred, numbers, strict=True)]
-    for masks in ((types, numbers), (untyped, numbers), (untyped, untyped)):
+    for masks in ((types, numbers), (untyped, numbers)):
         # What was learned from the data must not stop a run: of a table with very many columns less is masked instead.
         try:
             return compile_automaton(tokenizer, masks[0], info.field_tokens, masks[1])
@@ -117,7 +117,7 @@ def token_automaton(tokenizer: Tokenizer, info: ModelInfo, options: SamplerOptio
             if error.code != _TOO_LARGE or masks == (untyped, untyped):
                 raise
             _log.warning("the masks of %d fields do not fit in memory: fewer are applied", count)
-    raise AssertionError("the last masks return or raise")
+    return compile_automaton(tokenizer, untyped, info.field_tokens, untyped)
 
 
 def _of_schema(schema: str, count: int, tokenizer: Tokenizer) -> list[ByteAutomaton | None]:

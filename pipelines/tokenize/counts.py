@@ -29,6 +29,10 @@ def check_counts(counts: Sequence[RangeCount], max_reject_rate: float) -> None:
     rejected = sum(reasons.values())
     reasons_text = ", ".join(f"{reason} {number}" for reason, number in reasons.items()) or "none"
     where = next((f"; the first one in '{count.file}'" for count in counts if count.rejected), "")
+    if not accepted and not rejected:
+        raise DataError(
+            "LS207", "--input", "holds no record: there is no line, or only a header", "Give a file with records."
+        )
     if not accepted:
         raise DataError(
             "LS207",

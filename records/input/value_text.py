@@ -10,8 +10,8 @@ def plain_text(value: Any) -> str:
     """Return a value of a typed record as a text file would hold it; a null is empty.
 
     Example:
-        >>> [plain_text(v) for v in (None, True, 2.0, "a", b"b", [1])]
-        ['', 'true', '2.0', 'a', 'b', '[1]']
+        >>> [plain_text(v) for v in (None, True, 2.0, "a", b"b", [b"c"])]
+        ['', 'true', '2.0', 'a', 'b', '["c"]']
     """
     if value is None:
         return ""
@@ -22,5 +22,5 @@ def plain_text(value: Any) -> str:
     if isinstance(value, bytes):
         return value.decode("utf-8", "replace")
     if isinstance(value, dict | list):
-        return json.dumps(value, ensure_ascii=False, sort_keys=True)
+        return json.dumps(value, ensure_ascii=False, sort_keys=True, default=plain_text)
     return str(value)

@@ -15,7 +15,6 @@ the kind keeps its text, and a column without a kind is text: there `3.10` and `
 
 from __future__ import annotations
 
-import json
 import math
 import re
 from collections.abc import Iterable, Sequence
@@ -27,6 +26,7 @@ from typing import Any
 import numpy as np
 
 from linesmith.records.fields import FIELD_BREAK
+from linesmith.records.input.value_text import plain_text
 from linesmith.records.output.column_types import ColumnType
 from linesmith.records.output.spellings import MAX_PRECISION, spelled_type, spelling, write_timestamp
 
@@ -70,25 +70,13 @@ class ComparisonKind:
 
 
 def value_text(value: Any) -> str:
-    """Return a value of a typed record as a text file would hold it, where the kind of its column is not known.
+    """Return a value of a typed record as one field of a record of evaluation, where the kind of its column is not known.
 
     Example:
-        >>> [value_text(v) for v in (None, True, 2.0, "a", b"b", [b"c"])]
-        ['', 'true', '2.0', 'a', 'b', '["c"]']
+        >>> value_text("a\\nb") == "a\\u2028b"
+        True
     """
-    if value is None:
-        return ""
-    if isinstance(value, str):
-        text = value
-    elif isinstance(value, bool):
-        return "true" if value else "false"
-    elif isinstance(value, bytes):
-        text = value.decode("utf-8", "replace")
-    elif isinstance(value, dict | list):
-        text = json.dumps(value, ensure_ascii=False, sort_keys=True, default=value_text)
-    else:
-        text = str(value)
-    return text.replace(FIELD_BREAK, _BREAK_INSIDE)
+    return plain_text(value).replace(FIELD_BREAK, _BREAK_INSIDE)
 
 
 def kind_of_type(column_type: ColumnType) -> ComparisonKind | None:

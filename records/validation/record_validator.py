@@ -170,14 +170,17 @@ def run_validator_batch(validator: Validator, texts: Sequence[str]) -> list[Vali
 
 
 def run_validator(validator: Validator, text: str) -> ValidationResult:
-    """Run a validator on one record; exceptions that it raises become results.
+    """Run a validator on one record; exceptions that it raises become results, that of `sys.exit` too.
 
     Raises:
         ParameterError: LS107, it returns a coroutine, another awaitable or a generator, and thus no answer.
     """
     try:
         answer = validator(text)
-    except Exception as error:
+    except (
+        Exception,
+        SystemExit,
+    ) as error:  # a validator that exits would end the command, and print what it was given
         message = str(error)
         explain = type(error).__name__ + (f": {message}" if message else "")
         return ValidationResult(False, "validator", explain, describe_exception(error, text))

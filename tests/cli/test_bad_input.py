@@ -107,6 +107,14 @@ def test_an_input_that_is_none(kind, command, tmp_path, capsys):
     assert not (tmp_path / "out" / "training_data" / "manifest.json").exists()
 
 
+@pytest.mark.slow
+def test_an_input_of_nothing_but_a_header(tmp_path, capsys):
+    (tmp_path / "input.txt").write_text("a,b,c\n")
+    code = line("tokenize", "--input", tmp_path / "input.txt", "--output", tmp_path / "out", "--header", *SMALL)
+    message = refused(capsys, code, "LS207: --input: holds no record", "only a header")
+    assert "rejected" not in message
+
+
 def test_no_input_at_all(tmp_path, capsys):
     refused(capsys, line("run", "--output", tmp_path / "out"), "--input")
 

@@ -193,7 +193,7 @@ def test_rules_and_validators_see_the_columns_in_their_order(run, tmp_path):
         (["--where", "country"], "is not of the form COLUMN=VALUE"),
         (["--where", "country=IT", "--start-string", "7,"], "--start-string and --where exclude each other"),
         (["--where", "country=IT", "--gen-chars", 9], "--gen-chars"),
-        (["--where-file", "FILE"], "its column 'id' cannot be given"),
+        (["--where-file", "FILE"], "none of its columns can be given. The columns that can are country, height."),
         (["--where-file", "EMPTY"], "it holds no record"),
         (["--impute", "EMPTY"], "it holds no record"),
         (["--where-file", "missing.csv"], "no such file"),

@@ -71,3 +71,11 @@ def test_a_switch_of_one_set(tmp_path):
     assert sizes(tmp_path, "--real", real, "--synthetic", synthetic) == {"training": 60, "synthetic": 31}
     found = sizes(tmp_path, "--real", real, "--synthetic", synthetic, "--synthetic-header")
     assert found == {"training": 60, "synthetic": 30}
+
+
+def test_a_column_without_a_number_that_is_called_a_number(tmp_path):
+    real = write(tmp_path / "real.csv", ROWS * 2, NAMES)
+    assert (
+        sizes(tmp_path, "--real", real, "--synthetic", real, "--role", "pet=number", "--target", "color")["training"]
+        == 120
+    )

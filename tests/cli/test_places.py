@@ -67,11 +67,53 @@ def test_a_whole_run_from_a_settings_file_with_a_tilde_in_a_directory_of_any_nam
     assert line("evaluate", f"--output=~/{STRANGE}", "--overwrite") == 0
     assert line("export", f"~/{STRANGE}", "~/model.tar.gz") == 0 and (tmp_path / "model.tar.gz").is_file()
     assert line("plan", "--config=~/s.json", "--overwrite") == 0
-    capsys.readouterr()
+
+
+@pytest.fixture
+def faked(monkeypatch):
+    monkeypatch.setattr(stage, "open_sampler", generation_fakes.open_fake)
+
+
+def test_a_tilde_in_a_settings_file_is_the_home_directory(tmp_path, monkeypatch, faked):
+    (tmp_path / "home").mkdir()
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    monkeypatch.chdir(tmp_path)
+    fake_run(tmp_path / "home" / "run")
+    (tmp_path / "s.json").write_text(json.dumps({"checkpoint_dir": "~/run", "gen_lines": 5}))
+    assert line("generate", "--config", "s.json") == 0
+    assert (tmp_path / "home" / "run" / "synthetic").is_dir() and not (tmp_path / "~").exists()
+
+
+@pytest.mark.parametrize("name", [os.fsdecode(b"r\xe9sum\xe9"), STRANGE])
+def test_names_that_are_not_utf8(name, tmp_path, faked, capsys):
+    run = fake_run(tmp_path / name)
+    options = ["--num-lines", "5", "--output-format", "text,jsonl,avro,parquet"]
+    assert line("generate", "--output", run, *options) == 0, capsys.readouterr().err
+    assert len(list((run / "synthetic").glob("part-*"))) == 4
+    (tmp_path / f"{name}.csv").write_text(LINES)
+    sets = ["--real", tmp_path / f"{name}.csv", "--synthetic", tmp_path / f"{name}.csv", "--field-delimiter", ","]
+    assert line("evaluate", *sets, "--output", tmp_path / f"report-{name}") == 0, capsys.readouterr().err
+    assert (tmp_path / f"report-{name}" / "report" / "index.html").is_file()
+
+
+@pytest.mark.slow
+def test_brackets_in_the_output(tmp_path, capsys):
+    (tmp_path / "rows.txt").write_text(LINES)
+    output = tmp_path / "out[1]"
+    for command in ("tokenize", "train"):
+        assert line(command, "--input", tmp_path / "rows.txt", "--output", output, *FLAGS) == 0, capsys.readouterr().err
+    assert (output / "model" / "manifest.json").is_file()
+
+
+def test_python_starts_in_a_run_directory(tmp_path):
+    for name in ("model", "pipelines", "records", "core", "training_data", "tokenizer", "report", "synthetic"):
+        (tmp_path / name).mkdir()
     code = "import linesmith, linesmith.cli.app, linesmith.model.training; print(linesmith.__name__)"
     env = {**os.environ, "PYTHONPATH": str(ROOT)}
     for command in (["-c", code], ["-m", "linesmith", "--version"]):
-        done = subprocess.run([sys.executable, *command], cwd=run, env=env, capture_output=True, text=True, check=False)
+        done = subprocess.run(
+            [sys.executable, *command], cwd=tmp_path, env=env, capture_output=True, text=True, check=False
+        )
         assert done.returncode == 0 and done.stdout.startswith("linesmith"), done.stderr
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,7 @@ from linesmith.core.artifacts.params import save_params
 from linesmith.core.config.tensorflow_config import TensorFlowConfig
 from linesmith.core.errors import ParameterError
 from linesmith.pipelines.stage_report import StageReport
+from tests.helpers.generation_fakes import fake_run, open_fake
 
 STORED = {
     "line_validator": "evil.py:judge",
@@ -97,6 +99,24 @@ def test_relative_files_of_training_work_from_another_working_directory(tmp_path
     monkeypatch.chdir(there)
     assert resolved(Path("moved")).schema_file == "moved/model/inputs/schema.avsc"
     assert resolved(Path("moved"), "schema_file").schema_file is None
+
+
+@pytest.mark.integration
+def test_a_moved_run_generates_with_the_schema_that_it_keeps(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(cli, "load_libraries", lambda: None)
+    monkeypatch.setattr("linesmith.pipelines.generate.stage.open_sampler", open_fake)
+    monkeypatch.chdir(tmp_path)
+    fields = [{"name": name, "type": "string"} for name in "abc"]
+    Path("record.avsc").write_text(json.dumps({"type": "record", "name": "R", "fields": fields}))
+    kept = keep_inputs(TensorFlowConfig(checkpoint_dir="run", schema_file="record.avsc"), tmp_path / "run" / "model")
+    fake_run(tmp_path / "run", columns=["a", "b", "c"], schema_file=kept.schema_file)
+    Path("record.avsc").unlink()
+    Path("there").mkdir()
+    Path("run").rename("there/moved")
+    monkeypatch.chdir("there")
+    command = ["generate", "--output", "moved", "--num-lines", "3", "--output-format", "jsonl"]
+    assert cli.run_command_line(command) == 0, capsys.readouterr().err
+    assert cli.run_command_line([*command, "--unset", "schema-file", "--overwrite"]) == 0
 
 
 def test_commands_that_use_none_of_it_work_and_plan_names_it(tmp_path, caplog):
