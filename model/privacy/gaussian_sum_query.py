@@ -72,6 +72,10 @@ class GaussianSumQuery:
         """Return the sum of two sums."""
         return tf.nest.map_structure(tf.add, sample_state_1, sample_state_2)
 
+    def derive_metrics(self, global_state: Any) -> dict[str, Any]:
+        """Return nothing: the parameters are no metrics."""
+        return {}
+
     def get_noised_result(self, sample_state: Any, global_state: Any) -> tuple[Any, Any, Any]:
         """Return the sums as they are, the parameters, and the event that an accountant charges. A subclass adds the noise."""
         import dp_accounting
