@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import atexit
 import itertools
-from collections.abc import Callable, Iterator
+import weakref
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
@@ -17,6 +19,14 @@ if TYPE_CHECKING:
     from linesmith.model.generation.work_units import StartString, WorkUnit
 
 _NO_LIMIT = 1 << 62
+# Streams that have not ended. Python closes those of a program that ends too late, when modules are gone already.
+_unfinished: weakref.WeakSet[Generator[object, None, None]] = weakref.WeakSet()
+
+
+@atexit.register
+def _close_unfinished() -> None:
+    for stream in list(_unfinished):
+        stream.close()
 
 
 class RecordSource:
@@ -59,6 +69,7 @@ class RecordSource:
             setup = replace(setup, open_sampler=self._opened(setup.open_sampler))
         units = _units(start, last, starts, paired, config.has_conditions, UNIT_RECORDS)
         records = model.stream(setup, units, workers, limit)
+        _unfinished.add(records)
         return (record.text for record in records if record.valid is not False)
 
     def _opened(self, opener: Callable[[int | None], SampleSource]) -> Callable[[int | None], SampleSource]:
