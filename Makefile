@@ -1,20 +1,26 @@
-# Everything a fresh clone needs: `make demo` and `make test`. Only Python 3.11 must be there already.
+# Everything a fresh clone needs: `make demo` and `make test`. Only a Python must be there already: 3.11, or with
+# `make test PYTHON=python3.12` another one of PYTHONS, which has an environment of its own.
 PYTHON ?= python3.11
-VENV := .venv
+PYTHONS := 3.11 3.12 3.13
+VERSION := $(shell $(PYTHON) -c 'import sys; print("%d.%d" % sys.version_info[:2])' 2>/dev/null)
+VENV := .venv$(if $(filter-out 3.11,$(VERSION)),-$(VERSION))
 PY := $(VENV)/bin/python
+LOCK := requirements-$(VERSION).lock
 STAMP := $(VENV)/.installed
+export BIN = $(CURDIR)/$(VENV)/bin
+export LOCK
 
-.PHONY: setup demo test lint types test-unit test-integration test-slow coverage test-wheel test-flink-large test-audit test-kill test-flink test-faults fuzz \
+.PHONY: dist setup demo test lint types test-unit test-integration test-slow coverage test-wheel test-flink-large test-audit test-kill test-flink test-faults fuzz \
 	flink-up flink-down flink-lock test-generate test-buckets test-dataflow bench-memory bench-train bench-quality bench-generate \
 	bench-seeds bench-scale lock clean
 
 setup: $(STAMP)
 
-$(STAMP): requirements.lock requirements-bootstrap.lock pyproject.toml
-	@command -v $(PYTHON) >/dev/null || { echo "Linesmith needs Python 3.11; set PYTHON=/path/to/python3.11"; exit 2; }
+$(STAMP): $(wildcard requirements-*.lock) pyproject.toml
+	@test -f $(LOCK) || { echo "Linesmith needs Python 3.11, 3.12 or 3.13; set PYTHON=/path/to/python3.11"; exit 2; }
 	test -x $(PY) || $(PYTHON) -m venv $(VENV)
 	$(PY) -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-bootstrap.lock
-	$(VENV)/bin/uv pip install --quiet --python $(PY) --require-hashes -r requirements.lock
+	$(VENV)/bin/uv pip install --quiet --python $(PY) --require-hashes -r $(LOCK)
 	$(VENV)/bin/uv pip install --quiet --python $(PY) --no-deps --no-build-isolation -e .
 	touch $@
 
@@ -54,6 +60,9 @@ coverage: setup ## Branch coverage of the whole suite; the figure stands in CONT
 test-wheel: setup ## The wheel in clean environments outside the checkout: generate, and every stage beside hostile files.
 	bash tests/integration/wheel.sh
 
+dist: setup ## The wheel and the source distribution in dist/, the same bytes for the same commit.
+	$(PY) -m tools.dist dist
+
 test-audit: setup ## The privacy audit on 20 seeds of the right trainer and on planted bugs; about five minutes.
 	$(PY) -m tests.integration.audit_table
 
@@ -69,60 +78,13 @@ flink-up: setup ## A Flink cluster on this machine: one JobManager, two TaskMana
 flink-down: ## Stop it, in part started or not.
 	@test ! -x $(PY) || $(PY) -m tools.flink.cluster down
 
-flink-lock: setup ## Download the jars of tools/flink/job-server.pom.xml afresh and pin their digests.
-	$(PY) -m tools.flink.cluster pin
-
-test-flink: setup ## Every stage on a real Flink cluster, a TaskManager killed on the way; about three minutes.
-	$(PY) -m tests.integration.flink_workflow
-
-test-flink-large: setup ## The same with 27,000 lines.
-	$(PY) -m tests.integration.flink_workflow --lines 27000 --records 60000
-
-test-faults: setup ## TaskManagers, drivers and the cluster killed, a disk filled: the table of docs/reliability.md.
-	$(PY) -m tests.integration.flink_faults
-
-test-generate: setup ## The same bytes for other workers, blocks, threads and after a kill -9; about five minutes.
-	$(PY) -m tests.integration.same_bytes
-
-STORES := tests/integration/servers/.bin/versitygw tests/integration/servers/.bin/fake-gcs-server
-
-tests/integration/servers/.bin/versitygw: tests/integration/servers/s3/go.mod tests/integration/servers/s3/go.sum
-	@command -v go >/dev/null || { echo "the stores are built with Go 1.26 or newer"; exit 2; }
-	cd tests/integration/servers/s3 && go build -o ../.bin/versitygw github.com/versity/versitygw/cmd/versitygw
-
-tests/integration/servers/.bin/fake-gcs-server: tests/integration/servers/gcs/go.mod tests/integration/servers/gcs/go.sum
-	@command -v go >/dev/null || { echo "the stores are built with Go 1.26 or newer"; exit 2; }
-	cd tests/integration/servers/gcs && go build -o ../.bin/fake-gcs-server github.com/fsouza/fake-gcs-server
-
-test-buckets: setup $(STORES) ## The whole workflow in a bucket of a real S3 server and of one of Google's API; about four minutes.
-	$(PY) -m tests.integration.servers.workflow s3 gcs
-
-test-dataflow: setup ## The sdist that Dataflow's workers would install, in a clean environment, runs a worker's DoFns.
-	bash tests/integration/dataflow_worker.sh
-
-bench-memory: setup ## Anonymous memory of training from 10^5 to 10^7 records; about ten minutes.
-	$(PY) benchmarks/memory.py
-
-bench-train: setup ## Training beside stock Keras, the published peers and the machine's matmul rate; up to 40 minutes.
-	$(PY) -m benchmarks.train
-
-bench-quality: setup ## A report each for a model without privacy, with epsilon 8 and with epsilon 2; about 20 minutes.
-	$(PY) -m benchmarks.quality models
-
-bench-generate: setup ## Generation beside the naive loop, the peers and the matmul rate; up to 40 minutes.
-	$(PY) -m benchmarks.generate
-
-bench-scale: setup ## Time and memory from 10^4 to 10^7 lines, on this machine's runners and on Flink; up to 40 minutes.
-	$(PY) -m benchmarks.scale
-
-bench-seeds: setup ## A hundred thousand and a million start strings: time, memory, pairing; about ten minutes.
-	$(PY) -m benchmarks.seeds
-
-lock: setup ## Resolve again; UPGRADE=--upgrade moves everything to the newest that resolves. Hashes, no addresses.
-	$(VENV)/bin/uv pip compile $(UPGRADE) --python 3.11 --no-header --no-annotate --generate-hashes --quiet \
-	  --extra all --extra dev --constraint constraints.txt pyproject.toml -o requirements.lock
-	echo "uv==$$($(VENV)/bin/uv --version | cut -d' ' -f2)" | $(VENV)/bin/uv pip compile --python 3.11 --no-header \
+flink-lock: setup ## Resolve again for each Python; UPGRADE=--upgrade moves everything to the newest that resolves. Hashes, no addresses.
+	for version in $(PYTHONS); do \
+	  $(VENV)/bin/uv pip compile $(UPGRADE) --python-version $$version --no-header --no-annotate --generate-hashes --quiet \
+	    --extra all --extra dev --constraint constraints.txt pyproject.toml -o requirements-$$version.lock || exit 1; \
+	done
+	echo "uv==$$($(VENV)/bin/uv --version | cut -d' ' -f2)" | $(VENV)/bin/uv pip compile --python-version 3.11 --no-header \
 	  --no-annotate --generate-hashes --quiet - -o requirements-bootstrap.lock
 
 clean:
-	rm -rf $(VENV) build dist *.egg-info demo-out
+	rm -rf $(VENV) $(PYTHONS:%=.venv-%) build dist *.egg-info demo-out

@@ -1,5 +1,38 @@
-"""Lets Beam stage this project to remote workers (`--setup_file ./setup.py`); the facts are in pyproject.toml."""
+"""Build the package, and let Beam stage it to workers (`--setup_file ./setup.py`); the facts are in pyproject.toml."""
+
+import os
+import subprocess
+from pathlib import Path
 
 from setuptools import setup
+from setuptools.command.build_py import build_py
 
-setup()
+COMMIT_FILE = Path("linesmith") / "_commit.txt"  # in the package; `linesmith --version` shows it
+
+
+def source_commit() -> str | None:
+    """Return the commit of this checkout, marked where files were changed since; None where it is no checkout of git."""
+    if "LINESMITH_COMMIT" in os.environ:  # of a copy without .git
+        return os.environ["LINESMITH_COMMIT"] or None
+    root = Path(__file__).resolve().parent
+    if not (root / ".git").exists():
+        return None
+    command = ["git", "-C", str(root), "describe", "--always", "--dirty", "--exclude", "*"]
+    try:
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+    except (OSError, subprocess.CalledProcessError):
+        return None
+
+
+class BuildWithCommit(build_py):
+    """Build of the modules that notes the commit beside them."""
+
+    def run(self) -> None:
+        """Build, and write the commit."""
+        super().run()
+        commit = source_commit()
+        if commit is not None and not self.editable_mode:
+            (Path(self.build_lib) / COMMIT_FILE).write_text(f"{commit}\n", "utf-8")
+
+
+setup(cmdclass={"build_py": BuildWithCommit})

@@ -65,6 +65,7 @@ ERROR_CODES: dict[str, str] = {
     "LS226": "an escape character stands alone in tokenized text",
     "LS230": "with `--header`, the header names another number of fields than the records have",
     "LS231": "with `--quoted`, a record of the input spans several lines",
+    "LS232": "what was given to Python's `fit` or `score` cannot be learned: a column's name or type, a value, or a line",
     # LS3xx: differential privacy
     "LS301": "settings of a private run contradict each other",
     "LS302": "the target epsilon, or the ceiling, cannot be met",

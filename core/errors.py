@@ -6,7 +6,7 @@ a record: it names a file and a line number at most. `linesmith.core.error_codes
 
 from __future__ import annotations
 
-from typing import Self
+from typing import Any, Self
 
 from linesmith.core.addresses import redact_text
 from linesmith.core.error_codes import ERROR_CODES
@@ -84,7 +84,7 @@ class LinesmithError(Exception):
         """Return class, code and message as plain JSON types; `error_from_dict` reads them."""
         return {"error": type(self).__name__, "code": self.code, "message": str(self)}
 
-    def __reduce__(self) -> tuple:
+    def __reduce__(self) -> tuple[Any, ...]:
         # Errors cross process boundaries (loky); the default reduction would call __init__ with the message alone.
         return (type(self).from_message, (self.code, str(self)))
 

@@ -92,6 +92,25 @@ def quiet_calls() -> Iterator[None]:
                 log.propagate = propagate
 
 
+@contextlib.contextmanager
+def warnings_only() -> Iterator[None]:
+    """Show Linesmith's warnings and not its progress during a block; loggers are restored after it."""
+    log = logging.getLogger("linesmith")
+    handler = None if log.hasHandlers() else _LogHandler()
+    level, propagate = log.level, log.propagate
+    log.setLevel(logging.WARNING)
+    if handler is not None:
+        log.addHandler(handler)
+        log.propagate = False
+    try:
+        yield
+    finally:
+        if handler is not None:
+            log.removeHandler(handler)
+            log.propagate = propagate
+        log.setLevel(level)
+
+
 def quiet_later_imports() -> None:
     """Suppress what TensorFlow, Beam and their companions write when they are imported, whenever that happens.
 

@@ -16,6 +16,11 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from linesmith.api.fitting import fit
+    from linesmith.api.loading import load
+    from linesmith.api.model import Model
+    from linesmith.api.report import Report
+    from linesmith.api.synthesizer import Synthesizer
     from linesmith.core.artifacts.history import EpochState
     from linesmith.core.artifacts.params import config_from_model_dir
     from linesmith.core.config.tensorflow_config import TensorFlowConfig
@@ -52,6 +57,11 @@ _ERRORS = (
 )
 # Module and name there of each public name.
 _LAZY_IMPORTS = {
+    "fit": ("linesmith.api.fitting", "fit"),
+    "load": ("linesmith.api.loading", "load"),
+    "Model": ("linesmith.api.model", "Model"),
+    "Report": ("linesmith.api.report", "Report"),
+    "Synthesizer": ("linesmith.api.synthesizer", "Synthesizer"),
     "TensorFlowConfig": ("linesmith.core.config.tensorflow_config", "TensorFlowConfig"),
     "LocalConfig": ("linesmith.core.config.tensorflow_config", "TensorFlowConfig"),
     "config_from_model_dir": ("linesmith.core.artifacts.params", "config_from_model_dir"),
@@ -77,10 +87,13 @@ __all__ = [
     "InterruptedRunError",
     "LinesmithError",
     "LocalConfig",
+    "Model",
     "ParameterError",
+    "Report",
     "SeedingGenerator",
     "SentencePieceTokenizerTrainer",
     "ShortfallError",
+    "Synthesizer",
     "TensorFlowConfig",
     "TokenizerError",
     "TooFewRecordsError",
@@ -88,7 +101,9 @@ __all__ = [
     "VocabSizeTooSmall",
     "__version__",
     "config_from_model_dir",
+    "fit",
     "generate_text",
+    "load",
     "run",
     "tokenizer_from_model_dir",
     "train",

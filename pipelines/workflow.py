@@ -25,6 +25,7 @@ from linesmith.pipelines.stage_report import StageReport, log_notices
 
 if TYPE_CHECKING:
     from linesmith.model.tokenizers import CharTokenizerTrainer, SentencePieceTokenizerTrainer
+    from linesmith.records.table_format import TableFormat
 
 
 @quiet_calls()
@@ -65,12 +66,15 @@ def run(
 def train(
     config: TensorFlowConfig,
     tokenizer_trainer: CharTokenizerTrainer | SentencePieceTokenizerTrainer | None = None,
+    *,
+    table: TableFormat | None = None,
 ) -> list[StageReport]:
     """Tokenize and train in one call, as scripts of the LSTM workflow expect.
 
     Args:
         config: the settings; `checkpoint_dir` is the run directory, a path or a bucket address.
         tokenizer_trainer: replaces the tokenizer settings of `config`.
+        table: columns of the data frame that the input was written from; None: it was written from none.
 
     Returns:
         One report per stage, in order.
@@ -85,7 +89,7 @@ def train(
         directory = run_directory(local_config)
         with locked(directory):
             check_overwrite_allowed(directory.model, "model", local_config.overwrite)
-            reports = _tokenize_and_train(local_config, (), _ignore)
+            reports = _tokenize_and_train(local_config, (), _ignore, table)
         return [with_remote_addresses(report, mirror) for report in reports]
 
 
@@ -94,7 +98,10 @@ def _ignore(report: StageReport) -> None:
 
 
 def _tokenize_and_train(
-    config: TensorFlowConfig, beam_args: Sequence[str], notify: Callable[[StageReport], Any]
+    config: TensorFlowConfig,
+    beam_args: Sequence[str],
+    notify: Callable[[StageReport], Any],
+    table: TableFormat | None = None,
 ) -> list[StageReport]:
     """Run the first two stages, or report why one is skipped, for a caller that holds the lock."""
     from linesmith.core.artifacts.other_kind import refuse_other_kind  # loads numpy
@@ -122,7 +129,7 @@ def _tokenize_and_train(
     if staged_run.has_model():
         reports.append(_skipped("train", staged_run.model, "the model is complete, of equal settings and data"))
     else:
-        reports.append(train_locally_or_on_worker(config, beam_args))
+        reports.append(train_locally_or_on_worker(config, beam_args, table))
     notify(reports[-1])
     return reports
 

@@ -9,9 +9,9 @@ FROM gcr.io/dataflow-templates-base/python311-template-launcher-base:${LAUNCHER}
 FROM apache/beam_python3.11_sdk:${BEAM}
 
 WORKDIR /opt/linesmith
-COPY requirements.lock requirements-bootstrap.lock ./
+COPY requirements-3.11.lock requirements-bootstrap.lock ./
 RUN pip install --no-cache-dir --require-hashes -r requirements-bootstrap.lock \
- && uv pip install --system --no-cache --require-hashes -r requirements.lock
+ && uv pip install --system --no-cache --require-hashes -r requirements-3.11.lock
 COPY pyproject.toml setup.py README.md LICENSE ./
 # linesmith/ holds links to the other folders.
 COPY linesmith linesmith

@@ -99,7 +99,8 @@ def write_history(path: str | Path, states: Sequence[EpochState], best_epoch: in
     writer.writerow([*COLUMNS, SOURCE] if sources else COLUMNS)
     for state in states:
         numbers = [getattr(state, name) for name in COLUMNS[1:-1]]
-        row = [state.epoch, *("" if number is None else repr(number) for number in numbers)]
+        # Not the repr of a scalar of numpy 2, which names its type.
+        row = [state.epoch, *("" if number is None else repr(float(number)) for number in numbers)]
         last = [state.val_source or ""] if sources else []
         writer.writerow([*row, int(state.epoch == best_epoch), *last])
     write_bytes(path, text.getvalue().encode("utf-8"))

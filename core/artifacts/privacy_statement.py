@@ -19,6 +19,7 @@ from linesmith.core.artifacts.model_info import (
     LAST_WEIGHTS,
     MODEL_FILE,
     SCHEMA_FILE,
+    TABLE_FILE,
     ModelInfo,
     load_weights,
     read_model_info,
@@ -29,7 +30,7 @@ from linesmith.core.errors import DataError
 STATEMENT_FILE, STATEMENT_TEXT_FILE = "privacy.json", "privacy.txt"
 _WEIGHTS = rf"{re.escape(BEST_WEIGHTS)}|{re.escape(LAST_WEIGHTS)}|epoch-\d+\.npz"
 _PRIVATE_MODEL_FILE = re.compile(
-    rf"{re.escape(MANIFEST)}|{re.escape(MODEL_FILE)}|{re.escape(STATEMENT_FILE)}|{re.escape(STATEMENT_TEXT_FILE)}"
+    rf"{re.escape(MANIFEST)}|{re.escape(MODEL_FILE)}|{re.escape(TABLE_FILE)}|{re.escape(STATEMENT_FILE)}|{re.escape(STATEMENT_TEXT_FILE)}"
     rf"|{CHECKPOINTS_DIR}/({_WEIGHTS})|{INPUTS_DIR}/({'|'.join(map(re.escape, KEPT_FILES.values()))})"
 )
 
@@ -53,8 +54,8 @@ def weights_digests(model_dir: Path) -> dict[str, str]:
 def not_permitted_files(model_dir: Path) -> list[str]:
     """Return the files that a model with differential privacy must not have beside it, by relative name.
 
-    Its description, weights, statement and manifest depend on the records through charged releases only, and a schema and rules
-    that the user gave are configuration. Checkpoints of an
+    Its description, weights, statement and manifest depend on the records through charged releases only, and a schema, rules
+    and the columns of a data frame that the user gave are configuration. Checkpoints of an
     unfinished training, a schema that was inferred, events and files of unknown origin may not.
 
     Args:

@@ -5,7 +5,7 @@ A shape names only the entries that are used; others are kept as they are.
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
@@ -17,7 +17,7 @@ _Settings = dict[str, Any]
 class Shape(BaseModel):
     """Base of the shapes: no value is converted."""
 
-    model_config = ConfigDict(strict=True, extra="ignore")
+    model_config: ClassVar[ConfigDict] = ConfigDict(strict=True, extra="ignore")
 
 
 class _RecordCounts(Shape):

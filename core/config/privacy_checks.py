@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import sys
 from collections.abc import Mapping
 from typing import Any
 
@@ -11,7 +12,10 @@ from linesmith.core.config.setting_field import option_text
 from linesmith.core.config.tensorflow_config import TensorFlowConfig
 from linesmith.core.errors import DataError, ParameterError
 
-_LIBRARIES = ("dp_accounting", "tensorflow_privacy", "tensorflow_probability")
+# tensorflow-privacy cannot be installed on Python 3.13: `linesmith.model.privacy.gaussian_sum_query` takes its place.
+_LIBRARIES: tuple[str, ...] = ("dp_accounting", "tensorflow_privacy", "tensorflow_probability")
+if sys.version_info >= (3, 13):
+    _LIBRARIES = ("dp_accounting",)
 # Settings of tokenize that the claim depends on.
 _CLAIMED = ("dp_vocabulary", "dp_public_vocabulary", "dp_vocabulary_noise", "max_lines", "privacy_key_field")
 # They make oneDNN round float32 factors, so that the norm that is clipped is not the norm of the gradient that is summed.

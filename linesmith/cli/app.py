@@ -6,6 +6,7 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 from importlib import metadata
+from importlib.resources import files
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -197,7 +198,9 @@ def _compare(
 
 def _show_version(requested: bool) -> None:
     if requested:
-        console.results().print(f"linesmith {metadata.version('linesmith')}")
+        commit = files("linesmith").joinpath("_commit.txt")  # written when the package was built
+        built_from = f" (built from {commit.read_text('utf-8').strip()})" if commit.is_file() else ""
+        console.results().print(f"linesmith {metadata.version('linesmith')}{built_from}", highlight=False)
         raise typer.Exit
 
 

@@ -38,7 +38,6 @@ from linesmith.model.sampling.token_automaton import token_automaton
 from linesmith.model.tokenizers import tokenizer_from_model_dir
 from linesmith.model.tokenizers.base import Tokenizer
 from linesmith.records.fields import GenText
-from linesmith.records.validation.record_checks import RecordCheckSpec
 from linesmith.records.validation.record_validator import RecordValidator, Validator
 from linesmith.records.validation.user_validator import (
     InProcessValidator,
@@ -110,7 +109,8 @@ class LocalModel:
         config = self._config.replace(line_validator=None, rules=None, validation_rules=None)
         output = self._plan_output(config, None)
         settings = condition_settings(config, self._info, output)
-        automaton = token_automaton(self.tokenizer, self._info, sampler_options(config, output.field_count))
+        options = sampler_options(config, output.field_count, output.inferred_schema)
+        automaton = token_automaton(self.tokenizer, self._info, options)
         encoder = ConditionEncoder(settings, self.tokenizer, automaton)
         path = config.where_file if config.impute is None else config.impute
         if path is None:
@@ -142,15 +142,15 @@ class LocalModel:
             ParameterError: the validator, the rules or the schema cannot be used.
         """
         config = self._config
-        record_validator, checks = self._checks(line_validator)
+        record_validator, output = self._checks(line_validator)
+        checks = output.checks
         check_whole_records(config, self._info)
         settings = attempt_settings(config, max_invalid, keep_invalid=None, ordered=self._info.condition_on is not None)
-        sampler = functools.partial(
-            open_sampler, self._root, config.checkpoint, sampler_options(config, record_validator.field_count)
-        )
+        options = sampler_options(config, record_validator.field_count, output.inferred_schema)
+        sampler = functools.partial(open_sampler, self._root, config.checkpoint, options)
         return WorkerSetup(sampler, settings, record_validator, None if checks.is_empty else checks)
 
-    def _checks(self, line_validator: Validator | str | None) -> tuple[RecordValidator, RecordCheckSpec]:
+    def _checks(self, line_validator: Validator | str | None) -> tuple[RecordValidator, OutputPlan]:
         """Return what validates records: by their shape, and by types, rules and the validator. Errors are raised at the call."""
         config, timeout = self._config, self._timeout
         if timeout is not None:
@@ -161,10 +161,10 @@ class LocalModel:
         if line_validator is not None and not isinstance(line_validator, str):
             validator = _validator_source(line_validator, by_value=timeout is not None and timeout > 0)
         output = self._plan_output(config, validator)
-        if not output.checks.check_types and not output.checks.rules and not config.has_conditions:
-            return RecordValidator(), output.checks
-        layout = output.layout
-        return RecordValidator(None, output.field_count, layout.fields), output.checks
+        checks = output.checks
+        if not checks.check_types and not checks.rules and checks.table is None and not config.has_conditions:
+            return RecordValidator(), output
+        return RecordValidator(None, output.field_count, output.layout.fields), output
 
     def _plan_output(
         self, config: TensorFlowConfig, validator: ValidatorSource | InProcessValidator | None

@@ -8,10 +8,10 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from linesmith.core.artifacts.model_info import SCHEMA_FILE, ModelInfo
+from linesmith.core.artifacts.model_info import SCHEMA_FILE, TABLE_FILE, ModelInfo
 from linesmith.core.artifacts.run_directory import RunDirectory
 from linesmith.core.config.tensorflow_config import TensorFlowConfig
-from linesmith.core.errors import ParameterError
+from linesmith.core.errors import DataError, ParameterError
 from linesmith.core.parsing import DocumentError, parse_yaml, read_text
 from linesmith.records.fields import FieldFormat
 from linesmith.records.output.avro_names import avro_record_schema
@@ -19,6 +19,7 @@ from linesmith.records.output.headers import header_line
 from linesmith.records.output.layout import TEXT_COLUMN, RecordLayout, resolve_column_names
 from linesmith.records.output.partitions import check_partition_column, ignores_case
 from linesmith.records.output.schema import RecordSchema, read_schema
+from linesmith.records.table_format import read_table_format
 from linesmith.records.validation.record_checks import RecordCheckSpec
 from linesmith.records.validation.rules import RuleSet, parse_rules
 from linesmith.records.validation.user_validator import InProcessValidator, ValidatorSource, validator_source
@@ -33,8 +34,8 @@ class OutputPlan:
         field_count: how many fields a record must have; None: any number.
         checks: further checks: types, rules, validator.
         notices: messages for the user.
-        inferred_schema: the types that training inferred, as an Avro schema, where records are judged by them; the sampler is
-            to be steered by them, too. None: records have no types, or those of a schema file.
+        inferred_schema: the types that training inferred, or those of a data frame, as an Avro schema, where records are judged
+            by them; the sampler is to be steered by them, too. None: records have no types, or those of a schema file.
     """
 
     layout: RecordLayout
@@ -79,6 +80,11 @@ def plan_output(
     # A record with another number of fields cannot be written to typed output, nor where its fields are named.
     if delimiter is not None and columns is not None and (typed or schema is not None or config.columns is not None):
         field_count = len(columns)
+    table = read_table_format(run.model / TABLE_FILE)
+    if table is not None:
+        if len(table.columns) != model.field_count:
+            raise DataError("LS214", None, f"'{run.model / TABLE_FILE}' is not of the model beside it", "Train again.")
+        field_count = model.field_count
     layout = RecordLayout(
         columns=None if columns is None else tuple(columns),
         fields=FieldFormat(delimiter, trained_config.quoted),
@@ -98,10 +104,11 @@ def plan_output(
         timeout=config.validator_timeout,
         partition_by=config.partition_by,
         ignores_case=config.partition_by is not None and ignores_case(make_directory()),
+        table=table,
     )
     for rule_set in rules:
         rule_set.compile(layout.columns)  # raises errors now, not in a worker
-    inferred = None
+    inferred = None if table is None else table.mask_schema
     if schema is not None and schema.declared_schema is None:
         inferred = json.dumps(avro_record_schema(schema.names, schema.types))
     plan = OutputPlan(layout, field_count, checks, notices, inferred)

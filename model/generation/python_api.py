@@ -120,7 +120,9 @@ class SeedingGenerator(Iterator[GenText]):
         if start_strings is None or isinstance(start_strings, str):
             raise ParameterError("LS108", "seed_list", "not given", "Give a list of start strings.")
         self._model.encode_start_strings(start_strings)  # raises here what would otherwise be raised later
-        self.settings = SeedingSettings(list(start_strings))  # a copy: the caller's list stays as it is
+        self.settings: SeedingSettings = SeedingSettings(
+            list(start_strings)
+        )  # a copy: the caller's list stays as it is
         self._units = _LiveUnits(self.settings.start_string, lambda taken: self._model.encode_start_strings(taken)[0])
         ceiling = _invalid_limit(config, max_invalid, len(start_strings))
         workers = min(process_count(parallelism), -(-len(start_strings) // UNIT_RECORDS))

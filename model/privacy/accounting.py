@@ -203,12 +203,14 @@ def _index_of_minimum(cost: Callable[[float], float], orders: Sequence[float]) -
     """Return the index of the order of least cost, by bisection: epsilon falls to its minimum and then rises.
 
     As a function of the order a it is a convex function, the sum of (a - 1) times the divergence and of
-    (a - 1) log(a - 1) - a log(a), divided by a growing linear one.
+    (a - 1) log(a - 1) - a log(a), divided by a growing linear one. Newer versions of dp-accounting (0.5 and 0.6, on Python 3.13)
+    give up on some of the lowest fractional orders and call them infinite: the minimum lies above those.
     """
     low, high = 0, len(orders) - 1
     while low < high:
         middle = (low + high) // 2
-        if cost(orders[middle]) > cost(orders[middle + 1]):
+        here = cost(orders[middle])
+        if math.isinf(here) or here > cost(orders[middle + 1]):
             low = middle + 1
         else:
             high = middle

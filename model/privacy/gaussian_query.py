@@ -4,22 +4,26 @@ tensorflow-privacy's query defines what is added and which event an accountant c
 after `tf.random.set_seed`, and a resumed training cannot continue it. So the draw is the one thing that is replaced here.
 
 The package's top level imports `tf.estimator`, which TensorFlow no longer has. It has its own switch for that: with
-`sys.skip_tf_privacy_import` set, the package loads empty and its submodules import as usual.
+`sys.skip_tf_privacy_import` set, the package loads empty and its submodules import as usual. On Python 3.13, where it cannot be
+installed, an equal query of our own takes its place.
 """
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from importlib.util import find_spec
 from typing import Any
 
 import tensorflow as tf
 
 from linesmith.model.privacy.noise import Seed, add_noise
 
-sys.skip_tf_privacy_import = True  # type: ignore[attr-defined]
-
-from tensorflow_privacy.privacy.dp_query.gaussian_query import GaussianSumQuery  # noqa: E402
+if find_spec("tensorflow_privacy") is not None:
+    sys.skip_tf_privacy_import = True  # type: ignore[attr-defined]
+    from tensorflow_privacy.privacy.dp_query.gaussian_query import GaussianSumQuery
+else:
+    from linesmith.model.privacy.gaussian_sum_query import GaussianSumQuery
 
 
 class KeyedGaussianSumQuery(GaussianSumQuery):

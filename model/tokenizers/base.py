@@ -41,8 +41,8 @@ class Tokenizer(ABC):
 
     def __init__(self, token_format: TokenFormat) -> None:
         self.token_format = token_format
-        self.field_delimiter = token_format.field_delimiter
-        self.quoted = token_format.quoted
+        self.field_delimiter: str | None = token_format.field_delimiter
+        self.quoted: bool = token_format.quoted
 
     @property
     @abstractmethod

@@ -117,12 +117,13 @@ def _objects(address: str, option: str) -> list[str]:
     return found
 
 
-def run_evaluation_sets(config: TensorFlowConfig, run: RunDirectory) -> EvaluationSets:
+def run_evaluation_sets(config: TensorFlowConfig, run: RunDirectory, holdout: Sequence[str] = ()) -> EvaluationSets:
     """Return the sets of a run directory: its training and holdout shards, and what it generated.
 
     Args:
         config: configuration of the trained model.
         run: the run directory.
+        holdout: text files of other holdout records, written as the input was; none: those that tokenize held back.
 
     Raises:
         DataError: the training data or the output are missing.
@@ -140,7 +141,8 @@ def run_evaluation_sets(config: TensorFlowConfig, run: RunDirectory) -> Evaluati
     statistics = run.training_data / STATISTICS
     fields = read_json(statistics, "the statistics").get("fields", []) if statistics.is_file() else []
     sets = EvaluationSets(names=data.get("columns"), kinds={"training": kinds_of_statistics(fields)})
-    for name, split in (("training", "train"), ("holdout", "holdout")):
+    splits = {"training": "train"} if holdout else {"training": "train", "holdout": "holdout"}
+    for name, split in splits.items():
         shards = sorted(path for path in run.training_data.glob(f"{split}-*.tfrecord.gz") if path.is_file())
         sets.files[name] = [str(shard) for shard in shards]
         sets.units += [
@@ -150,9 +152,13 @@ def run_evaluation_sets(config: TensorFlowConfig, run: RunDirectory) -> Evaluati
     generated = read_manifest(run.synthetic)
     if generated is None:
         raise DataError("LS201", None, f"'{run.synthetic}' holds no complete output", "Run generate first.")
+    fields = FieldFormat(config.field_delimiter, config.quoted)
+    if holdout:
+        sets.files["holdout"] = list(holdout)
+        text_format = TextFormat(fields, config.header, config.encoding, config.max_line_len)
+        sets.add_units("holdout", LINES, list(holdout), text_format, run.temporary)
     files = _output_files(run.synthetic)
     sets.files["synthetic"] = files
-    fields = FieldFormat(config.field_delimiter, config.quoted)
     text_format = TextFormat(fields, bool(generated.get("header")), max_line_len=_MAX_OUTPUT_LENGTH)
     filled = [file for file in files if os.path.getsize(file)]
     if filled:

@@ -93,7 +93,10 @@ def missing_libraries() -> list[str]:
 
 @quiet_calls()
 def evaluate_run(
-    config: TensorFlowConfig, beam_args: Sequence[str] = (), settings: EvaluationSettings | None = None
+    config: TensorFlowConfig,
+    beam_args: Sequence[str] = (),
+    settings: EvaluationSettings | None = None,
+    holdout: Sequence[str] = (),
 ) -> StageReport:
     """Evaluate what a run directory generated.
 
@@ -103,6 +106,7 @@ def evaluate_run(
         config: names the run directory; everything else is read from the trained model.
         beam_args: options of the Beam pipelines.
         settings: what to evaluate and how; None for the defaults.
+        holdout: as `run_evaluation_sets` takes it.
 
     Returns:
         The stage's report; its exit code is 3 where a score is below its limit.
@@ -115,7 +119,7 @@ def evaluate_run(
         run = run_directory(local_config)
         trained, _ = read_stored_config(run.root)
         with locked(RunDirectory(run.root, trained.dp)):
-            report = evaluate_run_locked(trained, beam_args, settings or EvaluationSettings())
+            report = evaluate_run_locked(trained, beam_args, settings or EvaluationSettings(), holdout)
         return with_remote_addresses(report, mirror)
 
 
@@ -128,7 +132,7 @@ def report_directory(config: TensorFlowConfig) -> Path:
 
 
 def evaluate_run_locked(
-    config: TensorFlowConfig, beam_args: Sequence[str], settings: EvaluationSettings
+    config: TensorFlowConfig, beam_args: Sequence[str], settings: EvaluationSettings, holdout: Sequence[str] = ()
 ) -> StageReport:
     """Do the work of `evaluate_run` for a caller that holds the lock.
 
@@ -136,12 +140,13 @@ def evaluate_run_locked(
         config: configuration of the trained model.
         beam_args: options of the Beam pipelines.
         settings: what to evaluate and how.
+        holdout: as `run_evaluation_sets` takes it.
     """
     run = run_directory(config)
     destination = report_directory(config)
     check_overwrite_allowed(destination, "report", settings.overwrite)
     with measured_stage("evaluate") as report:
-        sets = run_evaluation_sets(config, run)
+        sets = run_evaluation_sets(config, run, holdout)
         refuse_other_claim(run)
         scratch = run.temporary / "evaluate"
 

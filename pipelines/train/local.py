@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from linesmith.core.artifacts.kept_inputs import keep_inputs
 from linesmith.core.artifacts.lease import hold_lease
 from linesmith.core.artifacts.manifest import read_manifest
+from linesmith.core.artifacts.model_info import TABLE_FILE
 from linesmith.core.artifacts.params import save_params
 from linesmith.core.artifacts.plain_paths import plain_alias
 from linesmith.core.artifacts.run_directory import RunDirectory, promote, run_directory, workspace
@@ -29,6 +30,7 @@ from linesmith.pipelines.stage_report import StageReport, measured_stage
 from linesmith.pipelines.train import private as train_private
 from linesmith.pipelines.train.field_layout import choose_layout
 from linesmith.pipelines.train.publish import publish_model
+from linesmith.records.table_format import TableFormat, write_table_format
 
 if TYPE_CHECKING:
     from linesmith.model.training.loop import TrainingHooks, TrainingLoop
@@ -43,7 +45,7 @@ _BINDING_SETTINGS = ("field_delimiter", "field_delimiter_token", "column_pattern
 _RECORD_SETTINGS = (*_BINDING_SETTINGS, "columns", "vocab_size")
 
 
-def train_locked(config: TensorFlowConfig) -> StageReport:
+def train_locked(config: TensorFlowConfig, table: TableFormat | None = None) -> StageReport:
     """Train in this process, for a caller that holds the run directory's lock.
 
     On a Beam worker the lock is held by the process that submitted the pipeline. The lease keeps out a second trainer on
@@ -51,6 +53,7 @@ def train_locked(config: TensorFlowConfig) -> StageReport:
 
     Args:
         config: the settings, with local paths.
+        table: columns of the data frame that the records are the rows of, to be kept with the model; None: they are of none.
 
     Returns:
         Counts and outputs of the training.
@@ -73,6 +76,8 @@ def train_locked(config: TensorFlowConfig) -> StageReport:
         if config.overwrite:
             _drop_other_training(staged_run, config.dp, identity)
         save_params(keep_inputs(config, staged_run.model), staged_run.root)
+        if table is not None:
+            write_table_format(staged_run.model / TABLE_FILE, table)
         # Named after the lease, so that no other attempt uses the same directory.
         scratch = staged_run.temporary / f"train-{lease.name}"
         trainer = _build_trainer(config, staged_run, training_manifest, identity, report, scratch)

@@ -14,7 +14,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from linesmith.core.artifacts.checkpoints import has_checkpoint
-from linesmith.core.artifacts.files import read_json, write_json
+from linesmith.core.artifacts.files import read_json, remove_path, write_json
+from linesmith.core.artifacts.kept_inputs import INPUTS_DIR
+from linesmith.core.artifacts.model_info import TABLE_FILE
 from linesmith.core.artifacts.privacy_statement import weights_digests
 from linesmith.core.artifacts.run_directory import RunDirectory
 from linesmith.core.artifacts.shapes import Identity
@@ -85,8 +87,10 @@ def build_private_trainer(
     from linesmith.model.training.settings import TrainingSettings
 
     if not has_checkpoint(resume_directory(staged_run)):
-        # Weights whose training cannot be resumed: what was charged for them is not known.
-        shutil.rmtree(staged_run.model, ignore_errors=True)
+        # Weights whose training cannot be resumed: what was charged for them is not known. What the user gave was just put there.
+        for path in staged_run.model.glob("*"):
+            if path.name not in (INPUTS_DIR, TABLE_FILE):
+                remove_path(path)
     bias = initial_bias(tokenizer)
     if bias is not None:
         network.logits.bias.assign(bias)

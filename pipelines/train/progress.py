@@ -51,7 +51,7 @@ class TrainingProgressDisplay:
             TextColumn("{task.fields[limit]}"),
             console=console,
             transient=True,
-            disable=not console.is_terminal,
+            disable=not console.is_terminal or not _log.isEnabledFor(logging.INFO),
         )
         self._task = self._bar.add_task("train", total=None, epoch=0, measured="", limit="")
         self._epoch = -1

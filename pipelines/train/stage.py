@@ -12,6 +12,7 @@ from linesmith.core.library_logging import quiet_calls
 from linesmith.pipelines.remote.local_paths import config_with_local_paths, with_remote_addresses
 from linesmith.pipelines.stage_report import StageReport
 from linesmith.pipelines.train.local import train_locked
+from linesmith.records.table_format import TableFormat
 
 
 @quiet_calls()
@@ -43,12 +44,15 @@ def train_model(config: TensorFlowConfig, beam_args: Sequence[str] = ()) -> Stag
         return with_remote_addresses(report, mirror)
 
 
-def train_locally_or_on_worker(config: TensorFlowConfig, beam_args: Sequence[str] = ()) -> StageReport:
+def train_locally_or_on_worker(
+    config: TensorFlowConfig, beam_args: Sequence[str] = (), table: TableFormat | None = None
+) -> StageReport:
     """Train in this process, or on a Beam worker where the options say so; the caller holds the run directory's lock.
 
     Args:
         config: the settings, with local paths.
         beam_args: Beam pipeline options.
+        table: as `train_locked` takes it; not for a worker.
 
     Returns:
         Counts and outputs of the training.
@@ -62,4 +66,4 @@ def train_locally_or_on_worker(config: TensorFlowConfig, beam_args: Sequence[str
         options = worker_training_options(beam_args)
         if options is not None:
             return train_on_worker(config, options)
-    return train_locked(config)
+    return train_locked(config, table)

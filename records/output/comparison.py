@@ -156,7 +156,7 @@ def _exact_number(value: Any) -> Decimal | None:
     elif isinstance(value, bool) or not isinstance(value, int | float):
         exact = None
     else:
-        exact = Decimal(value) if isinstance(value, int) else Decimal(repr(value))
+        exact = Decimal(value) if isinstance(value, int) else Decimal(repr(float(value)))
     if exact is None or not exact.is_finite() or (exact and abs(exact.adjusted()) > 400):
         return None
     return exact

@@ -19,6 +19,7 @@ from linesmith.records.output.partitions import encode_partition_value, max_part
 from linesmith.records.output.schema import ValueLimits
 from linesmith.records.patterns.pattern_compiler import SCHEMA_STEPS, WorkLimit, compile_pattern
 from linesmith.records.patterns.regex_parser import parse_regex
+from linesmith.records.table_format import TableFormat
 from linesmith.records.validation.record_validator import (
     BatchValidator,
     ValidationResult,
@@ -47,6 +48,7 @@ class RecordCheckSpec:
         partition_by: the column whose values become names of directories, or None.
         ignores_case: the file system takes capitals and small letters for the same.
         training_hashes_file: file of the training records' hashes; required if a rule is `not_in_training_set`.
+        table: columns as values of which every field must be readable, or None.
     """
 
     layout: RecordLayout = field(default_factory=RecordLayout)
@@ -58,11 +60,13 @@ class RecordCheckSpec:
     partition_by: str | None = None
     ignores_case: bool = False
     training_hashes_file: str | None = None
+    table: TableFormat | None = None
 
     @property
     def is_empty(self) -> bool:
         """Whether there is nothing to check."""
-        return not self.check_types and not self.rules and self.validator is None and self.partition_by is None
+        needed = (self.validator, self.partition_by, self.table)
+        return not self.check_types and not self.rules and all(part is None for part in needed)
 
     @property
     def identity(self) -> dict[str, Any] | None:
@@ -137,6 +141,7 @@ class RecordChecks(BatchValidator):
         self._partition_position = None if spec.partition_by is None else layout.names.index(spec.partition_by)
         self._rules = rules
         self._validator = validator
+        self._table = spec.table
 
     def validate_batch(self, texts: Sequence[str]) -> list[ValidationResult]:
         """Check records; the user's validator is called once, with all that pass the other checks.
@@ -163,6 +168,12 @@ class RecordChecks(BatchValidator):
             text: of the field, without quotes.
         """
         value: Any = None
+        if self._table is not None:
+            column = self._table.columns[position]
+            try:
+                column.decode(text)
+            except ValueError:
+                return f"schema:{column.name}:{column.kind}"
         for checked, reason, parse in self._type_checks:
             if checked == position:
                 try:
@@ -193,6 +204,8 @@ class RecordChecks(BatchValidator):
 
     def _schema_fault(self, fields: list[str]) -> ValidationResult | None:
         """Return what contradicts the output's schema; None if nothing does."""
+        if self._table is not None and (found := self._table.fault(fields)) is not None:
+            return ValidationResult(False, f"schema:{found[0]}:{found[1]}", found[2])
         values: dict[int, Any] = {}  # by position of the field
         for position, reason, parse in self._type_checks:
             try:

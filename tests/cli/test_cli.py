@@ -62,7 +62,9 @@ def stages(monkeypatch, tmp_path):
         module = types.ModuleType(f"linesmith.pipelines.{name}.stage")
         setattr(module, {"train": "train_model"}.get(name, name), fake.stage(name))
         setattr(module, f"{name}_locked", fake.stage(name))
-        module.train_locally_or_on_worker = fake.stage(name)
+        module.train_locally_or_on_worker = lambda config, beam_args, table, run=fake.stage(name): run(
+            config, beam_args
+        )
         module.is_current = lambda config: False
         monkeypatch.setitem(sys.modules, f"linesmith.pipelines.{name}.stage", module)
     monkeypatch.setattr("linesmith.pipelines.evaluate.stage.evaluate_run_locked", lambda *_: StageReport("evaluate"))

@@ -55,7 +55,7 @@ def test_every_command_of_the_readme_is_understood(command, monkeypatch):
 
 
 def test_the_python_of_the_readme_names_what_is_public():
-    (block,) = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+    (block,) = [found for found in re.findall(r"```python\n(.*?)```", README, re.DOTALL) if "TensorFlowConfig" in found]
     tree = ast.parse(block)
     names = [alias.name for node in tree.body if isinstance(node, ast.ImportFrom) for alias in node.names]
     assert set(names) <= set(linesmith.__all__)

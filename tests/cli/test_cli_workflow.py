@@ -60,7 +60,7 @@ def fake_stages(monkeypatch):
         module = types.ModuleType(f"linesmith.pipelines.{name}.stage")
         setattr(module, f"{name}_locked", getattr(fake, f"{name}_locked"))
         module.is_current = fake.is_current
-        module.train_locally_or_on_worker = lambda config, beam_args: sys.modules[
+        module.train_locally_or_on_worker = lambda config, beam_args, table: sys.modules[
             "linesmith.pipelines.train.stage"
         ].train_locked(config)
         monkeypatch.setitem(sys.modules, f"linesmith.pipelines.{name}.stage", module)

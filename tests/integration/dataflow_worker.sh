@@ -14,7 +14,7 @@ cd "$place"
 PYTHONPATH="$place/source" "$bin/python" "$checkout/tests/integration/dataflow_job.py" "$place"
 
 echo "a clean environment with the sdist and its base dependencies only"
-sed -n 's/^\([A-Za-z0-9._-]*\)\(\[[^]]*\]\)\{0,1\}==\([^ ;\\]*\).*/\1==\3/p' "$checkout/requirements.lock" > "$place/versions.txt"
+sed -n 's/^\([A-Za-z0-9._-]*\)\(\[[^]]*\]\)\{0,1\}==\([^ ;\\]*\).*/\1==\3/p' "$checkout/${LOCK:-requirements-3.11.lock}" > "$place/versions.txt"
 "$bin/uv" venv --quiet --python "$bin/python" "$place/clean"
 "$bin/uv" pip install --quiet --python "$place/clean/bin/python" --constraint "$place/versions.txt" "$place/workflow.tar.gz"
 rm -rf "$place/source"

@@ -3,7 +3,7 @@
 # checkout, and generate from a run directory that the checkout made and that has been moved since.
 set -euo pipefail
 checkout="$(cd "$(dirname "$0")/../.." && pwd)"
-bin="$checkout/.venv/bin"
+bin="${BIN:-$checkout/.venv/bin}"
 place="$(mktemp -d)"
 trap 'rm -rf "$place"' EXIT
 
@@ -38,7 +38,7 @@ assert "linesmith/py.typed" in names
 PY
 
 echo "a clean environment with the base dependencies only"
-sed -n 's/^\([A-Za-z0-9._-]*\)\(\[[^]]*\]\)\{0,1\}==\([^ ;\\]*\).*/\1==\3/p' "$checkout/requirements.lock" > "$place/versions.txt"
+sed -n 's/^\([A-Za-z0-9._-]*\)\(\[[^]]*\]\)\{0,1\}==\([^ ;\\]*\).*/\1==\3/p' "$checkout/${LOCK:-requirements-3.11.lock}" > "$place/versions.txt"
 "$bin/uv" venv --quiet --python "$bin/python" "$place/clean"
 "$bin/uv" pip install --quiet --python "$place/clean/bin/python" --constraint "$place/versions.txt" "$place"/dist/*.whl
 unset PYTHONPATH

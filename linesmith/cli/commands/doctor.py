@@ -82,9 +82,9 @@ def checks(smoke: bool = True) -> Iterator[Check]:
 
 def _python() -> Check:
     found = f"{platform.python_version()} on {sys.platform} {platform.machine()}"
-    if sys.version_info[:2] == (3, 11):
+    if (3, 11) <= sys.version_info[:2] <= (3, 13):
         return Check("Python", "ok", found)
-    return Check("Python", "fail", found, "use Python 3.11, the only one on which this stack resolves")
+    return Check("Python", "fail", found, "use Python 3.11, 3.12 or 3.13, the ones on which this stack resolves")
 
 
 def _package(name: str) -> Check:

@@ -280,3 +280,16 @@ def test_a_shuffle_would_be_refused_by_the_library():
     accountant = dp.rdp.RdpAccountant(neighboring_relation=dp.NeighboringRelation.REPLACE_ONE)
     with pytest.raises(dp.UnsupportedEventError):
         accountant.compose(dp.PoissonSampledDpEvent(0.1, dp.GaussianDpEvent(1.0)))
+
+
+@pytest.mark.parametrize("unknown", [0, 1, 3, 5])
+def test_orders_on_which_a_library_gives_up_do_not_hide_the_best_one(unknown):
+    costs = [math.inf] * unknown + [9.0, 7.0, 4.0, 5.0, 8.0, 11.0]
+    found = accounting._index_of_minimum(lambda order: costs[int(order)], range(len(costs)))
+    assert costs[found] == 4.0
+
+
+def test_the_bound_for_little_noise_is_near_that_of_the_privacy_loss():
+    events = (accounting.GaussianEvent(0.604824, 100, 0.05),)
+    bound, claim = accounting._rdp_epsilon(events, 1e-6), accounting._epsilon(events, 1e-6)
+    assert claim <= bound <= 1.3 * claim

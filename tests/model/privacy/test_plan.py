@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from importlib import metadata
 
 import pytest
 
@@ -277,7 +278,7 @@ def test_the_statement_is_complete(plan, written):
     assert facts["format_version"] == 1
     assert (facts["epsilon"], facts["delta"]) == (plan.epsilon, plan.delta)
     assert facts["accountant"]["name"] == "PLD"
-    assert facts["accountant"]["library"] == "dp-accounting 0.4.3"
+    assert facts["accountant"]["library"] == f"dp-accounting {metadata.version('dp-accounting')}"
     assert facts["accountant"]["second_opinion"] == {"name": "RDP", "epsilon": plan.rdp_epsilon}
     assert facts["spent_so_far"]["steps"] == 7
     assert facts["spent_so_far"]["epsilon"] == plan.epsilon_at(7) < facts["epsilon"]

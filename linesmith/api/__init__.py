@@ -1,0 +1,1 @@
+"""Fit, sample, score and evaluate from Python: data frames, tables and lines"""

@@ -1,0 +1,70 @@
+"""Save a model, and load one: from a run directory, an archive, or a bucket."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from pathlib import Path
+
+from linesmith.api.model import Model
+from linesmith.api.progress import messages
+from linesmith.core.errors import DataError
+
+_ARCHIVES = (".tar.gz", ".tgz")
+
+
+def load(path: str | os.PathLike[str]) -> Model:
+    """Load a model.
+
+    Args:
+        path: a run directory, an archive that `linesmith export` or `Model.save` wrote, or the bucket address of one of them. A
+            run directory is used where it is; the others are copied, without any data, to a temporary directory.
+
+    Raises:
+        DataError: LS201, there is no model; LS202, LS214: it is damaged, or a newer Linesmith wrote it; LS210, the archive cannot
+            be used.
+    """
+    from linesmith.core.artifacts.params import config_from_model_dir
+    from linesmith.transforms.storage.addresses import is_remote
+
+    place = os.path.expanduser(os.fspath(path))
+    with messages(False):
+        if not is_remote(place) and not os.path.isfile(place):
+            if not os.path.isdir(place):
+                raise DataError("LS201", f"path '{place}'", "there is no such file or directory", "Give a model.")
+            return Model(config_from_model_dir(place))
+        keep = tempfile.TemporaryDirectory(prefix="linesmith-", ignore_cleanup_errors=True)
+        _unpack(place, Path(keep.name))
+        return Model(config_from_model_dir(keep.name), keep)
+
+
+def _unpack(place: str, target: Path) -> None:
+    """Put a model from an archive, or from a bucket, into an empty directory."""
+    from linesmith.core.artifacts.archive import write_archive
+    from linesmith.pipelines.export import import_archive
+    from linesmith.pipelines.remote.local_paths import open_local_run
+
+    if "://" not in place or place.endswith(_ARCHIVES):
+        import_archive(place, str(target))
+        return
+    with tempfile.TemporaryDirectory() as scratch, open_local_run(place, "export") as (root, _):
+        archive = Path(scratch) / "model.tar.gz"
+        write_archive(root, archive)
+        import_archive(str(archive), str(target))
+
+
+def save_model(directory: Path, path: str | Path, overwrite: bool) -> Path | str:
+    """Write a model to a directory or an archive; arguments as for `Model.save`."""
+    from linesmith.core.artifacts.archive import write_archive
+    from linesmith.pipelines.export import export, import_archive
+
+    place = os.path.expanduser(str(path))
+    with messages(False):
+        if place.endswith(_ARCHIVES) or "://" in place:
+            export(str(directory), place, overwrite)
+            return place if "://" in place else Path(place)
+        with tempfile.TemporaryDirectory() as scratch:
+            archive = Path(scratch) / "model.tar.gz"
+            write_archive(directory, archive)
+            import_archive(str(archive), place)
+    return Path(place)

@@ -1,0 +1,299 @@
+"""A trained model in Python: sample, stream, score, evaluate, save."""
+
+from __future__ import annotations
+
+import itertools
+import tempfile
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from linesmith.api.inputs import checked_lines, write_lines, write_rows
+from linesmith.api.progress import messages
+from linesmith.api.sampling import RecordSource
+from linesmith.core.config.setting_field import shortened, stage_of
+from linesmith.core.config.tensorflow_config import TensorFlowConfig, fields, nearest_setting
+from linesmith.core.errors import DataError, ParameterError
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
+    from linesmith.api.report import Report
+    from linesmith.records.table_format import TableFormat
+
+_MOST_ROWS = 1_000_000_000
+_LAST_NUMBER = 1 << 62
+_STREAMED_ROWS = 256
+_DECIDED = ("gen_lines", "where", "seed")  # arguments of their own
+_OTHERS_OF_GENERATION = ("matmul_precision",)
+_EVALUATED_ROWS = 10_000
+
+
+class Model:
+    """A trained model. `fit` and `load` return one.
+
+    Attributes:
+        directory: the run directory; a temporary one is deleted with this object.
+        settings: every setting of the training.
+    """
+
+    directory: Path
+    settings: TensorFlowConfig
+
+    def __init__(self, settings: TensorFlowConfig, keep: tempfile.TemporaryDirectory[str] | None = None) -> None:
+        from linesmith.core.artifacts.model_info import TABLE_FILE, read_model_info
+        from linesmith.records.table_format import read_table_format
+
+        self.directory = Path(str(settings.checkpoint_dir))
+        self.settings = settings
+        self._keep = keep
+        self._info = read_model_info(self.directory)
+        self._source = RecordSource()
+        self._table: TableFormat | None = read_table_format(self.directory / "model" / TABLE_FILE)
+
+    @property
+    def columns(self) -> list[str] | None:
+        """Names of the columns; None where the records have none."""
+        if self._table is not None:
+            return [column.name for column in self._table.columns]
+        return None if self._info.columns is None else list(self._info.columns)
+
+    @property
+    def privacy(self) -> dict[str, Any] | None:
+        """The privacy statement of the model; None where it was trained without differential privacy, and nothing is promised.
+
+        Raises:
+            DataError: LS214, the statement is of other weights.
+        """
+        from linesmith.core.artifacts.privacy_statement import check_statement
+
+        return check_statement(self.directory)
+
+    def sample(
+        self,
+        n: int = 1000,
+        *,
+        where: Mapping[str, Any] | None = None,
+        seed: int | None = None,
+        parallelism: int | float = 1,
+        **settings: Any,
+    ) -> Any:
+        """Return new records: a data frame as `fit` was given, with the same types, otherwise a list of lines.
+
+        The same seed gives the same records, and the first ones of more. Invalid records are tried again and not returned.
+
+        Args:
+            n: number of records.
+            where: values of `condition_on` columns that every record has.
+            seed: default that of the training.
+            parallelism: as for `generate_text`; more than one process pays from some 100,000 records on.
+            settings: other settings of generation, such as gen_temp.
+
+        Raises:
+            ParameterError: an argument cannot work; LS132, the model cannot be asked for this.
+            ShortfallError: fewer valid records could be made.
+        """
+        count = _whole_number("n", n, _MOST_ROWS, "Use stream for more.")
+        config = self._generation_settings(where, seed, settings)
+        with messages(False):
+            texts = list(self._source.texts(config, 0, count, parallelism))
+        return texts if self._table is None else self._as_table(texts)
+
+    def stream(
+        self, start: int = 0, *, where: Mapping[str, Any] | None = None, seed: int | None = None, **settings: Any
+    ) -> Iterator[Any]:
+        """Yield records without end: dictionaries by column where `fit` was given a table, otherwise lines.
+
+        Record number i is the same as in `sample`, and in every stream, whatever its `start`.
+
+        Args:
+            start: number of the first record.
+            where: as for `sample`.
+            seed: as for `sample`.
+            settings: as for `sample`.
+
+        Raises:
+            ParameterError: as `sample`, at the call.
+        """
+        first = _whole_number("start", start, _LAST_NUMBER, "Give one.")
+        texts = self._source.texts(self._generation_settings(where, seed, settings), first, None)
+        return texts if self._table is None else self._rows(texts)
+
+    def _rows(self, texts: Iterator[str]) -> Iterator[dict[str, Any]]:
+        assert self._table is not None  # noqa: S101
+        from linesmith.api.frames import build_table
+
+        while batch := list(itertools.islice(texts, _STREAMED_ROWS)):
+            yield from build_table(self._table, batch, "arrow").to_pylist()
+
+    def score(self, records: Any) -> npt.NDArray[np.float64]:
+        """Return the log-likelihood of each record under the model, in nats; −inf for one that the model cannot write.
+
+        Args:
+            records: a table with the columns that the model was fitted to, or lines.
+
+        Raises:
+            DataError: LS232, they are no such records.
+        """
+        import numpy as np
+
+        texts = self._texts(records)
+        with messages(False):
+            from linesmith.model.tokenizers import tokenizer_from_model_dir
+            from linesmith.model.training.text_losses import encode_or_none, load_trained_network, text_losses
+
+            tokenizer = tokenizer_from_model_dir(self.directory)
+            network = load_trained_network(self.directory, self.settings)
+            longest = max((len(encode_or_none(tokenizer, text) or ()) for text in texts), default=0)
+            return -np.asarray(text_losses(network, tokenizer, texts, longest + 1), np.float64)
+
+    def evaluate(self, holdout: Any = None, *, n: int | None = None, target: str | None = None) -> Report:
+        """Compare new records with the training data and with records that the model never saw, and return a report.
+
+        The run directory is left as it is. It must hold the training data, so the model must not come from an archive.
+
+        Args:
+            holdout: real records that were not given to `fit`: of the same kind. Default: those that `fit` held back.
+            n: how many records to generate; default as many as there are training records, at most 10,000.
+            target: column to predict; default: one is chosen.
+
+        Raises:
+            ParameterError: LS106, the extra `evaluate` is not installed.
+            DataError: LS201, the run directory holds no training data.
+        """
+        from linesmith.api.evaluation import evaluate_model
+
+        return evaluate_model(self, holdout, n, target)
+
+    def save(self, path: str | Path, *, overwrite: bool = False) -> Path | str:
+        """Keep the model, without any data, and return where it is. `load` reads it.
+
+        Args:
+            path: a directory, or a file that ends in .tar.gz, which may be a bucket address. An archive is what `export`
+                makes.
+            overwrite: whether an existing archive may be replaced.
+
+        Raises:
+            DataError: LS204, LS215: there is another model, or an archive.
+            ParameterError: LS221, the place cannot be written.
+        """
+        from linesmith.api.loading import save_model
+
+        return save_model(self.directory, path, overwrite)
+
+    def _texts(self, records: Any) -> list[str]:
+        """Return records as the model writes them."""
+        if self._table is None:
+            if isinstance(records, str) or not isinstance(records, Iterable):
+                raise ParameterError(
+                    "LS101", "records", f"a {type(records).__name__}, not lines", "Give strings, one per record."
+                )
+            return list(checked_lines(records))
+        from linesmith.api.frames import columns_like, row_texts
+
+        return list(row_texts(self._table, columns_like(self._table, records)))
+
+    def _write_records(self, path: Path, records: Any) -> None:
+        """Write records as a file of input."""
+        if self._table is not None:
+            write_rows(path, self._table, records)
+            return
+        header = [] if not self.settings.header else [self.settings.field_delimiter.join(self.columns or [])]  # type: ignore[union-attr]
+        write_lines(path, itertools.chain(header, self._texts(records)), self.settings.encoding)
+
+    def _as_table(self, texts: list[str]) -> Any:
+        from linesmith.api.frames import build_table
+
+        assert self._table is not None  # noqa: S101
+        return build_table(self._table, texts)
+
+    def _generation_settings(
+        self, where: Mapping[str, Any] | None, seed: int | None, settings: Mapping[str, Any]
+    ) -> TensorFlowConfig:
+        """Return the settings of a call.
+
+        Raises:
+            ParameterError: LS101, LS105: a setting cannot be given here; LS132, the condition.
+        """
+        for name in settings:
+            if name not in fields():
+                hint = nearest_setting(name)
+                raise ParameterError(
+                    "LS101",
+                    None,
+                    f"unknown setting '{shortened(name)}'",
+                    f"The nearest known is '{hint}'." if hint else "Leave it out.",
+                )
+            if name in _DECIDED or (stage_of(fields()[name]) != "generate" and name not in _OTHERS_OF_GENERATION):
+                raise ParameterError(
+                    "LS105", name, "belongs to the training, or is an argument of its own here", "Leave it out."
+                )
+        changes: dict[str, Any] = {**settings, "checkpoint_dir": str(self.directory), "overwrite": False}
+        if seed is not None:
+            changes["seed"] = seed
+        if where is not None:
+            changes |= {"where": self._condition(where), "start_string": None, "balance": None, "where_file": None}
+        return self.settings.replace(**changes)
+
+    def _condition(self, where: Mapping[str, Any]) -> dict[str, str]:
+        """Return a condition as texts by name of field."""
+        if not isinstance(where, Mapping):
+            raise ParameterError(
+                "LS132", "where", f"a {type(where).__name__}", "Give a mapping from columns to values."
+            )
+        if self._table is None:
+            return {str(name): "" if value is None else str(value) for name, value in where.items()}
+        from linesmith.api.arrow_types import encode_scalar
+
+        texts = {}
+        for name, value in where.items():
+            column = self._table.column(name)
+            if column is None:
+                raise ParameterError(
+                    "LS132",
+                    f"where {shortened(repr(name))}",
+                    "the model has no such column",
+                    f"It has {', '.join(self.columns or [])}.",
+                )
+            texts[self._table.field_name(name)] = encode_scalar(column, value)
+        return texts
+
+    def __repr__(self) -> str:
+        names = self.columns
+        what = "lines" if names is None else f"{len(names)} columns"
+        return f"<linesmith.Model of {what} in '{self.directory}'>"
+
+
+def _whole_number(name: str, value: Any, most: int, remedy: str) -> int:
+    """Return a count as an int.
+
+    Raises:
+        ParameterError: LS101, it is none, or out of range.
+    """
+    if isinstance(value, bool) or not hasattr(value, "__index__") or not 0 <= value <= most:
+        found = f"not a whole number from 0 to {most:,}"
+        raise ParameterError("LS101", f"{name} {shortened(repr(value))}", found, remedy)
+    return int(value)
+
+
+def training_rows(directory: Path, private: bool) -> int:
+    """Return the number of training records in a run directory, at most what `evaluate` generates by default.
+
+    Raises:
+        DataError: LS201, it holds none.
+    """
+    from linesmith.core.artifacts.manifest import read_manifest
+    from linesmith.core.artifacts.run_directory import RunDirectory
+    from linesmith.core.artifacts.shapes import TrainingManifest
+
+    data = RunDirectory(directory, private).training_data
+    manifest = read_manifest(data, TrainingManifest)
+    if manifest is None:
+        raise DataError(
+            "LS201",
+            None,
+            f"'{directory}' holds no training data, without which nothing can be compared",
+            "Evaluate the model that fit returned, or load a run directory that was kept whole.",
+        )
+    return min(_EVALUATED_ROWS, int(manifest["counts"]["splits"]["train"]["records"]))
