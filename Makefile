@@ -5,7 +5,7 @@ PY := $(VENV)/bin/python
 STAMP := $(VENV)/.installed
 
 .PHONY: setup demo test lint types test-unit test-integration test-slow coverage test-wheel test-flink-large test-audit test-kill test-flink test-faults fuzz \
-	flink-up flink-down flink-lock test-generate test-buckets test-dataflow bench-memory bench-train bench-quality bench-generate \
+	flink-up flink-down flink-lock test-generate test-buckets test-dataflow bench-memory bench-train bench-quality bench-tables bench-generate \
 	bench-seeds bench-scale lock clean
 
 setup: $(STAMP)
@@ -108,6 +108,9 @@ bench-train: setup ## Training beside stock Keras, the published peers and the m
 
 bench-quality: setup ## A report each for a model without privacy, with epsilon 8 and with epsilon 2; about 20 minutes.
 	$(PY) -m benchmarks.quality models
+
+bench-tables: setup ## Quality of our records on five public tables, 330 s of work each; about an hour.
+	$(PY) -m benchmarks.quality_tables
 
 bench-generate: setup ## Generation beside the naive loop, the peers and the matmul rate; up to 40 minutes.
 	$(PY) -m benchmarks.generate
