@@ -11,7 +11,7 @@ export BIN = $(CURDIR)/$(VENV)/bin
 export LOCK
 
 .PHONY: dist setup demo test lint types test-unit test-integration test-slow coverage test-wheel test-flink-large test-audit test-kill test-flink test-faults fuzz \
-	flink-up flink-down flink-lock test-generate test-buckets test-dataflow bench-memory bench-train bench-quality bench-generate \
+	flink-up flink-down flink-lock test-generate test-buckets test-dataflow bench-memory bench-train bench-quality bench-tables bench-generate \
 	bench-seeds bench-scale lock clean
 
 setup: $(STAMP)
@@ -78,12 +78,8 @@ flink-up: setup ## A Flink cluster on this machine: one JobManager, two TaskMana
 flink-down: ## Stop it, in part started or not.
 	@test ! -x $(PY) || $(PY) -m tools.flink.cluster down
 
-flink-lock: setup ## Resolve again for each Python; UPGRADE=--upgrade moves everything to the newest that resolves. Hashes, no addresses.
-	for version in $(PYTHONS); do \
-	  $(VENV)/bin/uv pip compile $(UPGRADE) --python-version $$version --no-header --no-annotate --generate-hashes --quiet \
-	    --extra all --extra dev --constraint constraints.txt pyproject.toml -o requirements-$$version.lock || exit 1; \
-	done
-	echo "uv==$$($(VENV)/bin/uv --version | cut -d' ' -f2)" | $(VENV)/bin/uv pip compile --python-version 3.11 --no-header \
+.PHONY: dist setup demo test lint types test-unit test-integration test-slow coverage test-wheel test-flink-large test-audit test-kill test-flink test-faults fuzz \
+	flink-up flink-down flink-lock test-generate test-buckets test-dataflow bench-memory bench-train bench-quality bench-tables bench-generate \
 	  --no-annotate --generate-hashes --quiet - -o requirements-bootstrap.lock
 
 clean:

@@ -47,7 +47,13 @@ class TrainingSettings(BaseModel):
     best_model_metric: str | None = setting(
         "train", None, "val_loss, loss, val_accuracy or accuracy; default val_loss, or loss without a validation split."
     )
-    batch_size: int = setting("train", 64, "Rows in a training batch.", with_dp=512, ge=1)
+    batch_size: int = setting(
+        "train",
+        64,
+        "Rows in a training batch; with a field_delimiter and without dp fewer where there are fewer than 1,024 records.",
+        with_dp=512,
+        ge=1,
+    )
     buffer_size: int = setting(
         "train", 10000, "Accepted and without effect: " + SETTINGS_WITHOUT_EFFECT["buffer_size"] + ".", ge=1
     )

@@ -12,14 +12,15 @@ from linesmith.model.fields.layout import HASH_MODULUS, FieldLayout
 from linesmith.model.tokenizers.base import Tokenizer
 from linesmith.model.tokenizers.byte_tokenizer import ByteTokenizer
 
-_NARROW = 16  # fields of a record up to which every earlier field is a parent
+_NARROW, _NARROW_PRIVATE = 32, 16  # fields of a record up to which every earlier field is a parent
 _NEAREST = 8  # parents of a field in wider records: the nearest
 _MOST_ROWS = 1 << 15  # of the table: every step of the optimizer passes over all of them
 _MOST_POSITIONS = 32  # offsets told apart in a field
 _LATER_POSITIONS = 8  # and in the fields after the known ones
 _MOST_TOKENS = 128  # tokens of a parent that are told apart
-_MOST_BUCKETS = 1024
-_RECORDS_PER_VALUE = 20  # on average, where values count as few: otherwise a value tells little but which record it is
+_MOST_BUCKETS = 2048
+_MOST_VALUE_ROWS = 1 << 14  # of all values together: the rest is for parents
+_RECORDS_PER_VALUE = 5  # on average, where values count as few: otherwise a value tells little but which record it is
 _FIRST_MULTIPLIER, _MULTIPLIERS = 257, 64
 _PRINTABLE = range(0x20, 0x7F)
 
@@ -46,11 +47,11 @@ def layout_of_statistics(statistics: dict[str, Any], tokenizer: Tokenizer, memor
         return None
     records = statistics["records_described"]
     few = {number: field["values"] for number, field in enumerate(fields[:-1]) if _are_few(field["values"], records)}
-    values = [_value_hash(number, list(texts), tokenizer) for number, texts in few.items()]
+    values = [_value_hash(number, list(texts), tokenizer) for number, texts in _within_rows(few).items()]
     positions = [min(field["max_chars"] + 1, _MOST_POSITIONS) for field in fields]
     tokens = [field["tokens"][:_MOST_TOKENS] for field in fields]
     first, digits = tokenizer.token_format.reserved_count, _digits(tokenizer)
-    inputs = _choose_parents(first, memory, positions, tokens, values, digits)
+    inputs = _choose_parents(first, memory, positions, tokens, values, digits, _NARROW)
     return FieldLayout(inputs, tokenizer.total_vocab_size)
 
 
@@ -89,7 +90,7 @@ def public_inputs(
     if is_bytes:
         ids = range(first_token + _PRINTABLE.start, first_token + _PRINTABLE.stop)
     tokens = [list(ids[:_MOST_TOKENS])] * count
-    return _choose_parents(first_token, memory, [_MOST_POSITIONS] * count, tokens, [], digits)
+    return _choose_parents(first_token, memory, [_MOST_POSITIONS] * count, tokens, [], digits, _NARROW_PRIVATE)
 
 
 def _choose_parents(
@@ -99,10 +100,11 @@ def _choose_parents(
     tokens: Sequence[list[int]],
     values: Sequence[ValueHash],
     digits: Sequence[int],
+    narrow: int,
 ) -> FieldInputs:
-    """Choose parents: as many as the table has rows for."""
+    """Choose parents: as many as the table has rows for, and all earlier fields in records of at most `narrow` fields."""
     count = len(tokens)
-    for most in range(count - 1 if count <= _NARROW else _NEAREST, -1, -1):
+    for most in range(count - 1 if count <= narrow else _NEAREST, -1, -1):
         parents = [list(range(max(0, field - most), field)) for field in range(count)]
         known = {parent for field in parents for parent in field}
         inputs = FieldInputs(
@@ -137,11 +139,26 @@ def _are_few(values: dict[str, int] | None, records: int) -> bool:
     return values is not None and len(values) > 1 and records >= _RECORDS_PER_VALUE * len(values)
 
 
+def _within_rows(few: dict[int, dict[str, int]]) -> dict[int, dict[str, int]]:
+    """Return the fields that are looked up by value: those with the fewest values, as many as there are rows for."""
+    kept, rows = set(), 0
+    for number in sorted(few, key=lambda number: len(few[number])):
+        rows += _buckets(len(few[number]))
+        if rows <= _MOST_VALUE_ROWS:
+            kept.add(number)
+    return {number: values for number, values in few.items() if number in kept}
+
+
+def _buckets(values: int) -> int:
+    """Return the rows of a field of a number of values: enough that few of them share one."""
+    return min(max(values, values**2 // 4), _MOST_BUCKETS) + 1
+
+
 def _value_hash(field: int, texts: Sequence[str], tokenizer: Tokenizer) -> ValueHash:
     """Return the hash that gives the most values of a field rows of their own."""
     first = tokenizer.token_format.reserved_count
     values = [[number for number in tokenizer.encode_to_ids(text) if number >= first] for text in texts]
-    buckets = min(max(len(values), len(values) ** 2 // 4), _MOST_BUCKETS) + 1
+    buckets = _buckets(len(values))
 
     def distinct(multiplier: int) -> int:
         return len({hash_of_value(ids, multiplier) % buckets for ids in values})

@@ -149,6 +149,12 @@ class FieldLayout:
         unused = self._first_unused + self.inputs.max_parents + np.arange(len(buckets))
         return np.where(self._looks_up_value, start, unused).astype(np.int32)
 
+    @cached_property
+    def unused_rows(self) -> Array:
+        """Row of each slot where it is not needed, [slots]; 0 for the first two, which always are."""
+        others = self.slots - 2
+        return np.concatenate([[0, 0], self.rows - others + np.arange(others)]).astype(np.int32)
+
     @property
     def _first_unused(self) -> int:
         return self.rows - self.inputs.max_parents - len(self.inputs.values)

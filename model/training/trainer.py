@@ -38,6 +38,8 @@ _MAX_REPLICAS, _MAX_LAYERS = 1024, 16
 # which the learning rate rises at first.
 _LARGEST_GRADIENT, _WARM_UP_STEPS = 1.0, 50
 _INPUT_DROPOUT = 0.5  # dropout of its input, as a share of that of its layers
+_VALUE_DROPOUT = 0.75  # and of the values of fields: how often a record is learned from without one of them
+_LEAST_STEPS, _LEAST_BATCH = 16, 16  # of an epoch, and rows of a batch that is made smaller to have as many steps
 _MIN_EVALUATION_BATCH = 256  # nothing is learned between batches of an evaluation: larger ones only save time
 
 
@@ -115,7 +117,7 @@ class Trainer(TrainingLoop):
         settings, state = self.settings, self.state
         batches = EpochBatches(
             self.train,
-            batch_size=settings.batch_size,
+            batch_size=self.batch_size(),
             seq_length=settings.seq_length,
             seed=settings.seed,
             epoch=state.epoch,
@@ -125,6 +127,15 @@ class Trainer(TrainingLoop):
             self._distribute(make_batch(self.train, ranks, self.model.layout)) for ranks in remaining
         )
         return len(batches)
+
+    def batch_size(self) -> int:
+        """Return the most records in a batch.
+
+        In a network that knows fields they are fewer than the setting where the table is so small that patience would end
+        training after a few dozen steps.
+        """
+        most = self.settings.batch_size
+        return most if self.model.layout is None else min(most, max(_LEAST_BATCH, len(self.train) // _LEAST_STEPS))
 
     def run_step(self, index: int) -> None:
         """Run the next step. `index` is not needed: steps come in order, from where `begin_epoch` began."""
@@ -175,6 +186,7 @@ class Trainer(TrainingLoop):
     def _gradients(self, batch: dict[str, tf.Tensor], tokens: tf.Tensor) -> tuple[TokenSums, list[tf.Tensor]]:
         """Compute loss, correct predictions and tokens of a batch, and the gradients of that loss divided by `tokens`."""
         variables = self.model.trainable_variables
+        batch = self._without_some_values(batch)
         if not on_gpu():
             weights = [tf.convert_to_tensor(variable) for variable in variables]
             masks_of = partial(self._masks, self.matmul_dtype, batch)
@@ -185,6 +197,21 @@ class Trainer(TrainingLoop):
             mean = sums[0] / tokens
         return sums, tape.gradient(mean, variables)
 
+    def _without_some_values(self, batch: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+        """Return a batch in which some records lack the value of a field: a function of seed, step and replica.
+
+        A field of many values is told apart by rows that few records share. A network that may rely on them learns its records.
+        """
+        layout, rate = self.model.layout, self.settings.dropout_rate * _VALUE_DROPOUT
+        if layout is None or not layout.inputs.values or not rate:
+            return batch
+        # Below 0, as no name of a mask is.
+        seed = tf.stack([tf.constant(self.settings.seed, tf.int64), -1 - _step_and_replica(self.optimizer)])
+        is_value = np.arange(layout.slots) >= layout.slots - len(layout.inputs.values)
+        rows = batch["rows"]
+        left_out = (tf.random.stateless_uniform([tf.shape(rows)[1], layout.slots], seed) < rate) & is_value
+        return {**batch, "rows": tf.where(left_out, layout.unused_rows, rows)}
+
     def _masks(
         self, dtype: tf.DType, batch: dict[str, tf.Tensor], half: int, rows: tf.Tensor
     ) -> list[tf.Tensor | None]:
@@ -192,8 +219,6 @@ class Trainer(TrainingLoop):
 
         In a network that knows fields, that of the input comes before them.
         """
-        step = tf.cast(self.optimizer.iterations, tf.int64)
-        replica = tf.cast(tf.distribute.get_replica_context().replica_id_in_sync_group, tf.int64)
         shape = [tf.shape(batch["inputs"])[0], rows]
         widths, rates = [lstm.units for lstm in self.model.lstms], [self.settings.dropout_rate] * len(self.model.lstms)
         knows_fields = self.model.layout is not None
@@ -202,7 +227,7 @@ class Trainer(TrainingLoop):
         masks = []
         for layer, (width, rate) in enumerate(zip(widths, rates, strict=True)):
             # A number that no other mask of this training has, as digits in a mixed base.
-            name = ((step * _MAX_REPLICAS + replica) * NUM_HALVES + half) * (_MAX_LAYERS + knows_fields) + layer
+            name = (_step_and_replica(self.optimizer) * NUM_HALVES + half) * (_MAX_LAYERS + knows_fields) + layer
             seed = tf.stack([tf.constant(self.settings.seed, tf.int64), name])
             masks.append(dropout_mask([*shape, width], rate, seed, dtype))
         return masks
@@ -256,3 +281,9 @@ class Trainer(TrainingLoop):
         if settings.early_stopping and waited >= max(1, settings.early_stopping_patience):
             return "patience"
         return "epochs" if self.state.epoch >= settings.epochs else None
+
+
+def _step_and_replica(optimizer: Any) -> tf.Tensor:
+    """Return a number of the step and the device that it is run on, of type int64."""
+    replica = tf.cast(tf.distribute.get_replica_context().replica_id_in_sync_group, tf.int64)
+    return tf.cast(optimizer.iterations, tf.int64) * _MAX_REPLICAS + replica

@@ -16,7 +16,7 @@ import pyarrow.compute as pc
 
 from linesmith.records.output.spellings import common_spellings
 
-MAX_VALUES = 64  # a field with more distinct values has no list of them
+MAX_VALUES = 1024  # a field with more distinct values has no list of them
 _MAX_VALUE_CHARS = 256
 _INTEGER = r"^[+-]?[0-9]+$"
 _DECIMAL = r"^[+-]?([0-9]+\.[0-9]*|\.[0-9]+|[0-9]+[eE][+-]?[0-9]+|[0-9]+\.[0-9]*[eE][+-]?[0-9]+)$"

@@ -120,8 +120,26 @@ def test_few_values_have_rows_of_their_own() -> None:
     (value,) = found.inputs.values
     rows = {hash_of_value(tokenizer.encode_to_ids(text), value.multiplier) % value.buckets for text in texts}
     assert len(rows) >= 38
-    many = layout_of_statistics(statistics(2, records_described=400, fields=[field] * 2), tokenizer, 80)
+    many = layout_of_statistics(statistics(2, records_described=199, fields=[field] * 2), tokenizer, 80)
     assert many is not None and not many.inputs.values
+
+
+def test_values_leave_rows_for_parents() -> None:
+    tokenizer = CharTokenizer(CHARS, TokenFormat(", "))
+    sizes = [900] * 20 + [3]
+    fields = [
+        {"max_chars": 4, "values": {str(value): 9 for value in range(size)}, "tokens": [2, 3, 4]} for size in sizes
+    ]
+    layout = layout_of_statistics(statistics(22, records_described=9000, fields=[*fields, fields[0]]), tokenizer, 80)
+    assert layout is not None
+    assert [value.field for value in layout.inputs.values] == [*range(7), 20]  # the one of three values first
+    assert layout.inputs.parents[21] == list(range(21))
+
+
+def test_unused_rows_are_those_of_steps_that_need_no_slot() -> None:
+    layout = small_layout(4)
+    first_field = input_rows(np.zeros((1, 1), np.int32), layout)[0, 0]  # it has no parent
+    assert first_field[2:].tolist() == layout.unused_rows[2:].tolist()
 
 
 @pytest.mark.parametrize("count", [300, 10_000])
