@@ -35,10 +35,9 @@ from linesmith.model.training.lstm import (
     project,
     weight_gradient,
 )
+from linesmith.model.training.wide_rows import pad_wide_rows
 
 NUM_HALVES = 2
-_VECTOR_WIDTH = 16  # float32 numbers of the widest vectors
-_COLUMNS_OF_ONE_SUM = 4096  # up to which Eigen adds up a row in one part, whatever the width of its vectors
 ROW_MULTIPLE = 16  # rows are padded to a multiple of it: few shapes for XLA to compile, and halves of equal size
 
 # Sums over the tokens to predict: loss in nats, correct predictions, number of tokens.
@@ -341,14 +340,11 @@ def _cross_entropy(
 ) -> tuple[tf.Tensor, tf.Tensor]:
     """Compute the loss of every token and its gradient with respect to the logits, in one pass."""
     flat = tf.reshape(logits, [-1, logits.shape[2]])
-    # Where a row has thousands of columns, Eigen adds up parts of it whose borders are places in memory and not in the row: rows
-    # have equal parts only if their length is a multiple of a vector's.
-    padding = -logits.shape[2] % _VECTOR_WIDTH if row_invariant and logits.shape[2] > _COLUMNS_OF_ONE_SUM else 0
-    if padding:
-        flat = tf.pad(flat, [[0, 0], [0, padding]], constant_values=flat.dtype.min)
+    if row_invariant:
+        flat = pad_wide_rows(flat, flat.dtype.min)
     losses, slopes = tf.raw_ops.SparseSoftmaxCrossEntropyWithLogits(features=flat, labels=tf.reshape(targets, [-1]))
-    if padding:
-        slopes = slopes[:, :-padding]
+    if row_invariant:
+        slopes = slopes[:, : logits.shape[2]]
     return tf.reshape(losses, tf.shape(targets)), tf.reshape(slopes, tf.shape(logits))
 
 

@@ -23,6 +23,7 @@ import tensorflow as tf
 from linesmith.model.privacy.dp_sgd.weighted_sums import scale_operand
 from linesmith.model.tf_function import cached_by_tensor, fused
 from linesmith.model.training.lstm import at_least_float32
+from linesmith.model.training.wide_rows import pad_wide_rows
 
 # A Gram sum below this share of the sum of its terms' absolute values has lost too many of float32's digits.
 CANCELLATION_THRESHOLD = 1e-3
@@ -87,11 +88,14 @@ def direct_norms(layers: Sequence[LayerOperands], factors: tf.Tensor | None = No
         if layer.states is not None:
             # A state meets the δ of the step after it.
             scaled_before.append(_product(operand(layer.states)[:, :-1], layer.delta[:, 1:]))
-    later, before = (
-        tf.add_n([tf.reduce_sum(gradient * gradient, axis=[1, 2]) for gradient in gradients])
-        for gradients in (scaled_later, scaled_before)
-    )
+    later, before = (tf.add_n(list(map(_sums_of_squares, gradients))) for gradients in (scaled_later, scaled_before))
     return before + (later if factors is None else later * factors * factors)
+
+
+def _sums_of_squares(gradients: tf.Tensor) -> tf.Tensor:
+    """Sum the squares of each record's gradient, [B, k, n] to [B]."""
+    squares = tf.reshape(gradients * gradients, [-1, gradients.shape[1] * gradients.shape[2]])
+    return tf.reduce_sum(pad_wide_rows(squares), axis=1)
 
 
 def _input_width(layer: LayerOperands) -> int:
@@ -152,11 +156,13 @@ def _record(layer: LayerOperands, i: tf.Tensor) -> LayerOperands:
 
 
 def _gram(x: tf.Tensor) -> tf.Tensor:
+    x = pad_wide_rows(x)
     return tf.matmul(x, x, transpose_b=True)
 
 
 def _bfloat16_gram(x: tf.Tensor) -> tf.Tensor:
     """Return the Gram matrix in float32; only within `fused`, since TensorFlow's own kernels would round it to bfloat16."""
+    x = pad_wide_rows(x)
     return tf.matmul(x, x, transpose_b=True, output_type=tf.float32)
 
 

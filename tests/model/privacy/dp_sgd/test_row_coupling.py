@@ -170,9 +170,12 @@ def test_a_record_has_the_same_bits_in_every_row_of_every_number_of_rows(steps, 
     _assert_same_everywhere(counts, steps, dtype)
 
 
-def test_numbers_of_rows_are_proven_for_a_large_vocabulary_of_any_size():
-    shapes = [(9001, 16), (16, 64), (16, 64), (64,), (16, 9001), (9001,)]
-    assert proven_row_counts(shapes, 16, dtype=tf.float32, batch_size=48, expected_rows=48) == (48,)
+@pytest.mark.parametrize("steps", [16, 48])  # norms are taken of gradients or of Gram matrices
+@pytest.mark.parametrize("dtype", [tf.float32, tf.bfloat16])
+def test_numbers_of_rows_are_proven_for_a_large_vocabulary_of_any_size(steps, dtype):
+    for vocab in (9001, 15334):
+        shapes = [(vocab, 32), (32, 64), (16, 64), (64,), (16, vocab), (vocab,)]
+        assert proven_row_counts(shapes, steps, dtype=dtype, batch_size=48, expected_rows=48) == (48,)
 
 
 # -- what the proof decides
