@@ -2,7 +2,9 @@
 
 Float32 rows are added in their order. As 16-bit integers, an entry is t ≈ s·q with q in −32,767…32,767 and a scale s for each
 column; sums of integers are exact, in half of the memory traffic, which is what a step of several rows waits for. The rounding is
-smaller than that of a state of 8 bits or a bfloat16 product, with which alone it is used.
+smaller than that of a state of 8 bits or a bfloat16 product, with which alone it is used. Scales are powers of two, so that s·Σq is
+exact, too: otherwise its sum with a scaled product would depend on which of the two multiplications a compiler fuses with the
+addition, and XLA compiles blocks that several threads share in another way.
 """
 
 from __future__ import annotations
@@ -29,7 +31,7 @@ class InputTable:
         self._scales: list[tf.Tensor] | None = None
         if as_integers:
             largest = np.abs(table).max(axis=0)
-            scale = np.where(largest > 0, largest, 1).astype(np.float32) / np.float32(_LARGEST)
+            scale = np.exp2(np.ceil(np.log2(np.where(largest > 0, largest, 1) / _LARGEST))).astype(np.float32)
             table = np.rint(table / scale).clip(-_LARGEST, _LARGEST).astype(np.int16)
             self._scales = tf.split(tf.constant(scale), GATES)
         # A table for each gate: the look-up is then part of the loop over the gate's elements, not a loop of its own.

@@ -24,7 +24,7 @@ def test_integers_are_near_and_do_not_depend_on_the_order_of_rows() -> None:
     exact = table[rows].sum(axis=0)
     assert np.array_equal(_sums(table, rows, False), sum(table[rows][1:], start=table[rows][0]))
     found = _sums(table, rows, True)
-    # Each of the nine rows is rounded by at most half a step.
-    assert np.abs(found - exact).max() <= 9 * 0.51 * np.abs(table).max() / 32_767
+    # Each of the nine rows is rounded by at most half a step, which is up to twice as large as a power of two.
+    assert np.abs(found - exact).max() <= 9 * 1.01 * np.abs(table).max() / 32_767
     assert not np.array_equal(found, exact)
     assert np.array_equal(found, _sums(table, rows[::-1], True))
