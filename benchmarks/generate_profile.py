@@ -1,15 +1,18 @@
 """Measure our generation in one process: tokens and characters per second, next to the machine's float32 matmul rate.
 
-    python -m benchmarks.generate_profile RUN [--records-per-row 20] [--output results.json]
+    python -m benchmarks.generate_profile RUN [--beside RUN] [--records-per-row 20] [--output results.json]
 
 RUN is a run directory with a trained model. Printed for blocks of 96 to 2,064 rows and each precision that the processor is
 fast in: tokens per second, their share of the matmul bound, characters per second, row occupancy (ramp-down included). Then the
-naive loop, one token at a time for one record, and the time of each part of a step: products, gates, draw and the rest.
+naive loop, one token at a time for one record, and the time of each part of a step: products, gates, draw and the rest. With
+--beside, a step of another run's network, and the ratio of the two rates: say, one that knows fields beside a plain one of the
+same widths. Both are measured in turn, in CPU time, which other work on the machine disturbs less.
 """
 
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import os
 import statistics
@@ -29,7 +32,7 @@ from rich.table import Table
 
 from benchmarks.machine import flops_per_token, matmul_rate, rounds
 from linesmith.core.hardware import matmul_precision, sampling_precision
-from linesmith.model.sampling.block import ROWS_PER_CORE
+from linesmith.model.sampling.block import ROWS_PER_CORE, SamplingBlock
 from linesmith.model.sampling.request_table import idle_requests, padded_table
 from linesmith.model.sampling.row_state import DrawMode, DrawParameters, RowState
 from linesmith.model.sampling.sampler import DrawSettings, Sampler, SampleRequest, SamplerOptions
@@ -63,10 +66,14 @@ def naive_rate(sampler: Sampler, seconds: float = 5.0) -> float:
     @tf.function
     def step(state: list[Any], token: Any) -> Any:
         above = state[2] if network.layers > 1 else None
-        first = network._gates(0, network._products[0].multiply(state[0]), token, fresh, state[1], above)
-        return network._layers_above(first, state, token, fresh)
+        looked_up = [token]
+        if network._fields is not None:
+            # Which tokens came before changes nothing in the time.
+            looked_up = network._fields.rows(network._fields.next_state(network._fields.idle_state(16), token, fresh))
+        first = network._gates(0, network._products[0].multiply(state[0]), looked_up, fresh, state[1], above)
+        return network._layers_above(first, state, fresh)
 
-    state = network.idle_block(16)[len(RowState._fields) :]
+    state = network.idle_block(16)[network._state_parts :]
     token, fresh, done = tf.zeros([16], tf.int32), tf.zeros([16], tf.bool), 0
     random = np.random.default_rng(0)
     step(state, token)
@@ -85,7 +92,8 @@ def phases(sampler: Sampler, rows: int) -> dict[str, float]:
     """Return the milliseconds of each part of a step of a block, each measured in its own loop inside a graph."""
     network = sampler._network
     block = network.idle_block(rows)
-    row_state, state = RowState(*block[: len(RowState._fields)]), block[len(RowState._fields) :]
+    row_state, state = RowState(*block[: len(RowState._fields)]), block[network._state_parts :]
+    fields = block[len(RowState._fields) : network._state_parts]
     first, hidden = network._products[0], tf.random.uniform([rows, network.units], -1, 1)
     wide = tf.concat([first.to_operand(hidden)] * min(2, network.layers), axis=1)
     multiplied = network._products[0].multiply(first.to_operand(hidden))
@@ -99,14 +107,48 @@ def phases(sampler: Sampler, rows: int) -> dict[str, float]:
         "first product": (first.multiply, (first.to_operand(hidden),)),
         "last product": (network._products[-1].multiply, (wide,)),
         "logits": (lambda h: tf.matmul(h, network._logits_kernel), (hidden,)),
-        "requests and first gates": (fused(network._begin), (zero, row_state, table, multiplied, state[1], above)),
+        "requests and first gates": (
+            fused(network._begin),
+            (zero, row_state, table, multiplied, fields, state[1], above),
+        ),
         "last gates": (
             fused(partial(network._gates, network.layers - 1)),
-            (multiplied, row_state.token, row_state.done, state[1], None),
+            (multiplied, [row_state.token], row_state.done, state[1], None),
         ),
-        "draw and end": (fused(partial(network._draw_and_update, mode, parameters)), (logits, row_state)),
+        "draw and end": (fused(partial(network._draw_and_update, mode, parameters)), (logits, row_state, fields)),
     }
     return {name: _milliseconds(*part) for name, part in parts.items()}
+
+
+def steps_beside(run: str, other: str, precision: str, rows: int, seconds: float = 15.0) -> dict[str, float]:
+    """Return the milliseconds of CPU time of a step of two networks, in turn, and the ratio of their rates."""
+    calls = [_step_call(name, precision, rows) for name in (run, other)]
+    taken: list[list[float]] = [[], []]
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        for call, found in zip(calls, taken, strict=True):
+            found.append(1000 * call())
+    # Other work on the machine only adds time: the quicker calls say more.
+    this, that = (statistics.quantiles(found, n=5)[0] for found in taken)
+    return {"step_ms": this, "beside_ms": that, "rate": that / this}
+
+
+def _step_call(run: str, precision: str, rows: int) -> Callable[[], float]:
+    """Return a function that runs some steps of a full block and returns the seconds of CPU time of each step."""
+    sampler = Sampler(run, options=SamplerOptions(matmul_precision=precision, block_rows=rows))
+    block, numbers = SamplingBlock(sampler._network, rows, DrawSettings(seed=1)), itertools.count()
+
+    def call() -> float:
+        block.add([SampleRequest(next(numbers), 0) for _ in range(block.free_requests)], sampler.info.length_cap_tokens)
+        start = time.process_time()
+        outputs = block.run_call(False)
+        seconds = time.process_time() - start
+        block.collect(outputs)
+        return seconds / len(outputs.tokens)
+
+    for _ in range(4):  # the first ones compile, and bring records out of step with each other
+        call()
+    return call
 
 
 def _milliseconds(call: Callable[..., Any], operands: tuple[Any, ...], steps: int = 64) -> float:
@@ -126,6 +168,7 @@ def _milliseconds(call: Callable[..., Any], operands: tuple[Any, ...], steps: in
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("run")
+    parser.add_argument("--beside", help="another run")
     parser.add_argument("--records-per-row", type=int, default=20)
     parser.add_argument("--output", type=Path)
     parser.add_argument("--blocks", type=int, nargs="*", default=BLOCKS)
@@ -149,6 +192,11 @@ def main() -> None:
     results["matmul_flops"] = {"before": before, "after": after}
     results["bound_tokens_per_second"] = bound
     results["phases_ms"] = {f"{rows}": phases(sampler, rows) for rows in (ROWS_PER_CORE, 2064)}
+    if arguments.beside is not None:
+        results["beside"] = {
+            precision: steps_beside(arguments.run, arguments.beside, precision, ROWS_PER_CORE)
+            for precision in dict.fromkeys((sampling_precision("auto"), "float32"))
+        }
     table = Table("block", "tokens/s", "of the bound", "characters/s", "records/s", "occupancy")
     for name, rates in results["blocks"].items():
         rates["of_bound"] = rates["tokens_per_second"] / bound
@@ -168,6 +216,11 @@ def main() -> None:
     console.print(
         f"naive loop {results['naive_tokens_per_second']:,.0f} tokens/s; phases of a step, ms: {results['phases_ms']}"
     )
+    for precision, found in results.get("beside", {}).items():
+        console.print(
+            f"{precision}: a step {found['step_ms']:.3f} ms of CPU time, of {arguments.beside} {found['beside_ms']:.3f} ms: "
+            f"{found['rate']:.2f} of its rate"
+        )
     if arguments.output is not None:
         arguments.output.write_text(json.dumps(results, indent=2) + "\n")
 

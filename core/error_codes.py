@@ -36,6 +36,7 @@ ERROR_CODES: dict[str, str] = {
     "LS131": "`--condition-on` names no column of the records, or their columns have no names",
     "LS132": "`--where`, `--where-file`, `--balance` or `--impute` asks for what the model or the schema does not allow",
     "LS134": "`--partition-by` names a column by which the output cannot be partitioned",
+    "LS135": "`--parents` is a circle, names no column, or a column that is written later, or needs too large a table",
     # LS2xx: data and artifacts
     "LS201": "an artifact of an earlier stage is missing or damaged",
     "LS202": "a newer Linesmith wrote the file",
@@ -66,6 +67,7 @@ ERROR_CODES: dict[str, str] = {
     "LS230": "with `--header`, the header names another number of fields than the records have",
     "LS231": "with `--quoted`, a record of the input spans several lines",
     "LS232": "what was given to Python's `fit` or `score` cannot be learned: a column's name or type, a value, or a line",
+    "LS233": "the records have too many fields",
     # LS3xx: differential privacy
     "LS301": "settings of a private run contradict each other",
     "LS302": "the target epsilon, or the ceiling, cannot be met",

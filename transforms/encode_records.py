@@ -65,6 +65,7 @@ class EncodeSettings:
         data: directory for shards.
         rejects: directory for rejected lines.
         conditions: number of fields, from the first, that records are conditioned on.
+        finds_parents: find out which earlier fields tell the most about a field.
     """
 
     read: ReadSettings
@@ -73,6 +74,7 @@ class EncodeSettings:
     data: str
     rejects: str
     conditions: int = 0
+    finds_parents: bool = False
 
 
 class EncodeRecords(beam.PTransform):
@@ -158,6 +160,7 @@ class _EncodeFn(beam.DoFn):
             self._tokenizer.quoted,
             form.order,
             self._settings.conditions,
+            self._settings.finds_parents,
         )
         with contextlib.ExitStack() as stack:
             users = self._settings.read.records.user_field is not None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 
+from linesmith.core.config.field_parents import check_circle, resolve_parents
 from linesmith.core.config.privacy_checks import check_libraries, check_privacy_settings, vocabulary_mode
 from linesmith.core.config.setting_field import option_text
 from linesmith.core.config.tensorflow_config import Stage, TensorFlowConfig
@@ -33,10 +34,13 @@ def check(config: TensorFlowConfig, *stages: Stage) -> None:
 
     Raises:
         ParameterError: LS106, a library is not installed; LS132, a run would train a model that cannot be asked for its
-            conditions; as `check_privacy_settings`.
+            conditions; LS135, parents that cannot be; as `check_privacy_settings`.
     """
     if "run" in stages:
         _check_conditions(config)
+    check_circle(config.column_parents)
+    if config.columns is not None:
+        resolve_parents(config.column_parents, config.columns, config.condition_on or (), config.dp)
     if {"tokenize", "train", "run"} & set(stages):
         check_privacy_settings(config)
     # Of tokenize's vocabularies, only the noised one needs an accountant.

@@ -149,6 +149,8 @@ class TensorFlowConfig(TrainingSettings, TokenizeSettings, RunSettings, Generati
                 "--exact-distribution excludes --gen-top-k, --gen-top-p and --gen-temp 0: they change the distribution"
             )
         self._check_condition_on()
+        if self.parents is not None and (self.field_delimiter is None or self.field_inputs == "off"):
+            raise ValueError("--parents needs a --field-delimiter, and excludes --field-inputs off: it is about fields")
         self.check_generation()
         return self
 

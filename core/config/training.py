@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, field_validator
 
+from linesmith.core.config.field_parents import is_parents, parse_parents
 from linesmith.core.config.setting_field import SETTINGS_WITHOUT_EFFECT, setting
 
 METRIC_ALIASES = {
@@ -39,6 +40,13 @@ class TrainingSettings(BaseModel):
         "auto",
         "auto: where records have a field_delimiter and usually several fields, the network is told which field it writes, and "
         "what the earlier ones hold there. off: it sees the last token only.",
+    )
+    parents: dict[str, list[str]] | list[str] | None = setting(
+        "train",
+        None,
+        "Columns that the network looks at while it writes a column: end_lat=start_lat,b=a+c; a name with a comma or an equals "
+        "sign in double quotes, with a plus sign as a mapping of lists in a settings file. Parents must be written earlier. "
+        "Unset columns: chosen from the data. Needs names: header, columns or schema_file.",
     )
     epochs: int = setting("train", 100, "Largest number of passes over the training records.", with_dp=30, ge=0)
     early_stopping: bool = setting("train", True, "Stop when the best-model metric no longer improves.")
@@ -110,6 +118,19 @@ class TrainingSettings(BaseModel):
     dp_microbatches: int = setting(
         "train", 1, "Accepted and without effect: " + SETTINGS_WITHOUT_EFFECT["dp_microbatches"] + ".", ge=1
     )
+
+    @field_validator("parents", mode="before")
+    @classmethod
+    def _parents_by_column(cls, value: Any) -> Any:
+        parents = parse_parents(value)
+        if parents is not None and not is_parents(parents):
+            raise ValueError("must be COLUMN=PARENT+PARENT, or a mapping from columns to lists of columns")
+        return parents
+
+    @property
+    def column_parents(self) -> dict[str, list[str]]:
+        """The parents that are given by column, none where there are none. Texts were made a mapping when they were given."""
+        return dict(self.parents) if isinstance(self.parents, dict) else {}
 
     @field_validator("best_model_metric")
     @classmethod

@@ -3,35 +3,49 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
-from linesmith.core.artifacts.field_inputs import MAX_FIELDS, FieldInputs, ValueHash
+from linesmith.core.artifacts.field_inputs import (
+    MAX_FIELDS,
+    RELATIONS,
+    SPECIAL_TOKENS,
+    FieldInputs,
+    ValueHash,
+)
 from linesmith.core.errors import TokenizerError
 from linesmith.model.fields.layout import HASH_MODULUS, FieldLayout
 from linesmith.model.tokenizers.base import Tokenizer
 from linesmith.model.tokenizers.byte_tokenizer import ByteTokenizer
+from linesmith.records.input.record_sample import NARROW_FIELDS
 
-_NARROW, _NARROW_PRIVATE = 32, 16  # fields of a record up to which every earlier field is a parent
-_NEAREST = 8  # parents of a field in wider records: the nearest
+_NARROW_PRIVATE = 16  # fields up to which every earlier field is a parent in private training
+_MOST_PARENTS = 8  # of a field in wide records: those that tell the most about it, then the nearest
 _MOST_ROWS = 1 << 15  # of the table: every step of the optimizer passes over all of them
 _MOST_POSITIONS = 32  # offsets told apart in a field
 _LATER_POSITIONS = 8  # and in the fields after the known ones
 _MOST_TOKENS = 128  # tokens of a parent that are told apart
+MOST_ROWS_PER_PARENT = RELATIONS * (_MOST_TOKENS + SPECIAL_TOKENS)
 _MOST_BUCKETS = 2048
 _MOST_VALUE_ROWS = 1 << 14  # of all values together: the rest is for parents
 _RECORDS_PER_VALUE = 5  # on average, where values count as few: otherwise a value tells little but which record it is
 _FIRST_MULTIPLIER, _MULTIPLIERS = 257, 64
 _PRINTABLE = range(0x20, 0x7F)
+Parents = Mapping[int, Sequence[int]]
+_NO_PARENTS: Parents = {}
 
 
-def layout_of_statistics(statistics: dict[str, Any], tokenizer: Tokenizer, memory: int) -> FieldLayout | None:
+def layout_of_statistics(
+    statistics: dict[str, Any], tokenizer: Tokenizer, memory: int, parents: Parents = _NO_PARENTS
+) -> FieldLayout | None:
     """Choose what a network looks up by the statistics of its training records.
 
     Args:
         statistics: of the fields, as `FieldStatistics.as_dict` returns them.
         tokenizer: of the records.
         memory: tokens of the longest record that is generated.
+        parents: given ones of some fields, by number in the order of the model.
 
     Returns:
         The layout; None where most records have a single field, which is free text.
@@ -51,17 +65,22 @@ def layout_of_statistics(statistics: dict[str, Any], tokenizer: Tokenizer, memor
     positions = [min(field["max_chars"] + 1, _MOST_POSITIONS) for field in fields]
     tokens = [field["tokens"][:_MOST_TOKENS] for field in fields]
     first, digits = tokenizer.token_format.reserved_count, _digits(tokenizer)
-    inputs = _choose_parents(first, memory, positions, tokens, values, digits, _NARROW)
+    ranked = statistics.get("parents", [])
+    describe = partial(FieldInputs, first_token=first, memory=memory, digits=digits)
+    inputs = _choose_parents(describe, positions, tokens, values, parents, ranked, NARROW_FIELDS)
     return FieldLayout(inputs, tokenizer.total_vocab_size)
 
 
-def layout_of_field_count(count: int, tokenizer: Tokenizer, memory: int) -> FieldLayout | None:
+def layout_of_field_count(
+    count: int, tokenizer: Tokenizer, memory: int, parents: Parents = _NO_PARENTS
+) -> FieldLayout | None:
     """Choose what a network looks up by public knowledge alone: nothing here depends on records.
 
     Args:
         count: number of fields, from the configuration.
         tokenizer: of the records; its vocabulary is public, or was charged.
         memory: tokens of the longest record that is generated.
+        parents: given ones of some fields, by number in the order of the model.
 
     Returns:
         The layout; None for a single field.
@@ -70,11 +89,17 @@ def layout_of_field_count(count: int, tokenizer: Tokenizer, memory: int) -> Fiel
         return None
     first, vocab_size = tokenizer.token_format.reserved_count, tokenizer.total_vocab_size
     is_bytes, digits = isinstance(tokenizer, ByteTokenizer), _digits(tokenizer)
-    return FieldLayout(public_inputs(count, first, vocab_size, is_bytes, memory, digits), vocab_size)
+    return FieldLayout(public_inputs(count, first, vocab_size, is_bytes, memory, digits, parents), vocab_size)
 
 
 def public_inputs(
-    count: int, first_token: int, vocab_size: int, is_bytes: bool, memory: int, digits: Sequence[int] = (0,) * 10
+    count: int,
+    first_token: int,
+    vocab_size: int,
+    is_bytes: bool,
+    memory: int,
+    digits: Sequence[int] = (0,) * 10,
+    parents: Parents = _NO_PARENTS,
 ) -> FieldInputs:
     """Choose what a network looks up, for any records with a number of fields.
 
@@ -85,40 +110,63 @@ def public_inputs(
         is_bytes: whether the vocabulary is that of bytes, of which those of printable ASCII are told apart.
         memory: tokens of the longest record that is generated.
         digits: ids of the digits, 0 for one that there is not; they do not change the number of rows.
+        parents: given ones of some fields.
     """
     count, ids = min(count, MAX_FIELDS), range(first_token, vocab_size)
     if is_bytes:
         ids = range(first_token + _PRINTABLE.start, first_token + _PRINTABLE.stop)
     tokens = [list(ids[:_MOST_TOKENS])] * count
-    return _choose_parents(first_token, memory, [_MOST_POSITIONS] * count, tokens, [], digits, _NARROW_PRIVATE)
+    describe = partial(FieldInputs, first_token=first_token, memory=memory, digits=list(digits))
+    return _choose_parents(describe, [_MOST_POSITIONS] * count, tokens, [], parents, [], _NARROW_PRIVATE)
 
 
 def _choose_parents(
-    first_token: int,
-    memory: int,
+    describe: Callable[..., FieldInputs],
     positions: Sequence[int],
     tokens: Sequence[list[int]],
     values: Sequence[ValueHash],
-    digits: Sequence[int],
+    given: Parents,
+    ranked: Sequence[Sequence[int]],
     narrow: int,
 ) -> FieldInputs:
-    """Choose parents: as many as the table has rows for, and all earlier fields in records of at most `narrow` fields."""
+    """Choose parents: those that are given, of the other fields as many as the table has rows for.
+
+    Args:
+        describe: makes the description, given what follows.
+        positions: as in `FieldInputs`.
+        tokens: the same, of fields that are parents and of others.
+        values: the same.
+        given: parents of some fields.
+        ranked: for each field the earlier fields that tell the most about it, the best first; it may be shorter.
+        narrow: fields of a record up to which every earlier field is a parent, if the table has the rows.
+    """
     count = len(tokens)
-    for most in range(count - 1 if count <= narrow else _NEAREST, -1, -1):
-        parents = [list(range(max(0, field - most), field)) for field in range(count)]
+    given = {field: parents for field, parents in given.items() if field < count}
+    most_rows = _MOST_ROWS + sum(
+        RELATIONS * (len(tokens[parent]) + SPECIAL_TOKENS) for parents in given.values() for parent in parents
+    )
+    for most in range(count - 1 if count <= narrow else _MOST_PARENTS, -1, -1):
+        parents = [
+            sorted(
+                given[field] if field in given else _best(field, ranked[field] if field < len(ranked) else ())[:most]
+            )
+            for field in range(count)
+        ]
         known = {parent for field in parents for parent in field}
-        inputs = FieldInputs(
-            first_token=first_token,
-            memory=memory,
+        inputs = describe(
             positions=[*positions, _LATER_POSITIONS],
             parents=parents,
             tokens=[list(ids) if field in known else [] for field, ids in enumerate(tokens)],
             values=[value for value in values if value.field in known],
-            digits=list(digits),
         )
-        if inputs.extra_rows <= _MOST_ROWS:
+        if inputs.extra_rows <= most_rows:
             break
     return inputs
+
+
+def _best(field: int, ranked: Sequence[int]) -> list[int]:
+    """Return the earlier fields, the most informative first, then the nearest."""
+    return [*ranked, *(parent for parent in range(field - 1, -1, -1) if parent not in ranked)]
 
 
 def _digits(tokenizer: Tokenizer) -> list[int]:

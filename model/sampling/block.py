@@ -232,16 +232,12 @@ class SamplingBlock:
         """Move the rows at work to a block of another size. All calls must have been collected before."""
         if not self.resizes_to(rows):
             return
-        import tensorflow as tf
-
         order = np.argsort(self._block[1].numpy(), kind="stable")[:rows]  # rows at work first: their `done` is False
-        block = [tf.gather(part, order) for part in self._block]
         carry = self._carry[order]
         if rows > len(order):
-            more = self._network.idle_block(rows - len(order))
-            block = [tf.concat(pair, axis=0) for pair in zip(block, more, strict=True)]
             carry = np.pad(carry, ((0, rows - len(order)), (0, 0)))
-        self._block, self._carry, self._rows = block, carry, rows
+        self._block = self._network.resized(self._block, order, rows)
+        self._carry, self._rows = carry, rows
 
 
 class _Prefixes:

@@ -4,8 +4,7 @@ Within a call, a row that ends its record takes the next request of a table and 
 the host. Every width is padded to a multiple of 16, and blocks have only certain numbers of rows (`block.BLOCK_SIZES`): then
 a row's numbers do not depend on how many rows stand beside it, so text is the same for any block size. The first layer's
 input projection is a table with one row per token; in a network that knows fields, with one for each row of its table, of which
-each step adds up a few. Products are TensorFlow's; element-wise work is fused by XLA, whose
-own products would be slower.
+each step adds up a few. Products are TensorFlow's; element-wise work is fused by XLA, whose own products would be slower.
 """
 
 from __future__ import annotations
@@ -22,6 +21,7 @@ from linesmith.core.errors import DataError
 from linesmith.model.fields.layout import FieldLayout
 from linesmith.model.sampling.draw import PAD_MULTIPLE
 from linesmith.model.sampling.field_state import FieldState, FieldTracker
+from linesmith.model.sampling.input_table import InputTable
 from linesmith.model.sampling.matmul import MatMul, make_matmul
 from linesmith.model.sampling.row_state import (
     DrawMode,
@@ -134,8 +134,8 @@ class SamplingNetwork:
         table = weights["embedding/embeddings"] @ weights["lstm_0/kernel"]
         # Every step looks up one token, whatever else it looks up.
         table[: weights["logits/bias"].shape[0]] += weights["lstm_0/bias"]
-        # A table for each gate: the look-up is then part of the loop over the gate's elements, not a loop of its own.
-        self._tables = tf.split(tf.constant(_gate_columns(table, u)), 4, axis=1)
+        # A plain network's sum is a single row.
+        self._table = InputTable(_gate_columns(table, u), self._fields is not None and precision != "float32")
         # Layer 0 multiplies only its own state; each other layer multiplies its input and its state in one product.
         self._products: list[MatMul] = []
         self._biases = []
@@ -155,10 +155,26 @@ class SamplingNetwork:
         self._logits_bias = tf.constant(bias.astype(np.float32))
 
     def idle_block(self, rows: int) -> list[tf.Tensor]:
-        """Return the state of a block in which all rows are idle: a list of tensors whose first axis is the row."""
+        """Return the state of a block in which all rows are idle: a list of tensors."""
         dtypes = [dtype for product in self._products for dtype in (product.dtype, tf.float32)]
         fields = () if self._fields is None else self._fields.idle_state(rows)
         return [*idle_rows(rows), *fields, *[tf.zeros([rows, self.units], dtype) for dtype in dtypes]]
+
+    def resized(self, block: list[tf.Tensor], order: npt.NDArray[np.int64], rows: int) -> list[tf.Tensor]:
+        """Return the state of a block of another size.
+
+        Args:
+            block: of any size.
+            order: numbers of the rows that are kept, which come first.
+            rows: the new size, at least as many.
+        """
+        idle = self.idle_block(rows - len(order))
+        # The state of fields has the row last.
+        axes = [1 if len(RowState._fields) <= number < self._state_parts else 0 for number in range(len(block))]
+        return [
+            tf.concat([tf.gather(part, order, axis=axis), more], axis=axis)
+            for part, more, axis in zip(block, idle, axes, strict=True)
+        ]
 
     @property
     def product_shapes(self) -> list[tuple[int, int, str]]:
@@ -258,27 +274,22 @@ class SamplingNetwork:
         size = len(RowState._fields)
         rows, fields, state = RowState(*block[:size]), block[size : self._state_parts], block[self._state_parts :]
         multiplied = self._products[0].multiply(state[0])
-        if self._fields is None:
-            taken, rows, first = fused(self._begin)(taken, rows, table, multiplied, state[1], _above(state, 0))
-        else:
-            # A kernel of its own: XLA would compute which rows are looked up again for every unit that they are added to.
-            taken, rows, fields, looked_up = fused(partial(_look_up, self._fields))(taken, rows, table, fields)
-            gates = fused(partial(self._gates, 0))
-            first = gates(multiplied, looked_up, rows.done, state[1], _above(state, 0))
+        taken, rows, first = fused(self._begin)(taken, rows, table, multiplied, fields, state[1], _above(state, 0))
         state, logits = self._layers_above(first, state, rows.done)
         if mode.prefixed:
             drawn, share = fused(partial(self._token_sampler.draw, mode, parameters))(logits, rows)
             token, forced = force_prefix(drawn, rows, *prefixes)
-            given = (rows, token, forced, share, *([logits] if mode.scored else []))
-            rows, outputs = fused(partial(self._token_sampler.update, mode, parameters))(*given)
+            given = (rows, fields, token, forced, share, *([logits] if mode.scored else []))
+            rows, fields, outputs = fused(partial(self._update, mode, parameters))(*given)
         else:
-            rows, outputs = fused(partial(self._draw_and_update, mode, parameters))(logits, rows)
+            rows, fields, outputs = fused(partial(self._draw_and_update, mode, parameters))(logits, rows, fields)
         return taken, [*rows, *fields, *state], outputs
 
-    def _begin(self, taken, rows, table, multiplied, c, h_above):  # type: ignore[no-untyped-def]
+    def _begin(self, taken, rows, table, multiplied, fields, c, h_above):  # type: ignore[no-untyped-def]
         """Assign requests to rows that are done, then compute the first layer's gates, from a zero state in those rows."""
         taken, rows = assign_requests(taken, rows, table)
-        return taken, rows, self._gates(0, multiplied, [rows.token], rows.done, c, h_above)
+        looked_up = [rows.token] if self._fields is None else self._fields.rows(FieldState(*fields))
+        return taken, rows, self._gates(0, multiplied, looked_up, rows.done, c, h_above)
 
     def _layers_above(self, first, state, fresh):  # type: ignore[no-untyped-def]
         """Return the new state and the logits without their bias, given the first layer's output."""
@@ -289,10 +300,18 @@ class SamplingNetwork:
             new += more
         return new, tf.matmul(out, self._logits_kernel)
 
-    def _draw_and_update(self, mode, parameters, logits, rows):  # type: ignore[no-untyped-def]
+    def _draw_and_update(self, mode, parameters, logits, rows, fields):  # type: ignore[no-untyped-def]
         """Draw tokens and update the rows, where no record has a start string."""
         token, share = self._token_sampler.draw(mode, parameters, logits, rows)
-        return self._token_sampler.update(mode, parameters, rows, token, None, share)
+        return self._update(mode, parameters, rows, fields, token, None, share)
+
+    def _update(self, mode, parameters, rows, fields, token, forced, share, logits=None):  # type: ignore[no-untyped-def]
+        """Update the rows after a token, and find which rows of the table make up their next input."""
+        rows, outputs = self._token_sampler.update(mode, parameters, rows, token, forced, share, logits)
+        if self._fields is not None:
+            # A row whose record has ended begins another one at the next step.
+            fields = list(self._fields.next_state(FieldState(*fields), token, rows.done))
+        return rows, fields, outputs
 
     def _gates(self, layer, multiplied, looked_up, fresh, c, h_above):  # type: ignore[no-untyped-def]
         """Compute a layer's gates and its new state.
@@ -313,8 +332,7 @@ class SamplingNetwork:
         for number, part in enumerate(tf.split(multiplied, 4, axis=1)):
             value = product.to_float32(part, slice(number * self.units, (number + 1) * self.units))
             if layer == 0:
-                parts = [tf.gather(self._tables[number], index) for index in looked_up]
-                gates.append(tf.where(reset, 0.0, value) + sum(parts[1:], start=parts[0]))
+                gates.append(tf.where(reset, 0.0, value) + self._table.sum_of_rows(number, looked_up))
             else:
                 # No reset here: in fresh rows the layer below has put zeros into the operand already.
                 gates.append(value + self._biases[layer][number])
@@ -325,13 +343,6 @@ class SamplingNetwork:
         if h_above is None:
             return wide, h, c
         return tf.concat([h, tf.where(reset, product.zero, h_above)], axis=1), h, c
-
-
-def _look_up(tracker: FieldTracker, taken, rows, table, fields):  # type: ignore[no-untyped-def]
-    """Assign requests to rows that are done, then find which rows of the table a network that knows fields adds up."""
-    taken, rows = assign_requests(taken, rows, table)
-    fields = tracker.next_state(fields, rows.token, rows.done)
-    return taken, rows, list(fields), tracker.rows(fields, rows.token)
 
 
 def _above(state: list[tf.Tensor], layer: int) -> tf.Tensor | None:

@@ -6,9 +6,11 @@ from collections import Counter
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from linesmith.core.config.field_parents import resolve_parents
 from linesmith.core.config.setting_field import option_text
 from linesmith.core.config.tensorflow_config import TensorFlowConfig
 from linesmith.core.errors import ParameterError
+from linesmith.pipelines.public_columns import public_columns
 from linesmith.records.field_order import FieldOrder
 
 if TYPE_CHECKING:
@@ -32,12 +34,17 @@ def with_field_order(
         Without `condition_on`, the same settings and None.
 
     Raises:
-        ParameterError: LS131, the columns have no names, or one that is named is not there; LS111, the schema cannot be read.
+        ParameterError: LS131, the columns have no names, or one that is named is not there; LS111, the schema cannot be read;
+            LS135, the same of `parents`, or one is written too late.
     """
+    if config.condition_on is None and config.parents is None:
+        return settings, None
+    columns = _columns(config, units, settings)
     if config.condition_on is None:
+        # Training needs them; a fault in their names should not wait until then.
+        _check_parents(config, columns)
         return settings, None
     option = option_text("condition_on", config.condition_on)
-    columns = _columns(config, units, settings)
     if columns is None:
         raise ParameterError("LS131", option, "the columns have no names", _NAME_SOURCES[config.dp])
     counts = Counter(columns)
@@ -45,8 +52,16 @@ def with_field_order(
         if counts[name] != 1:
             found = "is not a column" if not counts[name] else f"is the name of {counts[name]} columns"
             raise ParameterError("LS131", option, f"'{name}' {found}", f"There are: {', '.join(columns)}.")
+    _check_parents(config, columns)
     order = FieldOrder.first(config.condition_on, columns)
     return replace(settings, records=replace(settings.records, field_order=order)), columns
+
+
+def _check_parents(config: TensorFlowConfig, columns: list[str] | None) -> None:
+    """Refuse parents that training would refuse."""
+    if columns is None and config.dp and config.schema_file is not None:
+        columns = public_columns(config)
+    resolve_parents(config.column_parents, columns, config.condition_on or (), config.dp)
 
 
 _NAME_SOURCES = {
@@ -68,6 +83,4 @@ def _columns(config: TensorFlowConfig, units: Sequence[InputUnit], settings: Rea
         return reader.count.columns
     if config.schema_file is None:
         return None
-    from linesmith.records.output.schema import read_schema
-
-    return list(read_schema(config.schema_file).names)
+    return public_columns(config)

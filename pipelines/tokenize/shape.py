@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
     from linesmith.transforms.read_records import RangeCount, ReadSettings
 
+_MOST_FIELDS = 10_000
+
 
 @dataclass(frozen=True)
 class FieldCountRule:
@@ -76,12 +78,14 @@ def find_shape(
 
     Raises:
         ParameterError: LS109, LS111, `columns` or the schema do not fit the records.
-        DataError: LS230, the header does not fit the records; as `check_counts`.
+        DataError: LS230, the header does not fit the records; LS233, they have too many fields; as `check_counts`.
     """
     from linesmith.transforms.fit_tokenizer import survey_records
     from linesmith.transforms.read_records import take_first
 
     rule = _field_count_rule(config, units, settings)
+    if rule is not None:
+        _refuse_too_many(rule.count, rule.option)
     if config.dp:
         return units, settings if rule is None else replace(settings, field_count=rule.count)
     read = take_first(units, settings, config.max_lines) if config.max_lines else units
@@ -89,12 +93,28 @@ def find_shape(
     check_counts(counts, config.max_reject_rate)
     field_count = None
     if config.field_delimiter is not None:
+        _refuse_too_many(most_common_count(survey.field_counts), option_text("field_delimiter", config.field_delimiter))
         field_count = _decide_field_count(rule, survey.field_counts, config.field_delimiter, notices)
     records = survey.field_counts.total() if field_count is None else survey.field_counts[field_count]
     settings = replace(settings, field_count=field_count, frequent=survey.frequent.candidates(records))
     if config.max_lines and records < survey.field_counts.total():
         read = take_first(units, settings, config.max_lines)
     return read, settings
+
+
+def _refuse_too_many(count: int, option: str) -> None:
+    """Refuse records of more fields than a network of any use could learn.
+
+    Raises:
+        DataError: LS233.
+    """
+    if count > _MOST_FIELDS:
+        raise DataError(
+            "LS233",
+            option,
+            f"the records have {count:,} fields, and at most {_MOST_FIELDS:,} can be learned",
+            "Give files with fewer columns, or another --field-delimiter.",
+        )
 
 
 def _field_count_rule(

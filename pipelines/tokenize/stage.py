@@ -182,6 +182,8 @@ def _read_input(
         data=str(scratch / "data"),
         rejects=str(scratch / "rejects"),
         conditions=len(config.condition_on or ()),
+        # What private records tell of each other must not shape the network.
+        finds_parents=config.field_delimiter is not None and not config.dp,
     )
     encoded_units = _encode(_with_line_numbers(units, counts), encode_settings, options, scratch)
     return TokenizeResult(

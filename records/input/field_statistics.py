@@ -15,7 +15,9 @@ import pyarrow.compute as pc
 
 from linesmith.records.field_order import FieldOrder
 from linesmith.records.fields import DELIMITER_ID, FIELD_BREAK
+from linesmith.records.input.aligned_information import informative_parents
 from linesmith.records.input.field_accumulator import MAX_VALUES, FieldAccumulator
+from linesmith.records.input.record_sample import RecordSample
 
 MAX_FIELDS = 4096  # later fields are counted, not described: memory and the model description stay bounded
 _KEPT_VALUE_CHARS, _KEPT_TOKENS = 4 << 20, 1 << 20  # of all fields together, in the description
@@ -33,6 +35,7 @@ class FieldStatistics:
         order: order of the fields in texts and ids, where it is not that of the input; statistics have that of the input.
         conditions: number of fields, from the first of that order, that records are conditioned on: more of their values are
             kept.
+        finds_parents: find out which earlier fields tell the most about a field of wide records; never of private ones.
     """
 
     def __init__(
@@ -42,6 +45,7 @@ class FieldStatistics:
         quoted: bool = False,
         order: FieldOrder | None = None,
         conditions: int = 0,
+        finds_parents: bool = False,
     ) -> None:
         self._vocab_size = vocab_size
         self._reserved = reserved
@@ -54,12 +58,13 @@ class FieldStatistics:
         self._tokens: Counter[int] = Counter()
         self._fields: list[FieldAccumulator] = []
         self._seen: list[npt.NDArray[np.bool_]] = []
+        self._sample = RecordSample(reserved) if finds_parents else None
 
     def add(self, batch: pa.RecordBatch, ids: npt.NDArray[np.int64], lengths: npt.NDArray[np.int64]) -> None:
         """Add records.
 
         Args:
-            batch: columns `text`, with field breaks, and `num_chars`.
+            batch: columns `text`, with field breaks, `num_chars`, and where parents are found `record_hash`.
             ids: token ids of all records, one record after the other, each `<n> … <n>`.
             lengths: number of ids of each record.
         """
@@ -79,6 +84,8 @@ class FieldStatistics:
             if number < MAX_FIELDS:
                 self._field(number).add(values[start:end], self._quoted)
         self._add_tokens(ids, lengths, counts)
+        if self._sample is not None:
+            self._sample.add(batch["record_hash"].to_numpy(), ids, lengths)
 
     def _field(self, number: int) -> FieldAccumulator:
         while len(self._fields) <= number:
@@ -116,7 +123,8 @@ class FieldStatistics:
 
     def new_empty(self) -> FieldStatistics:
         """Return statistics of no records, for the same tokenizer."""
-        return FieldStatistics(self._vocab_size, self._reserved, self._quoted, self._order, self._conditions)
+        sampled = self._sample is not None
+        return FieldStatistics(self._vocab_size, self._reserved, self._quoted, self._order, self._conditions, sampled)
 
     def merge(self, other: FieldStatistics) -> None:
         """Add the statistics of other records of the same tokenizer."""
@@ -127,6 +135,8 @@ class FieldStatistics:
         for number, (accumulator, seen) in enumerate(zip(other._fields, other._seen, strict=True)):
             self._field(number).merge(accumulator)
             self._seen[number] |= seen
+        if self._sample is not None and other._sample is not None:
+            self._sample.merge(other._sample)
 
     def as_dict(self) -> dict[str, Any]:
         """Return plain JSON. Token lengths count what a model must generate: the final `<n>`, but not the first."""
@@ -141,12 +151,15 @@ class FieldStatistics:
             if tokens > _KEPT_TOKENS:
                 described["tokens"] = None
             fields.append(described)
+        sampled = [] if self._sample is None else self._sample.records()
         return {
             "records_described": self._records,
             "field_counts": {str(count): number for count, number in sorted(self._field_counts.items())},
             "length_chars": _histogram(self._chars),
             "length_tokens": _histogram(self._tokens),
             "fields": fields,
+            # By number in the order of the model, unlike `fields`; empty for narrow records.
+            "parents": informative_parents(sampled),
         }
 
 

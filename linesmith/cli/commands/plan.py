@@ -25,6 +25,7 @@ from linesmith.core.config.setting_field import default_of
 from linesmith.core.config.tensorflow_config import TensorFlowConfig, fields
 from linesmith.core.errors import ParameterError, TooFewRecordsError
 from linesmith.model.privacy.ledger import RUN_LEDGER_FILE
+from linesmith.pipelines.train.field_layout import planned_parents
 from linesmith.records.input.file_patterns import find_local_files
 
 _STAGES = ("tokenize", "train", "generate")
@@ -88,6 +89,7 @@ def resolved_settings(config: TensorFlowConfig, beam_args: Sequence[str] = ()) -
         if config.max_invalid is not None
         else f"end the run only below a valid rate of {config.min_valid_rate:g}",
     }
+    facts |= planned_parents(config)
     if config.dp:  # the privacy claim does not cover a choice by the raw loss
         facts |= _private_choices(config)
     return facts | (_run_facts(config) if config.checkpoint_dir is not None else {})
@@ -158,6 +160,8 @@ def _pairs(facts: dict[str, str]) -> Table:
 
 
 def _value_text(value: object) -> str:
+    if isinstance(value, dict):
+        return ", ".join(f"{name}={'+'.join(of) if isinstance(of, list) else of}" for name, of in value.items())
     return "–" if value is None else ", ".join(map(str, value)) if isinstance(value, list) else str(value)
 
 

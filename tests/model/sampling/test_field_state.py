@@ -8,7 +8,7 @@ import tensorflow as tf
 
 from linesmith.model.fields.inputs import input_rows
 from linesmith.model.fields.layout import FieldLayout
-from linesmith.model.sampling.field_state import FieldTracker
+from linesmith.model.sampling.field_state import FieldState, FieldTracker
 from linesmith.model.tf_function import fused
 from tests.helpers.field_oracle import random_records
 from tests.model.fields.test_inputs import small_layout
@@ -22,8 +22,8 @@ def _stepwise(ids: np.ndarray, layout: FieldLayout, first_state: list | None = N
 
     @fused
     def step(state: list, token: tf.Tensor, fresh: tf.Tensor) -> tuple[list, list]:
-        state = tracker.next_state(state, token, fresh)
-        return list(state), tracker.rows(state, token)
+        state = tracker.next_state(FieldState(*state), token, fresh)
+        return list(state), tracker.rows(state)
 
     state = list(tracker.idle_state(ids.shape[1])) if first_state is None else first_state
     found = []
