@@ -103,7 +103,7 @@ def _told(written: Codes, shown: Codes) -> tuple[npt.NDArray[np.float64], npt.ND
         shown: codes below 2 `_CODES` of what each other field shows there, [G, N].
     """
     fields, count = shown.shape
-    information = []
+    information: list[npt.NDArray[np.float64]] = []
     for seen in (shown, np.roll(shown, 1, axis=1)):
         cells = (np.arange(fields)[:, None] * 2 * _CODES + seen) * _CODES + written
         joint = np.bincount(cells.ravel(), minlength=fields * 2 * _CODES * _CODES).reshape(fields, 2 * _CODES, _CODES)
