@@ -13,7 +13,8 @@ from linesmith.core.artifacts.model_info import read_model_info
 
 pytestmark = [pytest.mark.integration, pytest.mark.slow]
 
-SMALL = "--epochs 1 --rnn-units 16 --embedding-dim 8 --no-report --num-lines 5 --field-delimiter , --header".split()
+NETWORK = ["--epochs", "1", "--rnn-units", "16", "--embedding-dim", "8"]
+SMALL = [*NETWORK, "--no-report", "--num-lines", "5", "--field-delimiter", ",", "--header"]
 
 
 @pytest.fixture(autouse=True)
