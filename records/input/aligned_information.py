@@ -110,8 +110,7 @@ def _told(written: Codes, shown: Codes) -> tuple[npt.NDArray[np.float64], npt.ND
         by_shown, by_written = joint.sum(axis=2), joint.sum(axis=1)
         information.append(_entropy(by_shown) + _entropy(by_written) - _entropy(joint.reshape(fields, -1)))
     degrees = (np.count_nonzero(by_shown, axis=1) - 1) * (np.count_nonzero(by_written, axis=1) - 1)
-    told: npt.NDArray[np.float64] = count * (information[0] - information[1])
-    return told, degrees
+    return np.float64(count) * (information[0] - information[1]), degrees
 
 
 def _entropy(counts: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
