@@ -1,10 +1,10 @@
 """The first layer's input in sampling: a sum of rows of a table, each the projection of an embedding on the layer's gates.
 
 Float32 rows are added in their order. As 16-bit integers, an entry is t ≈ s·q with q in −32,767…32,767 and a scale s for each
-column; sums of integers are exact, in half of the memory traffic, which is what a step of several rows waits for. The rounding is
-smaller than that of a state of 8 bits or a bfloat16 product, with which alone it is used. Scales are powers of two, so that
-s·Σq is exact, too: otherwise its sum with a scaled product would depend on which of the two multiplications a compiler fuses with
-the addition, and XLA compiles blocks that several threads share in another way.
+column; sums of integers are exact, in half of the memory traffic, which is what a step of several rows waits for. The rounding
+is smaller than that of a state of 8 bits or a bfloat16 product, with which alone it is used. Scales are powers of two, so that
+s·Σq is exact, too: otherwise its sum with a scaled product would depend on which of the two multiplications a compiler fuses
+with the addition.
 """
 
 from __future__ import annotations
