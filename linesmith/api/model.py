@@ -14,6 +14,7 @@ from linesmith.api.sampling import RecordSource
 from linesmith.core.config.setting_field import shortened, stage_of
 from linesmith.core.config.tensorflow_config import TensorFlowConfig, fields, nearest_setting
 from linesmith.core.errors import DataError, ParameterError
+from linesmith.records.fields import FieldFormat
 
 if TYPE_CHECKING:
     import numpy as np
@@ -199,7 +200,8 @@ class Model:
         if self._table is not None:
             write_rows(path, self._table, records)
             return
-        header = [] if not self.settings.header else [self.settings.field_delimiter.join(self.columns or [])]  # type: ignore[union-attr]
+        fields = FieldFormat(self.settings.field_delimiter, self.settings.quoted)
+        header = [fields.join(self.columns or [])] if self.settings.header else []
         write_lines(path, itertools.chain(header, self._texts(records)), self.settings.encoding)
 
     def _as_table(self, texts: list[str]) -> Any:
