@@ -8,14 +8,16 @@ from typing import TYPE_CHECKING, Any
 
 from linesmith.api.progress import messages
 from linesmith.api.report import Report, link_run, read_report
+from linesmith.core.errors import DataError
 
 if TYPE_CHECKING:
     from linesmith.api.model import Model
 
+_EVALUATED_ROWS = 10_000
+
 
 def evaluate_model(model: Model, holdout: Any, n: int | None, target: str | None) -> Report:
     """Generate and evaluate; arguments as for `Model.evaluate`."""
-    from linesmith.api.model import training_rows
     from linesmith.pipelines.evaluate.stage import EvaluationSettings, check_libraries, evaluate_run, report_directory
     from linesmith.pipelines.generate.stage import generate
 
@@ -36,3 +38,25 @@ def evaluate_model(model: Model, holdout: Any, n: int | None, target: str | None
         generate(config)
         evaluate_run(config, settings=EvaluationSettings(target=target, overwrite=True), holdout=files)
         return read_report(report_directory(config))
+
+
+def training_rows(directory: Path, private: bool) -> int:
+    """Return the number of training records in a run directory, at most what `evaluate` generates by default.
+
+    Raises:
+        DataError: LS201, it holds none.
+    """
+    from linesmith.core.artifacts.manifest import read_manifest
+    from linesmith.core.artifacts.run_directory import RunDirectory
+    from linesmith.core.artifacts.shapes import TrainingManifest
+
+    data = RunDirectory(directory, private).training_data
+    manifest = read_manifest(data, TrainingManifest)
+    if manifest is None:
+        raise DataError(
+            "LS201",
+            None,
+            f"'{directory}' holds no training data, without which nothing can be compared",
+            "Evaluate the model that fit returned, or load a run directory that was kept whole.",
+        )
+    return min(_EVALUATED_ROWS, int(manifest["counts"]["splits"]["train"]["records"]))

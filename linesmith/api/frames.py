@@ -30,7 +30,7 @@ def frame_of(data: object) -> Frame | None:
         library = sys.modules.get(name)
         if library is not None and isinstance(data, getattr(library, "DataFrame", ())):
             return name
-    return "arrow" if hasattr(data, "__arrow_c_stream__") and not hasattr(data, "__next__") else None
+    return "arrow" if hasattr(data, "__arrow_c_stream__") else None
 
 
 def read_table(data: Any, private: bool = False) -> tuple[TableFormat, Columns]:
@@ -239,7 +239,10 @@ def _polars_frame(table: TableFormat, made: pa.Table) -> Any:
 def _arrow_columns(data: Any) -> tuple[Columns, dict[str, str]]:
     import pyarrow as pa
 
-    table = data if isinstance(data, pa.Table) else pa.table(data)
+    try:
+        table = data if isinstance(data, pa.Table) else pa.table(data)
+    except (pa.ArrowException, TypeError, ValueError):  # a single column has such a stream, too
+        raise DataError("LS232", "data", f"a {type(data).__name__}, which is no table", "Give a table.") from None
     _check_names(table.column_names)
     return {name: table.column(position) for position, name in enumerate(table.column_names)}, {}
 

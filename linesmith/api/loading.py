@@ -1,4 +1,4 @@
-"""Save a model, and load one: from a run directory, an archive, or a bucket."""
+"""Load a model from a run directory, an archive, or a bucket."""
 
 from __future__ import annotations
 
@@ -8,9 +8,8 @@ from pathlib import Path
 
 from linesmith.api.model import Model
 from linesmith.api.progress import messages
+from linesmith.api.saving import ARCHIVES
 from linesmith.core.errors import DataError
-
-_ARCHIVES = (".tar.gz", ".tgz")
 
 
 def load(path: str | os.PathLike[str]) -> Model:
@@ -44,27 +43,10 @@ def _unpack(place: str, target: Path) -> None:
     from linesmith.pipelines.export import import_archive
     from linesmith.pipelines.remote.local_paths import open_local_run
 
-    if "://" not in place or place.endswith(_ARCHIVES):
+    if "://" not in place or place.endswith(ARCHIVES):
         import_archive(place, str(target))
         return
     with tempfile.TemporaryDirectory() as scratch, open_local_run(place, "export") as (root, _):
         archive = Path(scratch) / "model.tar.gz"
         write_archive(root, archive)
         import_archive(str(archive), str(target))
-
-
-def save_model(directory: Path, path: str | Path, overwrite: bool) -> Path | str:
-    """Write a model to a directory or an archive; arguments as for `Model.save`."""
-    from linesmith.core.artifacts.archive import write_archive
-    from linesmith.pipelines.export import export, import_archive
-
-    place = os.path.expanduser(str(path))
-    with messages(False):
-        if place.endswith(_ARCHIVES) or "://" in place:
-            export(str(directory), place, overwrite)
-            return place if "://" in place else Path(place)
-        with tempfile.TemporaryDirectory() as scratch:
-            archive = Path(scratch) / "model.tar.gz"
-            write_archive(directory, archive)
-            import_archive(str(archive), place)
-    return Path(place)

@@ -13,7 +13,8 @@ from linesmith.api.progress import messages
 from linesmith.api.sampling import RecordSource
 from linesmith.core.config.setting_field import shortened, stage_of
 from linesmith.core.config.tensorflow_config import TensorFlowConfig, fields, nearest_setting
-from linesmith.core.errors import DataError, ParameterError
+from linesmith.core.errors import ParameterError
+from linesmith.records.fields import FieldFormat
 
 if TYPE_CHECKING:
     import numpy as np
@@ -27,7 +28,6 @@ _LAST_NUMBER = 1 << 62
 _STREAMED_ROWS = 256
 _DECIDED = ("gen_lines", "where", "seed")  # arguments of their own
 _OTHERS_OF_GENERATION = ("matmul_precision",)
-_EVALUATED_ROWS = 10_000
 
 
 class Model:
@@ -178,7 +178,7 @@ class Model:
             DataError: LS204, LS215: there is another model, or an archive.
             ParameterError: LS221, the place cannot be written.
         """
-        from linesmith.api.loading import save_model
+        from linesmith.api.saving import save_model
 
         return save_model(self.directory, path, overwrite)
 
@@ -199,7 +199,8 @@ class Model:
         if self._table is not None:
             write_rows(path, self._table, records)
             return
-        header = [] if not self.settings.header else [self.settings.field_delimiter.join(self.columns or [])]  # type: ignore[union-attr]
+        fields = FieldFormat(self.settings.field_delimiter, self.settings.quoted)
+        header = [fields.join(self.columns or [])] if self.settings.header else []
         write_lines(path, itertools.chain(header, self._texts(records)), self.settings.encoding)
 
     def _as_table(self, texts: list[str]) -> Any:
@@ -275,25 +276,3 @@ def _whole_number(name: str, value: Any, most: int, remedy: str) -> int:
         found = f"not a whole number from 0 to {most:,}"
         raise ParameterError("LS101", f"{name} {shortened(repr(value))}", found, remedy)
     return int(value)
-
-
-def training_rows(directory: Path, private: bool) -> int:
-    """Return the number of training records in a run directory, at most what `evaluate` generates by default.
-
-    Raises:
-        DataError: LS201, it holds none.
-    """
-    from linesmith.core.artifacts.manifest import read_manifest
-    from linesmith.core.artifacts.run_directory import RunDirectory
-    from linesmith.core.artifacts.shapes import TrainingManifest
-
-    data = RunDirectory(directory, private).training_data
-    manifest = read_manifest(data, TrainingManifest)
-    if manifest is None:
-        raise DataError(
-            "LS201",
-            None,
-            f"'{directory}' holds no training data, without which nothing can be compared",
-            "Evaluate the model that fit returned, or load a run directory that was kept whole.",
-        )
-    return min(_EVALUATED_ROWS, int(manifest["counts"]["splits"]["train"]["records"]))

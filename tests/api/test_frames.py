@@ -125,6 +125,7 @@ REFUSED = {
     "no columns": (pd.DataFrame(index=range(3)), "without columns"),
     "no rows": (pd.DataFrame({"a": pd.Series([], dtype=int)}), "without rows"),
     "structs": (pa.table({"bad": [{"x": 1}]}), r"'bad'.*struct"),
+    "one column": (pa.chunked_array([[1, 2]]), "no table"),
     "arrow duplicates": (pa.Table.from_arrays([pa.array([1])] * 2, ["bad", "bad"]), "'bad'"),
 }
 
