@@ -1,8 +1,8 @@
 """Equal seeds give equal bytes, on real networks: `make test-generate`, about ten minutes.
 
-A wide, untrained network, a plain one and then one that knows fields, writes text, JSON lines, Avro and Parquet several times, each time in a new process: with 1, 2 and 4
-workers, blocks of 48 to 4,128 rows, one and two threads, and after a kill -9 in the middle of a unit. Every shard must be the
-same, byte for byte; another seed must give different shards.
+A wide, untrained network, a plain one and then one that knows fields, writes text, JSON lines, Avro and Parquet several times,
+each time in a new process: with 1, 2 and 4 workers, blocks of 48 to 4,128 rows, one and two threads, and after a kill -9 in the
+middle of a unit. Every shard must be the same, byte for byte; another seed must give different shards.
 """
 
 from __future__ import annotations
