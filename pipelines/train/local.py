@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger("linesmith")
 # Settings that tokenize and train must agree on.
-_BINDING_SETTINGS = ("field_delimiter", "field_delimiter_token", "column_pattern", "quoted")
+_BINDING_SETTINGS = ("field_delimiter", "field_delimiter_token", "column_pattern", "quoted", "condition_on")
 # Settings that training takes over from tokenize. Of these, `columns` only names fields, so training may be given other
 # names; `vocab_size` was a target for tokenize and changes nothing now.
 _RECORD_SETTINGS = (*_BINDING_SETTINGS, "columns", "vocab_size")
