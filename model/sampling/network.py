@@ -135,7 +135,7 @@ class SamplingNetwork:
         # Every step looks up one token, whatever else it looks up.
         table[: weights["logits/bias"].shape[0]] += weights["lstm_0/bias"]
         # A plain network's sum is a single row.
-        self._table = InputTable(_gate_columns(table, u), self._fields is not None and precision != "float32")
+        self._table = InputTable(_gate_columns(table, u), self._fields is not None and precision == "int8")
         # Layer 0 multiplies only its own state; each other layer multiplies its input and its state in one product.
         self._products: list[MatMul] = []
         self._biases = []
