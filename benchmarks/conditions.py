@@ -4,10 +4,10 @@
 
 A model of 6,000 airports that is trained with `--condition-on country` generates one record for each row of a file of countries,
 in shares like those of the table. Each country's records are compared with real ones of that country, beside held-out real ones:
-the mean over the other fields of the total variation of words, or of the Kolmogorov-Smirnov distance of numbers. Then the
-countries of held-out records are blanked and filled 32 times each. The log-loss of the true value under the filled ones is compared
-with that under the marginal distribution of the training records, both with half a count for each value that occurs.
-Prints two tables and writes benchmarks/results/conditions.json.
+the mean over the other fields of the Kolmogorov-Smirnov distance of numbers, or of the total variation of the number of words.
+Then the countries of held-out records are blanked and filled 32 times each. The log-loss of the true value under the filled ones,
+beside which the marginal distribution counts as one more draw, is compared with that under the marginal distribution alone.
+Prints the figures and writes benchmarks/results/conditions.json.
 """
 
 from __future__ import annotations
@@ -129,7 +129,9 @@ def mixed_log_loss(truth: Sequence[str], counts: Sequence[Counter[str]], margina
     return fmean(-math.log(probability(value, count)) for value, count in zip(truth, counts, strict=True))
 
 
-def measure_countries(directory: Path, run: Path, training: Sequence[Record], held_out: Sequence[Record], count: int) -> Any:
+def measure_countries(
+    directory: Path, run: Path, training: Sequence[Record], held_out: Sequence[Record], count: int
+) -> Any:
     """Generate records of the most frequent countries and compare them with real ones, country by country."""
     frequency = Counter(record[COUNTRY] for record in training)
     chosen = [country for country, _ in frequency.most_common(COUNTRIES)]
