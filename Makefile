@@ -78,8 +78,64 @@ flink-up: setup ## A Flink cluster on this machine: one JobManager, two TaskMana
 flink-down: ## Stop it, in part started or not.
 	@test ! -x $(PY) || $(PY) -m tools.flink.cluster down
 
-.PHONY: dist setup demo test lint types test-unit test-integration test-slow coverage test-wheel test-flink-large test-audit test-kill test-flink test-faults fuzz \
-	flink-up flink-down flink-lock test-generate test-buckets test-dataflow bench-memory bench-train bench-quality bench-tables bench-generate \
+flink-lock: setup ## Download the jars of tools/flink/job-server.pom.xml afresh and pin their digests.
+	$(PY) -m tools.flink.cluster pin
+
+test-flink: setup ## Every stage on a real Flink cluster, a TaskManager killed on the way; about three minutes.
+	$(PY) -m tests.integration.flink_workflow
+
+test-flink-large: setup ## The same with 27,000 lines.
+	$(PY) -m tests.integration.flink_workflow --lines 27000 --records 60000
+
+test-faults: setup ## TaskManagers, drivers and the cluster killed, a disk filled: the table of docs/reliability.md.
+	$(PY) -m tests.integration.flink_faults
+
+test-generate: setup ## The same bytes for other workers, blocks, threads and after a kill -9; about ten minutes.
+	$(PY) -m tests.integration.same_bytes
+
+STORES := tests/integration/servers/.bin/versitygw tests/integration/servers/.bin/fake-gcs-server
+
+tests/integration/servers/.bin/versitygw: tests/integration/servers/s3/go.mod tests/integration/servers/s3/go.sum
+	@command -v go >/dev/null || { echo "the stores are built with Go 1.26 or newer"; exit 2; }
+	cd tests/integration/servers/s3 && go build -o ../.bin/versitygw github.com/versity/versitygw/cmd/versitygw
+
+tests/integration/servers/.bin/fake-gcs-server: tests/integration/servers/gcs/go.mod tests/integration/servers/gcs/go.sum
+	@command -v go >/dev/null || { echo "the stores are built with Go 1.26 or newer"; exit 2; }
+	cd tests/integration/servers/gcs && go build -o ../.bin/fake-gcs-server github.com/fsouza/fake-gcs-server
+
+test-buckets: setup $(STORES) ## The whole workflow in a bucket of a real S3 server and of one of Google's API; about four minutes.
+	$(PY) -m tests.integration.servers.workflow s3 gcs
+
+test-dataflow: setup ## The sdist that Dataflow's workers would install, in a clean environment, runs a worker's DoFns.
+	bash tests/integration/dataflow_worker.sh
+
+bench-memory: setup ## Anonymous memory of training from 10^5 to 10^7 records; about ten minutes.
+	$(PY) benchmarks/memory.py
+
+bench-train: setup ## Training beside stock Keras, the published peers and the machine's matmul rate; up to 40 minutes.
+	$(PY) -m benchmarks.train
+
+bench-quality: setup ## A report each for a model without privacy, with epsilon 8 and with epsilon 2; about 20 minutes.
+	$(PY) -m benchmarks.quality models
+
+bench-tables: setup ## Quality of our records on five public tables, 330 s of work each; about an hour.
+	$(PY) -m benchmarks.quality_tables
+
+bench-generate: setup ## Generation beside the naive loop, the peers and the matmul rate; up to 40 minutes.
+	$(PY) -m benchmarks.generate
+
+bench-scale: setup ## Time and memory from 10^4 to 10^7 lines, on this machine's runners and on Flink; up to 40 minutes.
+	$(PY) -m benchmarks.scale
+
+bench-seeds: setup ## A hundred thousand and a million start strings: time, memory, pairing; about ten minutes.
+	$(PY) -m benchmarks.seeds
+
+lock: setup ## Resolve again for each Python; UPGRADE=--upgrade moves everything to the newest that resolves. Hashes, no addresses.
+	for version in $(PYTHONS); do \
+	  $(VENV)/bin/uv pip compile $(UPGRADE) --python-version $$version --no-header --no-annotate --generate-hashes --quiet \
+	    --extra all --extra dev --constraint constraints.txt pyproject.toml -o requirements-$$version.lock || exit 1; \
+	done
+	echo "uv==$$($(VENV)/bin/uv --version | cut -d' ' -f2)" | $(VENV)/bin/uv pip compile --python-version 3.11 --no-header \
 	  --no-annotate --generate-hashes --quiet - -o requirements-bootstrap.lock
 
 clean:

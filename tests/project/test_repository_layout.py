@@ -32,6 +32,14 @@ def test_every_public_name_exists():
     assert set(linesmith._LAZY_IMPORTS) | {"__version__"} == set(linesmith.__all__)
 
 
+def test_every_target_of_make_has_a_recipe():
+    text = (ROOT / "Makefile").read_text().replace("\\\n", " ")
+    (phony,) = re.findall(r"^\.PHONY: (.*)$", text, re.MULTILINE)
+    rules = dict(re.findall(r"^([a-z-]+):([^\n]*\n?\t?[^\n]*)", text, re.MULTILINE))
+    assert {target for target in phony.split() if not rules.get(target, "").strip()} == set()
+    assert set(rules) == set(phony.split())
+
+
 def test_an_unknown_public_name_is_an_attribute_error():
     with pytest.raises(AttributeError, match="no attribute 'trane'"):
         linesmith.trane
