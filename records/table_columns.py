@@ -31,6 +31,8 @@ from typing import Any, Literal
 
 import numpy as np
 
+from linesmith.records.output.column_types import parse_date
+
 Kind = Literal["text", "integer", "float", "boolean", "decimal", "date", "time", "timestamp", "null"]
 UNIT_DIGITS = {"s": 0, "ms": 3, "us": 6, "ns": 9}  # digits of a second that a unit stands for
 _ESCAPES = {"\\": "\\\\", "\n": "\\n", "\r": "\\r"}
@@ -41,7 +43,6 @@ _ESCAPED = re.compile(r"\\(.?)", re.DOTALL)
 _INTEGER = re.compile(r"[+-]?[0-9]{1,20}", re.ASCII)
 _NUMBER = re.compile(r"[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]{1,4})?|nan|[+-]?inf", re.ASCII)
 _DECIMAL = re.compile(r"[+-]?[0-9]{1,76}(?:\.([0-9]{1,76}))?", re.ASCII)
-_DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", re.ASCII)
 _TIME = re.compile(r"([01][0-9]|2[0-3]):([0-5][0-9]):([0-5][0-9])(?:\.([0-9]{1,9}))?", re.ASCII)
 _LARGEST = {32: 3.4028235e38, 64: float(np.finfo(np.float64).max)}  # 32 bits: as their shortest digits
 _EPOCH = date(1970, 1, 1).toordinal()
@@ -236,12 +237,7 @@ def _encode_date(column: TableColumn, value: Any) -> str:
 
 
 def _decode_date(column: TableColumn, text: str) -> date:
-    if _DATE.fullmatch(text) is None:
-        raise ValueError("not a date such as 2016-10-31")
-    try:
-        return date.fromisoformat(text)
-    except ValueError:
-        raise ValueError("not a day of the calendar") from None
+    return parse_date(text)
 
 
 def _clock_text(column: TableColumn, ticks: int) -> str:

@@ -44,7 +44,8 @@ def read_table(data: Any, private: bool = False) -> tuple[TableFormat, Columns]:
         DataError: LS232, a column cannot be learned; the message names it. LS207, there are no rows.
     """
     frame = frame_of(data)
-    assert frame is not None  # noqa: S101 - callers ask first
+    if frame is None:
+        raise DataError("LS232", "data", f"a {type(data).__name__}", "Give a table.")
     columns, dtypes = _COLUMNS[frame](data)
     if not columns:
         raise DataError("LS232", "data", "a table without columns", "Give one with columns.")

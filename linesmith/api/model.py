@@ -98,7 +98,11 @@ class Model:
         config = self._generation_settings(where, seed, settings)
         with messages(False):
             texts = list(self._source.texts(config, 0, count, parallelism))
-        return texts if self._table is None else self._as_table(texts)
+        if self._table is None:
+            return texts
+        from linesmith.api.frames import build_table
+
+        return build_table(self._table, texts)
 
     def stream(
         self, start: int = 0, *, where: Mapping[str, Any] | None = None, seed: int | None = None, **settings: Any
@@ -118,14 +122,7 @@ class Model:
         """
         first = _whole_number("start", start, _LAST_NUMBER, "Give one.")
         texts = self._source.texts(self._generation_settings(where, seed, settings), first, None)
-        return texts if self._table is None else self._rows(texts)
-
-    def _rows(self, texts: Iterator[str]) -> Iterator[dict[str, Any]]:
-        assert self._table is not None  # noqa: S101
-        from linesmith.api.frames import build_table
-
-        while batch := list(itertools.islice(texts, _STREAMED_ROWS)):
-            yield from build_table(self._table, batch, "arrow").to_pylist()
+        return texts if self._table is None else _rows(self._table, texts)
 
     def score(self, records: Any) -> npt.NDArray[np.float64]:
         """Return the log-likelihood of each record under the model, in nats; −inf for one that the model cannot write.
@@ -203,12 +200,6 @@ class Model:
         header = [fields.join(self.columns or [])] if self.settings.header else []
         write_lines(path, itertools.chain(header, self._texts(records)), self.settings.encoding)
 
-    def _as_table(self, texts: list[str]) -> Any:
-        from linesmith.api.frames import build_table
-
-        assert self._table is not None  # noqa: S101
-        return build_table(self._table, texts)
-
     def _generation_settings(
         self, where: Mapping[str, Any] | None, seed: int | None, settings: Mapping[str, Any]
     ) -> TensorFlowConfig:
@@ -264,6 +255,14 @@ class Model:
         names = self.columns
         what = "lines" if names is None else f"{len(names)} columns"
         return f"<linesmith.Model of {what} in '{self.directory}'>"
+
+
+def _rows(table: TableFormat, texts: Iterator[str]) -> Iterator[dict[str, Any]]:
+    """Yield records as dictionaries by column."""
+    from linesmith.api.frames import build_table
+
+    while batch := list(itertools.islice(texts, _STREAMED_ROWS)):
+        yield from build_table(table, batch, "arrow").to_pylist()
 
 
 def _whole_number(name: str, value: Any, most: int, remedy: str) -> int:

@@ -153,13 +153,26 @@ def _parse_decimal(column_type: ColumnType, text: str) -> Decimal:
     raise ValueError(f"not a number of at most {before} digits before the point and {column_type.scale} after")
 
 
-def _parse_date(column_type: ColumnType, text: str) -> date:
+def parse_date(text: str) -> date:
+    """Return the date of a text such as 2016-10-31.
+
+    Raises:
+        ValueError: it is none. The message does not quote it.
+
+    Example:
+        >>> parse_date("2024-02-29")
+        datetime.date(2024, 2, 29)
+    """
     if _DATE.fullmatch(text) is None:
         raise ValueError("not a date such as 2016-10-31")
     try:
         return date.fromisoformat(text)
     except ValueError:
         raise ValueError("not a day of the calendar") from None
+
+
+def _parse_date(column_type: ColumnType, text: str) -> date:
+    return parse_date(text)
 
 
 def _parse_timestamp(column_type: ColumnType, text: str) -> datetime:
