@@ -56,7 +56,7 @@ def matmul_precision(asked: str, features: str | None = None) -> str:
     return "bfloat16" if available & {"avx512_bf16", "amx_bf16"} else "float32"
 
 
-def sampling_precision(asked: str, features: str | None = None, *, knows_fields: bool = False) -> str:
+def sampling_precision(asked: str, features: str | None = None) -> str:
     """Return the precision of matrix products in generation for a value of `matmul_precision`.
 
     With 'auto' it is 'int8' where the processor has instructions for it: three times as fast as float32, and the rounding
@@ -65,19 +65,14 @@ def sampling_precision(asked: str, features: str | None = None, *, knows_fields:
     Args:
         asked: as for `matmul_precision`.
         features: from `cpu_features`; None: this machine's.
-        knows_fields: whether the network knows fields. It is then sampled in float32 in place of bfloat16, in which its
-            records were other ones with one thread than with two.
 
     Example:
         >>> sampling_precision("auto", "avx512f avx512_vnni"), sampling_precision("auto", "avx2")
         ('int8', 'float32')
-        >>> sampling_precision("bfloat16"), sampling_precision("bfloat16", knows_fields=True)
-        ('bfloat16', 'float32')
     """
     if asked == "int8" or (asked == "auto" and has_int8_instructions(features)):
         return "int8"
-    precision = matmul_precision(asked, features)
-    return "float32" if knows_fields and precision == "bfloat16" else precision
+    return matmul_precision(asked, features)
 
 
 def has_int8_instructions(features: str | None = None) -> bool:

@@ -1,7 +1,7 @@
 """Drawing one token per row in a TensorFlow graph: uniform number, mask, truncation, inverse of the distribution.
 
-The uniform numbers are those of `uniform_random`, bit for bit. Every sum runs over a row of fixed width in a fixed order,
-so that a row's token does not depend on the rows beside it.
+The uniform numbers are those of `uniform_random`, bit for bit. A row's token does not depend on the rows beside it: XLA adds up
+a row in an order that changes with the number of rows, so weights are rounded to whole numbers, whose sums are exact.
 """
 
 from __future__ import annotations
@@ -11,7 +11,24 @@ import tensorflow as tf
 from linesmith.core.splitmix64 import INCREMENT, MULTIPLIERS, SHIFTS
 
 PAD_MULTIPLE = 16  # widths are padded to multiples of it, the width of an AVX-512 register in float32
-_BELOW_ONE = 1 - 2.0**-23  # a float32 times this is smaller, unless it is denormal
+_ONE = 2.0**32  # the whole number that a weight of 1 is rounded to; float64 adds up 2²⁰ of them exactly
+_LARGEST = 1e37  # no number that matters is larger
+
+
+def rounded(product: tf.Tensor) -> tf.Tensor:
+    """Keep a product from being fused with an addition that follows; return it, at most 1e37.
+
+    Of a·b + c·d, a compiler may round both products or only one, which one as it likes, and so in another way for another number
+    of rows. The minimum stands between.
+    """
+    return tf.minimum(product, _LARGEST)
+
+
+def log_sum_of_exponentials(logits: tf.Tensor) -> tf.Tensor:
+    """Compute log Σ exp of each row, [R], of [R, V] with a finite largest element; to about 1e-6."""
+    largest = tf.reduce_max(logits, axis=1)
+    total = tf.reduce_sum(_whole(tf.exp(logits - largest[:, None])), axis=1)
+    return largest + tf.math.log(tf.cast(total / _ONE, tf.float32))
 
 
 def _uint64(value: int) -> tf.Tensor:
@@ -68,29 +85,30 @@ def draw_tokens(weights: tf.Tensor, uniforms: tf.Tensor) -> tf.Tensor:
     """Draw one token per row by the inverse of its cumulative distribution. A token of weight 0 cannot be drawn.
 
     Two levels, since XLA's running sums cost the square of their length: first the chunk of tokens in which the running sum
-    passes u × total, then the token in it. Thresholds are kept below the sum they are compared with, so the first running
-    sum that exceeds one has grown by a weight above 0.
+    passes u × total, then the token in it.
 
     Args:
-        weights: [R, V], V a multiple of 16; at least one in each row is 1, none is negative or infinite.
-        uniforms: numbers in [0, 1), [R].
+        weights: [R, V] in [0, 1], V a multiple of 16; at least one in each row is 1.
+        uniforms: numbers in [0, 1), multiples of 2⁻²⁴, [R].
 
     Returns:
         Token ids, int32, [R].
     """
     width = weights.shape[1]
     chunk = chunk_width(width)
-    chunks = tf.reshape(weights, [-1, width // chunk, chunk])
+    chunks = tf.reshape(_whole(weights), [-1, width // chunk, chunk])
     running = tf.cumsum(tf.reduce_sum(chunks, axis=2), axis=1)
-    total = running[:, -1]
-    # u × total may round up to total itself, which no running sum exceeds.
-    threshold = tf.minimum(uniforms * total, total * _BELOW_ONE)
+    # A whole number below the total, since u ≤ 1 − 2⁻²⁴; so the first running sum above it has grown by a weight above 0.
+    threshold = tf.floor(tf.cast(uniforms, tf.float64) * running[:, -1])
     chosen = tf.reduce_sum(tf.cast(running <= threshold[:, None], tf.int32), axis=1)
     before = tf.gather(tf.pad(running, [[0, 0], [1, 0]]), chosen, batch_dims=1)
     inside = tf.cumsum(tf.gather(chunks, chosen, batch_dims=1), axis=1)
-    # Rounding may leave the rest of the threshold just outside the chunk.
-    rest = tf.minimum(threshold - before, inside[:, -1] * _BELOW_ONE)
-    return chosen * chunk + tf.reduce_sum(tf.cast(inside <= rest[:, None], tf.int32), axis=1)
+    return chosen * chunk + tf.reduce_sum(tf.cast(inside <= (threshold - before)[:, None], tf.int32), axis=1)
+
+
+def _whole(weights: tf.Tensor) -> tf.Tensor:
+    """Round weights in [0, 1] to whole numbers, float64."""
+    return tf.cast(tf.round(weights * _ONE), tf.float64)
 
 
 def masked_weights(logits: tf.Tensor, allowed: tf.Tensor | None) -> tuple[tf.Tensor, tf.Tensor | None]:
@@ -103,14 +121,17 @@ def masked_weights(logits: tf.Tensor, allowed: tf.Tensor | None) -> tuple[tf.Ten
     Returns:
         Weights, [R, V], the largest of each row 1; and the share Zₜ, [R], or None without a mask.
     """
+    logits = rounded(logits)
     if allowed is None:
         return tf.exp(logits - tf.reduce_max(logits, axis=1, keepdims=True)), None
-    largest = tf.reduce_max(tf.where(allowed, logits, -float("inf")), axis=1, keepdims=True)
-    unmasked = tf.exp(
-        logits - largest
-    )  # infinite where a forbidden token is far likelier than all others: the share is 0
-    weights = tf.where(allowed, unmasked, 0.0)
-    return weights, tf.reduce_sum(weights, axis=1) / tf.reduce_sum(unmasked, axis=1)
+    best = tf.reduce_max(tf.where(allowed, logits, -_LARGEST), axis=1, keepdims=True)
+    best_forbidden = tf.reduce_max(tf.where(allowed, -_LARGEST, logits), axis=1, keepdims=True)
+    # Relative to the best of their own kind, no weight is above 1.
+    weights = tf.exp(logits - tf.where(allowed, best, best_forbidden))
+    sums = tf.reduce_sum(_whole(tf.where(allowed, weights, 0.0)), axis=1)
+    forbidden = tf.reduce_sum(_whole(tf.where(allowed, 0.0, weights)), axis=1)
+    ratio = tf.cast(forbidden / sums, tf.float32) * tf.exp(best_forbidden - best)[:, 0]
+    return tf.where(allowed, weights, 0.0), 1.0 / (1.0 + rounded(ratio))
 
 
 def truncate(weights: tf.Tensor, top_k: tf.Tensor, top_p: tf.Tensor) -> tf.Tensor:
@@ -130,8 +151,9 @@ def truncate(weights: tf.Tensor, top_k: tf.Tensor, top_p: tf.Tensor) -> tf.Tenso
     width = weights.shape[1]
     k = tf.where(top_k > 0, tf.minimum(top_k, width), width)
     falling = tf.where(tf.range(width)[None, :] < k, falling, 0.0)
-    running = tf.cumsum(falling, axis=1)
+    whole = _whole(falling)
+    running = tf.cumsum(whole, axis=1)
     # A token is kept while the sum of those before it is below the share.
-    kept = (running - falling < top_p * running[:, -1:]) & (falling > 0)
+    kept = (running - whole < tf.cast(top_p, tf.float64) * running[:, -1:]) & (falling > 0)
     least = tf.reduce_min(tf.where(kept, falling, float("inf")), axis=1, keepdims=True)
     return tf.where(weights >= least, weights, 0.0)

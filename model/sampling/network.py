@@ -1,8 +1,9 @@
 """The trained network as sampling runs it: weights padded and fused, many steps for a block of rows in one graph call.
 
 Within a call, a row that ends its record takes the next request of a table and begins it at once, from a zero state, without
-the host. Every width is padded to a multiple of 16, and blocks have only certain numbers of rows (`block.BLOCK_SIZES`): then
-a row's numbers do not depend on how many rows stand beside it, so text is the same for any block size. The first layer's
+the host. Every width is padded to a multiple of 16, blocks have only certain numbers of rows (`block.BLOCK_SIZES`), and what XLA
+compiles leaves it no choice of rounding (`draw`): then a row's numbers do not depend on how many rows stand beside it, so text
+is the same for any block size. The first layer's
 input projection is a table with one row per token; in a network that knows fields, with one for each row of its table, of which
 each step adds up a few. Products are TensorFlow's; element-wise work is fused by XLA, whose own products would be slower.
 """
@@ -19,7 +20,7 @@ import tensorflow as tf
 
 from linesmith.core.errors import DataError
 from linesmith.model.fields.layout import FieldLayout
-from linesmith.model.sampling.draw import PAD_MULTIPLE
+from linesmith.model.sampling.draw import PAD_MULTIPLE, rounded
 from linesmith.model.sampling.field_state import FieldState, FieldTracker
 from linesmith.model.sampling.input_table import InputTable
 from linesmith.model.sampling.matmul import MatMul, make_matmul
@@ -337,7 +338,8 @@ class SamplingNetwork:
                 # No reset here: in fresh rows the layer below has put zeros into the operand already.
                 gates.append(value + self._biases[layer][number])
         gate_i, gate_f, gate_c, gate_o = gates
-        c = _sigmoid_of_twice(gate_f) * tf.where(reset, 0.0, c) + _sigmoid_of_twice(gate_i) * tf.tanh(gate_c)
+        added = rounded(_sigmoid_of_twice(gate_i) * tf.tanh(gate_c))
+        c = _sigmoid_of_twice(gate_f) * tf.where(reset, 0.0, c) + added
         wide = _sigmoid_of_twice(gate_o) * tf.tanh(c)
         h = product.to_operand(wide)
         if h_above is None:

@@ -11,7 +11,15 @@ from typing import NamedTuple
 
 import tensorflow as tf
 
-from linesmith.model.sampling.draw import PAD_MULTIPLE, draw_tokens, masked_weights, truncate, uniform
+from linesmith.model.sampling.draw import (
+    PAD_MULTIPLE,
+    draw_tokens,
+    log_sum_of_exponentials,
+    masked_weights,
+    rounded,
+    truncate,
+    uniform,
+)
 from linesmith.model.sampling.request_table import (
     END_FLAG,
     PREFIX_LENGTH,
@@ -262,6 +270,6 @@ class TokenSampler:
 
     def _log_probability(self, parameters: DrawParameters, logits: tf.Tensor, token: tf.Tensor) -> tf.Tensor:
         """Return the log probability of each row's token without masks, [R]; 0 for a token that is never drawn."""
-        scaled = (logits + self.bias) * parameters.inverse_temperature
-        found = tf.gather(scaled, token, batch_dims=1) - tf.reduce_logsumexp(scaled, axis=1)
+        scaled = rounded((logits + self.bias) * parameters.inverse_temperature)
+        found = tf.gather(scaled, token, batch_dims=1) - log_sum_of_exponentials(scaled)
         return tf.where(tf.math.is_finite(found), found, 0.0)

@@ -72,8 +72,7 @@ class Sampler:
             )
         weights = load_weights(run_dir, checkpoint)
         self.automaton = token_automaton(self.tokenizer, self.info, options)
-        knows_fields = self.info.field_inputs is not None
-        self.precision = sampling_precision(options.matmul_precision, knows_fields=knows_fields)
+        self.precision = sampling_precision(options.matmul_precision)
         blocks = None if threads is None else _parallel_blocks_for(threads)
         self.parallel_blocks = 1 if blocks is None else blocks
         from linesmith.model.sampling.network import SamplingNetwork

@@ -172,7 +172,7 @@ def _manifest(
         "stopped": outcome.stopped,
         "counts": {**_counts(outcome), "invalid_by_reason": dict(sorted(outcome.reasons.items()))},
         "seed": plan.config.seed,
-        "precision": sampling_precision(plan.config.matmul_precision, knows_fields=model.field_inputs is not None),
+        "precision": sampling_precision(plan.config.matmul_precision),
         "model": {
             "weights_digest": model.weights_digest,
             "tokenizer_digest": model.tokenizer_digest,

@@ -1,8 +1,8 @@
-"""Equal seeds give equal bytes, on real networks: `make test-generate`, about ten minutes.
+"""Equal seeds give equal bytes, on real networks: `make test-generate`, about fifteen minutes.
 
-A wide, untrained network, a plain one and then one that knows fields, writes text, JSON lines, Avro and Parquet several times,
-each time in a new process: with 1, 2 and 4 workers, blocks of 48 to 4,128 rows, one and two threads, and after a kill -9 in the
-middle of a unit. Every shard must be the same, byte for byte; another seed must give different shards.
+A wide, untrained network, a plain one, one that knows fields, and the latter in bfloat16, writes text, JSON lines, Avro and
+Parquet several times, each time in a new process: with 1, 2 and 4 workers, blocks of 48 to 4,128 rows, one and two threads, and
+after a kill -9 in the middle of a unit. Every shard must be the same, byte for byte; another seed must give different shards.
 """
 
 from __future__ import annotations
@@ -74,6 +74,7 @@ def generate_once(run: Path, variation: dict[str, Any]) -> None:
         gen_lines=variation.get("records", RECORDS),
         unit_size=UNIT,
         columns=["a", "b", "c"],
+        matmul_precision=variation["precision"],
         output_format=FORMATS,
         seed=variation.get("seed", 0),
         overwrite=True,
@@ -108,32 +109,35 @@ def shards(run: Path, variation: dict[str, Any]) -> dict[str, str]:
     }
 
 
-def compare(only: list[str], fields: int) -> int:
+def compare(only: list[str], fields: int, precision: str) -> int:
     """Compare the variations with each other; return how many differ.
 
     Args:
         only: names of variations.
         fields: how many the network knows; 0: a plain network.
+        precision: of its products.
     """
     faults = 0
-    print(f"a network that knows {fields} fields" if fields else "a plain network", flush=True)
+    kind = f"a network that knows {fields} fields" if fields else "a plain network"
+    print(f"{kind}, precision {precision}", flush=True)
     with tempfile.TemporaryDirectory() as scratch:
         run = Path(scratch) / "run"
         write_run(run, fields)
-        first = shards(run, {})
+        base = {"precision": precision}
+        first = shards(run, base)
         print(f"{len(first)} shards of {RECORDS:,} records", flush=True)
         for name in only:
             variation = SAME[name]
             if name == "after a kill":
-                shards(run, {"seed": 9})  # other records, which the killed run replaces only in part
-                shards(run, {"seed": 0, "kill_at": 7})
-            found = shards(run, variation)
+                shards(run, {**base, "seed": 9})  # other records, which the killed run replaces only in part
+                shards(run, {**base, "seed": 0, "kill_at": 7})
+            found = shards(run, {**base, **variation})
             # With fewer records, the last unit differs, and so do sync markers, which depend on the number of units.
             names = [name for name in found if variation.get("records", RECORDS) == RECORDS or name.endswith("00.txt")]
             same = all(found[name] == first[name] for name in names) and len(names) > 0
             faults += not same
             print(f"{name}: {'the same' if same else 'DIFFERENT'} ({len(names)} shards)", flush=True)
-        other = shards(run, {"seed": 1})
+        other = shards(run, {**base, "seed": 1})
         differ = not set(other.values()) & set(first.values())
         faults += not differ
         print(f"another seed: {'different' if differ else 'THE SAME'}", flush=True)
@@ -141,7 +145,8 @@ def compare(only: list[str], fields: int) -> int:
 
 
 def main(only: list[str]) -> int:
-    faults = sum(compare(only, fields) for fields in (0, 3))
+    in_workers = [name for name in only if SAME[name].keys() & {"workers", "threads"}]
+    faults = compare(only, 0, "auto") + compare(only, 3, "auto") + compare(in_workers, 3, "bfloat16")
     print("failed" if faults else "passed")
     return faults
 
