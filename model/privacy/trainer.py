@@ -33,10 +33,10 @@ from linesmith.model.privacy.secret_key import SecretKey, Seed
 from linesmith.model.privacy.users import UserIndex
 from linesmith.model.privacy.validation import NoisedValidation, PublicValidation
 from linesmith.model.tf_function import graph
-from linesmith.model.training.backpropagation import NUM_HALVES
 from linesmith.model.training.batches import Batch, physical_batches, steps_in_use
 from linesmith.model.training.dropout import dropout_mask
 from linesmith.model.training.early_stopping import epochs_since_improvement, is_better
+from linesmith.model.training.halves import NUM_HALVES
 from linesmith.model.training.language_model import LanguageModel
 from linesmith.model.training.loop import TrainingLoop, TrainingProgress
 from linesmith.model.training.prefetch import prefetch

@@ -3,9 +3,7 @@
 Within a call, a row that ends its record takes the next request of a table and begins it at once, from a zero state, without
 the host. Every width is padded to a multiple of 16, blocks have only certain numbers of rows (`block.BLOCK_SIZES`), and what XLA
 compiles leaves it no choice of rounding (`draw`): then a row's numbers do not depend on how many rows stand beside it, so text
-is the same for any block size. The first layer's
-input projection is a table with one row per token; in a network that knows fields, with one for each row of its table, of which
-each step adds up a few. Products are TensorFlow's; element-wise work is fused by XLA, whose own products would be slower.
+is the same for any block size. Products are TensorFlow's; element-wise work is fused by XLA, whose own products would be slower.
 """
 
 from __future__ import annotations
@@ -20,10 +18,8 @@ import tensorflow as tf
 
 from linesmith.core.errors import DataError
 from linesmith.model.fields.layout import FieldLayout
-from linesmith.model.sampling.draw import PAD_MULTIPLE, rounded
 from linesmith.model.sampling.field_state import FieldState, FieldTracker
-from linesmith.model.sampling.input_table import InputTable
-from linesmith.model.sampling.matmul import MatMul, make_matmul
+from linesmith.model.sampling.lstm_step import LSTMStep, round_up
 from linesmith.model.sampling.row_state import (
     DrawMode,
     DrawParameters,
@@ -53,27 +49,6 @@ class StepOutputs(NamedTuple):
     request_numbers: npt.NDArray[np.int32]
     acceptance_probabilities: npt.NDArray[np.float32] | None
     prefix_log_probabilities: npt.NDArray[np.float32] | None = None
-
-
-def round_up(width: int) -> int:
-    """Round a width up to a multiple of 16.
-
-    Example:
-        >>> round_up(24), round_up(32)
-        (32, 32)
-    """
-    return -(-width // PAD_MULTIPLE) * PAD_MULTIPLE
-
-
-# The sigmoids' gates are halved: `_sigmoid_of_twice` takes the half, and halving a float is exact. Order: i, f, c, o.
-_HALVES = np.array([0.5, 0.5, 1.0, 0.5], np.float32)[:, None]
-
-
-def _gate_columns(matrix: np.ndarray, units: int) -> np.ndarray:
-    """Pad the four gates of a [.., 4u] array to a multiple of 16 units each, and halve the three sigmoids' gates."""
-    gates = matrix.reshape(*matrix.shape[:-1], 4, units) * _HALVES
-    widths = [(0, 0)] * (gates.ndim - 1) + [(0, round_up(units) - units)]
-    return np.pad(gates, widths).reshape(*matrix.shape[:-1], 4 * round_up(units))
 
 
 class SamplingNetwork:
@@ -129,30 +104,14 @@ class SamplingNetwork:
 
     def _prepare(self, weights: dict[str, np.ndarray], forbidden: Sequence[int], precision: str) -> None:
         """Pad and fuse the weights."""
-        u = weights["lstm_0/recurrent_kernel"].shape[0]
-        pad_rows = ((0, round_up(u) - u), (0, 0))
-        self.units = round_up(u)
-        table = weights["embedding/embeddings"] @ weights["lstm_0/kernel"]
-        # Every step looks up one token, whatever else it looks up.
-        table[: weights["logits/bias"].shape[0]] += weights["lstm_0/bias"]
-        # A plain network's sum is a single row.
-        self._table = InputTable(_gate_columns(table, u), self._fields is not None and precision == "int8")
-        # Layer 0 multiplies only its own state; each other layer multiplies its input and its state in one product.
-        self._products: list[MatMul] = []
-        self._biases = []
-        for i in range(self.layers):
-            recurrent = np.pad(_gate_columns(weights[f"lstm_{i}/recurrent_kernel"], u), pad_rows)
-            if i > 0:
-                below = np.pad(_gate_columns(weights[f"lstm_{i}/kernel"], u), pad_rows)
-                recurrent = np.concatenate([below, recurrent])
-            self._products.append(make_matmul(recurrent, precision))
-            self._biases.append(tf.split(tf.constant(_gate_columns(weights[f"lstm_{i}/bias"], u)), 4))
+        self._lstm = LSTMStep(weights, self.layers, precision, sums_rows=self._fields is not None)
+        self.units, self._products = self._lstm.units, self._lstm.products
         kernel, bias = weights["logits/kernel"], weights["logits/bias"]
         vocab = bias.shape[0]
         bias = np.pad(bias, (0, round_up(vocab) - vocab), constant_values=-np.inf)
         bias[list(forbidden)] = -np.inf
         # Rounded to bfloat16, logits would move probabilities by a percent or two; they stay float32.
-        self._logits_kernel = tf.constant(np.pad(kernel, (pad_rows[0], (0, round_up(vocab) - vocab))))
+        self._logits_kernel = tf.constant(np.pad(kernel, [(0, round_up(width) - width) for width in kernel.shape]))
         self._logits_bias = tf.constant(bias.astype(np.float32))
 
     def idle_block(self, rows: int) -> list[tf.Tensor]:
@@ -290,13 +249,13 @@ class SamplingNetwork:
         """Assign requests to rows that are done, then compute the first layer's gates, from a zero state in those rows."""
         taken, rows = assign_requests(taken, rows, table)
         looked_up = [rows.token] if self._fields is None else self._fields.rows(FieldState(*fields))
-        return taken, rows, self._gates(0, multiplied, looked_up, rows.done, c, h_above)
+        return taken, rows, self._lstm.gates(0, multiplied, looked_up, rows.done, c, h_above)
 
     def _layers_above(self, first, state, fresh):  # type: ignore[no-untyped-def]
         """Return the new state and the logits without their bias, given the first layer's output."""
         out, *new = first
         for layer in range(1, self.layers):
-            gates, multiplied = fused(partial(self._gates, layer)), self._products[layer].multiply(out)
+            gates, multiplied = fused(partial(self._lstm.gates, layer)), self._products[layer].multiply(out)
             out, *more = gates(multiplied, [], fresh, state[2 * layer + 1], _above(state, layer))
             new += more
         return new, tf.matmul(out, self._logits_kernel)
@@ -314,44 +273,7 @@ class SamplingNetwork:
             fields = list(self._fields.next_state(FieldState(*fields), token, rows.done))
         return rows, fields, outputs
 
-    def _gates(self, layer, multiplied, looked_up, fresh, c, h_above):  # type: ignore[no-untyped-def]
-        """Compute a layer's gates and its new state.
-
-        Args:
-            layer: its number.
-            multiplied: the result of its product.
-            looked_up: rows of the table that make up the input, [R] each; of the first layer only.
-            fresh: rows that begin from a zero state.
-            c: the previous cell state.
-            h_above: the previous h of the layer above, as an operand; None in the last layer.
-
-        Returns:
-            The operand of the layer above, or the last layer's h as float32; h as an operand; c.
-        """
-        product, reset = self._products[layer], fresh[:, None]
-        gates = []
-        for number, part in enumerate(tf.split(multiplied, 4, axis=1)):
-            value = product.to_float32(part, slice(number * self.units, (number + 1) * self.units))
-            if layer == 0:
-                gates.append(tf.where(reset, 0.0, value) + self._table.sum_of_rows(number, looked_up))
-            else:
-                # No reset here: in fresh rows the layer below has put zeros into the operand already.
-                gates.append(value + self._biases[layer][number])
-        gate_i, gate_f, gate_c, gate_o = gates
-        added = rounded(_sigmoid_of_twice(gate_i) * tf.tanh(gate_c))
-        c = _sigmoid_of_twice(gate_f) * tf.where(reset, 0.0, c) + added
-        wide = _sigmoid_of_twice(gate_o) * tf.tanh(c)
-        h = product.to_operand(wide)
-        if h_above is None:
-            return wide, h, c
-        return tf.concat([h, tf.where(reset, product.zero, h_above)], axis=1), h, c
-
 
 def _above(state: list[tf.Tensor], layer: int) -> tf.Tensor | None:
     """Return the previous h of the layer above; None above the last layer."""
     return state[2 * layer + 2] if 2 * layer + 2 < len(state) else None
-
-
-def _sigmoid_of_twice(x: tf.Tensor) -> tf.Tensor:
-    """Compute sigmoid(2x) by tanh, so that all four gates use the same function."""
-    return 0.5 * tf.tanh(x) + 0.5

@@ -4,9 +4,7 @@ Written out rather than left to a tape, because the parts are needed. From δ of
 gradient as one product over all steps, and private training gets each record's gradient norm without the gradient itself
 (`linesmith.model.privacy.dp_sgd.clipped_sum`).
 
-Two halves of a batch's rows pass through the network side by side: neither waits for the other, so the element-wise work of
-one fills the cores that the products of the other leave idle. How rows are split depends on their number alone, so results
-do not depend on the number of cores.
+Two halves of a batch's rows pass through the network side by side (`linesmith.model.training.halves`).
 
 With a small vocabulary, the projected embedding is looked up and not multiplied: the first layer sees `table[token]`, which
 takes one product per token id and not per step, and the gradient of its kernel is formed from sums of δ by token id. The
@@ -26,6 +24,8 @@ from typing import NamedTuple
 import tensorflow as tf
 
 from linesmith.model.fields.embedding import summed_rows, table_gradient
+from linesmith.model.training.cross_entropy import cross_entropy, is_correct
+from linesmith.model.training.halves import batch_halves
 from linesmith.model.training.lstm import (
     LSTMStates,
     at_least_float32,
@@ -35,10 +35,6 @@ from linesmith.model.training.lstm import (
     project,
     weight_gradient,
 )
-from linesmith.model.training.wide_rows import pad_wide_rows
-
-NUM_HALVES = 2
-ROW_MULTIPLE = 16  # rows are padded to a multiple of it: few shapes for XLA to compile, and halves of equal size
 
 # Sums over the tokens to predict: loss in nats, correct predictions, number of tokens.
 TokenSums = tuple[tf.Tensor, tf.Tensor, tf.Tensor]
@@ -101,7 +97,7 @@ def forward_backward(
     input_mask, masks = split_masks(masks, len(lstm_weights(variables)))
     activations = _forward_pass(variables, batch, [input_mask, *masks], dtype)
     wide = activations.logits.dtype
-    losses, slopes = _cross_entropy(activations.logits, batch["targets"], row_invariant=row_invariant)
+    losses, slopes = cross_entropy(activations.logits, batch["targets"], row_invariant=row_invariant)
     weights = tf.cast(batch["weights"], wide)
     logits_delta = slopes * (weights * tf.cast(loss_scale, wide))[:, :, None]
     return BackpropagationResult(
@@ -114,7 +110,7 @@ def forward_backward(
         deltas=_backward_pass(variables, masks, activations.states, tf.cast(logits_delta, dtype), dtype),
         logits_delta=logits_delta,
         loss=tf.reduce_sum(losses * weights),
-        correct=tf.reduce_sum(_is_correct(activations.logits, batch["targets"]) * weights),
+        correct=tf.reduce_sum(is_correct(activations.logits, batch["targets"]) * weights),
     )
 
 
@@ -130,10 +126,10 @@ def sum_token_losses_on_cpu(
     """
     loss = correct = tf.zeros([])
     no_masks = [None] * len(lstm_weights(variables))
-    for half in _batch_halves(batch):
+    for half in batch_halves(batch):
         logits = _forward_pass(variables, half, no_masks, dtype).logits
-        loss += tf.reduce_sum(_cross_entropy(logits, half["targets"])[0] * half["weights"])
-        correct += tf.reduce_sum(_is_correct(logits, half["targets"]) * half["weights"])
+        loss += tf.reduce_sum(cross_entropy(logits, half["targets"])[0] * half["weights"])
+        correct += tf.reduce_sum(is_correct(logits, half["targets"]) * half["weights"])
     return loss, correct, tf.reduce_sum(batch["weights"])
 
 
@@ -149,9 +145,9 @@ def token_losses(variables: Sequence[tf.Tensor], batch: Mapping[str, tf.Tensor],
     """
     no_masks = [None] * len(lstm_weights(variables))
     found = []
-    for half in _batch_halves(batch):
+    for half in batch_halves(batch):
         logits = _forward_pass(variables, half, no_masks, dtype).logits
-        found.append(_cross_entropy(logits, half["targets"], row_invariant=True)[0] * half["weights"])
+        found.append(cross_entropy(logits, half["targets"], row_invariant=True)[0] * half["weights"])
     return tf.concat(found, axis=1)[:, : tf.shape(batch["inputs"])[1]]
 
 
@@ -176,7 +172,7 @@ def summed_gradients(
     """
     loss = correct = tf.zeros([])
     total: list[tf.Tensor] | None = None
-    for index, half in enumerate(_batch_halves(batch)):
+    for index, half in enumerate(batch_halves(batch)):
         masks = masks_of(index, tf.shape(half["inputs"])[1])
         result = forward_backward(variables, half, masks, dtype, loss_scale)
         found = parameter_gradients(variables, result, dtype)
@@ -228,26 +224,6 @@ def parameter_gradients(
     return [tf.cast(gradient, variable.dtype) for gradient, variable in zip(found, variables, strict=True)]
 
 
-def split_in_halves(tensors: Sequence[tf.Tensor | None]) -> list[list[tf.Tensor | None]]:
-    """Pad the rows of tensors [T, B, …] with zeros to a multiple of `ROW_MULTIPLE`, and split them in two halves.
-
-    Returns:
-        For each half, its part of each tensor; None where the tensor is None.
-    """
-    halves: list[list[tf.Tensor | None]] = [[] for _ in range(NUM_HALVES)]
-    for tensor in tensors:
-        if tensor is None:
-            parts = [None] * NUM_HALVES
-        else:
-            # Rows of zeros have weight 0 too: they add nothing to any loss or gradient.
-            extra = -tf.shape(tensor)[1] % ROW_MULTIPLE
-            padded = tf.pad(tensor, [[0, 0], [0, extra], *[[0, 0]] * (len(tensor.shape) - 2)])
-            parts = tf.split(padded, NUM_HALVES, axis=1)
-        for half, part in zip(halves, parts, strict=True):
-            half.append(part)
-    return halves
-
-
 def split_masks(masks: Sequence[tf.Tensor | None], layers: int) -> tuple[tf.Tensor | None, Sequence[tf.Tensor | None]]:
     """Return the dropout mask of the input, None where there is none, and those of the LSTM layers."""
     return (None, masks) if len(masks) == layers else (masks[0], masks[1:])
@@ -263,10 +239,6 @@ class _Activations(NamedTuple):
     inputs: list[tf.Tensor]
     states: list[LSTMStates]
     logits: tf.Tensor
-
-
-def _batch_halves(batch: Mapping[str, tf.Tensor]) -> list[dict[str, tf.Tensor]]:
-    return [dict(zip(batch, half, strict=True)) for half in split_in_halves(list(batch.values()))]
 
 
 def _forward_pass(
@@ -333,26 +305,6 @@ def _input_gradient(embedding: tf.Tensor, kernel: tf.Tensor, delta: tf.Tensor, d
     """Compute the loss gradient of the first layer's inputs, [T, B, d], in the type of the embedding."""
     dx = project(delta, materialized_transpose(tf.cast(kernel, dtype)), tf.zeros([], dtype))
     return tf.cast(dx, embedding.dtype)
-
-
-def _cross_entropy(
-    logits: tf.Tensor, targets: tf.Tensor, *, row_invariant: bool = False
-) -> tuple[tf.Tensor, tf.Tensor]:
-    """Compute the loss of every token and its gradient with respect to the logits, in one pass."""
-    flat = tf.reshape(logits, [-1, logits.shape[2]])
-    if row_invariant:
-        flat = pad_wide_rows(flat, flat.dtype.min)
-    losses, slopes = tf.raw_ops.SparseSoftmaxCrossEntropyWithLogits(features=flat, labels=tf.reshape(targets, [-1]))
-    if row_invariant:
-        slopes = slopes[:, : logits.shape[2]]
-    return tf.reshape(losses, tf.shape(targets)), tf.reshape(slopes, tf.shape(logits))
-
-
-def _is_correct(logits: tf.Tensor, targets: tf.Tensor) -> tf.Tensor:
-    """Return 1 where the target has the largest logit and 0 elsewhere, [T, B]."""
-    # Compared with the maximum and not by argmax: a tie counts as correct.
-    of_target = tf.gather(logits, targets, axis=2, batch_dims=2)
-    return tf.cast(of_target >= tf.reduce_max(logits, axis=2), logits.dtype)
 
 
 def _column_sums(delta: tf.Tensor) -> tf.Tensor:

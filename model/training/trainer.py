@@ -16,7 +16,6 @@ from linesmith.core.hardware import matmul_precision
 from linesmith.model.fields.layout import FieldLayout
 from linesmith.model.tf_function import graph
 from linesmith.model.training.backpropagation import (
-    NUM_HALVES,
     TokenSums,
     sum_token_losses_on_cpu,
     summed_gradients,
@@ -24,6 +23,7 @@ from linesmith.model.training.backpropagation import (
 from linesmith.model.training.batches import Batch, EpochBatches, evaluation_batches, make_batch
 from linesmith.model.training.dropout import dropout_mask
 from linesmith.model.training.early_stopping import epochs_since_improvement, epochs_without_improvement, is_better
+from linesmith.model.training.halves import NUM_HALVES
 from linesmith.model.training.language_model import LanguageModel, sum_token_losses
 from linesmith.model.training.loop import TrainingLoop, TrainingProgress
 from linesmith.model.training.lstm import on_gpu

@@ -9,7 +9,7 @@ import tensorflow as tf
 
 from linesmith.model.fields.inputs import input_rows
 from linesmith.model.fields.layout import FieldLayout
-from linesmith.model.training.backpropagation import split_in_halves
+from linesmith.model.training.halves import split_in_halves
 
 
 def network(vocab=7, width=6, units=5, layers=2, dtype=tf.float64, scale=0.6, seed=0, table_rows=None):

@@ -26,8 +26,8 @@ from linesmith.model.privacy.plan import PrivacyPlan
 from linesmith.model.privacy.plan_from_config import choose_expected_batch_size, plan_privacy
 from linesmith.model.privacy.trainer import PrivateTrainer
 from linesmith.model.tokenizers.token_format import TokenFormat
-from linesmith.model.training.backpropagation import NUM_HALVES
 from linesmith.model.training.batches import physical_batches
+from linesmith.model.training.halves import NUM_HALVES
 from linesmith.model.training.settings import NetworkSettings, TrainingSettings
 from linesmith.model.training.token_store import TokenStore, in_memory_token_store
 from linesmith.model.training.trainer import build_model

@@ -26,7 +26,8 @@ import tensorflow as tf
 
 from linesmith.model.privacy.dp_sgd.batch_clipping import GradientOperands, norms_and_factors
 from linesmith.model.privacy.dp_sgd.weighted_sums import make_weighted_sums
-from linesmith.model.training.backpropagation import forward_backward, split_in_halves, uses_projected_table
+from linesmith.model.training.backpropagation import forward_backward, uses_projected_table
+from linesmith.model.training.halves import split_in_halves
 from linesmith.model.training.lstm import at_least_float32, materialized_transpose, project
 
 # Gradients are clipped to (1 − CLIP_MARGIN) times the claimed norm; the rounding errors of norm and sum stay below the rest.

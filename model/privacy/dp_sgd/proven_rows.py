@@ -20,8 +20,8 @@ from linesmith.core.errors import ParameterError
 from linesmith.model.privacy.dp_sgd.clipped_sum import operands_and_factors
 from linesmith.model.row_invariance import INVENTED_RECORDS, agreeing_counts, invented_record_of_rows, row_signature
 from linesmith.model.tf_function import graph
-from linesmith.model.training.backpropagation import NUM_HALVES
 from linesmith.model.training.batches import Batch, row_counts
+from linesmith.model.training.halves import NUM_HALVES
 
 Shapes = tuple[tuple[int, ...], ...]
 _BATCH_OVERHEAD = 32  # rows that take about as long to compute as a batch takes to start
