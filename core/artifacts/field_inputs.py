@@ -7,6 +7,7 @@ that decide how many rows there are and what each stands for; it knows neither t
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Annotated
 
 from pydantic import Field
@@ -49,6 +50,7 @@ class FieldInputs:
         tokens: for each known field the ids that have rows of their own where the field is looked up; others share one.
         values: fields whose whole value is looked up, too.
         digits: ids of the digits 0 to 9; 0 for one that the vocabulary lacks.
+        shared_rows: all fields with the same parent look up the same rows of it; otherwise each has rows of its own.
     """
 
     first_token: _Token
@@ -58,6 +60,7 @@ class FieldInputs:
     tokens: list[list[_Token]]
     values: list[ValueHash]
     digits: Annotated[list[Annotated[int, Field(ge=0, le=1 << 24)]], Field(min_length=10, max_length=10)]
+    shared_rows: bool = False
 
     def problem(self, vocab_size: int) -> str | None:
         """Return what contradicts itself in the description; None where nothing does.
@@ -80,17 +83,39 @@ class FieldInputs:
             return "a digit is not a token"
         return None if self.extra_rows <= MAX_ROWS else "it needs too many rows"
 
-    @property
-    def max_parents(self) -> int:
-        """Most parents of a field."""
-        return max(map(len, self.parents))
+    @cached_property
+    def parent_slots(self) -> list[list[int]]:
+        """Slot of each parent of each field, in the order of `parents`.
+
+        Slots share no rows, on which the norms of private training rest. So where fields share the rows of a parent, it has the
+        same slot in all of them: the first one that no other parent of the same field has.
+        """
+        if not self.shared_rows:
+            return [list(range(len(parents))) for parents in self.parents]
+        beside: dict[int, set[int]] = {}
+        for parents in self.parents:
+            for parent in parents:
+                beside.setdefault(parent, set()).update(parents)
+        slots: dict[int, int] = {}
+        for parent in sorted(beside):
+            taken = {slots[other] for other in beside[parent] if other in slots}
+            slots[parent] = next(slot for slot in range(len(taken) + 1) if slot not in taken)
+        return [[slots[parent] for parent in parents] for parents in self.parents]
+
+    @cached_property
+    def parent_slot_count(self) -> int:
+        """Number of slots for parents: as many as a field has parents at most, or more where rows are shared."""
+        return max((slot + 1 for slots in self.parent_slots for slot in slots), default=0)
 
     @property
     def extra_rows(self) -> int:
         """Rows of the table beside those of the tokens."""
-        pairs = sum(RELATIONS * self.aligned_width(parent) for parents in self.parents for parent in parents)
+        looked_up = [parent for parents in self.parents for parent in parents]
+        pairs = sum(
+            RELATIONS * self.aligned_width(parent) for parent in (set(looked_up) if self.shared_rows else looked_up)
+        )
         values = sum(value.buckets for value in self.values)
-        return sum(self.positions) + pairs + values + self.max_parents + len(self.values)
+        return sum(self.positions) + pairs + values + self.parent_slot_count + len(self.values)
 
     def aligned_width(self, parent: int) -> int:
         """Return how many aligned tokens of a parent are told apart."""

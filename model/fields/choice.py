@@ -116,7 +116,8 @@ def public_inputs(
     if is_bytes:
         ids = range(first_token + _PRINTABLE.start, first_token + _PRINTABLE.stop)
     tokens = [list(ids[:_MOST_TOKENS])] * count
-    describe = partial(FieldInputs, first_token=first_token, memory=memory, digits=list(digits))
+    # Noise is added to every row, so there should be few.
+    describe = partial(FieldInputs, first_token=first_token, memory=memory, digits=list(digits), shared_rows=True)
     return _choose_parents(describe, [_MOST_POSITIONS] * count, tokens, [], parents, [], _NARROW_PRIVATE)
 
 
@@ -142,23 +143,25 @@ def _choose_parents(
     """
     count = len(tokens)
     given = {field: parents for field, parents in given.items() if field < count}
-    most_rows = _MOST_ROWS + sum(
-        RELATIONS * (len(tokens[parent]) + SPECIAL_TOKENS) for parents in given.values() for parent in parents
-    )
-    for most in range(count - 1 if count <= narrow else _MOST_PARENTS, -1, -1):
-        parents = [
-            sorted(
-                given[field] if field in given else _best(field, ranked[field] if field < len(ranked) else ())[:most]
-            )
-            for field in range(count)
-        ]
-        known = {parent for field in parents for parent in field}
-        inputs = describe(
+
+    def with_parents(parents: Callable[[int], Sequence[int]], values: Sequence[ValueHash]) -> FieldInputs:
+        of_fields = [sorted(parents(field)) for field in range(count)]
+        known = {parent for field in of_fields for parent in field}
+        return describe(
             positions=[*positions, _LATER_POSITIONS],
-            parents=parents,
+            parents=of_fields,
             tokens=[list(ids) if field in known else [] for field, ids in enumerate(tokens)],
             values=[value for value in values if value.field in known],
         )
+
+    def given_or_best(most: int, field: int) -> Sequence[int]:
+        return given[field] if field in given else _best(field, ranked[field] if field < len(ranked) else ())[:most]
+
+    # Given parents take no rows from the others.
+    most_rows = _MOST_ROWS + with_parents(lambda field: given.get(field, ()), []).extra_rows
+    most_rows -= with_parents(lambda _: (), []).extra_rows
+    for most in range(count - 1 if count <= narrow else _MOST_PARENTS, -1, -1):
+        inputs = with_parents(partial(given_or_best, most), values)
         if inputs.extra_rows <= most_rows:
             break
     return inputs

@@ -39,7 +39,7 @@ def input_rows(ids: npt.NDArray[Any], layout: FieldLayout) -> Ids:
     rows[..., 0] = ids
     rows[..., 1] = layout.position_starts[field] + np.minimum(offset, layout.last_positions[field])
     text = _texts(ids, is_text, count, layout.inputs.memory)
-    for slot in range(layout.inputs.max_parents):
+    for slot in range(layout.inputs.parent_slot_count):
         parent = layout.parents[field, slot]
         aligned = _aligned_tokens(text, starts, lengths, parent, offset)
         relation = _relations(ids, is_text, is_break, aligned, layout.digit_values)
@@ -47,7 +47,7 @@ def input_rows(ids: npt.NDArray[Any], layout: FieldLayout) -> Ids:
         rows[..., 2 + slot] = layout.pair_starts[field, slot] + index
     for slot, hashes in enumerate(_value_hashes(text, starts, lengths, layout)):
         bucket = hashes % layout.value_buckets[field, slot]
-        rows[..., 2 + layout.inputs.max_parents + slot] = layout.value_starts[field, slot] + bucket
+        rows[..., 2 + layout.inputs.parent_slot_count + slot] = layout.value_starts[field, slot] + bucket
     return rows
 
 

@@ -4,7 +4,8 @@ When the network is about to write the token at offset p of field f, its input i
 
 - the last token, as in a plain network;
 - the place: field f and offset p, the last offsets of a field together;
-- for each parent g of f: the token at offset p of field g, and how the text of f so far compares with the beginning of g;
+- for each parent g of f: the token at offset p of field g, and how the text of f so far compares with the beginning of g; fields
+  with the same parent may share its rows;
 - for each parent with few values: the value itself, by a hash of its tokens.
 
 Slots share no rows. A slot that a field does not need takes a row that stands for nothing, so every step has as many rows.
@@ -63,14 +64,14 @@ class FieldLayout:
     @property
     def slots(self) -> int:
         """Number of rows that make up an input."""
-        return 2 + self.inputs.max_parents + len(self.inputs.values)
+        return 2 + self.inputs.parent_slot_count + len(self.inputs.values)
 
     @cached_property
     def parents(self) -> Array:
         """Parent of each field by slot, −1 for none, [F + 1, slots of parents]."""
-        found = np.full((self.fields + 1, self.inputs.max_parents), -1, np.int32)
-        for field, parents in enumerate(self.inputs.parents):
-            found[field, : len(parents)] = parents
+        found = np.full((self.fields + 1, self.inputs.parent_slot_count), -1, np.int32)
+        for field, (slots, parents) in enumerate(zip(self.inputs.parent_slots, self.inputs.parents, strict=True)):
+            found[field, slots] = parents
         return found
 
     @cached_property
@@ -88,14 +89,14 @@ class FieldLayout:
     def pair_starts(self) -> Array:
         """First row of each pair of field and parent, or the row of the unused slot, [F + 1, slots of parents]."""
         start = self.vocab_size + sum(self.inputs.positions)
-        found = np.empty_like(self.parents)
+        found, starts = np.empty_like(self.parents), dict[tuple[int, int], int]()
         for field, slot in np.ndindex(found.shape):
-            parent = self.parents[field, slot]
-            if parent < 0:
-                found[field, slot] = self._first_unused + slot
-            else:
-                found[field, slot] = start
+            parent = int(self.parents[field, slot])
+            pair = (parent, 0 if self.inputs.shared_rows else field)
+            if parent >= 0 and pair not in starts:
+                starts[pair] = start
                 start += RELATIONS * self.inputs.aligned_width(parent)
+            found[field, slot] = starts[pair] if parent >= 0 else self._first_unused + slot
         return found
 
     @cached_property
@@ -146,7 +147,7 @@ class FieldLayout:
         """First row of each value, or the row of the unused slot, [F + 1, K]."""
         buckets = np.array([value.buckets for value in self.inputs.values], np.int32)
         start = self._first_unused - buckets.sum() + np.cumsum(buckets) - buckets
-        unused = self._first_unused + self.inputs.max_parents + np.arange(len(buckets))
+        unused = self._first_unused + self.inputs.parent_slot_count + np.arange(len(buckets))
         return np.where(self._looks_up_value, start, unused).astype(np.int32)
 
     @cached_property
@@ -157,7 +158,7 @@ class FieldLayout:
 
     @property
     def _first_unused(self) -> int:
-        return self.rows - self.inputs.max_parents - len(self.inputs.values)
+        return self.rows - self.inputs.parent_slot_count - len(self.inputs.values)
 
     @property
     def _looks_up_value(self) -> npt.NDArray[np.bool_]:

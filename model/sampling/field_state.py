@@ -73,7 +73,7 @@ class FieldTracker:
 
     def __init__(self, layout: FieldLayout) -> None:
         self._layout = layout
-        parents, values = layout.inputs.max_parents, len(layout.inputs.values)
+        parents, values = layout.inputs.parent_slot_count, len(layout.inputs.values)
         self._sizes = [layout.slots, parents, parents, parents, values, layout.fields + 1, 3]
         self._dtype = next(
             dtype for dtype in (tf.uint8, tf.uint16, tf.int32) if layout.vocab_size <= min(dtype.max, 1 << 24) + 1

@@ -89,8 +89,8 @@ def planned_parents(config: TensorFlowConfig) -> dict[str, str]:
 
     if not config.column_parents:
         return {}
-    pairs = sum(map(len, config.column_parents.values()))
-    rows = pairs * MOST_ROWS_PER_PARENT
+    looked_up = [parent for parents in config.column_parents.values() for parent in parents]
+    rows = MOST_ROWS_PER_PARENT * len(set(looked_up) if config.dp else looked_up)
     return {
         "parents": "; ".join(f"{name}: {', '.join(of) or 'none'}" for name, of in config.column_parents.items()),
         "rows of these parents": f"at most {rows:,} of the table, {MOST_ROWS_PER_PARENT} each by the tokens of the parent: "

@@ -36,33 +36,36 @@ def _rows_of_step(ids: list[int], layout: FieldLayout) -> list[int]:
         row += count
     found = [ids[-1], starts[field] + min(offset, inputs.positions[field] - 1)]
     pairs = {}
-    for number, parents in enumerate(inputs.parents):
-        for slot, parent in enumerate(parents):
-            pairs[number, slot] = row
-            row += 5 * (len(inputs.tokens[parent]) + 3)
+    for number, (slots, parents) in enumerate(zip(inputs.parent_slots, inputs.parents, strict=True)):
+        for _, parent in sorted(zip(slots, parents, strict=True)):
+            same = [pairs[other, parent] for other in range(number) if inputs.shared_rows and (other, parent) in pairs]
+            pairs[number, parent] = same[0] if same else row
+            row += 0 if same else 5 * (len(inputs.tokens[parent]) + 3)
     values = []
     for value in inputs.values:
         values.append(row)
         row += value.buckets
     parents = inputs.parents[field] if field < known else []
-    for slot in range(inputs.max_parents):
-        if slot >= len(parents):
+    slots = inputs.parent_slots[field] if field < known else []
+    for slot in range(inputs.parent_slot_count):
+        if slot not in slots:
             found.append(row + slot)
             continue
-        parent = fields[parents[slot]]
-        tokens = inputs.tokens[parents[slot]]
+        of_slot = parents[slots.index(slot)]
+        parent = fields[of_slot]
+        tokens = inputs.tokens[of_slot]
         if offset > len(parent) or (offset < len(parent) and parent[offset] == -2):
             index = 0
         elif offset == len(parent):
             index = 1
         else:
             index = 3 + tokens.index(parent[offset]) if parent[offset] in tokens else 2
-        found.append(pairs[field, slot] + index + (2 + _relation(current, parent, inputs)) * (len(tokens) + 3))
+        found.append(pairs[field, of_slot] + index + (2 + _relation(current, parent, inputs)) * (len(tokens) + 3))
     for slot, value in enumerate(inputs.values):
         if value.field in parents:
             found.append(values[slot] + _hash(fields[value.field], value) % value.buckets)
         else:
-            found.append(row + inputs.max_parents + slot)
+            found.append(row + inputs.parent_slot_count + slot)
     return found
 
 

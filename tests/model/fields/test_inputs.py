@@ -17,7 +17,9 @@ from tests.helpers.field_oracle import random_records, slow_rows
 CHARS = [ord(c) for c in 'abc0123456789.-", ']
 
 
-def small_layout(fields: int, *, memory: int = 1000, first: int = 2, vocab: int = 9, most: int = 4) -> FieldLayout:
+def small_layout(
+    fields: int, *, memory: int = 1000, first: int = 2, vocab: int = 9, most: int = 4, shared: bool = False
+) -> FieldLayout:
     """Return a layout whose fields differ in their parents, tokens and positions."""
     inputs = FieldInputs(
         first_token=first,
@@ -27,6 +29,7 @@ def small_layout(fields: int, *, memory: int = 1000, first: int = 2, vocab: int 
         tokens=[list(range(first, vocab - number % 3)) for number in range(fields)],
         values=[ValueHash(number, 257 + number, 3 + number) for number in range(0, fields - 1, 2)][:3],
         digits=[*range(first, first + 4), 0, 0, 0, 0, 0, first + 4],
+        shared_rows=shared,
     )
     assert inputs.problem(vocab) is None
     return FieldLayout(inputs, vocab)
@@ -41,8 +44,19 @@ def small_layout(fields: int, *, memory: int = 1000, first: int = 2, vocab: int 
         small_layout(4, memory=5),
         small_layout(5, first=6, vocab=12),
         small_layout(40),
+        small_layout(6, shared=True),
+        small_layout(40, shared=True),
     ],
-    ids=["1 field", "2 fields", "6 fields", "short memory", "markers", "40 fields"],
+    ids=[
+        "1 field",
+        "2 fields",
+        "6 fields",
+        "short memory",
+        "markers",
+        "40 fields",
+        "shared rows",
+        "40 fields that share",
+    ],
 )
 def test_rows_are_those_of_the_oracle(layout: FieldLayout) -> None:
     ids = random_records(layout, np.random.default_rng(3), 60, 30)
@@ -53,8 +67,9 @@ def test_rows_are_those_of_the_oracle(layout: FieldLayout) -> None:
     assert found.min() >= 0 and found.max() < layout.rows
 
 
-def test_slots_share_no_rows() -> None:
-    layout = small_layout(6)
+@pytest.mark.parametrize("shared", [False, True])
+def test_slots_share_no_rows(shared: bool) -> None:
+    layout = small_layout(12, shared=shared)
     found = input_rows(random_records(layout, np.random.default_rng(4), 200, 40), layout)
     rows = [set(np.unique(found[..., slot]).tolist()) for slot in range(layout.slots)]
     assert sum(map(len, rows)) == len(set.union(*rows))

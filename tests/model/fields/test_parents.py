@@ -40,10 +40,24 @@ def test_given_parents_are_taken_as_they_are() -> None:
 def test_given_parents_take_no_rows_from_the_others() -> None:
     many = {255: list(range(255)), 254: list(range(254))}
     plain, given = (public_inputs(256, 2, 300, True, 100, parents=parents) for parents in ({}, many))
-    assert given.parents[255] == list(range(255)) and given.parents[:254] == plain.parents[:254]
-    extra = RELATIONS * (95 + SPECIAL_TOKENS) * (255 + 254 - len(plain.parents[255]) - len(plain.parents[254]))
-    # And a slot for each parent of the field that has most.
-    assert given.extra_rows == plain.extra_rows + extra + given.max_parents - plain.max_parents
+    assert given.parents[255] == list(range(255)) and given.parents[254] == list(range(254))
+    assert all(set(more) >= set(fewer) for more, fewer in zip(given.parents[:254], plain.parents, strict=False))
+    # Fields share the rows of a parent. There is a slot for each parent of the field that has most.
+    rows = RELATIONS * (95 + SPECIAL_TOKENS) * (255 - len({parent for parents in plain.parents for parent in parents}))
+    assert given.extra_rows == plain.extra_rows + rows + given.parent_slot_count - plain.parent_slot_count
+
+
+def test_a_parent_that_fields_share_has_one_slot() -> None:
+    inputs = public_inputs(40, 2, 300, True, 100, parents={39: [0, 20], 38: [1, 2, 3, 20]})
+    slots = {
+        (parent, slot)
+        for parents, used in zip(inputs.parents, inputs.parent_slots, strict=True)
+        for parent, slot in zip(parents, used, strict=True)
+    }
+    assert len(slots) == len({parent for parent, _ in slots})
+    assert all(len(set(used)) == len(used) for used in inputs.parent_slots)
+    rows = RELATIONS * (95 + SPECIAL_TOKENS) * len({parent for parents in inputs.parents for parent in parents})
+    assert inputs.extra_rows == sum(inputs.positions) + rows + inputs.parent_slot_count
 
 
 def test_public_parents() -> None:
