@@ -18,7 +18,7 @@ from tests.model.fields.test_inputs import small_layout
 pytestmark = pytest.mark.integration
 
 SEQ, VOCAB = 14, 9
-LAYOUT = small_layout(4, memory=10)
+LAYOUT = small_layout(5, memory=10, shared=True)
 # Fields that repeat each other, empty ones, more than are known, one that is cut, a single token, an empty record.
 RECORDS = [
     [2, 3, 1, 2, 3, 1, 2, 3, 1, 2, 3],
