@@ -21,6 +21,7 @@ from linesmith.core.errors import DataError, ParameterError
 MODEL_FILE = "model.json"
 SCHEMA_FILE = "record.avsc"  # types, limits and names of the fields that training saw
 TABLE_FILE = "table.json"  # columns of the data frame that it was trained on (`linesmith.records.table_format`)
+CARD_FILE = "README.md"  # what the model is, for people (`linesmith.pipelines.cards`)
 CHECKPOINTS_DIR = "checkpoints"
 LAST_WEIGHTS, BEST_WEIGHTS = "last-weights.npz", "best.npz"
 _NETWORK_NAME = "language_model"  # of `linesmith.model.training.language_model`; paths of variables begin with it

@@ -15,6 +15,7 @@ from linesmith.core.artifacts.kept_inputs import INPUTS_DIR, KEPT_FILES
 from linesmith.core.artifacts.manifest import MANIFEST, read_manifest
 from linesmith.core.artifacts.model_info import (
     BEST_WEIGHTS,
+    CARD_FILE,
     CHECKPOINTS_DIR,
     LAST_WEIGHTS,
     MODEL_FILE,
@@ -30,7 +31,7 @@ from linesmith.core.errors import DataError
 STATEMENT_FILE, STATEMENT_TEXT_FILE = "privacy.json", "privacy.txt"
 _WEIGHTS = rf"{re.escape(BEST_WEIGHTS)}|{re.escape(LAST_WEIGHTS)}|epoch-\d+\.npz"
 _PRIVATE_MODEL_FILE = re.compile(
-    rf"{re.escape(MANIFEST)}|{re.escape(MODEL_FILE)}|{re.escape(TABLE_FILE)}|{re.escape(STATEMENT_FILE)}|{re.escape(STATEMENT_TEXT_FILE)}"
+    rf"{re.escape(CARD_FILE)}|{re.escape(MANIFEST)}|{re.escape(MODEL_FILE)}|{re.escape(TABLE_FILE)}|{re.escape(STATEMENT_FILE)}|{re.escape(STATEMENT_TEXT_FILE)}"
     rf"|{CHECKPOINTS_DIR}/({_WEIGHTS})|{INPUTS_DIR}/({'|'.join(map(re.escape, KEPT_FILES.values()))})"
 )
 
@@ -54,9 +55,8 @@ def weights_digests(model_dir: Path) -> dict[str, str]:
 def not_permitted_files(model_dir: Path) -> list[str]:
     """Return the files that a model with differential privacy must not have beside it, by relative name.
 
-    Its description, weights, statement and manifest depend on the records through charged releases only, and a schema, rules
-    and the columns of a data frame that the user gave are configuration. Checkpoints of an
-    unfinished training, a schema that was inferred, events and files of unknown origin may not.
+    Its description, card, weights, statement and manifest depend on the records through charged releases only, and a
+    schema, rules and the columns of a data frame that the user gave are configuration. Checkpoints of an unfinished training, a schema that was inferred, events and files of unknown origin may not.
 
     Args:
         model_dir: RUN/model.

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from linesmith.core.artifacts.files import read_json
 from linesmith.core.artifacts.manifest import read_manifest
+from linesmith.core.artifacts.model_info import CARD_FILE
 from linesmith.core.artifacts.run_directory import RunDirectory
 from linesmith.core.config.tensorflow_config import TensorFlowConfig
 from linesmith.core.errors import DataError, ParameterError
@@ -90,14 +91,12 @@ def _find_headers(
 def _files(path: str, option: str) -> list[str]:
     """Return the files that a path, glob, directory or address names.
 
-    Hidden files and JSON files of a directory are left out.
+    Of a directory, hidden files, JSON files and its README.md are left out.
     """
     if is_bucket(path):
         return _objects(path, option)
     if os.path.isdir(path):
-        found = sorted(
-            str(p) for p in Path(path).iterdir() if p.is_file() and p.name[0] not in "._" and p.suffix != ".json"
-        )
+        found = sorted(str(p) for p in Path(path).iterdir() if p.is_file() and _may_hold_records(p.name))
         if not found:
             raise DataError("LS205", f"{option} '{path}'", "holds no file", "Give files of records.")
         return found
@@ -111,10 +110,14 @@ def _objects(address: str, option: str) -> list[str]:
     found = match_files(address, option)
     if not found:
         inside = match_files(join(address, "*"), option)
-        found = [p for p in inside if p.rpartition("/")[2][0] not in "._" and not p.endswith(".json")]
+        found = [p for p in inside if _may_hold_records(p.rpartition("/")[2])]
     if not found:
         raise DataError("LS205", f"{option} '{address}'", "matches no object", "Give an address that exists.")
     return found
+
+
+def _may_hold_records(name: str) -> bool:
+    return name[0] not in "._" and not name.endswith(".json") and name != CARD_FILE
 
 
 def run_evaluation_sets(config: TensorFlowConfig, run: RunDirectory, holdout: Sequence[str] = ()) -> EvaluationSets:

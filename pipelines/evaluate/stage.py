@@ -22,6 +22,7 @@ from linesmith.core.artifacts.run_directory import RunDirectory, check_overwrite
 from linesmith.core.config.tensorflow_config import TensorFlowConfig
 from linesmith.core.errors import EXIT_QUALITY, ParameterError
 from linesmith.core.library_logging import quiet_calls
+from linesmith.pipelines.cards.files import refresh_cards
 from linesmith.pipelines.evaluate.context import (
     fields_not_compared,
     not_covered,
@@ -154,6 +155,7 @@ def evaluate_run_locked(
             return {**run_context(config, run), "memory": measure_run_memorization(config, run, data)}
 
         _evaluate(sets, destination, scratch, beam_args, settings, context, report)
+        refresh_cards(run)
     return report
 
 

@@ -22,6 +22,7 @@ from linesmith.model.generation.output_plan import column_descriptions
 from linesmith.model.generation.staging import ICEBERG, StagingDirectory
 from linesmith.model.generation.unit_summary import StagedShard, UnitSummary, describe_shard
 from linesmith.model.generation.work_units import WorkUnit
+from linesmith.pipelines.cards.files import write_dataset_cards
 from linesmith.pipelines.generate.iceberg_commit import commit_to_iceberg
 from linesmith.pipelines.generate.plan import GenerationOutcome, GenerationPlan
 from linesmith.pipelines.stage_report import StageReport
@@ -94,7 +95,9 @@ def publish_records(plan: GenerationPlan, outcome: GenerationOutcome, runner: st
             "outputs": _outputs(invalid_shards),
         },
     )
-    write_manifest(staging.synthetic, "generate", _manifest(plan, outcome, runner, commit))
+    manifest = _manifest(plan, outcome, runner, commit)
+    write_dataset_cards(run, staging.synthetic, manifest, evaluated=False)
+    write_manifest(staging.synthetic, "generate", manifest)
     # Invalid records first: where the valid records are in place, everything is.
     replace_directory(staging.invalid, run.invalid)
     replace_directory(staging.synthetic, run.synthetic)

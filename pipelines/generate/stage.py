@@ -25,6 +25,7 @@ from linesmith.model.generation.from_config import open_sampler, sampler_options
 from linesmith.model.generation.unit_generator import SampleSource
 from linesmith.model.generation.unit_summary import StagedShard
 from linesmith.model.generation.work_units import WorkUnit, WorkUnitResult
+from linesmith.pipelines.cards.files import refresh_cards
 from linesmith.pipelines.evaluate.refresh import mark_report_stale
 from linesmith.pipelines.generate.plan import GenerationOutcome, GenerationPlan, plan_generation
 from linesmith.pipelines.generate.progress import GenerationProgressDisplay
@@ -98,6 +99,7 @@ def generate_locked(config: TensorFlowConfig, beam_args: Sequence[str] = ()) -> 
             # Before the records are replaced: a process that is killed in between leaves no report that seems to be theirs.
             if mark_report_stale(plan.run.root):
                 report.notices.append("the report here was of the records before; linesmith evaluate makes a new one")
+                refresh_cards(plan.run)
             publish_records(plan, outcome, runner_name(options), report)
         finally:
             close_validator_processes()

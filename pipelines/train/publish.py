@@ -17,6 +17,7 @@ from linesmith.core.artifacts.privacy_statement import refuse_not_permitted_file
 from linesmith.core.artifacts.run_directory import RunDirectory, run_directory
 from linesmith.core.config.tensorflow_config import TensorFlowConfig
 from linesmith.core.errors import DataError
+from linesmith.pipelines.cards.files import write_model_card
 from linesmith.pipelines.stage_report import StageReport
 from linesmith.pipelines.train import private as train_private
 from linesmith.pipelines.train.field_layout import length_cap, read_statistics
@@ -66,7 +67,12 @@ def publish_model(
     report.outputs = {"model": str(run_directory(config).model), "history": str(run_directory(config).history)}
     if state.stopped is not None:
         _delete_resume_files(staged_run, config.save_all_checkpoints)
-        _write_manifest(config, staged_run.model, trainer, training_manifest, report)
+    manifest = _manifest(config, staged_run.model, trainer, training_manifest, report)
+    write_model_card(staged_run, manifest)
+    if state.stopped is not None:
+        if config.dp:
+            refuse_not_permitted_files(staged_run.model)
+        write_manifest(staged_run.model, "train", manifest)
         if config.dp:
             train_private.delete_resume_state(staged_run)
 
@@ -193,22 +199,21 @@ def _write_schema(model: Path, info: ModelInfo, statistics: dict[str, Any] | Non
         write_schema(model / SCHEMA_FILE, infer_schema(statistics["fields"], unique_names(names)))
 
 
-def _write_manifest(
+def _manifest(
     config: TensorFlowConfig,
     model: Path,
     trainer: TrainingLoop,
     training_manifest: dict[str, Any],
     report: StageReport,
-) -> None:
+) -> dict[str, Any]:
     state = trainer.state
     inputs = {"tokenizer_digest": training_manifest["tokenizer_digest"]}
     settings = redact_settings(config.as_dict())
     if config.dp:
-        refuse_not_permitted_files(model)
         settings = releasable_settings(settings)
     else:  # in private training, whoever has a candidate for the data could test it against the digest
         inputs["data_digest"] = training_manifest["data_digest"]
-    body = {
+    return {
         "settings": settings,
         "inputs": inputs,
         "outputs": sha256_tree(model / "checkpoints"),
@@ -218,7 +223,6 @@ def _write_manifest(
         and (state.stopped == "time" or config.learning_rate_schedule == "auto"),
         "best": None if state.best_epoch is None else asdict(state.history[state.best_epoch]),
     }
-    write_manifest(model, "train", body)
 
 
 def _fill_report(report: StageReport, config: TensorFlowConfig, trainer: TrainingLoop, best: EpochState | None) -> None:
