@@ -51,7 +51,7 @@ def measure_leakage(data: EvaluationData) -> dict[str, Any]:
     records = record_candidates(data)
     exact, compared = _compare("records copied exactly", records, confidence)
     identifiers = identifier_candidates(data)
-    replay, _ = _compare("identifiers and rare values replayed", identifiers, confidence)
+    replay, _ = _compare("identifiers and rare values that reappear", identifiers, confidence)
     near, runs = _near_copies(data, compared, confidence)
     return {
         "confidence": CONFIDENCE,

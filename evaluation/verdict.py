@@ -13,6 +13,18 @@ from linesmith.evaluation.closeness import COMPARED, association_distance, mean_
 from linesmith.evaluation.leakage import copies_were_judged, privacy_score
 
 CLOSE, NEAR = 0.95, 0.85  # smallest ratios of the words close and near
+# With fewer records of a set, chance alone moves the distances by more than what separates close from far.
+MIN_RECORDS, MIN_HOLDOUT = 50, 20
+COMPONENT_LABELS = {
+    "fields": "Values of single fields",
+    "association": "Which values occur together",
+    "relations": "Differences between numbers",
+    "text": "Length and spelling",
+    "validity": "Records of the right form",
+    "variety": "Variety",
+    "indistinguishability": "Hard to tell from real records",
+    "usefulness": "Useful to learn from",
+}
 MAX_UNCERTAINTY = 0.05  # where an interval reaches beyond this gap, privacy is unclear
 
 
@@ -31,19 +43,19 @@ def closeness_components(parts: dict[str, Any]) -> list[dict[str, Any]]:
     repeated = repeats["share"]["training"] + repeats["invented_share"]
     rows = [
         ("fields", _by_set(lambda name: mean_of_known([one["distance"][name] for one in parts["fields"]])),
-         "1 − mean distance of the fields (total variation, Kolmogorov–Smirnov)"),
+         "1 minus the mean distance of the fields (total variation, Kolmogorov–Smirnov)"),
         ("association", _by_set(lambda name: association_distance(parts["pairs"], name)),
-         "1 − share of the association between fields that is lost or invented"),
+         "1 minus the share of the association between fields that is lost or invented"),
         ("relations", _by_set(lambda name: mean_of_known([one["distance"][name] for one in parts["relations"]])),
-         "1 − mean Kolmogorov–Smirnov distance of differences and distances between numeric fields"),
+         "1 minus the mean Kolmogorov–Smirnov distance of differences and distances between numeric fields"),
         ("text", _by_set(lambda name: mean_of_known([part[name] for part in parts["text"].values()])),
-         "1 − mean of the distances of record length and of runs of three bytes"),
+         "1 minus the mean of the distances of record length and of runs of three bytes"),
         ("validity", _by_set(lambda name: None if (s := parts["validity"]["share"].get(name)) is None else 1 - s),
          "share of records with the right number of fields, each of a kind seen in training"),
         ("variety", {"synthetic": repeated, "holdout": 0.0},
-         "1 − share of output that repeats a text far more often than real data can"),
+         "1 minus the share of output that repeats a text far more often than real data can"),
         ("indistinguishability", _by_set(lambda name: None if auc[name] is None else max(0.0, 2 * auc[name] - 1)),
-         "2 − 2·AUC of a classifier that tells the set from training records"),
+         "1 if a classifier cannot tell the set from training records, 0 if it always can (2 − 2·AUC)"),
     ]  # fmt: skip
     found = [_component(name, distance, how) for name, distance, how in rows]
     return [one for one in [*found, _usefulness(parts["usefulness"])] if one is not None]
@@ -86,11 +98,12 @@ def compute_scores(components: list[dict[str, Any]], safety: dict[str, Any], hol
     return {
         "closeness": {
             "value": mean_of_known([one["ratio"] for one in components]),
-            "how": "mean over the components of the share of what the holdout reaches",
+            "how": "1 means as close to the training records as other real records are; the mean of the parts below",
         },
         "privacy": {
             "value": privacy_score(safety["tests"], holdout),
-            "how": "1 − √(largest gap between training and holdout that the tests cannot rule out)",
+            "how": "1 would mean that not one training record can have been copied; it is 1 minus the root of the largest "
+            "difference that the tests cannot rule out, so more held-out records raise it",
         },
     }
 
@@ -107,8 +120,8 @@ def compute_verdict(
         sizes: number of records of each set.
 
     Returns:
-        `closeness` (close, near, far or not measured), `privacy` (leak, unclear, no leak found or not measured),
-        `closeness_reasons` and `privacy_reasons`, the weightiest first.
+        `closeness` (close, near, far, unclear with too few records, or not measured), `privacy` (leak, unclear, no leak found
+        or not measured), `closeness_reasons` and `privacy_reasons`, the weightiest first.
     """
     closeness = scores["closeness"]["value"]
     widest = max((test["high"] for test in safety["tests"] if test["units"]), default=1.0)
@@ -123,28 +136,52 @@ def compute_verdict(
     else:
         privacy = "no leak found"
     return {
-        "closeness": "not measured" if closeness is None else _level(closeness),
+        "closeness": _closeness(closeness, sizes),
         "privacy": privacy,
-        "closeness_reasons": [_closeness_reason(one) for one in sorted(components, key=lambda one: one["ratio"])],
+        "closeness_reasons": [
+            *_too_few(sizes),
+            *(_closeness_reason(one) for one in sorted(components, key=lambda one: one["ratio"])),
+        ],
         "privacy_reasons": _privacy_reasons(safety, privacy, widest, bool(sizes.get("holdout"))),
     }
 
 
+def _closeness(score: float | None, sizes: dict[str, int]) -> str:
+    if score is None:
+        return "not measured"
+    return "unclear" if _too_few(sizes) else _level(score)
+
+
+def _too_few(sizes: dict[str, int]) -> list[str]:
+    """Return the reason why closeness cannot be judged, if there is one: an empty holdout is none, a tiny one is."""
+    small = [f"{sizes.get(name, 0):,} {name}" for name in ("training", "synthetic") if sizes.get(name, 0) < MIN_RECORDS]
+    small += [f"{sizes['holdout']:,} holdout"] if 0 < sizes.get("holdout", 0) < MIN_HOLDOUT else []
+    if not small:
+        return []
+    needed = f"at least {MIN_RECORDS} training and synthetic records, and {MIN_HOLDOUT} holdout records, are needed"
+    return [f"Too few records to judge ({', '.join(small)}): {needed}. The figures below are mostly chance."]
+
+
 def _closeness_reason(component: dict[str, Any]) -> str:
     reachable = component["reachable"]
-    beside = "" if reachable is None else f"; unseen real records reach {reachable:.2f}"
-    return f"{component['name'].capitalize()}: {_level(component['ratio'])} ({component['score']:.2f}{beside})."
+    beside = " of 1" if reachable is None else f"; other real records reach {reachable:.2f}"
+    return f"{COMPONENT_LABELS[component['name']]}: {_level(component['ratio'])} ({component['score']:.2f}{beside})."
 
 
 def _privacy_reasons(safety: dict[str, Any], privacy: str, widest: float, holdout: bool) -> list[str]:
     if not holdout:
-        return ["There is no holdout, so copies cannot be told from coincidences."]
+        return [
+            "There is no holdout: no real records that the model never saw. So copies cannot be told from coincidences."
+        ]
     tests = sorted(safety["tests"], key=lambda test: (not test["leak"], -test["high"]))
     reasons = [f"{test['name'].capitalize()}: {_test_result(test)}" for test in tests]
     if privacy == "not measured":
         reasons.insert(0, "Nothing occurs exactly once in the real sets, so copies cannot be judged.")
     if privacy == "unclear":
-        reasons.insert(0, f"Too few records to be sure: a gap of up to {widest:.1%} cannot be ruled out.")
+        reasons.insert(
+            0,
+            f"Too few records to be sure: that up to {widest:.1%} of the training records were copied cannot be ruled out.",
+        )
     return reasons
 
 
@@ -154,17 +191,22 @@ def _test_result(test: dict[str, Any]) -> str:
     if not test["units"] or share["training"] is None:
         return "not measured, because nothing occurs exactly once in the real sets."
     if "texts" in test:
-        return f"{share['training']:.1%} of the output ({test['texts']:,} texts)." if test["leak"] else "none."
-    if "p_value" in test:
-        word = "more than chance explains" if test["leak"] else "no more than chance explains"
         return (
-            f"{hits['training']:,} of {test['units']:,}, and {hits['holdout']:,} are holdout records; {word} "
+            f"a leak. They are {share['training']:.1%} of the output ({test['texts']:,} texts)."
+            if test["leak"]
+            else "none."
+        )
+    if "p_value" in test:
+        word = "a leak" if test["leak"] else "no more than by coincidence"
+        return (
+            f"{word}. {hits['training']:,} of {test['units']:,}; {hits['holdout']:,} are other real records "
             f"(p = {test['p_value']:.2g})."
         )
     word = "a leak" if test["leak"] else "no more than by coincidence"
     return (
-        f"{share['training']:.2%} of those in training and {share['holdout']:.2%} of those in the holdout reappear, "
-        f"{test['units']:,} of each; the gap lies between {test['low']:+.2%} and {test['high']:+.2%}: {word}."
+        f"{word}. Of the training set {share['training']:.2%} reappear, of other real records "
+        f"{share['holdout']:.2%} ({test['units']:,} of each; the difference lies between {test['low']:+.2%} and "
+        f"{test['high']:+.2%})."
     )
 
 

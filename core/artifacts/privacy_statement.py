@@ -55,8 +55,9 @@ def weights_digests(model_dir: Path) -> dict[str, str]:
 def not_permitted_files(model_dir: Path) -> list[str]:
     """Return the files that a model with differential privacy must not have beside it, by relative name.
 
-    Its description, card, weights, statement and manifest depend on the records through charged releases only, and a
-    schema, rules and the columns of a data frame that the user gave are configuration. Checkpoints of an unfinished training, a schema that was inferred, events and files of unknown origin may not.
+    Its description, card, weights, statement and manifest depend on the records through charged releases only, and a schema,
+    rules and the columns of a data frame that the user gave are configuration. Checkpoints of an unfinished training, a schema
+    that was inferred, events and files of unknown origin may not.
 
     Args:
         model_dir: RUN/model.

@@ -61,6 +61,14 @@ def check_privacy_settings(config: TensorFlowConfig) -> None:
             "cannot be used with --dp: how many steps fit into a time depends on the records, and that number is released",
             "Give --epochs instead; plan estimates how long they take on this machine.",
         )
+    if config.show_samples:
+        raise ParameterError(
+            "LS301",
+            option_text("show_samples", config.show_samples),
+            "cannot be used with --dp: while a private training runs it shows steps and the epsilon spent, and nothing that it "
+            "learned",
+            "Leave it out; generate shows records once the privacy statement is written.",
+        )
     if config.column_pattern is not None and not config.columns:
         raise ParameterError(
             "LS301",

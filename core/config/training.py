@@ -112,6 +112,9 @@ class TrainingSettings(BaseModel):
         True,
         "Write TensorBoard event files to RUN/model/tensorboard; never with dp, since they name times and the machine.",
     )
+    show_samples: int = setting(
+        "run", 0, "Show this many records of the unfinished model after each epoch; refused with dp.", ge=0, le=100
+    )
     epoch_callback: Callable[..., Any] | None = setting(
         "run", None, "Python only: called with an EpochState after each epoch.", exclude=True
     )

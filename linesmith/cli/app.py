@@ -18,6 +18,7 @@ from linesmith.cli.errors import explain
 from linesmith.cli.libraries import check_beam_options, load_libraries
 from linesmith.cli.local_copies import with_fetched_files, with_local_run_directory
 from linesmith.cli.options import CommandLine, DebugOption, command, typed_flags
+from linesmith.cli.results import show_results
 from linesmith.cli.settings import resolve
 from linesmith.cli.summary import show_report
 from linesmith.core.config.spelling import settings_typed_as
@@ -53,7 +54,9 @@ def _run_stages(command_line: CommandLine) -> int:
         if command_line.command == "run":
             from linesmith.pipelines import workflow
 
-            return max(report.exit_code for report in workflow.run(config, beam_args, on_stage=show))
+            reports = workflow.run(config, beam_args, on_stage=show)
+            show_results(console.results(), config, reports)
+            return max(report.exit_code for report in reports)
         if command_line.command == "tokenize":
             from linesmith.pipelines.tokenize.stage import tokenize
 

@@ -43,7 +43,8 @@ def dataset_card(
         f"Synthetic {described_records(None, names)}",
         [
             f"{counts['records']:,} synthetic records, written by a model that Linesmith {metadata.version('linesmith')} trained "
-            "on real ones. No record was taken from the real data; how alike they are is said below.",
+            "on real ones. None was copied from the real data, but one may equal a real one: by coincidence, or because the "
+            "model learned it. How alike they are is said below.",
             partial,
             "## Files",
             table(("files", "format", "records", "bytes"), _files(manifest)),

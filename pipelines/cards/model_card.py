@@ -15,7 +15,7 @@ from linesmith.pipelines.cards.claims import evaluation_parts, privacy_parts
 from linesmith.pipelines.cards.markdown import bullets, card, plain, shown, table
 
 _MOST_COLUMNS = 200  # that are named
-_IN_OTHER_SECTIONS = ("columns", "checkpoint_dir")
+_IN_OTHER_SECTIONS = ("columns", "checkpoint_dir", "show_samples", "tensorboard")
 
 
 def model_card(
@@ -99,7 +99,7 @@ def _settings_parts(manifest: Mapping[str, Any]) -> list[str]:
     stored, known = manifest.get("settings"), fields()
     settings = releasable_settings(stored) if isinstance(stored, dict) else {}
     rows = [
-        (name, repr(value) if isinstance(value, str) else value)
+        (name, repr(value) if isinstance(value, str) else shown(value))
         for name, value in settings.items()
         if name in known and name not in _IN_OTHER_SECTIONS and value != default_of(known[name])
     ]

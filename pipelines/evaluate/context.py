@@ -57,6 +57,9 @@ def run_context(config: TensorFlowConfig, run: RunDirectory) -> dict[str, Any]:
             found[name] = {
                 key: manifest.get(key) for key in ("counts", "seed", "model", "stopped", "complete") if key in manifest
             }
+            if name == "synthetic":
+                drawn = manifest.get("settings", {})
+                found[name]["settings"] = {key: drawn[key] for key in _DRAWN_WITH if key in drawn}
     audit = run.raw / "audit" / "audit.json"
     if audit.is_file():
         found["audit"] = read_json(audit, "the audit", Audit)
@@ -68,6 +71,7 @@ def run_context(config: TensorFlowConfig, run: RunDirectory) -> dict[str, Any]:
     return found
 
 
+_DRAWN_WITH = ("gen_temp", "gen_top_k", "gen_top_p")
 _SHOWN = ("vocab_size", "field_delimiter", "rnn_units", "rnn_layers", "epochs", "batch_size", "learning_rate", "seed", "dp",
           "gen_temp", "holdout_fraction", "max_training_time_seconds")  # fmt: skip
 

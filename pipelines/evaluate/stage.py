@@ -219,6 +219,7 @@ def _evaluate(
         describe_run: returns `context` of the report.
         report: the stage's report.
     """
+    from linesmith.evaluation.advice import next_steps
     from linesmith.runners import check_shared_paths, pipeline_options, runner_name
 
     options = pipeline_options(beam_args)
@@ -236,6 +237,7 @@ def _evaluate(
         sources = {name: [redact_address(file) for file in files] for name, files in sets.files.items()}
         body["provenance"] = {"files": sources, "runner": runner_name(options), "versions": versions()}
         body["not_covered"] = not_covered(body, context)
+        body["next_steps"] = next_steps(body)
         write_report(new, body)
         replace_directory(new, destination)
     finally:
@@ -258,8 +260,10 @@ def _fill_stage_report(
     report.outputs = {"report": str(directory / PAGE_FILE), "figures": str(directory / REPORT_FILE)}
     report.notices += [
         f"closeness to the real records: {verdict['closeness']} (a score from {CLOSE:g} is close, from {NEAR:g} near)",
+        *(verdict["closeness_reasons"][:1] if verdict["closeness"] == "unclear" else []),
         f"privacy: {verdict['privacy']}",
         verdict["privacy_reasons"][0],
+        f"next: {body['next_steps'][0]}",
     ]
     if body["fields_not_compared"]:
         report.notices.append(fields_not_compared(body))

@@ -12,6 +12,8 @@ from typing import Self
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
+from linesmith.pipelines.durations import duration
+
 _log = logging.getLogger("linesmith")
 _BAR_SECONDS, _LINE_SECONDS = 0.5, 5.0
 _WINDOW_SECONDS = 30.0  # over which the rate is averaged
@@ -91,19 +93,5 @@ class GenerationProgressDisplay:
         since, before = self._points[0]
         self._points.append((now, records))
         rate = (records - before) / max(now - since, 1e-9)
-        left = "" if rate <= 0 else f", {_duration((self._requested - records) / rate)} left"
+        left = "" if rate <= 0 else f", {duration((self._requested - records) / rate)} left"
         return f"{records / attempts:.1%} of the attempts valid, {rate:,.0f} records/s{left}"
-
-
-def _duration(seconds: float) -> str:
-    """Return a duration in words, rounded to whole seconds.
-
-    >>> _duration(7.2), _duration(75), _duration(3700)
-    ('7 s', '1 min 15 s', '1 h 1 min')
-    """
-    rounded = max(0, round(seconds))
-    if rounded < 60:
-        return f"{rounded} s"
-    if rounded < 3600:
-        return f"{rounded // 60} min {rounded % 60} s"
-    return f"{rounded // 3600} h {rounded % 3600 // 60} min"

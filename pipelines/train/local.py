@@ -4,10 +4,6 @@ from __future__ import annotations
 
 import logging
 import shutil
-import signal
-import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,7 +13,6 @@ from linesmith.core.artifacts.lease import hold_lease
 from linesmith.core.artifacts.manifest import read_manifest
 from linesmith.core.artifacts.model_info import TABLE_FILE
 from linesmith.core.artifacts.params import save_params
-from linesmith.core.artifacts.plain_paths import plain_alias
 from linesmith.core.artifacts.run_directory import RunDirectory, promote, run_directory, workspace
 from linesmith.core.artifacts.shapes import TrainingManifest
 from linesmith.core.config.privacy_checks import check_privacy_settings, check_training_data
@@ -29,11 +24,12 @@ from linesmith.pipelines.other_kind import replace_other_kind
 from linesmith.pipelines.stage_report import StageReport, measured_stage
 from linesmith.pipelines.train import private as train_private
 from linesmith.pipelines.train.field_layout import choose_layout
+from linesmith.pipelines.train.hooks import training_hooks
 from linesmith.pipelines.train.publish import publish_model
 from linesmith.records.table_format import TableFormat, write_table_format
 
 if TYPE_CHECKING:
-    from linesmith.model.training.loop import TrainingHooks, TrainingLoop
+    from linesmith.model.training.loop import TrainingLoop
     from linesmith.model.training.state import TrainingState
     from linesmith.model.training.token_store import TokenStore
 
@@ -81,7 +77,7 @@ def train_locked(config: TensorFlowConfig, table: TableFormat | None = None) -> 
         # Named after the lease, so that no other attempt uses the same directory.
         scratch = staged_run.temporary / f"train-{lease.name}"
         trainer = _build_trainer(config, staged_run, training_manifest, identity, report, scratch)
-        with _interruptible() as stop_requested, _progress_hooks(config, staged_run, stop_requested) as hooks:
+        with training_hooks(config, staged_run, trainer) as hooks:
             trainer.hooks = replace(hooks, write_guard=lease.writing)
             state = trainer.fit()
         with lease.writing():
@@ -274,45 +270,3 @@ def _interrupted(state: TrainingState, old_model_stays: bool) -> InterruptedRunE
         f"interrupted after epoch {state.history[-1].epoch}; the model so far can generate already",
         resume_hint,
     )
-
-
-@contextmanager
-def _interruptible() -> Iterator[Callable[[], bool]]:
-    """Yield a function that tells whether Ctrl-C was pressed in the block; a second Ctrl-C raises KeyboardInterrupt."""
-    pressed = threading.Event()
-
-    def request_stop(_signal: int, _frame: Any) -> None:
-        pressed.set()
-        signal.signal(signal.SIGINT, signal.default_int_handler)
-        _log.warning("stopping after this step; press Ctrl-C again to stop at once")
-
-    if threading.current_thread() is not threading.main_thread():  # only the main thread may set signal handlers
-        yield pressed.is_set
-        return
-    before = signal.signal(signal.SIGINT, request_stop)
-    try:
-        yield pressed.is_set
-    finally:
-        signal.signal(signal.SIGINT, before)
-
-
-@contextmanager
-def _progress_hooks(
-    config: TensorFlowConfig, staged_run: RunDirectory, stop_requested: Callable[[], bool]
-) -> Iterator[TrainingHooks]:
-    """Yield hooks that draw progress, write TensorBoard events (without `dp`) and call the user's callback."""
-    from linesmith.model.training.loop import TrainingHooks
-    from linesmith.pipelines.train.progress import TrainingProgressDisplay
-
-    with (
-        plain_alias(staged_run.root) as root,
-        TrainingProgressDisplay(
-            # An event holds its time, and its file the time, the host and the process: none of that may be released.
-            tensorboard_dir=root / staged_run.model.name / "tensorboard"
-            if config.tensorboard and not config.dp
-            else None,
-            time_limit=config.max_training_time_seconds,
-            epoch_callback=config.epoch_callback,
-        ) as display,
-    ):
-        yield TrainingHooks(on_step=display.on_step, on_epoch=display.on_epoch, stop_requested=stop_requested)

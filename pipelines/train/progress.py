@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.text import Text
 
 from linesmith.core.artifacts.history import EpochState
+from linesmith.pipelines.durations import duration
 
 if TYPE_CHECKING:
     from linesmith.model.training.loop import TrainingProgress
@@ -27,6 +29,8 @@ class TrainingProgressDisplay:
         tensorboard_dir: where event files go; None writes none.
         time_limit: seconds after which training ends, to be shown; None shows none.
         epoch_callback: called with the state of each finished epoch.
+        epochs: planned number of epochs, to be shown; None shows none.
+        samples: gives records of the model after an epoch, to be shown; None shows none.
     """
 
     def __init__(
@@ -34,12 +38,15 @@ class TrainingProgressDisplay:
         tensorboard_dir: Path | None,
         time_limit: float | None,
         epoch_callback: Callable[[EpochState], Any] | None,
+        epochs: int | None = None,
+        samples: Callable[[int], Sequence[str | None]] | None = None,
     ) -> None:
         self._tensorboard_dir = tensorboard_dir
         self._time_limit = time_limit
         self._epoch_callback = epoch_callback
+        self._epochs, self._samples = epochs, samples
         self._events: Any = None  # a TensorBoard writer, made at the first epoch
-        console = Console(stderr=True)
+        self._console = console = Console(stderr=True, highlight=False)
         self._bar = Progress(
             TextColumn("epoch {task.fields[epoch]}"),
             BarColumn(),
@@ -55,6 +62,9 @@ class TrainingProgressDisplay:
         )
         self._task = self._bar.add_task("train", total=None, epoch=0, measured="", limit="")
         self._epoch = -1
+        self._begun: tuple[float, int] | None = (
+            None  # seconds and steps of all epochs before the first step that was shown
+        )
 
     def __enter__(self) -> Self:
         self._bar.start()
@@ -82,10 +92,25 @@ class TrainingProgressDisplay:
         self._bar.update(
             self._task,
             completed=progress.step,
-            epoch=progress.epoch,
+            epoch=progress.epoch if self._epochs is None else f"{progress.epoch} of {self._epochs}",
             measured=measured,
-            limit="" if limit is None else f"limit in {max(0, round(limit - progress.elapsed))} s",
+            limit=self._all_left(progress)
+            if limit is None
+            else f"limit in {max(0, round(limit - progress.elapsed))} s",
         )
+
+    def _all_left(self, progress: TrainingProgress) -> str:
+        """Return how long all planned epochs take still; patience may end training earlier."""
+        if self._epochs is None:
+            return ""
+        done = progress.epoch * progress.steps + progress.step
+        if self._begun is None:  # the first steps compile the graphs, and those of an earlier start took other seconds
+            self._begun = (progress.elapsed, done)
+        seconds, before = progress.elapsed - self._begun[0], self._begun[1]
+        if done <= before:
+            return ""
+        left = seconds / (done - before) * (self._epochs * progress.steps - done)
+        return f"training ends in {duration(left)} at most"
 
     def on_epoch(self, state: EpochState, is_best: bool) -> None:
         """Log a finished epoch, write its events, and call the user's callback.
@@ -101,8 +126,17 @@ class TrainingProgressDisplay:
         better = is_best and (state.epsilon is None or state.val_loss is not None)
         _log.info("epoch %d: %s%s", state.epoch, ", ".join(numbers), " (best so far)" if better else "")
         self._write_events(state)
+        self._show_samples(state.epoch)
         if self._epoch_callback is not None:
             self._epoch_callback(state)
+
+    def _show_samples(self, epoch: int) -> None:
+        """Print records of the model. They are no part of the log, which never holds the text of a record."""
+        if self._samples is None or not _log.isEnabledFor(logging.INFO):
+            return
+        for text in self._samples(epoch):
+            shown = "(no text yet)" if text is None else "".join(c if c.isprintable() else "\ufffd" for c in text)
+            self._console.print(Text(f"  {shown}"), soft_wrap=True)
 
     def _write_events(self, state: EpochState) -> None:
         if self._tensorboard_dir is None:

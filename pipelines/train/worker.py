@@ -20,6 +20,7 @@ import apache_beam as beam
 from linesmith.core.artifacts.files import read_json, write_json
 from linesmith.core.artifacts.kept_inputs import copy_inputs
 from linesmith.core.artifacts.run_directory import run_directory, workspace
+from linesmith.core.config.setting_field import option_text
 from linesmith.core.config.tensorflow_config import TensorFlowConfig
 from linesmith.core.errors import DataError, LinesmithError, ParameterError, error_from_dict
 from linesmith.pipelines.stage_report import StageReport, measured_stage
@@ -71,7 +72,7 @@ def train_on_worker(config: TensorFlowConfig, options: PipelineOptions) -> Stage
         The report of the training on the worker, with this process's wall time and the larger of both peak memories.
 
     Raises:
-        ParameterError: LS101, `epoch_callback` is set, which cannot be sent to a worker.
+        ParameterError: LS101, `epoch_callback` or `show_samples` is set, which a worker cannot serve.
         DataError: as `train_locked`; LS402, the report is not in the run directory.
         InterruptedRunError: the worker was asked to stop before training ended.
     """
@@ -83,6 +84,13 @@ def train_on_worker(config: TensorFlowConfig, options: PipelineOptions) -> Stage
             "LS101",
             "epoch_callback",
             "a function of this process, and training runs on a worker",
+            "Leave it out, or give --train_on driver.",
+        )
+    if config.show_samples:  # a worker's output is a log, which must not hold the text of a record
+        raise ParameterError(
+            "LS101",
+            option_text("show_samples", config.show_samples),
+            "shows records on this terminal, and training runs on a worker",
             "Leave it out, or give --train_on driver.",
         )
     root = run_directory(config).root.absolute()

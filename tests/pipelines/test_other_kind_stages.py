@@ -30,7 +30,7 @@ from linesmith.pipelines.evaluate.context import refuse_other_claim
 from linesmith.pipelines.export import export, import_archive
 from linesmith.pipelines.generate.stage import generate
 from linesmith.pipelines.tokenize.stage import tokenize
-from linesmith.pipelines.train import local
+from linesmith.pipelines.train import hooks
 from linesmith.pipelines.train.stage import train_model
 from tests.helpers.run_states import files_of
 
@@ -65,7 +65,7 @@ def train_stages(config: TensorFlowConfig, interrupt: bool = False) -> None:
 def interrupted(config: TensorFlowConfig):
     history = Path(str(config.checkpoint_dir)) / "model_history.csv"
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(local, "_interruptible", lambda: contextlib.nullcontext(history.exists))
+        patch.setattr(hooks, "_interruptible", lambda: contextlib.nullcontext(history.exists))
         with pytest.raises(InterruptedRunError, match="interrupted after epoch 0"):
             yield
 

@@ -12,9 +12,10 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
+from linesmith.cli.results import verdict_facts
 from linesmith.cli.summary import show_report
 from linesmith.core.artifacts.files import write_bytes
-from linesmith.core.artifacts.run_directory import check_overwrite_allowed, locked, run_directory
+from linesmith.core.artifacts.run_directory import RunDirectory, check_overwrite_allowed, locked, run_directory
 from linesmith.core.config.tensorflow_config import TensorFlowConfig
 from linesmith.core.errors import ParameterError
 from linesmith.demo_rules import COLUMNS, DELIMITER
@@ -151,6 +152,8 @@ def _show_results(
         if "rate" in name:
             facts.add_row(name.replace("_", " "), f"{value:.1%}" if isinstance(value, float) else str(value))
     facts.add_row("time", f"{training:,.0f} s of training, {seconds - training:,.0f} s for the rest")
+    for name, text in verdict_facts(RunDirectory(Path(plan.output))):
+        facts.add_row(name, text)
     facts.add_row("files", str(synthetic))
     page = Path(plan.output) / "report" / "index.html"
     if page.is_file():

@@ -50,17 +50,14 @@ def _flat(children: Any) -> list[Child]:
     return found
 
 
-def table(
-    caption: str, head: Sequence[str], rows: Sequence[Sequence[Child]], numeric: Sequence[int] = (), notes: bool = False
-) -> Element:
-    """Return a table, in a box of its own that scrolls where the table is too wide.
+def table(caption: str, head: Sequence[str], rows: Sequence[Sequence[Child]], numeric: Sequence[int] = ()) -> Element:
+    """Return a table. On a narrow screen each row of more than two columns becomes a block, its cells with their titles.
 
     Args:
         caption: title of the table.
         head: titles of the columns.
         rows: cells of each row.
         numeric: indices of the columns whose values are aligned to the right.
-        notes: whether the last of five columns is prose, which goes below the others on a narrow screen.
     """
     styles = ["n" if number in numeric else None for number in range(len(head))]
     return h(
@@ -75,11 +72,17 @@ def table(
             h(
                 "tbody",
                 [
-                    h("tr", [h("td", cell, class_=style) for cell, style in zip(row, styles, strict=True)])
+                    h(
+                        "tr",
+                        [
+                            h("td", cell, class_=style, data_label=text)
+                            for cell, style, text in zip(row, styles, head, strict=True)
+                        ],
+                    )
                     for row in rows
                 ],
             ),
-            class_="notes" if notes else None,
+            class_="rows" if len(head) > 2 else None,
         ),
         class_="scroll",
         tabindex="0",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
+from linesmith.evaluation.verdict import COMPONENT_LABELS
 from linesmith.pipelines.evaluate.report import plots, sections
 from linesmith.pipelines.evaluate.report.audit_section import audit_section
 from linesmith.pipelines.evaluate.report.elements import (
@@ -19,17 +20,9 @@ from linesmith.pipelines.evaluate.report.elements import (
     stale_note,
     table,
 )
+from linesmith.pipelines.evaluate.report.words import SET_WORDS, VERDICT_WORDS
 
 _CLASS = {"close": "good", "no leak found": "good", "near": "fair", "unclear": "fair", "far": "bad", "leak": "bad"}
-_WORDS = {
-    "close": "Close to the real records",
-    "near": "Near the real records",
-    "far": "Far from the real records",
-    "leak": "Leaks training records",
-    "unclear": "Too few records to say",
-    "no leak found": "No leak found",
-    "not measured": "Not measured",
-}
 
 
 def render(body: dict[str, Any]) -> str:
@@ -43,14 +36,14 @@ def render(body: dict[str, Any]) -> str:
         ("verdict", "Verdict", _verdict(body)),
         ("training", "Training", _training(context)),
         ("fields", "Field by field", sections.fields_section(body)),
-        ("association", "Association between fields", sections.association_section(body)),
+        ("association", "Which values occur together", sections.association_section(body)),
         ("relations", "Relations and text", sections.relations_section(body)),
-        ("validity", "Validity", sections.validity_section(body)),
+        ("validity", "Records of the right form", sections.validity_section(body)),
         ("leaks", "Copies and leaks", sections.leaks_section(body)),
         ("audit", "Audit", audit_section(context)),
         ("samples", "Sample records", _samples(body)),
         ("not-covered", "What was not covered", [h("ul", [h("li", text) for text in body["not_covered"]])]),
-        ("provenance", "Provenance", _provenance(body)),
+        ("provenance", "Files, settings and versions", _provenance(body)),
     ]
     shown = [(key, title, content) for key, title, content in parts if content]
     links = [h("li", h("a", title, href=f"#{key}")) for key, title, _ in shown]
@@ -67,8 +60,11 @@ def render(body: dict[str, Any]) -> str:
 
 
 def _sizes(body: dict[str, Any]) -> Element:
-    sizes = [f"{size['records']:,} {name}" for name, size in body["sets"].items()]
-    return h("p", "Records: " + ", ".join(sizes) + ".", class_="soft")
+    sizes = [
+        h("li", h("strong", f"{size['records']:,} {name}"), f": {SET_WORDS[name]}")
+        for name, size in body["sets"].items()
+    ]
+    return h("ul", sizes, class_="soft sets")
 
 
 def _banner(body: dict[str, Any]) -> Element:
@@ -88,28 +84,42 @@ def _banner(body: dict[str, Any]) -> Element:
 def _verdict(body: dict[str, Any]) -> list[Child]:
     verdict = body["verdict"]
     cards = []
-    for key, title in (("closeness", "How close"), ("privacy", "How safe")):
+    for key, title in (("closeness", "Are they like the real records?"), ("privacy", "Were training records copied?")):
         score = body["scores"][key]
         value = "not measured" if score["value"] is None else f"{score['value']:.2f} of 1"
         cards.append(
             h("div",
               h("h3", title),
-              h("p", _WORDS[verdict[key]], class_=f"word {_CLASS.get(verdict[key], 'unknown')}"),
+              h("p", VERDICT_WORDS[verdict[key]], class_=f"word {_CLASS.get(verdict[key], 'unknown')}"),
               h("ul", [h("li", reason) for reason in verdict[f"{key}_reasons"]]),
               h("p", h("strong", f"Score {value}"), f": {score['how']}.", class_="soft"),
               class_="card")
         )  # fmt: skip
     rows = [
-        [one["name"], number(one["score"], 2), number(one["reachable"], 2), percent(one["ratio"], 0), one["how"]]
+        [
+            h(
+                "strong",
+                COMPONENT_LABELS.get(one["name"], one["name"]),
+                h("br"),
+                h("span", one["name"], class_="soft key"),
+            ),
+            number(one["score"], 2),
+            number(one["reachable"], 2),
+            percent(one["ratio"], 0),
+            one["how"],
+        ]
         for one in body["closeness"]["components"]
     ]
-    head = ["component", "synthetic", "unseen real", "of reachable", "how it is computed"]
+    head = ["part", "synthetic", "unseen real", "reached", "how it is computed"]
+    steps = body.get("next_steps")  # not in an older report
     return [
         h("div", cards, class_="verdicts"),
+        h("div", h("h3", "What to do next"), h("ul", [h("li", step) for step in steps]), class_="card next") if steps else None,
         h("h3", "What closeness is made of"),
-        h("p", "Beside every figure is the same figure for real records that the model never saw (\"unseen real\"): no "
-          "synthetic set can be expected to do better."),
-        table("Components of closeness", head, rows, (1, 2, 3), notes=True),
+        h("p", "1 is what the training records themselves get. Beside each figure of the synthetic records is that of real "
+          "records that the model never saw (\"unseen real\"): no synthetic set can be expected to do better. \"Reached\" is "
+          "the first as a share of the second."),
+        table("The parts of closeness", head, rows, (1, 2, 3)),
     ]  # fmt: skip
 
 
@@ -145,7 +155,10 @@ def _samples(body: dict[str, Any]) -> list[Child]:
                 pieces += [h("span", " | ", class_="sep"), value] if position else [value]
             lines.append(h("p", pieces, class_="record"))
         columns.append(h("div", h("h3", name.capitalize()), lines))
-    return [h("p", "Chosen at random, by hash."), h("div", columns, class_="columns")]
+    return [
+        h("p", "Chosen at random from each set; all but the synthetic ones are real."),
+        h("div", columns, class_="columns"),
+    ]
 
 
 def _provenance(body: dict[str, Any]) -> list[Child]:

@@ -28,7 +28,12 @@ def fields_section(body: dict[str, Any]) -> list[Child]:
             figures.append(figure(source, alt, [h("strong", one["name"]), f": {summary}"]))
     head = ["field", "treated as", "distance", "unseen real", "parts: synthetic (unseen real)"]
     return [
-        table("Distance of each field from training, 0 to 1", head, rows, (2, 3), notes=True),
+        h(
+            "p",
+            "How far the values of each field are from those of the training records: 0 is equal, 1 is nothing in common. "
+            '"Unseen real" is the distance of real records that the model never saw, which is chance.',
+        ),
+        table("Distance of each field from training, 0 to 1", head, rows, (2, 3)),
         h("div", figures, class_="grid"),
     ]
 
@@ -71,8 +76,9 @@ def association_section(body: dict[str, Any]) -> list[Child]:
     return [
         h(
             "p",
-            "Cramér's V of ranges and categories, 0 (independent) to 1; for two numbers the difference takes rank "
-            "correlation into account, too.",
+            "How strongly the value of one field depends on that of another: 0 is not at all, 1 is completely (Cramér's V of "
+            "ranges and categories; for two numbers the difference takes rank correlation into account, too). The pictures of "
+            "synthetic and training records should look alike.",
         ),
         h("div", figures, class_="grid wide"),
         table("The pairs that differ most", head, rows, (1, 2, 3, 4, 5, 6)),
@@ -91,13 +97,15 @@ def relations_section(body: dict[str, Any]) -> list[Child]:
     head = ["what", "distance", "unseen real", "Wasserstein, in its unit"]
     auc, useful = close["classifier"]["auc"], close["usefulness"]
     content: list[Child] = [
+        h("p", "Differences between two numbers of a record, distances between places, and whole records as text."),
         table(
             "Distance from training, 0 to 1", head, rows + [["whole record: " + r[0], *r[1:]] for r in text], (1, 2, 3)
-        )
+        ),
     ]
     if auc["synthetic"] is not None:
         result = (
-            f"A classifier tells synthetic from training records with AUC {number(auc['synthetic'])} (0.5 is chance), "
+            f"A classifier tells synthetic from training records with AUC {number(auc['synthetic'])} (0.5: it can only guess; 1: "
+            "it is always right), "
         )
         content.append(h("p", result, f"and unseen real records from training records with {number(auc['holdout'])}."))
     if useful is not None:

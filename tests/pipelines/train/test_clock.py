@@ -11,7 +11,7 @@ from linesmith.core.artifacts.history import EpochState
 from linesmith.core.artifacts.run_directory import RunDirectory
 from linesmith.core.config.tensorflow_config import TensorFlowConfig
 from linesmith.model.training.loop import TrainingLoop
-from linesmith.pipelines.train.local import _progress_hooks
+from linesmith.pipelines.train.hooks import training_hooks
 from linesmith.pipelines.train.private import _private_training_notices
 from tests.helpers.release_checks import Clock
 from tests.pipelines.train.test_what_may_leave import private_run, records_of
@@ -23,7 +23,7 @@ pytestmark = pytest.mark.integration
 def test_event_files_are_written_without_privacy_only(tmp_path, private):
     run = RunDirectory(tmp_path, private)
     config = TensorFlowConfig(dp=private, tensorboard=True, checkpoint_dir=tmp_path)
-    with _progress_hooks(config, run, lambda: False) as hooks:
+    with training_hooks(config, run, None) as hooks:
         hooks.on_epoch(EpochState(epoch=0, val_loss=1.0), True)
     assert (run.model / "tensorboard").exists() != private
 

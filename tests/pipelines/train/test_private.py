@@ -15,7 +15,7 @@ from linesmith.core.errors import DataError, InterruptedRunError
 from linesmith.model.privacy.initial_bias import UNLIKELY_LOGIT
 from linesmith.model.privacy.ledger import read_ledger
 from linesmith.pipelines.tokenize.stage import tokenize
-from linesmith.pipelines.train import local
+from linesmith.pipelines.train import hooks, local
 from linesmith.pipelines.train import private as train_private
 from linesmith.pipelines.train.stage import train_model
 
@@ -70,7 +70,7 @@ def test_a_private_run_from_interruption_to_statement(tokenized, monkeypatch):
 
     fit = PrivateTrainer.fit
     with monkeypatch.context() as patch:
-        patch.setattr(local, "_interruptible", lambda: contextlib.nullcontext(lambda: True))
+        patch.setattr(hooks, "_interruptible", lambda: contextlib.nullcontext(lambda: True))
         with pytest.raises(InterruptedRunError, match="no model to generate with yet"):
             train_model(_config(tokenized))
     assert json.loads((run / "model" / "privacy.json").read_text())["spent_so_far"]["steps"] == 1
@@ -145,7 +145,7 @@ def test_overwrite_keeps_the_ledger_of_earlier_trainings(tokenized, tmp_path, mo
 
     for _ in range(2):  # begun, and resumed
         with monkeypatch.context() as patch:
-            patch.setattr(local, "_interruptible", lambda: contextlib.nullcontext(lambda: True))
+            patch.setattr(hooks, "_interruptible", lambda: contextlib.nullcontext(lambda: True))
             facts, notices = told()
         assert (facts["earlier_trainings"]["count"], notices) == (0, [])
     facts, notices = told(overwrite=True, rnn_units=6)
