@@ -65,7 +65,9 @@ def _sizes(body: Mapping[str, Any], context: Mapping[str, Any]) -> list[str]:
         larger = "give --holdout FILE, real records that the model never saw"
     if not sizes["holdout"]:
         steps.append(f"To find out whether training records were copied, {larger}.")
-    elif sizes["holdout"] < MIN_HOLDOUT or body["verdict"]["privacy"] == "unclear":
+    elif sizes["holdout"] < MIN_HOLDOUT or (
+        body["verdict"]["privacy"] == "unclear" and sizes["synthetic"] >= MIN_RECORDS  # otherwise these are too few
+    ):
         steps.append(
             f"Too few real records were held back ({sizes['holdout']:,}) to be sure about copies: {larger}. More "
             "synthetic records do not help here."

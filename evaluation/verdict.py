@@ -131,7 +131,7 @@ def compute_verdict(
         privacy = "leak"
     elif not copies_were_judged(safety["tests"]):
         privacy = "not measured"
-    elif widest > MAX_UNCERTAINTY:
+    elif widest > MAX_UNCERTAINTY or sizes.get("synthetic", 0) < MIN_RECORDS:
         privacy = "unclear"
     else:
         privacy = "no leak found"
@@ -142,7 +142,7 @@ def compute_verdict(
             *_too_few(sizes),
             *(_closeness_reason(one) for one in sorted(components, key=lambda one: one["ratio"])),
         ],
-        "privacy_reasons": _privacy_reasons(safety, privacy, widest, bool(sizes.get("holdout"))),
+        "privacy_reasons": _privacy_reasons(safety, privacy, widest, sizes),
     }
 
 
@@ -168,8 +168,8 @@ def _closeness_reason(component: dict[str, Any]) -> str:
     return f"{COMPONENT_LABELS[component['name']]}: {_level(component['ratio'])} ({component['score']:.2f}{beside})."
 
 
-def _privacy_reasons(safety: dict[str, Any], privacy: str, widest: float, holdout: bool) -> list[str]:
-    if not holdout:
+def _privacy_reasons(safety: dict[str, Any], privacy: str, widest: float, sizes: dict[str, int]) -> list[str]:
+    if not sizes.get("holdout"):
         return [
             "There is no holdout: no real records that the model never saw. So copies cannot be told from coincidences."
         ]
@@ -177,7 +177,12 @@ def _privacy_reasons(safety: dict[str, Any], privacy: str, widest: float, holdou
     reasons = [f"{test['name'].capitalize()}: {_test_result(test)}" for test in tests]
     if privacy == "not measured":
         reasons.insert(0, "Nothing occurs exactly once in the real sets, so copies cannot be judged.")
-    if privacy == "unclear":
+    if privacy == "unclear" and sizes.get("synthetic", 0) < MIN_RECORDS:
+        reasons.insert(
+            0,
+            f"Too few records to be sure: only {sizes.get('synthetic', 0):,} synthetic ones, which can hold few copies.",
+        )
+    elif privacy == "unclear":
         reasons.insert(
             0,
             f"Too few records to be sure: that up to {widest:.1%} of the training records were copied cannot be ruled out.",

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 from rich.text import Text
 
 from linesmith.core.addresses import redact_text
@@ -59,11 +59,9 @@ def records_table(run: RunDirectory, fields: FieldFormat) -> Table | None:
     names, rows = manifest.get("columns"), list(itertools.islice(_rows(run.synthetic, manifest, fields), _ROWS))
     if not names or not rows:
         return None
-    shown = [Text(_cell(name)) for name in names[:_COLUMNS]] + [Text("…")] * (len(names) > _COLUMNS)
-    table = Table(*shown, title="Synthetic records")
+    table = Table(*(Column(header) for header in _cells(names)), title="Synthetic records")
     for row in rows:
-        cells = [Text(_cell(value)) for value in row[:_COLUMNS]] + [Text("…")] * (len(names) > _COLUMNS)
-        table.add_row(*cells)
+        table.add_row(*_cells(row))
     return table
 
 
@@ -126,7 +124,7 @@ def _avro_rows(path: Path) -> Iterator[dict[str, Any]]:
     import fastavro
 
     with open(path, "rb") as stream:
-        yield from fastavro.reader(stream)  # type: ignore[misc]
+        yield from fastavro.reader(stream)
 
 
 def _parquet_rows(path: Path) -> Iterator[dict[str, Any]]:
@@ -135,6 +133,11 @@ def _parquet_rows(path: Path) -> Iterator[dict[str, Any]]:
     with ParquetFile(path) as stored:
         for batch in stored.iter_batches(_ROWS):
             yield from batch.to_pylist()
+
+
+def _cells(values: Sequence[Any]) -> list[Text]:
+    more = [Text("…")] if len(values) > _COLUMNS else []
+    return [Text(_cell(value)) for value in values[:_COLUMNS]] + more
 
 
 def _cell(value: Any) -> str:

@@ -31,6 +31,7 @@ class TrainingProgressDisplay:
         epoch_callback: called with the state of each finished epoch.
         epochs: planned number of epochs, to be shown; None shows none.
         samples: gives records of the model after an epoch, to be shown; None shows none.
+        console: where bar and records are shown; None: standard error.
     """
 
     def __init__(
@@ -40,13 +41,14 @@ class TrainingProgressDisplay:
         epoch_callback: Callable[[EpochState], Any] | None,
         epochs: int | None = None,
         samples: Callable[[int], Sequence[str | None]] | None = None,
+        console: Console | None = None,
     ) -> None:
         self._tensorboard_dir = tensorboard_dir
         self._time_limit = time_limit
         self._epoch_callback = epoch_callback
         self._epochs, self._samples = epochs, samples
         self._events: Any = None  # a TensorBoard writer, made at the first epoch
-        self._console = console = Console(stderr=True, highlight=False)
+        self._console = console = Console(stderr=True, highlight=False) if console is None else console
         self._bar = Progress(
             TextColumn("epoch {task.fields[epoch]}"),
             BarColumn(),

@@ -39,7 +39,7 @@ pytestmark = [pytest.mark.integration, pytest.mark.slow]
 # What a private run may have outside of RUN/private.
 RELEASABLE = re.compile(
     r"model_params\.json|model_history\.csv|tokenizer/.*|(synthetic|invalid)/.*"
-    r"|model/(manifest\.json|model\.json|privacy\.(json|txt)|checkpoints/(best|last-weights)\.npz)"
+    r"|model/(README\.md|manifest\.json|model\.json|privacy\.(json|txt)|checkpoints/(best|last-weights)\.npz)"
 )
 KIND_IDS = {False: "plain", True: "private"}
 

@@ -53,15 +53,16 @@ ODD = "Žižkov\t" + "0123456789" * 60  # other characters, more fields, another
 NOT_RELEASABLE = {"private", ".tmp", "report", "audit", ".lock", ".lease.json.lock"}
 RELEASABLE = {
     "model_params.json", "model_history.csv",
-    "model/manifest.json", "model/model.json", "model/privacy.json", "model/privacy.txt",
+    "model/README.md", "model/manifest.json", "model/model.json", "model/privacy.json", "model/privacy.txt",
     "model/checkpoints/best.npz", "model/checkpoints/last-weights.npz",
     "tokenizer/tokenizer_params.json", "tokenizer/vocabulary.json",
 }  # fmt: skip
 OF_EVERY_SHARD = re.compile(
-    r"(synthetic|invalid)/(manifest\.json|record\.avsc|part-[0-9-]+of-[0-9]+\.(txt|avro|jsonl))"
+    r"synthetic/(README\.md|croissant\.json)|(synthetic|invalid)/(manifest\.json|record\.avsc|part-[0-9-]+of-[0-9]+\.(txt|avro|jsonl))"
 )
 # The number of records N is public, and with it the rate of the samples and epsilon, which these files name.
 NAME_N = {"model/privacy.json", "model/privacy.txt", "model/manifest.json", "model_history.csv"}
+NAME_N |= {"model/README.md", "synthetic/README.md"}
 
 
 def records_of(change: str) -> list[str]:
