@@ -70,9 +70,7 @@ def publish_model(
     manifest = _manifest(config, staged_run.model, trainer, training_manifest, report)
     write_model_card(staged_run, manifest)
     if state.stopped is not None:
-        if config.dp:
-            refuse_not_permitted_files(staged_run.model)
-        write_manifest(staged_run.model, "train", manifest)
+        _write_manifest(config, staged_run.model, manifest)
         if config.dp:
             train_private.delete_resume_state(staged_run)
 
@@ -223,6 +221,13 @@ def _manifest(
         and (state.stopped == "time" or config.learning_rate_schedule == "auto"),
         "best": None if state.best_epoch is None else asdict(state.history[state.best_epoch]),
     }
+
+
+def _write_manifest(config: TensorFlowConfig, model: Path, manifest: dict[str, Any]) -> None:
+    """Write the manifest, which makes the model complete; a private one must have no other files than those permitted."""
+    if config.dp:
+        refuse_not_permitted_files(model)
+    write_manifest(model, "train", manifest)
 
 
 def _fill_report(report: StageReport, config: TensorFlowConfig, trainer: TrainingLoop, best: EpochState | None) -> None:

@@ -96,7 +96,8 @@ def test_the_manifest_of_a_private_model_names_no_place_and_needs_a_model_of_per
 
     def write() -> None:
         data = {"tokenizer_digest": "t", "data_digest": "of the records"}
-        publish._write_manifest(config, run.model, SimpleNamespace(state=state), data, StageReport("train"))
+        body = publish._manifest(config, run.model, SimpleNamespace(state=state), data, StageReport("train"))
+        publish._write_manifest(config, run.model, body)
 
     write_bytes(run.model / "checkpoints" / "last.npz", b"raw")
     with pytest.raises(DataError, match=r"LS214.*last\.npz"):
