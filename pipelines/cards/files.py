@@ -57,7 +57,8 @@ def refresh_cards(run: RunDirectory) -> None:
     Raises:
         DataError: LS201, a manifest or the report is damaged.
     """
-    model = read_manifest(run.model, ManifestShape)
+    # A link leads to the model of another run (`Model.evaluate` makes such runs), whose card this report is not for.
+    model = None if run.model.is_symlink() else read_manifest(run.model, ManifestShape)
     if model is not None and (run.model / MODEL_FILE).is_file():
         write_model_card(run, model)
     records = read_manifest(run.synthetic, ManifestShape)

@@ -169,6 +169,17 @@ def test_what_is_not_complete_gets_no_card(tmp_path):
     assert (old.model / "README.md").exists() and not (old.synthetic / "README.md").exists()
 
 
+def test_the_card_of_another_run_is_left_alone(run, tmp_path):
+    refresh_cards(run)
+    before = (run.model / "README.md").read_text()
+    linked = RunDirectory(tmp_path / "linked")
+    linked.root.mkdir()
+    linked.model.symlink_to(run.model)
+    write_report(linked, report(run))
+    refresh_cards(linked)
+    assert (run.model / "README.md").read_text() == before
+
+
 def test_the_hub_reads_records_and_not_the_other_files(run):
     matter = front_matter(cards(run)[1])
     assert matter["size_categories"] == ["n<1K"]
