@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from linesmith.evaluation.verdict import CLOSE, COMPONENT_LABELS, MIN_HOLDOUT, MIN_RECORDS
+from linesmith.evaluation.labels import COMPONENT_LABELS
+from linesmith.evaluation.verdict import CLOSE, MIN_HOLDOUT, MIN_RECORDS
 
 _MUCH_MORE = 2  # times as many epochs, units or records: less would hardly be seen
 

@@ -10,21 +10,12 @@ from collections.abc import Callable
 from typing import Any
 
 from linesmith.evaluation.closeness import COMPARED, association_distance, mean_of_known
+from linesmith.evaluation.labels import COMPONENT_LABELS
 from linesmith.evaluation.leakage import copies_were_judged, privacy_score
 
 CLOSE, NEAR = 0.95, 0.85  # smallest ratios of the words close and near
 # With fewer records of a set, chance alone moves the distances by more than what separates close from far.
 MIN_RECORDS, MIN_HOLDOUT = 50, 20
-COMPONENT_LABELS = {
-    "fields": "Values of single fields",
-    "association": "Which values occur together",
-    "relations": "Differences between numbers",
-    "text": "Length and spelling",
-    "validity": "Records of the right form",
-    "variety": "Variety",
-    "indistinguishability": "Hard to tell from real records",
-    "usefulness": "Useful to learn from",
-}
 MAX_UNCERTAINTY = 0.05  # where an interval reaches beyond this gap, privacy is unclear
 
 
@@ -159,7 +150,7 @@ def _too_few(sizes: dict[str, int]) -> list[str]:
     if not small:
         return []
     needed = f"at least {MIN_RECORDS} training and synthetic records, and {MIN_HOLDOUT} holdout records, are needed"
-    return [f"Too few records to judge ({', '.join(small)}): {needed}. The figures below are mostly chance."]
+    return [f"Too few records to judge ({', '.join(small)}): {needed}. The figures below may be chance."]
 
 
 def _closeness_reason(component: dict[str, Any]) -> str:

@@ -12,6 +12,7 @@ from linesmith.core.artifacts.manifest import read_manifest
 from linesmith.core.artifacts.privacy_statement import STATEMENT_FILE
 from linesmith.core.artifacts.run_directory import RunDirectory
 from linesmith.core.artifacts.shapes import Claim
+from linesmith.evaluation.labels import COMPONENT_LABELS
 from linesmith.pipelines.cards.markdown import bullets, plain, table
 
 _REPORT = "report.json"
@@ -112,7 +113,8 @@ def _evaluation(figures: Mapping[str, Any]) -> list[str]:
     verdict, scores = figures["verdict"], figures["scores"]
     compared = ", ".join(f"{count:,} {name}" for name, count in sizes.items())
     components = [
-        (one["name"], _number(one["score"]), _number(one["reachable"])) for one in figures["closeness"]["components"]
+        (COMPONENT_LABELS.get(one["name"], one["name"]), _number(one["score"]), _number(one["reachable"]))
+        for one in figures["closeness"]["components"]
     ]
     tests = [
         (test["name"], f"{test['units']:,}", _percent(test["share"]["training"]), _percent(test["share"]["holdout"]),

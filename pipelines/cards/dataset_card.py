@@ -44,7 +44,7 @@ def dataset_card(
         [
             f"{counts['records']:,} synthetic records, written by a model that Linesmith {metadata.version('linesmith')} trained "
             "on real ones. None was copied from the real data, but one may equal a real one: by coincidence, or because the "
-            "model learned it. How alike they are is said below.",
+            "model learned it.",
             partial,
             "## Files",
             table(("files", "format", "records", "bytes"), _files(manifest)),

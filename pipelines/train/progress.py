@@ -9,7 +9,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.text import Text
 
 from linesmith.core.artifacts.history import EpochState
@@ -55,8 +55,6 @@ class TrainingProgressDisplay:
             MofNCompleteColumn(),
             TextColumn("{task.fields[measured]}"),
             TimeElapsedColumn(),
-            TextColumn("epoch ends in"),
-            TimeRemainingColumn(),
             TextColumn("{task.fields[limit]}"),
             console=console,
             transient=True,
@@ -64,9 +62,8 @@ class TrainingProgressDisplay:
         )
         self._task = self._bar.add_task("train", total=None, epoch=0, measured="", limit="")
         self._epoch = -1
-        self._begun: tuple[float, int] | None = (
-            None  # seconds and steps of all epochs before the first step that was shown
-        )
+        # Seconds, and steps of all epochs, at the first step that was shown.
+        self._begun: tuple[float, int] | None = None
 
     def __enter__(self) -> Self:
         self._bar.start()
@@ -112,7 +109,7 @@ class TrainingProgressDisplay:
         if done <= before:
             return ""
         left = seconds / (done - before) * (self._epochs * progress.steps - done)
-        return f"training ends in {duration(left)} at most"
+        return f"{duration(left)} left at most"
 
     def on_epoch(self, state: EpochState, is_best: bool) -> None:
         """Log a finished epoch, write its events, and call the user's callback.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from linesmith.evaluation.verdict import COMPONENT_LABELS
+from linesmith.evaluation.labels import COMPONENT_LABELS
 from linesmith.pipelines.evaluate.report import plots, sections
 from linesmith.pipelines.evaluate.report.audit_section import audit_section
 from linesmith.pipelines.evaluate.report.elements import (

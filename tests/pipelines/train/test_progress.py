@@ -40,7 +40,7 @@ def test_the_bar_shows_epoch_loss_and_the_time_until_training_ends(caplog):
         display.on_step(Step(0, 6, 40.0))  # 2 seconds a step, 34 are left
         display._bar.refresh()
     text = out.getvalue()
-    assert "epoch 0 of 4" in text and "loss 2.000" in text and "training ends in 1 min 8 s at most" in text
+    assert "epoch 0 of 4" in text and "loss 2.000" in text and "1 min 8 s left at most" in text
 
 
 def test_with_a_time_limit_the_bar_shows_that(caplog):
