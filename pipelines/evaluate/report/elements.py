@@ -91,9 +91,16 @@ def table(caption: str, head: Sequence[str], rows: Sequence[Sequence[Child]], nu
     )
 
 
-def figure(source: str, alt: str, caption: Child | Sequence[Child]) -> Element:
-    """Return an image with a caption; `alt` describes it to readers who cannot see it."""
-    return h("figure", h("img", src=source, alt=alt), h("figcaption", caption))
+def figure(source: str, alt: str, caption: Child | Sequence[Child], kind: str | None = None) -> Element:
+    """Return an image with a caption; `alt` describes it to readers who cannot see it.
+
+    Args:
+        source: the image, as a data URL.
+        alt: what the image shows.
+        caption: text below it.
+        kind: 'map' for an image whose shades are values, which dark mode must not invert.
+    """
+    return h("figure", h("img", src=source, alt=alt), h("figcaption", caption), class_=kind)
 
 
 def section(key: str, title: str, *children: Child | Sequence[Child]) -> Element:

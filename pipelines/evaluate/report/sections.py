@@ -62,10 +62,10 @@ def association_section(body: dict[str, Any]) -> list[Child]:
             cells = {(pair["fields"][0], pair["fields"][1]): pair["strength"].get(name) for pair in pairs}
             strongest = max(cells, key=lambda key: cells[key] or 0)
             alt = f"Association in {name}; strongest between {strongest[0]} and {strongest[1]}: {number(cells[strongest])}."
-            figures.append(figure(plots.heat_map(names, cells), alt, h("strong", name)))
+            figures.append(figure(plots.heat_map(names, cells), alt, h("strong", name), "map"))
     cells = {(pair["fields"][0], pair["fields"][1]): pair["distance"]["synthetic"] for pair in pairs}
     alt = "Difference between synthetic and training; the largest are in the table below."
-    figures.append(figure(plots.heat_map(names, cells), alt, h("strong", "lost or invented in synthetic")))
+    figures.append(figure(plots.heat_map(names, cells), alt, h("strong", "lost or invented in synthetic"), "map"))
     worst = sorted(pairs, key=lambda pair: -(pair["distance"]["synthetic"] or 0))[:12]
     rows = [
         [" × ".join(pair["fields"]), *(number(pair["strength"].get(n)) for n in ("training", "holdout", "synthetic")),
