@@ -83,6 +83,19 @@ def test_the_manifest_describes_the_run(run: Path) -> None:
     assert not (run / ".tmp" / "generate" / "synthetic").exists()
 
 
+def test_cards_stand_beside_the_records_and_are_replaced_with_them(run: Path) -> None:
+    stage.generate(settings(run, output_format=["text", "jsonl"]))
+    card, described = (run / "synthetic" / name for name in ("README.md", "croissant.json"))
+    assert "50 synthetic records" in card.read_text()
+    files = {one["@id"] for one in json.loads(described.read_text())["distribution"] if one["@type"] == "cr:FileObject"}
+    assert files == {path.name for path in (run / "synthetic").glob("part-*")} and len(files) == 6
+    first = card.read_bytes(), described.read_bytes()
+    stage.generate(settings(run, output_format=["text", "jsonl"], overwrite=True))
+    assert (card.read_bytes(), described.read_bytes()) == first  # no clock
+    stage.generate(settings(run, gen_lines=10, overwrite=True))
+    assert "10 synthetic records" in card.read_text() and ".jsonl" not in described.read_text()
+
+
 def test_same_seed_same_bytes_whatever_the_rows(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     formats = ["text", "jsonl", "avro"]
     stage.generate(settings(run, output_format=formats))

@@ -64,6 +64,7 @@ def test_what_training_leaves(run):
     assert info.length_cap_tokens > 8
     assert read_manifest(run / "model")["settings"]["rnn_units"] == 16
     assert report.counts["epochs"] == 3
+    assert f"| records | {report.counts['records']} |" in (run / "model" / "README.md").read_text()
     assert report.counts["records longer than a row, trained whole"] == 0
     assert not (run / ".tmp").exists()
     assert list((run / "model" / "tensorboard").iterdir())
