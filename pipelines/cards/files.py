@@ -17,6 +17,7 @@ from linesmith.pipelines.cards.dataset_card import dataset_card
 from linesmith.pipelines.cards.model_card import model_card
 
 CROISSANT = "croissant.json"
+_NEEDED = {"outputs", "types", "counts", "model"}  # of a manifest of records
 
 
 def write_model_card(run: RunDirectory, manifest: Mapping[str, Any]) -> None:
@@ -57,14 +58,26 @@ def refresh_cards(run: RunDirectory) -> None:
     Raises:
         DataError: LS201, a manifest or the report is damaged.
     """
+    refresh_model_card(run)
+    records = read_manifest(run.synthetic, ManifestShape)
+    if records is not None and _NEEDED <= records.keys():  # the first edition wrote less
+        with reading(run.synthetic / MANIFEST, "a manifest"):
+            write_dataset_cards(run, run.synthetic, records, evaluated=True)
+
+
+def refresh_model_card(run: RunDirectory) -> None:
+    """Write the card of a run's model again, as the report there is now; a model that is not complete gets none.
+
+    Args:
+        run: the run directory.
+
+    Raises:
+        DataError: LS201, the manifest or the report is damaged.
+    """
     # A link leads to the model of another run (`Model.evaluate` makes such runs), whose card this report is not for.
     model = None if run.model.is_symlink() else read_manifest(run.model, ManifestShape)
     if model is not None and (run.model / MODEL_FILE).is_file():
         write_model_card(run, model)
-    records = read_manifest(run.synthetic, ManifestShape)
-    if records is not None and "outputs" in records and "types" in records:  # the first edition wrote none
-        with reading(run.synthetic / MANIFEST, "a manifest"):
-            write_dataset_cards(run, run.synthetic, records, evaluated=True)
 
 
 def _report(run: RunDirectory) -> Path:

@@ -7,6 +7,7 @@ directories, manifests included, to RUN/synthetic and RUN/invalid. Until then th
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import shutil
 from collections import Counter
@@ -19,13 +20,14 @@ from linesmith.core.artifacts.model_info import read_model_info
 from linesmith.core.artifacts.run_directory import locked, run_directory
 from linesmith.core.config import preflight
 from linesmith.core.config.tensorflow_config import TensorFlowConfig
+from linesmith.core.errors import DataError
 from linesmith.core.library_logging import quiet_calls
 from linesmith.model.generation.attempts import AttemptSettings
 from linesmith.model.generation.from_config import open_sampler, sampler_options
 from linesmith.model.generation.unit_generator import SampleSource
 from linesmith.model.generation.unit_summary import StagedShard
 from linesmith.model.generation.work_units import WorkUnit, WorkUnitResult
-from linesmith.pipelines.cards.files import refresh_cards
+from linesmith.pipelines.cards.files import refresh_model_card
 from linesmith.pipelines.evaluate.refresh import mark_report_stale
 from linesmith.pipelines.generate.plan import GenerationOutcome, GenerationPlan, plan_generation
 from linesmith.pipelines.generate.progress import GenerationProgressDisplay
@@ -99,7 +101,8 @@ def generate_locked(config: TensorFlowConfig, beam_args: Sequence[str] = ()) -> 
             # Before the records are replaced: a process that is killed in between leaves no report that seems to be theirs.
             if mark_report_stale(plan.run.root):
                 report.notices.append("the report here was of the records before; linesmith evaluate makes a new one")
-                refresh_cards(plan.run)
+                with contextlib.suppress(DataError):  # a damaged file of the run must not keep records from being made
+                    refresh_model_card(plan.run)
             publish_records(plan, outcome, runner_name(options), report)
         finally:
             close_validator_processes()
