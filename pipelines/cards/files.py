@@ -60,7 +60,7 @@ def refresh_cards(run: RunDirectory) -> None:
     """
     refresh_model_card(run)
     records = read_manifest(run.synthetic, ManifestShape)
-    if records is not None and _NEEDED <= records.keys():  # the first edition wrote less
+    if records is not None and records.keys() >= _NEEDED:  # the first edition wrote less
         with reading(run.synthetic / MANIFEST, "a manifest"):
             write_dataset_cards(run, run.synthetic, records, evaluated=True)
 
