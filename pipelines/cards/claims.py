@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from pydantic import ValidationError
+
 from linesmith.core.artifacts.files import read_json, reading
 from linesmith.core.artifacts.manifest import read_manifest
 from linesmith.core.artifacts.privacy_statement import STATEMENT_FILE
@@ -21,21 +23,31 @@ _REPORT = "report.json"
 def read_claim(run: RunDirectory) -> dict[str, Any] | None:
     """Return the privacy statement beside a model; None where it was trained without differential privacy.
 
+    Whether it fits the weights is checked by those who rely on it (`check_statement`). One that lacks the claim, from a run
+    directory of unknown origin, is returned empty: nothing can be quoted.
+
     Args:
         run: the run directory.
 
     Raises:
-        DataError: LS201, the statement is damaged.
+        DataError: LS201, the statement is not readable.
     """
     path = run.model / STATEMENT_FILE
-    return read_json(path, "the privacy statement", Claim) if path.is_file() else None
+    if not path.is_file():
+        return None
+    statement = read_json(path, "the privacy statement")
+    try:
+        Claim.model_validate(statement)
+    except ValidationError:
+        return {}
+    return dict(statement)
 
 
 def privacy_parts(claim: Mapping[str, Any] | None, what: str) -> list[str]:
     """Return the section on privacy.
 
     Args:
-        claim: the privacy statement; None promises nothing.
+        claim: the privacy statement; None promises nothing, and an empty one cannot be quoted.
         what: 'model' or 'records'.
     """
     if claim is None:
@@ -46,6 +58,8 @@ def privacy_parts(claim: Mapping[str, Any] | None, what: str) -> list[str]:
             "training records. Treat this like the training data unless tests say otherwise, and remember that tests find "
             "only what they look for.",
         ]
+    if not claim:
+        return ["## Privacy", "The statement in `model/privacy.json` says what is claimed, if anything."]
     limits = claim.get("not_covered")
     parts = [
         "## Privacy",

@@ -126,6 +126,13 @@ def test_a_plain_card_promises_nothing_and_a_private_one_rounds_up(run, tmp_path
     refuse_not_permitted_files(private.model)
 
 
+def test_a_statement_without_a_claim_is_not_quoted(tmp_path):
+    private = write_run(tmp_path / "run", private=True)  # its statement names weights only
+    refresh_cards(private)
+    card = (private.model / "README.md").read_text()
+    assert "says what is claimed, if anything" in card and "No privacy is promised" not in card
+
+
 def test_figures_of_a_report_are_quoted_while_they_are_of_these_records(run):
     assert "Not evaluated." in cards(run)[0]
     write_report(run, report(run))
