@@ -45,7 +45,8 @@ def test_a_callable_is_refused_and_not_called(tmp_path, protocol):
 
 
 @pytest.mark.parametrize(
-    "value", [None, True, b"bytes", (1, 2), {1, 2}, 1j, len, collections.OrderedDict(a=1), collections.defaultdict(list)]
+    "value",
+    [None, True, b"bytes", (1, 2), {1, 2}, 1j, len, collections.OrderedDict(a=1), collections.defaultdict(list)],
 )
 def test_other_values_are_refused(value):
     with pytest.raises(PickleRefusedError):
