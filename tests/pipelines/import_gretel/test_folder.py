@@ -9,6 +9,7 @@ import shutil
 
 import pytest
 
+from linesmith.cli.app import run_command_line
 from linesmith.core.errors import DataError, LinesmithError, ParameterError
 from linesmith.pipelines.import_gretel.folder import open_folder
 from linesmith.pipelines.import_gretel.stage import import_gretel
@@ -35,6 +36,13 @@ def refusal(folder, tmp_path, code="LS240", target=None):
 
 def test_a_folder_that_is_not_there_is_refused(tmp_path):
     assert "no such folder" in refusal(tmp_path / "nowhere", tmp_path)
+
+
+def test_the_command_prints_one_paragraph(tmp_path, capsys):
+    assert run_command_line(["import-gretel", str(tmp_path / "nowhere"), str(tmp_path / "run")]) == 2
+    printed = capsys.readouterr()
+    assert "LS240" in printed.err and "Traceback" not in printed.err and not printed.out
+    assert run_command_line(["import-gretel", str(tmp_path)]) == 2
 
 
 def test_a_file_is_refused(tmp_path):
