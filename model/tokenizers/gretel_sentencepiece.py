@@ -62,7 +62,7 @@ class GretelSentencePieceTokenizer(ByteTableTokenizer):
         self._new_ids = {old: new for new, old in enumerate(self.old_ids) if old >= 0}
         no_text = [self._new_ids[old] for old in others if self._has_no_text(old)]
         self._never_sampled = (*no_text, *token_format.unused_ids)
-        self._unknown = set(no_text)
+        self._without_text = set(no_text)
 
     def _piece(self, text: str) -> int:
         number: int = self._processor.piece_to_id(text)
@@ -96,7 +96,7 @@ class GretelSentencePieceTokenizer(ByteTableTokenizer):
         except UnicodeEncodeError as error:
             raise not_unicode_error(error) from None
         ids = [self._new_ids[number] for number in old]
-        if not self._unknown.isdisjoint(ids):
+        if not self._without_text.isdisjoint(ids):
             raise TokenizerError(
                 "LS223", None, "a character is not in the vocabulary of the training data", "Use others."
             )
@@ -117,7 +117,7 @@ class GretelSentencePieceTokenizer(ByteTableTokenizer):
     def decode_from_ids(self, ids: Sequence[int]) -> str:
         """Decode the ids of a record, without the space that stands before its text."""
         self._check_range(ids)
-        if not self._unknown.isdisjoint(ids):
+        if not self._without_text.isdisjoint(ids):
             raise TokenizerError("LS223", None, "a token stands for no text", "Leave it out.")
         content = [self._bytes[number] for number in ids]
         for place, number in enumerate(ids):

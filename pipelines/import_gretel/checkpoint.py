@@ -17,6 +17,7 @@ from linesmith.core.library_logging import quiet_import
 from linesmith.pipelines.import_gretel.folder import CHECKPOINT_FILE, damaged_error, read_file
 
 _MAX_STATE_BYTES = 1 << 20
+_MAX_NAME_BYTES = 200  # file systems allow 255, and the files have endings
 _LATEST = re.compile(rb'^model_checkpoint_path:\s*"([^"\n]{1,4000})"', re.MULTILINE)
 _SUFFIX = "/.ATTRIBUTES/VARIABLE_VALUE"
 
@@ -74,7 +75,7 @@ def _latest_index(folder: Path) -> Path:
     """Return the path of the newest checkpoint's index; a stored path may be of another machine, and only its name counts."""
     match = _LATEST.search(read_file(folder / CHECKPOINT_FILE, _MAX_STATE_BYTES))
     name = "" if match is None else re.split(r"[/\\]", match[1].decode("utf-8", "replace"))[-1]
-    if name in ("", ".", "..") or not name.isprintable():
+    if name in ("", ".", "..") or not name.isprintable() or len(name.encode()) > _MAX_NAME_BYTES:
         raise damaged_error(folder / CHECKPOINT_FILE, "names no checkpoint")
     return folder / f"{name}.index"
 

@@ -106,6 +106,13 @@ def open_folder(model_dir: str) -> GretelFolder:
         DataError: LS240, there is no such folder, or it holds something else; LS241, a file is missing or damaged.
     """
     path = Path(model_dir)
+    try:
+        return _open(model_dir, path)
+    except OSError as error:
+        raise unfit_error(path, f"cannot be read ({error.strerror})", "Give a folder that you may read.") from None
+
+
+def _open(model_dir: str, path: Path) -> GretelFolder:
     _refuse_other_places(model_dir, path)
     if not (path / PARAMS_FILE).is_file():
         raise _other_content_error(path)

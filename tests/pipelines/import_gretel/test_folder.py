@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import pickle
@@ -43,6 +44,15 @@ def test_the_command_prints_one_paragraph(tmp_path, capsys):
     printed = capsys.readouterr()
     assert "LS240" in printed.err and "Traceback" not in printed.err and not printed.out
     assert run_command_line(["import-gretel", str(tmp_path)]) == 2
+
+
+def test_a_folder_that_cannot_be_read_is_refused(tmp_path, folder, monkeypatch):
+    def denied(*_):
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    monkeypatch.setattr("pathlib.Path.is_dir", denied)
+    with pytest.raises(DataError, match=r"LS240.*Permission denied"):
+        open_folder(str(folder))
 
 
 def test_a_file_is_refused(tmp_path):
@@ -193,7 +203,13 @@ def test_a_checkpoint_elsewhere_is_not_followed(folder, tmp_path):
     name = next(outside.glob("*.index")).stem
     (folder / "checkpoint").write_text(f'model_checkpoint_path: "{outside}/{name}"\n')
     assert f"'{name}.data-00000-of-00001' is missing" in refusal(folder, tmp_path, "LS241")
-    for text in ("", "model_checkpoint_path: 7", 'model_checkpoint_path: ""', 'model_checkpoint_path: "a/.."'):
+    for text in (
+        "",
+        f'model_checkpoint_path: "{"x" * 3000}"',
+        "model_checkpoint_path: 7",
+        'model_checkpoint_path: ""',
+        'model_checkpoint_path: "a/.."',
+    ):
         (folder / "checkpoint").write_text(text)
         assert "'checkpoint'" in refusal(folder, tmp_path, "LS241")
 
