@@ -160,6 +160,23 @@ def _export_command(
     return _show(export(os.path.expanduser(run), os.path.expanduser(target), overwrite))
 
 
+@app.command("import-gretel")
+def _import_gretel(
+    model_dir: Annotated[
+        str,
+        typer.Argument(
+            help="The model folder (checkpoint_dir) of gretel-synthetics 0.17 to 0.22.", metavar="MODEL_DIR"
+        ),
+    ],
+    out: Annotated[str, typer.Argument(help="The run directory to create; it must not exist.", metavar="OUT")],
+    debug: DebugOption = False,
+) -> int:
+    """Make a run directory of a model that gretel-synthetics trained, for generate --output. Nothing in MODEL_DIR is run."""
+    from linesmith.pipelines.import_gretel.stage import import_gretel
+
+    return _show(import_gretel(os.path.expanduser(model_dir), os.path.expanduser(out)))
+
+
 @app.command("demo")
 def _demo(
     output: Annotated[str, typer.Option("--output", help="The run directory to create.")] = "demo-out",

@@ -57,7 +57,7 @@ def field_ids(tokenizer: Tokenizer, text: str, number: int) -> list[int]:
         TokenizerError: the model does not know a character; or the text is not one field.
     """
     markers = tokenizer.token_format.markers
-    ids = tokenizer.encode_to_ids(text)[1 if markers else 0 :]
+    ids = tokenizer.encode_field(text, number)
     if DELIMITER_ID in ids:
         raise TokenizerError("LS223", None, "a field cannot hold the field delimiter", "Leave it out.")
     return [2 + number, *ids] if number < markers else ids

@@ -102,4 +102,6 @@ def char_counts(tokenizer: Tokenizer) -> npt.NDArray[np.int32]:
         # Every byte but a continuation byte of UTF-8 begins a character.
         counts.append(0 if number == NEWLINE_ID else sum(byte & 0xC0 != 0x80 for byte in text))
     counts[DELIMITER_ID] = len(tokenizer.field_delimiter or "")
+    if tokenizer.drops_leading_space and tokenizer.token_format.markers:
+        counts[2] = -1  # for the space that the token after the first marker begins with
     return np.array(counts, np.int32)

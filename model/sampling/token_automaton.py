@@ -23,9 +23,8 @@ from linesmith.core.artifacts.model_info import ModelInfo
 from linesmith.core.errors import ParameterError
 from linesmith.model.sampling.sample_types import SamplerOptions
 from linesmith.model.tokenizers.base import Tokenizer
-from linesmith.model.tokenizers.byte_tokenizer import ByteTokenizer
+from linesmith.model.tokenizers.byte_table import ByteTableTokenizer
 from linesmith.model.tokenizers.char_tokenizer import CharTokenizer
-from linesmith.model.tokenizers.sentencepiece_tokenizer import SentencePieceTokenizer
 from linesmith.records.fields import DELIMITER_ID, NEWLINE_ID
 from linesmith.records.output.schema import parse_schema
 from linesmith.records.patterns.automaton import (
@@ -151,7 +150,7 @@ def compile_automaton(
     starts, total = [], 0  # first state of each field, and number of states; the dead end comes after them
     for number, machine in enumerate(machines):
         starts.append(total)
-        total += len(machine.transitions) + (number < fields.markers)
+        total += len(machine.transitions) + (number < fields.markers) + (number == 0 and tokenizer.drops_leading_space)
     if (total + 1) * len(contents) > MAX_CELLS:
         raise ParameterError(
             "LS125",
@@ -167,6 +166,11 @@ def compile_automaton(
         if number < fields.markers:
             transitions[first, 2 + number], allowed[first, 2 + number] = first + 1, True
             first += 1  # the marker's state comes before those of the text
+        dropped = [first] if number == 0 and tokenizer.drops_leading_space else []
+        if dropped:  # so does the one in which a leading space is no text
+            first += 1
+            row = _moves_after_space(machine, contents, fields.reserved_count, first)
+            transitions[dropped], allowed[dropped] = np.where(row == DEAD, total, row), row != DEAD
         states = slice(first, first + len(machine.transitions))
         if id(machine) not in by_machine:
             by_machine[id(machine)] = token_transitions(machine, contents, fields.reserved_count)
@@ -180,7 +184,7 @@ def compile_automaton(
             seen = np.zeros(len(contents), np.bool_)
             seen[list(field_tokens[number])] = True
             allowed[states] &= seen
-        ends = np.flatnonzero(machine.accepting) + first
+        ends = np.append(np.flatnonzero(machine.accepting) + first, dropped if machine.accepting[0] else []).astype(int)
         if number + 1 < len(machines):
             transitions[ends, DELIMITER_ID], allowed[ends, DELIMITER_ID] = starts[number + 1], True
         else:
@@ -211,6 +215,24 @@ def token_transitions(machine: ByteAutomaton, contents: Sequence[bytes], reserve
         state = target[:, longer]
         target[:, longer] = np.where(state == DEAD, DEAD, machine.transitions[state, byte[None, :]])
     return target
+
+
+def _moves_after_space(machine: ByteAutomaton, contents: Sequence[bytes], reserved: int, first: int) -> Transitions:
+    """Compute where each token leads at the start of a record whose leading space is not part of the text.
+
+    Args:
+        machine: of the first field's text; its first state is number `first`, and the start of the record is the one before.
+        contents: bytes of each token, by id.
+        reserved: number of reserved ids.
+        first: see `machine`.
+
+    Returns:
+        [vocab]; a lone space leads back to the start, and a token that may not stand there to DEAD.
+    """
+    moves = token_transitions(machine, [content.removeprefix(b" ") for content in contents], reserved)[0]
+    moves = np.where(moves == DEAD, DEAD, first + moves)
+    moves[[content == b" " for content in contents]] = first - 1
+    return moves.astype(np.int32)
 
 
 def _pruned(transitions: Transitions, allowed: npt.NDArray[np.bool_]) -> Transitions:
@@ -278,7 +300,7 @@ def _machines(
 def bytes_per_token(tokenizer: Tokenizer) -> list[bytes]:
     """Return the bytes of each token's text, by id; none for the reserved ones."""
     reserved = tokenizer.token_format.reserved_count
-    if isinstance(tokenizer, ByteTokenizer | SentencePieceTokenizer):
+    if isinstance(tokenizer, ByteTableTokenizer):
         content = list(tokenizer.pieces)
     else:
         content = [tokenizer.decode_from_ids([i]).encode() for i in range(reserved, tokenizer.total_vocab_size)]

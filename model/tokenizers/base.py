@@ -34,10 +34,12 @@ class Tokenizer(ABC):
         token_format: how a record is split into fields, and which ids are reserved.
         field_delimiter: text between fields, or None.
         quoted: whether delimiters inside double quotes are text.
+        drops_leading_space: a space that the first token of a record begins with is not part of the text.
     """
 
     kind: ClassVar[str]
     vocabulary_file: ClassVar[str]
+    drops_leading_space: ClassVar[bool] = False
 
     def __init__(self, token_format: TokenFormat) -> None:
         self.token_format = token_format
@@ -69,6 +71,18 @@ class Tokenizer(ABC):
         Raises:
             TokenizerError: a character is not in the vocabulary; the message gives its code point, never the text.
         """
+
+    def encode_field(self, text: str, number: int) -> list[int]:
+        """Encode one field, without its marker.
+
+        Args:
+            text: of the field; a delimiter in it must be protected by quotes.
+            number: of the field in the order of the model.
+
+        Raises:
+            TokenizerError: as `encode_to_ids`.
+        """
+        return self.encode_to_ids(text)[1 if self.token_format.markers else 0 :]
 
     @abstractmethod
     def decode_from_ids(self, ids: Sequence[int]) -> str:

@@ -7,11 +7,17 @@ from pathlib import Path
 from linesmith.core.errors import DataError
 from linesmith.model.tokenizers.byte_tokenizer import ByteTokenizer
 from linesmith.model.tokenizers.char_tokenizer import CharTokenizer
+from linesmith.model.tokenizers.gretel_sentencepiece import GretelSentencePieceTokenizer
 from linesmith.model.tokenizers.sentencepiece_tokenizer import SentencePieceTokenizer
 from linesmith.model.tokenizers.token_format import TOKENIZER_PARAMS_FILE, damaged_tokenizer_error, load_params
 
-AnyTokenizer = CharTokenizer | SentencePieceTokenizer | ByteTokenizer
-_TOKENIZERS: tuple[type[AnyTokenizer], ...] = (CharTokenizer, SentencePieceTokenizer, ByteTokenizer)
+AnyTokenizer = CharTokenizer | SentencePieceTokenizer | ByteTokenizer | GretelSentencePieceTokenizer
+_TOKENIZERS: tuple[type[AnyTokenizer], ...] = (
+    CharTokenizer,
+    SentencePieceTokenizer,
+    ByteTokenizer,
+    GretelSentencePieceTokenizer,
+)
 
 
 def load_tokenizer(directory: str | Path) -> AnyTokenizer:

@@ -93,19 +93,27 @@ class SentencePieceTokenizer(ByteTableTokenizer):
 
     @classmethod
     def _load_vocabulary(cls, path: Path, token_format: TokenFormat) -> Self:
+        model = read_sentencepiece_file(path)
         try:
-            with open_regular(path) as stored:
-                model = stored.read(MAX_MODEL_BYTES + 1)
-        except OSError:
-            raise DataError("LS201", None, f"'{path}' is missing or unreadable", "Run tokenize again.") from None
-        try:
-            # The package accepts an empty model and fails later.
-            tokenizer = cls(model, token_format) if 0 < len(model) <= MAX_MODEL_BYTES else None
+            return cls(model, token_format)
         except (RuntimeError, ValueError, OSError):
-            tokenizer = None
-        if tokenizer is None:
-            raise damaged_tokenizer_error(path)
-        return tokenizer
+            raise damaged_tokenizer_error(path) from None
+
+
+def read_sentencepiece_file(path: Path) -> bytes:
+    """Read a serialized model, which is not parsed.
+
+    Raises:
+        DataError: LS201, it is missing, empty, or larger than any model.
+    """
+    try:
+        with open_regular(path) as stored:
+            model = stored.read(MAX_MODEL_BYTES + 1)
+    except OSError:
+        raise DataError("LS201", None, f"'{path}' is missing or unreadable", "Run tokenize again.") from None
+    if not 0 < len(model) <= MAX_MODEL_BYTES:  # the package accepts an empty model and fails later
+        raise damaged_tokenizer_error(path)
+    return model
 
 
 def _bytes_of(processor: sentencepiece.SentencePieceProcessor, piece: int) -> bytes:

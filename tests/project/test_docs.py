@@ -42,7 +42,7 @@ def test_the_pattern_also_matches_missing_paths():
 DOCUMENTS = ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "SECURITY.md")
 LINK = re.compile(r"\]\((?!https?:|#)([^)#\s]+)[^)]*\)")
 # A command in a code block or in backticks, up to the end of the line or of the backticks.
-COMMAND = re.compile(r"(?:^[ \t]*|`)linesmith ([a-z]+)((?: [^`\n]*)?)", re.MULTILINE)
+COMMAND = re.compile(r"(?:^[ \t]*|`)linesmith ([a-z][a-z-]*)((?: [^`\n]*)?)", re.MULTILINE)
 LONG_FLAG = re.compile(r"(?<![\w-])--[A-Za-z][\w-]*")
 
 
