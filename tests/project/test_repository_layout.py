@@ -11,7 +11,7 @@ import pytest
 
 import linesmith
 from linesmith.cli.options import flag_fields, linesmith_flags
-from linesmith.cli.reference import configuration_markdown, errors_markdown
+from linesmith.cli.reference import commands_markdown, configuration_markdown, errors_markdown
 from linesmith.core.config.tensorflow_config import fields
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -72,6 +72,11 @@ def test_the_configuration_page_is_up_to_date():
 def test_the_errors_page_is_up_to_date():
     page = (ROOT / "docs" / "errors.md").read_text("utf-8")
     assert page == errors_markdown(), "run: python -m linesmith.cli.reference errors > docs/errors.md"
+
+
+def test_the_page_of_commands_is_up_to_date():
+    page = (ROOT / "docs" / "cli.md").read_text("utf-8")
+    assert page == commands_markdown(), "run: python -m linesmith.cli.reference commands > docs/cli.md"
 
 
 def test_modules_are_small_and_have_a_docstring():
