@@ -117,9 +117,9 @@ def _command_section(name: str, command: Any) -> str:
     text = f"\n## {name}\n\n```text\n{usage}\n```\n\n{' '.join(command.help.split())}\n\n"
     if takes_settings:
         text += _TAKES_SETTINGS + "\n"
-    rows = [f"| `{argument.metavar}` |  | {_cell(argument.help)} |\n" for argument in arguments]
-    rows += [f"| {_spellings(option)} | {_default_cell(option)} | {_cell(option.help)} |\n" for option in options]
-    return text + "| option | default | meaning |\n|---|---|---|\n" + "".join(rows)
+    rows = [f"| `{argument.metavar}` | {_cell(argument.help)} |\n" for argument in arguments]
+    rows += [f"| {_spellings(option)} | {_cell(option.help)}{_default(option)} |\n" for option in options]
+    return text + "| option | meaning |\n|---|---|\n" + "".join(rows)
 
 
 def _spellings(option: Any) -> str:
@@ -127,8 +127,8 @@ def _spellings(option: Any) -> str:
     return f"{names}, repeatable" if option.multiple else names
 
 
-def _default_cell(option: Any) -> str:
-    return "" if option.default is None or isinstance(option.default, bool) else f"`{option.default}`"
+def _default(option: Any) -> str:
+    return "" if option.default is None or isinstance(option.default, bool) else f" Default: {option.default}."
 
 
 def _cell(text: str | None) -> str:

@@ -19,7 +19,7 @@ SMALL = {"epochs": 1, "rnn_units": 16, "embedding_dim": 8}
 _FLAGS = " ".join(f"--{name.replace('_', '-')} {value}" for name, value in SMALL.items())
 _LINESMITH = f"""#!/usr/bin/env bash
 case "$1" in run | train) set -- "$@" {_FLAGS} ;; esac
-exec "{sys.executable}" -m linesmith "$@"
+"{sys.executable}" -m linesmith "$@" || {{ code=$?; test $code = 4 || exit $code; }}
 """
 _PYTHON_HEAD = f"""import linesmith.api.fitting as _fitting
 

@@ -59,6 +59,7 @@ def test_every_link_leads_into_the_site(page):
 def test_every_block_of_a_page_is_run_or_says_what_runs_it(page):
     for block in blocks(page):
         assert block.language in ("sh", "python", "text") or block.title is not None, block.text
+        assert max(map(len, block.text.splitlines())) <= 80, "a wider block scrolls in the site"
         if block.reason is not None:
             assert set(re.findall(r"make ([a-z-]+)", block.reason)) & make_targets(), block.reason
 

@@ -12,6 +12,7 @@ from typing import Any
 
 ROOT = Path(__file__).resolve().parents[2]
 ROOT_PAGES = ("CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md")
+_FILE_AS_TEXT = re.compile(r"\[(?:docs/)?(\w+)\.md\]\(")  # a link that shows a file's name
 _LINK = re.compile(r"(\]\()((?!https?:|mailto:|#)[^)#\s]+)")
 
 
@@ -37,8 +38,13 @@ def source_of(path: str) -> Path:
 
 
 def on_page_markdown(markdown: str, page: Any, config: Any, files: Any) -> str:
-    """Change links between docs/ and the rest of the repository."""
-    return with_site_links(markdown, page.file.src_uri)
+    """Change links between docs/ and the rest of the repository, and give the table of settings the room that it needs."""
+    markdown = _FILE_AS_TEXT.sub(r"[\1](", with_site_links(markdown, page.file.src_uri))
+    if page.file.src_uri != "configuration.md":
+        return markdown
+    page.meta["hide"] = ["toc"]
+    title, _, rest = markdown.partition("\n")
+    return f'{title}\n\n<div class="settings" markdown="1">\n{rest}\n</div>\n'  # for site.css
 
 
 def with_site_links(markdown: str, page: str) -> str:

@@ -56,6 +56,7 @@ def record_demo(seconds: int) -> Console:
     """
     from linesmith.cli.commands.demo import DemoPlan, run_demo
     from linesmith.cli.libraries import load_libraries
+    from linesmith.core.config.spelling import settings_typed_as
     from linesmith.core.library_logging import quiet_libraries
 
     console = Console(record=True, width=108, file=io.StringIO(), highlight=False)
@@ -64,7 +65,8 @@ def record_demo(seconds: int) -> Console:
     log.setLevel(logging.INFO)
     quiet_libraries()
     console.print("$ linesmith demo", style="bold")
-    code = run_demo(console, DemoPlan(seconds=seconds), load=load_libraries)
+    with settings_typed_as({}):  # as in a command: a summary shows each note once
+        code = run_demo(console, DemoPlan(seconds=seconds), load=load_libraries)
     if code:
         sys.exit(f"the demo ended with exit code {code}")
     return console
