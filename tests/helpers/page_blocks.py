@@ -49,9 +49,7 @@ def blocks(page: str) -> list[Block]:
 
 def blocks_of(text: str) -> list[Block]:
     """Return the code blocks of a text."""
-    return [
-        Block(match["language"], match["text"], match["title"], match["reason"]) for match in _BLOCK.finditer(text)
-    ]
+    return [Block(match["language"], match["text"], match["title"], match["reason"]) for match in _BLOCK.finditer(text)]
 
 
 def write_script(page_blocks: Sequence[Block], folder: Path) -> Path:

@@ -47,7 +47,9 @@ def test_a_dead_link_or_anchor_ends_the_build():
     assert {checks["links"][name] for name in ("not_found", "anchors", "absolute_links")} == {"warn"}
 
 
-@pytest.mark.parametrize("page", sorted({path.relative_to(DOCS).as_posix() for path in DOCS.rglob("*.md")} | ROOT_PAGES))
+@pytest.mark.parametrize(
+    "page", sorted({path.relative_to(DOCS).as_posix() for path in DOCS.rglob("*.md")} | ROOT_PAGES)
+)
 def test_every_link_leads_into_the_site(page):
     text = (ROOT / page if page in ROOT_PAGES else DOCS / page).read_text("utf-8")
     for target in re.findall(r"\]\((?!https?:|#)([^)#\s]+)", hooks.with_site_links(text, page)):
@@ -129,5 +131,7 @@ def test_every_setting_that_a_page_gives_exists(page):
     given -= {"minutes", "output", "progress"}
     assert [name for name in given if name not in fields()] == []
     assert [
-        name for name in SETTING.findall(text) if name not in fields() and name not in ("skip_on_exit_code", "allow_retries")
+        name
+        for name in SETTING.findall(text)
+        if name not in fields() and name not in ("skip_on_exit_code", "allow_retries")
     ] == []

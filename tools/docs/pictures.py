@@ -92,7 +92,9 @@ def write_report(page: Path, path: Path) -> None:
         sys.exit("The picture of the report needs Chromium: apt-get install chromium")
     shot = Path("report.png").resolve()
     options = ["--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars", "--window-size=1280,900"]
-    subprocess.run([browser, *options, f"--screenshot={shot}", page.resolve().as_uri()], check=True, capture_output=True)
+    subprocess.run(
+        [browser, *options, f"--screenshot={shot}", page.resolve().as_uri()], check=True, capture_output=True
+    )
     Image.open(shot).convert("RGB").quantize(128).save(path, optimize=True)
 
 
@@ -113,7 +115,9 @@ def write_map(real: list[str], synthetic: list[str], path: Path) -> None:
     panels = (("real", real[: len(synthetic)], "#5b6770"), ("synthetic", synthetic, "#3f51b5"))
     for axis, (name, lines, color) in zip(axes, panels, strict=True):
         places = [line.split("|")[-2:] for line in lines]
-        axis.scatter([float(east) for _, east in places], [float(north) for north, _ in places], s=3, c=color, alpha=0.7)
+        axis.scatter(
+            [float(east) for _, east in places], [float(north) for north, _ in places], s=3, c=color, alpha=0.7
+        )
         axis.set(title=f"{len(lines):,} {name} airports", xlim=(-180, 180), ylim=(-70, 85), xlabel="longitude")
     axes[0].set_ylabel("latitude")
     figure.savefig(path, dpi=110)
