@@ -140,7 +140,7 @@ def main(seconds: int = 150) -> None:
         write_map(real, text_records(Path("demo-out/synthetic")), IMAGES / "airports.png")
     for path in sorted(IMAGES.iterdir()):
         size = path.stat().st_size
-        print(f"{path.name}: {size:,} bytes")
+        sys.stdout.write(f"{path.name}: {size:,} bytes\n")
         if size > LARGEST:
             sys.exit(f"{path.name} is larger than {LARGEST:,} bytes")
 
