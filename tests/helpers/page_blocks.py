@@ -73,8 +73,9 @@ def write_script(page_blocks: Sequence[Block], folder: Path) -> Path:
     for number, (language, text) in enumerate(parts):
         if language == "python":
             (folder / f"block_{number}.py").write_text(_PYTHON_HEAD + text, "utf-8")
-            text = f'"{sys.executable}" block_{number}.py\n'
-        lines.append(text)
+            lines.append(f'"{sys.executable}" block_{number}.py\n')
+        else:
+            lines.append(text)
     script = folder / "page.sh"
     script.write_text("\n".join(lines), "utf-8")
     return script
