@@ -42,15 +42,15 @@ def test_the_pattern_also_matches_missing_paths():
 
 DOCUMENTS = ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "SECURITY.md")
 LINK = re.compile(r"\]\((?!https?:|#)([^)#\s]+)[^)]*\)")
+# A command in a code block or in backticks, up to the end of the line or of the backticks.
+COMMAND = re.compile(r"(?:^[ \t]*|`)linesmith ([a-z]+)((?: [^`\n]*)?)", re.MULTILINE)
+LONG_FLAG = re.compile(r"(?<![\w-])--[A-Za-z][\w-]*")
 ANCHOR = re.compile(r"\]\((?!https?:)([^)#\s]*)#([^)\s]+)\)")
 FENCED = re.compile(r"^```.*?^```$", re.MULTILINE | re.DOTALL)
 # An option in backticks, alone or before its value.
 NAMED_FLAG = re.compile(r"`(--[A-Za-z][\w-]*)")
 # Options of scripts in benchmarks/, of Beam's worker pool, and beginnings of options, that pages name alone.
 OTHER_FLAGS = {"--add", "--only", "--data", "--worker_pool", "--no-", "--s3_"}
-# A command in a code block or in backticks, up to the end of the line or of the backticks.
-COMMAND = re.compile(r"(?:^[ \t]*|`)linesmith ([a-z]+)((?: [^`\n]*)?)", re.MULTILINE)
-LONG_FLAG = re.compile(r"(?<![\w-])--[A-Za-z][\w-]*")
 
 
 def pages() -> list[Path]:
