@@ -130,8 +130,9 @@ bench-scale: setup ## Time and memory from 10^4 to 10^7 lines, on this machine's
 bench-seeds: setup ## A hundred thousand and a million start strings: time, memory, pairing; about ten minutes.
 	$(PY) -m benchmarks.seeds
 
+# Not with --quiet: that would hide the warnings from --strict, too.
 docs: .venv-docs/.installed ## The documentation site in site/; every link and anchor must resolve. Open site/index.html.
-	NO_MKDOCS_2_WARNING=1 .venv-docs/bin/mkdocs build --strict --quiet
+	NO_MKDOCS_2_WARNING=1 .venv-docs/bin/mkdocs build --strict
 
 .venv-docs/.installed: requirements-docs.lock
 	test -x .venv-docs/bin/python || $(PYTHON) -m venv .venv-docs

@@ -44,6 +44,8 @@ def test_the_navigation_has_every_page_once():
 def test_a_dead_link_or_anchor_ends_the_build():
     checks = SITE["validation"]
     assert SITE["strict"] is True
+    (recipe,) = [line for line in (ROOT / "Makefile").read_text("utf-8").splitlines() if "mkdocs build" in line]
+    assert "--strict" in recipe and "--quiet" not in recipe  # mkdocs does not count warnings that it does not show
     assert {checks["links"][name] for name in ("not_found", "anchors", "absolute_links")} == {"warn"}
 
 
