@@ -1,7 +1,7 @@
 """Hooks of mkdocs: the pages at the root of the repository, and the files in examples/, are part of the site.
 
-A page in docs/ links to them as on a code host, `../CONTRIBUTING.md`, `../examples/orders.csv`; here the
-links are made to fit.
+A page in docs/ links to them as on a code host, `../CONTRIBUTING.md`, `../examples/orders.csv`; here the links are
+made to fit.
 """
 
 from __future__ import annotations
