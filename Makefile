@@ -12,7 +12,7 @@ export LOCK
 
 .PHONY: dist setup demo test lint types test-unit test-integration test-slow coverage test-wheel test-flink-large test-audit test-kill test-flink test-faults fuzz \
 	flink-up flink-down flink-lock test-generate test-buckets test-dataflow bench-memory bench-train bench-quality bench-tables bench-generate \
-	bench-seeds bench-scale lock clean
+	bench-seeds bench-scale lock docs pictures clean
 
 setup: $(STAMP)
 
@@ -130,13 +130,27 @@ bench-scale: setup ## Time and memory from 10^4 to 10^7 lines, on this machine's
 bench-seeds: setup ## A hundred thousand and a million start strings: time, memory, pairing; about ten minutes.
 	$(PY) -m benchmarks.seeds
 
+# Not with --quiet: that would hide the warnings from --strict, too.
+docs: .venv-docs/.installed ## The documentation site in site/; every link and anchor must resolve. Open site/index.html.
+	NO_MKDOCS_2_WARNING=1 .venv-docs/bin/mkdocs build --strict
+
+.venv-docs/.installed: requirements-docs.lock
+	test -x .venv-docs/bin/python || $(PYTHON) -m venv .venv-docs
+	.venv-docs/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-docs.lock
+	touch $@
+
+pictures: setup ## The pictures in docs/images again: a demo of some minutes, its report in Chromium, a map.
+	$(PY) -m tools.docs.pictures
+
 lock: setup ## Resolve again for each Python; UPGRADE=--upgrade moves everything to the newest that resolves. Hashes, no addresses.
 	for version in $(PYTHONS); do \
 	  $(VENV)/bin/uv pip compile $(UPGRADE) --python-version $$version --no-header --no-annotate --generate-hashes --quiet \
 	    --extra all --extra dev --constraint constraints.txt pyproject.toml -o requirements-$$version.lock || exit 1; \
 	done
+	$(VENV)/bin/uv pip compile $(UPGRADE) --python-version 3.11 --universal --no-header --no-annotate --generate-hashes --quiet \
+	  --group docs -o requirements-docs.lock
 	echo "uv==$$($(VENV)/bin/uv --version | cut -d' ' -f2)" | $(VENV)/bin/uv pip compile --python-version 3.11 --no-header \
 	  --no-annotate --generate-hashes --quiet - -o requirements-bootstrap.lock
 
 clean:
-	rm -rf $(VENV) $(PYTHONS:%=.venv-%) build dist *.egg-info demo-out
+	rm -rf $(VENV) $(PYTHONS:%=.venv-%) .venv-docs build dist site *.egg-info demo-out

@@ -29,7 +29,10 @@ class Synthesizer:
     defaults may depend on others. `sklearn.base.clone`, pipelines' `set_params` and `check_is_fitted` work.
 
     Args:
-        minutes, output, progress, settings: as for `linesmith.fit`.
+        minutes: as for `linesmith.fit`.
+        output: as for `linesmith.fit`.
+        progress: as for `linesmith.fit`.
+        settings: as for `linesmith.fit`.
 
     Attributes:
         model_: the model, after `fit`.

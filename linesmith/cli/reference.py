@@ -1,12 +1,17 @@
 """Write pages of docs/ from the code.
 
-`python -m linesmith.cli.reference` prints docs/configuration.md, `python -m linesmith.cli.reference errors` docs/errors.md.
+`python -m linesmith.cli.reference` prints docs/configuration.md, `python -m linesmith.cli.reference errors` docs/errors.md, and
+`python -m linesmith.cli.reference commands` docs/cli.md.
 """
 
 from __future__ import annotations
 
 import sys
+from typing import Any
 
+import typer
+
+from linesmith.cli.app import app
 from linesmith.cli.options import (
     PANELS,
     default_text,
@@ -50,6 +55,24 @@ the code by `python -m linesmith.cli.reference errors`.
 | code | what is wrong |
 |---|---|
 """
+_COMMANDS_HEAD = """# Command line
+
+```text
+linesmith COMMAND [OPTIONS]
+linesmith COMMAND --help
+linesmith --version
+```
+
+The result goes to standard output, progress and notes go to standard error. [errors.md](errors.md) lists the exit codes.
+This page is generated from the code by `python -m linesmith.cli.reference commands`.
+
+| command | what it does |
+|---|---|
+"""
+_TAKES_SETTINGS = (
+    "Every setting of [configuration.md](configuration.md) is an option. Options of Apache Beam are passed on, for example "
+    "`--runner`; an option that neither knows is an error.\n"
+)
 
 
 def configuration_markdown() -> str:
@@ -74,5 +97,45 @@ def errors_markdown() -> str:
     return _ERRORS_HEAD + "".join(rows)
 
 
+def commands_markdown() -> str:
+    """Return docs/cli.md: each command with its usage and those of its options that are no settings."""
+    commands = typer.main.get_command(app).commands  # type: ignore[attr-defined]
+    rows = [f"| [`{name}`](#{name}) | {_cell(command.help)} |\n" for name, command in commands.items()]
+    return _COMMANDS_HEAD + "".join(rows) + "".join(_command_section(name, one) for name, one in commands.items())
+
+
+def _command_section(name: str, command: Any) -> str:
+    settings = {flag for setting in flag_fields() for flag in flags_of(setting)}
+    takes_settings = any(parameter.name == "config_file" for parameter in command.params)
+    arguments = [parameter for parameter in command.params if parameter.param_type_name == "argument"]
+    options = [
+        parameter
+        for parameter in command.params
+        if parameter.param_type_name == "option" and not (takes_settings and settings & set(parameter.opts))
+    ]
+    usage = " ".join(["linesmith", name, *(argument.metavar for argument in arguments), "[OPTIONS]"])
+    text = f"\n## {name}\n\n```text\n{usage}\n```\n\n{' '.join(command.help.split())}\n\n"
+    if takes_settings:
+        text += _TAKES_SETTINGS + "\n"
+    rows = [f"| `{argument.metavar}` | {_cell(argument.help)} |\n" for argument in arguments]
+    rows += [f"| {_spellings(option)} | {_cell(option.help)}{_default(option)} |\n" for option in options]
+    return text + "| option | meaning |\n|---|---|\n" + "".join(rows)
+
+
+def _spellings(option: Any) -> str:
+    names = ", ".join(f"`{name}`" for name in (*option.opts, *option.secondary_opts))
+    return f"{names}, repeatable" if option.multiple else names
+
+
+def _default(option: Any) -> str:
+    return "" if option.default is None or isinstance(option.default, bool) else f" Default: {option.default}."
+
+
+def _cell(text: str | None) -> str:
+    return " ".join((text or "").split()).replace("|", "\\|").replace("<", "&lt;")
+
+
+_PAGES = {"configuration": configuration_markdown, "errors": errors_markdown, "commands": commands_markdown}
+
 if __name__ == "__main__":
-    sys.stdout.write(errors_markdown() if sys.argv[1:] == ["errors"] else configuration_markdown())
+    sys.stdout.write(_PAGES[(sys.argv[1:] or ["configuration"])[0]]())

@@ -96,9 +96,12 @@ class SeedingGenerator(Iterator[GenText]):
     is left can be tried again after a break. Start strings appended while iterating are taken up; other changes are refused.
 
     Args:
-        config, line_validator, max_invalid, parallelism, validator_timeout: as for `generate_text`; `max_invalid` defaults by the
-            first list.
+        config: as for `generate_text`.
         seed_list: the start strings; default the configuration's.
+        line_validator: as for `generate_text`.
+        max_invalid: as for `generate_text`; the default depends on the first list.
+        parallelism: as for `generate_text`.
+        validator_timeout: as for `generate_text`.
 
     Raises:
         ParameterError, DataError, TooManyInvalidError, ShortfallError: as `generate_text`.

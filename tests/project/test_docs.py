@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import re
+import unicodedata
 from pathlib import Path
 
 import pytest
@@ -44,11 +45,47 @@ LINK = re.compile(r"\]\((?!https?:|#)([^)#\s]+)[^)]*\)")
 # A command in a code block or in backticks, up to the end of the line or of the backticks.
 COMMAND = re.compile(r"(?:^[ \t]*|`)linesmith ([a-z][a-z-]*)((?: [^`\n]*)?)", re.MULTILINE)
 LONG_FLAG = re.compile(r"(?<![\w-])--[A-Za-z][\w-]*")
+ANCHOR = re.compile(r"\]\((?!https?:)([^)#\s]*)#([^)\s]+)\)")
+FENCED = re.compile(r"^```.*?^```$", re.MULTILINE | re.DOTALL)
+# An option in backticks, alone or before its value.
+NAMED_FLAG = re.compile(r"`(--[A-Za-z][\w-]*)")
+# Options of scripts in benchmarks/, of Beam's worker pool, and beginnings of options, that pages name alone.
+OTHER_FLAGS = {"--add", "--only", "--data", "--worker_pool", "--no-", "--s3_"}
 
 
 def pages() -> list[Path]:
     """Return the pages for people: those at the root, and docs/."""
-    return [*(ROOT / name for name in DOCUMENTS), *sorted((ROOT / "docs").glob("*.md"))]
+    return [*(ROOT / name for name in DOCUMENTS), *sorted((ROOT / "docs").rglob("*.md"))]
+
+
+def page_name(page: Path) -> str:
+    """Return the path of a page from the root, for the name of a test."""
+    return page.relative_to(ROOT).as_posix()
+
+
+def anchors_of(text: str) -> set[str]:
+    """Return the anchors of a page's headings that are the same on a code host and on the site.
+
+    A code host keeps letters outside ASCII and repeated hyphens, Python-Markdown does not.
+    """
+    anchors = set()
+    for heading in re.findall(r"^#+ (.+)$", FENCED.sub("", text), re.MULTILINE):
+        plain = re.sub(r"[`*]", "", heading).strip().lower()
+        hosted = re.sub(r"[^\w\- ]", "", plain).replace(" ", "-")
+        ascii_only = unicodedata.normalize("NFKD", plain).encode("ascii", "ignore").decode()
+        if hosted == re.sub(r"[-\s]+", "-", re.sub(r"[^\w\s-]", "", ascii_only).strip()):
+            anchors.add(hosted)
+    return anchors
+
+
+def unresolved_anchors(text: str, page: Path) -> list[str]:
+    """Return the links of a page to headings that do not exist, or whose anchors differ between a code host and the site."""
+    found = []
+    for target, anchor in ANCHOR.findall(FENCED.sub("", text)):
+        other = text if not target else (page.parent / target).read_text("utf-8")
+        if anchor not in anchors_of(other):
+            found.append(f"{target}#{anchor}")
+    return found
 
 
 def unresolved_links(text: str, folder: Path) -> list[str]:
@@ -89,14 +126,31 @@ def known_flags() -> dict[str, set[str]]:
     return known
 
 
-@pytest.mark.parametrize("page", pages(), ids=lambda page: page.name)
+@pytest.mark.parametrize("page", pages(), ids=page_name)
 def test_every_relative_link_resolves(page):
     assert unresolved_links(page.read_text("utf-8"), page.parent) == []
 
 
-@pytest.mark.parametrize("page", pages(), ids=lambda page: page.name)
+@pytest.mark.parametrize("page", pages(), ids=page_name)
 def test_every_command_and_flag_exists(page, known_flags):
     assert unknown_flags(page.read_text("utf-8"), known_flags) == []
+
+
+@pytest.mark.parametrize("page", pages(), ids=page_name)
+def test_every_anchor_resolves(page):
+    assert unresolved_anchors(page.read_text("utf-8"), page) == []
+
+
+def test_a_dead_anchor_would_be_found():
+    text = "# A `b` c\n```\n# no heading\n```\n## Größe\n[1](#a-b-c) [2](#no-heading) [3](#größe) [4](docs/input.md#quotes)"
+    assert unresolved_anchors(text, ROOT / "README.md") == ["#no-heading", "#größe"]
+
+
+@pytest.mark.parametrize("page", pages(), ids=page_name)
+def test_every_option_that_a_page_names_alone_exists(page, known_flags):
+    known = set().union(*known_flags.values(), OTHER_FLAGS)
+    named = set(NAMED_FLAG.findall(FENCED.sub("", page.read_text("utf-8"))))
+    assert sorted(flag for flag in named if flag not in known and flag.replace("_", "-") not in known) == []
 
 
 def test_a_dead_link_and_an_unknown_flag_would_be_found(known_flags):
@@ -107,7 +161,7 @@ def test_a_dead_link_and_an_unknown_flag_would_be_found(known_flags):
     assert unknown_flags(text, known_flags) == ["runs", "run --num-line", "audit --runner"]
 
 
-@pytest.mark.parametrize("page", pages(), ids=lambda page: page.name)
+@pytest.mark.parametrize("page", pages(), ids=page_name)
 def test_every_module_that_a_page_names_exists(page):
     modules = [path for path in PATH.findall(page.read_text("utf-8")) if path.endswith(".py")]
     assert [path for path in modules if not (ROOT / path).exists()] == []

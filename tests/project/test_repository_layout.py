@@ -11,7 +11,7 @@ import pytest
 
 import linesmith
 from linesmith.cli.options import flag_fields, linesmith_flags
-from linesmith.cli.reference import configuration_markdown, errors_markdown
+from linesmith.cli.reference import commands_markdown, configuration_markdown, errors_markdown
 from linesmith.core.config.tensorflow_config import fields
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -74,6 +74,11 @@ def test_the_errors_page_is_up_to_date():
     assert page == errors_markdown(), "run: python -m linesmith.cli.reference errors > docs/errors.md"
 
 
+def test_the_page_of_commands_is_up_to_date():
+    page = (ROOT / "docs" / "cli.md").read_text("utf-8")
+    assert page == commands_markdown(), "run: python -m linesmith.cli.reference commands > docs/cli.md"
+
+
 def test_modules_are_small_and_have_a_docstring():
     texts = {str(path.relative_to(ROOT)): path.read_text("utf-8") for path in sources()}
     assert [name for name, text in texts.items() if not ast.get_docstring(ast.parse(text))] == []
@@ -83,10 +88,11 @@ def test_modules_are_small_and_have_a_docstring():
 def test_no_file_contains_a_path_or_host_of_one_machine():
     tracked = [
         *sources(),
-        *(ROOT / "docs").glob("*.md"),
+        *(ROOT / "docs").rglob("*.md"),
+        *(ROOT / "docs" / "images").glob("*.svg"),
         *(ROOT / "examples").glob("*"),
         ROOT / "README.md",
-        *sorted(ROOT.glob("requirements-3.*.lock")),
+        *sorted(ROOT.glob("requirements-*.lock")),
     ]
     hits = [str(p) for p in tracked if re.search(r"/(home|root|wor[k])/|index-url|/simple\b", p.read_text("utf-8"))]
     assert hits == []
