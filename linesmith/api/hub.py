@@ -19,7 +19,13 @@ if TYPE_CHECKING:
 
 ARCHIVE = "model.tar.gz"
 _PAGE = "README.md"
-_NO_STATEMENT = "It was trained without differential privacy: whoever has it may find records that it has learned, and nothing is promised."
+_NO_STATEMENT = "It was trained without differential privacy: whoever has it may find records that it has learned."
+
+_STATUSES = {
+    401: "the token is missing or wrong, or there is no such repository (401)",
+    403: "access is denied (403)",
+    404: "there is no such repository, or the token may not see it (404)",
+}
 
 
 def push_model(
@@ -112,38 +118,42 @@ def _explained(repo_id: object) -> Iterator[None]:
         ParameterError: LS101, no name of a repository.
         DataError: LS201, the repository holds no model. LS213, the Hub refuses access or cannot be reached.
     """
-    from huggingface_hub import errors
-
-    option = f"repo_id {shortened(repr(repo_id))}"
     try:
         yield
     except LinesmithError:
         raise
-    except errors.HFValidationError:
-        raise ParameterError(
-            "LS101", option, "no name of a repository", "Give OWNER/NAME of letters, digits, '-', '_' and '.'."
-        ) from None
-    except (errors.LocalEntryNotFoundError, errors.LocalTokenNotFoundError) as error:
-        missing_token = isinstance(error, errors.LocalTokenNotFoundError)
-        found = "no token is found" if missing_token else "the Hub cannot be reached, and the cache does not hold it"
-        raise _refused(option, found) from None
-    except errors.EntryNotFoundError:
-        raise DataError("LS201", option, f"holds no {ARCHIVE}", "Name a repository that push_to_hub made.") from None
-    except errors.RevisionNotFoundError:
-        raise _refused(option, "has no such revision") from None
-    except errors.HfHubHTTPError as error:
-        status = getattr(getattr(error, "response", None), "status_code", None)
-        found = {
-            401: "the token is missing or wrong, or there is no such repository (401)",
-            403: "access is denied (403)",
-            404: "there is no such repository, or the token may not see it (404)",
-        }.get(status, f"the Hub answers with status {status}")  # type: ignore[arg-type]
-        raise _refused(option, found) from None
-    except OSError as error:
-        if isinstance(error, FileNotFoundError | PermissionError):
+    except Exception as error:
+        explained = _explanation(error, f"repo_id {shortened(repr(repo_id))}")
+        if explained is None:
             raise
-        raise _refused(option, f"the Hub cannot be reached ({type(error).__name__})") from None
+        raise explained from None
 
 
-def _refused(option: str, found: str) -> DataError:
-    return DataError("LS213", option, found, "Check the name, the network, and the token (hf auth login, or HF_TOKEN).")
+def _explanation(error: Exception, option: str) -> LinesmithError | None:
+    """Return what an error of the Hub's library means; None if it is not about the Hub."""
+    from huggingface_hub import errors
+
+    if isinstance(error, errors.HFValidationError):
+        remedy = "Give OWNER/NAME of letters, digits, '-', '_' and '.'."
+        return ParameterError("LS101", option, "no name of a repository", remedy)
+    if isinstance(error, errors.RemoteEntryNotFoundError):
+        return DataError("LS201", option, f"holds no {ARCHIVE}", "Name a repository that push_to_hub made.")
+    found = None
+    if isinstance(error, errors.LocalTokenNotFoundError):
+        found = "no token is found"
+    elif isinstance(error, errors.RevisionNotFoundError):
+        found = "there is no such revision"
+    elif (status := _status(error) or _status(error.__cause__)) is not None:
+        found = _STATUSES.get(status, f"the Hub answers with status {status}")
+    elif isinstance(error, errors.LocalEntryNotFoundError | ConnectionError | TimeoutError) or _is_of_transport(error):
+        found = "the Hub cannot be reached"
+    remedy = "Check the name, the network, and the token (hf auth login, or HF_TOKEN)."
+    return None if found is None else DataError("LS213", option, found, remedy)
+
+
+def _status(error: BaseException | None) -> int | None:
+    return getattr(getattr(error, "response", None), "status_code", None)
+
+
+def _is_of_transport(error: Exception) -> bool:
+    return type(error).__module__.startswith(("httpx", "httpcore", "requests"))
