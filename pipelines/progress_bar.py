@@ -56,7 +56,7 @@ class NotebookProgress(Progress):
             self._handle.update({"text/plain": ""}, raw=True)
             self._handle = None
 
-    def update(self, task_id: TaskID, **changes: Any) -> None:  # type: ignore[override]
+    def update(self, task_id: TaskID, **changes: Any) -> None:
         """Change a task; arguments as for rich."""
         super().update(task_id, **changes)
         now = time.monotonic()
