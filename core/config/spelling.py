@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextvars import ContextVar
 
 from linesmith.core.config.setting_field import SHORT_FLAGS
@@ -21,6 +21,17 @@ _FLAG = re.compile(r"(?<![\w-])--(no-)?([a-z][a-z0-9-]*)(?![\w-])(?: \(([a-z_]+)
 _typed: ContextVar[Mapping[str, str] | None] = ContextVar("typed", default=None)
 # Arguments of the call from Python, by what stands for them in messages; None where there is no such call.
 _arguments: ContextVar[Mapping[str, str] | None] = ContextVar("arguments", default=None)
+# Settings that are on or off.
+_switches: set[str] = set()
+
+
+def declare_switches(names: Iterable[str]) -> None:
+    """Let messages in Python write settings that are on or off with their value, as in `dp=True`.
+
+    Args:
+        names: of these settings.
+    """
+    _switches.update(names)
 
 
 @contextlib.contextmanager
@@ -95,6 +106,7 @@ def without_flags(message: str) -> str:
     Flags of Beam, which have underscores, are kept.
 
     Example:
+        >>> import linesmith.core.config.tensorflow_config  # declares which settings are on or off
         >>> without_flags("--quoted needs a --field-delimiter, and --no-header is given")
         'quoted=True needs a field_delimiter, and header=False is given'
         >>> without_flags("--output (checkpoint_dir) 'out': not empty. Pass --overwrite, or --s3_region_name.")
@@ -109,15 +121,8 @@ def without_flags(message: str) -> str:
 
     def name(found: re.Match[str]) -> str:
         setting = found[3] or settings.get(found[2], found[2].replace("-", "_"))
-        if found[1] or setting in _switches():
+        if found[1] or setting in _switches:
             return f"{setting}={not found[1]}"
         return setting + (found[4] or "")
 
     return _FLAG.sub(name, message)
-
-
-def _switches() -> frozenset[str]:
-    """Return the settings that are on or off."""
-    from linesmith.core.config.tensorflow_config import fields
-
-    return frozenset(name for name, field in fields().items() if field.annotation in (bool, bool | None))

@@ -58,12 +58,14 @@ def push_model(
     return str(commit.commit_url)
 
 
-def pull_archive(repo_id: str, revision: str | None, token: str | bool | None) -> Path:
-    """Return the path of the archive of a model, in the cache of the Hub's library; errors as for `Model.from_hub`."""
+def pull_model(target: str, repo_id: str, revision: str | None, token: str | bool | None) -> None:
+    """Put a model into an empty directory; the other arguments and errors as for `Model.from_hub`."""
     hub = _library()
-    with messages(False), _explained(repo_id):
+    from linesmith.pipelines.export import import_archive
+
+    with messages(False, ARGUMENTS), _explained(repo_id):
         api = hub.HfApi(token=token, library_name="linesmith")
-        return Path(api.hf_hub_download(repo_id, ARCHIVE, revision=revision))
+        import_archive(api.hf_hub_download(repo_id, ARCHIVE, revision=revision), target)
 
 
 def _library() -> Any:

@@ -221,10 +221,12 @@ class Model:
             DataError: LS201, the repository holds no model; LS210, its archive cannot be used; LS213, the Hub refuses access
                 or cannot be reached.
         """
-        from linesmith.api.hub import pull_archive
-        from linesmith.api.loading import load
+        from linesmith.api.hub import pull_model
+        from linesmith.core.artifacts.params import config_from_model_dir
 
-        return load(pull_archive(repo_id, revision, token))
+        keep = tempfile.TemporaryDirectory(prefix="linesmith-", ignore_cleanup_errors=True)
+        pull_model(keep.name, repo_id, revision, token)
+        return Model(config_from_model_dir(keep.name), keep)
 
     def _texts(self, records: Any) -> list[str]:
         """Return records as the model writes them."""
