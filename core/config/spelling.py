@@ -117,7 +117,8 @@ def without_flags(message: str) -> str:
     settings = {flag.removeprefix("--"): name for name, flag in SHORT_FLAGS.items()}
     arguments = _arguments.get() or {}
     for words, argument in arguments.items():
-        message = re.sub(rf"(?<![\w-]){re.escape(words)}(?![\w-])(?: \([a-z_]+\))?", lambda _, to=argument: to, message)
+        as_typed = rf"(?<![\w-]){re.escape(words)}(?![\w-])(?: \([a-z_]+\))?"
+        message = re.sub(as_typed, argument.replace("\\", r"\\"), message)
 
     def name(found: re.Match[str]) -> str:
         setting = found[3] or settings.get(found[2], found[2].replace("-", "_"))

@@ -106,7 +106,7 @@ class Synthesizer:
         """
         table = array_table(X)
         self.model_ = fit(X if table is None else table, **self.get_params())
-        self._array_dtype = None if table is None else X.dtype
+        self._array_dtype = None if table is None else getattr(X, "dtype", None)
         for name in ("feature_names_in_", "n_features_in_"):  # of an earlier fit
             vars(self).pop(name, None)
         columns = self.model_.columns
