@@ -10,7 +10,7 @@ STAMP := $(VENV)/.installed
 export BIN = $(CURDIR)/$(VENV)/bin
 export LOCK
 
-.PHONY: dist setup demo test lint types test-unit test-integration test-slow coverage test-wheel test-flink-large test-audit test-kill test-flink test-faults fuzz \
+.PHONY: dist notebooks setup demo test lint types test-unit test-integration test-slow coverage test-wheel test-flink-large test-audit test-kill test-flink test-faults fuzz \
 	flink-up flink-down flink-lock test-generate test-buckets test-dataflow bench-memory bench-train bench-quality bench-tables bench-generate \
 	bench-seeds bench-scale lock docs pictures clean
 
@@ -59,6 +59,9 @@ coverage: setup ## Branch coverage of the whole suite; the figure stands in CONT
 
 test-wheel: setup ## The wheel in clean environments outside the checkout: generate, and every stage beside hostile files.
 	bash tests/integration/wheel.sh
+
+notebooks: setup ## Execute the notebooks of examples/ in clean kernels, and save what they print; some minutes.
+	$(PY) -m tools.notebooks
 
 dist: setup ## The wheel and the source distribution in dist/, the same bytes for the same commit.
 	$(PY) -m tools.dist dist

@@ -14,6 +14,7 @@ import sys
 import tempfile
 import threading
 import warnings
+import weakref
 from collections.abc import Iterator, Sequence
 from importlib.abc import MetaPathFinder
 from importlib.machinery import ModuleSpec
@@ -61,54 +62,83 @@ def _quiet_broken_connections() -> None:
 def quiet_calls() -> Iterator[None]:
     """Keep the libraries quiet during a call from Python, and show Linesmith's own log if nobody has arranged for it.
 
-    Progress and notes are records of the logger `linesmith`. Where neither it nor the root logger has a handler, they go to
-    standard error while the block runs. The levels of loggers and the warnings filters of the caller are restored after it. With
-    the level DEBUG, nothing is suppressed.
+    Progress and notes are records of the logger `linesmith`. Where the caller gave neither it nor the root logger a handler, they
+    go to standard error while the block runs. The levels of loggers and the warnings filters of the caller are restored after it.
+    With the level DEBUG, nothing is suppressed. Messages name settings as Python does, unless a command is being run.
     """
+    from linesmith.core.config.spelling import python_call  # loads pydantic
+
+    with python_call(), _quiet_block():
+        yield
+
+
+@contextlib.contextmanager
+def _quiet_block() -> Iterator[None]:
     log = logging.getLogger("linesmith")
     if log.isEnabledFor(logging.DEBUG):
         yield
         return
     quiet_later_imports()
     before = {name: logging.getLogger(name).level for name in NOISY_LOGGERS}
-    handler = None if log.hasHandlers() else _LogHandler()
-    level, propagate = log.level, log.propagate
-    with warnings.catch_warnings():
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(warnings.catch_warnings())
         warnings.filterwarnings("ignore", module=r"(tensorflow|keras|apache_beam|tfx_bsl|google|absl|h5py)\b")
         for name in NOISY_LOGGERS:
             logging.getLogger(name).setLevel(logging.CRITICAL if name == "apache_beam" else logging.ERROR)
-        if handler is not None:
-            log.addHandler(handler)
-            log.setLevel(logging.INFO)
-            log.propagate = False  # libraries give the root logger a handler when they are loaded
+        stack.enter_context(_shown_log(logging.INFO))
         try:
             yield
         finally:
             for name, number in before.items():
                 logging.getLogger(name).setLevel(number)
-            if handler is not None:
-                log.removeHandler(handler)
-                log.setLevel(level)
-                log.propagate = propagate
 
 
 @contextlib.contextmanager
 def warnings_only() -> Iterator[None]:
     """Show Linesmith's warnings and not its progress during a block; loggers are restored after it."""
     log = logging.getLogger("linesmith")
-    handler = None if log.hasHandlers() else _LogHandler()
+    level = log.level
+    with _shown_log(logging.WARNING):
+        log.setLevel(logging.WARNING)
+        try:
+            yield
+        finally:
+            log.setLevel(level)
+
+
+@contextlib.contextmanager
+def _shown_log(least: int) -> Iterator[None]:
+    """Write Linesmith's log to standard error during a block, unless the caller has arranged for it.
+
+    Args:
+        least: the least level that is shown.
+    """
+    log = logging.getLogger("linesmith")
+    root = list(logging.root.handlers)
+    handler = None if _is_arranged(log) else _LogHandler()
     level, propagate = log.level, log.propagate
-    log.setLevel(logging.WARNING)
     if handler is not None:
         log.addHandler(handler)
+        log.setLevel(least)
         log.propagate = False
     try:
         yield
     finally:
+        # What the block loaded may have given the root logger a handler, as absl and Beam do.
+        _handlers_of_libraries.update(one for one in logging.root.handlers if one not in root)
         if handler is not None:
             log.removeHandler(handler)
+            log.setLevel(level)
             log.propagate = propagate
-        log.setLevel(level)
+
+
+_handlers_of_libraries: weakref.WeakSet[logging.Handler] = weakref.WeakSet()
+
+
+def _is_arranged(log: logging.Logger) -> bool:
+    """Return whether the caller, and not a library, gave a logger or the root logger a handler."""
+    handlers = log.handlers + (logging.root.handlers if log.propagate else [])
+    return any(handler not in _handlers_of_libraries for handler in handlers)
 
 
 def quiet_later_imports() -> None:

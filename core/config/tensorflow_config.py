@@ -29,7 +29,7 @@ from linesmith.core.config.setting_field import (
     shortened,
     stage_of,
 )
-from linesmith.core.config.spelling import typed_name, without_flags
+from linesmith.core.config.spelling import declare_switches, typed_name, without_flags
 from linesmith.core.config.tokenization import TokenizeSettings
 from linesmith.core.config.training import TrainingSettings
 from linesmith.core.errors import ParameterError
@@ -204,6 +204,11 @@ class TensorFlowConfig(TrainingSettings, TokenizeSettings, RunSettings, Generati
         """Return the settings that affect the output of the given stages: they must be equal where a run is resumed."""
         plain = self.as_dict()
         return {name: plain[name] for name, field in fields().items() if stage_of(field) in stages and name in plain}
+
+
+declare_switches(
+    name for name, field in TensorFlowConfig.model_fields.items() if field.annotation in (bool, bool | None)
+)
 
 
 def _plain_path(value: Any) -> Any:

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from linesmith.api.model import Model
 
 _EVALUATED_ROWS = 10_000
+_ARGUMENTS = {"--num-lines": "n"}
 
 
 def evaluate_model(model: Model, holdout: Any, n: int | None, target: str | None) -> Report:
@@ -23,7 +24,7 @@ def evaluate_model(model: Model, holdout: Any, n: int | None, target: str | None
 
     check_libraries()
     rows = training_rows(model.directory, model.settings.dp)
-    with tempfile.TemporaryDirectory(prefix="linesmith-report-") as scratch, messages(False):
+    with tempfile.TemporaryDirectory(prefix="linesmith-report-") as scratch, messages(False, _ARGUMENTS):
         root = Path(scratch) / "run"
         root.mkdir()
         link_run(model.directory, root, model.settings.dp)

@@ -10,10 +10,12 @@ from typing import Any
 from linesmith.api.inputs import Data, fit_input
 from linesmith.api.model import Model
 from linesmith.api.progress import messages
+from linesmith.core.config.setting_field import flag_name
 from linesmith.core.config.tensorflow_config import TensorFlowConfig
 from linesmith.core.errors import ParameterError
 
 _OTHER_NAMES = {"output": "checkpoint_dir", "minutes": "max_training_time_seconds"}
+_ARGUMENTS = {"--input": "data", "--output": "output"}
 
 
 def fit(
@@ -21,7 +23,7 @@ def fit(
     *,
     minutes: float | None = None,
     output: str | os.PathLike[str] | None = None,
-    progress: bool = True,
+    progress: bool | None = None,
     **settings: Any,
 ) -> Model:
     """Train a model.
@@ -35,7 +37,8 @@ def fit(
         minutes: stop training after so many minutes.
         output: the run directory, a path or a bucket address, which is resumed like that of a command; default: a temporary one
             that is deleted with the model.
-        progress: False: show warnings only.
+        progress: True shows each epoch, False warnings only; default: True in a terminal and in a notebook, where a bar is drawn
+            as well, and False in a script.
         settings: any settings of `TensorFlowConfig` by name.
 
     Raises:
@@ -55,9 +58,18 @@ def fit(
     if "checkpoint_dir" not in given:
         keep = tempfile.TemporaryDirectory(prefix="linesmith-", ignore_cleanup_errors=True)
         given["checkpoint_dir"] = keep.name
-    with messages(progress), fit_input(data, given) as found:
+    with messages(progress, _arguments(minutes, given)), fit_input(data, given) as found:
         config = TensorFlowConfig(**{**given, **found.settings})
         return _train(config, found.table, keep)
+
+
+def _arguments(minutes: float | None, given: Mapping[str, Any]) -> dict[str, str]:
+    """Return what the settings are called here, for messages."""
+    if minutes is None:
+        return _ARGUMENTS
+    flag = flag_name("max_training_time_seconds")
+    typed = f"minutes {minutes:g}"
+    return {**_ARGUMENTS, f"{flag} {given['max_training_time_seconds']}": typed, flag: "minutes"}
 
 
 def _with_real_names(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import logging
 import sys
 from collections import Counter
@@ -124,6 +125,8 @@ def _check_names(names: Sequence[object]) -> None:
     for name, count in Counter(names).items():
         if not isinstance(name, str):
             raise column_error(name, f"a name of type {type(name).__name__}", "Give every column a name that is text.")
+        if any("\ud800" <= character <= "\udfff" for character in name):
+            raise column_error(name, "a name with half of a surrogate pair", "Give it another name.")
         if count > 1:
             raise column_error(name, f"{count} columns have this name", "Give every column a name of its own.")
 
@@ -142,6 +145,8 @@ def _pandas_columns(data: pd.DataFrame) -> tuple[Columns, dict[str, str]]:
         series = data.iloc[:, position]
         columns[name] = _pandas_array(name, series)
         dtypes[name] = _pandas_dtype(series.dtype)
+        if isinstance(series.dtype, pd.DatetimeTZDtype):
+            _check_zone(name, dtypes[name])
     return columns, dtypes
 
 
@@ -150,9 +155,7 @@ def _pandas_array(name: str, series: pd.Series) -> pa.ChunkedArray:
     import pyarrow as pa
 
     if series.dtype == object:
-        kinds = sorted(
-            {type(value).__name__ for value in series if not pd.api.types.is_scalar(value) or not pd.isna(value)}
-        )
+        kinds = sorted({_kind(value) for value in series if not pd.api.types.is_scalar(value) or not pd.isna(value)})
         if len(kinds) > 1:
             raise column_error(name, f"values of several types ({', '.join(kinds[:5])})", "Make all of them one type.")
     try:
@@ -162,6 +165,27 @@ def _pandas_array(name: str, series: pd.Series) -> pa.ChunkedArray:
             name, f"values of type {series.dtype} that Arrow cannot hold", "Convert them, or leave the column out."
         ) from None
     return array if isinstance(array, pa.ChunkedArray) else pa.chunked_array([array])
+
+
+def _check_zone(name: str, words: str) -> None:
+    """Refuse a time zone that cannot be named, such as one of dateutil.
+
+    Raises:
+        DataError: LS232.
+    """
+    import pandas as pd
+
+    try:
+        pd.api.types.pandas_dtype(words)
+    except (TypeError, ValueError):
+        raise column_error(name, "a time zone without a name", "Convert it, for example tz_convert('UTC').") from None
+
+
+def _kind(value: object) -> str:
+    """Return the name of the type of an object; types whose values Arrow takes for those of another have its name."""
+    if isinstance(value, dt.datetime):  # one without a zone would be taken for one in UTC beside others
+        return "datetime" if value.tzinfo is None else "datetime with a time zone"
+    return "str" if isinstance(value, str) else type(value).__name__
 
 
 def _pandas_dtype(dtype: Any) -> str:
@@ -220,7 +244,12 @@ def _polars_columns(data: Any) -> tuple[Columns, dict[str, str]]:
         dtypes[series.name] = "enum" if isinstance(series.dtype, pl.Enum) else ""
         if series.dtype == pl.Object:
             raise column_error(series.name, "Python objects", "Convert them, or leave the column out.")
-        array = series.to_arrow()
+        try:
+            array = series.to_arrow()
+        except pa.ArrowException:
+            raise column_error(
+                series.name, f"values of type {series.dtype}, which Arrow cannot hold", "Cast them to another type."
+            ) from None
         columns[series.name] = array if isinstance(array, pa.ChunkedArray) else pa.chunked_array([array])
     return columns, dtypes
 

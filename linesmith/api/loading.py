@@ -8,7 +8,7 @@ from pathlib import Path
 
 from linesmith.api.model import Model
 from linesmith.api.progress import messages
-from linesmith.api.saving import ARCHIVES
+from linesmith.api.saving import ARCHIVES, ARGUMENTS, place_of
 from linesmith.core.errors import DataError
 
 
@@ -20,14 +20,15 @@ def load(path: str | os.PathLike[str]) -> Model:
             run directory is used where it is; the others are copied, without any data, to a temporary directory.
 
     Raises:
+        ParameterError: LS101, not a path; LS106, LS127: an address that cannot be used.
         DataError: LS201, there is no model; LS202, LS214: it is damaged, or a newer Linesmith wrote it; LS210, the archive cannot
-            be used.
+            be used; LS213, the bucket cannot be read.
     """
     from linesmith.core.artifacts.params import config_from_model_dir
     from linesmith.transforms.storage.addresses import is_remote
 
-    place = os.path.expanduser(os.fspath(path))
-    with messages(False):
+    place = place_of("path", path)
+    with messages(False, ARGUMENTS):
         if not is_remote(place) and not os.path.isfile(place):
             if not os.path.isdir(place):
                 raise DataError("LS201", f"path '{place}'", "there is no such file or directory", "Give a model.")

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import itertools
+import os
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from linesmith.api.inputs import checked_lines, write_lines, write_rows
-from linesmith.api.progress import messages
-from linesmith.api.sampling import RecordSource
-from linesmith.core.config.setting_field import shortened, stage_of
-from linesmith.core.config.tensorflow_config import TensorFlowConfig, fields, nearest_setting
+from linesmith.api.progress import counted, messages
+from linesmith.api.requests import generation_settings, whole_number
+from linesmith.api.sampling import ARGUMENTS, RecordSource
+from linesmith.core.config.tensorflow_config import TensorFlowConfig
 from linesmith.core.errors import ParameterError
 from linesmith.records.fields import FieldFormat
 
@@ -26,8 +27,6 @@ if TYPE_CHECKING:
 _MOST_ROWS = 1_000_000_000
 _LAST_NUMBER = 1 << 62
 _STREAMED_ROWS = 256
-_DECIDED = ("gen_lines", "where", "seed")  # arguments of their own
-_OTHERS_OF_GENERATION = ("matmul_precision",)
 
 
 class Model:
@@ -77,6 +76,7 @@ class Model:
         where: Mapping[str, Any] | None = None,
         seed: int | None = None,
         parallelism: int | float = 1,
+        progress: bool | None = None,
         **settings: Any,
     ) -> Any:
         """Return new records: a data frame as `fit` was given, with the same types, otherwise a list of lines.
@@ -88,16 +88,17 @@ class Model:
             where: values of `condition_on` columns that every record has.
             seed: default that of the training.
             parallelism: as for `generate_text`; more than one process pays from some 100,000 records on.
+            progress: False draws no bar; default: one is drawn in a terminal and in a notebook.
             settings: other settings of generation, such as gen_temp.
 
         Raises:
             ParameterError: an argument cannot work; LS132, the model cannot be asked for this.
             ShortfallError: fewer valid records could be made.
         """
-        count = _whole_number("n", n, _MOST_ROWS, "Use stream for more.")
+        count = whole_number("n", n, _MOST_ROWS, "Use stream for more.")
         config = self._generation_settings(where, seed, settings)
-        with messages(False):
-            texts = list(self._source.texts(config, 0, count, parallelism))
+        with messages(progress, ARGUMENTS):
+            texts = counted(self._source.texts(config, 0, count, parallelism), count)
         if self._table is None:
             return texts
         from linesmith.api.frames import build_table
@@ -120,7 +121,7 @@ class Model:
         Raises:
             ParameterError: as `sample`, at the call.
         """
-        first = _whole_number("start", start, _LAST_NUMBER, "Give one.")
+        first = whole_number("start", start, _LAST_NUMBER, "Give one.")
         texts = self._source.texts(self._generation_settings(where, seed, settings), first, None)
         return texts if self._table is None else _rows(self._table, texts)
 
@@ -163,12 +164,11 @@ class Model:
 
         return evaluate_model(self, holdout, n, target)
 
-    def save(self, path: str | Path, *, overwrite: bool = False) -> Path | str:
+    def save(self, path: str | os.PathLike[str], *, overwrite: bool = False) -> Path | str:
         """Keep the model, without any data, and return where it is. `load` reads it.
 
         Args:
-            path: a directory, or a file that ends in .tar.gz, which may be a bucket address. An archive is what `export`
-                makes.
+            path: a directory, or a file that ends in .tar.gz; either may be a bucket address. An archive is what `export` makes.
             overwrite: whether an existing archive may be replaced.
 
         Raises:
@@ -178,6 +178,55 @@ class Model:
         from linesmith.api.saving import save_model
 
         return save_model(self.directory, path, overwrite)
+
+    def push_to_hub(
+        self,
+        repo_id: str,
+        *,
+        private: bool = True,
+        revision: str | None = None,
+        token: str | bool | None = None,
+        commit_message: str | None = None,
+    ) -> str:
+        """Upload the archive that `save` writes to the Hugging Face Hub, and return the address of the commit.
+
+        A page goes with it, and the privacy statement where there is one; nothing else of the run directory does.
+
+        Args:
+            repo_id: OWNER/NAME of the repository, which is created where there is none.
+            private: whether a new repository is for its owner only.
+            revision: a branch; default main.
+            token: of the account; default the one that `hf auth login` stored, or HF_TOKEN.
+            commit_message: of the commit.
+
+        Raises:
+            ParameterError: LS106, the extra `hub` is not installed; LS101, repo_id is no name.
+            DataError: LS213, the Hub refuses access or cannot be reached; LS214, the privacy statement is of other weights.
+        """
+        from linesmith.api.hub import push_model
+
+        return push_model(self, repo_id, private, revision, token, commit_message)
+
+    @staticmethod
+    def from_hub(repo_id: str, *, revision: str | None = None, token: str | bool | None = None) -> Model:
+        """Load a model that `push_to_hub` uploaded. No code of the repository runs, and nothing is unpickled.
+
+        Args:
+            repo_id: OWNER/NAME of the repository.
+            revision: a branch, tag or commit; default main.
+            token: as for `push_to_hub`.
+
+        Raises:
+            ParameterError: LS106, the extra `hub` is not installed; LS101, repo_id is no name.
+            DataError: LS201, the repository holds no model; LS210, its archive cannot be used; LS213, the Hub refuses access
+                or cannot be reached.
+        """
+        from linesmith.api.hub import pull_model
+        from linesmith.core.artifacts.params import config_from_model_dir
+
+        keep = tempfile.TemporaryDirectory(prefix="linesmith-", ignore_cleanup_errors=True)
+        pull_model(keep.name, repo_id, revision, token)
+        return Model(config_from_model_dir(keep.name), keep)
 
     def _texts(self, records: Any) -> list[str]:
         """Return records as the model writes them."""
@@ -203,53 +252,11 @@ class Model:
     def _generation_settings(
         self, where: Mapping[str, Any] | None, seed: int | None, settings: Mapping[str, Any]
     ) -> TensorFlowConfig:
-        """Return the settings of a call.
+        config = self.settings.replace(checkpoint_dir=str(self.directory), overwrite=False)
+        return generation_settings(config, where, seed, settings, self._table)
 
-        Raises:
-            ParameterError: LS101, LS105: a setting cannot be given here; LS132, the condition.
-        """
-        for name in settings:
-            if name not in fields():
-                hint = nearest_setting(name)
-                raise ParameterError(
-                    "LS101",
-                    None,
-                    f"unknown setting '{shortened(name)}'",
-                    f"The nearest known is '{hint}'." if hint else "Leave it out.",
-                )
-            if name in _DECIDED or (stage_of(fields()[name]) != "generate" and name not in _OTHERS_OF_GENERATION):
-                raise ParameterError(
-                    "LS105", name, "belongs to the training, or is an argument of its own here", "Leave it out."
-                )
-        changes: dict[str, Any] = {**settings, "checkpoint_dir": str(self.directory), "overwrite": False}
-        if seed is not None:
-            changes["seed"] = seed
-        if where is not None:
-            changes |= {"where": self._condition(where), "start_string": None, "balance": None, "where_file": None}
-        return self.settings.replace(**changes)
-
-    def _condition(self, where: Mapping[str, Any]) -> dict[str, str]:
-        """Return a condition as texts by name of field."""
-        if not isinstance(where, Mapping):
-            raise ParameterError(
-                "LS132", "where", f"a {type(where).__name__}", "Give a mapping from columns to values."
-            )
-        if self._table is None:
-            return {str(name): "" if value is None else str(value) for name, value in where.items()}
-        from linesmith.api.arrow_types import encode_scalar
-
-        texts = {}
-        for name, value in where.items():
-            column = self._table.column(name)
-            if column is None:
-                raise ParameterError(
-                    "LS132",
-                    f"where {shortened(repr(name))}",
-                    "the model has no such column",
-                    f"It has {', '.join(self.columns or [])}.",
-                )
-            texts[self._table.field_name(name)] = encode_scalar(column, value)
-        return texts
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("a linesmith.Model is not pickled or copied; save keeps it, and load reads it")
 
     def __repr__(self) -> str:
         names = self.columns
@@ -263,15 +270,3 @@ def _rows(table: TableFormat, texts: Iterator[str]) -> Iterator[dict[str, Any]]:
 
     while batch := list(itertools.islice(texts, _STREAMED_ROWS)):
         yield from build_table(table, batch, "arrow").to_pylist()
-
-
-def _whole_number(name: str, value: Any, most: int, remedy: str) -> int:
-    """Return a count as an int.
-
-    Raises:
-        ParameterError: LS101, it is none, or out of range.
-    """
-    if isinstance(value, bool) or not hasattr(value, "__index__") or not 0 <= value <= most:
-        found = f"not a whole number from 0 to {most:,}"
-        raise ParameterError("LS101", f"{name} {shortened(repr(value))}", found, remedy)
-    return int(value)

@@ -10,6 +10,7 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
+from linesmith.core.config.spelling import python_call
 from linesmith.core.config.tensorflow_config import TensorFlowConfig
 from linesmith.core.errors import ParameterError
 from linesmith.core.library_logging import quiet_calls
@@ -17,8 +18,10 @@ from linesmith.core.library_logging import quiet_calls
 if TYPE_CHECKING:
     from linesmith.model.generation.unit_generator import SampleSource
     from linesmith.model.generation.work_units import StartString, WorkUnit
+    from linesmith.records.fields import GenText
 
 _NO_LIMIT = 1 << 62
+ARGUMENTS = {"--num-lines": "n"}
 # Streams that have not ended. Python closes those of a program that ends too late, when modules are gone already.
 _unfinished: weakref.WeakSet[Generator[object, None, None]] = weakref.WeakSet()
 
@@ -54,7 +57,7 @@ class RecordSource:
         from linesmith.model.generation.python_api import UNIT_RECORDS
         from linesmith.model.generation.worker_pool import process_count
 
-        with quiet_calls():
+        with python_call(ARGUMENTS), quiet_calls():
             model = LocalModel(config)
             starts, paired = model.encode_conditions() if config.has_conditions else model.encode_start_strings(None)
             limit = _NO_LIMIT if config.max_invalid is None else config.max_invalid
@@ -70,7 +73,7 @@ class RecordSource:
         units = _units(start, last, starts, paired, config.has_conditions, UNIT_RECORDS)
         records = model.stream(setup, units, workers, limit)
         _unfinished.add(records)
-        return (record.text for record in records if record.valid is not False)
+        return _valid_texts(records)
 
     def _opened(self, opener: Callable[[int | None], SampleSource]) -> Callable[[int | None], SampleSource]:
         """Return a function that loads the network, or has loaded it already."""
@@ -83,6 +86,17 @@ class RecordSource:
             return self._loaded[1]
 
         return load
+
+
+def _valid_texts(records: Iterator[GenText]) -> Iterator[str]:
+    """Yield the texts of valid records; errors name settings as Python does."""
+    while True:
+        with python_call(ARGUMENTS):  # left before each text: the code that takes it makes calls of its own
+            record = next(records, None)
+        if record is None:
+            return
+        if record.valid is not False:
+            yield str(record.text)
 
 
 def _call(opener: partial[SampleSource]) -> tuple[object, ...]:

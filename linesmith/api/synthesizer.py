@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Self
 
+from linesmith.api.arrays import array_table
 from linesmith.api.fitting import fit
 from linesmith.api.inputs import Data
 from linesmith.core.config.setting_field import shortened
@@ -26,7 +28,8 @@ class Synthesizer:
     """Estimator that learns records with `fit` and writes new ones with `sample`.
 
     Parameters are those of `linesmith.fit`, and are checked when it is called. Only those that were given are parameters, so that
-    defaults may depend on others. `sklearn.base.clone`, pipelines' `set_params` and `check_is_fitted` work.
+    defaults may depend on others. `sklearn.base.clone`, pipelines' `set_params` and `check_is_fitted` work. An array of numbers
+    with rows and columns is taken as a table with columns x0, x1, …, and `sample` returns an array.
 
     Args:
         minutes: as for `linesmith.fit`.
@@ -37,7 +40,7 @@ class Synthesizer:
     Attributes:
         model_: the model, after `fit`.
         feature_names_in_: names of the columns, where they have names; after `fit`.
-        n_features_in_: number of columns; after `fit`.
+        n_features_in_: number of columns, where there are columns; after `fit`.
 
     Example:
         >>> synthesizer = Synthesizer(epochs=3)
@@ -46,6 +49,7 @@ class Synthesizer:
     """
 
     model_: Model
+    _array_dtype: np.dtype[Any] | None
     feature_names_in_: npt.NDArray[np.object_]
     n_features_in_: int
 
@@ -54,11 +58,11 @@ class Synthesizer:
         *,
         minutes: float | None = None,
         output: str | os.PathLike[str] | None = None,
-        progress: bool = True,
+        progress: bool | None = None,
         **settings: Any,
     ) -> None:
         self._params: dict[str, Any] = {}
-        self._defaults = {"minutes": None, "output": None, "progress": True}
+        self._defaults = {"minutes": None, "output": None, "progress": None}
         self._set({"minutes": minutes, "output": output, "progress": progress, **settings})
 
     def _set(self, params: Mapping[str, Any]) -> None:
@@ -100,13 +104,18 @@ class Synthesizer:
         Raises:
             ParameterError, DataError: as `linesmith.fit`.
         """
-        self.model_ = fit(X, **self.get_params())
+        table = array_table(X)
+        self.model_ = fit(X if table is None else table, **self.get_params())
+        self._array_dtype = None if table is None else getattr(X, "dtype", None)
+        for name in ("feature_names_in_", "n_features_in_"):  # of an earlier fit
+            vars(self).pop(name, None)
         columns = self.model_.columns
         if columns is not None:
             import numpy as np
 
-            self.feature_names_in_ = np.array(columns, dtype=object)
             self.n_features_in_ = len(columns)
+            if table is None:
+                self.feature_names_in_ = np.array(columns, dtype=object)
         return self
 
     def sample(self, n_samples: int = 1, **arguments: Any) -> Any:
@@ -116,7 +125,8 @@ class Synthesizer:
             n_samples: number of records.
             arguments: `where`, `seed` and settings of generation.
         """
-        return self._fitted.sample(n_samples, **arguments)
+        records = self._fitted.sample(n_samples, **arguments)
+        return records if self._array_dtype is None else records.to_numpy(self._array_dtype)
 
     def stream(self, start: int = 0, **arguments: Any) -> Iterator[Any]:
         """Yield records without end; arguments as for `Model.stream`."""
@@ -124,7 +134,7 @@ class Synthesizer:
 
     def score_samples(self, X: Any) -> npt.NDArray[np.float64]:
         """Return the log-likelihood of each record, as `Model.score`."""
-        return self._fitted.score(X)
+        return self._fitted.score(self._records(X))
 
     def score(self, X: Any, y: None = None) -> float:
         """Return the mean log-likelihood of records; larger is better.
@@ -133,17 +143,33 @@ class Synthesizer:
             X: the records.
             y: has no effect.
         """
-        return float(self._fitted.score(X).mean())
+        return float(self.score_samples(X).mean())
 
     def evaluate(self, holdout: Any = None, **arguments: Any) -> Report:
         """Return a report; arguments as for `Model.evaluate`."""
-        return self._fitted.evaluate(holdout, **arguments)
+        return self._fitted.evaluate(None if holdout is None else self._records(holdout), **arguments)
 
     @property
     def _fitted(self) -> Model:
         if not self.__sklearn_is_fitted__():
-            raise DataError("LS201", None, "this Synthesizer is not fitted yet", "Call fit first.")
+            raise _not_fitted_error()
         return self.model_
+
+    def _records(self, data: Any) -> Any:
+        """Return records as the model takes them.
+
+        Raises:
+            DataError: LS232, an array has another number of columns.
+        """
+        if self._fitted is None or self._array_dtype is None:
+            return data
+        table = array_table(data)
+        if table is None:
+            return data
+        if len(table.columns) != self.n_features_in_:
+            found = f"X has {len(table.columns)} features, but Synthesizer is expecting {self.n_features_in_} features as input"
+            raise DataError("LS232", "X", found, "Give the columns that it was fitted to.")
+        return table
 
     def __sklearn_is_fitted__(self) -> bool:
         return hasattr(self, "model_")
@@ -151,9 +177,17 @@ class Synthesizer:
     def __sklearn_tags__(self) -> Any:
         from sklearn.utils import InputTags, Tags, TargetTags  # whoever asks for them has scikit-learn
 
-        inputs = InputTags(two_d_array=False, string=True, categorical=True, allow_nan=True)
+        inputs = InputTags(string=True, categorical=True, allow_nan=True)
         return Tags(estimator_type=None, target_tags=TargetTags(required=False), input_tags=inputs)
 
     def __repr__(self) -> str:
         given = ", ".join(f"{name}={value!r}" for name, value in sorted(self._params.items()))
         return f"Synthesizer({given})"
+
+
+def _not_fitted_error() -> DataError:
+    """Return an error that scikit-learn's users can catch as its own, where scikit-learn is loaded."""
+    exceptions = sys.modules.get("sklearn.exceptions")
+    other: type[Exception] = AttributeError if exceptions is None else exceptions.NotFittedError
+    error_class: type[DataError] = type("NotFittedError", (DataError, other), {})
+    return error_class("LS201", None, "this Synthesizer is not fitted yet", "Call fit first.")

@@ -1,4 +1,4 @@
-"""Progress of a training: a bar with an estimate on a terminal, one log line per epoch elsewhere, and TensorBoard events."""
+"""Progress of a training: a bar with an estimate where somebody watches, one log line per epoch, and TensorBoard events."""
 
 from __future__ import annotations
 
@@ -9,11 +9,12 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
 from rich.text import Text
 
 from linesmith.core.artifacts.history import EpochState
 from linesmith.pipelines.durations import duration
+from linesmith.pipelines.progress_bar import progress_bar
 
 if TYPE_CHECKING:
     from linesmith.model.training.loop import TrainingProgress
@@ -49,7 +50,7 @@ class TrainingProgressDisplay:
         self._epochs, self._samples = epochs, samples
         self._events: Any = None  # a TensorBoard writer, made at the first epoch
         self._console = console = Console(stderr=True, highlight=False) if console is None else console
-        self._bar = Progress(
+        self._bar = progress_bar(
             TextColumn("epoch {task.fields[epoch]}"),
             BarColumn(),
             MofNCompleteColumn(),
@@ -57,8 +58,6 @@ class TrainingProgressDisplay:
             TimeElapsedColumn(),
             TextColumn("{task.fields[limit]}"),
             console=console,
-            transient=True,
-            disable=not console.is_terminal or not _log.isEnabledFor(logging.INFO),
         )
         self._task = self._bar.add_task("train", total=None, epoch=0, measured="", limit="")
         self._epoch = -1

@@ -67,8 +67,8 @@ def check_reachable(address: str) -> None:
     def connect() -> None:
         try:
             socket.create_connection((host, port), timeout=_CONNECT_SECONDS).close()
-        except OSError as error:
-            raise ConnectionError(f"{host}:{port}") from error
+        except OSError:
+            raise ConnectionError(f"{host}:{port}") from None  # the reason may be an OSError of any kind
 
     with_retries(connect, address, "reached", _CONNECT_WAITS)
 

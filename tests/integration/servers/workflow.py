@@ -20,6 +20,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import linesmith
 from linesmith.cli.app import run_command_line
 from linesmith.pipelines.generate import shared_staging as sharing
 from linesmith.pipelines.remote.local_paths import set_filesystem_options
@@ -78,6 +79,7 @@ def check_store(kind: str, store: stores.Store, lines: Path, local: Path, place:
     )
     say("the same files as the local run, and the same archive")
     refusals(store, given, run)
+    from_python(store, run)
     seeds_and_archive(store, place)
     if kind == "s3":
         apart(store, run, local)
@@ -121,6 +123,19 @@ def seeds_and_archive(store: stores.Store, place: Path) -> None:
     )
     must("Verdict" in command("compare", f"{store.bucket}/runs/one", report), "compare reads both from the bucket")
     say("start strings, archive, settings, sets and report in buckets")
+
+
+def from_python(store: stores.Store, run: str) -> None:
+    """Models of the run, from its directory and from its archive, are saved and loaded in the bucket by calls from Python."""
+    model = linesmith.load(run)
+    expected = model.sample(5)
+    must(linesmith.load(f"{store.bucket}/models/one.tar.gz").sample(5) == expected, "the archive has the same model")
+    for name in ("saved", "saved.tar.gz"):
+        model.save(f"{store.bucket}/python/{name}")
+        must(linesmith.load(f"{store.bucket}/python/{name}").sample(5) == expected, f"{name} has the same model")
+    left = storage.list_below(f"{store.bucket}/python")
+    must(not [name for name in left if "training_data" in name or ".writer" in name], "nothing but the model was saved")
+    say("models are loaded and saved in the bucket from Python")
 
 
 def refusals(store: stores.Store, given: str, run: str) -> None:
