@@ -214,10 +214,12 @@ def _pandas_series(column: TableColumn, array: pa.ChunkedArray) -> pd.Series:
     if words == "object":
         return pd.Series(array.to_pylist(), dtype=object)
     if words == "arrow":
-        return pd.Series(pd.ArrowDtype(array.type).__from_arrow__(array))
+        dtype: Any = pd.ArrowDtype(array.type)
+        return pd.Series(dtype.__from_arrow__(array))
     if words.startswith("string "):
+        storage: Any
         _, storage, missing = words.split(" ")
-        options = {"na_value": float("nan")} if missing == "nan" else {}
+        options: dict[str, Any] = {"na_value": float("nan")} if missing == "nan" else {}
         return pd.Series(array.to_pylist(), dtype=pd.StringDtype(storage, **options))
     if words.startswith("category "):
         combined = array.combine_chunks()

@@ -99,7 +99,7 @@ def test_a_run_without_report_records_or_libraries_ends_before_the_evaluation(
 
 def test_a_complete_run_is_refused_and_kept(fake_stages, config):
     workflow.run(config)
-    with pytest.raises(DataError, match="--overwrite"):
+    with pytest.raises(DataError, match="overwrite=True"):
         workflow.run(config)
     assert len(fake_stages.ran) == 4
 
@@ -189,7 +189,7 @@ def test_train_from_python_does_both_and_lets_a_tokenizer_trainer_decide(fake_st
     reports = workflow.train(config, Trainer())
     assert [report.stage for report in reports] == fake_stages.ran == ["tokenize", "train"]
     assert '"vocab_size": 0' in (Path(config.checkpoint_dir) / "model_params.json").read_text()
-    with pytest.raises(DataError, match="--overwrite"):
+    with pytest.raises(DataError, match="overwrite=True"):
         workflow.train(config)
 
 

@@ -45,7 +45,7 @@ def test_every_path_may_be_a_path_and_has_one_use():
     [
         ({"gen_lines": -1}, r"^LS101: gen_lines -1: must be greater than or equal to 0\. Give another value\.$"),
         ({"epoch": 3}, r"^LS101: unknown setting 'epoch' \(value 3\)\. The nearest known setting is 'epochs'\.$"),
-        ({"quoted": True}, r"^LS101: quoted needs a field_delimiter of one character, found None\. "),
+        ({"quoted": True}, r"^LS101: quoted=True needs a field_delimiter of one character, found None\. "),
         ({"dp": "maybe"}, r"^LS101: dp 'maybe': must be a valid boolean, .*value\.$"),
         ({"gen_lines": "x", "epochs": -1}, r"^LS101: gen_lines 'x': .*; epochs -1: .*\. Give "),
     ],

@@ -174,5 +174,5 @@ def test_overwriting_with_or_without_privacy_leaves_no_raw_data_behind(tmp_path)
 def test_markers_need_public_columns():
     from linesmith.pipelines.tokenize.stage import tokenize
 
-    with pytest.raises(ParameterError, match=r"LS301.*--columns"):
+    with pytest.raises(ParameterError, match=r"LS301.*Give columns"):
         tokenize(TensorFlowConfig(dp=True, field_delimiter=",", column_pattern="<c{}>"))
