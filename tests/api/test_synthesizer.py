@@ -22,7 +22,7 @@ def test_parameters_are_kept_as_they_were_given():
     assert synthesizer.get_params() == {
         "minutes": 1.5,
         "output": None,
-        "progress": True,
+        "progress": None,
         "epochs": 3,
         "condition_on": names,
     }

@@ -172,7 +172,10 @@ def _clipped_sum(trainer: PrivateTrainer, records: list[list[int]]) -> list[np.n
     seeds = tf.zeros([NUM_HALVES, len(trainer.model.lstms), 2], tf.int64)
     ranks = np.arange(len(records))
     counts_of = trainer.row_counts.__getitem__
-    for _, batch in physical_batches(store, ranks, counts_of=counts_of, seq_length=trainer.plan.seq_length):
+    parts = physical_batches(
+        store, ranks, counts_of=counts_of, seq_length=trainer.plan.seq_length, layout=trainer.model.layout
+    )
+    for _, batch in parts:
         part = trainer._clipped(batch.to_tensors(), seeds)
         total = [value + np.asarray(more, np.float64) for value, more in zip(total, part.gradients, strict=True)]
     return total

@@ -110,8 +110,9 @@ def test_noise_that_is_missing_or_known_is_found(bug):
     assert found.bound.epsilon > found.epsilon and found.refuted
 
 
-def test_one_record_moves_the_sum_by_the_clipping_norm_and_no_more():
-    found = audit_neighbors(setting(), VOCAB)
+@pytest.mark.parametrize("fields", [{}, {"field_delimiter": ",", "columns": ["a", "b", "c"]}], ids=["plain", "fields"])
+def test_one_record_moves_the_sum_by_the_clipping_norm_and_no_more(fields):
+    found = audit_neighbors(setting(**fields), VOCAB)
     assert not found.refuted
     assert 0.99 * found.clip < found.moved <= found.clip
     assert (found.released_moved, found.released_allowed) == (0, 0)
