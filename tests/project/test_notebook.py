@@ -20,6 +20,7 @@ NOTEBOOKS = sorted(path.stem for path in EXAMPLES.glob("*.ipynb"))
 LIBRARIES = {
     "beam": ("tensorflow_transform",),
     "data_lake": ("tensorflow_transform", "duckdb", "pyiceberg"),
+    "privacy": ("tensorflow_transform", "dp_accounting"),
     "quickstart": ("tensorflow_transform",),
 }
 # A folder of a machine, a time, or an address in memory: none of them is a result.
