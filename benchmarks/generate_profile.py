@@ -70,7 +70,7 @@ def naive_rate(sampler: Sampler, seconds: float = 5.0) -> float:
         if network._fields is not None:
             # Which tokens came before changes nothing in the time.
             looked_up = network._fields.rows(network._fields.next_state(network._fields.idle_state(16), token, fresh))
-        first = network._gates(0, network._products[0].multiply(state[0]), looked_up, fresh, state[1], above)
+        first = network._lstm.gates(0, network._products[0].multiply(state[0]), looked_up, fresh, state[1], above)
         return network._layers_above(first, state, fresh)
 
     state = network.idle_block(16)[network._state_parts :]

@@ -15,7 +15,6 @@ from rich.text import Text
 from linesmith.core.addresses import redact_text
 from linesmith.core.artifacts.files import read_json
 from linesmith.core.artifacts.manifest import read_manifest
-from linesmith.core.artifacts.privacy_statement import STATEMENT_FILE
 from linesmith.core.artifacts.run_directory import RunDirectory
 from linesmith.core.artifacts.shapes import Claim
 from linesmith.core.config.tensorflow_config import TensorFlowConfig
@@ -71,6 +70,8 @@ def verdict_facts(run: RunDirectory) -> list[tuple[str, str]]:
     Args:
         run: the run directory, which may have no report.
     """
+    from linesmith.core.artifacts.privacy_statement import STATEMENT_FILE  # loads NumPy
+
     facts = []
     report = read_manifest(run.raw / "report")
     if report is not None and isinstance(report.get("verdict"), dict):

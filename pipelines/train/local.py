@@ -126,7 +126,7 @@ def _with_tokenize_settings(
         elif name in _BINDING_SETTINGS:
             raise DataError(
                 "LS215",
-                f"{option_text(name, now)} ({name})",
+                option_text(name, now),
                 f"the training data in '{training_data}' were made with {tokenize_settings[name]!r}",
                 "Leave it out, or tokenize again with it.",
             )

@@ -217,7 +217,7 @@ def test_what_workers_open_must_be_in_a_bucket():
 
 def test_stages_that_need_a_shared_file_system_are_refused(tmp_path, lines):
     config = TensorFlowConfig(input_data_path=str(tmp_path / "lines.txt"), checkpoint_dir=str(tmp_path / "run"))
-    with pytest.raises(ParameterError, match=r"LS405: --output.*tf.Transform's temp_dir"):
+    with pytest.raises(ParameterError, match=r"LS405: checkpoint_dir.*tf.Transform's temp_dir"):
         tokenize(config, BEAM_ARGS)
     tiny_run(tmp_path / "made")
     with pytest.raises(ParameterError, match="LS405: the store of start strings"):

@@ -88,7 +88,7 @@ def test_the_error_is_at_most_that_of_rounding(native):
 
 @tf.function
 def _step(network, state, token, fresh):
-    first = network._gates(0, network._products[0].multiply(state[0]), [token], fresh, state[1], state[2])
+    first = network._lstm.gates(0, network._products[0].multiply(state[0]), [token], fresh, state[1], state[2])
     return network._layers_above(first, state, fresh)
 
 

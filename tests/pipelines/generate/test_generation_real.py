@@ -70,7 +70,7 @@ def test_two_loky_workers_give_the_same_records(run: Path, monkeypatch: pytest.M
 def test_damaged_weights_and_an_unknown_checkpoint_are_reported(run: Path) -> None:
     generate(settings(run))
     before = lines(run)
-    with pytest.raises(ParameterError, match="LS120: --checkpoint '7'"):
+    with pytest.raises(ParameterError, match="LS120: checkpoint '7'"):
         generate(settings(run, checkpoint="7"))
     weights = run / "model" / "checkpoints" / "best.npz"
     content = weights.read_bytes()

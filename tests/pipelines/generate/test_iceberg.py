@@ -188,12 +188,12 @@ def test_a_table_that_does_not_fit_is_refused_before_sampling(run: Path) -> None
 @pytest.mark.parametrize(
     ("changes", "found"),
     [
-        ({"partition_by": "nowhere"}, "LS112: --partition-by"),
+        ({"partition_by": "nowhere"}, "LS112: partition_by"),
         ({"iceberg_table": "a.b", "iceberg_catalog": ["nonsense"]}, "LS114"),
         ({"iceberg_table": "a.b", "iceberg_catalog": ["s3.secret-access-key=x"]}, "LS114.*holds a secret"),
         ({"iceberg_table": "a.b", "iceberg_catalog": ["postgresql://me:pass@host/db"]}, "LS114.*holds a secret"),
-        ({"rules": "/no/such/rules.yaml"}, "LS113: --rules"),
-        ({"validation_rules": [{"field": "nowhere", "type": "integer"}]}, "LS113: --validation-rules"),
+        ({"rules": "/no/such/rules.yaml"}, "LS113: rules"),
+        ({"validation_rules": [{"field": "nowhere", "type": "integer"}]}, "LS113: validation_rules"),
         ({"validation_rules": [{"not_in_training_set": True}]}, "LS201"),
     ],
 )
@@ -217,7 +217,7 @@ def test_a_schema_that_does_not_fit_the_records_is_refused_before_sampling(
 ) -> None:
     (run.parent / "ride.avsc").write_text(json.dumps({**SCHEMA, "fields": fields}))
     fake_run(run, columns=["id", "attempt", "amount"])
-    with pytest.raises(ParameterError, match=rf"LS111: --schema-file.*{found}"):
+    with pytest.raises(ParameterError, match=rf"LS111: schema_file.*{found}"):
         stage.generate(settings(run))
     assert not (run / "synthetic").exists()
 
@@ -312,7 +312,7 @@ def test_ten_thousand_seeds(run: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "content", "field", "found"),
     [
-        ("s.csv", "a,b\n1,2\n", None, "it has 2 columns, and --start-strings-field does not say which"),
+        ("s.csv", "a,b\n1,2\n", None, "it has 2 columns, and start_strings_field does not say which"),
         ("s.csv", "a,b\n1\n", "a", "row 2 has 1 fields"),
         ("s.jsonl", "{]\n", None, "line 1 is no JSON"),
         ("s.jsonl", '{"a": []}\n', "a", "of type list"),
@@ -332,5 +332,5 @@ def test_a_bad_file_of_start_strings_is_named(
     run: Path, tmp_path: Path, name: str, content: str, field: str | None, found: str
 ) -> None:
     (tmp_path / name).write_text(content)
-    with pytest.raises(ParameterError, match=rf"LS108: --start-strings-file.*{name}.*{found}"):
+    with pytest.raises(ParameterError, match=rf"LS108: start_strings_file.*{name}.*{found}"):
         stage.generate(settings(run, start_strings_file=str(tmp_path / name), start_strings_field=field))

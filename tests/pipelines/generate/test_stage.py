@@ -265,7 +265,7 @@ def test_without_a_known_count_fields_are_not_checked(run: Path) -> None:
 def test_a_complete_output_is_refused_and_kept(run: Path) -> None:
     stage.generate(settings(run))
     first = everything(run)
-    with pytest.raises(DataError, match="--overwrite"):
+    with pytest.raises(DataError, match="overwrite=True"):
         stage.generate(settings(run, seed=9))
     assert everything(run) == first
 
@@ -290,7 +290,7 @@ def test_a_full_disk_is_reported_and_keeps_the_old_output(run: Path, monkeypatch
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(staging, "write_shard", full)
-    with pytest.raises(DataError, match=r"LS209: --output.*No space left on device"):
+    with pytest.raises(DataError, match=r"LS209: checkpoint_dir.*No space left on device"):
         stage.generate(settings(run, overwrite=True))
     assert everything(run) == first
     assert not (run / ".tmp").exists()
@@ -305,13 +305,13 @@ def test_without_a_model_no_directory_is_created(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"start_string": "a"}, r"--start-string.*start string 1 does not end with the field delimiter ','"),
+        ({"start_string": "a"}, r"start_string: start string 1 does not end with the field delimiter ','"),
         ({"start_string": ["a,", "é,"]}, r"start string 2 cannot be encoded: .*U\+00E9"),
         ({"start_string": "a,b,c,"}, r"start string 1 begins field 4.*3 fields"),
         ({"start_string": []}, "the list is empty"),
-        ({"start_strings_file": "/no/such/file"}, r"--start-strings-file.*no such file"),
-        ({"line_validator": "no_such_module:f"}, r"--line-validator.*does not import"),
-        ({"columns": ["a", "b"]}, r"--columns \(columns\).*2 names.*3 fields"),
+        ({"start_strings_file": "/no/such/file"}, r"start_strings_file.*no such file"),
+        ({"line_validator": "no_such_module:f"}, r"line_validator.*does not import"),
+        ({"columns": ["a", "b"]}, r"LS109: columns .*2 names.*3 fields"),
     ],
 )
 def test_bad_settings_are_refused_before_any_work(run: Path, changes: dict, message: str) -> None:

@@ -128,7 +128,7 @@ def test_a_trained_run_needs_no_file_outside_of_it(run, tmp_path, monkeypatch):
 
 def test_columns_to_condition_on_need_not_be_repeated_and_cannot_be_others(run):
     tokenize(_config(run, columns="a,b,c", condition_on="b", overwrite=True))
-    with pytest.raises(DataError, match=r"LS215: --condition-on .* made with \['b'\]"):
+    with pytest.raises(DataError, match=r"LS215: condition_on 'c': .* made with \['b'\]"):
         train_model(_config(run, condition_on="c", columns="a,b,c"))
     train_model(TensorFlowConfig(checkpoint_dir=run, rnn_units=8, embedding_dim=8, epochs=1))
     assert read_model_info(run).condition_on == ["b"]
@@ -138,7 +138,7 @@ def test_columns_to_condition_on_need_not_be_repeated_and_cannot_be_others(run):
 
 
 def test_another_delimiter_than_in_tokenize_is_refused(run):
-    with pytest.raises(DataError, match=r"LS215: --field-delimiter ';' .* made with ','"):
+    with pytest.raises(DataError, match=r"LS215: field_delimiter ';': .* made with ','"):
         train_model(_config(run, field_delimiter=";"))
 
 
