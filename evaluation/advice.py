@@ -80,6 +80,12 @@ def _training(body: Mapping[str, Any], context: Mapping[str, Any]) -> list[str]:
     """Return what training could do for closeness, by why it ended."""
     if body["verdict"]["closeness"] not in ("near", "far"):
         return []
+    if context.get("private"):  # more epochs would need more noise in each step, and none was measured as the best
+        text = (
+            "The noise of --dp costs closeness: more records, or a larger --dp-target-epsilon, which protects less, bring the "
+            "output closer."
+        )
+        return [text, _worst(body)]
     settings, model = context.get("settings") or {}, context.get("model") or {}
     counts = model.get("counts") or {}
     stopped, epochs, best = model.get("stopped"), counts.get("epochs"), counts.get("best epoch")
@@ -98,11 +104,6 @@ def _training(body: Mapping[str, Any], context: Mapping[str, Any]) -> list[str]:
         larger = f", or a larger network (--rnn-units {_MUCH_MORE * units})" if units else ""
         steps.append(
             f"More epochs will not help: the loss stopped falling after epoch {best}. More training records do{larger}."
-        )
-    if context.get("private"):
-        steps.append(
-            "The noise of --dp costs closeness: more records, or a larger --dp-target-epsilon, which protects less, bring the "
-            "output closer."
         )
     return [*steps, _worst(body)]
 

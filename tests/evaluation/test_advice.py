@@ -54,7 +54,7 @@ CASES = {
         ),
         ("time", "Train longer: training ended at its time limit. Raise --max-training-time-seconds (it was 60)."),
         ("patience", "More epochs will not help: the loss stopped falling after epoch 24."),
-        ("private", "Train longer: all planned epochs were used."),
+        ("private", "The noise of --dp costs closeness: more records, or a larger --dp-target-epsilon"),
         ("leak", "Do not publish these records"),
         (
             "no holdout",
