@@ -94,10 +94,10 @@ def _training(body: Mapping[str, Any], context: Mapping[str, Any]) -> list[str]:
         limit = settings.get("max_training_time_seconds")
         given = "" if limit is None else f" (it was {limit:,})"
         steps.append(f"Train longer: training ended at its time limit. Raise --max-training-time-seconds{given}.")
-    elif stopped == "epochs" and epochs and (best is None or best >= epochs - 1):
-        was = "the last epoch was still the best" if best is not None else "all planned epochs were used"
+    elif stopped == "epochs" and epochs and best is not None and best >= epochs - 1:
         steps.append(
-            f"Train longer: {was}. Set more epochs, for example --epochs {_MUCH_MORE * epochs} (it was {epochs})."
+            "Train longer: the last epoch was still the best. Set more epochs, for example "
+            f"--epochs {_MUCH_MORE * epochs} (it was {epochs})."
         )
     elif stopped == "patience":
         units = settings.get("rnn_units")

@@ -86,10 +86,13 @@ def _statement_files(directory: Path) -> list[str]:
 
 def _page(repo_id: str, statement: dict[str, Any] | None) -> str:
     """Return the page of a repository, with the metadata that the Hub reads."""
+    from linesmith.pipelines.cards.claims import round_up
+
     privacy = _NO_STATEMENT
     if statement is not None:
         privacy = (
-            f"It was trained with differential privacy, epsilon {statement['epsilon']:.3g} at delta {statement['delta']:g}. "
+            f"It was trained with differential privacy, epsilon {round_up(statement['epsilon'])} at delta "
+            f"{statement['delta']:g}. "
             "`privacy.json` is the statement: what is protected, against whom, and what is not covered."
         )
     return f"""---

@@ -71,6 +71,7 @@ def verdict_facts(run: RunDirectory) -> list[tuple[str, str]]:
         run: the run directory, which may have no report.
     """
     from linesmith.core.artifacts.privacy_statement import STATEMENT_FILE  # loads NumPy
+    from linesmith.pipelines.cards.claims import round_up
 
     facts = []
     report = read_manifest(run.raw / "report")
@@ -82,8 +83,9 @@ def verdict_facts(run: RunDirectory) -> list[tuple[str, str]]:
     statement = run.model / STATEMENT_FILE
     if statement.is_file():
         claim = read_json(statement, "the privacy statement", Claim)
-        epsilon = claim["epsilon"] if isinstance(claim["epsilon"], str) else f"{claim['epsilon']:.3g}"
-        facts.append(("guarantee", f"epsilon {epsilon} at delta {claim['delta']:g}, for {claim['unit']}"))
+        facts.append(
+            ("guarantee", f"epsilon {round_up(claim['epsilon'])} at delta {claim['delta']:g}, for {claim['unit']}")
+        )
     elif run.has_model():
         facts.append(("guarantee", "none: the model was trained without --dp"))
     return facts

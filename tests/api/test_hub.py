@@ -61,13 +61,13 @@ def test_a_model_goes_to_the_hub_and_comes_back(hub, tmp_path):
 def test_a_private_model_takes_its_statement_along_and_nothing_else(hub, tmp_path):
     model = tiny_model(tmp_path / "run", private=True)
     statement = tmp_path / "run" / "model" / "privacy.json"
-    statement.write_text(json.dumps({**json.loads(statement.read_text()), "epsilon": 3.0, "delta": 1e-6}))
+    statement.write_text(json.dumps({**json.loads(statement.read_text()), "epsilon": 3.004, "delta": 1e-6}))
     model.push_to_hub(NAME, token=TOKEN)
     files = hub.files[NAME]
     assert set(files) == {"model.tar.gz", "README.md", "privacy.json"}
     packed = members(files["model.tar.gz"])
     assert packed["model/privacy.json"] == files["privacy.json"] == statement.read_bytes()
-    assert "epsilon 3 at delta 1e-06" in files["README.md"].decode()
+    assert "epsilon 3.01 at delta 1e-06" in files["README.md"].decode()
     assert not [name for name in packed if name.startswith(("private", "training_data"))]
     assert not any(b"must not leave" in content for content in [*files.values(), *packed.values()])
     assert not [name for name in packed if name.endswith((".pkl", ".pickle"))]

@@ -84,10 +84,10 @@ def test_the_verdict_in_words(tmp_path):
         ("privacy", "Not measured"),
         ("guarantee", "none: the model was trained without --dp"),
     ]
-    claim = {"epsilon": 7.99, "delta": 1e-6, "unit": "one record", "adjacency": "add or remove"}
+    claim = {"epsilon": 7.991, "delta": 1e-6, "unit": "one record", "adjacency": "add or remove"}
     write_json(run.model / "privacy.json", claim)
     assert verdict_facts(RunDirectory(tmp_path, private=True))[-1] == (
-        "guarantee", "epsilon 7.99 at delta 1e-06, for one record",
+        "guarantee", "epsilon 8.00 at delta 1e-06, for one record",
     )  # fmt: skip
 
 
