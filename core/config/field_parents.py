@@ -105,7 +105,7 @@ def resolve_parents(
     if not parents:
         return {}
     if columns is None:
-        sources = "Give --columns or a --schema-file" + (" that names them." if is_private else ", or a --header.")
+        sources = "Give --columns or a --schema-file" + (" that names them." if is_private else ", or --header.")
         raise _refusal(parents, "names columns, and the columns have no names", sources)
     counts = Counter(columns)
     order = {name: number for number, name in enumerate([*first, *(name for name in columns if name not in first)])}

@@ -65,7 +65,7 @@ def _check_parents(config: TensorFlowConfig, columns: list[str] | None) -> None:
 
 
 _NAME_SOURCES = {
-    False: "Give --columns, a --header, or a --schema-file that names them.",
+    False: "Give --columns, --header, or a --schema-file that names them.",
     True: "Give --columns: with --dp a model may not learn names from its input.",
 }
 

@@ -61,7 +61,7 @@ def test_parents_are_numbered_in_the_order_in_which_fields_are_written():
         ({"b": ["a"]}, ["a", "a", "b"], [], "'a' is the name of 2 columns", "There are"),
         ({"town": ["lat"]}, COLUMNS, [], "'lat' is written after 'town'", "Name 'lat' in --condition-on"),
         ({"country": ["id"]}, COLUMNS, ["country"], "'id' is written after 'country'", "Name 'id' before 'country'"),
-        ({"lat": ["town"]}, None, [], "have no names", "or a --header"),
+        ({"lat": ["town"]}, None, [], "have no names", "or --header"),
         ({"c300": ["c1"]}, [f"c{n}" for n in range(400)], [], "column 301", "--condition-on"),
         ({"c3": ["c300"]}, [f"c{n}" for n in range(400)], [], "column 301", "--condition-on"),
     ],

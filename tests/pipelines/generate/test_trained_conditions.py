@@ -154,15 +154,15 @@ def test_another_order_is_another_configuration(run: Path) -> None:
     [
         (
             {"condition_on": "land"},
-            r"^LS131: --condition-on 'land': 'land' is not a column. There are: id, town, country, height\.",
+            r"^LS131: condition_on 'land': 'land' is not a column. There are: id, town, country, height\.",
         ),
         (
             {"header": False},
-            r"^LS131: --condition-on 'country': the columns have no names. Give --columns, a --header, or",
+            r"^LS131: condition_on 'country': the columns have no names. Give columns, header=True, or",
         ),
         (
             {"dp": True, "dp_noise_multiplier": 1.0},
-            r"^LS131: .*with --dp a model may not learn names from its input\.$",
+            r"^LS131: .*with dp=True a model may not learn names from its input\.$",
         ),
     ],
 )

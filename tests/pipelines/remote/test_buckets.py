@@ -275,7 +275,7 @@ def test_generate_in_a_bucket_gives_the_same_files_as_locally(store, tmp_path):
         assert storage.read_bytes(f"{RUN}/synthetic/{path.name}") == path.read_bytes()
     body = json.loads(storage.read_bytes(f"{RUN}/synthetic/manifest.json"))
     assert body["outputs"] == read_manifest(here / "synthetic")["outputs"]
-    with pytest.raises(DataError, match=rf"LS204: '{RUN}/synthetic'.*--overwrite"):
+    with pytest.raises(DataError, match=rf"LS204: '{RUN}/synthetic'.*overwrite=True"):
         generate(TensorFlowConfig(checkpoint_dir=RUN, **settings))
 
 

@@ -263,7 +263,7 @@ def test_training_data_are_current_only_with_equal_settings_and_input(plain):
 
 def test_a_complete_run_is_not_touched(plain):
     before = sha256_tree(plain.root)
-    with pytest.raises(DataError, match=r"LS204.*--overwrite"):
+    with pytest.raises(DataError, match=r"LS204.*overwrite=True"):
         tokenize(plain.config)
     bad = plain.place / "bad.txt"
     bad.write_text("\n\n")
@@ -316,13 +316,13 @@ def test_too_few(tmp_path):
 
 def test_too_many_rejects(tmp_path):
     (tmp_path / "input.txt").write_text("secret\n\n\nsecret\n")
-    with pytest.raises(DataError, match=r"2 of 4 lines.*max-reject-rate 0\.4") as caught:
+    with pytest.raises(DataError, match=r"2 of 4 lines.*max_reject_rate 0\.4") as caught:
         tokenize(config_of(tmp_path, max_reject_rate=0.4))
     assert "secret" not in str(caught.value)
 
 
 def test_too_small_a_vocabulary(tmp_path):
-    with pytest.raises(VocabSizeTooSmall, match=r"--vocab-size 100: too small"):
+    with pytest.raises(VocabSizeTooSmall, match=r"vocab_size 100: too small"):
         tokenize(config_of(tmp_path, vocab_size=100))
 
 
