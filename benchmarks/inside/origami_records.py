@@ -3,7 +3,7 @@
     python origami_records.py TRAIN WORK SECONDS RECORDS DELIMITER SYNTHETIC RESULT
 
 All settings are its defaults, except that numbers with many values are continuous (`numeric_mode="scale"`, its documented choice
-for tables). Its learning rate falls over a number of epochs: as many as fit into the time limit, its own CPU time (`cpu_clock.py`),
+for tables). Its learning rate falls over as many epochs as fit into the time limit, its own CPU time (`cpu_clock.py`),
 by the time that the batches of a trial take; training is interrupted at the limit.
 """
 
