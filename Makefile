@@ -11,7 +11,7 @@ export BIN = $(CURDIR)/$(VENV)/bin
 export LOCK
 
 .PHONY: dist notebooks setup demo test lint types test-unit test-integration test-slow coverage test-wheel test-flink-large test-audit test-kill test-flink test-faults fuzz \
-	flink-up flink-down flink-lock test-generate test-buckets test-dataflow bench-memory bench-train bench-quality bench-tables bench-generate \
+	flink-up flink-down flink-lock test-generate test-buckets test-dataflow bench-memory bench-train bench-quality bench-tables bench-peers bench-generate \
 	bench-seeds bench-scale lock docs pictures clean
 
 setup: $(STAMP)
@@ -123,6 +123,9 @@ bench-quality: setup ## A report each for a model without privacy, with epsilon 
 
 bench-tables: setup ## Quality of our records on five public tables, 330 s of work each; about an hour.
 	$(PY) -m benchmarks.quality_tables
+
+bench-peers: setup ## Ours and six published tools on five public tables, judged by two yardsticks; about six hours.
+	$(PY) -m benchmarks.quality_peers
 
 bench-generate: setup ## Generation beside the naive loop, the peers and the matmul rate; up to 40 minutes.
 	$(PY) -m benchmarks.generate

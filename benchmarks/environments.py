@@ -68,6 +68,21 @@ MOSTLYAI = Peer(
     excluded=("torchvision", "torchaudio"),
     import_check="mostlyai.engine",
 )
+# Tools for tables: GaussianCopula, TVAE and SDMetrics of one, and one for nested JSON.
+SDV = Peer(
+    name="sdv",
+    without_dependencies=(),
+    packages=("sdv==2.0.0",),
+    excluded=("torchvision", "torchaudio"),
+    import_check="sdv.single_table",
+)
+ORIGAMI = Peer(
+    name="origami",
+    without_dependencies=(),
+    packages=("origami-ml==2.0.1", "pandas<3"),
+    excluded=("torchvision", "torchaudio"),
+    import_check="origami",
+)
 
 
 def environment_python(peer: Peer) -> Path:

@@ -15,6 +15,7 @@ import argparse
 import json
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -55,7 +56,7 @@ def ours(directory: Path, settings: dict[str, Any]) -> dict[str, Any]:
     directory.mkdir(parents=True, exist_ok=True)
     (directory / "settings.json").write_text(json.dumps({**settings, "checkpoint_dir": str(directory / "run")}))
     script = CHECKOUT / "benchmarks" / "quality_ours.py"
-    return _child(
+    return run_child(
         [sys.executable, str(script), str(directory / "settings.json"), str(directory / "synthetic.txt")], directory
     )
 
@@ -71,7 +72,7 @@ def peer(directory: Path, tool: Peer, train: Path, seconds: int, fields: int, de
     numbers = (str(seconds), str(_GENERATED), str(fields))
     work = directory / "work"
     work.mkdir(exist_ok=True)
-    return _child(
+    return run_child(
         [
             str(environment_python(tool)),
             *map(str, (script, train, work)),
@@ -83,8 +84,16 @@ def peer(directory: Path, tool: Peer, train: Path, seconds: int, fields: int, de
     )
 
 
-def _child(command: list[str], directory: Path) -> dict[str, Any]:
+def run_child(
+    command: list[str], directory: Path, after: Sequence[str] = (), timeout: float | None = None
+) -> dict[str, Any]:
     """Run a script that writes a result and return the result; an existing one is returned without running the script.
+
+    Args:
+        command: what to run; the path of the result is added.
+        directory: where result and log are written.
+        after: arguments after the path of the result.
+        timeout: seconds of wall time.
 
     Raises:
         RuntimeError: the script failed; the message names its log.
@@ -95,7 +104,9 @@ def _child(command: list[str], directory: Path) -> dict[str, Any]:
     if not result.is_file():
         environment = os.environ | {"PYTHONPATH": str(CHECKOUT), "HF_HUB_OFFLINE": "1", "CUDA_VISIBLE_DEVICES": "-1"}
         with open(directory / "log.txt", "w") as log:
-            process = subprocess.run([*command, str(result)], stdout=log, stderr=log, env=environment, check=False)
+            process = subprocess.run(
+                [*command, str(result), *after], stdout=log, stderr=log, env=environment, check=False, timeout=timeout
+            )
         if process.returncode:
             raise RuntimeError(f"failed: see {directory / 'log.txt'}")
     content: dict[str, Any] = json.loads(result.read_text())
