@@ -68,6 +68,8 @@ ERROR_CODES: dict[str, str] = {
     "LS231": "with `--quoted`, a record of the input spans several lines",
     "LS232": "what was given to Python's `fit` or `score` cannot be learned: a column's name or type, a value, or a line",
     "LS233": "the records have too many fields",
+    "LS234": "the files of the input differ in their columns or in the columns' types",
+    "LS235": "a column of the input has a type that cannot be learned, or `--columns` names none that is there",
     "LS240": "`import-gretel` was given something else than a model folder of gretel-synthetics with an LSTM",
     "LS241": "a file of a gretel-synthetics model is missing, damaged, does not fit the others, or holds more than data",
     # LS3xx: differential privacy

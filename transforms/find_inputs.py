@@ -20,6 +20,7 @@ from apache_beam.io.filesystems import FileSystems
 
 from linesmith.core.addresses import redact_address
 from linesmith.core.artifacts.files import sha256_file
+from linesmith.core.config.input_format import AVRO, MAGIC_BYTES, PARQUET, InputFormat
 from linesmith.core.config.tensorflow_config import TensorFlowConfig
 from linesmith.core.errors import DataError, ParameterError
 from linesmith.records.fields import FieldFormat
@@ -34,6 +35,8 @@ from linesmith.records.input.input_files import (
 )
 from linesmith.records.input.line_scanner import scan_lines
 from linesmith.records.input.preamble import find_preamble
+from linesmith.records.input.typed_files import TypedFileError
+from linesmith.records.sources.parquet_rows import parquet_parts
 from linesmith.transforms.storage.addresses import check_address, is_bucket
 from linesmith.transforms.storage.clients import check_reachable
 from linesmith.transforms.storage.reader import open_object
@@ -68,11 +71,36 @@ def find_inputs(config: TensorFlowConfig, scratch: Path) -> list[InputFile]:
     for name, listed in sorted(_listed(config).items()):
         path, size = _fetch(listed, scratch) if isinstance(listed, str) else (listed.path, listed.size_in_bytes)
         with open_raw(path) as stream:
+            if config.input_format in (AVRO, PARQUET):
+                files.append(_inspect_source(path, name, size, stream, config.input_format))
+                continue
             file = _without_preamble(inspect_input_file(path, name, size, stream, config.encoding), stream, config)
         if file.compression is not None and size <= _CHECKED_BYTES:
             _check_packed(file)
         files.append(file)
     return files
+
+
+def _inspect_source(path: str, name: str, size: int, stream: IO[bytes], format_name: InputFormat) -> InputFile:
+    """Return a file of rows, after a look at its first bytes and, of Parquet, at the list of its row groups.
+
+    Raises:
+        DataError: LS205, it is empty; LS206, it is damaged or of another format.
+    """
+    option = f"--input '{name}'"
+    if not size:
+        raise DataError("LS205", option, "the file is empty", f"Give files of {format_name}.")
+    if stream.read(4) != MAGIC_BYTES[format_name]:
+        found = f"does not begin as a file of {format_name} does"
+        raise DataError("LS206", option, found, "Give files of one format, or another --input-format.")
+    cuts = None
+    if format_name == PARQUET:
+        stream.seek(0)
+        try:
+            cuts = tuple(range(parquet_parts(stream)))
+        except TypedFileError as error:
+            raise DataError("LS206", option, str(error), "Copy or write the file again.") from None
+    return InputFile(path, name, size, None, "utf-8", 0, format_name=format_name, cuts=cuts)
 
 
 def _without_preamble(file: InputFile, stream: IO[bytes], config: TensorFlowConfig) -> InputFile:
@@ -120,6 +148,20 @@ def input_digests(config: TensorFlowConfig) -> dict[str, str]:
         else:
             digests[name] = f"sha256:{sha256_file(listed.path)}"
     return digests
+
+
+def first_bytes(config: TensorFlowConfig, count: int) -> bytes:
+    """Return the first bytes of the first input file; none of one that has yet to be fetched.
+
+    Raises:
+        ParameterError: as `find_inputs`.
+        DataError: an input is missing, a directory, or cannot be read.
+    """
+    listed = next((found for _, found in sorted(_listed(config).items())), "")
+    if isinstance(listed, str):
+        return b""
+    with open_raw(listed.path) as stream:
+        return stream.read(count)
 
 
 def _listed(config: TensorFlowConfig) -> dict[str, FileMetadata | str]:

@@ -150,6 +150,7 @@ def read_stored_config(model_dir: str | Path) -> tuple[TensorFlowConfig, dict[st
     stored = read_json(path, "the settings of the model")
     if not isinstance(stored, dict):
         raise DataError("LS201", None, f"'{path}' is damaged: it is not a JSON object", "Restore it or train again.")
+    stored.setdefault("input_format", "text")  # an earlier version knew no other
     usable, refused = usable_settings(stored, Path(model_dir))
     return config_from_settings({**usable, "checkpoint_dir": str(model_dir)}), refused
 

@@ -11,7 +11,7 @@ from dataclasses import replace
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
-from linesmith.api.arrow_types import arrow_type, column_error, decode_texts, describe_column, encode_values
+from linesmith.records.sources.arrow_types import arrow_type, column_error, decode_texts, describe_column, encode_values
 from linesmith.core.errors import DataError, ParameterError, TooFewRecordsError
 from linesmith.records.table_columns import TableColumn
 from linesmith.records.table_format import TABLE_FIELDS, Frame, TableFormat, row_text

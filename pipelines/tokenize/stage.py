@@ -31,6 +31,7 @@ from linesmith.pipelines.stage_report import StageReport, measured_stage
 from linesmith.pipelines.tokenize.field_order import with_field_order
 from linesmith.pipelines.tokenize.fit import fit_tokenizer
 from linesmith.pipelines.tokenize.publish import STATISTICS, TokenizeResult, check_splits, publish_training_data
+from linesmith.pipelines.tokenize.source import describe_source, with_input_format
 from linesmith.pipelines.tokenize.shape import find_shape, share_out_frequent_texts, skipped_line_notices
 from linesmith.records.input.input_ranges import InputUnit, plan_input_units, replace_ranges
 from linesmith.records.input.record_format import DatasetSplitter, RecordFormat
@@ -60,6 +61,7 @@ def tokenize(config: TensorFlowConfig, beam_args: Sequence[str] = ()) -> StageRe
         DataError: the input cannot be used, or the run directory is complete or in use.
     """
     with config_with_local_paths(config, "tokenize", beam_args) as (local_config, mirror):
+        local_config = with_input_format(local_config)
         preflight.check(local_config, "tokenize")
         with locked(run_directory(local_config)):
             report = tokenize_locked(local_config, beam_args)
@@ -128,7 +130,7 @@ def is_current(config: TensorFlowConfig) -> bool:
     manifest = read_manifest(staged_run.training_data)
     if manifest is None:
         return False
-    before = manifest.get("settings", {})
+    before = {"input_format": "text", **manifest.get("settings", {})}  # an earlier version knew no other
     now = redact_settings(config.stage_settings("tokenize"))
     differences = [
         f"{name} was {before.get(name)!r} and is now {value!r}"
@@ -166,7 +168,10 @@ def _read_input(
     for file in files:
         check_shared_paths(options, {"--input": file.path})
     report.notices += skipped_line_notices(files)
-    units, settings = find_shape(config, plan_input_units(files), settings, options, scratch, report.notices)
+    units = plan_input_units(files)
+    table = describe_source(config, files, units, options, scratch, report.notices)
+    settings = replace(settings, table=table)
+    units, settings = find_shape(config, units, settings, options, scratch, report.notices)
     idle = idle_worker_notice(options, "tokenize", len(units))
     if idle is not None:
         report.notices.append(idle)
@@ -187,7 +192,7 @@ def _read_input(
     )
     encoded_units = _encode(_with_line_numbers(units, counts), encode_settings, options, scratch)
     return TokenizeResult(
-        files, digests, tokenizer, counts, encoded_units, settings.field_count, len(settings.frequent), columns
+        files, digests, tokenizer, counts, encoded_units, settings.field_count, len(settings.frequent), columns, table
     )
 
 

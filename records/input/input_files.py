@@ -10,6 +10,7 @@ import zlib
 from dataclasses import dataclass
 from typing import IO, Any, cast
 
+from linesmith.core.config.input_format import TEXT, InputFormat
 from linesmith.core.errors import DataError
 from linesmith.records.input.line_scanner import has_only_carriage_returns
 
@@ -56,6 +57,9 @@ class InputFile:
         bom_length: bytes of the byte-order mark to skip, and of the lines in `skipped`.
         carriage_returns: lines end with a carriage return alone; the file has no line feed.
         skipped: what the lines are that precede header and records, for a message.
+        format_name: what the file holds: lines of text, or the rows of another format.
+        cuts: where ranges begin, in order: numbers of the row groups of a Parquet file, or bytes at which records of CSV
+            begin; None: at any byte.
     """
 
     path: str
@@ -66,6 +70,8 @@ class InputFile:
     bom_length: int
     carriage_returns: bool = False
     skipped: tuple[str, ...] = ()
+    format_name: InputFormat = TEXT
+    cuts: tuple[int, ...] | None = None
 
     @property
     def newline(self) -> bytes:

@@ -1,4 +1,4 @@
-"""Write shards of records as text, JSON Lines, Avro or Parquet. Equal records give equal bytes, on every run and worker.
+"""Write shards of records as text, CSV, JSON Lines, Avro or Parquet. Equal records give equal bytes, on every run and worker.
 
 A shard is written under a temporary name and renamed, so a unit that runs twice leaves the same file once. The sync marker
 of Avro, which is random by default, is a hash of the schema and the shard's name. Parquet is compressed with zstd in row
@@ -22,11 +22,13 @@ from linesmith.core.artifacts.files import atomic_path
 from linesmith.records.output.column_types import json_value
 from linesmith.records.output.layout import GeneratedRecord, RecordLayout
 from linesmith.records.output.partitions import group_by_partition, partition_directory
+from linesmith.records.output.table_rows import arrow_rows, avro_row, avro_schema, iceberg_schema, json_row, plain_texts
+from linesmith.records.table_format import TableFormat
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-FORMAT_SUFFIXES = {"text": "txt", "jsonl": "jsonl", "avro": "avro", "parquet": "parquet", "iceberg": "parquet"}
+FORMAT_SUFFIXES = {"text": "txt", "csv": "csv", "jsonl": "jsonl", "avro": "avro", "parquet": "parquet", "iceberg": "parquet"}
 # Rows of a Parquet row group: large enough to compress well, small enough to hold.
 ROW_GROUP = 65_536
 INVALID_SCHEMA = {
@@ -71,7 +73,7 @@ def write_shard(
         records: in the order in which they are written; with `partition_by` they must be iterable several times.
         layout: how a record becomes a row.
         partition_by: a column. Its values are the names of directories and are left out of the files, except of text
-            files, which keep whole records, and of those of Iceberg, which needs the column in both places.
+            and CSV files, which keep whole records, and of those of Iceberg, which needs the column in both places.
         ignores_case: the file system takes capitals and small letters for the same.
 
     Returns:
@@ -83,7 +85,7 @@ def write_shard(
     """
     if partition_by is None:
         return [(directory / name, write_records(directory / name, output_format, records, layout))]
-    exclude_column = None if output_format in ("text", "iceberg") else partition_by
+    exclude_column = None if output_format in ("text", "csv", "iceberg") else partition_by
     written = []
     for value, group in group_by_partition(records, layout, partition_by):
         path = directory / partition_directory(partition_by, value, ignores_case) / name
@@ -150,6 +152,8 @@ def parquet_schema(layout: RecordLayout, exclude_column: str | None = None, micr
     import pyarrow as pa
 
     fields = []
+    if layout.source_table is not None:
+        return _source_schema(layout, layout.source_table, exclude_column, microseconds)
     for name, column_type in zip(layout.names, layout.column_types, strict=True):
         arrow = column_type.arrow
         if microseconds and pa.types.is_timestamp(arrow):
@@ -157,6 +161,20 @@ def parquet_schema(layout: RecordLayout, exclude_column: str | None = None, micr
         if name != exclude_column:
             fields.append(pa.field(name, arrow, column_type.nullable))
     return pa.schema(fields)
+
+
+def _source_schema(
+    layout: RecordLayout, table: TableFormat, exclude_column: str | None, for_iceberg: bool
+) -> pa.Schema:
+    """Return the schema of the source, with the columns of start strings where there are some."""
+    import pyarrow as pa
+
+    from linesmith.records.sources.arrow_rows import arrow_schema
+
+    fields = [field for field in arrow_schema(table) if field.name != exclude_column]
+    if layout.start_string_per_record:
+        fields += [pa.field(layout.names[-2], pa.int64(), False), pa.field(layout.names[-1], pa.string(), False)]
+    return iceberg_schema(pa.schema(fields)) if for_iceberg else pa.schema(fields)
 
 
 class _CountingIterable:
@@ -187,6 +205,35 @@ def _write_text(
         shard.write(record.text.encode("utf-8") + b"\n")
 
 
+def _write_csv(
+    shard: IO[bytes],
+    records: Iterable[GeneratedRecord],
+    layout: RecordLayout,
+    identity: str,
+    exclude_column: str | None,
+) -> None:
+    if layout.header is not None:
+        shard.write(layout.header.encode("utf-8") + b"\n")
+    delimiter = layout.fields.delimiter or ","
+    is_typed = layout.source_table is not None
+    for record in records:
+        fields = layout.field_texts(record.text)
+        cells: list[str | None] = [*fields] if layout.table is None else plain_texts(layout.table, fields)
+        if layout.start_string_per_record:
+            cells += [str(record.seed_id), record.start]
+        line = delimiter.join(_csv_cell(cell, delimiter, is_typed) for cell in cells)
+        shard.write((line or '""').encode("utf-8") + b"\n")
+
+
+def _csv_cell(cell: str | None, delimiter: str, is_typed: bool) -> str:
+    """Return a cell as RFC 4180 writes it; where nulls and empty texts are two things, the latter are a pair of quotes."""
+    if not cell:
+        return '""' if is_typed and cell is not None else ""
+    if not any(character in cell for character in (delimiter, '"', "\n", "\r")):
+        return cell
+    return f'"{cell.replace(chr(34), chr(34) * 2)}"'
+
+
 def _write_jsonl(
     shard: IO[bytes],
     records: Iterable[GeneratedRecord],
@@ -194,6 +241,12 @@ def _write_jsonl(
     identity: str,
     exclude_column: str | None,
 ) -> None:
+    table = layout.source_table
+    if table is not None:
+        for record in records:
+            row = json_row(table, layout.field_texts(record.text), exclude_column)
+            shard.write((_with_start(row, layout, record) + "\n").encode("utf-8"))
+        return
     keys = [json.dumps(name, ensure_ascii=False) for name in layout.names]
     excluded = None if exclude_column is None else layout.names.index(exclude_column)
     for record in records:
@@ -203,6 +256,15 @@ def _write_jsonl(
             if number != excluded
         ]
         shard.write(("{" + ", ".join(parts) + "}\n").encode("utf-8"))
+
+
+def _with_start(row: str, layout: RecordLayout, record: GeneratedRecord) -> str:
+    """Return an object of JSON with the start string of its record, where each record has one."""
+    if not layout.start_string_per_record:
+        return row
+    seed, start = (json.dumps(name, ensure_ascii=False) for name in layout.names[-2:])
+    own = f"{seed}: {record.seed_id}, {start}: {json.dumps(record.start, ensure_ascii=False)}}}"
+    return f"{{{own}" if row == "{}" else f"{row[:-1]}, {own}"
 
 
 def _json_text(value: Any) -> str:
@@ -217,11 +279,33 @@ def _write_avro(
     identity: str,
     exclude_column: str | None,
 ) -> None:
+    if layout.source_table is not None:
+        _write_source_avro(shard, records, layout, layout.source_table, identity, exclude_column)
+        return
     schema = layout.avro_schema(exclude_column)
     names = [field["name"] for field in layout.avro_schema()["fields"]]
     # Rows keep the excluded column: fastavro writes the fields of the schema only.
     rows = (dict(zip(names, layout.values(record), strict=True)) for record in records)
     write_avro(shard, schema, rows, identity)
+
+
+def _write_source_avro(
+    shard: IO[bytes],
+    records: Iterable[GeneratedRecord],
+    layout: RecordLayout,
+    table: TableFormat,
+    identity: str,
+    exclude_column: str | None,
+) -> None:
+    schema = avro_schema(table)
+    fields = [field for field in schema["fields"] if field.get("doc", field["name"]) != exclude_column]
+    names = list(layout.names[-2:]) if layout.start_string_per_record else []
+    fields += [{"name": name, "type": kind} for name, kind in zip(names, ("long", "string"), strict=False)]
+    rows = (
+        {**avro_row(table, layout.field_texts(record.text)), **dict(zip(names, (record.seed_id, record.start), strict=False))}
+        for record in records
+    )
+    write_avro(shard, {**schema, "fields": fields}, rows, identity)
 
 
 def _write_parquet(
@@ -236,6 +320,12 @@ def _write_parquet(
     import pyarrow.parquet as pq
 
     schema = parquet_schema(layout, exclude_column, microseconds)
+    if layout.source_table is not None:
+        remaining = iter(records)
+        with pq.ParquetWriter(shard, schema, compression="zstd", version="2.6") as writer:
+            while some := list(islice(remaining, ROW_GROUP)):
+                writer.write_table(_source_rows(some, layout, layout.source_table, schema), ROW_GROUP)
+        return
     positions = [number for number, column in enumerate(layout.names) if column != exclude_column]
     with pq.ParquetWriter(shard, schema, compression="zstd", version="2.6") as writer:
         rows = map(layout.values, records)
@@ -247,8 +337,26 @@ def _write_parquet(
             writer.write_table(pa.Table.from_arrays(columns, schema=schema), ROW_GROUP)
 
 
+def _source_rows(
+    records: list[GeneratedRecord], layout: RecordLayout, table: TableFormat, schema: pa.Schema
+) -> pa.Table:
+    import pyarrow as pa
+
+    made = arrow_rows(table, [layout.field_texts(record.text) for record in records])
+    if layout.start_string_per_record:
+        made = made.append_column(layout.names[-2], pa.array([record.seed_id for record in records], pa.int64()))
+        made = made.append_column(layout.names[-1], pa.array([record.start for record in records], pa.string()))
+    made = made.select(schema.names)
+    # Not safe only of times: Iceberg has microseconds at most.
+    return made if made.schema.equals(schema) else pa.Table.from_arrays(
+        [column.cast(field.type, safe=not pa.types.is_temporal(field.type)) for column, field in zip(made.columns, schema, strict=True)],
+        schema=schema,
+    )  # fmt: skip
+
+
 _FORMATS: dict[str, Callable[[IO[bytes], Iterable[GeneratedRecord], RecordLayout, str, str | None], None]] = {
     "text": _write_text,
+    "csv": _write_csv,
     "jsonl": _write_jsonl,
     "avro": _write_avro,
     "parquet": _write_parquet,

@@ -8,12 +8,13 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from linesmith.core.errors import DataError, ParameterError
-from linesmith.records.table_columns import UNIT_DIGITS, TableColumn
+from linesmith.records.table_columns import OMITTED, UNIT_DIGITS, TableColumn
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
 _INTEGER = re.compile(r"u?int(8|16|32|64)")
+MIDNIGHTS = -1  # as a number of digits: values without a time of day
 _INDICES = "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64"
 
 
@@ -44,13 +45,14 @@ def describe_column(name: str, array: pa.ChunkedArray, private: bool) -> TableCo
     nullable = private or array.null_count > 0
     if pa.types.is_dictionary(array.type):
         return _describe_categories(name, array, nullable)
-    column = _describe_values(name, array.type, nullable)
+    column = describe_values(name, array.type, nullable)
     if column.kind in ("time", "timestamp") and not private:
-        column = _with_fewest_digits(column, array)
+        needed = needed_digits(column, array)
+        column = column if needed is None else replace(column, digits=None if needed == MIDNIGHTS else needed)
     return column
 
 
-def _describe_values(name: str, arrow: pa.DataType, nullable: bool) -> TableColumn:
+def describe_values(name: str, arrow: pa.DataType, nullable: bool) -> TableColumn:
     """Return the description of a column of plain values, by its type."""
     from pyarrow import types
 
@@ -66,9 +68,23 @@ def _describe_values(name: str, arrow: pa.DataType, nullable: bool) -> TableColu
         return replace(
             plain, kind="decimal", precision=arrow.precision, scale=arrow.scale, arrow=words.partition("(")[0]
         )
+    if _is_binary(arrow):
+        return replace(plain, kind="binary", arrow=_binary_words(arrow))
     if types.is_boolean(arrow) or types.is_null(arrow):
         return replace(plain, kind="boolean") if types.is_boolean(arrow) else replace(plain, nullable=True)
     return _describe_times(plain, arrow)
+
+
+def _is_binary(arrow: pa.DataType) -> bool:
+    from pyarrow import types
+
+    return types.is_binary(arrow) or types.is_large_binary(arrow) or types.is_fixed_size_binary(arrow)
+
+
+def _binary_words(arrow: pa.DataType) -> str:
+    import pyarrow as pa
+
+    return f"fixed_size_binary {arrow.byte_width}" if pa.types.is_fixed_size_binary(arrow) else str(arrow)
 
 
 def _describe_times(plain: TableColumn, arrow: pa.DataType) -> TableColumn:
@@ -100,7 +116,7 @@ def _describe_categories(name: str, array: pa.ChunkedArray, nullable: bool) -> T
     import pyarrow as pa
 
     arrow = array.type
-    plain = _describe_values(name, arrow.value_type, True)
+    plain = describe_values(name, arrow.value_type, True)
     if plain.kind in ("time", "timestamp", "null"):
         raise column_error(name, f"categories of type {arrow.value_type}", "Convert it to the type of its values.")
     known: dict[str, None] = {}
@@ -115,23 +131,29 @@ def _describe_categories(name: str, array: pa.ChunkedArray, nullable: bool) -> T
     )  # fmt: skip
 
 
-def _with_fewest_digits(column: TableColumn, array: pa.ChunkedArray) -> TableColumn:
-    """Return a column of times with no more digits of a second than its values need; of midnights only dates are written."""
+def needed_digits(column: TableColumn, array: pa.ChunkedArray | pa.Array) -> int | None:
+    """Return the fewest digits of a second, MIDNIGHTS, 0, 3, 6 or 9, that values need; None where there is no value.
+
+    Args:
+        column: a column of times or timestamps; of timestamps without a zone that are midnights only dates are written.
+        array: its values.
+    """
     import pyarrow as pa
     import pyarrow.compute as pc
 
+    if pa.types.is_null(array.type):
+        return None
     values = pc.unique(array.cast(_ticks_type(array.type))).drop_null()
     full = UNIT_DIGITS[column.unit]
 
     def all_multiples(step: int) -> bool:
         return bool(pc.all(pc.equal(pc.multiply(pc.divide(values, step), step), values)).as_py())
 
-    if not len(values) or pa.types.is_null(array.type):
-        return column
+    if not len(values):
+        return None
     if column.kind == "timestamp" and not column.zoned and all_multiples(86_400 * 10**full):
-        return replace(column, digits=None)
-    digits = next(digits for digits in (0, 3, 6, 9) if digits >= full or all_multiples(10 ** (full - digits)))
-    return replace(column, digits=digits)
+        return MIDNIGHTS
+    return next(digits for digits in (0, 3, 6, 9) if digits >= full or all_multiples(10 ** (full - digits)))
 
 
 def _ticks_type(arrow: pa.DataType) -> pa.DataType:
@@ -146,26 +168,61 @@ def encode_values(column: TableColumn, array: pa.ChunkedArray) -> list[str]:
     Raises:
         DataError: LS232, the column cannot hold one of them.
     """
-    import pyarrow as pa
-
-    if pa.types.is_dictionary(array.type):
-        return [text for chunk in array.chunks for text in _encode_dictionary(column, chunk)]
-    if pa.types.is_duration(array.type) or column.kind in ("time", "timestamp"):
-        array = array.cast(_ticks_type(array.type))
     try:
-        return [column.encode(value) for value in array.to_pylist()]
+        return encode_texts(column, array)
     except ValueError as error:
         raise column_error(column.name, str(error), "Change the values, or leave the column out.") from None
+
+
+def encode_texts(column: TableColumn, array: pa.ChunkedArray | pa.Array) -> list[str]:
+    """Return the texts of the values of a column.
+
+    Raises:
+        ValueError: the column cannot hold one of them. The message quotes none.
+    """
+    import pyarrow as pa
+
+    chunks = array.chunks if isinstance(array, pa.ChunkedArray) else [array]
+    if column.most_items is not None:
+        return [text for chunk in chunks for text in _encode_lists(column, chunk)]
+    if pa.types.is_dictionary(array.type):
+        return [text for chunk in chunks for text in _encode_dictionary(column, chunk)]
+    if _INTEGER.fullmatch(column.arrow) or column.arrow == "bool":  # the same texts, without Python per value
+        return _cast_texts(column, array)
+    if pa.types.is_duration(array.type) or column.kind in ("time", "timestamp"):
+        array = array.cast(_ticks_type(array.type))
+    return [column.encode(value) for value in array.to_pylist()]
+
+
+def _cast_texts(column: TableColumn, array: pa.ChunkedArray | pa.Array) -> list[str]:
+    import pyarrow as pa
+
+    if not array.null_count:
+        return array.cast(pa.string()).to_pylist()
+    if not column.nullable:
+        raise ValueError("the column has no missing values")
+    return ["" if text is None else text for text in array.cast(pa.string()).to_pylist()]
 
 
 def _encode_dictionary(column: TableColumn, chunk: pa.DictionaryArray) -> list[str]:
     import pyarrow as pa
 
-    texts = encode_values(column, pa.chunked_array([chunk.dictionary]))
+    texts = encode_texts(column, pa.chunked_array([chunk.dictionary]))
     indices = chunk.indices.to_pylist()
     if None in indices and not column.nullable:
-        raise column_error(column.name, "a missing value", "The data that the model was trained on had none here.")
+        raise ValueError("a missing value, and the data that the model was trained on had none here")
     return ["" if index is None else texts[index] for index in indices]
+
+
+def _encode_lists(column: TableColumn, chunk: pa.Array) -> list[str]:
+    import pyarrow.compute as pc
+
+    items = iter(encode_texts(column.item, chunk.flatten()))
+    lengths = pc.list_value_length(chunk).to_pylist()
+    return [
+        column.encode(None) if length is None else column.join_items([next(items) for _ in range(length)])
+        for length in lengths
+    ]
 
 
 def encode_scalar(column: TableColumn, value: Any) -> str:
@@ -198,19 +255,40 @@ def decode_texts(column: TableColumn, texts: Sequence[str]) -> pa.Array:
     """
     import pyarrow as pa
 
+    if column.most_items is not None:
+        return _decode_lists(column, texts)
     if column.arrow.startswith("dictionary "):
         return _decode_dictionary(column, texts)
-    values = [column.decode(text) for text in texts]
+    values = [None if (value := column.decode(text)) is OMITTED else value for text in texts]
+    if column.kind == "json":
+        values = [None if value is None else text for value, text in zip(values, texts, strict=True)]
     if column.kind in ("time", "timestamp") or column.arrow == "duration":
         arrow = arrow_type(column)
         return pa.array(values, _ticks_type(arrow)).cast(arrow)
     return pa.array(values, arrow_type(column))
 
 
+def _decode_lists(column: TableColumn, texts: Sequence[str]) -> pa.Array:
+    import pyarrow as pa
+
+    lists = [column.split_items(text) for text in texts]
+    items = decode_texts(column.item, [item for some in lists for item in some or ()])
+    offsets, end = [0], 0
+    for some in lists:
+        end += len(some or ())
+        offsets.append(end)
+    missing = pa.array([some is None for some in lists], pa.bool_())
+    arrow = arrow_type(column)
+    if column.list_arrow == "large_list":
+        return pa.LargeListArray.from_arrays(pa.array(offsets, pa.int64()), items, arrow, mask=missing)
+    made = pa.ListArray.from_arrays(pa.array(offsets, pa.int32()), items, pa.list_(arrow.value_field), mask=missing)
+    return made if column.list_arrow == "list" else made.cast(arrow)
+
+
 def _decode_dictionary(column: TableColumn, texts: Sequence[str]) -> pa.DictionaryArray:
     import pyarrow as pa
 
-    categories = column.categories or ()
+    categories = dict.fromkeys(text for text in texts if text) if column.categories is None else column.categories
     numbers = {text: number for number, text in enumerate(categories)}
     numbers_of_texts = [None if column.decode(text) is None else numbers[text] for text in texts]
     arrow = arrow_type(column)
@@ -227,6 +305,10 @@ def arrow_type(column: TableColumn) -> pa.DataType:
     """
     import pyarrow as pa
 
+    if column.most_items is not None:
+        item = pa.field("item", arrow_type(column.item), column.item_nullable)
+        word, _, size = column.list_arrow.partition(" ")
+        return pa.large_list(item) if word == "large_list" else pa.list_(item, int(size) if size else -1)
     word, _, rest = column.arrow.partition(" ")
     makers: dict[str, Callable[[], Any]] = {
         "timestamp": lambda: pa.timestamp(column.unit, rest or None),
@@ -235,7 +317,8 @@ def arrow_type(column: TableColumn) -> pa.DataType:
         "decimal128": lambda: pa.decimal128(column.precision, column.scale),
         "decimal256": lambda: pa.decimal256(column.precision, column.scale),
         "dictionary": lambda: _dictionary_type(column, rest),
-        **{name: getattr(pa, name) for name in ("string", "large_string", "date32", "date64", "null")},
+        "fixed_size_binary": lambda: pa.binary(int(rest)),
+        **{name: getattr(pa, name) for name in ("string", "large_string", "date32", "date64", "null", "binary", "large_binary")},
         "string_view": pa.large_string,
         "bool": pa.bool_,
         "float": pa.float32,

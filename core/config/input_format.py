@@ -1,0 +1,79 @@
+"""Formats of the input, and which of them the names of its files stand for."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Literal
+
+InputFormat = Literal["text", "csv", "jsonl", "avro", "parquet", "iceberg"]
+TEXT, CSV, JSONL, AVRO, PARQUET, ICEBERG = "text", "csv", "jsonl", "avro", "parquet", "iceberg"
+TYPED_FORMATS = (JSONL, AVRO, PARQUET, ICEBERG)  # their values have types; those of csv are texts
+MAGIC_BYTES = {AVRO: b"Obj\x01", PARQUET: b"PAR1"}
+# The settings that say how lines are split are decided by these formats.
+_SUFFIXES = {".parquet": PARQUET, ".pq": PARQUET, ".avro": AVRO, ".jsonl": JSONL, ".ndjson": JSONL}
+_PACKED = (".gz", ".bz2", ".xz", ".zst")
+_DECIDED: dict[str, Any] = {"field_delimiter": ",", "quoted": True, "header": True, "encoding": "utf-8"}
+
+
+def format_of_names(paths: str | list[str] | None, private: bool = False) -> InputFormat:
+    """Return the format that the names of input files stand for; text where they stand for several, or for none.
+
+    CSV is never found out from a name: such files have always been read as lines, with or without `--field-delimiter`.
+
+    Args:
+        paths: paths, globs or addresses.
+        private: differential privacy: JSON Lines are lines of text then, since their types would be learned from records.
+
+    Example:
+        >>> format_of_names("a/*.parquet"), format_of_names(["x.jsonl.gz", "y.NDJSON"]), format_of_names("x.csv")
+        ('parquet', 'jsonl', 'text')
+    """
+    listed = [paths] if isinstance(paths, str) else list(paths or ())
+    found = {_format_of_name(str(path).partition("?")[0].lower()) for path in listed}
+    name = found.pop() if len(found) == 1 else TEXT
+    return TEXT if private and name == JSONL else name
+
+
+def _format_of_name(path: str) -> Any:
+    packed = next((end for end in _PACKED if path.endswith(end)), None)
+    name = path if packed is None else path.removesuffix(packed)
+    found = next((kind for suffix, kind in _SUFFIXES.items() if name.endswith(suffix)), TEXT)
+    return TEXT if packed is not None and found != JSONL else found
+
+
+def format_of_settings(settings: Mapping[str, Any]) -> Any:
+    """Return the format of the input where `input_format` is not given, by settings that were given or have their defaults."""
+    return format_of_names(settings.get("input_data_path"), bool(settings.get("dp")))
+
+
+def default_delimiter(settings: Mapping[str, Any]) -> str | None:
+    """Return what separates the fields where `field_delimiter` is not given."""
+    return None if settings.get("input_format", TEXT) == TEXT else ","
+
+
+def is_table(settings: Mapping[str, Any]) -> bool:
+    """Return whether the input has rows and columns of its own: `quoted` and `header` are on then."""
+    return settings.get("input_format", TEXT) != TEXT
+
+
+def default_output_formats(settings: Mapping[str, Any]) -> list[str] | None:
+    """Return the formats to write where `output_format` is not given: that of the source; None for lines of text.
+
+    Args:
+        settings: as given, unchecked.
+    """
+    given = settings.get("input_format")
+    paths = settings.get("input_data_path")
+    if given is None and (paths is None or isinstance(paths, str | list)):
+        given = format_of_names(paths, bool(settings.get("dp")))
+    if given == ICEBERG:
+        return [PARQUET]
+    return [given] if given in (CSV, JSONL, AVRO, PARQUET) else None
+
+
+def decided_settings(settings: Mapping[str, Any]) -> list[str]:
+    """Return the settings that say otherwise than the source, which decides them."""
+    if settings["input_format"] not in TYPED_FORMATS:
+        return []
+    differing = [name for name, value in _DECIDED.items() if settings[name] != value]
+    return differing if settings["column_pattern"] is None else [*differing, "column_pattern"]

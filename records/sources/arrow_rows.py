@@ -1,0 +1,268 @@
+"""Rows of Arrow batches as texts of columns, and texts as Arrow tables, for schemas with structs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from linesmith.core.config.input_format import InputFormat
+from linesmith.core.errors import DataError
+from linesmith.records.sources.arrow_types import arrow_type, decode_texts, describe_values, encode_texts
+from linesmith.records.sources.shape import PRESENT, Node, TableSource
+from linesmith.records.table_columns import TableColumn
+from linesmith.records.table_format import TableFormat
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+_ANY_NUMBER = 1 << 30  # of items of a list, before the values were looked at
+
+
+def presence_column(name: str) -> TableColumn:
+    """Return the column that says whether a struct is there."""
+    return TableColumn(name, "text", categories=(PRESENT,), arrow="string")
+
+
+def describe_schema(schema: pa.Schema, format_name: InputFormat) -> TableFormat:
+    """Return how the rows of a schema are written, with all that it allows: every nullable struct has a column of presence.
+
+    Raises:
+        DataError: LS235, a column is of a type that cannot be learned, or has the name of another.
+    """
+    columns: list[TableColumn] = []
+    nodes = tuple(_describe_field(field, (), True, columns) for field in schema)
+    names = [column.name for column in columns]
+    twice = next((name for name in names if names.count(name) > 1), None)
+    if twice is not None:
+        raise type_error(twice, "another column has this name")
+    return TableFormat("arrow", tuple(columns), TableSource(format_name, nodes))
+
+
+def type_error(name: str, found: str) -> DataError:
+    """Return the error for a column of the input that cannot be learned."""
+    return DataError(
+        "LS235",
+        f"--input: column '{name}'",
+        found,
+        "Name the columns to learn with --columns, or change this one where the files are written.",
+    )
+
+
+def _describe_field(field: pa.Field, above: tuple[str, ...], outer: bool, columns: list[TableColumn]) -> Node:
+    """Return the node of a field, and append the columns of its values.
+
+    Args:
+        field: the field.
+        above: names of the structs that it is in.
+        outer: whether no struct that it is in can be missing.
+        columns: of the table so far.
+    """
+    import pyarrow as pa
+
+    path = (*above, field.name)
+    number = len(columns)
+    if pa.types.is_struct(field.type):
+        if not field.type.num_fields:
+            raise type_error(".".join(path), "a struct without fields")
+        if field.nullable:
+            columns.append(presence_column(".".join(path)))
+        outer = outer and not field.nullable
+        children = [field.type.field(position) for position in range(field.type.num_fields)]
+        nodes = tuple(_describe_field(child, path, outer, columns) for child in children)
+        return Node(field.name, None, field.nullable, nodes, number if field.nullable else None)
+    columns.append(_describe_column(".".join(path), field.type, field.nullable or not outer))
+    return Node(field.name, number, field.nullable)
+
+
+def _describe_column(name: str, arrow: pa.DataType, nullable: bool) -> TableColumn:
+    from pyarrow import types
+
+    kind, found = arrow, {}
+    if types.is_list(arrow) or types.is_large_list(arrow) or types.is_fixed_size_list(arrow):
+        kind, word = arrow.value_type, "large_list" if types.is_large_list(arrow) else "list"
+        if types.is_fixed_size_list(arrow):
+            word = f"fixed_size_list {arrow.list_size}"
+        found = {"most_items": _ANY_NUMBER, "list_arrow": word, "item_nullable": arrow.value_field.nullable}
+    words = ""
+    if types.is_dictionary(kind):
+        if found or not _can_be_category(kind.value_type):
+            raise type_error(name, f"values of type {str(arrow)[:100]}, which cannot be learned")
+        words = f"dictionary {kind.index_type} {'ordered' if kind.ordered else 'plain'} "
+        kind = kind.value_type
+    try:
+        column = describe_values(name, kind, nullable)
+    except DataError:
+        raise type_error(name, f"values of type {str(arrow)[:100]}, which cannot be learned") from None
+    return replace(column, arrow=words + column.arrow, **found)
+
+
+def _can_be_category(arrow: pa.DataType) -> bool:
+    from pyarrow import types
+
+    return not (types.is_temporal(arrow) or types.is_null(arrow) or types.is_nested(arrow))
+
+
+def arrow_schema(table: TableFormat) -> pa.Schema:
+    """Return the Arrow schema of a source's rows."""
+    import pyarrow as pa
+
+    nodes = () if table.source is None else table.source.nodes
+    return pa.schema([_field(node, table.columns) for node in nodes])
+
+
+def _field(node: Node, columns: Sequence[TableColumn]) -> pa.Field:
+    import pyarrow as pa
+
+    if node.column is not None:
+        return pa.field(node.name, arrow_type(columns[node.column]), node.nullable)
+    return pa.field(node.name, pa.struct([_field(child, columns) for child in node.children]), node.nullable)
+
+
+def column_arrays(nodes: Sequence[Node], arrays: Sequence[pa.Array]) -> Iterator[tuple[int, pa.Array]]:
+    """Yield the number and the values of each column, those of structs that are missing as nulls.
+
+    Args:
+        nodes: fields.
+        arrays: their values.
+    """
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    for node, array in zip(nodes, arrays, strict=True):
+        if node.column is not None:
+            yield node.column, array
+            continue
+        if node.presence is not None:
+            yield node.presence, pc.if_else(array.is_valid(), PRESENT, pa.scalar(None, pa.string()))
+        yield from column_arrays(node.children, array.flatten())
+
+
+def encode_batch(table: TableFormat, batch: pa.RecordBatch) -> tuple[list[tuple[str, ...]], dict[int, str]]:
+    """Return the texts of each row's columns, and for rows that cannot be written the name of the first such column.
+
+    Args:
+        table: how values are written; it has a source.
+        batch: columns in the order of the source's nodes.
+    """
+    nodes = () if table.source is None else table.source.nodes
+    texts: list[list[str]] = [[]] * len(table.columns)
+    faults: dict[int, str] = {}
+    for number, array in column_arrays(nodes, batch.columns):
+        column = table.columns[number]
+        try:
+            texts[number] = encode_texts(column, array)
+        except ValueError:
+            texts[number] = _encode_one_by_one(column, array, faults)
+    return list(zip(*texts, strict=True)), faults
+
+
+def _encode_one_by_one(column: TableColumn, array: pa.Array, faults: dict[int, str]) -> list[str]:
+    """Return the texts of values, with empty ones for those that cannot be written, whose rows become faults."""
+    texts = []
+    for row in range(len(array)):
+        try:
+            texts += encode_texts(column, array.slice(row, 1))
+        except ValueError:
+            faults.setdefault(row, column.name)
+            texts.append("")
+    return texts
+
+
+def decode_rows(table: TableFormat, rows: Sequence[Sequence[str]]) -> pa.Table:
+    """Return the texts of rows as an Arrow table of the source's schema.
+
+    Raises:
+        ValueError: a text is no value of its column.
+    """
+    import pyarrow as pa
+
+    nodes = () if table.source is None else table.source.nodes
+    fields: Sequence[Sequence[str]] = list(zip(*rows, strict=True)) if rows else [()] * len(table.columns)
+    arrays = [_decode_node(node, table, fields, len(rows)) for node in nodes]
+    return pa.Table.from_arrays(arrays, schema=arrow_schema(table))
+
+
+def _decode_node(node: Node, table: TableFormat, fields: Sequence[Sequence[str]], rows: int) -> pa.Array:
+    import pyarrow as pa
+
+    if node.column is not None:
+        return decode_texts(table.columns[node.column], fields[node.column])
+    children = [_decode_node(child, table, fields, rows) for child in node.children]
+    mask = pa.array(_absent(node, table, fields, rows), pa.bool_())
+    return pa.StructArray.from_arrays(
+        children, fields=[_field(child, table.columns) for child in node.children], mask=mask
+    )
+
+
+def _absent(node: Node, table: TableFormat, fields: Sequence[Sequence[str]], rows: int) -> list[bool]:
+    """Return for each row whether a struct is missing."""
+    if node.presence is not None:
+        return [text != PRESENT for text in fields[node.presence]]
+    if node.absence == "never":
+        return [False] * rows
+    numbers = list(node.columns())
+    return [all(_is_missing(table.columns[n], fields[n][row]) for n in numbers) for row in range(rows)]
+
+
+def _is_missing(column: TableColumn, text: str) -> bool:
+    return not text or (column.omitted == "marked" and column.decode(text) is None)
+
+
+def with_columns(table: TableFormat, wanted: Sequence[str]) -> TableFormat:
+    """Return the table with some of its columns, in their order, and of structs what they need.
+
+    Args:
+        table: it has a source.
+        wanted: names of columns; a column of presence is kept where a column of its struct is.
+
+    Raises:
+        DataError: LS235, there is no such column.
+    """
+    names = [column.name for column in table.columns]
+    unknown = next((name for name in wanted if name not in names), None)
+    if unknown is not None:
+        raise DataError(
+            "LS235", f"--columns '{','.join(wanted)}'", f"the input has no column '{unknown}'", f"It has {', '.join(names)}."
+        )
+    keep = {number for number, name in enumerate(names) if name in wanted}
+    return keep_columns(table, keep)
+
+
+def keep_columns(table: TableFormat, keep: set[int]) -> TableFormat:
+    """Return the table with the columns of some numbers, and those of presence of the structs that they are in."""
+    if table.source is None:
+        raise ValueError("a table without a source")
+    nodes = _kept(table.source.nodes, keep)
+    numbers = sorted(number for node in nodes for number in _numbers(node))
+    moved = {number: position for position, number in enumerate(numbers)}
+    source = replace(table.source, nodes=tuple(_moved(node, moved) for node in nodes))
+    return replace(table, columns=tuple(table.columns[number] for number in numbers), source=source)
+
+
+def _kept(nodes: Sequence[Node], keep: set[int]) -> list[Node]:
+    kept = []
+    for node in nodes:
+        if node.column is not None:
+            kept += [node] if node.column in keep else []
+        elif children := _kept(node.children, keep):
+            kept.append(replace(node, children=tuple(children)))
+    return kept
+
+
+def _numbers(node: Node) -> Iterator[int]:
+    if node.presence is not None:
+        yield node.presence
+    if node.column is not None:
+        yield node.column
+    for child in node.children:
+        yield from _numbers(child)
+
+
+def _moved(node: Node, moved: dict[int, int]) -> Node:
+    changes: dict[str, Any] = {"children": tuple(_moved(child, moved) for child in node.children)}
+    if node.column is not None:
+        changes["column"] = moved[node.column]
+    if node.presence is not None:
+        changes["presence"] = moved[node.presence]
+    return replace(node, **changes)

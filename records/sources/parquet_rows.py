@@ -1,0 +1,105 @@
+"""Rows of Parquet files as texts of columns, one row group at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import IO, TYPE_CHECKING
+
+from linesmith.core.config.input_format import PARQUET
+from linesmith.core.errors import DataError
+from linesmith.records.input.parquet_files import ParquetRecords
+from linesmith.records.input.typed_files import format_errors
+from linesmith.records.sources.arrow_rows import arrow_schema, describe_schema, encode_batch
+from linesmith.records.sources.column_facts import SourceFacts
+from linesmith.records.sources.rows import VALUE, SourceRow
+from linesmith.records.sources.shape import Node
+from linesmith.records.table_format import TableFormat, row_text
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+_BATCH_ROWS = 2000
+
+
+def parquet_table(stream: IO[bytes]) -> TableFormat:
+    """Return how the rows of a Parquet file are written, by its schema alone.
+
+    Raises:
+        TypedFileError: the file is damaged.
+        DataError: LS235, it has no columns, or one that cannot be learned.
+    """
+    with format_errors(PARQUET):
+        schema = ParquetRecords(stream).stored_schema
+    if not len(schema):
+        raise DataError("LS235", "--input", "the Parquet file has no columns", "Give files with columns.")
+    return describe_schema(schema, PARQUET)
+
+
+def parquet_parts(stream: IO[bytes]) -> int:
+    """Return the number of row groups of a Parquet file.
+
+    Raises:
+        TypedFileError: the file is damaged.
+    """
+    with format_errors(PARQUET):
+        return ParquetRecords(stream).num_parts
+
+
+def parquet_rows(stream: IO[bytes], table: TableFormat, part: int) -> Iterator[SourceRow]:
+    """Yield the rows of a row group; their positions are numbers of rows in the file.
+
+    Raises:
+        TypedFileError: the file is damaged.
+    """
+    with format_errors(PARQUET):
+        file = ParquetRecords(stream)
+        position = file.first_row(part)
+        for batch in _batches(file, table, part):
+            rows, faults = encode_batch(table, batch)
+            for number, fields in enumerate(rows):
+                if number in faults:
+                    content = row_text(fields).encode()
+                    yield SourceRow(position + number, None, f"{VALUE}:{faults[number]}", content, len(content))
+                else:
+                    yield SourceRow(position + number, fields)
+            position += len(rows)
+
+
+def add_parquet_facts(facts: SourceFacts, stream: IO[bytes], table: TableFormat, part: int) -> None:
+    """Add the rows of a row group to what is known of the columns.
+
+    Raises:
+        TypedFileError: the file is damaged.
+    """
+    with format_errors(PARQUET):
+        for batch in _batches(ParquetRecords(stream), table, part):
+            facts.add_batch(table, batch)
+
+
+def _batches(file: ParquetRecords, table: TableFormat, part: int) -> Iterator[pa.RecordBatch]:
+    """Yield the batches of a row group, with the columns of the table in their order."""
+    import pyarrow as pa
+
+    nodes = () if table.source is None else table.source.nodes
+    schema = arrow_schema(table)
+    for batch in file.arrow_batches(_BATCH_ROWS, schema.names, part):
+        yield pa.RecordBatch.from_arrays(
+            [_with_fields_of(node, batch.column(batch.schema.get_field_index(node.name))) for node in nodes],
+            schema.names,
+        )
+
+
+def _with_fields_of(node: Node, array: pa.Array) -> pa.Array:
+    """Return a struct with the fields of a node only; another value as it is."""
+    import pyarrow as pa
+
+    if node.column is not None:
+        return array
+    numbers = [array.type.get_field_index(child.name) for child in node.children]
+    children = array.flatten()
+    chosen = [_with_fields_of(child, children[number]) for child, number in zip(node.children, numbers, strict=True)]
+    return pa.StructArray.from_arrays(chosen, names=_names(node.children), mask=array.is_null())
+
+
+def _names(nodes: Sequence[Node]) -> list[str]:
+    return [node.name for node in nodes]
