@@ -20,7 +20,7 @@ from apache_beam.io.filesystems import FileSystems
 
 from linesmith.core.addresses import redact_address
 from linesmith.core.artifacts.files import sha256_file
-from linesmith.core.config.input_format import AVRO, MAGIC_BYTES, PARQUET, InputFormat
+from linesmith.core.config.input_format import AVRO, JSONL, MAGIC_BYTES, PARQUET, InputFormat
 from linesmith.core.config.tensorflow_config import TensorFlowConfig
 from linesmith.core.errors import DataError, ParameterError
 from linesmith.records.fields import FieldFormat
@@ -74,7 +74,10 @@ def find_inputs(config: TensorFlowConfig, scratch: Path) -> list[InputFile]:
             if config.input_format in (AVRO, PARQUET):
                 files.append(_inspect_source(path, name, size, stream, config.input_format))
                 continue
-            file = _without_preamble(inspect_input_file(path, name, size, stream, config.encoding), stream, config)
+            file = inspect_input_file(path, name, size, stream, config.encoding)
+            if config.input_format != JSONL:
+                file = _without_preamble(file, stream, config)
+            file = replace(file, format_name=config.input_format, header=config.header)
         if file.compression is not None and size <= _CHECKED_BYTES:
             _check_packed(file)
         files.append(file)

@@ -10,9 +10,10 @@ import apache_beam as beam
 
 from linesmith.records.input.input_ranges import InputUnit
 from linesmith.records.sources.column_facts import SourceFacts
+from linesmith.records.sources.jsonl_rows import JsonFacts
 from linesmith.records.table_format import TableFormat
 from linesmith.transforms.collect_json import CollectJson, read_collected
-from linesmith.transforms.source_lines import add_facts
+from linesmith.transforms.source_lines import add_facts, add_json_facts
 from linesmith.transforms.worker_errors import reraise_worker_errors
 
 if TYPE_CHECKING:
@@ -46,6 +47,39 @@ def survey_source(
     for found in read_collected(path):  # in any order: merging gives the same
         facts.merge(SourceFacts.from_json(found))
     return facts
+
+
+def survey_json(units: Iterable[InputUnit], options: PipelineOptions, scratch: Path) -> JsonFacts:
+    """Return the facts of all rows of JSON Lines.
+
+    Args:
+        units: the input.
+        options: of the pipeline.
+        scratch: directory for intermediate results, which driver and workers share.
+
+    Raises:
+        DataError: LS206, a file is damaged.
+    """
+    path = scratch / "source_facts.json"
+    with reraise_worker_errors(), beam.Pipeline(options=options) as pipeline:
+        _ = (
+            pipeline
+            | "Units" >> beam.Create(list(units), reshuffle=False)
+            | "Spread" >> beam.Reshuffle()
+            | "Survey" >> beam.Map(_survey_json_unit)
+            | "Facts" >> CollectJson(path)
+        )
+    facts = JsonFacts()
+    for found in sorted(read_collected(path), key=lambda found: found["unit"]):  # keys are kept in the order of the input
+        facts.merge(JsonFacts.from_json(found["facts"]))
+    return facts
+
+
+def _survey_json_unit(unit: InputUnit) -> dict[str, Any]:
+    facts = JsonFacts()
+    for source in unit.ranges:
+        add_json_facts(facts, source)
+    return {"unit": unit.index, "facts": facts.as_json()}
 
 
 def _survey_unit(unit: InputUnit, table: TableFormat) -> list[dict[str, Any]]:

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from itertools import zip_longest
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
-from linesmith.core.config.input_format import MAGIC_BYTES, PARQUET, TEXT
+from linesmith.core.config.input_format import AVRO, CSV, JSONL, MAGIC_BYTES, PARQUET, TEXT
 from linesmith.core.config.setting_field import option_text
 from linesmith.core.config.tensorflow_config import TensorFlowConfig
-from linesmith.core.errors import DataError, ParameterError
+from linesmith.core.errors import DataError, ParameterError, TooFewRecordsError
+from linesmith.records.fields import FieldFormat
 from linesmith.records.sources.shape import PRESENT, Node
 from linesmith.records.table_columns import TableColumn
 from linesmith.records.table_format import TableFormat
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
     from linesmith.records.input.input_files import InputFile
     from linesmith.records.input.input_ranges import InputUnit
 
+Reader = Callable[[IO[bytes], Sequence[str] | None], TableFormat]
 _LINE_SETTINGS = ("field_delimiter", "quoted", "header", "column_pattern", "encoding")
 
 
@@ -68,8 +71,13 @@ def describe_source(
     if config.input_format == TEXT:
         return None
     from linesmith.records.sources.column_facts import refine
-    from linesmith.transforms.survey_source import survey_source
+    from linesmith.records.sources.jsonl_rows import jsonl_table
+    from linesmith.transforms.survey_source import survey_json, survey_source
 
+    if config.input_format == CSV:
+        return _csv_table(config, files)
+    if config.input_format == JSONL:
+        return jsonl_table(survey_json(units, options, scratch), config.columns)
     table = _described(config, files, _READERS[config.input_format])
     if config.dp:
         _check_private(config, table)
@@ -81,16 +89,12 @@ def describe_source(
 
 
 def _described(
-    config: TensorFlowConfig, files: Sequence[InputFile], read: Callable[[IO[bytes]], TableFormat]
+    config: TensorFlowConfig, files: Sequence[InputFile], read: Reader
 ) -> TableFormat:
     """Return the columns of the first file by its schema, after a comparison with those of the others."""
-    from linesmith.records.sources.arrow_rows import with_columns
-
     first: TableFormat | None = None
     for file in files:
-        table = _table_of(file, read)
-        if config.columns is not None:
-            table = with_columns(table, config.columns)
+        table = _table_of(file, read, config.columns)
         if first is None:
             first = table
         else:
@@ -101,14 +105,62 @@ def _described(
     return first
 
 
-def _table_of(file: InputFile, read: Callable[[IO[bytes]], TableFormat]) -> TableFormat:
+def _csv_table(config: TensorFlowConfig, files: Sequence[InputFile]) -> TableFormat:
+    """Return the columns of CSV: those that the user names, else those of the headers, else numbered ones.
+
+    Raises:
+        DataError: LS207, no file has a record; LS234, a header names other columns than the first.
+    """
+    from linesmith.records.sources.csv_rows import csv_table
+
+    if config.columns is not None:
+        return csv_table(config.columns)
+    found = [(file.name, names) for file in files if (names := _first_fields(config, file)) is not None]
+    if not found:
+        raise TooFewRecordsError("LS207", "--input", "holds no record", "Give a file with records.")
+    first_name, first = found[0]
+    if not config.header:
+        return csv_table([f"field_{number}" for number in range(len(first))])
+    names = [name.strip() for name in first]
+    for file_name, others in found[1:]:
+        _check_header(names, first_name, [name.strip() for name in others], file_name)
+    return csv_table(names)
+
+
+def _check_header(names: Sequence[str], first_name: str, others: Sequence[str], file_name: str) -> None:
+    for number, (name, other) in enumerate(zip_longest(names, others), 1):
+        if name != other:
+            shown = "missing" if other is None else f"'{other[:100]}'"
+            expected = "there is none" if name is None else f"it is '{name[:100]}'"
+            raise DataError(
+                "LS234",
+                f"--input '{file_name}'",
+                f"column {number} of its header is {shown}, and in '{first_name}' {expected}",
+                "Give files with equal columns.",
+            )
+
+
+def _first_fields(config: TensorFlowConfig, file: InputFile) -> list[str] | None:
+    """Return the fields of the first record of a CSV file, its header where it has one."""
+    from linesmith.records.input.input_ranges import FileRange
+    from linesmith.records.sources.csv_rows import split_record
+    from linesmith.transforms.source_lines import csv_records
+
+    fields = FieldFormat(config.field_delimiter, quoted=True)
+    for record in csv_records(FileRange(file, file.bom_length, None), fields, header=True):
+        if record.text is not None:
+            return split_record(record.text, fields)
+    return None
+
+
+def _table_of(file: InputFile, read: Reader, wanted: Sequence[str] | None) -> TableFormat:
     from linesmith.records.input.typed_files import TypedFileError
     from linesmith.transforms.find_inputs import open_raw
     from linesmith.transforms.source_lines import damaged_source_error
 
     with open_raw(file.path) as stream:
         try:
-            return read(stream)
+            return read(stream, wanted)
         except TypedFileError as error:
             raise damaged_source_error(file, str(error)) from None
 
@@ -180,10 +232,16 @@ def _check_private(config: TensorFlowConfig, table: TableFormat) -> None:
         )
 
 
-def _parquet(stream: IO[bytes]) -> TableFormat:
+def _avro(stream: IO[bytes], wanted: Sequence[str] | None) -> TableFormat:
+    from linesmith.records.sources.avro_rows import avro_table
+
+    return avro_table(stream, wanted)
+
+
+def _parquet(stream: IO[bytes], wanted: Sequence[str] | None) -> TableFormat:
     from linesmith.records.sources.parquet_rows import parquet_table
 
-    return parquet_table(stream)
+    return parquet_table(stream, wanted)
 
 
-_READERS: dict[str, Callable[[IO[bytes]], TableFormat]] = {PARQUET: _parquet}
+_READERS: dict[str, Reader] = {AVRO: _avro, PARQUET: _parquet}

@@ -22,6 +22,7 @@ from linesmith.core.artifacts.params import redact_settings
 from linesmith.core.artifacts.plain_paths import plain_alias
 from linesmith.core.artifacts.run_directory import check_overwrite_allowed, locked, run_directory, workspace
 from linesmith.core.config import preflight
+from linesmith.core.config.input_format import CSV
 from linesmith.core.config.tensorflow_config import TensorFlowConfig
 from linesmith.core.errors import DataError
 from linesmith.core.library_logging import quiet_calls
@@ -154,6 +155,7 @@ def _read_input(
 ) -> TokenizeResult:
     """Find the shape of the records, fit the tokenizer, and encode the records. All is written to `scratch`."""
     from linesmith.runners import check_shared_paths, idle_worker_notice
+    from linesmith.transforms.csv_index import with_cuts
     from linesmith.transforms.encode_records import EncodeSettings
     from linesmith.transforms.find_inputs import find_inputs, input_digests
     from linesmith.transforms.read_records import ReadSettings
@@ -168,6 +170,8 @@ def _read_input(
     for file in files:
         check_shared_paths(options, {"--input": file.path})
     report.notices += skipped_line_notices(files)
+    if config.input_format == CSV:
+        files = with_cuts(files, settings.records.fields)
     units = plan_input_units(files)
     table = describe_source(config, files, units, options, scratch, report.notices)
     settings = replace(settings, table=table)

@@ -58,6 +58,7 @@ class InputFile:
         carriage_returns: lines end with a carriage return alone; the file has no line feed.
         skipped: what the lines are that precede header and records, for a message.
         format_name: what the file holds: lines of text, or the rows of another format.
+        header: the first record of a CSV file names the columns.
         cuts: where ranges begin, in order: numbers of the row groups of a Parquet file, or bytes at which records of CSV
             begin; None: at any byte.
     """
@@ -71,6 +72,7 @@ class InputFile:
     carriage_returns: bool = False
     skipped: tuple[str, ...] = ()
     format_name: InputFormat = TEXT
+    header: bool = False
     cuts: tuple[int, ...] | None = None
 
     @property

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -16,7 +17,7 @@ from linesmith.records.table_format import TableFormat
 if TYPE_CHECKING:
     import pyarrow as pa
 
-_ANY_NUMBER = 1 << 30  # of items of a list, before the values were looked at
+ANY_NUMBER = 1 << 30  # of items of a list, before the values were looked at
 
 
 def presence_column(name: str) -> TableColumn:
@@ -24,19 +25,53 @@ def presence_column(name: str) -> TableColumn:
     return TableColumn(name, "text", categories=(PRESENT,), arrow="string")
 
 
-def describe_schema(schema: pa.Schema, format_name: InputFormat) -> TableFormat:
+def describe_schema(
+    schema: pa.Schema, format_name: InputFormat, wanted: Sequence[str] | None = None
+) -> TableFormat:
     """Return how the rows of a schema are written, with all that it allows: every nullable struct has a column of presence.
 
+    Args:
+        schema: the schema.
+        format_name: format of the files that have it.
+        wanted: names of the columns to learn; None: all.
+
     Raises:
-        DataError: LS235, a column is of a type that cannot be learned, or has the name of another.
+        DataError: LS235, a column is of a type that cannot be learned, or has the name of another; `wanted` names none.
     """
     columns: list[TableColumn] = []
-    nodes = tuple(_describe_field(field, (), True, columns) for field in schema)
-    names = [column.name for column in columns]
-    twice = next((name for name in names if names.count(name) > 1), None)
+    fields = [field for field in schema if is_wanted(field.name, wanted)]
+    nodes = tuple(_describe_field(field, (), True, columns) for field in fields)
+    table = TableFormat("arrow", tuple(columns), TableSource(format_name, nodes))
+    return checked_columns(table, wanted, schema.names)
+
+
+def is_wanted(name: str, wanted: Sequence[str] | None) -> bool:
+    """Return whether a field, or one inside of it, is one of the columns to learn."""
+    return wanted is None or any(column == name or column.startswith(f"{name}.") for column in wanted)
+
+
+def checked_columns(table: TableFormat, wanted: Sequence[str] | None, names: Sequence[str]) -> TableFormat:
+    """Return the table with the columns to learn.
+
+    Args:
+        table: it has a source.
+        wanted: names of columns, which keep the order of the source; None: all.
+        names: of all fields of the source, for a message.
+
+    Raises:
+        DataError: LS235, two columns have one name, or there is no column of a name.
+    """
+    known = [column.name for column in table.columns]
+    twice = next((name for name, count in Counter(known).items() if count > 1), None)
     if twice is not None:
         raise type_error(twice, "another column has this name")
-    return TableFormat("arrow", tuple(columns), TableSource(format_name, nodes))
+    if wanted is None:
+        return table
+    unknown = next((name for name in wanted if name not in known), None)
+    if unknown is not None:
+        found, there = f"the input has no column '{unknown}'", dict.fromkeys([*known, *names])
+        raise DataError("LS235", f"--columns '{','.join(wanted)}'", found, f"There are {', '.join(there)}.")
+    return keep_columns(table, {number for number, name in enumerate(known) if name in wanted})
 
 
 def type_error(name: str, found: str) -> DataError:
@@ -83,7 +118,7 @@ def _describe_column(name: str, arrow: pa.DataType, nullable: bool) -> TableColu
         kind, word = arrow.value_type, "large_list" if types.is_large_list(arrow) else "list"
         if types.is_fixed_size_list(arrow):
             word = f"fixed_size_list {arrow.list_size}"
-        found = {"most_items": _ANY_NUMBER, "list_arrow": word, "item_nullable": arrow.value_field.nullable}
+        found = {"most_items": ANY_NUMBER, "list_arrow": word, "item_nullable": arrow.value_field.nullable}
     words = ""
     if types.is_dictionary(kind):
         if found or not _can_be_category(kind.value_type):
@@ -209,32 +244,12 @@ def _is_missing(column: TableColumn, text: str) -> bool:
     return not text or (column.omitted == "marked" and column.decode(text) is None)
 
 
-def with_columns(table: TableFormat, wanted: Sequence[str]) -> TableFormat:
-    """Return the table with some of its columns, in their order, and of structs what they need.
-
-    Args:
-        table: it has a source.
-        wanted: names of columns; a column of presence is kept where a column of its struct is.
-
-    Raises:
-        DataError: LS235, there is no such column.
-    """
-    names = [column.name for column in table.columns]
-    unknown = next((name for name in wanted if name not in names), None)
-    if unknown is not None:
-        raise DataError(
-            "LS235", f"--columns '{','.join(wanted)}'", f"the input has no column '{unknown}'", f"It has {', '.join(names)}."
-        )
-    keep = {number for number, name in enumerate(names) if name in wanted}
-    return keep_columns(table, keep)
-
-
 def keep_columns(table: TableFormat, keep: set[int]) -> TableFormat:
     """Return the table with the columns of some numbers, and those of presence of the structs that they are in."""
     if table.source is None:
         raise ValueError("a table without a source")
     nodes = _kept(table.source.nodes, keep)
-    numbers = sorted(number for node in nodes for number in _numbers(node))
+    numbers = sorted(number for node in nodes for number in node.columns())
     moved = {number: position for position, number in enumerate(numbers)}
     source = replace(table.source, nodes=tuple(_moved(node, moved) for node in nodes))
     return replace(table, columns=tuple(table.columns[number] for number in numbers), source=source)
@@ -248,15 +263,6 @@ def _kept(nodes: Sequence[Node], keep: set[int]) -> list[Node]:
         elif children := _kept(node.children, keep):
             kept.append(replace(node, children=tuple(children)))
     return kept
-
-
-def _numbers(node: Node) -> Iterator[int]:
-    if node.presence is not None:
-        yield node.presence
-    if node.column is not None:
-        yield node.column
-    for child in node.children:
-        yield from _numbers(child)
 
 
 def _moved(node: Node, moved: dict[int, int]) -> Node:

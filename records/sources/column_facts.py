@@ -5,14 +5,14 @@ Facts of parts of the input are merged in any order. Their memory is bounded.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from linesmith.records.sources.arrow_rows import column_arrays, keep_columns
 from linesmith.records.sources.arrow_types import MIDNIGHTS, encode_texts, needed_digits
-from linesmith.records.sources.shape import Node
-from linesmith.records.table_columns import TableColumn
+from linesmith.records.sources.shape import PRESENT, Node
+from linesmith.records.table_columns import UNIT_DIGITS, TableColumn
 from linesmith.records.table_format import TableFormat
 
 if TYPE_CHECKING:
@@ -78,9 +78,9 @@ class SourceFacts:
         for number, array in column_arrays(nodes, batch.columns):
             self.columns[number].merge(_facts(table.columns[number], array))
         for node, array in zip(nodes, batch.columns, strict=True):
-            self._add_structs(node, array)
+            self._add_structs(table, node, array)
 
-    def _add_structs(self, node: Node, array: pa.Array) -> None:
+    def _add_structs(self, table: TableFormat, node: Node, array: pa.Array) -> None:
         import pyarrow.compute as pc
 
         if node.column is not None:
@@ -88,11 +88,46 @@ class SourceFacts:
         children = array.flatten()
         if node.presence is not None and array.null_count < len(array):
             empty = array.is_valid()
-            for _, values in column_arrays(node.children, children):
+            for number, values in column_arrays(node.children, children):
+                if table.columns[number].categories == (PRESENT,):
+                    continue  # it may not be needed in the end
                 empty = pc.and_(empty, values.is_null())
             self.columns[node.presence].ambiguous |= bool(pc.any(empty).as_py())
         for child, values in zip(node.children, children, strict=True):
-            self._add_structs(child, values)
+            self._add_structs(table, child, values)
+
+    def add_object(self, table: TableFormat, row: Mapping[str, Any]) -> None:
+        """Add a row of Avro, with values as `TableColumn.encode` takes them."""
+        self._add_fields(() if table.source is None else table.source.nodes, table.columns, row)
+
+    def _add_fields(self, nodes: Sequence[Node], columns: Sequence[TableColumn], row: Mapping[str, Any] | None) -> bool:
+        """Add the fields of a struct, None for one that is missing; return whether all of its values are."""
+        hollow = True
+        for node in nodes:
+            value = None if row is None else row[node.name]
+            if node.column is not None:
+                hollow &= value is None
+                self._add_value(node.column, columns[node.column], value)
+                continue
+            empty = self._add_fields(node.children, columns, value)
+            hollow &= empty
+            if node.presence is not None:
+                self.columns[node.presence].nulls |= value is None
+                self.columns[node.presence].ambiguous |= value is not None and empty
+        return hollow
+
+    def _add_value(self, number: int, column: TableColumn, value: Any) -> None:
+        facts = self.columns[number]
+        if value is None:
+            facts.nulls = True
+        elif column.most_items is not None:
+            facts.items = max(facts.items, len(value))
+            for item in value:
+                if item is not None:
+                    self._add_value(number, column.item, item)
+        elif column.kind in ("time", "timestamp"):
+            digits = _digits(column, value)
+            facts.digits = digits if facts.digits is None else max(facts.digits, digits)
 
     def as_json(self) -> list[dict[str, Any]]:
         """Return plain JSON, which `from_json` reads."""
@@ -102,6 +137,14 @@ class SourceFacts:
     def from_json(cls, plain: Iterable[dict[str, Any]]) -> SourceFacts:
         """Return the facts that `as_json` described."""
         return cls([ColumnFacts(**column) for column in plain])
+
+
+def _digits(column: TableColumn, ticks: int) -> int:
+    """Return the fewest digits of a second that a time needs, as `needed_digits` does."""
+    full = UNIT_DIGITS[column.unit]
+    if column.kind == "timestamp" and not column.zoned and ticks % (86_400 * 10**full) == 0:
+        return MIDNIGHTS
+    return next(digits for digits in (0, 3, 6, 9) if digits >= full or ticks % 10 ** (full - digits) == 0)
 
 
 def _facts(column: TableColumn, array: pa.Array) -> ColumnFacts:

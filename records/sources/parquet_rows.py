@@ -9,7 +9,7 @@ from linesmith.core.config.input_format import PARQUET
 from linesmith.core.errors import DataError
 from linesmith.records.input.parquet_files import ParquetRecords
 from linesmith.records.input.typed_files import format_errors
-from linesmith.records.sources.arrow_rows import arrow_schema, describe_schema, encode_batch
+from linesmith.records.sources.arrow_rows import describe_schema, encode_batch
 from linesmith.records.sources.column_facts import SourceFacts
 from linesmith.records.sources.rows import VALUE, SourceRow
 from linesmith.records.sources.shape import Node
@@ -21,8 +21,12 @@ if TYPE_CHECKING:
 _BATCH_ROWS = 2000
 
 
-def parquet_table(stream: IO[bytes]) -> TableFormat:
+def parquet_table(stream: IO[bytes], wanted: Sequence[str] | None = None) -> TableFormat:
     """Return how the rows of a Parquet file are written, by its schema alone.
+
+    Args:
+        stream: the bytes of the file.
+        wanted: names of the columns to learn, with which others are not looked at; None: all.
 
     Raises:
         TypedFileError: the file is damaged.
@@ -32,7 +36,7 @@ def parquet_table(stream: IO[bytes]) -> TableFormat:
         schema = ParquetRecords(stream).stored_schema
     if not len(schema):
         raise DataError("LS235", "--input", "the Parquet file has no columns", "Give files with columns.")
-    return describe_schema(schema, PARQUET)
+    return describe_schema(schema, PARQUET, wanted)
 
 
 def parquet_parts(stream: IO[bytes]) -> int:
@@ -54,15 +58,15 @@ def parquet_rows(stream: IO[bytes], table: TableFormat, part: int) -> Iterator[S
     with format_errors(PARQUET):
         file = ParquetRecords(stream)
         position = file.first_row(part)
-        for batch in _batches(file, table, part):
-            rows, faults = encode_batch(table, batch)
-            for number, fields in enumerate(rows):
-                if number in faults:
-                    content = row_text(fields).encode()
-                    yield SourceRow(position + number, None, f"{VALUE}:{faults[number]}", content, len(content))
-                else:
-                    yield SourceRow(position + number, fields)
-            position += len(rows)
+    for batch in _batches(file, table, part):
+        rows, faults = encode_batch(table, batch)
+        for number, fields in enumerate(rows):
+            if number in faults:
+                content = row_text(fields).encode()
+                yield SourceRow(position + number, None, f"{VALUE}:{faults[number]}", content, len(content))
+            else:
+                yield SourceRow(position + number, fields)
+        position += len(rows)
 
 
 def add_parquet_facts(facts: SourceFacts, stream: IO[bytes], table: TableFormat, part: int) -> None:
@@ -72,8 +76,9 @@ def add_parquet_facts(facts: SourceFacts, stream: IO[bytes], table: TableFormat,
         TypedFileError: the file is damaged.
     """
     with format_errors(PARQUET):
-        for batch in _batches(ParquetRecords(stream), table, part):
-            facts.add_batch(table, batch)
+        file = ParquetRecords(stream)
+    for batch in _batches(file, table, part):
+        facts.add_batch(table, batch)
 
 
 def _batches(file: ParquetRecords, table: TableFormat, part: int) -> Iterator[pa.RecordBatch]:
@@ -81,12 +86,11 @@ def _batches(file: ParquetRecords, table: TableFormat, part: int) -> Iterator[pa
     import pyarrow as pa
 
     nodes = () if table.source is None else table.source.nodes
-    schema = arrow_schema(table)
-    for batch in file.arrow_batches(_BATCH_ROWS, schema.names, part):
-        yield pa.RecordBatch.from_arrays(
-            [_with_fields_of(node, batch.column(batch.schema.get_field_index(node.name))) for node in nodes],
-            schema.names,
-        )
+    names = [node.name for node in nodes]
+    with format_errors(PARQUET):  # of what is read: a generator does not see the errors of its caller
+        for batch in file.arrow_batches(_BATCH_ROWS, names, part):
+            arrays = [_with_fields_of(node, batch.column(batch.schema.get_field_index(node.name))) for node in nodes]
+            yield pa.RecordBatch.from_arrays(arrays, names)
 
 
 def _with_fields_of(node: Node, array: pa.Array) -> pa.Array:
@@ -98,8 +102,4 @@ def _with_fields_of(node: Node, array: pa.Array) -> pa.Array:
     numbers = [array.type.get_field_index(child.name) for child in node.children]
     children = array.flatten()
     chosen = [_with_fields_of(child, children[number]) for child, number in zip(node.children, numbers, strict=True)]
-    return pa.StructArray.from_arrays(chosen, names=_names(node.children), mask=array.is_null())
-
-
-def _names(nodes: Sequence[Node]) -> list[str]:
-    return [node.name for node in nodes]
+    return pa.StructArray.from_arrays(chosen, names=[child.name for child in node.children], mask=array.is_null())

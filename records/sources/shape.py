@@ -10,7 +10,7 @@ from linesmith.core.config.input_format import InputFormat
 from linesmith.core.parsing import MAX_DEPTH
 from linesmith.records.table_columns import OMITTED, TableColumn
 
-Absence = Literal["never", "null", "omitted"]
+Absence = Literal["never", "null", "omitted", "object"]
 PRESENT = "{}"  # text of the column that says that a struct is there
 
 
@@ -25,7 +25,8 @@ class Node:
         children: the fields of a struct.
         presence: number of the column that says whether a struct is there; None: `absence` says it.
         absence: what it means that all values of a struct are missing, where no column says it: never (that they are), a null
-            in place of the struct, or that it is left out.
+            in place of the struct, or that it is left out. In objects of JSON, whose values are left out where they are missing
+            (null is a value), object is the word for a null in place of the struct.
     """
 
     name: str
@@ -36,7 +37,9 @@ class Node:
     absence: Absence = "never"
 
     def columns(self) -> Iterator[int]:
-        """Yield the numbers of the columns of this field and of those inside of it, without those of presence."""
+        """Yield the numbers of the columns of this field and of those inside of it."""
+        if self.presence is not None:
+            yield self.presence
         if self.column is not None:
             yield self.column
         for child in self.children:
@@ -98,7 +101,7 @@ def _struct(node: Node, values: Sequence[Any]) -> Any:
     if is_absent(node, values):
         if node.presence is not None:
             return values[node.presence]
-        return None if node.absence == "null" else OMITTED
+        return OMITTED if node.absence == "omitted" else None
     return row_object(node.children, values)
 
 
@@ -106,7 +109,8 @@ def is_absent(node: Node, values: Sequence[Any]) -> bool:
     """Return whether a struct is missing from a row, by the values of the columns."""
     if node.presence is not None:
         return values[node.presence] is None or values[node.presence] is OMITTED
-    return node.absence != "never" and all(values[n] is None or values[n] is OMITTED for n in node.columns())
+    missing = None if node.absence == "null" else OMITTED
+    return node.absence != "never" and all(values[number] is missing for number in node.columns())
 
 
 def source_fault(nodes: Sequence[Node], columns: Sequence[TableColumn], values: Sequence[Any]) -> int | None:
@@ -152,15 +156,9 @@ def parse_source(described: Mapping[str, Any], columns: int) -> TableSource:
     source = TableSource(described["format"], nodes, described.get("avro_schema", ""))
     if source.format_name not in get_args(InputFormat) or not isinstance(source.avro_schema, str):
         raise ValueError("no format of a source")
-    if sorted(_all_columns(nodes)) != list(range(columns)):
+    if sorted(number for node in nodes for number in node.columns()) != list(range(columns)):
         raise ValueError("not every column has one place in a row")
     return source
-
-
-def _all_columns(nodes: Sequence[Node]) -> Iterator[int]:
-    for node in nodes:
-        yield from (number for number in (node.column, node.presence) if number is not None)
-        yield from _all_columns(node.children)
 
 
 def _parse_node(described: Mapping[str, Any], depth: int) -> Node:
