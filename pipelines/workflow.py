@@ -48,8 +48,8 @@ def run(
     from linesmith.pipelines.generate.stage import generate_locked
     from linesmith.pipelines.tokenize.source import with_input_format
 
-    with config_with_local_paths(config, "run", beam_args) as (local_config, mirror):
-        local_config = with_input_format(local_config)
+    with config_with_local_paths(config, "run", beam_args) as (plain_config, mirror):
+        local_config = with_input_format(plain_config)
         preflight.check(local_config, "run")
         notify = after_publishing(on_stage or _ignore, mirror)
         directory = run_directory(local_config)
@@ -88,8 +88,8 @@ def train(
 
     if tokenizer_trainer is not None:
         config = tokenizer_trainer.apply(config)
-    with config_with_local_paths(config, "run") as (local_config, mirror):
-        local_config = with_input_format(local_config)
+    with config_with_local_paths(config, "run") as (plain_config, mirror):
+        local_config = with_input_format(plain_config)
         preflight.check(local_config, "tokenize", "train")
         directory = run_directory(local_config)
         with locked(directory):

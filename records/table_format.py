@@ -20,7 +20,7 @@ from linesmith.records.table_columns import UNIT_DIGITS, Kind, TableColumn, esca
 from linesmith.records.table_masks import column_mask
 
 Frame = Literal["pandas", "polars", "arrow"]
-TABLE_FIELDS = FieldFormat(",", quoted=True)  # how a row is written, except one of CSV with another delimiter
+TABLE_FIELDS = FieldFormat(",", quoted=True)  # how a row of a table in memory is written
 TABLE_SETTINGS: dict[str, Any] = {"field_delimiter": ",", "quoted": True, "header": True, "encoding": "utf-8"}
 _MOST_DIGITS = 76  # of a decimal of 256 bits
 
@@ -38,6 +38,11 @@ class TableFormat:
     frame: Frame
     columns: tuple[TableColumn, ...]
     source: TableSource | None = None
+
+    @property
+    def fields(self) -> FieldFormat:
+        """How a row is written as a record."""
+        return TABLE_FIELDS if self.source is None else FieldFormat(self.source.delimiter, quoted=True)
 
     @cached_property
     def field_names(self) -> tuple[str, ...]:
@@ -69,7 +74,11 @@ class TableFormat:
         number = None if self.source is None else source_fault(self.source.nodes, self.columns, values)
         if number is None:
             return None
-        return self.columns[number].name, self.columns[number].kind, "missing where the schema demands it, or the reverse"
+        return (
+            self.columns[number].name,
+            self.columns[number].kind,
+            "missing where the schema demands it, or the reverse",
+        )
 
     @property
     def mask_schema(self) -> str:
@@ -149,10 +158,18 @@ def parse_table_format(described: Any) -> TableFormat:
 
 
 def _parse_column(described: dict[str, Any]) -> TableColumn:
-    if not all(isinstance(described.get(key, ""), str) for key in ("name", "kind", "unit", "arrow", "dtype", "list_arrow")):
+    if not all(
+        isinstance(described.get(key, ""), str) for key in ("name", "kind", "unit", "arrow", "dtype", "list_arrow")
+    ):
         raise TypeError("a word is no text")
     plain = replace(TableColumn("", "text"), **{key: value for key, value in described.items() if key != "categories"})
-    numbers = (plain.bits, plain.precision, plain.scale, 0 if plain.digits is None else plain.digits, plain.most_items or 0)
+    numbers = (
+        plain.bits,
+        plain.precision,
+        plain.scale,
+        0 if plain.digits is None else plain.digits,
+        plain.most_items or 0,
+    )
     switches = (plain.nullable, plain.signed, plain.zoned, plain.item_nullable)
     if not all(type(number) is int for number in numbers) or not all(type(switch) is bool for switch in switches):
         raise TypeError("no number or switch")

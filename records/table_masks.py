@@ -68,7 +68,10 @@ _MASKS: dict[str, Callable[[TableColumn], Mask]] = {
     "date": lambda column: (ColumnType("date", column.nullable), {}),
     "time": _clock,
     "timestamp": _clock,
-    "binary": lambda column: (_string(column), {"pattern": "([A-Za-z0-9+/]{4})*([A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?|\\\\e"}),
+    "binary": lambda column: (
+        _string(column),
+        {"pattern": "([A-Za-z0-9+/]{4})*([A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?|\\\\e"},
+    ),
     "number": lambda column: (_string(column), {"pattern": _NUMBER_PATTERN}),
     "json": lambda column: (_string(column), {}),
     "null": lambda column: (ColumnType(), {"pattern": ""}),

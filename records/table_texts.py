@@ -1,4 +1,4 @@
-"""Texts of the values of a table's columns, and back: one function each way for every kind of `linesmith.records.table_columns`."""
+"""Texts of the values of a table's columns, and back: a function each way for every kind of `linesmith.records.table_columns`."""
 
 from __future__ import annotations
 
@@ -32,7 +32,6 @@ _TIME = re.compile(r"([01][0-9]|2[0-3]):([0-5][0-9]):([0-5][0-9])(?:\.([0-9]{1,9
 _LARGEST = {32: 3.4028235e38, 64: float(np.finfo(np.float64).max)}  # 32 bits: as their shortest digits
 _EPOCH = date(1970, 1, 1).toordinal()
 _DAY = 86_400
-
 
 
 def integer_range(bits: int, signed: bool) -> tuple[int, int]:

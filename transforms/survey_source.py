@@ -70,7 +70,9 @@ def survey_json(units: Iterable[InputUnit], options: PipelineOptions, scratch: P
             | "Facts" >> CollectJson(path)
         )
     facts = JsonFacts()
-    for found in sorted(read_collected(path), key=lambda found: found["unit"]):  # keys are kept in the order of the input
+    for found in sorted(
+        read_collected(path), key=lambda found: found["unit"]
+    ):  # keys are kept in the order of the input
         facts.merge(JsonFacts.from_json(found["facts"]))
     return facts
 

@@ -3,15 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Any, Final, Literal
+
+from linesmith.core.config.setting_field import flag_name
 
 InputFormat = Literal["text", "csv", "jsonl", "avro", "parquet", "iceberg"]
-TEXT, CSV, JSONL, AVRO, PARQUET, ICEBERG = "text", "csv", "jsonl", "avro", "parquet", "iceberg"
+TEXT: Final = "text"
+CSV: Final = "csv"
+JSONL: Final = "jsonl"
+AVRO: Final = "avro"
+PARQUET: Final = "parquet"
+ICEBERG: Final = "iceberg"
 TYPED_FORMATS = (JSONL, AVRO, PARQUET, ICEBERG)  # their values have types; those of csv are texts
 MAGIC_BYTES = {AVRO: b"Obj\x01", PARQUET: b"PAR1"}
-# The settings that say how lines are split are decided by these formats.
-_SUFFIXES = {".parquet": PARQUET, ".pq": PARQUET, ".avro": AVRO, ".jsonl": JSONL, ".ndjson": JSONL}
+_SUFFIXES: dict[str, InputFormat] = {
+    ".parquet": PARQUET,
+    ".pq": PARQUET,
+    ".avro": AVRO,
+    ".jsonl": JSONL,
+    ".ndjson": JSONL,
+}
 _PACKED = (".gz", ".bz2", ".xz", ".zst")
+# How lines are split, which the typed formats decide.
 _DECIDED: dict[str, Any] = {"field_delimiter": ",", "quoted": True, "header": True, "encoding": "utf-8"}
 
 
@@ -30,14 +43,14 @@ def format_of_names(paths: str | list[str] | None, private: bool = False) -> Inp
     """
     listed = [paths] if isinstance(paths, str) else list(paths or ())
     found = {_format_of_name(str(path).partition("?")[0].lower()) for path in listed}
-    name = found.pop() if len(found) == 1 else TEXT
+    name: InputFormat = found.pop() if len(found) == 1 else TEXT
     return TEXT if private and name == JSONL else name
 
 
-def _format_of_name(path: str) -> Any:
+def _format_of_name(path: str) -> InputFormat:
     packed = next((end for end in _PACKED if path.endswith(end)), None)
     name = path if packed is None else path.removesuffix(packed)
-    found = next((kind for suffix, kind in _SUFFIXES.items() if name.endswith(suffix)), TEXT)
+    found: InputFormat = next((kind for suffix, kind in _SUFFIXES.items() if name.endswith(suffix)), TEXT)
     return TEXT if packed is not None and found != JSONL else found
 
 
@@ -71,9 +84,24 @@ def default_output_formats(settings: Mapping[str, Any]) -> list[str] | None:
     return [given] if given in (CSV, JSONL, AVRO, PARQUET) else None
 
 
-def decided_settings(settings: Mapping[str, Any]) -> list[str]:
-    """Return the settings that say otherwise than the source, which decides them."""
+def check_input_format(settings: Mapping[str, Any]) -> None:
+    """Refuse settings that say how lines are split where the input has none, or where they cannot hold for it.
+
+    Args:
+        settings: all of them, valid one by one.
+
+    Raises:
+        ValueError: one cannot be; the message names it.
+    """
+    if settings["input_format"] == CSV and not settings["quoted"]:
+        raise ValueError("--no-quoted excludes --input-format csv; give --input-format text for lines without quotes")
     if settings["input_format"] not in TYPED_FORMATS:
-        return []
-    differing = [name for name, value in _DECIDED.items() if settings[name] != value]
-    return differing if settings["column_pattern"] is None else [*differing, "column_pattern"]
+        return
+    wrong = [name for name, value in _DECIDED.items() if settings[name] != value]
+    if settings["column_pattern"] is not None:
+        wrong.append("column_pattern")
+    if wrong:
+        raise ValueError(
+            f"{flag_name(wrong[0])} is about lines of text, and --input-format is {settings['input_format']}: its files say how "
+            "their rows are written. Leave it out, or give --input-format text"
+        )

@@ -19,14 +19,13 @@ from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
 from linesmith.core.config.generation import GenerationSettings, parse_rules_yaml
-from linesmith.core.config.input_format import CSV, decided_settings, default_output_formats
+from linesmith.core.config.input_format import check_input_format, default_output_formats
 from linesmith.core.config.privacy import PrivacySettings
 from linesmith.core.config.run import RunSettings
 from linesmith.core.config.setting_field import (
     SETTINGS_WITHOUT_EFFECT,
     PathUse,
     Stage,
-    flag_name,
     path_use_of,
     shortened,
     stage_of,
@@ -134,7 +133,7 @@ class TensorFlowConfig(TrainingSettings, TokenizeSettings, RunSettings, Generati
 
     @model_validator(mode="after")
     def _agree(self) -> Self:
-        self._check_input_format()
+        check_input_format(self.__dict__)
         if (
             self.best_model_metric is not None
             and self.best_model_metric.startswith("val_")
@@ -163,21 +162,6 @@ class TensorFlowConfig(TrainingSettings, TokenizeSettings, RunSettings, Generati
             raise ValueError("--parents needs a --field-delimiter, and excludes --field-inputs off: it is about fields")
         self.check_generation()
         return self
-
-    def _check_input_format(self) -> None:
-        """Refuse settings that say how lines are split where the input has none, or where they cannot hold for it.
-
-        Raises:
-            ValueError: one does; the message names it.
-        """
-        wrong = decided_settings(self.__dict__)
-        if wrong:
-            raise ValueError(
-                f"{flag_name(wrong[0])} is about lines of text, and --input-format is {self.input_format}: its files say how "
-                "their rows are written. Leave it out, or give --input-format text"
-            )
-        if self.input_format == CSV and not self.quoted:
-            raise ValueError("--no-quoted excludes --input-format csv; give --input-format text for lines without quotes")
 
     def _check_condition_on(self) -> None:
         """Refuse an order of fields that cannot be.

@@ -244,9 +244,7 @@ def _with_training_set(
 def column_descriptions(layout: RecordLayout) -> list[dict[str, Any]]:
     """Return names and types of the output's columns, for a manifest."""
     if layout.source_table is not None:
-        return [
-            {"name": column.name, "type": str(arrow_type(column))} for column in layout.source_table.columns
-        ]
+        return [{"name": column.name, "type": str(arrow_type(column))} for column in layout.source_table.columns]
     return [
         {"name": name, "type": field_type.avro if field_type.type_name != "enum" else "enum"}
         for name, field_type in zip(layout.names, layout.column_types, strict=True)

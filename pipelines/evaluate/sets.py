@@ -8,17 +8,19 @@ from pathlib import Path
 
 from linesmith.core.artifacts.files import read_json
 from linesmith.core.artifacts.manifest import read_manifest
-from linesmith.core.artifacts.model_info import CARD_FILE
+from linesmith.core.artifacts.model_info import CARD_FILE, TABLE_FILE
 from linesmith.core.artifacts.run_directory import RunDirectory
 from linesmith.core.config.tensorflow_config import TensorFlowConfig
 from linesmith.core.errors import DataError, ParameterError
-from linesmith.pipelines.evaluate.comparison_kinds import kinds_of_statistics
+from linesmith.pipelines.evaluate.comparison_kinds import kinds_of_set, kinds_of_statistics
 from linesmith.pipelines.evaluate.headers import TextSet, decide_headers, read_first_lines
 from linesmith.pipelines.evaluate.input_units import EvaluationSets, TextFormat
+from linesmith.pipelines.evaluate.source_units import is_in_format_of, source_units
 from linesmith.pipelines.tokenize.publish import STATISTICS
 from linesmith.records.fields import FieldFormat
 from linesmith.records.input.file_patterns import find_local_files
 from linesmith.records.input.typed_files import AVRO, LINES, PARQUET, file_format
+from linesmith.records.table_format import read_table_format
 from linesmith.transforms.storage.addresses import is_bucket, join
 
 _OPTIONS = {"training": "real", "holdout": "holdout", "synthetic": "synthetic"}  # command-line option of each set
@@ -160,20 +162,30 @@ def run_evaluation_sets(config: TensorFlowConfig, run: RunDirectory, holdout: Se
         sets.files["holdout"] = list(holdout)
         text_format = TextFormat(fields, config.header, config.encoding, config.max_line_len)
         sets.add_units("holdout", LINES, list(holdout), text_format, run.temporary)
-    files = _output_files(run.synthetic)
+    files = _output_files(run.synthetic, config.input_format)
     sets.files["synthetic"] = files
     text_format = TextFormat(fields, bool(generated.get("header")), max_line_len=_MAX_OUTPUT_LENGTH)
     filled = [file for file in files if os.path.getsize(file)]
-    if filled:
+    table = read_table_format(run.training_data / TABLE_FILE)
+    if filled and config.partition_by is None and is_in_format_of(table, filled[0]):
+        units = source_units("synthetic", filled, table, bool(generated.get("header")), run.temporary)
+        sets.units += units
+        sets.kinds["synthetic"] = kinds_of_set(units, None, is_training=False)
+    elif filled:
         columns = generated.get("columns") or ()
         sets.add_units("synthetic", file_format(filled[0]), filled, text_format, run.temporary, columns)
     sets.compare_by_value()
     return sets
 
 
-def _output_files(directory: Path) -> list[str]:
-    """Return the shards of one format, preferably text, which holds the records exactly as they were sampled."""
-    for suffix in (".txt", ".avro", ".jsonl", ".parquet"):
+def _output_files(directory: Path, source_format: str) -> list[str]:
+    """Return the shards of one format, preferably text, which holds the records exactly as they were sampled.
+
+    Args:
+        directory: of the output.
+        source_format: format of the input, from which the same records can be read.
+    """
+    for suffix in dict.fromkeys((".txt", f".{source_format}", ".avro", ".jsonl", ".parquet", ".csv")):
         found = sorted(str(path.absolute()) for path in directory.rglob(f"part-*{suffix}") if path.is_file())
         if found:
             return found

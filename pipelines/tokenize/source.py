@@ -13,6 +13,7 @@ from linesmith.core.config.setting_field import option_text
 from linesmith.core.config.tensorflow_config import TensorFlowConfig
 from linesmith.core.errors import DataError, ParameterError, TooFewRecordsError
 from linesmith.records.fields import FieldFormat
+from linesmith.records.input.file_patterns import find_local_files
 from linesmith.records.sources.shape import PRESENT, Node
 from linesmith.records.table_columns import TableColumn
 from linesmith.records.table_format import TableFormat
@@ -36,14 +37,24 @@ def with_input_format(config: TensorFlowConfig) -> TensorFlowConfig:
     Raises:
         DataError: as `find_inputs`, for the first file.
     """
-    from linesmith.transforms.find_inputs import first_bytes
-
     given = {"input_format", *_LINE_SETTINGS} & config.model_fields_set
-    if config.input_format != TEXT or any(getattr(config, name) for name in given) or config.input_data_path is None:
+    if config.input_format != TEXT or any(getattr(config, name) for name in given) or not config.input_data_path:
         return config
-    head = first_bytes(config, max(map(len, MAGIC_BYTES.values())))
+    head = _first_bytes(config)
     found = next((name for name, magic in MAGIC_BYTES.items() if head.startswith(magic)), None)
     return config if found is None else config.replace(input_format=found)
+
+
+def _first_bytes(config: TensorFlowConfig) -> bytes:
+    """Return the first bytes of the first input file; none of one that has yet to be fetched."""
+    count = max(map(len, MAGIC_BYTES.values()))
+    pattern = config.input_data_path[0] if isinstance(config.input_data_path, list) else str(config.input_data_path)
+    if "://" in pattern:
+        from linesmith.transforms.find_inputs import first_bytes
+
+        return first_bytes(config, count)
+    with open(find_local_files(pattern, "--input")[0], "rb") as content:  # without Beam, which takes seconds to load
+        return content.read(count)
 
 
 def describe_source(
@@ -88,9 +99,7 @@ def describe_source(
     return refine(table, survey_source(units, table, options, scratch))
 
 
-def _described(
-    config: TensorFlowConfig, files: Sequence[InputFile], read: Reader
-) -> TableFormat:
+def _described(config: TensorFlowConfig, files: Sequence[InputFile], read: Reader) -> TableFormat:
     """Return the columns of the first file by its schema, after a comparison with those of the others."""
     first: TableFormat | None = None
     for file in files:
@@ -113,18 +122,19 @@ def _csv_table(config: TensorFlowConfig, files: Sequence[InputFile]) -> TableFor
     """
     from linesmith.records.sources.csv_rows import csv_table
 
+    fields = FieldFormat(config.field_delimiter, quoted=True)
     if config.columns is not None:
-        return csv_table(config.columns)
+        return csv_table(config.columns, fields)
     found = [(file.name, names) for file in files if (names := _first_fields(config, file)) is not None]
     if not found:
         raise TooFewRecordsError("LS207", "--input", "holds no record", "Give a file with records.")
     first_name, first = found[0]
     if not config.header:
-        return csv_table([f"field_{number}" for number in range(len(first))])
+        return csv_table([f"field_{number}" for number in range(len(first))], fields)
     names = [name.strip() for name in first]
     for file_name, others in found[1:]:
         _check_header(names, first_name, [name.strip() for name in others], file_name)
-    return csv_table(names)
+    return csv_table(names, fields)
 
 
 def _check_header(names: Sequence[str], first_name: str, others: Sequence[str], file_name: str) -> None:
@@ -175,9 +185,14 @@ def _check_same(first: TableFormat, first_name: str, other: TableFormat, other_n
     for name in [*before, *(name for name in now if name not in before)]:
         if before.get(name) == now.get(name):
             continue
-        found = f"column '{name}' is {now.get(name, 'missing')}, and in '{first_name}' it is {before.get(name, 'missing')}"
+        found = (
+            f"column '{name}' is {now.get(name, 'missing')}, and in '{first_name}' it is {before.get(name, 'missing')}"
+        )
         raise DataError(
-            "LS234", f"--input '{other_name}'", found, "Give files with equal columns, or name those to learn with --columns."
+            "LS234",
+            f"--input '{other_name}'",
+            found,
+            "Give files with equal columns, or name those to learn with --columns.",
         )
 
 

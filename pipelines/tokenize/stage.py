@@ -32,8 +32,8 @@ from linesmith.pipelines.stage_report import StageReport, measured_stage
 from linesmith.pipelines.tokenize.field_order import with_field_order
 from linesmith.pipelines.tokenize.fit import fit_tokenizer
 from linesmith.pipelines.tokenize.publish import STATISTICS, TokenizeResult, check_splits, publish_training_data
-from linesmith.pipelines.tokenize.source import describe_source, with_input_format
 from linesmith.pipelines.tokenize.shape import find_shape, share_out_frequent_texts, skipped_line_notices
+from linesmith.pipelines.tokenize.source import describe_source, with_input_format
 from linesmith.records.input.input_ranges import InputUnit, plan_input_units, replace_ranges
 from linesmith.records.input.record_format import DatasetSplitter, RecordFormat
 
@@ -62,10 +62,10 @@ def tokenize(config: TensorFlowConfig, beam_args: Sequence[str] = ()) -> StageRe
         DataError: the input cannot be used, or the run directory is complete or in use.
     """
     with config_with_local_paths(config, "tokenize", beam_args) as (local_config, mirror):
-        local_config = with_input_format(local_config)
-        preflight.check(local_config, "tokenize")
-        with locked(run_directory(local_config)):
-            report = tokenize_locked(local_config, beam_args)
+        source_config = with_input_format(local_config)
+        preflight.check(source_config, "tokenize")
+        with locked(run_directory(source_config)):
+            report = tokenize_locked(source_config, beam_args)
         return with_remote_addresses(report, mirror)
 
 

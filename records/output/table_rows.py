@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
@@ -148,21 +148,20 @@ def _avro_record(nodes: Sequence[Node], columns: Sequence[TableColumn], name: st
 
 
 def _avro_type(column: TableColumn) -> Any:
-    if column.most_items is not None:
-        item = _avro_type(column.item)
-        return {"type": "array", "items": ["null", item] if column.item_nullable else item}
-    if column.kind in ("time", "timestamp"):
-        return _avro_time(column)
-    if column.kind == "decimal":
-        return {"type": "bytes", "logicalType": "decimal", "precision": column.precision, "scale": column.scale}
+    if column.most_items is None:
+        return _AVRO_TYPES[column.kind](column)
+    item = _avro_type(column.item)
+    return {"type": "array", "items": ["null", item] if column.item_nullable else item}
+
+
+def _avro_decimal(precision: int, scale: int) -> dict[str, Any]:
+    return {"type": "bytes", "logicalType": "decimal", "precision": precision, "scale": scale}
+
+
+def _avro_integer(column: TableColumn) -> Any:
     if _is_beyond_long(column):
-        return {"type": "bytes", "logicalType": "decimal", "precision": 20, "scale": 0}
-    if column.kind == "integer":
-        return "int" if column.bits < 32 or (column.bits == 32 and column.signed) else "long"
-    if column.kind == "float":
-        return "float" if column.bits == 32 else "double"
-    kinds = {"boolean": "boolean", "date": {"type": "int", "logicalType": "date"}, "binary": "bytes", "null": "null"}
-    return kinds.get(column.kind, "double" if column.kind == "number" else "string")
+        return _avro_decimal(20, 0)
+    return "int" if column.bits < 32 or (column.bits == 32 and column.signed) else "long"
 
 
 def _avro_time(column: TableColumn) -> Any:
@@ -172,6 +171,22 @@ def _avro_time(column: TableColumn) -> Any:
     if word == "nanos":
         return "long"  # Avro has no time of day in nanoseconds
     return {"type": "int" if word == "millis" else "long", "logicalType": f"time-{word}"}
+
+
+_AVRO_TYPES: dict[str, Callable[[TableColumn], Any]] = {
+    "text": lambda column: "string",
+    "json": lambda column: "string",
+    "number": lambda column: "double",
+    "boolean": lambda column: "boolean",
+    "binary": lambda column: "bytes",
+    "null": lambda column: "null",
+    "date": lambda column: {"type": "int", "logicalType": "date"},
+    "time": _avro_time,
+    "timestamp": _avro_time,
+    "float": lambda column: "float" if column.bits == 32 else "double",
+    "decimal": lambda column: _avro_decimal(column.precision, column.scale),
+    "integer": _avro_integer,
+}
 
 
 def arrow_rows(table: TableFormat, rows: Sequence[Sequence[str]]) -> pa.Table:
@@ -205,5 +220,10 @@ def _iceberg_type(arrow: pa.DataType) -> pa.DataType:
         return pa.int64() if arrow.bit_width == 64 else pa.int32()
     if types.is_timestamp(arrow):
         return pa.timestamp("us", None if arrow.tz is None else "UTC")
-    simple = {types.is_time: pa.time64("us"), types.is_date: pa.date32(), types.is_duration: pa.int64(), types.is_null: pa.string()}
+    simple = {
+        types.is_time: pa.time64("us"),
+        types.is_date: pa.date32(),
+        types.is_duration: pa.int64(),
+        types.is_null: pa.string(),
+    }
     return next((wanted for test, wanted in simple.items() if test(arrow)), arrow)

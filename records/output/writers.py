@@ -22,13 +22,19 @@ from linesmith.core.artifacts.files import atomic_path
 from linesmith.records.output.column_types import json_value
 from linesmith.records.output.layout import GeneratedRecord, RecordLayout
 from linesmith.records.output.partitions import group_by_partition, partition_directory
-from linesmith.records.output.table_rows import arrow_rows, avro_row, avro_schema, iceberg_schema, json_row, plain_texts
-from linesmith.records.table_format import TableFormat
+from linesmith.records.output.source_output import csv_lines, source_avro, source_json, source_schema, source_tables
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-FORMAT_SUFFIXES = {"text": "txt", "csv": "csv", "jsonl": "jsonl", "avro": "avro", "parquet": "parquet", "iceberg": "parquet"}
+FORMAT_SUFFIXES = {
+    "text": "txt",
+    "csv": "csv",
+    "jsonl": "jsonl",
+    "avro": "avro",
+    "parquet": "parquet",
+    "iceberg": "parquet",
+}
 # Rows of a Parquet row group: large enough to compress well, small enough to hold.
 ROW_GROUP = 65_536
 INVALID_SCHEMA = {
@@ -153,7 +159,7 @@ def parquet_schema(layout: RecordLayout, exclude_column: str | None = None, micr
 
     fields = []
     if layout.source_table is not None:
-        return _source_schema(layout, layout.source_table, exclude_column, microseconds)
+        return source_schema(layout, layout.source_table, exclude_column, microseconds)
     for name, column_type in zip(layout.names, layout.column_types, strict=True):
         arrow = column_type.arrow
         if microseconds and pa.types.is_timestamp(arrow):
@@ -161,20 +167,6 @@ def parquet_schema(layout: RecordLayout, exclude_column: str | None = None, micr
         if name != exclude_column:
             fields.append(pa.field(name, arrow, column_type.nullable))
     return pa.schema(fields)
-
-
-def _source_schema(
-    layout: RecordLayout, table: TableFormat, exclude_column: str | None, for_iceberg: bool
-) -> pa.Schema:
-    """Return the schema of the source, with the columns of start strings where there are some."""
-    import pyarrow as pa
-
-    from linesmith.records.sources.arrow_rows import arrow_schema
-
-    fields = [field for field in arrow_schema(table) if field.name != exclude_column]
-    if layout.start_string_per_record:
-        fields += [pa.field(layout.names[-2], pa.int64(), False), pa.field(layout.names[-1], pa.string(), False)]
-    return iceberg_schema(pa.schema(fields)) if for_iceberg else pa.schema(fields)
 
 
 class _CountingIterable:
@@ -214,24 +206,8 @@ def _write_csv(
 ) -> None:
     if layout.header is not None:
         shard.write(layout.header.encode("utf-8") + b"\n")
-    delimiter = layout.fields.delimiter or ","
-    is_typed = layout.source_table is not None
-    for record in records:
-        fields = layout.field_texts(record.text)
-        cells: list[str | None] = [*fields] if layout.table is None else plain_texts(layout.table, fields)
-        if layout.start_string_per_record:
-            cells += [str(record.seed_id), record.start]
-        line = delimiter.join(_csv_cell(cell, delimiter, is_typed) for cell in cells)
-        shard.write((line or '""').encode("utf-8") + b"\n")
-
-
-def _csv_cell(cell: str | None, delimiter: str, is_typed: bool) -> str:
-    """Return a cell as RFC 4180 writes it; where nulls and empty texts are two things, the latter are a pair of quotes."""
-    if not cell:
-        return '""' if is_typed and cell is not None else ""
-    if not any(character in cell for character in (delimiter, '"', "\n", "\r")):
-        return cell
-    return f'"{cell.replace(chr(34), chr(34) * 2)}"'
+    for line in csv_lines(records, layout):
+        shard.write(line.encode("utf-8") + b"\n")
 
 
 def _write_jsonl(
@@ -244,8 +220,7 @@ def _write_jsonl(
     table = layout.source_table
     if table is not None:
         for record in records:
-            row = json_row(table, layout.field_texts(record.text), exclude_column)
-            shard.write((_with_start(row, layout, record) + "\n").encode("utf-8"))
+            shard.write((source_json(record, layout, table, exclude_column) + "\n").encode("utf-8"))
         return
     keys = [json.dumps(name, ensure_ascii=False) for name in layout.names]
     excluded = None if exclude_column is None else layout.names.index(exclude_column)
@@ -256,15 +231,6 @@ def _write_jsonl(
             if number != excluded
         ]
         shard.write(("{" + ", ".join(parts) + "}\n").encode("utf-8"))
-
-
-def _with_start(row: str, layout: RecordLayout, record: GeneratedRecord) -> str:
-    """Return an object of JSON with the start string of its record, where each record has one."""
-    if not layout.start_string_per_record:
-        return row
-    seed, start = (json.dumps(name, ensure_ascii=False) for name in layout.names[-2:])
-    own = f"{seed}: {record.seed_id}, {start}: {json.dumps(record.start, ensure_ascii=False)}}}"
-    return f"{{{own}" if row == "{}" else f"{row[:-1]}, {own}"
 
 
 def _json_text(value: Any) -> str:
@@ -280,32 +246,13 @@ def _write_avro(
     exclude_column: str | None,
 ) -> None:
     if layout.source_table is not None:
-        _write_source_avro(shard, records, layout, layout.source_table, identity, exclude_column)
+        write_avro(shard, *source_avro(records, layout, layout.source_table, exclude_column), identity)
         return
     schema = layout.avro_schema(exclude_column)
     names = [field["name"] for field in layout.avro_schema()["fields"]]
     # Rows keep the excluded column: fastavro writes the fields of the schema only.
     rows = (dict(zip(names, layout.values(record), strict=True)) for record in records)
     write_avro(shard, schema, rows, identity)
-
-
-def _write_source_avro(
-    shard: IO[bytes],
-    records: Iterable[GeneratedRecord],
-    layout: RecordLayout,
-    table: TableFormat,
-    identity: str,
-    exclude_column: str | None,
-) -> None:
-    schema = avro_schema(table)
-    fields = [field for field in schema["fields"] if field.get("doc", field["name"]) != exclude_column]
-    names = list(layout.names[-2:]) if layout.start_string_per_record else []
-    fields += [{"name": name, "type": kind} for name, kind in zip(names, ("long", "string"), strict=False)]
-    rows = (
-        {**avro_row(table, layout.field_texts(record.text)), **dict(zip(names, (record.seed_id, record.start), strict=False))}
-        for record in records
-    )
-    write_avro(shard, {**schema, "fields": fields}, rows, identity)
 
 
 def _write_parquet(
@@ -321,10 +268,9 @@ def _write_parquet(
 
     schema = parquet_schema(layout, exclude_column, microseconds)
     if layout.source_table is not None:
-        remaining = iter(records)
         with pq.ParquetWriter(shard, schema, compression="zstd", version="2.6") as writer:
-            while some := list(islice(remaining, ROW_GROUP)):
-                writer.write_table(_source_rows(some, layout, layout.source_table, schema), ROW_GROUP)
+            for some in source_tables(records, layout, layout.source_table, schema, ROW_GROUP):
+                writer.write_table(some, ROW_GROUP)
         return
     positions = [number for number, column in enumerate(layout.names) if column != exclude_column]
     with pq.ParquetWriter(shard, schema, compression="zstd", version="2.6") as writer:
@@ -335,23 +281,6 @@ def _write_parquet(
                 for position, field in zip(positions, schema, strict=True)
             ]
             writer.write_table(pa.Table.from_arrays(columns, schema=schema), ROW_GROUP)
-
-
-def _source_rows(
-    records: list[GeneratedRecord], layout: RecordLayout, table: TableFormat, schema: pa.Schema
-) -> pa.Table:
-    import pyarrow as pa
-
-    made = arrow_rows(table, [layout.field_texts(record.text) for record in records])
-    if layout.start_string_per_record:
-        made = made.append_column(layout.names[-2], pa.array([record.seed_id for record in records], pa.int64()))
-        made = made.append_column(layout.names[-1], pa.array([record.start for record in records], pa.string()))
-    made = made.select(schema.names)
-    # Not safe only of times: Iceberg has microseconds at most.
-    return made if made.schema.equals(schema) else pa.Table.from_arrays(
-        [column.cast(field.type, safe=not pa.types.is_temporal(field.type)) for column, field in zip(made.columns, schema, strict=True)],
-        schema=schema,
-    )  # fmt: skip
 
 
 _FORMATS: dict[str, Callable[[IO[bytes], Iterable[GeneratedRecord], RecordLayout, str, str | None], None]] = {

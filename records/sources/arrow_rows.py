@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from linesmith.core.config.input_format import InputFormat
 from linesmith.core.errors import DataError
-from linesmith.records.sources.arrow_types import arrow_type, decode_texts, describe_values, encode_texts
+from linesmith.records.sources.arrow_texts import decode_texts, encode_texts
+from linesmith.records.sources.arrow_types import arrow_type, describe_values
 from linesmith.records.sources.shape import PRESENT, Node, TableSource
 from linesmith.records.table_columns import TableColumn
 from linesmith.records.table_format import TableFormat
@@ -25,9 +26,7 @@ def presence_column(name: str) -> TableColumn:
     return TableColumn(name, "text", categories=(PRESENT,), arrow="string")
 
 
-def describe_schema(
-    schema: pa.Schema, format_name: InputFormat, wanted: Sequence[str] | None = None
-) -> TableFormat:
+def describe_schema(schema: pa.Schema, format_name: InputFormat, wanted: Sequence[str] | None = None) -> TableFormat:
     """Return how the rows of a schema are written, with all that it allows: every nullable struct has a column of presence.
 
     Args:

@@ -126,23 +126,27 @@ def _describe(declared: Any, name: str, named: dict[str, Any]) -> dict[str, Any]
         if "most_items" in described:
             raise type_error(name, "lists of lists, which cannot be learned")
         return {**described, "most_items": ANY_NUMBER, "item_nullable": nullable}
-    logical = None if isinstance(declared, str) else declared.get("logicalType")
+    if kind in ("enum", "fixed"):
+        _remember(declared, named)
     if kind == "enum":
-        _remember(declared, named)
         return {"kind": "text", "arrow": "string", "categories": tuple(declared["symbols"])}
-    if kind == "fixed":
-        _remember(declared, named)
-    if logical == "decimal" and kind in ("bytes", "fixed") and 0 < declared["precision"] <= 76:
-        precision, scale = declared["precision"], declared.get("scale", 0)
-        words = "decimal128" if precision <= 38 else "decimal256"
-        return {"kind": "decimal", "precision": precision, "scale": scale, "arrow": words}
-    if kind == "fixed":
-        return {"kind": "binary", "arrow": f"fixed_size_binary {declared['size']}"}
-    if (kind, logical) in _LOGICAL:
-        return _LOGICAL[kind, str(logical)]
-    if kind not in _PLAIN:
+    logical = None if isinstance(declared, str) else declared.get("logicalType")
+    found = _described_decimal(declared) if logical == "decimal" and kind in ("bytes", "fixed") else None
+    if found is None and kind == "fixed":
+        found = {"kind": "binary", "arrow": f"fixed_size_binary {declared['size']}"}
+    found = found or _LOGICAL.get((kind, str(logical))) or _PLAIN.get(kind)
+    if found is None:
         raise type_error(name, f"values of type {str(kind)[:100]}, which cannot be learned")
-    return _PLAIN[kind]
+    return found
+
+
+def _described_decimal(declared: Mapping[str, Any]) -> dict[str, Any] | None:
+    """Return the attributes of a column of decimals; None where its digits make no sense, which leaves bytes."""
+    precision, scale = declared.get("precision"), declared.get("scale", 0)
+    if type(precision) is not int or type(scale) is not int or not 0 <= scale <= precision <= 76 or not precision:
+        return None
+    words = "decimal128" if precision <= 38 else "decimal256"
+    return {"kind": "decimal", "precision": precision, "scale": scale, "arrow": words}
 
 
 def avro_objects(stream: IO[bytes], table: TableFormat, start: int, end: int | None) -> Iterator[dict[str, Any]]:

@@ -16,7 +16,7 @@ from linesmith.core.config.input_format import CSV
 from linesmith.records.fields import FieldFormat
 from linesmith.records.input.record_format import EMPTY, ENCODING, FIELD_COUNT, OPEN_QUOTE, REJECT_BYTES, TOO_LONG
 from linesmith.records.sources.rows import SourceRow
-from linesmith.records.sources.shape import flat_source
+from linesmith.records.sources.shape import Node, TableSource
 from linesmith.records.table_columns import TableColumn, escape_text
 from linesmith.records.table_format import TableFormat
 
@@ -124,10 +124,11 @@ def split_record(text: str, fields: FieldFormat) -> list[str] | None:
         return None
 
 
-def csv_table(names: Sequence[str]) -> TableFormat:
+def csv_table(names: Sequence[str], fields: FieldFormat) -> TableFormat:
     """Return how rows of CSV become records: every column is text, and an empty one is missing."""
     columns = tuple(TableColumn(name, "text", arrow="string") for name in names)
-    return TableFormat("arrow", columns, flat_source(CSV, names, [True] * len(names)))
+    nodes = tuple(Node(name, number) for number, name in enumerate(names))
+    return TableFormat("arrow", columns, TableSource(CSV, nodes, delimiter=fields.delimiter or ","))
 
 
 def csv_row(record: CsvRecord, columns: int, fields: FieldFormat) -> SourceRow:

@@ -24,7 +24,14 @@ MOST_ROOT_KEYS = 10_001  # one more than can be learned
 _MOST_ITEMS = 1000
 _LONG = 1 << 63
 _REASONS = {TOO_DEEP: DEPTH, KEY_TWICE: DUPLICATE}
-_ARROW = {"text": "string", "integer": "int64", "float": "double", "number": "double", "boolean": "bool", "null": "null"}
+_ARROW = {
+    "text": "string",
+    "integer": "int64",
+    "float": "double",
+    "number": "double",
+    "boolean": "bool",
+    "null": "null",
+}
 
 
 def parse_row(content: bytes, length: int) -> tuple[dict[str, Any] | None, str]:
@@ -113,7 +120,7 @@ class JsonFacts:
 
     def _insert(self, key: str, facts: JsonFacts, previous: str | None) -> None:
         """Insert a key after another one; at the beginning where that is None."""
-        if previous is None and not self.children or previous == next(reversed(self.children), None):
+        if (previous is None and not self.children) or previous == next(reversed(self.children), None):
             self.children[key] = facts
             return
         ordered = list(self.children.items())
@@ -140,7 +147,13 @@ class JsonFacts:
 
     def as_json(self) -> dict[str, Any]:
         """Return plain JSON, which `from_json` reads."""
-        plain = {"count": self.count, "kinds": self.kinds, "items": self.items, "longest": self.longest, "hollow": self.hollow}
+        plain = {
+            "count": self.count,
+            "kinds": self.kinds,
+            "items": self.items,
+            "longest": self.longest,
+            "hollow": self.hollow,
+        }
         return {**plain, "children": [[key, facts.as_json()] for key, facts in self.children.items()]}
 
     @classmethod
@@ -219,7 +232,9 @@ def _node(
             TableColumn(".".join(path), "text", categories=(PRESENT,), arrow="string", omitted=omitted)  # type: ignore[arg-type]
         )
     children = tuple(_node(name, inner, path, rows, objects, columns) for name, inner in facts.children.items())
-    return Node(key, None, absent > 0, children, number if needs_presence else None, "never" if needs_presence else absence)
+    return Node(
+        key, None, absent > 0, children, number if needs_presence else None, "never" if needs_presence else absence
+    )
 
 
 def _column(name: str, facts: JsonFacts, kinds: set[str]) -> dict[str, Any]:

@@ -54,11 +54,13 @@ class TableSource:
         format_name: its format.
         nodes: the fields of its rows, in order.
         avro_schema: the schema of Avro files, as JSON; empty for other formats.
+        delimiter: what separates the fields of a record.
     """
 
     format_name: InputFormat
     nodes: tuple[Node, ...]
     avro_schema: str = ""
+    delimiter: str = ","
 
     @property
     def is_nested(self) -> bool:
@@ -67,14 +69,10 @@ class TableSource:
 
     def as_dict(self) -> dict[str, Any]:
         """Return plain JSON types, which `parse_source` reads."""
-        described = {"format": self.format_name, "nodes": [_described(node) for node in self.nodes]}
-        return described if not self.avro_schema else {**described, "avro_schema": self.avro_schema}
-
-
-def flat_source(format_name: InputFormat, names: Sequence[str], nullable: Sequence[bool]) -> TableSource:
-    """Return the source of rows without structs."""
-    nodes = [Node(name, number, null) for number, (name, null) in enumerate(zip(names, nullable, strict=True))]
-    return TableSource(format_name, tuple(nodes))
+        described: dict[str, Any] = {"format": self.format_name, "nodes": [_described(node) for node in self.nodes]}
+        if self.avro_schema:
+            described["avro_schema"] = self.avro_schema
+        return described if self.delimiter == "," else {**described, "delimiter": self.delimiter}
 
 
 def row_object(nodes: Sequence[Node], values: Sequence[Any]) -> dict[str, Any]:
@@ -123,7 +121,9 @@ def source_fault(nodes: Sequence[Node], columns: Sequence[TableColumn], values: 
             if values[node.column] is None and not node.nullable:
                 return node.column
         elif is_absent(node, values):
-            given = [number for number in node.columns() if values[number] is not None and values[number] is not OMITTED]
+            given = [
+                number for number in node.columns() if values[number] is not None and values[number] is not OMITTED
+            ]
             if given:
                 return given[0]
         elif (found := source_fault(node.children, columns, values)) is not None:
@@ -153,9 +153,11 @@ def parse_source(described: Mapping[str, Any], columns: int) -> TableSource:
         ValueError, TypeError, KeyError, AttributeError: it is none.
     """
     nodes = tuple(_parse_node(node, 0) for node in described["nodes"])
-    source = TableSource(described["format"], nodes, described.get("avro_schema", ""))
+    source = TableSource(described["format"], nodes, described.get("avro_schema", ""), described.get("delimiter", ","))
     if source.format_name not in get_args(InputFormat) or not isinstance(source.avro_schema, str):
         raise ValueError("no format of a source")
+    if not isinstance(source.delimiter, str) or len(source.delimiter) != 1 or source.delimiter in "\n\r":
+        raise ValueError("no delimiter of one character")
     if sorted(number for node in nodes for number in node.columns()) != list(range(columns)):
         raise ValueError("not every column has one place in a row")
     return source

@@ -45,7 +45,9 @@ def read_source(
     for unit in units:
         for source in unit.ranges:
             for batch in RangeReader(source, read, rejects.append).batches():
-                records += [text.replace(FIELD_BREAK, config.field_delimiter or "") for text in batch["text"].to_pylist()]
+                records += [
+                    text.replace(FIELD_BREAK, config.field_delimiter or "") for text in batch["text"].to_pylist()
+                ]
     return table, records, rejects
 
 

@@ -42,7 +42,9 @@ def all_types(rows: int, seed: int = 0) -> pa.Table:
         "u8": pa.array(some(lambda n: n % 256), pa.uint8()),
         "u32": pa.array(some(lambda n: 2**32 - 1 - n), pa.uint32()),
         "u64": pa.array([draw.randrange(2**64) for _ in range(rows)], pa.uint64()),
-        "f64": pa.array([draw.choice([0.1, float("nan"), float("inf"), -float("inf"), -0.0, 1e300]) for _ in range(rows)]),
+        "f64": pa.array(
+            [draw.choice([0.1, float("nan"), float("inf"), -float("inf"), -0.0, 1e300]) for _ in range(rows)]
+        ),
         "f32": pa.array(some(lambda n: draw.choice([0.1, 3.4e38, float("nan")])), pa.float32()),
         "price": pa.array(some(lambda n: Decimal(draw.randrange(-(10**9), 10**9)).scaleb(-2)), pa.decimal128(12, 2)),
         "wide": pa.array([Decimal(10**50 + n) for n in range(rows)], pa.decimal256(60, 0)),
@@ -50,7 +52,9 @@ def all_types(rows: int, seed: int = 0) -> pa.Table:
         "day64": pa.array(some(lambda n: dt.date(2020, 1, 1 + n % 28)), pa.date64()),
         "clock_s": pa.array(some(lambda n: dt.time(n % 24, 30)), pa.time32("s")),
         "clock_ns": pa.array([n * 1001 for n in range(rows)], pa.int64()).cast(pa.time64("ns")),
-        "at_ms": pa.array(some(lambda n: dt.datetime(2020, 1, 1, n % 24, tzinfo=utc)), pa.timestamp("ms", "Europe/Rome")),
+        "at_ms": pa.array(
+            some(lambda n: dt.datetime(2020, 1, 1, n % 24, tzinfo=utc)), pa.timestamp("ms", "Europe/Rome")
+        ),
         "at_ns": pa.array([10**18 + n for n in range(rows)], pa.int64()).cast(pa.timestamp("ns", "UTC")),
         "local": pa.array(some(lambda n: dt.datetime(1969, 12, 31, n % 24, 0, 0, n)), pa.timestamp("us")),
         "midnight": pa.array(some(lambda n: dt.datetime(2020, 1, 1 + n % 28)), pa.timestamp("us")),
@@ -70,7 +74,8 @@ def all_types(rows: int, seed: int = 0) -> pa.Table:
 def same(found: pa.Table, expected: pa.Table) -> bool:
     """Return whether two tables have equal schemas and values, not-a-number and the sign of zero included."""
     return found.schema.equals(expected.schema) and all(
-        repr(found.column(name).to_pylist()) == repr(expected.column(name).to_pylist()) for name in expected.schema.names
+        repr(found.column(name).to_pylist()) == repr(expected.column(name).to_pylist())
+        for name in expected.schema.names
     )
 
 
@@ -94,7 +99,9 @@ def test_several_files_by_a_glob_and_any_units_give_the_same_records(tmp_path: P
 
 
 def test_nested_parquet_keeps_structs_lists_and_what_is_missing_where(tmp_path: Path) -> None:
-    geo = pa.struct([pa.field("lat", pa.float64()), pa.field("city", pa.struct([("name", pa.string()), ("n", pa.int32())]))])
+    geo = pa.struct(
+        [pa.field("lat", pa.float64()), pa.field("city", pa.struct([("name", pa.string()), ("n", pa.int32())]))]
+    )
     schema = pa.schema(
         [
             ("geo", geo),
@@ -111,10 +118,18 @@ def test_nested_parquet_keeps_structs_lists_and_what_is_missing_where(tmp_path: 
         {"geo": {"lat": 1.5, "city": {"name": None, "n": None}}, "tags": ["a|b", "", None, "c\\p|", "d\\"]},
         {"geo": {"lat": None, "city": {"name": "x", "n": 2}}, "tags": ["[]", "|"], "days": [dt.date(2020, 1, 2), None]},
     ]
-    expected = pa.Table.from_pylist([{"sure": {"x": number}, "pair": [number, 2], **row} for number, row in enumerate(rows)], schema=schema)
+    expected = pa.Table.from_pylist(
+        [{"sure": {"x": number}, "pair": [number, 2], **row} for number, row in enumerate(rows)], schema=schema
+    )
     pq.write_table(expected, tmp_path / "n.parquet")
     table, _, _ = read_source(tmp_path, str(tmp_path / "n.parquet"))
-    assert [column.name for column in table.columns][:5] == ["geo", "geo.lat", "geo.city", "geo.city.name", "geo.city.n"]
+    assert [column.name for column in table.columns][:5] == [
+        "geo",
+        "geo.lat",
+        "geo.city",
+        "geo.city.name",
+        "geo.city.n",
+    ]
     out, rejects = round_trip(tmp_path, str(tmp_path / "n.parquet"))
     assert rejects == []
     found = pq.read_table(out)
@@ -135,7 +150,10 @@ def test_columns_are_a_projection_of_parquet(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("other", "match"),
     [
-        ({"a": pa.array([1], pa.int64()), "b": ["x"]}, "two.parquet': column 'a' is int64, and in .*one.parquet' it is int32"),
+        (
+            {"a": pa.array([1], pa.int64()), "b": ["x"]},
+            "two.parquet': column 'a' is int64, and in .*one.parquet' it is int32",
+        ),
         ({"a": pa.array([1], pa.int32())}, "column 'b' is missing"),
         ({"a": pa.array([1], pa.int32()), "b": ["x"], "c": [1]}, "column 'c' is int64, and in .* it is missing"),
     ],
@@ -178,8 +196,10 @@ def test_a_value_beyond_its_column_is_a_reject_with_the_name_of_the_column(tmp_p
 
 
 def test_a_type_that_cannot_be_learned_is_refused_by_name(tmp_path: Path) -> None:
-    pq.write_table(pa.table({"ok": [1], "bad": pa.array([[("k", 1)]], pa.map_(pa.string(), pa.int64()))}), tmp_path / "a.parquet")
-    with pytest.raises(DataError, match="column 'bad'.*map<string.*--columns") as caught:
+    pq.write_table(
+        pa.table({"ok": [1], "bad": pa.array([[("k", 1)]], pa.map_(pa.string(), pa.int64()))}), tmp_path / "a.parquet"
+    )
+    with pytest.raises(DataError, match=r"column 'bad'.*map<string.*--columns") as caught:
         read_source(tmp_path, str(tmp_path / "a.parquet"))
     assert caught.value.code == "LS235"
 
@@ -230,7 +250,10 @@ def test_a_quote_too_many_rejects_its_line_and_not_those_below(tmp_path: Path) -
     (tmp_path / "a.csv").write_text('a,b\n1,2\n"open,3\n4,"5"\n6,"7\n8"\n9,"never\n10,11\n', newline="")
     _, records, rejects = read_source(tmp_path, str(tmp_path / "a.csv"), input_format="csv")
     assert records == ["1,2", "4,5", "6,7\\n8", "10,11"]
-    assert [(reject["reason"], reject["text"]) for reject in rejects] == [("open_quote", '"open,3'), ("open_quote", '9,"never')]
+    assert [(reject["reason"], reject["text"]) for reject in rejects] == [
+        ("open_quote", '"open,3'),
+        ("open_quote", '9,"never'),
+    ]
 
 
 def test_csv_rows_of_another_length_and_lines_that_are_no_text_are_rejects(tmp_path: Path) -> None:
@@ -243,7 +266,9 @@ def test_csv_rows_of_another_length_and_lines_that_are_no_text_are_rejects(tmp_p
 def test_csv_files_with_other_headers_are_refused(tmp_path: Path) -> None:
     (tmp_path / "a.csv").write_text("a,b\n1,2\n")
     (tmp_path / "b.csv").write_text("a,c\n1,2\n")
-    with pytest.raises(DataError, match="b.csv': column 2 of its header is 'c', and in .*a.csv' it is 'b'") as caught:
+    with pytest.raises(
+        DataError, match=r"b\.csv': column 2 of its header is 'c', and in .*a\.csv' it is 'b'"
+    ) as caught:
         read_source(tmp_path, str(tmp_path / "*.csv"), input_format="csv")
     assert caught.value.code == "LS234"
 
@@ -268,9 +293,23 @@ def as_json(rows: list[Any]) -> list[str]:
 
 def test_json_lines_keep_keys_their_order_what_is_left_out_and_what_is_null(tmp_path: Path) -> None:
     rows = [
-        {"host": "a", "n": 1, "x": 1.0, "ok": True, "request": {"path": "/", "size": None, "user": {"id": 7}}, "tags": ["a|", ""]},
+        {
+            "host": "a",
+            "n": 1,
+            "x": 1.0,
+            "ok": True,
+            "request": {"path": "/", "size": None, "user": {"id": 7}},
+            "tags": ["a|", ""],
+        },
         {"host": "", "n": -5, "x": 0.1, "ok": False, "request": {"path": "l\nm", "size": 3}, "tags": [], "extra": None},
-        {"host": "\\", "n": 2**63 - 1, "x": 1e300, "ok": True, "request": {"path": "\\0", "size": None, "user": {}}, "extra": 1},
+        {
+            "host": "\\",
+            "n": 2**63 - 1,
+            "x": 1e300,
+            "ok": True,
+            "request": {"path": "\\0", "size": None, "user": {}},
+            "extra": 1,
+        },
         {"host": "😀", "n": 0, "x": -0.0, "ok": True, "request": None, "tags": [None, "x,y"], "extra": 2},
     ]
     assert json_round_trip(tmp_path, rows) == as_json(rows)
@@ -288,8 +327,12 @@ def test_values_of_several_kinds_keep_their_kinds(tmp_path: Path) -> None:
     ]  # fmt: skip
 
 
-json_scalars = st.none() | st.booleans() | st.integers(-(2**65), 2**65) | st.floats(allow_nan=False, allow_infinity=False) | st.text(
-    st.characters(exclude_categories=["Cs"]), max_size=5
+json_scalars = (
+    st.none()
+    | st.booleans()
+    | st.integers(-(2**65), 2**65)
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text(st.characters(exclude_categories=["Cs"]), max_size=5)
 )
 keys = st.sampled_from(["a", "b", "c c", "é"])
 json_values = st.recursive(
@@ -327,7 +370,18 @@ def sorted_keys(value: Any) -> Any:
 
 def test_lines_that_are_no_rows_are_rejects_with_a_reason(tmp_path: Path) -> None:
     deep = '{"a": ' + "[" * 70 + "]" * 70 + "}"
-    lines = ['{"a": 1}', "[1]", '{"a": 1, "a": 2}', deep, "{", '{"a": NaN}', "", '{"a": 1e999}', '{"a": "\\ud800"}', "\xff"]
+    lines = [
+        '{"a": 1}',
+        "[1]",
+        '{"a": 1, "a": 2}',
+        deep,
+        "{",
+        '{"a": NaN}',
+        "",
+        '{"a": 1e999}',
+        '{"a": "\\ud800"}',
+        "\xff",
+    ]
     content = "\n".join(lines).encode("latin-1") + b'\n{"a": "' + b"x" * (11 << 20) + b'"}\n'
     (tmp_path / "a.jsonl").write_bytes(content)
     _, records, rejects = read_source(tmp_path, str(tmp_path / "a.jsonl"))
@@ -362,7 +416,8 @@ AVRO_SCHEMA = {
         {"name": "kind", "type": {"type": "enum", "name": "Kind", "symbols": ["A", "B"]}},
         {"name": "other", "type": ["null", "Kind"]},
         {"name": "price", "type": {"type": "bytes", "logicalType": "decimal", "precision": 30, "scale": 2}},
-        {"name": "fixed_price", "type": {"type": "fixed", "name": "P", "size": 8, "logicalType": "decimal", "precision": 12, "scale": 3}},
+        {"name": "fixed_price", "type": {
+            "type": "fixed", "name": "P", "size": 8, "logicalType": "decimal", "precision": 12, "scale": 3}},
         {"name": "day", "type": {"type": "int", "logicalType": "date"}},
         {"name": "clock", "type": {"type": "int", "logicalType": "time-millis"}},
         {"name": "clock_us", "type": {"type": "long", "logicalType": "time-micros"}},

@@ -1,0 +1,58 @@
+"""Units of sets whose files are of a source's format: their rows are read as the records that a model learns."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeGuard
+
+from linesmith.core.config.tensorflow_config import TensorFlowConfig
+from linesmith.records.input.input_ranges import plan_input_units
+from linesmith.records.input.record_format import DatasetSplitter, RecordFormat
+from linesmith.records.input.typed_files import LINES
+from linesmith.records.table_format import TableFormat
+
+if TYPE_CHECKING:
+    from linesmith.transforms.read_evaluation_sets import EvaluationInputUnit
+
+_MAX_LENGTH = 1 << 24  # characters of a record
+
+
+def is_in_format_of(table: TableFormat | None, file: str) -> TypeGuard[TableFormat]:
+    """Return whether a file is of the format that a table was read from, by its name."""
+    return table is not None and table.source is not None and file.endswith(f".{table.source.format_name}")
+
+
+def source_units(
+    name: str, files: Sequence[str], table: TableFormat, header: bool, scratch: Path
+) -> list[EvaluationInputUnit]:
+    """Return the units of a set.
+
+    Args:
+        name: of the set.
+        files: of the format that the table was read from.
+        table: how rows become records.
+        header: the first record of a CSV file names the columns.
+        scratch: folder that http(s) inputs are copied to.
+
+    Raises:
+        DataError: a file is missing, damaged, or of another format.
+    """
+    from linesmith.transforms.csv_index import with_cuts
+    from linesmith.transforms.find_inputs import find_inputs
+    from linesmith.transforms.read_evaluation_sets import EvaluationInputUnit
+    from linesmith.transforms.read_records import ReadSettings
+
+    format_name = "text" if table.source is None else table.source.format_name
+    config = TensorFlowConfig(
+        input_data_path=list(files), input_format=format_name, max_line_len=_MAX_LENGTH,
+        **({"header": header, "field_delimiter": table.fields.delimiter} if format_name == "csv" else {}),
+    )  # fmt: skip
+    inputs = find_inputs(config, scratch)
+    if format_name == "csv":
+        inputs = with_cuts(inputs, table.fields)
+    settings = ReadSettings(RecordFormat.from_config(config), DatasetSplitter(0.0, False), False, table=table)
+    return [
+        EvaluationInputUnit(name, number, LINES, unit.ranges[0].file.name, lines=(unit, settings))
+        for number, unit in enumerate(plan_input_units(inputs))
+    ]
