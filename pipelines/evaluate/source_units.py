@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeGuard
 
+from linesmith.core.config.input_format import CSV
 from linesmith.core.config.tensorflow_config import TensorFlowConfig
 from linesmith.records.input.input_ranges import plan_input_units
 from linesmith.records.input.record_format import DatasetSplitter, RecordFormat
@@ -13,6 +14,7 @@ from linesmith.records.input.typed_files import LINES
 from linesmith.records.table_format import TableFormat
 
 if TYPE_CHECKING:
+    from linesmith.pipelines.evaluate.input_units import TextFormat
     from linesmith.transforms.read_evaluation_sets import EvaluationInputUnit
 
 _MAX_LENGTH = 1 << 24  # characters of a record
@@ -23,8 +25,49 @@ def is_in_format_of(table: TableFormat | None, file: str) -> TypeGuard[TableForm
     return table is not None and table.source is not None and file.endswith(f".{table.source.format_name}")
 
 
+def describe_sets(
+    files: Mapping[str, Sequence[str]],
+    text_format: TextFormat,
+    scratch: Path,
+    beam_args: Sequence[str],
+    notes: list[str],
+) -> TableFormat:
+    """Return how the rows of all sets become records, so that each can hold what any of them has.
+
+    Args:
+        files: of each set, the training set first.
+        text_format: format of the files, and of CSV how it is written.
+        scratch: folder for intermediate results.
+        beam_args: options of the pipeline.
+        notes: sentences for the user are appended.
+
+    Raises:
+        DataError: a file is missing, damaged or of another format; LS234, files differ in their columns.
+    """
+    from linesmith.pipelines.tokenize.source import describe_source
+    from linesmith.runners import pipeline_options
+    from linesmith.transforms.find_inputs import find_inputs
+
+    of_csv = {
+        "header": text_format.header is not False,
+        "field_delimiter": text_format.fields.delimiter or ",",
+        "encoding": text_format.encoding,
+    }
+    config = TensorFlowConfig(
+        input_data_path=[file for some in files.values() for file in some],
+        input_format=text_format.input_format,
+        **(of_csv if text_format.input_format == CSV else {}),
+    )
+    scratch.mkdir(parents=True, exist_ok=True)
+    inputs = find_inputs(config, scratch)
+    found = describe_source(config, inputs, plan_input_units(inputs), pipeline_options(beam_args), scratch, notes)
+    if found is None:
+        raise ValueError("lines of text have no table")
+    return found
+
+
 def source_units(
-    name: str, files: Sequence[str], table: TableFormat, header: bool, scratch: Path
+    name: str, files: Sequence[str], table: TableFormat, header: bool, scratch: Path, encoding: str = "utf-8"
 ) -> list[EvaluationInputUnit]:
     """Return the units of a set.
 
@@ -33,6 +76,7 @@ def source_units(
         files: of the format that the table was read from.
         table: how rows become records.
         header: the first record of a CSV file names the columns.
+        encoding: of CSV files.
         scratch: folder that http(s) inputs are copied to.
 
     Raises:
@@ -46,10 +90,10 @@ def source_units(
     format_name = "text" if table.source is None else table.source.format_name
     config = TensorFlowConfig(
         input_data_path=list(files), input_format=format_name, max_line_len=_MAX_LENGTH,
-        **({"header": header, "field_delimiter": table.fields.delimiter} if format_name == "csv" else {}),
+        **({"header": header, "field_delimiter": table.fields.delimiter, "encoding": encoding} if format_name == CSV else {}),
     )  # fmt: skip
     inputs = find_inputs(config, scratch)
-    if format_name == "csv":
+    if format_name == CSV:
         inputs = with_cuts(inputs, table.fields)
     settings = ReadSettings(RecordFormat.from_config(config), DatasetSplitter(0.0, False), False, table=table)
     return [
