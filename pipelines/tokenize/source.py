@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from itertools import zip_longest
 from pathlib import Path
@@ -11,9 +12,9 @@ from typing import IO, TYPE_CHECKING
 from linesmith.core.config.input_format import AVRO, CSV, JSONL, MAGIC_BYTES, PARQUET, TEXT
 from linesmith.core.config.setting_field import option_text
 from linesmith.core.config.tensorflow_config import TensorFlowConfig
-from linesmith.core.errors import DataError, ParameterError, TooFewRecordsError
+from linesmith.core.errors import DataError, LinesmithError, ParameterError, TooFewRecordsError
 from linesmith.records.fields import FieldFormat
-from linesmith.records.input.file_patterns import find_local_files
+from linesmith.records.input.file_patterns import describe_unreadable, match_local_files
 from linesmith.records.sources.shape import PRESENT, Node
 from linesmith.records.table_columns import TableColumn
 from linesmith.records.table_format import TableFormat
@@ -33,9 +34,6 @@ def with_input_format(config: TensorFlowConfig) -> TensorFlowConfig:
 
     Names of files have decided already (`linesmith.core.config.input_format`). A setting that says how lines are split says that
     there are lines.
-
-    Raises:
-        DataError: as `find_inputs`, for the first file.
     """
     given = {"input_format", *_LINE_SETTINGS} & config.model_fields_set
     if config.input_format != TEXT or any(getattr(config, name) for name in given) or not config.input_data_path:
@@ -46,14 +44,19 @@ def with_input_format(config: TensorFlowConfig) -> TensorFlowConfig:
 
 
 def _first_bytes(config: TensorFlowConfig) -> bytes:
-    """Return the first bytes of the first input file; none of one that has yet to be fetched."""
+    """Return the first bytes of the first input file; none where it cannot be read, which is reported later."""
     count = max(map(len, MAGIC_BYTES.values()))
     pattern = config.input_data_path[0] if isinstance(config.input_data_path, list) else str(config.input_data_path)
     if "://" in pattern:
         from linesmith.transforms.find_inputs import first_bytes
 
-        return first_bytes(config, count)
-    with open(find_local_files(pattern, "--input")[0], "rb") as content:  # without Beam, which takes seconds to load
+        with suppress(LinesmithError):
+            return first_bytes(config, count)
+        return b""
+    found = match_local_files(pattern)  # without Beam, which takes seconds to load
+    if not found or describe_unreadable(found[0]) is not None:
+        return b""
+    with open(found[0], "rb") as content:
         return content.read(count)
 
 
