@@ -20,7 +20,7 @@ from apache_beam.io.filesystems import FileSystems
 
 from linesmith.core.addresses import redact_address
 from linesmith.core.artifacts.files import sha256_file
-from linesmith.core.config.input_format import AVRO, JSONL, MAGIC_BYTES, PARQUET, InputFormat
+from linesmith.core.config.input_format import AVRO, ICEBERG, JSONL, MAGIC_BYTES, PARQUET, InputFormat
 from linesmith.core.config.tensorflow_config import TensorFlowConfig
 from linesmith.core.errors import DataError, ParameterError
 from linesmith.records.fields import FieldFormat
@@ -36,6 +36,7 @@ from linesmith.records.input.input_files import (
 from linesmith.records.input.line_scanner import scan_lines
 from linesmith.records.input.preamble import find_preamble
 from linesmith.records.input.typed_files import TypedFileError
+from linesmith.records.sources.iceberg_rows import IcebergOrigin, iceberg_files
 from linesmith.records.sources.parquet_rows import parquet_parts
 from linesmith.transforms.storage.addresses import check_address, is_bucket
 from linesmith.transforms.storage.clients import check_reachable
@@ -67,6 +68,8 @@ def find_inputs(config: TensorFlowConfig, scratch: Path) -> list[InputFile]:
         ParameterError: LS205, `input_data_path` is not set.
         DataError: an input is missing, matches nothing, is a directory, empty, damaged, or not text.
     """
+    if config.input_format == ICEBERG:
+        return iceberg_files(_input_patterns(config), config.input_catalog, config.columns)
     files = []
     for name, listed in sorted(_listed(config).items()):
         path, size = _fetch(listed, scratch) if isinstance(listed, str) else (listed.path, listed.size_in_bytes)
@@ -135,13 +138,16 @@ def _without_preamble(file: InputFile, stream: IO[bytes], config: TensorFlowConf
 def input_digests(config: TensorFlowConfig) -> dict[str, str]:
     """Return, by name, a digest that tells whether an input has changed, without fetching or inspecting it.
 
-    It is the SHA-256 of a local file's content, the store's checksum and the size of an object, and the redacted address of
-    an http(s) input, which holds a digest of the whole one.
+    It is the SHA-256 of a local file's content, the store's checksum and the size of an object, the redacted address of
+    an http(s) input, which holds a digest of the whole one, and the snapshot of an Iceberg table.
 
     Raises:
         ParameterError: `input_data_path` is not set.
         DataError: an input is missing, or a directory.
     """
+    if config.input_format == ICEBERG:
+        files = iceberg_files(_input_patterns(config), config.input_catalog, config.columns)
+        return {file.name: file.origin.digest for file in files if isinstance(file.origin, IcebergOrigin)}
     digests = {}
     for name, listed in sorted(_listed(config).items()):
         if isinstance(listed, str):

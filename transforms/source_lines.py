@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
-from linesmith.core.config.input_format import AVRO, CSV, JSONL, PARQUET
+from linesmith.core.config.input_format import AVRO, CSV, ICEBERG, JSONL, PARQUET
 from linesmith.core.errors import DataError
 from linesmith.records.fields import FieldFormat
 from linesmith.records.input.input_files import InputFile, damaged_file_error
@@ -15,6 +15,7 @@ from linesmith.records.sources import csv_rows, jsonl_rows
 from linesmith.records.sources.avro_rows import avro_objects, avro_rows
 from linesmith.records.sources.column_facts import SourceFacts
 from linesmith.records.sources.csv_rows import CsvRecord, CsvRecords, csv_row
+from linesmith.records.sources.iceberg_rows import iceberg_batches, iceberg_rows
 from linesmith.records.sources.jsonl_rows import JsonFacts, jsonl_row, parse_row
 from linesmith.records.sources.parquet_rows import add_parquet_facts, parquet_rows
 from linesmith.records.sources.rows import SourceRow, learned_fields
@@ -67,6 +68,10 @@ def _parquet(source: FileRange, table: TableFormat, records: RecordFormat) -> It
         yield from parquet_rows(stream, table, source.start)
 
 
+def _iceberg(source: FileRange, table: TableFormat, records: RecordFormat) -> Iterator[SourceRow]:
+    return iceberg_rows(source.file, table)
+
+
 def _avro(source: FileRange, table: TableFormat, records: RecordFormat) -> Iterator[SourceRow]:
     with open_raw(source.file.path) as stream:
         yield from avro_rows(stream, table, source.start, source.end)
@@ -113,6 +118,7 @@ _ROWS: dict[str, Callable[[FileRange, TableFormat, RecordFormat], Iterator[Sourc
     CSV: _csv,
     JSONL: _jsonl,
     AVRO: _avro,
+    ICEBERG: _iceberg,
     PARQUET: _parquet,
 }
 
@@ -130,20 +136,24 @@ def source_rows(source: FileRange, table: TableFormat, records: RecordFormat) ->
 
 
 def add_facts(facts: SourceFacts, source: FileRange, table: TableFormat) -> None:
-    """Add the rows of a range of Parquet or Avro to what is known of the columns.
+    """Add the rows of a range of Parquet, Avro or Iceberg to what is known of the columns.
 
     Raises:
         DataError: LS206, the file is damaged.
     """
-    with open_raw(source.file.path) as stream:
-        try:
+    try:
+        if source.file.format_name == ICEBERG:
+            for batch in iceberg_batches(source.file, table):
+                facts.add_batch(table, batch)
+            return
+        with open_raw(source.file.path) as stream:
             if source.file.format_name == PARQUET:
                 add_parquet_facts(facts, stream, table, source.start)
             else:
                 for row in avro_objects(stream, table, source.start, source.end):
                     facts.add_object(table, row)
-        except TypedFileError as error:
-            raise damaged_source_error(source.file, str(error)) from None
+    except TypedFileError as error:
+        raise damaged_source_error(source.file, str(error)) from None
 
 
 def add_json_facts(facts: JsonFacts, source: FileRange) -> None:

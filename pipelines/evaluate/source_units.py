@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeGuard
 
-from linesmith.core.config.input_format import CSV
+from linesmith.core.config.input_format import CSV, ICEBERG, PARQUET, TEXT, InputFormat
 from linesmith.core.config.tensorflow_config import TensorFlowConfig
 from linesmith.records.input.input_ranges import plan_input_units
 from linesmith.records.input.record_format import DatasetSplitter, RecordFormat
@@ -22,7 +22,13 @@ _MAX_LENGTH = 1 << 24  # characters of a record
 
 def is_in_format_of(table: TableFormat | None, file: str) -> TypeGuard[TableFormat]:
     """Return whether a file is of the format that a table was read from, by its name."""
-    return table is not None and table.source is not None and file.endswith(f".{table.source.format_name}")
+    return table is not None and file.endswith(f".{_file_format(table)}")
+
+
+def _file_format(table: TableFormat) -> InputFormat:
+    """Return the format of files that hold a table's rows as they were read."""
+    found = TEXT if table.source is None else table.source.format_name
+    return PARQUET if found == ICEBERG else found
 
 
 def describe_sets(
@@ -87,7 +93,7 @@ def source_units(
     from linesmith.transforms.read_evaluation_sets import EvaluationInputUnit
     from linesmith.transforms.read_records import ReadSettings
 
-    format_name = "text" if table.source is None else table.source.format_name
+    format_name = _file_format(table)
     config = TensorFlowConfig(
         input_data_path=list(files), input_format=format_name, max_line_len=_MAX_LENGTH,
         **({"header": header, "field_delimiter": table.fields.delimiter, "encoding": encoding} if format_name == CSV else {}),

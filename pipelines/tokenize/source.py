@@ -9,7 +9,7 @@ from itertools import zip_longest
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
-from linesmith.core.config.input_format import AVRO, CSV, JSONL, MAGIC_BYTES, PARQUET, TEXT
+from linesmith.core.config.input_format import AVRO, CSV, ICEBERG, JSONL, MAGIC_BYTES, PARQUET, TEXT
 from linesmith.core.config.setting_field import option_text
 from linesmith.core.config.tensorflow_config import TensorFlowConfig
 from linesmith.core.errors import DataError, LinesmithError, ParameterError, TooFewRecordsError
@@ -92,7 +92,7 @@ def describe_source(
         return _csv_table(config, files)
     if config.input_format == JSONL:
         return jsonl_table(survey_json(units, options, scratch), config.columns)
-    table = _described(config, files, _READERS[config.input_format])
+    table = declared_table(config, files)
     if config.dp:
         _check_private(config, table)
         notices.append(
@@ -102,18 +102,21 @@ def describe_source(
     return refine(table, survey_source(units, table, options, scratch))
 
 
-def _described(config: TensorFlowConfig, files: Sequence[InputFile], read: Reader) -> TableFormat:
+def declared_table(config: TensorFlowConfig, files: Sequence[InputFile]) -> TableFormat:
     """Return the columns of the first file by its schema, after a comparison with those of the others."""
-    first: TableFormat | None = None
-    for file in files:
-        table = _table_of(file, read, config.columns)
-        if first is None:
-            first = table
-        else:
-            _check_same(first, files[0].name, table, file.name)
-            first = _with_nulls_of(first, table)
-    if first is None:
+    if config.input_format == ICEBERG:  # a table has one schema, whatever its files have
+        from linesmith.records.sources.iceberg_rows import iceberg_table
+
+        files = list({file.origin: file for file in files}.values())
+        tables = [(file.name, iceberg_table(file, config.columns)) for file in files]
+    else:
+        tables = [(file.name, _table_of(file, _READERS[config.input_format], config.columns)) for file in files]
+    if not tables:
         raise DataError("LS205", "--input", "names no file", "Give files.")
+    (first_name, first), *others = tables
+    for name, table in others:
+        _check_same(first, first_name, table, name)
+        first = _with_nulls_of(first, table)
     return first
 
 

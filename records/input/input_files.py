@@ -61,6 +61,7 @@ class InputFile:
         header: the first record of a CSV file names the columns.
         cuts: where ranges begin, in order: numbers of the row groups of a Parquet file, or bytes at which records of CSV
             begin; None: at any byte.
+        origin: the table that a data file of Iceberg belongs to (`linesmith.records.sources.iceberg_rows`).
     """
 
     path: str
@@ -74,6 +75,7 @@ class InputFile:
     format_name: InputFormat = TEXT
     header: bool = False
     cuts: tuple[int, ...] | None = None
+    origin: object = None
 
     @property
     def newline(self) -> bytes:

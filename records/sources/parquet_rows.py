@@ -9,11 +9,11 @@ from linesmith.core.config.input_format import PARQUET
 from linesmith.core.errors import DataError
 from linesmith.records.input.parquet_files import ParquetRecords
 from linesmith.records.input.typed_files import format_errors
-from linesmith.records.sources.arrow_rows import describe_schema, encode_batch
+from linesmith.records.sources.arrow_rows import describe_schema
+from linesmith.records.sources.batches import batch_rows, with_columns_of
 from linesmith.records.sources.column_facts import SourceFacts
-from linesmith.records.sources.rows import VALUE, SourceRow
-from linesmith.records.sources.shape import Node
-from linesmith.records.table_format import TableFormat, row_text
+from linesmith.records.sources.rows import SourceRow
+from linesmith.records.table_format import TableFormat
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -59,14 +59,8 @@ def parquet_rows(stream: IO[bytes], table: TableFormat, part: int) -> Iterator[S
         file = ParquetRecords(stream)
         position = file.first_row(part)
     for batch in _batches(file, table, part):
-        rows, faults = encode_batch(table, batch)
-        for number, fields in enumerate(rows):
-            if number in faults:
-                content = row_text(fields).encode()
-                yield SourceRow(position + number, None, f"{VALUE}:{faults[number]}", content, len(content))
-            else:
-                yield SourceRow(position + number, fields)
-        position += len(rows)
+        yield from batch_rows(table, batch, position)
+        position += batch.num_rows
 
 
 def add_parquet_facts(facts: SourceFacts, stream: IO[bytes], table: TableFormat, part: int) -> None:
@@ -83,23 +77,7 @@ def add_parquet_facts(facts: SourceFacts, stream: IO[bytes], table: TableFormat,
 
 def _batches(file: ParquetRecords, table: TableFormat, part: int) -> Iterator[pa.RecordBatch]:
     """Yield the batches of a row group, with the columns of the table in their order."""
-    import pyarrow as pa
-
-    nodes = () if table.source is None else table.source.nodes
-    names = [node.name for node in nodes]
+    names = [node.name for node in (() if table.source is None else table.source.nodes)]
     with format_errors(PARQUET):  # of what is read: a generator does not see the errors of its caller
         for batch in file.arrow_batches(_BATCH_ROWS, names, part):
-            arrays = [_with_fields_of(node, batch.column(batch.schema.get_field_index(node.name))) for node in nodes]
-            yield pa.RecordBatch.from_arrays(arrays, names)
-
-
-def _with_fields_of(node: Node, array: pa.Array) -> pa.Array:
-    """Return a struct with the fields of a node only; another value as it is."""
-    import pyarrow as pa
-
-    if node.column is not None:
-        return array
-    numbers = [array.type.get_field_index(child.name) for child in node.children]
-    children = array.flatten()
-    chosen = [_with_fields_of(child, children[number]) for child, number in zip(node.children, numbers, strict=True)]
-    return pa.StructArray.from_arrays(chosen, names=[child.name for child in node.children], mask=array.is_null())
+            yield with_columns_of(table, batch)

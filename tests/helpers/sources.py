@@ -63,7 +63,7 @@ def describe(config: TensorFlowConfig, files: Any, units: list[InputUnit]) -> Ta
             add_json_facts(part, source)
             json_facts.merge(JsonFacts.from_json(part.as_json()))
         return jsonl_table(json_facts, config.columns)
-    table = source_stage._described(config, files, source_stage._READERS[config.input_format])
+    table = source_stage.declared_table(config, files)
     facts = SourceFacts.empty(table)
     for source in ranges:
         part_facts = SourceFacts.empty(table)

@@ -20,7 +20,7 @@ from linesmith.core.artifacts.params import redact_settings
 from linesmith.core.artifacts.run_directory import RunDirectory, run_directory, workspace
 from linesmith.core.artifacts.shapes import CountedManifest, Statistics
 from linesmith.core.config import preflight
-from linesmith.core.config.input_format import TEXT
+from linesmith.core.config.input_format import ICEBERG, TEXT
 from linesmith.core.config.privacy_checks import user_field_index, vocabulary_mode
 from linesmith.core.config.setting_field import default_of
 from linesmith.core.config.tensorflow_config import TensorFlowConfig, fields
@@ -136,6 +136,8 @@ def input_files(config: TensorFlowConfig) -> dict[str, int | None]:
     """
     setting = config.input_data_path
     patterns = [] if setting is None else [setting] if isinstance(setting, str) else setting
+    if config.input_format == ICEBERG:
+        return dict.fromkeys(patterns)
     sizes: dict[str, int | None] = {}
     for pattern in patterns:
         if "://" in pattern:
