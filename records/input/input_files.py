@@ -10,7 +10,7 @@ import zlib
 from dataclasses import dataclass
 from typing import IO, Any, cast
 
-from linesmith.core.config.input_format import TEXT, InputFormat
+from linesmith.core.config.input_format import AVRO, PARQUET, TEXT, InputFormat
 from linesmith.core.errors import DataError
 from linesmith.records.input.line_scanner import has_only_carriage_returns
 
@@ -32,6 +32,10 @@ _BINARY_MAGIC = {
     b"\x89HDF": "an HDF5 file",
     b"\xd0\xcf\x11\xe0": "an Office document",
     b"7z\xbc\xaf\x27\x1c": "a 7z archive",
+}
+_REMEDIES = {
+    f"{what} file": f"Give --input-format {name}, and no option about lines."
+    for what, name in (("a Parquet", PARQUET), ("an Avro", AVRO))
 }
 # Longest first: the byte-order mark of UTF-32-LE begins with that of UTF-16-LE.
 _BOMS = (
@@ -238,7 +242,7 @@ def _refuse_binary(head: bytes, name: str, codec: str) -> None:
             "LS217",
             f"--input '{name}'",
             f"{found}, not lines of {codec} text",
-            "Convert it to text with one record per line, or give its --encoding.",
+            _REMEDIES.get(found, "Convert it to text with one record per line, or give its --encoding."),
         )
 
 

@@ -11,7 +11,7 @@ from linesmith.core.config.input_format import InputFormat
 from linesmith.core.errors import DataError
 from linesmith.records.sources.arrow_texts import decode_texts, encode_texts
 from linesmith.records.sources.arrow_types import arrow_type, describe_values
-from linesmith.records.sources.shape import PRESENT, Node, TableSource
+from linesmith.records.sources.shape import PRESENT, Absence, Node, TableSource
 from linesmith.records.table_columns import TableColumn
 from linesmith.records.table_format import TableFormat
 
@@ -27,7 +27,10 @@ def presence_column(name: str) -> TableColumn:
 
 
 def describe_schema(schema: pa.Schema, format_name: InputFormat, wanted: Sequence[str] | None = None) -> TableFormat:
-    """Return how the rows of a schema are written, with all that it allows: every nullable struct has a column of presence.
+    """Return how the rows of a schema are written, with all that it allows.
+
+    Every nullable struct has a column of presence. Where columns are chosen, none has: a struct without a value in any of them is
+    missing then.
 
     Args:
         schema: the schema.
@@ -39,7 +42,7 @@ def describe_schema(schema: pa.Schema, format_name: InputFormat, wanted: Sequenc
     """
     columns: list[TableColumn] = []
     fields = [field for field in schema if is_wanted(field.name, wanted)]
-    nodes = tuple(_describe_field(field, (), True, columns) for field in fields)
+    nodes = tuple(_describe_field(field, (), True, columns, wanted is None) for field in fields)
     table = TableFormat("arrow", tuple(columns), TableSource(format_name, nodes))
     return checked_columns(table, wanted, schema.names)
 
@@ -54,7 +57,7 @@ def checked_columns(table: TableFormat, wanted: Sequence[str] | None, names: Seq
 
     Args:
         table: it has a source.
-        wanted: names of columns, which keep the order of the source; None: all.
+        wanted: names of columns, in the order in which they are learned; None: all.
         names: of all fields of the source, for a message.
 
     Raises:
@@ -70,7 +73,16 @@ def checked_columns(table: TableFormat, wanted: Sequence[str] | None, names: Seq
     if unknown is not None:
         found, there = f"the input has no column '{unknown}'", dict.fromkeys([*known, *names])
         raise DataError("LS235", f"--columns '{','.join(wanted)}'", found, f"There are {', '.join(there)}.")
-    return keep_columns(table, {number for number, name in enumerate(known) if name in wanted})
+    kept = keep_columns(table, {number for number, name in enumerate(known) if name in wanted})
+    return _in_order(kept, [[column.name for column in kept.columns].index(name) for name in wanted])
+
+
+def _in_order(table: TableFormat, order: Sequence[int]) -> TableFormat:
+    """Return the table with its columns in another order; the nodes keep theirs."""
+    moved = {number: position for position, number in enumerate(order)}
+    nodes = () if table.source is None else tuple(_moved(node, moved) for node in table.source.nodes)
+    columns = tuple(table.columns[number] for number in order)
+    return replace(table, columns=columns, source=table.source and replace(table.source, nodes=nodes))
 
 
 def type_error(name: str, found: str) -> DataError:
@@ -83,7 +95,9 @@ def type_error(name: str, found: str) -> DataError:
     )
 
 
-def _describe_field(field: pa.Field, above: tuple[str, ...], outer: bool, columns: list[TableColumn]) -> Node:
+def _describe_field(
+    field: pa.Field, above: tuple[str, ...], outer: bool, columns: list[TableColumn], marks: bool
+) -> Node:
     """Return the node of a field, and append the columns of its values.
 
     Args:
@@ -91,6 +105,7 @@ def _describe_field(field: pa.Field, above: tuple[str, ...], outer: bool, column
         above: names of the structs that it is in.
         outer: whether no struct that it is in can be missing.
         columns: of the table so far.
+        marks: give nullable structs a column of presence.
     """
     import pyarrow as pa
 
@@ -99,14 +114,27 @@ def _describe_field(field: pa.Field, above: tuple[str, ...], outer: bool, column
     if pa.types.is_struct(field.type):
         if not field.type.num_fields:
             raise type_error(".".join(path), "a struct without fields")
-        if field.nullable:
+        if field.nullable and marks:
             columns.append(presence_column(".".join(path)))
         outer = outer and not field.nullable
         children = [field.type.field(position) for position in range(field.type.num_fields)]
-        nodes = tuple(_describe_field(child, path, outer, columns) for child in children)
-        return Node(field.name, None, field.nullable, nodes, number if field.nullable else None)
+        nodes = tuple(_describe_field(child, path, outer, columns, marks) for child in children)
+        return struct_node(field.name, field.nullable, nodes, number if marks else None)
     columns.append(_describe_column(".".join(path), field.type, field.nullable or not outer))
     return Node(field.name, number, field.nullable)
+
+
+def struct_node(name: str, nullable: bool, children: tuple[Node, ...], presence: int | None) -> Node:
+    """Return the node of a struct, by its schema alone.
+
+    Args:
+        name: its name.
+        nullable: whether the schema allows a null.
+        children: its fields.
+        presence: number of the column that says whether it is there, if it is nullable; None: there is no such column.
+    """
+    absence: Absence = "null" if nullable and presence is None else "never"
+    return Node(name, None, nullable, children, presence if nullable else None, absence)
 
 
 def _describe_column(name: str, arrow: pa.DataType, nullable: bool) -> TableColumn:

@@ -12,7 +12,14 @@ from linesmith.core.config.input_format import AVRO
 from linesmith.core.parsing import parse_json
 from linesmith.records.input.avro_files import AvroFile
 from linesmith.records.input.typed_files import format_errors
-from linesmith.records.sources.arrow_rows import ANY_NUMBER, checked_columns, is_wanted, presence_column, type_error
+from linesmith.records.sources.arrow_rows import (
+    ANY_NUMBER,
+    checked_columns,
+    is_wanted,
+    presence_column,
+    struct_node,
+    type_error,
+)
 from linesmith.records.sources.object_rows import RowError, object_texts
 from linesmith.records.sources.rows import VALUE, SourceRow
 from linesmith.records.sources.shape import Node, TableSource
@@ -57,14 +64,19 @@ def avro_table(stream: IO[bytes], wanted: Sequence[str] | None = None) -> TableF
     columns: list[TableColumn] = []
     names = [field["name"] for field in schema["fields"]]
     chosen = {**schema, "fields": [field for field in schema["fields"] if is_wanted(field["name"], wanted)]}
-    nodes = _record_nodes(chosen, (), True, columns, {})
+    nodes = _record_nodes(chosen, (), True, columns, {}, wanted is None)
     # A projection has no schema of its own: named types may be declared in what is left out.
     declared = "" if wanted is not None else json.dumps(schema, ensure_ascii=False)
     return checked_columns(TableFormat("arrow", tuple(columns), TableSource(AVRO, nodes, declared)), wanted, names)
 
 
 def _record_nodes(
-    record: Mapping[str, Any], above: tuple[str, ...], outer: bool, columns: list[TableColumn], named: dict[str, Any]
+    record: Mapping[str, Any],
+    above: tuple[str, ...],
+    outer: bool,
+    columns: list[TableColumn],
+    named: dict[str, Any],
+    marks: bool,
 ) -> tuple[Node, ...]:
     """Return the nodes of a record's fields, and append their columns.
 
@@ -74,9 +86,10 @@ def _record_nodes(
         outer: whether no record that it is in can be missing.
         columns: of the table so far.
         named: schemas by their names.
+        marks: give nullable records a column of presence.
     """
     _remember(record, named)
-    return tuple(_field_node(field, above, outer, columns, named) for field in record["fields"])
+    return tuple(_field_node(field, above, outer, columns, named, marks) for field in record["fields"])
 
 
 def _remember(schema: Mapping[str, Any], named: dict[str, Any]) -> None:
@@ -86,16 +99,21 @@ def _remember(schema: Mapping[str, Any], named: dict[str, Any]) -> None:
 
 
 def _field_node(
-    field: Mapping[str, Any], above: tuple[str, ...], outer: bool, columns: list[TableColumn], named: dict[str, Any]
+    field: Mapping[str, Any],
+    above: tuple[str, ...],
+    outer: bool,
+    columns: list[TableColumn],
+    named: dict[str, Any],
+    marks: bool,
 ) -> Node:
     path, name = (*above, field["name"]), ".".join((*above, field["name"]))
     declared, nullable = _without_null(field["type"], name, named)
     number = len(columns)
     if isinstance(declared, dict) and declared["type"] in ("record", "error"):
-        if nullable:
+        if nullable and marks:
             columns.append(presence_column(name))
-        children = _record_nodes(declared, path, outer and not nullable, columns, named)
-        return Node(field["name"], None, nullable, children, number if nullable else None)
+        children = _record_nodes(declared, path, outer and not nullable, columns, named, marks)
+        return struct_node(field["name"], nullable, children, number if marks else None)
     column = _describe(declared, name, named)
     columns.append(TableColumn(name=name, **{"nullable": nullable or not outer or column["kind"] == "null", **column}))
     return Node(field["name"], number, nullable or column["kind"] == "null")

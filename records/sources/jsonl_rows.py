@@ -193,13 +193,16 @@ def jsonl_table(facts: JsonFacts, wanted: Sequence[str] | None = None) -> TableF
     if not facts.children:
         raise DataError("LS235", "--input", "its objects have no keys, or no end of them", "Give --input-format text.")
     columns: list[TableColumn] = []
-    nodes = tuple(_node(key, place, (), facts.count, facts.count, columns) for key, place in facts.children.items())
+    nodes = tuple(
+        _node(key, place, (), facts.count, facts.count, columns, wanted is None)
+        for key, place in facts.children.items()
+    )
     table = TableFormat("arrow", tuple(columns), TableSource(JSONL, nodes))
     return checked_columns(table, wanted, list(facts.children))
 
 
 def _node(
-    key: str, facts: JsonFacts, above: tuple[str, ...], rows: int, parents: int, columns: list[TableColumn]
+    key: str, facts: JsonFacts, above: tuple[str, ...], rows: int, parents: int, columns: list[TableColumn], marks: bool
 ) -> Node:
     """Return the node of a place, and append the columns of its values.
 
@@ -210,6 +213,7 @@ def _node(
         rows: number of all rows.
         parents: number of the objects that it can be in.
         columns: of the table so far.
+        marks: give objects that may be missing a column of presence where it is needed.
     """
     path = (*above, key)
     nulls = facts.kinds.get("null", 0)
@@ -225,13 +229,13 @@ def _node(
     absent = rows - objects
     # Where it is left out because its parent is, the parent says so.
     left_out = parents - facts.count
-    absence: Absence = "never" if absent == 0 else "omitted" if not nulls else "object"
-    needs_presence = absent > 0 and (facts.hollow or (nulls > 0 and left_out > 0))
+    absence: Absence = "never" if absent == 0 else "omitted" if left_out or not nulls else "object"
+    needs_presence = marks and absent > 0 and (facts.hollow or (nulls > 0 and left_out > 0))
     if needs_presence:
         columns.append(
             TableColumn(".".join(path), "text", categories=(PRESENT,), arrow="string", omitted=omitted)  # type: ignore[arg-type]
         )
-    children = tuple(_node(name, inner, path, rows, objects, columns) for name, inner in facts.children.items())
+    children = tuple(_node(name, inner, path, rows, objects, columns, marks) for name, inner in facts.children.items())
     return Node(
         key, None, absent > 0, children, number if needs_presence else None, "never" if needs_presence else absence
     )

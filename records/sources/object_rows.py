@@ -52,7 +52,7 @@ def _add_texts(
             raise RowError(f"{above}{node.name}")
         elif node.presence is not None:
             texts[node.presence] = _text(columns[node.presence], value)
-        elif node.absence not in (("omitted",) if value is OMITTED else ("null", "object")):
+        elif node.absence == "never":
             raise RowError(f"{above}{node.name}")
 
 
