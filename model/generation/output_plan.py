@@ -19,8 +19,7 @@ from linesmith.records.output.headers import header_line
 from linesmith.records.output.layout import TEXT_COLUMN, RecordLayout, resolve_column_names
 from linesmith.records.output.partitions import check_partition_column, ignores_case
 from linesmith.records.output.schema import RecordSchema, read_schema
-from linesmith.records.output.table_rows import typed_table
-from linesmith.records.sources.arrow_types import arrow_type
+from linesmith.records.output.table_rows import avro_type, typed_table
 from linesmith.records.table_format import read_table_format
 from linesmith.records.validation.record_checks import RecordCheckSpec
 from linesmith.records.validation.rules import RuleSet, parse_rules
@@ -244,7 +243,9 @@ def _with_training_set(
 def column_descriptions(layout: RecordLayout) -> list[dict[str, Any]]:
     """Return names and types of the output's columns, for a manifest."""
     if layout.source_table is not None:
-        return [{"name": column.name, "type": str(arrow_type(column))} for column in layout.source_table.columns]
+        types = {column.name: avro_type(column) for column in layout.source_table.columns}
+        nullable = {column.name for column in layout.source_table.columns if column.nullable}
+        return [{"name": name, "type": ["null", kind] if name in nullable else kind} for name, kind in types.items()]
     return [
         {"name": name, "type": field_type.avro if field_type.type_name != "enum" else "enum"}
         for name, field_type in zip(layout.names, layout.column_types, strict=True)

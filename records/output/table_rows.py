@@ -139,7 +139,7 @@ def _avro_record(nodes: Sequence[Node], columns: Sequence[TableColumn], name: st
     fields = []
     for node, avro in zip(nodes, unique_avro_names([node.name for node in nodes]), strict=True):
         if node.column is not None:
-            plain, missing = _avro_type(columns[node.column]), node.nullable
+            plain, missing = avro_type(columns[node.column]), node.nullable
         else:
             plain, missing = _avro_record(node.children, columns, f"{name}_{avro}"), node.nullable
         field = {"name": avro, "type": ["null", plain] if missing and plain != "null" else plain}
@@ -147,10 +147,11 @@ def _avro_record(nodes: Sequence[Node], columns: Sequence[TableColumn], name: st
     return {"type": "record", "name": name, "namespace": "linesmith", "fields": fields}
 
 
-def _avro_type(column: TableColumn) -> Any:
+def avro_type(column: TableColumn) -> Any:
+    """Return the Avro type of a column's values, without null."""
     if column.most_items is None:
         return _AVRO_TYPES[column.kind](column)
-    item = _avro_type(column.item)
+    item = avro_type(column.item)
     return {"type": "array", "items": ["null", item] if column.item_nullable else item}
 
 

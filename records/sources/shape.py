@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
 from linesmith.core.config.input_format import InputFormat
-from linesmith.core.parsing import MAX_DEPTH
+from linesmith.core.parsing import MAX_DEPTH, parse_json
 from linesmith.records.table_columns import OMITTED, TableColumn
 
 Absence = Literal["never", "null", "omitted", "object"]
@@ -156,6 +156,8 @@ def parse_source(described: Mapping[str, Any], columns: int) -> TableSource:
     source = TableSource(described["format"], nodes, described.get("avro_schema", ""), described.get("delimiter", ","))
     if source.format_name not in get_args(InputFormat) or not isinstance(source.avro_schema, str):
         raise ValueError("no format of a source")
+    if source.avro_schema and not isinstance(parse_json(source.avro_schema)["fields"], list):
+        raise ValueError("no schema of a record")
     if not isinstance(source.delimiter, str) or len(source.delimiter) != 1 or source.delimiter in "\n\r":
         raise ValueError("no delimiter of one character")
     if sorted(number for node in nodes for number in node.columns()) != list(range(columns)):
