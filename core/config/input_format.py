@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Final, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal
 
-from linesmith.core.config.setting_field import flag_name
+from linesmith.core.config.setting_field import flag_name, option_text
+from linesmith.core.errors import ParameterError
+
+if TYPE_CHECKING:
+    from linesmith.core.config.tensorflow_config import TensorFlowConfig
 
 InputFormat = Literal["text", "csv", "jsonl", "avro", "parquet", "iceberg"]
 TEXT: Final = "text"
@@ -104,4 +108,30 @@ def check_input_format(settings: Mapping[str, Any]) -> None:
         raise ValueError(
             f"{flag_name(wrong[0])} is about lines of text, and --input-format is {settings['input_format']}: its files say how "
             "their rows are written. Leave it out, or give --input-format text"
+        )
+
+
+def check_private_source(config: TensorFlowConfig) -> None:
+    """Refuse, with `dp`, a source whose columns nobody has declared public.
+
+    Raises:
+        ParameterError: LS301.
+    """
+    if config.input_format == TEXT:
+        return
+    option = option_text("input_format", config.input_format)
+    if config.input_format == JSONL:
+        raise ParameterError(
+            "LS301",
+            option,
+            "cannot be used with --dp: keys and types of JSON are known from the records alone",
+            "Give --input-format text, which learns whole lines, or files of Parquet or Avro.",
+        )
+    if not config.columns:
+        raise ParameterError(
+            "LS301",
+            option,
+            "needs --columns with --dp: names and types of the columns become part of the model, and nothing says that they are "
+            "public",
+            "Name the columns to learn with --columns, if their names and declared types may be known.",
         )

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Mapping
 from typing import Any
 
-from linesmith.core.config.input_format import JSONL, TEXT
+from linesmith.core.config.input_format import check_private_source
 from linesmith.core.config.setting_field import option_text
 from linesmith.core.config.tensorflow_config import TensorFlowConfig
 from linesmith.core.errors import DataError, ParameterError
@@ -70,7 +70,7 @@ def check_privacy_settings(config: TensorFlowConfig) -> None:
             "learned",
             "Leave it out; generate shows records once the privacy statement is written.",
         )
-    _check_source(config)
+    check_private_source(config)
     if config.column_pattern is not None and not config.columns:
         raise ParameterError(
             "LS301",
@@ -96,28 +96,6 @@ def check_privacy_settings(config: TensorFlowConfig) -> None:
     _check_users(config)
     _check_validation(config)
     _check_products()
-
-
-def _check_source(config: TensorFlowConfig) -> None:
-    """Refuse a source whose columns nobody has declared public."""
-    if config.input_format == TEXT:
-        return
-    option = option_text("input_format", config.input_format)
-    if config.input_format == JSONL:
-        raise ParameterError(
-            "LS301",
-            option,
-            "cannot be used with --dp: keys and types of JSON are known from the records alone",
-            "Give --input-format text, which learns whole lines, or files of Parquet or Avro.",
-        )
-    if not config.columns:
-        raise ParameterError(
-            "LS301",
-            option,
-            "needs --columns with --dp: names and types of the columns become part of the model, and nothing says that they are "
-            "public",
-            "Name the columns to learn with --columns, if their names and declared types may be known.",
-        )
 
 
 def _check_products() -> None:

@@ -43,6 +43,21 @@ def with_input_format(config: TensorFlowConfig) -> TensorFlowConfig:
     return config if found is None else config.replace(input_format=found)
 
 
+def input_format_fact(given: TensorFlowConfig, config: TensorFlowConfig) -> str:
+    """Return what the input is, and what says so.
+
+    Args:
+        given: the settings as given.
+        config: the settings after a look at the first bytes of the input.
+    """
+    if given.input_format != config.input_format:
+        return f"{config.input_format}, as its first bytes say"
+    if config.input_format != TEXT:
+        said = "as given" if "input_format" in given.model_fields_set else "as the names of its files say"
+        return f"{config.input_format}, {said}; --input-format text would read lines"
+    return "lines of text"
+
+
 def _first_bytes(config: TensorFlowConfig) -> bytes:
     """Return the first bytes of the first input file; none where it cannot be read, which is reported later."""
     count = max(map(len, MAGIC_BYTES.values()))

@@ -12,14 +12,8 @@ from linesmith.core.config.input_format import AVRO
 from linesmith.core.parsing import parse_json
 from linesmith.records.input.avro_files import AvroFile
 from linesmith.records.input.typed_files import format_errors
-from linesmith.records.sources.arrow_rows import (
-    ANY_NUMBER,
-    checked_columns,
-    is_wanted,
-    presence_column,
-    struct_node,
-    type_error,
-)
+from linesmith.records.sources.arrow_rows import ANY_NUMBER, presence_column, struct_node
+from linesmith.records.sources.chosen_columns import checked_columns, is_wanted, type_error
 from linesmith.records.sources.object_rows import RowError, object_texts
 from linesmith.records.sources.rows import VALUE, SourceRow
 from linesmith.records.sources.shape import Node, TableSource

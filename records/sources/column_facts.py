@@ -9,9 +9,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from linesmith.records.sources.arrow_rows import column_arrays, keep_columns
+from linesmith.records.sources.arrow_rows import column_arrays
 from linesmith.records.sources.arrow_texts import encode_texts
 from linesmith.records.sources.arrow_types import MIDNIGHTS, needed_digits
+from linesmith.records.sources.chosen_columns import keep_columns
 from linesmith.records.sources.shape import PRESENT, Node
 from linesmith.records.table_columns import UNIT_DIGITS, TableColumn
 from linesmith.records.table_format import TableFormat

@@ -13,8 +13,9 @@ from linesmith.core.errors import DataError, ParameterError, TooFewRecordsError
 from linesmith.records.input.input_files import InputFile
 from linesmith.records.input.typed_files import format_errors
 from linesmith.records.output.iceberg_target import CATALOG, ELSEWHERE, resolve_table_target
-from linesmith.records.sources.arrow_rows import describe_schema, is_wanted
+from linesmith.records.sources.arrow_rows import describe_schema
 from linesmith.records.sources.batches import batch_rows, with_columns_of
+from linesmith.records.sources.chosen_columns import is_wanted
 from linesmith.records.sources.rows import SourceRow
 from linesmith.records.table_format import TableFormat
 

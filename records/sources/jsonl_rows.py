@@ -10,7 +10,7 @@ from linesmith.core.config.input_format import JSONL
 from linesmith.core.errors import DataError
 from linesmith.core.parsing import KEY_TWICE, TOO_DEEP, DocumentError, parse_json
 from linesmith.records.input.record_format import EMPTY, ENCODING, TOO_LONG
-from linesmith.records.sources.arrow_rows import checked_columns
+from linesmith.records.sources.chosen_columns import checked_columns
 from linesmith.records.sources.object_rows import RowError, object_texts
 from linesmith.records.sources.rows import VALUE, SourceRow
 from linesmith.records.sources.shape import PRESENT, Absence, Node, TableSource

@@ -20,13 +20,13 @@ from linesmith.core.artifacts.params import redact_settings
 from linesmith.core.artifacts.run_directory import RunDirectory, run_directory, workspace
 from linesmith.core.artifacts.shapes import CountedManifest, Statistics
 from linesmith.core.config import preflight
-from linesmith.core.config.input_format import ICEBERG, TEXT
+from linesmith.core.config.input_format import ICEBERG
 from linesmith.core.config.privacy_checks import user_field_index, vocabulary_mode
 from linesmith.core.config.setting_field import default_of
 from linesmith.core.config.tensorflow_config import TensorFlowConfig, fields
 from linesmith.core.errors import ParameterError, TooFewRecordsError
 from linesmith.model.privacy.ledger import RUN_LEDGER_FILE
-from linesmith.pipelines.tokenize.source import with_input_format
+from linesmith.pipelines.tokenize.source import input_format_fact, with_input_format
 from linesmith.pipelines.train.field_layout import planned_parents
 from linesmith.records.input.file_patterns import find_local_files
 
@@ -52,7 +52,9 @@ def show_plan(console: Console, config: TensorFlowConfig, beam_args: Sequence[st
     console.print("[bold]Settings[/bold]")
     console.print(_settings_table(config), markup=False)
     console.print("[bold]Resolved[/bold]")
-    console.print(_pairs({"input": _input_format(given, config), **resolved_settings(config, beam_args)}), markup=False)
+    console.print(
+        _pairs({"input": input_format_fact(given, config), **resolved_settings(config, beam_args)}), markup=False
+    )
     if files:
         console.print("[bold]Input[/bold]")
         console.print(
@@ -96,21 +98,6 @@ def resolved_settings(config: TensorFlowConfig, beam_args: Sequence[str] = ()) -
     if config.dp:  # the privacy claim does not cover a choice by the raw loss
         facts |= _private_choices(config)
     return facts | (_run_facts(config) if config.checkpoint_dir is not None else {})
-
-
-def _input_format(given: TensorFlowConfig, config: TensorFlowConfig) -> str:
-    """Return what the input is, and what says so.
-
-    Args:
-        given: the settings as given.
-        config: the settings after a look at the first bytes of the input.
-    """
-    if given.input_format != config.input_format:
-        return f"{config.input_format}, as its first bytes say"
-    if config.input_format != TEXT:
-        said = "as given" if "input_format" in given.model_fields_set else "as the names of its files say"
-        return f"{config.input_format}, {said}; --input-format text would read lines"
-    return "lines of text"
 
 
 def _private_choices(config: TensorFlowConfig) -> dict[str, str]:
