@@ -172,7 +172,7 @@ class TensorFlowConfig(TrainingSettings, TokenizeSettings, RunSettings, Generati
         if self.condition_on is None:
             return
         if self.field_delimiter is None:
-            raise ValueError("--condition-on needs a --field-delimiter")
+            raise ValueError("--condition-on needs a --field-delimiter, or an --input-format that has columns")
         if not self.condition_on:
             raise ValueError("--condition-on names no column")
         unknown = [name for name in self.condition_on if self.columns is not None and name not in self.columns]
