@@ -11,6 +11,7 @@ import shutil
 import urllib.error
 import urllib.parse
 import urllib.request
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import IO
@@ -135,8 +136,12 @@ def _without_preamble(file: InputFile, stream: IO[bytes], config: TensorFlowConf
     return replace(file, bom_length=min(below, file.size) if file.compression is None else below, skipped=skipped)
 
 
-def input_digests(config: TensorFlowConfig) -> dict[str, str]:
+def input_digests(config: TensorFlowConfig, files: Sequence[InputFile] | None = None) -> dict[str, str]:
     """Return, by name, a digest that tells whether an input has changed, without fetching or inspecting it.
+
+    Args:
+        config: names the input.
+        files: of Iceberg tables, the files of the snapshot that is read; None: those of the newest one.
 
     It is the SHA-256 of a local file's content, the store's checksum and the size of an object, the redacted address of
     an http(s) input, which holds a digest of the whole one, and the snapshot of an Iceberg table.
@@ -146,7 +151,7 @@ def input_digests(config: TensorFlowConfig) -> dict[str, str]:
         DataError: an input is missing, or a directory.
     """
     if config.input_format == ICEBERG:
-        files = iceberg_files(_input_patterns(config), config.input_catalog, config.columns)
+        files = files or iceberg_files(_input_patterns(config), config.input_catalog, config.columns)
         return {file.name: file.origin.digest for file in files if isinstance(file.origin, IcebergOrigin)}
     digests = {}
     for name, listed in sorted(_listed(config).items()):

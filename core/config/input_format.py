@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final, Literal
 
@@ -81,8 +82,9 @@ def default_output_formats(settings: Mapping[str, Any]) -> list[str] | None:
     """
     given = settings.get("input_format")
     paths = settings.get("input_data_path")
-    if given is None and (paths is None or isinstance(paths, str | list)):
-        given = format_of_names(paths, bool(settings.get("dp")))
+    if given is None and isinstance(paths, str | os.PathLike | list | tuple):
+        listed = [str(path) for path in ([paths] if isinstance(paths, str | os.PathLike) else paths)]
+        given = format_of_names(listed, bool(settings.get("dp")))
     if given == ICEBERG:
         return [PARQUET]
     return [given] if given in (CSV, JSONL, AVRO, PARQUET) else None

@@ -22,7 +22,7 @@ from linesmith.core.artifacts.params import redact_settings
 from linesmith.core.artifacts.plain_paths import plain_alias
 from linesmith.core.artifacts.run_directory import check_overwrite_allowed, locked, run_directory, workspace
 from linesmith.core.config import preflight
-from linesmith.core.config.input_format import CSV
+from linesmith.core.config.input_format import CSV, ICEBERG
 from linesmith.core.config.tensorflow_config import TensorFlowConfig
 from linesmith.core.errors import DataError
 from linesmith.core.library_logging import quiet_calls
@@ -160,8 +160,12 @@ def _read_input(
     from linesmith.transforms.find_inputs import find_inputs, input_digests
     from linesmith.transforms.read_records import ReadSettings
 
-    digests = input_digests(config)
-    files = find_inputs(config, scratch / "fetched")
+    if config.input_format == ICEBERG:  # of the same snapshot, whatever is committed meanwhile
+        files = find_inputs(config, scratch / "fetched")
+        digests = input_digests(config, files)
+    else:
+        digests = input_digests(config)
+        files = find_inputs(config, scratch / "fetched")
     settings = ReadSettings(
         RecordFormat.from_config(config),
         DatasetSplitter(config.holdout_fraction, config.validation_split),

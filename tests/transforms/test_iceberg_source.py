@@ -85,6 +85,7 @@ def test_the_snapshot_is_pinned_recorded_and_told_from_a_later_one(tmp_path: Pat
     assert [digest.rpartition(":")[2] for digest in before.values()] == [str(snapshot.snapshot_id)]
     table.append(rows(5, 10))
     assert [file.name for file in files] == list(before)
+    assert input_digests(config, files) == before, "what is committed while files are read changes nothing"
     assert input_digests(config) != before
 
 

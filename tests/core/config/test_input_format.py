@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from linesmith.core.config.input_format import format_of_names
@@ -34,6 +36,7 @@ def test_a_source_decides_how_records_are_written_and_what_output_is():
     assert config.output_format == ["parquet"]
     assert TensorFlowConfig(input_data_path="a.parquet", output_format="text").output_format == ["text"]
     assert TensorFlowConfig(input_format="iceberg", input_data_path="a.b").output_format == ["parquet"]
+    assert TensorFlowConfig(input_data_path=[Path("a.avro")]).output_format == ["avro"]
     again = TensorFlowConfig(**config.as_dict())
     assert again.as_dict() == config.as_dict()
 
