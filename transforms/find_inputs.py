@@ -21,7 +21,7 @@ from apache_beam.io.filesystems import FileSystems
 
 from linesmith.core.addresses import redact_address
 from linesmith.core.artifacts.files import sha256_file
-from linesmith.core.config.input_format import AVRO, ICEBERG, JSONL, MAGIC_BYTES, PARQUET, InputFormat
+from linesmith.core.config.input_format import AVRO, ICEBERG, JSONL, PARQUET
 from linesmith.core.config.tensorflow_config import TensorFlowConfig
 from linesmith.core.errors import DataError, ParameterError
 from linesmith.records.fields import FieldFormat
@@ -36,9 +36,8 @@ from linesmith.records.input.input_files import (
 )
 from linesmith.records.input.line_scanner import scan_lines
 from linesmith.records.input.preamble import find_preamble
-from linesmith.records.input.typed_files import TypedFileError
+from linesmith.records.sources.files import inspect_source_file
 from linesmith.records.sources.iceberg_rows import IcebergOrigin, iceberg_files
-from linesmith.records.sources.parquet_rows import parquet_parts
 from linesmith.transforms.storage.addresses import check_address, is_bucket
 from linesmith.transforms.storage.clients import check_reachable
 from linesmith.transforms.storage.reader import open_object
@@ -76,7 +75,7 @@ def find_inputs(config: TensorFlowConfig, scratch: Path) -> list[InputFile]:
         path, size = _fetch(listed, scratch) if isinstance(listed, str) else (listed.path, listed.size_in_bytes)
         with open_raw(path) as stream:
             if config.input_format in (AVRO, PARQUET):
-                files.append(_inspect_source(path, name, size, stream, config.input_format))
+                files.append(inspect_source_file(path, name, size, stream, config.input_format))
                 continue
             file = inspect_input_file(path, name, size, stream, config.encoding)
             if config.input_format != JSONL:
@@ -86,28 +85,6 @@ def find_inputs(config: TensorFlowConfig, scratch: Path) -> list[InputFile]:
             _check_packed(file)
         files.append(file)
     return files
-
-
-def _inspect_source(path: str, name: str, size: int, stream: IO[bytes], format_name: InputFormat) -> InputFile:
-    """Return a file of rows, after a look at its first bytes and, of Parquet, at the list of its row groups.
-
-    Raises:
-        DataError: LS205, it is empty; LS206, it is damaged or of another format.
-    """
-    option = f"--input '{name}'"
-    if not size:
-        raise DataError("LS205", option, "the file is empty", f"Give files of {format_name}.")
-    if stream.read(4) != MAGIC_BYTES[format_name]:
-        found = f"does not begin as a file of {format_name} does"
-        raise DataError("LS206", option, found, "Give files of one format, or another --input-format.")
-    cuts = None
-    if format_name == PARQUET:
-        stream.seek(0)
-        try:
-            cuts = tuple(range(parquet_parts(stream)))
-        except TypedFileError as error:
-            raise DataError("LS206", option, str(error), "Copy or write the file again.") from None
-    return InputFile(path, name, size, None, "utf-8", 0, format_name=format_name, cuts=cuts)
 
 
 def _without_preamble(file: InputFile, stream: IO[bytes], config: TensorFlowConfig) -> InputFile:
