@@ -159,15 +159,21 @@ def _csv_table(config: TensorFlowConfig, files: Sequence[InputFile]) -> TableFor
 
 
 def _check_header(names: Sequence[str], first_name: str, others: Sequence[str], file_name: str) -> None:
+    """Refuse another header, without a word of it: where there is none, it is a record.
+
+    Raises:
+        DataError: LS234.
+    """
     for number, (name, other) in enumerate(zip_longest(names, others), 1):
         if name != other:
-            shown = "missing" if other is None else f"'{other[:100]}'"
-            expected = "there is none" if name is None else f"it is '{name[:100]}'"
+            found = f"column {number} of its header is not that of '{first_name}'"
+            if name is None or other is None:
+                found = f"its header has {len(others)} columns, and that of '{first_name}' has {len(names)}"
             raise DataError(
                 "LS234",
                 f"--input '{file_name}'",
-                f"column {number} of its header is {shown}, and in '{first_name}' {expected}",
-                "Give files with equal columns.",
+                found,
+                "Give files with equal columns, or --no-header if they have none.",
             )
 
 

@@ -268,9 +268,7 @@ def test_csv_rows_of_another_length_and_lines_that_are_no_text_are_rejects(tmp_p
 def test_csv_files_with_other_headers_are_refused(tmp_path: Path) -> None:
     (tmp_path / "a.csv").write_text("a,b\n1,2\n")
     (tmp_path / "b.csv").write_text("a,c\n1,2\n")
-    with pytest.raises(
-        DataError, match=r"b\.csv': column 2 of its header is 'c', and in .*a\.csv' it is 'b'"
-    ) as caught:
+    with pytest.raises(DataError, match=r"b\.csv': column 2 of its header is not that of '.*a\.csv'") as caught:
         read_source(tmp_path, str(tmp_path / "*.csv"), input_format="csv")
     assert caught.value.code == "LS234"
 
