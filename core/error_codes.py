@@ -17,7 +17,8 @@ ERROR_CODES: dict[str, str] = {
     "LS111": "`--schema-file` cannot be read, is not a schema of a record, or does not fit the fields",
     "LS112": "`--partition-by` names no column",
     "LS113": "the rules of `--rules` or `validation_rules` cannot be used",
-    "LS114": "`--iceberg-catalog` is neither a URI nor key=value, or holds a secret; or pyiceberg's configuration is malformed",
+    "LS114": "`--iceberg-catalog` or `--input-catalog` is neither a URI nor key=value, or holds a secret, or is missing; or "
+    "pyiceberg's configuration is malformed",
     "LS115": "field-aware decoding: no record can be written under the masks",
     "LS116": "an option of `evaluate` has a value that cannot be used",
     "LS117": "an option of `audit` is out of range",
@@ -48,7 +49,7 @@ ERROR_CODES: dict[str, str] = {
     "LS208": "training diverged",
     "LS209": "a stage could not write its output",
     "LS210": "an archive of a model is missing, damaged, foreign or hostile",
-    "LS211": "the Iceberg table or its catalog cannot be reached or written, or the table has another shape",
+    "LS211": "the Iceberg table or its catalog cannot be reached, read or written, or the table has another shape",
     "LS212": "`--partition-by` has too many values for directories",
     "LS213": "a store of objects refuses access or cannot be reached",
     "LS214": "a file of the model or of its tokenizer is damaged, or is not the one that the model was made with",
@@ -68,6 +69,8 @@ ERROR_CODES: dict[str, str] = {
     "LS231": "with `--quoted`, a record of the input spans several lines",
     "LS232": "what was given to Python's `fit` or `score` cannot be learned: a column's name or type, a value, or a line",
     "LS233": "the records have too many fields",
+    "LS234": "the files of the input differ in their columns or in the columns' types",
+    "LS235": "a column of the input has a type that cannot be learned, or `--columns` names none that is there",
     "LS240": "`import-gretel` was given something else than a model folder of gretel-synthetics with an LSTM",
     "LS241": "a file of a gretel-synthetics model is missing, damaged, does not fit the others, or holds more than data",
     # LS3xx: differential privacy

@@ -7,6 +7,7 @@ as often as what it stands for, since a chain of a few aliases can stand for mor
 from __future__ import annotations
 
 import json
+import math
 import re
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ import yaml
 
 MAX_TEXT_BYTES = 64 << 20
 MAX_DEPTH = 64
+TOO_DEEP, KEY_TWICE = f"nested more than {MAX_DEPTH} deep", "a key occurs twice in an object"
 MAX_JSON_VALUES = 4_000_000  # at 80 bytes of memory each
 MAX_YAML_CHARS = 4 << 20
 MAX_YAML_NODES = 100_000  # read in about three seconds
@@ -58,12 +60,13 @@ class JsonNumber(str):
     """A number of a JSON text with a point or an exponent, as it is written there."""
 
 
-def parse_json(text: str | bytes, exact: bool = False) -> Any:
+def parse_json(text: str | bytes, exact: bool = False, strict: bool = False) -> Any:
     """Parse a JSON text.
 
     Args:
         text: the text.
         exact: numbers with a point or an exponent become `JsonNumber`, not floats.
+        strict: refuse a key that an object has twice, and what Python reads as a number beside JSON (NaN, Infinity, 1e999).
 
     Raises:
         DocumentError: it is not JSON, is nested too deeply, has too many values, or a text in it is not Unicode.
@@ -77,13 +80,13 @@ def parse_json(text: str | bytes, exact: bool = False) -> Any:
         brackets = text.count("[") + text.count("{")
         if brackets + text.count(",") > MAX_JSON_VALUES:
             raise DocumentError("more values than are allowed")
-        value = json.loads(text, parse_float=JsonNumber) if exact else json.loads(text)
+        value = json.loads(text, parse_float=JsonNumber) if exact else json.loads(text, **(_STRICT if strict else {}))
     except DocumentError:
         raise
     except json.JSONDecodeError as error:
         raise DocumentError("not valid JSON", error.lineno) from None
     except RecursionError:
-        raise DocumentError(f"nested more than {MAX_DEPTH} deep") from None
+        raise DocumentError(TOO_DEEP) from None
     except ValueError:  # a number with more digits than Python converts, or bytes that are not UTF-8
         raise DocumentError("not valid JSON") from None
     if brackets > MAX_DEPTH:
@@ -91,6 +94,23 @@ def parse_json(text: str | bytes, exact: bool = False) -> Any:
     if _SURROGATE.search(text) is not None:
         _check_unicode(json.dumps(value, ensure_ascii=False))
     return value
+
+
+def _unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        raise DocumentError(KEY_TWICE)
+    return found
+
+
+def _finite(text: str) -> float:
+    number = float(text)
+    if not math.isfinite(number):
+        raise DocumentError("a number that is not finite")
+    return number
+
+
+_STRICT: dict[str, Any] = {"object_pairs_hook": _unique_keys, "parse_float": _finite, "parse_constant": _finite}
 
 
 def parse_yaml(text: str) -> Any:
@@ -190,4 +210,4 @@ def _check_depth(value: Any) -> None:
         ]
         if not level:
             return
-    raise DocumentError(f"nested more than {MAX_DEPTH} deep")
+    raise DocumentError(TOO_DEEP)

@@ -46,8 +46,10 @@ def run(
         LinesmithError: the run directory holds a complete run, or one of other settings, or a stage fails.
     """
     from linesmith.pipelines.generate.stage import generate_locked
+    from linesmith.pipelines.tokenize.source import with_input_format
 
-    with config_with_local_paths(config, "run", beam_args) as (local_config, mirror):
+    with config_with_local_paths(config, "run", beam_args) as (plain_config, mirror):
+        local_config = with_input_format(plain_config)
         preflight.check(local_config, "run")
         notify = after_publishing(on_stage or _ignore, mirror)
         directory = run_directory(local_config)
@@ -82,9 +84,12 @@ def train(
     Raises:
         LinesmithError: the run directory holds a complete model, or one of other settings, or a stage fails.
     """
+    from linesmith.pipelines.tokenize.source import with_input_format
+
     if tokenizer_trainer is not None:
         config = tokenizer_trainer.apply(config)
-    with config_with_local_paths(config, "run") as (local_config, mirror):
+    with config_with_local_paths(config, "run") as (plain_config, mirror):
+        local_config = with_input_format(plain_config)
         preflight.check(local_config, "tokenize", "train")
         directory = run_directory(local_config)
         with locked(directory):

@@ -14,39 +14,49 @@ other for every value that the column can hold.
 | time      | int: `unit`s since midnight             | 12:34:56, `digits` digits of a second                                 |
 | timestamp | int: `unit`s since 1970-01-01 00:00     | 2016-10-31T12:34:56, `digits` digits of a second; Z if it has a zone; |
 |           |                                         | 2016-10-31 alone where `digits` is None                               |
+| binary    | bytes                                   | base64; \e for no bytes                                                |
+| number    | int or float of JSON                    | digits of an int, or the shortest that are read back as the float     |
+| json      | any value of JSON                       | JSON without spaces                                                   |
 | null      | None                                    |                                                                       |
 
-No value at all (null) is the empty text, in every kind. So it differs from the empty string, and from nan.
+No value at all (null) is the empty text, in every kind. So it differs from the empty string, and from nan. In a column of JSON
+whose key is left out in some objects, the empty text stands for that, and \0 for a null. A list of values is their texts, each
+followed by a |, which is \p inside of them; [] is the list of none.
 """
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable
-from dataclasses import dataclass
-from datetime import date
-from decimal import Decimal
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from enum import Enum
 from functools import cached_property
 from typing import Any, Literal
 
-import numpy as np
+from linesmith.records.table_texts import (
+    DECODERS,
+    ENCODERS,
+    UNIT_DIGITS,
+    escape_text,
+    integer_range,
+    unescape_text,
+)
 
-from linesmith.records.output.column_types import parse_date
+__all__ = ["OMITTED", "UNIT_DIGITS", "Kind", "TableColumn", "escape_text", "integer_range", "unescape_text"]
 
-Kind = Literal["text", "integer", "float", "boolean", "decimal", "date", "time", "timestamp", "null"]
-UNIT_DIGITS = {"s": 0, "ms": 3, "us": 6, "ns": 9}  # digits of a second that a unit stands for
-_ESCAPES = {"\\": "\\\\", "\n": "\\n", "\r": "\\r"}
-_UNESCAPES = {escape: character for character, escape in _ESCAPES.items()}
-_NO_CHARACTERS = "\\e"
-_TO_ESCAPE = re.compile(r"[\\\n\r]")
-_ESCAPED = re.compile(r"\\(.?)", re.DOTALL)
-_INTEGER = re.compile(r"[+-]?[0-9]{1,20}", re.ASCII)
-_NUMBER = re.compile(r"[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]{1,4})?|nan|[+-]?inf", re.ASCII)
-_DECIMAL = re.compile(r"[+-]?[0-9]{1,76}(?:\.([0-9]{1,76}))?", re.ASCII)
-_TIME = re.compile(r"([01][0-9]|2[0-3]):([0-5][0-9]):([0-5][0-9])(?:\.([0-9]{1,9}))?", re.ASCII)
-_LARGEST = {32: 3.4028235e38, 64: float(np.finfo(np.float64).max)}  # 32 bits: as their shortest digits
-_EPOCH = date(1970, 1, 1).toordinal()
-_DAY = 86_400
+Kind = Literal[
+    "text", "integer", "float", "boolean", "decimal", "date", "time", "timestamp", "binary", "number", "json", "null"
+]
+_NO_ITEMS = "[]"
+_NULL = "\\0"  # of a column whose values may be left out, too
+
+
+class Omitted(Enum):
+    """The mark of a value that an object of JSON has no key for."""
+
+    OMITTED = 0
+
+
+OMITTED = Omitted.OMITTED
 
 
 @dataclass(frozen=True)
@@ -64,8 +74,13 @@ class TableColumn:
         digits: digits of a second in the text of a time or a timestamp; None: timestamps are midnights, written as dates.
         zoned: whether a timestamp is an instant; its text is then in UTC.
         categories: texts of the only values that it may have; None: any.
-        arrow: its Arrow type, in the words of `linesmith.api.arrow_types`.
+        arrow: its Arrow type, in the words of `linesmith.records.sources.arrow_types`.
         dtype: its type in the data frame that it came from, in the words of that frame's module; empty for Arrow.
+        most_items: the largest number of items of a list, each a value as described; None: the values are no lists.
+        list_arrow: Arrow type of the list: list, large_list or fixed_size_list.
+        item_nullable: whether an item may be missing.
+        omitted: whether the empty text stands for a key that is left out: never (it is null), always, or marked: a null has
+            a text of its own.
     """
 
     name: str
@@ -81,6 +96,10 @@ class TableColumn:
     categories: tuple[str, ...] | None = None
     arrow: str = ""
     dtype: str = ""
+    most_items: int | None = None
+    list_arrow: str = "list"
+    item_nullable: bool = True
+    omitted: Literal["never", "always", "marked"] = "never"
 
     def encode(self, value: Any) -> str:
         """Return the text of a value.
@@ -93,12 +112,16 @@ class TableColumn:
             >>> [column.encode(value) for value in ("a\\nb", "", None)]
             ['a\\\\nb', '\\\\e', '']
         """
-        if value is None:
-            if not self.nullable:
+        if value is None and self.omitted == "marked":
+            return _NULL
+        if value is None or value is OMITTED:
+            if not self.nullable or value is not self._empty:
                 raise ValueError("the column has no missing values")
             return ""
+        if self.most_items is not None:
+            return self._encode_items(value)
         try:
-            text = _ENCODERS[self.kind](self, value)
+            text = ENCODERS[self.kind](self, value)
         except (TypeError, AttributeError, OverflowError, ArithmeticError):
             raise ValueError(f"not a value of kind {self.kind}") from None
         if self._category_set is not None and text not in self._category_set:
@@ -118,206 +141,60 @@ class TableColumn:
         if text == "":
             if not self.nullable:
                 raise ValueError("the column has no missing values")
+            return self._empty
+        if text == _NULL and self.omitted == "marked":
             return None
+        if self.most_items is not None:
+            return [self.item.decode(item) for item in self.split_items(text) or ()]
         if self._category_set is not None and text not in self._category_set:
             raise ValueError("not one of the categories")
-        return _DECODERS[self.kind](self, text)
+        return DECODERS[self.kind](self, text)
+
+    @property
+    def _empty(self) -> Omitted | None:
+        """What the empty text stands for."""
+        return None if self.omitted == "never" else OMITTED
+
+    @cached_property
+    def item(self) -> TableColumn:
+        """The column of a list's items."""
+        return replace(self, most_items=None, nullable=self.item_nullable, omitted="never")
+
+    def _encode_items(self, value: Sequence[Any]) -> str:
+        if isinstance(value, str) or not isinstance(value, Sequence):
+            raise ValueError("not a list")
+        return self.join_items([self.item.encode(item) for item in value])
+
+    def join_items(self, texts: Sequence[str]) -> str:
+        """Return the text of a list of the texts of its items.
+
+        Raises:
+            ValueError: the column has no list of so many.
+        """
+        if len(texts) > (self.most_items or 0):
+            raise ValueError("a list of more items than the column has")
+        return "".join(text.replace("|", "\\p") + "|" for text in texts) or _NO_ITEMS
+
+    def split_items(self, text: str) -> list[str] | None:
+        """Return the texts of the items of a list; None where there is no list.
+
+        Raises:
+            ValueError: no list of the column has this text.
+        """
+        if text == "" or (text == _NULL and self.omitted == "marked"):
+            return None
+        if text == _NO_ITEMS:
+            return []
+        *items, rest = text.split("|")
+        if rest or len(items) > (self.most_items or 0):
+            raise ValueError("not a list as it is written, or of more items than the column has")
+        return [_without_bars(item) for item in items]
 
     @cached_property
     def _category_set(self) -> frozenset[str] | None:
         return None if self.categories is None else frozenset(self.categories)
 
 
-def integer_range(bits: int, signed: bool) -> tuple[int, int]:
-    """Return the smallest and the largest integer of a width."""
-    return (-(1 << bits - 1), (1 << bits - 1) - 1) if signed else (0, (1 << bits) - 1)
-
-
-def escape_text(text: str) -> str:
-    r"""Return a text without line ends, from which `unescape_text` restores it; no text becomes the empty one.
-
-    Example:
-        >>> print(escape_text("a\nb\\c"), escape_text(""))
-        a\nb\\c \e
-    """
-    return _TO_ESCAPE.sub(lambda match: _ESCAPES[match[0]], text) if text else _NO_CHARACTERS
-
-
-def unescape_text(text: str) -> str:
-    """Return the text that `escape_text` was given.
-
-    Raises:
-        ValueError: it returns no such text.
-    """
-    if text == _NO_CHARACTERS:
-        return ""
-    if not text or any(end in text for end in "\n\r"):
-        raise ValueError("an empty text or a line end, which are written as escapes")
-    return _ESCAPED.sub(_unescaped, text) if "\\" in text else text
-
-
-def _unescaped(match: re.Match[str]) -> str:
-    try:
-        return _UNESCAPES[match[0]]
-    except KeyError:
-        raise ValueError("a backslash that begins no escape") from None
-
-
-def _encode_text(column: TableColumn, value: Any) -> str:
-    if not isinstance(value, str):
-        raise TypeError
-    return escape_text(value)
-
-
-def _encode_integer(column: TableColumn, value: Any) -> str:
-    least, most = integer_range(column.bits, column.signed)
-    if value != int(value) or not least <= value <= most:
-        raise ValueError("outside the range of the column")
-    return str(int(value))
-
-
-def _decode_integer(column: TableColumn, text: str) -> int:
-    least, most = integer_range(column.bits, column.signed)
-    if _INTEGER.fullmatch(text) is None or not least <= int(text) <= most:
-        raise ValueError("not a whole number in the range of the column")
-    return int(text)
-
-
-def _encode_float(column: TableColumn, value: Any) -> str:
-    # The shortest digits of 32 bits are fewer than those of the same number in 64.
-    return repr(float(str(np.float32(value)) if column.bits == 32 else value))
-
-
-def _decode_float(column: TableColumn, text: str) -> float:
-    if _NUMBER.fullmatch(text) is None:
-        raise ValueError("not a number")
-    value = float(text)
-    if abs(value) > _LARGEST[column.bits] and not text.endswith("inf"):
-        raise ValueError("a number beyond the type")
-    return value
-
-
-def _encode_boolean(column: TableColumn, value: Any) -> str:
-    if not isinstance(value, bool | np.bool_):
-        raise TypeError
-    return "true" if value else "false"
-
-
-def _decode_boolean(column: TableColumn, text: str) -> bool:
-    value = {"true": True, "false": False}.get(text.lower())
-    if value is None:
-        raise ValueError("neither true nor false")
-    return value
-
-
-def _encode_decimal(column: TableColumn, value: Any) -> str:
-    number = value if isinstance(value, Decimal) else Decimal(str(value))
-    if not number.is_finite():
-        raise ValueError("not a finite number")
-    text = format(number, "f")
-    whole, _, fraction = text.partition(".")
-    fraction = fraction.rstrip("0").ljust(column.scale, "0")
-    if len(fraction) > column.scale or len(whole.lstrip("-0")) > column.precision - column.scale:
-        raise ValueError("a number with more digits than the column has")
-    plain = f"{whole}.{fraction}" if column.scale else whole
-    return plain.lstrip("-") if not number else plain  # no column of decimals keeps the sign of zero
-
-
-def _decode_decimal(column: TableColumn, text: str) -> Decimal:
-    match = _DECIMAL.fullmatch(text)
-    whole = text.lstrip("+-").partition(".")[0].lstrip("0")
-    if match is None or len(match[1] or "") > column.scale or len(whole) > column.precision - column.scale:
-        raise ValueError("not a number with the digits of the column")
-    value = Decimal(text)
-    return value if value else abs(value)
-
-
-def _encode_date(column: TableColumn, value: Any) -> str:
-    return date(value.year, value.month, value.day).isoformat()
-
-
-def _decode_date(column: TableColumn, text: str) -> date:
-    return parse_date(text)
-
-
-def _clock_text(column: TableColumn, ticks: int) -> str:
-    """Return the text of a number of units since midnight."""
-    unit_digits, digits = UNIT_DIGITS[column.unit], column.digits or 0
-    seconds, fraction = divmod(ticks, 10**unit_digits)
-    dropped = 10 ** (unit_digits - digits)
-    if fraction % dropped:
-        raise ValueError("more digits of a second than the column has")
-    tail = f".{fraction // dropped:0{digits}d}" if digits else ""
-    return f"{seconds // 3600:02d}:{seconds // 60 % 60:02d}:{seconds % 60:02d}{tail}"
-
-
-def _clock_ticks(column: TableColumn, text: str) -> int:
-    """Return the number of units since midnight."""
-    match = _TIME.fullmatch(text)
-    unit_digits = UNIT_DIGITS[column.unit]
-    if match is None or len((match[4] or "").rstrip("0")) > unit_digits:
-        raise ValueError("not a time such as 12:34:56 with the digits of the column")
-    seconds = int(match[1]) * 3600 + int(match[2]) * 60 + int(match[3])
-    return seconds * 10**unit_digits + int((match[4] or "").ljust(9, "0")[:unit_digits] or "0")
-
-
-def _encode_time(column: TableColumn, value: Any) -> str:
-    if not 0 <= value < _DAY * 10 ** UNIT_DIGITS[column.unit]:
-        raise ValueError("not a time of a day")
-    return _clock_text(column, int(value))
-
-
-def _encode_timestamp(column: TableColumn, value: Any) -> str:
-    days, ticks = divmod(int(value), _DAY * 10 ** UNIT_DIGITS[column.unit])
-    try:
-        day = date.fromordinal(_EPOCH + days).isoformat()
-    except (ValueError, OverflowError):
-        raise ValueError("a point in time outside the years 1 to 9999") from None
-    if column.digits is None:
-        if ticks:
-            raise ValueError("not a midnight, as all times of the column are")
-        return day
-    return f"{day}T{_clock_text(column, ticks)}{'Z' if column.zoned else ''}"
-
-
-def _decode_timestamp(column: TableColumn, text: str) -> int:
-    day, _, clock = text.partition("T")
-    ticks = 0
-    if column.digits is not None:
-        if clock.endswith("Z") != column.zoned:
-            raise ValueError("not a point in time as the column has them")
-        ticks = _clock_ticks(column, clock.removesuffix("Z"))
-    elif "T" in text:
-        raise ValueError("not a date such as 2016-10-31")
-    value = (_decode_date(column, day).toordinal() - _EPOCH) * _DAY * 10 ** UNIT_DIGITS[column.unit] + ticks
-    if not -(1 << 63) < value < 1 << 63:
-        raise ValueError("a point in time that the column cannot hold")
-    return value
-
-
-def _no_value(column: TableColumn, value: Any) -> Any:
-    raise ValueError("the column holds no values")
-
-
-_ENCODERS: dict[str, Callable[[TableColumn, Any], str]] = {
-    "text": _encode_text,
-    "integer": _encode_integer,
-    "float": _encode_float,
-    "boolean": _encode_boolean,
-    "decimal": _encode_decimal,
-    "date": _encode_date,
-    "time": _encode_time,
-    "timestamp": _encode_timestamp,
-    "null": _no_value,
-}
-_DECODERS: dict[str, Callable[[TableColumn, str], Any]] = {
-    "text": lambda column, text: unescape_text(text),
-    "integer": _decode_integer,
-    "float": _decode_float,
-    "boolean": _decode_boolean,
-    "decimal": _decode_decimal,
-    "date": _decode_date,
-    "time": _clock_ticks,
-    "timestamp": _decode_timestamp,
-    "null": _no_value,
-}
+def _without_bars(text: str) -> str:
+    r"""Return the text of an item with | in place of \p. Pairs of backslashes are passed over."""
+    return "\\\\".join(part.replace("\\p", "|") for part in text.split("\\\\"))

@@ -15,11 +15,12 @@ from typing import Any, Literal, get_args
 
 from linesmith.records.fields import FieldFormat
 from linesmith.records.output.avro_names import avro_record_schema
+from linesmith.records.sources.shape import TableSource, parse_source, source_fault
 from linesmith.records.table_columns import UNIT_DIGITS, Kind, TableColumn, escape_text
 from linesmith.records.table_masks import column_mask
 
 Frame = Literal["pandas", "polars", "arrow"]
-TABLE_FIELDS = FieldFormat(",", quoted=True)  # how a row is written
+TABLE_FIELDS = FieldFormat(",", quoted=True)  # how a row of a table in memory is written
 TABLE_SETTINGS: dict[str, Any] = {"field_delimiter": ",", "quoted": True, "header": True, "encoding": "utf-8"}
 _MOST_DIGITS = 76  # of a decimal of 256 bits
 
@@ -31,10 +32,17 @@ class TableFormat:
     Attributes:
         frame: what the table was: a pandas or a polars data frame, or any other Arrow table.
         columns: in order.
+        source: the files that it was read from; None: it was a table in memory.
     """
 
     frame: Frame
     columns: tuple[TableColumn, ...]
+    source: TableSource | None = None
+
+    @property
+    def fields(self) -> FieldFormat:
+        """How a row is written as a record."""
+        return TABLE_FIELDS if self.source is None else FieldFormat(self.source.delimiter, quoted=True)
 
     @cached_property
     def field_names(self) -> tuple[str, ...]:
@@ -57,12 +65,20 @@ class TableFormat:
         Args:
             fields: of a record, without quotes, as many as there are columns.
         """
+        values = []
         for column, text in zip(self.columns, fields, strict=True):
             try:
-                column.decode(text)
+                values.append(column.decode(text))
             except ValueError as error:
                 return column.name, column.kind, str(error)
-        return None
+        number = None if self.source is None else source_fault(self.source.nodes, self.columns, values)
+        if number is None:
+            return None
+        return (
+            self.columns[number].name,
+            self.columns[number].kind,
+            "missing where the schema demands it, or the reverse",
+        )
 
     @property
     def mask_schema(self) -> str:
@@ -84,7 +100,8 @@ class TableFormat:
             }
             for column in self.columns
         ]
-        return {"frame": self.frame, "columns": described}
+        plain_format = {"frame": self.frame, "columns": described}
+        return plain_format if self.source is None else {**plain_format, "source": self.source.as_dict()}
 
 
 def row_text(fields: Iterable[str]) -> str:
@@ -135,15 +152,25 @@ def parse_table_format(described: Any) -> TableFormat:
     """
     if described["frame"] not in get_args(Frame) or not described["columns"]:
         raise ValueError("no table")
-    return TableFormat(described["frame"], tuple(map(_parse_column, described["columns"])))
+    columns = tuple(map(_parse_column, described["columns"]))
+    source = described.get("source")
+    return TableFormat(described["frame"], columns, None if source is None else parse_source(source, len(columns)))
 
 
 def _parse_column(described: dict[str, Any]) -> TableColumn:
-    if not all(isinstance(described.get(key, ""), str) for key in ("name", "kind", "unit", "arrow", "dtype")):
+    if not all(
+        isinstance(described.get(key, ""), str) for key in ("name", "kind", "unit", "arrow", "dtype", "list_arrow")
+    ):
         raise TypeError("a word is no text")
     plain = replace(TableColumn("", "text"), **{key: value for key, value in described.items() if key != "categories"})
-    numbers = (plain.bits, plain.precision, plain.scale, 0 if plain.digits is None else plain.digits)
-    switches = (plain.nullable, plain.signed, plain.zoned)
+    numbers = (
+        plain.bits,
+        plain.precision,
+        plain.scale,
+        0 if plain.digits is None else plain.digits,
+        plain.most_items or 0,
+    )
+    switches = (plain.nullable, plain.signed, plain.zoned, plain.item_nullable)
     if not all(type(number) is int for number in numbers) or not all(type(switch) is bool for switch in switches):
         raise TypeError("no number or switch")
     if plain.kind not in get_args(Kind) or plain.unit not in UNIT_DIGITS or plain.bits not in (8, 16, 32, 64):
@@ -152,6 +179,8 @@ def _parse_column(described: dict[str, Any]) -> TableColumn:
         raise ValueError("no digits of a decimal")
     if plain.digits is not None and not 0 <= plain.digits <= UNIT_DIGITS[plain.unit]:
         raise ValueError("no digits of a second")
+    if (plain.most_items or 0) < 0 or plain.omitted not in ("never", "always", "marked"):
+        raise ValueError("no list, or no mark of what is left out")
     categories = described.get("categories")
     if categories is not None and not all(isinstance(text, str) for text in categories):
         raise TypeError("a category is no text")

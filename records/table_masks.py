@@ -12,6 +12,7 @@ from linesmith.records.table_columns import TableColumn, integer_range
 _MOST_PATTERN = 4000  # characters; a pattern of more categories would cost more than the attempts that it saves
 _TEXT_PATTERN = r"([^\\]|\\[\\nr])+|\\e"
 _FLOAT_PATTERN = "-?[0-9]{1,17}(\\.[0-9]{1,20})?(e[+-]?[0-9]{1,2})?|nan|-?inf"
+_NUMBER_PATTERN = "-?[0-9]{1,19}(\\.[0-9]{1,20})?(e[+-]?[0-9]{1,2})?"
 _YEAR_PATTERN = "([0-9]{3}[1-9]|[0-9]{2}[1-9]0|[0-9][1-9]00|[1-9]000)"
 _DATE_PATTERN = f"{_YEAR_PATTERN}-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])"
 _TIME_PATTERN = "([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9]"
@@ -25,6 +26,8 @@ def column_mask(column: TableColumn) -> Mask:
         >>> column_mask(TableColumn("n", "integer", nullable=False, bits=8))[1]
         {'minimum': -128, 'maximum': 127}
     """
+    if column.most_items is not None or column.omitted == "marked":
+        return _string(column), {}
     if column.categories is not None:
         pattern = "|".join(re.sub(r"[()\[\]{}|?*+.^$\\]", r"\\\g<0>", text) for text in column.categories)
         return _string(column), {"pattern": pattern} if 0 < len(pattern) <= _MOST_PATTERN else {}
@@ -65,5 +68,11 @@ _MASKS: dict[str, Callable[[TableColumn], Mask]] = {
     "date": lambda column: (ColumnType("date", column.nullable), {}),
     "time": _clock,
     "timestamp": _clock,
+    "binary": lambda column: (
+        _string(column),
+        {"pattern": "([A-Za-z0-9+/]{4})*([A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?|\\\\e"},
+    ),
+    "number": lambda column: (_string(column), {"pattern": _NUMBER_PATTERN}),
+    "json": lambda column: (_string(column), {}),
     "null": lambda column: (ColumnType(), {"pattern": ""}),
 }

@@ -11,6 +11,7 @@ import shutil
 import urllib.error
 import urllib.parse
 import urllib.request
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import IO
@@ -20,6 +21,7 @@ from apache_beam.io.filesystems import FileSystems
 
 from linesmith.core.addresses import redact_address
 from linesmith.core.artifacts.files import sha256_file
+from linesmith.core.config.input_format import AVRO, ICEBERG, JSONL, PARQUET
 from linesmith.core.config.tensorflow_config import TensorFlowConfig
 from linesmith.core.errors import DataError, ParameterError
 from linesmith.records.fields import FieldFormat
@@ -34,6 +36,8 @@ from linesmith.records.input.input_files import (
 )
 from linesmith.records.input.line_scanner import scan_lines
 from linesmith.records.input.preamble import find_preamble
+from linesmith.records.sources.files import inspect_source_file
+from linesmith.records.sources.iceberg_rows import IcebergOrigin, iceberg_files
 from linesmith.transforms.storage.addresses import check_address, is_bucket
 from linesmith.transforms.storage.clients import check_reachable
 from linesmith.transforms.storage.reader import open_object
@@ -64,11 +68,19 @@ def find_inputs(config: TensorFlowConfig, scratch: Path) -> list[InputFile]:
         ParameterError: LS205, `input_data_path` is not set.
         DataError: an input is missing, matches nothing, is a directory, empty, damaged, or not text.
     """
+    if config.input_format == ICEBERG:
+        return iceberg_files(_input_patterns(config), config.input_catalog, config.columns)
     files = []
     for name, listed in sorted(_listed(config).items()):
         path, size = _fetch(listed, scratch) if isinstance(listed, str) else (listed.path, listed.size_in_bytes)
         with open_raw(path) as stream:
-            file = _without_preamble(inspect_input_file(path, name, size, stream, config.encoding), stream, config)
+            if config.input_format in (AVRO, PARQUET):
+                files.append(inspect_source_file(path, name, size, stream, config.input_format))
+                continue
+            file = inspect_input_file(path, name, size, stream, config.encoding)
+            if config.input_format != JSONL:
+                file = _without_preamble(file, stream, config)
+            file = replace(file, format_name=config.input_format, header=config.header)
         if file.compression is not None and size <= _CHECKED_BYTES:
             _check_packed(file)
         files.append(file)
@@ -101,16 +113,23 @@ def _without_preamble(file: InputFile, stream: IO[bytes], config: TensorFlowConf
     return replace(file, bom_length=min(below, file.size) if file.compression is None else below, skipped=skipped)
 
 
-def input_digests(config: TensorFlowConfig) -> dict[str, str]:
+def input_digests(config: TensorFlowConfig, files: Sequence[InputFile] | None = None) -> dict[str, str]:
     """Return, by name, a digest that tells whether an input has changed, without fetching or inspecting it.
 
-    It is the SHA-256 of a local file's content, the store's checksum and the size of an object, and the redacted address of
-    an http(s) input, which holds a digest of the whole one.
+    Args:
+        config: names the input.
+        files: of Iceberg tables, the files of the snapshot that is read; None: those of the newest one.
+
+    It is the SHA-256 of a local file's content, the store's checksum and the size of an object, the redacted address of
+    an http(s) input, which holds a digest of the whole one, and the snapshot of an Iceberg table.
 
     Raises:
         ParameterError: `input_data_path` is not set.
         DataError: an input is missing, or a directory.
     """
+    if config.input_format == ICEBERG:
+        files = files or iceberg_files(_input_patterns(config), config.input_catalog, config.columns)
+        return {file.name: file.origin.digest for file in files if isinstance(file.origin, IcebergOrigin)}
     digests = {}
     for name, listed in sorted(_listed(config).items()):
         if isinstance(listed, str):
@@ -120,6 +139,20 @@ def input_digests(config: TensorFlowConfig) -> dict[str, str]:
         else:
             digests[name] = f"sha256:{sha256_file(listed.path)}"
     return digests
+
+
+def first_bytes(config: TensorFlowConfig, count: int) -> bytes:
+    """Return the first bytes of the first input file; none of one that has yet to be fetched.
+
+    Raises:
+        ParameterError: as `find_inputs`.
+        DataError: an input is missing, a directory, or cannot be read.
+    """
+    listed = next((found for _, found in sorted(_listed(config).items())), "")
+    if isinstance(listed, str):
+        return b""
+    with open_raw(listed.path) as stream:
+        return stream.read(count)
 
 
 def _listed(config: TensorFlowConfig) -> dict[str, FileMetadata | str]:

@@ -22,7 +22,10 @@ class RangeLines:
 
     Attributes:
         damaged: the compressed stream is cut off or broken in this range, and the lines ended early.
+        reason: why the current line is rejected; None: no line is rejected here.
     """
+
+    reason: str | None = None
 
     def __init__(self, source: FileRange, keep_bytes: int) -> None:
         self.damaged = False

@@ -14,6 +14,7 @@ import apache_beam as beam
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from linesmith.core.config.input_format import TEXT
 from linesmith.records.fields import FIELD_BREAK
 from linesmith.records.input.input_ranges import FileRange, InputUnit
 from linesmith.records.input.open_quotes import closes_below
@@ -29,7 +30,9 @@ from linesmith.records.input.record_format import (
     record_digest,
     user_digest,
 )
+from linesmith.records.table_format import TableFormat
 from linesmith.transforms.range_lines import Line, RangeLines
+from linesmith.transforms.source_lines import SourceLines
 
 _BATCH_LINES = 2000
 _BATCH_CHARS = 1 << 20
@@ -59,6 +62,7 @@ class ReadSettings:
         header: the first line of each file is a header.
         field_count: records with another number of fields are rejected; None: any number.
         frequent: hashes of the texts whose occurrences are counted, and shared out by `FileRange.frequent`.
+        table: how the rows of files that are not lines of text become records; None: all are lines.
     """
 
     records: RecordFormat
@@ -66,6 +70,7 @@ class ReadSettings:
     header: bool
     field_count: int | None = None
     frequent: frozenset[int] = frozenset()
+    table: TableFormat | None = None
 
 
 @dataclass
@@ -120,7 +125,14 @@ class RangeReader:
         self._on_reject = on_reject
         self._before = dict(source.frequent)
         self._seen: Counter[int] = Counter()
-        self._lines = RangeLines(source, self._format.keep_bytes)
+        self._lines: RangeLines | SourceLines
+        if source.file.format_name == TEXT or settings.table is None:
+            self._lines = RangeLines(source, self._format.keep_bytes)
+        else:  # the names of the columns are known, and no row is a header
+            self._lines = SourceLines(source, settings.table, self._format)
+            self._settings = replace(settings, header=False)
+            if source.starts_file:
+                self.count.columns = list(settings.table.field_names)
 
     def batches(self) -> Iterator[pa.RecordBatch]:
         """Yield record batches of SCHEMA, in the order of the file."""
@@ -155,7 +167,8 @@ class RangeReader:
                 return
             offset, content, length = line
             count.lines += 1
-            text, reason = decode_line(content, length)
+            reason = self._lines.reason
+            text, reason = decode_line(content, length) if reason is None else ("", reason)
             if reason is None and self._format.fields.ends_inside_quotes(text):
                 reason = OPEN_QUOTE
                 self._look_below(line)

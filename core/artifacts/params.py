@@ -32,7 +32,7 @@ _IGNORED = {
 }
 _OLD_DP_LEARNING_RATE = 0.001
 # Settings of training, beside paths, that name people's data or a key, or belong to one run.
-_NOT_RELEASABLE = {"dp_unsafe_fixed_key", "dataset_name", "overwrite"}
+_NOT_RELEASABLE = {"dp_unsafe_fixed_key", "dataset_name", "input_catalog", "overwrite"}
 
 
 def config_from_settings(settings: Mapping[str, Any]) -> TensorFlowConfig:
@@ -150,6 +150,7 @@ def read_stored_config(model_dir: str | Path) -> tuple[TensorFlowConfig, dict[st
     stored = read_json(path, "the settings of the model")
     if not isinstance(stored, dict):
         raise DataError("LS201", None, f"'{path}' is damaged: it is not a JSON object", "Restore it or train again.")
+    stored.setdefault("input_format", "text")  # an earlier version knew no other
     usable, refused = usable_settings(stored, Path(model_dir))
     return config_from_settings({**usable, "checkpoint_dir": str(model_dir)}), refused
 
@@ -182,8 +183,8 @@ def redact_settings(settings: Mapping[str, Any]) -> dict[str, Any]:
         settings: plain JSON values by name.
     """
     redacted = {name: _redact_value(settings[name], redact_address) for name in path_settings() if name in settings}
-    if "iceberg_catalog" in settings:  # properties, `uri=…` among them
-        redacted["iceberg_catalog"] = _redact_value(settings["iceberg_catalog"], redact_text)
+    for name in {"iceberg_catalog", "input_catalog"} & settings.keys():  # properties, `uri=…` among them
+        redacted[name] = _redact_value(settings[name], redact_text)
     return {**settings, **redacted}
 
 

@@ -108,8 +108,12 @@ class GenerationSettings(BaseModel):
         ge=0,
         le=1,
     )
-    output_format: list[Literal["text", "jsonl", "avro", "parquet"]] = setting(
-        "generate", ["text"], "Formats to write: text, jsonl, avro, parquet; several are allowed.", min_length=1
+    output_format: list[Literal["text", "csv", "jsonl", "avro", "parquet"]] = setting(
+        "generate",
+        ["text"],
+        "Formats to write: text, csv, jsonl, avro, parquet; several are allowed. Default: text, or the format of the input "
+        "where input_format is another.",
+        min_length=1,
     )
     output_header: bool | None = setting(
         "generate",

@@ -8,6 +8,7 @@ import sys
 from collections.abc import Mapping
 from typing import Any
 
+from linesmith.core.config.input_format import check_private_source
 from linesmith.core.config.setting_field import option_text
 from linesmith.core.config.tensorflow_config import TensorFlowConfig
 from linesmith.core.errors import DataError, ParameterError
@@ -69,6 +70,7 @@ def check_privacy_settings(config: TensorFlowConfig) -> None:
             "learned",
             "Leave it out; generate shows records once the privacy statement is written.",
         )
+    check_private_source(config)
     if config.column_pattern is not None and not config.columns:
         raise ParameterError(
             "LS301",

@@ -15,6 +15,12 @@ class RunSettings(BaseModel):
     input_data_path: str | list[str] | None = setting(
         "run", None, "Input files: a path, a glob, an http(s) or bucket address, or several of them.", path="streamed"
     )
+    input_catalog: list[str] | None = setting(
+        "run",
+        None,
+        "With input_format iceberg, the catalog of the tables that the input names: its URI, or key=value properties; unset: "
+        "that of pyiceberg's configuration named linesmith. Secrets belong in PYICEBERG_CATALOG__LINESMITH__* variables.",
+    )
     checkpoint_dir: str | None = setting(
         "run", None, "The run directory, which every stage reads and writes.", path="written"
     )

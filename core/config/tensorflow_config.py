@@ -19,6 +19,7 @@ from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
 from linesmith.core.config.generation import GenerationSettings, parse_rules_yaml
+from linesmith.core.config.input_format import check_input_format, default_output_formats
 from linesmith.core.config.privacy import PrivacySettings
 from linesmith.core.config.run import RunSettings
 from linesmith.core.config.setting_field import (
@@ -123,8 +124,16 @@ class TensorFlowConfig(TrainingSettings, TokenizeSettings, RunSettings, Generati
     def _number_as_text(cls, value: Any) -> Any:
         return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
 
+    @model_validator(mode="before")
+    @classmethod
+    def _output_as_input(cls, settings: Any) -> Any:
+        # No default of the field itself: those of generation are decided before the format of the input is known.
+        formats = default_output_formats(settings)
+        return settings if formats is None or "output_format" in settings else {**settings, "output_format": formats}
+
     @model_validator(mode="after")
     def _agree(self) -> Self:
+        check_input_format(self.__dict__)
         if (
             self.best_model_metric is not None
             and self.best_model_metric.startswith("val_")
@@ -163,7 +172,7 @@ class TensorFlowConfig(TrainingSettings, TokenizeSettings, RunSettings, Generati
         if self.condition_on is None:
             return
         if self.field_delimiter is None:
-            raise ValueError("--condition-on needs a --field-delimiter")
+            raise ValueError("--condition-on needs a --field-delimiter, or an --input-format that has columns")
         if not self.condition_on:
             raise ValueError("--condition-on names no column")
         unknown = [name for name in self.condition_on if self.columns is not None and name not in self.columns]

@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, field_validator
 
+from linesmith.core.config.input_format import InputFormat, default_delimiter, format_of_settings, is_table
 from linesmith.core.config.setting_field import setting
 
 _ESCAPE = re.compile(r"\\(?:([tnr])|x([0-9a-fA-F]{2})|u([0-9a-fA-F]{4})|([0-3][0-7]{2}))")
@@ -37,10 +38,18 @@ def _escaped_character(match: re.Match[str]) -> str:
 class TokenizeSettings(BaseModel):
     """How lines become records, and records tokens."""
 
+    input_format: InputFormat = setting(
+        "tokenize",
+        "text",
+        "What the input is: lines of text, or csv, jsonl, avro, parquet, iceberg, whose columns and types are learned and "
+        "written again. Default: text, or what .parquet, .avro and .jsonl in the names of all files say.",
+        default_from=format_of_settings,
+    )
     field_delimiter: str | None = setting(
         "tokenize",
         None,
-        r"What separates the fields of a record; any non-empty text, \t for a tab. Free text has none.",
+        r"What separates the fields of a record; any non-empty text, \t for a tab. Free text has none. Default of csv: a comma.",
+        default_from=default_delimiter,
         min_length=1,
         max_length=200,
     )
@@ -54,11 +63,21 @@ class TokenizeSettings(BaseModel):
         "tokenize", None, "Put a marker token before each field, shown by this pattern, for example '<col{}>'."
     )
     quoted: bool = setting(
-        "tokenize", False, "Delimiters inside double quotes do not separate fields. Needs a one-character delimiter."
+        "tokenize",
+        False,
+        "Delimiters inside double quotes do not separate fields. Needs a one-character delimiter. Always on for csv.",
+        default_from=is_table,
     )
-    header: bool = setting("tokenize", False, "The first line of every file names the columns and is not a record.")
+    header: bool = setting(
+        "tokenize",
+        False,
+        "The first line of every file names the columns and is not a record. Default of csv: on.",
+        default_from=is_table,
+    )
     columns: list[str] | None = setting(
-        "tokenize", None, "Names of the fields, in order; generated records have as many."
+        "tokenize",
+        None,
+        "Names of the fields, in order; generated records have as many. Of jsonl, avro, parquet, iceberg: the columns to learn.",
     )
     condition_on: list[str] | None = setting(
         "tokenize",

@@ -58,8 +58,10 @@ def fit(
     if "checkpoint_dir" not in given:
         keep = tempfile.TemporaryDirectory(prefix="linesmith-", ignore_cleanup_errors=True)
         given["checkpoint_dir"] = keep.name
+    from linesmith.pipelines.tokenize.source import with_input_format
+
     with messages(progress, _arguments(minutes, given)), fit_input(data, given) as found:
-        config = TensorFlowConfig(**{**given, **found.settings})
+        config = with_input_format(TensorFlowConfig(**{**given, **found.settings}))
         return _train(config, found.table, keep)
 
 

@@ -11,10 +11,13 @@ from dataclasses import replace
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
-from linesmith.api.arrow_types import arrow_type, column_error, decode_texts, describe_column, encode_values
+from linesmith.api.columns import describe_column
 from linesmith.core.errors import DataError, ParameterError, TooFewRecordsError
+from linesmith.records.output.table_rows import arrow_rows
+from linesmith.records.sources.arrow_texts import decode_texts, encode_values
+from linesmith.records.sources.arrow_types import arrow_type, column_error
 from linesmith.records.table_columns import TableColumn
-from linesmith.records.table_format import TABLE_FIELDS, Frame, TableFormat, row_text
+from linesmith.records.table_format import Frame, TableFormat, row_text
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -101,12 +104,16 @@ def build_table(table: TableFormat, texts: Sequence[str], frame: Frame | None = 
     """
     import pyarrow as pa
 
-    rows = [TABLE_FIELDS.split(text) for text in texts]
+    rows = [table.fields.split(text) for text in texts]
+    if table.source is not None:
+        return _frame(table, arrow_rows(table, rows), frame or table.frame)
     fields: Sequence[Sequence[str]] = list(zip(*rows, strict=True)) if rows else [()] * len(table.columns)
     arrays = [decode_texts(column, field) for column, field in zip(table.columns, fields, strict=True)]
     schema = pa.schema([(column.name, arrow_type(column)) for column in table.columns])
-    made = pa.Table.from_arrays(arrays, schema=schema)
-    frame = frame or table.frame
+    return _frame(table, pa.Table.from_arrays(arrays, schema=schema), frame or table.frame)
+
+
+def _frame(table: TableFormat, made: pa.Table, frame: Frame) -> Any:
     if frame == "arrow":
         return made
     if find_spec(frame) is None:

@@ -119,7 +119,7 @@ def _condition_name(table: TableFormat, name: str) -> str:
 
 def _listed_name(table: TableFormat, name: str, purpose: str) -> str:
     """Return a name for a setting that is a list of names, in which a comma would separate two."""
-    from linesmith.api.arrow_types import column_error
+    from linesmith.records.sources.arrow_types import column_error
 
     field_name = table.field_name(name)
     if "," in name or field_name != name or name.strip() != name or not name:

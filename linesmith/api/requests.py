@@ -62,7 +62,7 @@ def _condition(where: Mapping[str, Any], table: TableFormat | None) -> dict[str,
         raise ParameterError("LS132", "where", f"a {type(where).__name__}", "Give a mapping from columns to values.")
     if table is None:
         return {str(name): "" if value is None else str(value) for name, value in where.items()}
-    from linesmith.api.arrow_types import encode_scalar
+    from linesmith.records.sources.arrow_texts import encode_scalar
 
     texts = {}
     for name, value in where.items():

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import csv
 import itertools
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -99,7 +100,7 @@ def _report_place(reports: Sequence[StageReport]) -> list[tuple[str, str]]:
 def _rows(directory: Path, manifest: Mapping[str, Any], fields: FieldFormat) -> Iterator[Sequence[Any]]:
     """Yield the records of an output in the format that is read fastest, as values in the order of its columns."""
     names, shards = manifest.get("columns") or [], list(manifest.get("outputs") or {})
-    for suffix, read in ((".txt", None), (".jsonl", _json_rows), (".avro", _avro_rows), (".parquet", _parquet_rows)):
+    for suffix, read in _READERS.items():
         paths = [directory / name for name in shards if name.endswith(suffix)]
         if not paths:
             continue
@@ -107,8 +108,18 @@ def _rows(directory: Path, manifest: Mapping[str, Any], fields: FieldFormat) -> 
             if read is None:
                 yield from _text_rows(path, fields, bool(manifest.get("header")), len(names))
             else:
-                yield from ([row.get(name) for name in names] for row in read(path))
+                yield from ([_value(row, name) for name in names] for row in read(path))
         return
+
+
+def _value(row: Mapping[str, Any], name: str) -> Any:
+    """Return the value of a column, which is inside of other objects where its name has points."""
+    if name in row:
+        return row[name]
+    value: Any = row
+    for part in name.split("."):
+        value = value.get(part) if isinstance(value, Mapping) else None
+    return value
 
 
 def _text_rows(path: Path, fields: FieldFormat, has_header: bool, columns: int) -> Iterator[list[str]]:
@@ -116,6 +127,11 @@ def _text_rows(path: Path, fields: FieldFormat, has_header: bool, columns: int) 
         for line in itertools.islice(lines, int(has_header), None):
             text = line.rstrip("\r\n")
             yield fields.split(text) if columns > 1 and fields.delimiter is not None else [text]
+
+
+def _csv_rows(path: Path) -> Iterator[dict[str, Any]]:
+    with open(path, encoding="utf-8", newline="") as lines:
+        yield from csv.DictReader(lines)
 
 
 def _json_rows(path: Path) -> Iterator[dict[str, Any]]:
@@ -136,6 +152,11 @@ def _parquet_rows(path: Path) -> Iterator[dict[str, Any]]:
     with ParquetFile(path) as stored:
         for batch in stored.iter_batches(_ROWS):
             yield from batch.to_pylist()
+
+
+_READERS: dict[str, Callable[[Path], Iterator[dict[str, Any]]] | None] = {
+    ".txt": None, ".csv": _csv_rows, ".jsonl": _json_rows, ".avro": _avro_rows, ".parquet": _parquet_rows
+}  # fmt: skip
 
 
 def _cells(values: Sequence[Any]) -> list[Text]:

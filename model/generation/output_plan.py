@@ -19,6 +19,7 @@ from linesmith.records.output.headers import header_line
 from linesmith.records.output.layout import TEXT_COLUMN, RecordLayout, resolve_column_names
 from linesmith.records.output.partitions import check_partition_column, ignores_case
 from linesmith.records.output.schema import RecordSchema, read_schema
+from linesmith.records.output.table_rows import avro_type, typed_table
 from linesmith.records.table_format import read_table_format
 from linesmith.records.validation.record_checks import RecordCheckSpec
 from linesmith.records.validation.rules import RuleSet, parse_rules
@@ -71,7 +72,10 @@ def plan_output(
     """
     delimiter = trained_config.field_delimiter
     field_count = model.field_count if delimiter is not None else None
-    typed = bool(set(config.output_format) - {"text"}) or config.iceberg_table is not None
+    table = read_table_format(run.model / TABLE_FILE)
+    typed = bool(set(config.output_format) - {"text", "csv"}) or config.iceberg_table is not None
+    if typed_table(table) is not None and config.schema_file is None:
+        typed = False  # the types are those of the source
     schema = _schema(config, run, model, delimiter, field_count, typed)
     if schema is not None:
         columns: list[str] | None = list(schema.names)
@@ -80,7 +84,6 @@ def plan_output(
     # A record with another number of fields cannot be written to typed output, nor where its fields are named.
     if delimiter is not None and columns is not None and (typed or schema is not None or config.columns is not None):
         field_count = len(columns)
-    table = read_table_format(run.model / TABLE_FILE)
     if table is not None:
         if len(table.columns) != model.field_count:
             raise DataError("LS214", None, f"'{run.model / TABLE_FILE}' is not of the model beside it", "Train again.")
@@ -91,6 +94,7 @@ def plan_output(
         start_string_per_record=start_string_per_record,
         types=None if schema is None else schema.types,
         declared_schema=None if schema is None else schema.declared_schema,
+        table=table if table is not None and table.source is not None and config.schema_file is None else None,
     )
     _check_partition(config.partition_by, layout)
     layout, notices = _with_header(layout, config, trained_config.header, model.columns)
@@ -170,7 +174,9 @@ def _with_header(
         ParameterError: LS101, a header is asked for and no line can hold the names.
     """
     wanted = input_had_header if config.output_header is None else config.output_header
-    if not wanted or "text" not in config.output_format:
+    if config.output_header is None and "csv" in config.output_format and layout.columns is not None:
+        wanted = True
+    if not wanted or not {"text", "csv"} & set(config.output_format):
         return layout, []
     columns = layout.columns or header_names or (TEXT_COLUMN,)
     line = header_line(columns, layout.fields)
@@ -236,6 +242,10 @@ def _with_training_set(
 
 def column_descriptions(layout: RecordLayout) -> list[dict[str, Any]]:
     """Return names and types of the output's columns, for a manifest."""
+    if layout.source_table is not None:
+        types = {column.name: avro_type(column) for column in layout.source_table.columns}
+        nullable = {column.name for column in layout.source_table.columns if column.nullable}
+        return [{"name": name, "type": ["null", kind] if name in nullable else kind} for name, kind in types.items()]
     return [
         {"name": name, "type": field_type.avro if field_type.type_name != "enum" else "enum"}
         for name, field_type in zip(layout.names, layout.column_types, strict=True)

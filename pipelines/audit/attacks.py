@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from linesmith.core.artifacts.run_directory import run_directory
+from linesmith.core.config.input_format import TEXT
 from linesmith.core.config.privacy_checks import user_field_index
 from linesmith.core.config.tensorflow_config import TensorFlowConfig
 from linesmith.pipelines.audit.settings import MAX_RNN_UNITS, AuditSettings
@@ -38,6 +39,7 @@ def small_config(trained: TensorFlowConfig, directory: Path, seed: int) -> Tenso
     return trained.replace(
         input_data_path=str(directory.parent / _LINES_FILE),
         checkpoint_dir=str(directory),
+        input_format=TEXT,  # the records as they were learned, one a line
         header=False,
         condition_on=None,  # a small model of its own, whose attacks do not depend on the order of the fields
         encoding="utf-8",

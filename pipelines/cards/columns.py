@@ -56,7 +56,7 @@ def columns_of(manifest: Mapping[str, Any]) -> list[Column]:
         kind = next(one for one in avro if one != "null") if nullable else avro
         if isinstance(kind, dict):
             kind = kind.get("logicalType", kind["type"])
-        for unit in ("-millis", "-micros"):
+        for unit in ("-millis", "-micros", "-nanos"):
             kind = kind.removesuffix(unit)
         found.append(Column(described["name"], kind, nullable))
     return found

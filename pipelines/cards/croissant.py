@@ -50,7 +50,7 @@ CONTEXT: dict[str, Any] = {
     "subField": "cr:subField",
     "transform": "cr:transform",
 }
-_MEDIA_TYPES = {"txt": "text/plain", "jsonl": "application/jsonlines", "parquet": "application/x-parquet",
+_MEDIA_TYPES = {"txt": "text/plain", "csv": "text/csv", "jsonl": "application/jsonlines", "parquet": "application/x-parquet",
                 "avro": "application/avro"}  # fmt: skip
 
 

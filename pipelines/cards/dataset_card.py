@@ -16,7 +16,7 @@ _SIZES = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000
           (10_000_000, "1M<n<10M"), (100_000_000, "10M<n<100M"), (1_000_000_000, "100M<n<1B"))  # fmt: skip
 _SETTINGS = ("gen_temp", "gen_top_k", "gen_top_p", "field_aware", "exact_distribution", "gen_chars")
 _CONDITIONS = ("start_string", "start_strings_file", "where", "where_file", "balance", "impute")
-_VIEWED = ("parquet", "jsonl", "txt")  # formats that the hub's viewer reads
+_VIEWED = ("parquet", "jsonl", "csv", "txt")  # formats that the hub's viewer reads
 
 
 def dataset_card(
@@ -105,7 +105,7 @@ def _files(manifest: Mapping[str, Any]) -> list[tuple[Any, ...]]:
     return rows
 
 
-_FORMATS = {"txt": "text, one record a line", "jsonl": "JSON Lines", "avro": "Avro", "parquet": "Parquet"}
+_FORMATS = {"txt": "text, one record a line", "csv": "CSV", "jsonl": "JSON Lines", "avro": "Avro", "parquet": "Parquet"}
 
 
 def _made(manifest: Mapping[str, Any]) -> list[tuple[str, str]]:

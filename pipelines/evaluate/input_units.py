@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from linesmith.core.config.input_format import TEXT, InputFormat
 from linesmith.core.config.tensorflow_config import TensorFlowConfig
 from linesmith.core.parsing import parse_json
 from linesmith.pipelines.evaluate.comparison_kinds import Kinds, kinds_of_set, with_kinds
@@ -34,17 +35,20 @@ class TextFormat:
             found out.
         encoding: encoding of the files.
         max_line_len: largest number of characters of a line; longer lines are not records.
+        input_format: TEXT: lines, or what the suffix of a file says; another format: all files are its rows.
     """
 
     fields: FieldFormat = field(default_factory=FieldFormat)
     header: bool | None = None
     encoding: str = "utf-8"
     max_line_len: int = 2048
+    input_format: InputFormat = TEXT
 
     def config(self, paths: list[str]) -> TensorFlowConfig:
         """Return a configuration that reads files of this format."""
         return TensorFlowConfig(
             input_data_path=paths,
+            input_format=TEXT,
             field_delimiter=self.fields.delimiter,
             quoted=self.fields.quoted,
             header=bool(self.header),

@@ -8,17 +8,20 @@ from pathlib import Path
 
 from linesmith.core.artifacts.files import read_json
 from linesmith.core.artifacts.manifest import read_manifest
-from linesmith.core.artifacts.model_info import CARD_FILE
+from linesmith.core.artifacts.model_info import CARD_FILE, TABLE_FILE
 from linesmith.core.artifacts.run_directory import RunDirectory
+from linesmith.core.config.input_format import TEXT
 from linesmith.core.config.tensorflow_config import TensorFlowConfig
 from linesmith.core.errors import DataError, ParameterError
-from linesmith.pipelines.evaluate.comparison_kinds import kinds_of_statistics
+from linesmith.pipelines.evaluate.comparison_kinds import kinds_of_set, kinds_of_statistics
 from linesmith.pipelines.evaluate.headers import TextSet, decide_headers, read_first_lines
 from linesmith.pipelines.evaluate.input_units import EvaluationSets, TextFormat
+from linesmith.pipelines.evaluate.source_units import describe_sets, is_in_format_of, source_units
 from linesmith.pipelines.tokenize.publish import STATISTICS
 from linesmith.records.fields import FieldFormat
 from linesmith.records.input.file_patterns import find_local_files
 from linesmith.records.input.typed_files import AVRO, LINES, PARQUET, file_format
+from linesmith.records.table_format import TableFormat, read_table_format
 from linesmith.transforms.storage.addresses import is_bucket, join
 
 _OPTIONS = {"training": "real", "holdout": "holdout", "synthetic": "synthetic"}  # command-line option of each set
@@ -30,6 +33,7 @@ def find_evaluation_sets(
     text_format: TextFormat,
     scratch: Path,
     headers: Mapping[str, bool] | None = None,
+    beam_args: Sequence[str] = (),
 ) -> EvaluationSets:
     """Find the sets in any files: text, JSON Lines, Avro or Parquet, recognized by their suffixes.
 
@@ -40,11 +44,22 @@ def find_evaluation_sets(
             out, except for files whose manifest says more.
         scratch: folder that http(s) inputs are copied to.
         headers: whether the text files of a set have a header, by set.
+        beam_args: options of the pipeline that finds out the columns of files of `text_format.input_format`.
 
     Raises:
         DataError: a file is missing or damaged, or a set has files of several formats.
     """
     sets = EvaluationSets()
+    if text_format.input_format != TEXT:
+        for name, patterns in paths.items():
+            sets.files[name] = [file for path in patterns for file in _files(path, f"--{_OPTIONS[name]}")]
+        table = describe_sets(sets.files, text_format, scratch, beam_args, sets.notes)
+        sets.names = list(table.field_names)
+        for name, files in sets.files.items():
+            header = text_format.header is not False
+            _add_source_units(sets, name, files, table, header, scratch / name, text_format.encoding)
+        sets.compare_by_value()
+        return sets
     formats_of = {}
     for name, patterns in paths.items():
         files = [file for path in patterns for file in _files(path, f"--{_OPTIONS[name]}")]
@@ -160,20 +175,42 @@ def run_evaluation_sets(config: TensorFlowConfig, run: RunDirectory, holdout: Se
         sets.files["holdout"] = list(holdout)
         text_format = TextFormat(fields, config.header, config.encoding, config.max_line_len)
         sets.add_units("holdout", LINES, list(holdout), text_format, run.temporary)
-    files = _output_files(run.synthetic)
+    files = _output_files(run.synthetic, config.input_format)
     sets.files["synthetic"] = files
     text_format = TextFormat(fields, bool(generated.get("header")), max_line_len=_MAX_OUTPUT_LENGTH)
     filled = [file for file in files if os.path.getsize(file)]
-    if filled:
+    table = read_table_format(run.training_data / TABLE_FILE)
+    if filled and config.partition_by is None and is_in_format_of(table, filled[0]):
+        _add_source_units(sets, "synthetic", filled, table, bool(generated.get("header")), run.temporary)
+    elif filled:
         columns = generated.get("columns") or ()
         sets.add_units("synthetic", file_format(filled[0]), filled, text_format, run.temporary, columns)
     sets.compare_by_value()
     return sets
 
 
-def _output_files(directory: Path) -> list[str]:
-    """Return the shards of one format, preferably text, which holds the records exactly as they were sampled."""
-    for suffix in (".txt", ".avro", ".jsonl", ".parquet"):
+def _add_source_units(
+    sets: EvaluationSets,
+    name: str,
+    files: Sequence[str],
+    table: TableFormat,
+    header: bool,
+    scratch: Path,
+    encoding: str = "utf-8",
+) -> None:
+    units = source_units(name, files, table, header, scratch, encoding)
+    sets.units += units
+    sets.kinds[name] = kinds_of_set(units, None, name == "training")
+
+
+def _output_files(directory: Path, source_format: str) -> list[str]:
+    """Return the shards of one format, preferably text, which holds the records exactly as they were sampled.
+
+    Args:
+        directory: of the output.
+        source_format: format of the input, from which the same records can be read.
+    """
+    for suffix in dict.fromkeys((".txt", f".{source_format}", ".avro", ".jsonl", ".parquet", ".csv")):
         found = sorted(str(path.absolute()) for path in directory.rglob(f"part-*{suffix}") if path.is_file())
         if found:
             return found

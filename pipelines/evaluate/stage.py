@@ -193,7 +193,7 @@ def evaluate_files(
         with locked(run):
             check_overwrite_allowed(destination, "report", settings.overwrite)
             with measured_stage("evaluate") as report:
-                sets = find_evaluation_sets(paths, text_format, run.temporary / "fetched", headers)
+                sets = find_evaluation_sets(paths, text_format, run.temporary / "fetched", headers, beam_args)
                 report.notices += sets.notes
                 _evaluate(sets, destination, scratch, beam_args, settings, lambda _: {}, report)
         return with_remote_addresses(report, mirror)

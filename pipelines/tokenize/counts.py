@@ -64,7 +64,7 @@ def _refuse_spanning_records(counts: Sequence[RangeCount]) -> None:
                 "LS231",
                 "--quoted",
                 f"line {before + count.spanning} of '{count.file}' begins a quoted field that ends on a later line, and a "
-                "record must be one line",
-                "Replace line ends inside quotes by spaces, or remove such records.",
+                "record is one line",
+                "Give --input-format csv, with which a record may span lines; or replace line ends inside quotes by spaces.",
             )
         lines[count.file] = before + count.lines

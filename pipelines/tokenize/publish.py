@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from linesmith.core.artifacts.files import read_json, replace_directory, sha256_file, sha256_tree, write_json
 from linesmith.core.artifacts.manifest import write_manifest
+from linesmith.core.artifacts.model_info import TABLE_FILE
 from linesmith.core.artifacts.params import redact_settings
 from linesmith.core.artifacts.run_directory import RunDirectory
 from linesmith.core.config.privacy_checks import user_field_index
@@ -21,6 +22,7 @@ from linesmith.core.errors import DataError, TooFewRecordsError
 from linesmith.pipelines.stage_report import StageReport
 from linesmith.records.input.field_statistics import description_gaps
 from linesmith.records.input.record_format import SPLIT_NAMES
+from linesmith.records.table_format import TableFormat, write_table_format
 
 if TYPE_CHECKING:
     from linesmith.model.tokenizers.base import Tokenizer
@@ -44,6 +46,7 @@ class TokenizeResult:
         field_count: number of fields of all records; None: they differ, or nothing says how many there are.
         split_texts: number of texts whose occurrences are shared out among the splits.
         columns: names of the fields by which `condition_on` orders them; None without that setting.
+        table: how the rows of a source that is not lines of text became records; None for lines.
     """
 
     files: Sequence[InputFile]
@@ -54,6 +57,7 @@ class TokenizeResult:
     field_count: int | None = None
     split_texts: int = 0
     columns: Sequence[str] | None = None
+    table: TableFormat | None = None
 
     @cached_property
     def totals(self) -> dict[str, Any]:
@@ -174,6 +178,8 @@ def publish_training_data(
         report.notices.extend(description_gaps(statistics))
     counts = {name: totals[name] for name in ("lines", "accepted", "rejected", "splits")}
     write_json(data / STATISTICS, {**counts, "columns": columns, **statistics})
+    if result.table is not None:
+        write_table_format(data / TABLE_FILE, result.table)
     user_field = user_field_index(config)
     write_data_schema(data / "schema.pbtxt", user_field is not None)
     manifest = {

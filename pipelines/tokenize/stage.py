@@ -22,6 +22,7 @@ from linesmith.core.artifacts.params import redact_settings
 from linesmith.core.artifacts.plain_paths import plain_alias
 from linesmith.core.artifacts.run_directory import check_overwrite_allowed, locked, run_directory, workspace
 from linesmith.core.config import preflight
+from linesmith.core.config.input_format import CSV, ICEBERG
 from linesmith.core.config.tensorflow_config import TensorFlowConfig
 from linesmith.core.errors import DataError
 from linesmith.core.library_logging import quiet_calls
@@ -32,6 +33,7 @@ from linesmith.pipelines.tokenize.field_order import with_field_order
 from linesmith.pipelines.tokenize.fit import fit_tokenizer
 from linesmith.pipelines.tokenize.publish import STATISTICS, TokenizeResult, check_splits, publish_training_data
 from linesmith.pipelines.tokenize.shape import find_shape, share_out_frequent_texts, skipped_line_notices
+from linesmith.pipelines.tokenize.source import describe_source, with_input_format
 from linesmith.records.input.input_ranges import InputUnit, plan_input_units, replace_ranges
 from linesmith.records.input.record_format import DatasetSplitter, RecordFormat
 
@@ -60,9 +62,10 @@ def tokenize(config: TensorFlowConfig, beam_args: Sequence[str] = ()) -> StageRe
         DataError: the input cannot be used, or the run directory is complete or in use.
     """
     with config_with_local_paths(config, "tokenize", beam_args) as (local_config, mirror):
-        preflight.check(local_config, "tokenize")
-        with locked(run_directory(local_config)):
-            report = tokenize_locked(local_config, beam_args)
+        source_config = with_input_format(local_config)
+        preflight.check(source_config, "tokenize")
+        with locked(run_directory(source_config)):
+            report = tokenize_locked(source_config, beam_args)
         return with_remote_addresses(report, mirror)
 
 
@@ -128,7 +131,7 @@ def is_current(config: TensorFlowConfig) -> bool:
     manifest = read_manifest(staged_run.training_data)
     if manifest is None:
         return False
-    before = manifest.get("settings", {})
+    before = {"input_format": "text", **manifest.get("settings", {})}  # an earlier version knew no other
     now = redact_settings(config.stage_settings("tokenize"))
     differences = [
         f"{name} was {before.get(name)!r} and is now {value!r}"
@@ -152,12 +155,17 @@ def _read_input(
 ) -> TokenizeResult:
     """Find the shape of the records, fit the tokenizer, and encode the records. All is written to `scratch`."""
     from linesmith.runners import check_shared_paths, idle_worker_notice
+    from linesmith.transforms.csv_index import with_cuts
     from linesmith.transforms.encode_records import EncodeSettings
     from linesmith.transforms.find_inputs import find_inputs, input_digests
     from linesmith.transforms.read_records import ReadSettings
 
-    digests = input_digests(config)
-    files = find_inputs(config, scratch / "fetched")
+    if config.input_format == ICEBERG:  # of the same snapshot, whatever is committed meanwhile
+        files = find_inputs(config, scratch / "fetched")
+        digests = input_digests(config, files)
+    else:
+        digests = input_digests(config)
+        files = find_inputs(config, scratch / "fetched")
     settings = ReadSettings(
         RecordFormat.from_config(config),
         DatasetSplitter(config.holdout_fraction, config.validation_split),
@@ -166,7 +174,12 @@ def _read_input(
     for file in files:
         check_shared_paths(options, {"--input": file.path})
     report.notices += skipped_line_notices(files)
-    units, settings = find_shape(config, plan_input_units(files), settings, options, scratch, report.notices)
+    if config.input_format == CSV:
+        files = with_cuts(files, settings.records.fields)
+    units = plan_input_units(files)
+    table = describe_source(config, files, units, options, scratch, report.notices)
+    settings = replace(settings, table=table)
+    units, settings = find_shape(config, units, settings, options, scratch, report.notices)
     idle = idle_worker_notice(options, "tokenize", len(units))
     if idle is not None:
         report.notices.append(idle)
@@ -187,7 +200,7 @@ def _read_input(
     )
     encoded_units = _encode(_with_line_numbers(units, counts), encode_settings, options, scratch)
     return TokenizeResult(
-        files, digests, tokenizer, counts, encoded_units, settings.field_count, len(settings.frequent), columns
+        files, digests, tokenizer, counts, encoded_units, settings.field_count, len(settings.frequent), columns, table
     )
 
 

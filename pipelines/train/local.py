@@ -26,7 +26,7 @@ from linesmith.pipelines.train import private as train_private
 from linesmith.pipelines.train.field_layout import choose_layout
 from linesmith.pipelines.train.hooks import training_hooks
 from linesmith.pipelines.train.publish import publish_model
-from linesmith.records.table_format import TableFormat, write_table_format
+from linesmith.records.table_format import TableFormat, read_table_format, write_table_format
 
 if TYPE_CHECKING:
     from linesmith.model.training.loop import TrainingLoop
@@ -38,7 +38,7 @@ _log = logging.getLogger("linesmith")
 _BINDING_SETTINGS = ("field_delimiter", "field_delimiter_token", "column_pattern", "quoted", "condition_on")
 # Settings that training takes over from tokenize. Of these, `columns` only names fields, so training may be given other
 # names; `vocab_size` was a target for tokenize and changes nothing now.
-_RECORD_SETTINGS = (*_BINDING_SETTINGS, "columns", "vocab_size")
+_RECORD_SETTINGS = ("input_format", *_BINDING_SETTINGS, "columns", "vocab_size")
 
 
 def train_locked(config: TensorFlowConfig, table: TableFormat | None = None) -> StageReport:
@@ -72,6 +72,7 @@ def train_locked(config: TensorFlowConfig, table: TableFormat | None = None) -> 
         if config.overwrite:
             _drop_other_training(staged_run, config.dp, identity)
         save_params(keep_inputs(config, staged_run.model), staged_run.root)
+        table = table or read_table_format(staged_run.training_data / TABLE_FILE)
         if table is not None:
             write_table_format(staged_run.model / TABLE_FILE, table)
         # Named after the lease, so that no other attempt uses the same directory.

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import bz2
 import io
+import json
 import lzma
 import zlib
 from collections.abc import Callable, Iterator
@@ -22,6 +23,7 @@ from linesmith.records.output.schema import parse_type
 
 _MAGIC = b"Obj\x01"
 _SYNC_BYTES = 16
+_CHUNK_BYTES = 1 << 20
 _MAX_HEADER_BYTES = 16 << 20  # of a key or a value of the header; the schema is one
 _MAX_BLOCK_BYTES = 64 << 20  # compressed or not; writers cut blocks of 16 kB to a few MB
 _MAX_MEMORY = 512 << 20  # of the values of a block that are in one record, and of records that are in one list
@@ -38,8 +40,10 @@ class AvroFile:
 
     Args:
         stream: the bytes of the file, at their beginning.
+        plain: read values as they are stored, without their logical types: dates as numbers, decimals as bytes.
 
     Attributes:
+        schema_bytes: the schema, as JSON.
         columns: names of the fields of its records.
         rows_at_once: how many records of empty values fit in memory.
         types: types of the fields that are not text, by name; others are left out.
@@ -48,22 +52,23 @@ class AvroFile:
         ValueError, EOFError: it is not an Avro file of records, or exceeds a limit. fastavro may raise more.
     """
 
-    def __init__(self, stream: IO[bytes]) -> None:
+    def __init__(self, stream: IO[bytes], plain: bool = False) -> None:
         _limit_decimals()
         self._stream = stream
         if stream.read(len(_MAGIC)) != _MAGIC:
             raise ValueError("no Avro file")
         header = self._read_header()
         self._sync = _exactly(stream, _SYNC_BYTES)
-        self._schema_bytes = header["avro.schema"]
+        self.schema_bytes = header["avro.schema"]
         self._codec = header.get("avro.codec", b"null").decode()
-        schema = parse_json(self._schema_bytes)
+        schema = parse_json(self.schema_bytes)
         if not isinstance(schema, dict) or schema.get("type") != "record":
             raise ValueError("not a file of records")
         check = _SchemaCheck()
         record = check.cost(schema)
         if not record.least_bytes:
             raise ValueError("its records have no content")
+        self._block_schema = json.dumps(_without_logical_types(schema)).encode() if plain else self.schema_bytes
         self._most_block_bytes = check.most_block_bytes
         self.rows_at_once = max(1, _MAX_MEMORY // record.memory)
         self.columns = [str(field["name"]) for field in schema["fields"]]
@@ -71,19 +76,53 @@ class AvroFile:
 
     def blocks(self) -> Iterator[tuple[Iterator[dict[str, Any]], int]]:
         """Yield the records of each block and its number of bytes. The file can be read once only."""
+        while (first := self._stream.read(1)) != b"":
+            yield self._block(first)
+
+    def blocks_between(self, start: int, end: int | None) -> Iterator[tuple[Iterator[dict[str, Any]], int]]:
+        """Yield the blocks whose preceding sync marker begins in a range of bytes of the file.
+
+        Adjacent ranges together have every block once. The stream must be seekable and at the end of the header.
+
+        Args:
+            start: first byte of the range.
+            end: byte after its last one; None: the end of the file.
+        """
+        marker = self._stream.tell() - _SYNC_BYTES
+        if start > marker:
+            marker = self._find_sync(start)
+        while (end is None or marker < end) and (first := self._stream.read(1)) != b"":
+            yield self._block(first)
+            marker = self._stream.tell() - _SYNC_BYTES
+
+    def _find_sync(self, start: int) -> int:
+        """Move to the end of the first sync marker that begins at or after a byte, and return where it begins."""
+        self._stream.seek(start)
+        position, content = start, b""
+        while chunk := self._stream.read(_CHUNK_BYTES):
+            content += chunk
+            found = content.find(self._sync)
+            if found >= 0:
+                self._stream.seek(position + found + _SYNC_BYTES)
+                return position + found
+            dropped = max(0, len(content) - _SYNC_BYTES + 1)
+            position, content = position + dropped, content[dropped:]
+        return position + len(content)
+
+    def _block(self, first: bytes) -> tuple[Iterator[dict[str, Any]], int]:
+        """Return the records of the block that begins with a byte, and its number of bytes."""
         import fastavro
 
-        while (first := self._stream.read(1)) != b"":
-            count = _read_long(self._stream, first)
-            content = _exactly(self._stream, _checked_size(_read_long(self._stream), self._most_block_bytes))
-            if _exactly(self._stream, _SYNC_BYTES) != self._sync:
-                raise ValueError("a block ends elsewhere than it says")
-            codec, content = self._decompressed(content)
-            # Each record has at least one byte; compressed data of unknown size are bounded by the limit.
-            if not 0 <= count <= (len(content) if codec == "null" else self._most_block_bytes):
-                raise ValueError("more records than bytes")
-            block = self._header(codec) + _long(count) + _long(len(content)) + content + self._sync
-            yield iter(fastavro.reader(io.BytesIO(block))), len(content)
+        count = _read_long(self._stream, first)
+        content = _exactly(self._stream, _checked_size(_read_long(self._stream), self._most_block_bytes))
+        if _exactly(self._stream, _SYNC_BYTES) != self._sync:
+            raise ValueError("a block ends elsewhere than it says")
+        codec, content = self._decompressed(content)
+        # Each record has at least one byte; compressed data of unknown size are bounded by the limit.
+        if not 0 <= count <= (len(content) if codec == "null" else self._most_block_bytes):
+            raise ValueError("more records than bytes")
+        block = self._header(codec) + _long(count) + _long(len(content)) + content + self._sync
+        return iter(fastavro.reader(io.BytesIO(block))), len(content)
 
     def _read_header(self) -> dict[str, bytes]:
         header: dict[str, bytes] = {}
@@ -96,7 +135,7 @@ class AvroFile:
         return header
 
     def _header(self, codec: str) -> bytes:
-        pairs = {b"avro.schema": self._schema_bytes, b"avro.codec": codec.encode()}
+        pairs = {b"avro.schema": self._block_schema, b"avro.codec": codec.encode()}
         entries = b"".join(_long(len(part)) + part for pair in pairs.items() for part in pair)
         return _MAGIC + _long(len(pairs)) + entries + _long(0) + self._sync
 
@@ -123,6 +162,12 @@ class AvroFile:
             raise ValueError("a codec that is not known")
         _checked_size(len(found), self._most_block_bytes)
         return "null", found
+
+
+def _without_logical_types(schema: Any) -> Any:
+    if isinstance(schema, dict):
+        return {key: _without_logical_types(value) for key, value in schema.items() if key != "logicalType"}
+    return [_without_logical_types(part) for part in schema] if isinstance(schema, list) else schema
 
 
 def _types(fields: list[dict[str, Any]]) -> dict[str, ColumnType]:

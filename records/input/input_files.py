@@ -10,6 +10,7 @@ import zlib
 from dataclasses import dataclass
 from typing import IO, Any, cast
 
+from linesmith.core.config.input_format import AVRO, PARQUET, TEXT, InputFormat
 from linesmith.core.errors import DataError
 from linesmith.records.input.line_scanner import has_only_carriage_returns
 
@@ -31,6 +32,10 @@ _BINARY_MAGIC = {
     b"\x89HDF": "an HDF5 file",
     b"\xd0\xcf\x11\xe0": "an Office document",
     b"7z\xbc\xaf\x27\x1c": "a 7z archive",
+}
+_REMEDIES = {
+    f"{what} file": f"Give --input-format {name}, and no option about lines."
+    for what, name in (("a Parquet", PARQUET), ("an Avro", AVRO))
 }
 # Longest first: the byte-order mark of UTF-32-LE begins with that of UTF-16-LE.
 _BOMS = (
@@ -56,6 +61,11 @@ class InputFile:
         bom_length: bytes of the byte-order mark to skip, and of the lines in `skipped`.
         carriage_returns: lines end with a carriage return alone; the file has no line feed.
         skipped: what the lines are that precede header and records, for a message.
+        format_name: what the file holds: lines of text, or the rows of another format.
+        header: the first record of a CSV file names the columns.
+        cuts: where ranges begin, in order: numbers of the row groups of a Parquet file, or bytes at which records of CSV
+            begin; None: at any byte.
+        origin: the table that a data file of Iceberg belongs to (`linesmith.records.sources.iceberg_rows`).
     """
 
     path: str
@@ -66,6 +76,10 @@ class InputFile:
     bom_length: int
     carriage_returns: bool = False
     skipped: tuple[str, ...] = ()
+    format_name: InputFormat = TEXT
+    header: bool = False
+    cuts: tuple[int, ...] | None = None
+    origin: object = None
 
     @property
     def newline(self) -> bytes:
@@ -228,7 +242,7 @@ def _refuse_binary(head: bytes, name: str, codec: str) -> None:
             "LS217",
             f"--input '{name}'",
             f"{found}, not lines of {codec} text",
-            "Convert it to text with one record per line, or give its --encoding.",
+            _REMEDIES.get(found, "Convert it to text with one record per line, or give its --encoding."),
         )
 
 

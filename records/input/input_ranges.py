@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from itertools import zip_longest
 
 from linesmith.records.input.input_files import InputFile
 
@@ -27,7 +28,7 @@ def input_unit_bytes(total: int) -> int:
 
 @dataclass(frozen=True)
 class FileRange:
-    """The lines of a file that begin in a range of its bytes.
+    """The lines of a file that begin in a range of its bytes, or the rows of some of its row groups.
 
     Attributes:
         file: the file.
@@ -48,7 +49,7 @@ class FileRange:
     @property
     def starts_file(self) -> bool:
         """Whether the range begins with the first line of its file."""
-        return self.start == self.file.bom_length
+        return self.start == (self.file.bom_length if self.file.cuts is None else self.file.cuts[0])
 
 
 @dataclass(frozen=True)
@@ -82,7 +83,7 @@ def plan_input_units(files: Iterable[InputFile], unit_bytes: int | None = None) 
     for file in files:
         for piece in _cut(file, limit):
             pending.append(piece)
-            size += file.size if piece.end is None else piece.end - piece.start
+            size += _stored_bytes(piece)
             if size >= limit:
                 units.append(InputUnit(len(units), tuple(pending)))
                 pending, size = [], 0
@@ -91,7 +92,16 @@ def plan_input_units(files: Iterable[InputFile], unit_bytes: int | None = None) 
     return units
 
 
+def _stored_bytes(piece: FileRange) -> int:
+    """Return about how many bytes a range has."""
+    if piece.file.cuts is not None:
+        return piece.file.size // len(piece.file.cuts)
+    return piece.file.size if piece.end is None else piece.end - piece.start
+
+
 def _cut(file: InputFile, unit_bytes: int) -> list[FileRange]:
+    if file.cuts is not None:
+        return [FileRange(file, start, end) for start, end in zip_longest(file.cuts, file.cuts[1:])]
     if not file.splittable:
         return [FileRange(file, file.bom_length, None)]
     starts = range(file.bom_length, file.size, unit_bytes)

@@ -33,6 +33,7 @@ class ParquetRecords:
     Attributes:
         columns: names of the columns.
         schema: of Arrow; columns of text are dictionaries.
+        stored_schema: of Arrow, as the file has it, without metadata.
         num_parts: row groups.
 
     Raises:
@@ -46,7 +47,8 @@ class ParquetRecords:
         self._bytes = stream.seek(0, io.SEEK_END)
         check_schema(stream, self._bytes)
         limits = {"thrift_string_size_limit": _MAX_TEXT_BYTES, "thrift_container_size_limit": _MAX_LIST_ITEMS}
-        metadata = parquet.ParquetFile(stream, **limits).metadata
+        plain = parquet.ParquetFile(stream, **limits)
+        metadata, self.stored_schema = plain.metadata, plain.schema_arrow.remove_metadata()
         self._check_declared(metadata)
         leaves = [metadata.schema.column(number) for number in range(metadata.num_columns)]
         # Not those of delta encoding, for which pyarrow has no dictionaries.
@@ -64,6 +66,21 @@ class ParquetRecords:
 
     def batches(self, size: int, columns: Sequence[str] | None, part: int | None) -> Iterator[list[dict[str, Any]]]:
         """Yield records in order; see `TypedFile.batches`."""
+        for batch in self.arrow_batches(size, columns, part):
+            yield _rows(batch)
+
+    def first_row(self, part: int) -> int:
+        """Return the number of the first record of a row group in the file, from 0."""
+        return sum(int(self._file.metadata.row_group(number).num_rows) for number in range(part))
+
+    def arrow_batches(self, size: int, columns: Sequence[str] | None, part: int | None) -> Iterator[Any]:
+        """Yield record batches in order, each of which fits in memory as Python values.
+
+        Args:
+            size: most records per batch.
+            columns: names of the columns to read; None: all.
+            part: the row group to read; None: all.
+        """
         groups = list(range(self.num_parts)) if part is None else [part]
         written = 0
         for group in groups:
@@ -73,7 +90,7 @@ class ParquetRecords:
                     written += some_bytes
                     if written > max(_FREE_WRITTEN_BYTES, _WRITTEN_BYTES_PER_BYTE * self._bytes):
                         raise ValueError("its values are longer than its bytes account for")
-                    yield _rows(some)
+                    yield some
 
     @staticmethod
     def _chunks(metadata: Any) -> list[Any]:

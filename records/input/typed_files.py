@@ -50,7 +50,7 @@ class TypedFile:
         self._parquet: ParquetRecords | None = None
         self._avro: AvroFile | None = None
         self.num_parts = 1
-        with _format_errors(format_name):
+        with format_errors(format_name):
             if format_name == PARQUET:
                 self._parquet = ParquetRecords(stream)
                 self.columns = self._parquet.columns
@@ -77,11 +77,11 @@ class TypedFile:
             TypedFileError: the file is damaged.
         """
         if self._parquet is not None:
-            with _format_errors(PARQUET):
+            with format_errors(PARQUET):
                 yield from self._parquet.batches(size, columns, part)
             return
         if self._avro is not None:
-            with _format_errors(AVRO):
+            with format_errors(AVRO):
                 yield from self._avro_batches(self._avro, size)
 
     @staticmethod
@@ -126,7 +126,7 @@ def _arrow_types(schema: Any) -> dict[str, ColumnType]:
 
 
 @contextmanager
-def _format_errors(format_name: str) -> Iterator[None]:
+def format_errors(format_name: str) -> Iterator[None]:
     """Raise TypedFileError in place of what the libraries raise; errors of the operating system and of memory pass unchanged."""
     try:
         yield

@@ -24,14 +24,18 @@ class TableTarget:
         table: namespace.name.
         properties: properties of the catalog; no secrets.
         warehouse: directory of the default warehouse on this machine; None if that is not used.
+        is_default: nothing says which catalog it is in.
     """
 
     table: str
     properties: Mapping[str, str]
     warehouse: Path | None
+    is_default: bool = False
 
 
-def resolve_table_target(table: str, catalog_settings: Sequence[str] | None, run_root: Path) -> TableTarget:
+def resolve_table_target(
+    table: str, catalog_settings: Sequence[str] | None, run_root: Path, option: str = "--iceberg-table"
+) -> TableTarget:
     """Return the target that the settings describe.
 
     Without a catalog in the settings or in pyiceberg's configuration (of a catalog named `linesmith`), the catalog is an
@@ -41,17 +45,19 @@ def resolve_table_target(table: str, catalog_settings: Sequence[str] | None, run
         table: namespace.name.
         catalog_settings: `key=value` properties of the catalog, or its URI.
         run_root: the run directory.
+        option: what names the table, for messages.
 
     Raises:
         ParameterError: LS106, pyiceberg is missing; LS114, a property is malformed or holds a secret, or pyiceberg's own
             configuration cannot be read.
     """
-    properties = _parse_properties(catalog_settings or [])
+    catalog_option = "--input-catalog" if option == "--input" else "--iceberg-catalog (iceberg_catalog)"
+    properties = _parse_properties(catalog_settings or [], catalog_option)
     try:
         from pyiceberg.utils.config import Config
     except ImportError:
         raise ParameterError(
-            "LS106", "--iceberg-table", "pyiceberg is not installed", "Install it: pip install 'linesmith[lake]'."
+            "LS106", option, "pyiceberg is not installed", "Install it: pip install 'linesmith[lake]'."
         ) from None
     try:
         configured = Config().get_catalog_config(CATALOG) or {}
@@ -59,7 +65,7 @@ def resolve_table_target(table: str, catalog_settings: Sequence[str] | None, run
         # The parser of its file and the checks of its content raise a dozen classes of errors.
         raise ParameterError(
             "LS114",
-            "--iceberg-table",
+            option,
             f"pyiceberg's own configuration cannot be read ({type(error).__name__})",
             "Mend its file, .pyiceberg.yaml, or the variables PYICEBERG_….",
         ) from None
@@ -70,7 +76,7 @@ def resolve_table_target(table: str, catalog_settings: Sequence[str] | None, run
 
         address = _local_address(warehouse)
         uri = URL.create("sqlite", database=f"{warehouse}/catalog.db").render_as_string()  # escapes what it must
-        return TableTarget(table, {"type": "sql", "uri": uri, "warehouse": address}, warehouse)
+        return TableTarget(table, {"type": "sql", "uri": uri, "warehouse": address}, warehouse, is_default=True)
     sql = known.get("type") == "sql" or str(known.get("uri", "")).split(":")[0].split("+")[0] in (
         "sqlite",
         "postgresql",
@@ -119,7 +125,7 @@ def check_partition_column(table: str, column: str) -> None:
         )
 
 
-def _parse_properties(catalog_settings: Sequence[str]) -> dict[str, str]:
+def _parse_properties(catalog_settings: Sequence[str], option: str) -> dict[str, str]:
     properties = {}
     for setting in catalog_settings:
         match = _PROPERTY.fullmatch(setting)
@@ -127,20 +133,18 @@ def _parse_properties(catalog_settings: Sequence[str]) -> dict[str, str]:
         if match is None and "://" not in setting:
             raise ParameterError(
                 "LS114",
-                f"--iceberg-catalog (iceberg_catalog) '{setting}'",
+                f"{option} '{setting}'",
                 "neither key=value nor a URI",
                 "Give a URI such as sqlite:///catalog.db or https://catalog.example.com, or properties.",
             )
         try:
             parts = urllib.parse.urlsplit(value)
         except ValueError:
-            raise ParameterError(
-                "LS114", f"--iceberg-catalog (iceberg_catalog) '{name}'", "its address is malformed", "Correct it."
-            ) from None
+            raise ParameterError("LS114", f"{option} '{name}'", "its address is malformed", "Correct it.") from None
         if _SECRET.search(name) or parts.password is not None or _SECRET.search(parts.query):
             raise ParameterError(
                 "LS114",
-                f"--iceberg-catalog (iceberg_catalog) '{name}'",
+                f"{option} '{name}'",
                 "holds a secret, and settings are written to manifests",
                 ELSEWHERE,
             )

@@ -15,6 +15,8 @@ from linesmith.core.errors import ParameterError
 from linesmith.records.fields import FREE_TEXT, FieldFormat
 from linesmith.records.output.avro_names import avro_record_schema, unique_names
 from linesmith.records.output.column_types import STRING, ColumnType
+from linesmith.records.output.table_rows import plain_texts, typed_table
+from linesmith.records.table_format import TableFormat
 
 TEXT_COLUMN = "text"
 SEED_COLUMN, START_COLUMN = "seed_id", "start_string"
@@ -46,6 +48,7 @@ class RecordLayout:
         types: types of the fields; None: all are text.
         declared_schema: the Avro record that the user gave for the fields, as JSON; None: one is made.
         header: first line of every text file; None: there is none.
+        table: the columns of the source that the records were learned from; None: they were lines, or other types are asked for.
     """
 
     columns: tuple[str, ...] | None = None
@@ -54,6 +57,7 @@ class RecordLayout:
     types: tuple[ColumnType, ...] | None = None
     declared_schema: str | None = None
     header: str | None = None
+    table: TableFormat | None = None
 
     @cached_property
     def names(self) -> tuple[str, ...]:
@@ -87,6 +91,11 @@ class RecordLayout:
             raise ValueError(f"a record has {len(values)} fields, the output {len(self.columns)} columns")
         return values
 
+    @property
+    def source_table(self) -> TableFormat | None:
+        """The table whose types the output has; None: it has `types`."""
+        return typed_table(self.table)
+
     def values(self, record: GeneratedRecord) -> list[Any]:
         """Return the row of a record, in the order of `names`.
 
@@ -94,6 +103,8 @@ class RecordLayout:
             ValueError: as `field_texts`, or a field is not a value of its type.
         """
         row: list[Any] = self.field_texts(record.text)
+        if self.table is not None:
+            row = ["" if cell is None else cell for cell in plain_texts(self.table, row)]
         if self.types is not None:
             row = [column_type.parse(text) for column_type, text in zip(self.types, row, strict=True)]
         return [*row, record.seed_id, record.start] if self.start_string_per_record else row

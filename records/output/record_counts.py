@@ -16,8 +16,8 @@ def count_records(path: Path, output_format: str, has_header: bool = False) -> i
 
     Args:
         path: the file.
-        output_format: text, jsonl, avro, parquet or iceberg.
-        has_header: the first line of a text file is a header.
+        output_format: text, csv, jsonl, avro, parquet or iceberg.
+        has_header: the first line of a text or CSV file is a header.
     """
     if output_format == "avro":
         with open(path, "rb") as shard:
@@ -27,9 +27,22 @@ def count_records(path: Path, output_format: str, has_header: bool = False) -> i
 
         with open(path, "rb") as shard:
             return int(pq.ParquetFile(shard).metadata.num_rows)
+    if output_format == "csv":
+        return _count_quoted_lines(path) - int(has_header)
     with open(path, "rb") as shard:
         lines = sum(chunk.count(b"\n") for chunk in iter(lambda: shard.read(_CHUNK_BYTES), b""))
     return lines - 1 if has_header and output_format == "text" else lines
+
+
+def _count_quoted_lines(path: Path) -> int:
+    """Return the number of line ends outside of double quotes."""
+    lines, inside = 0, False
+    with open(path, "rb") as shard:
+        for chunk in iter(lambda: shard.read(_CHUNK_BYTES), b""):
+            parts = chunk.split(b'"')
+            lines += sum(part.count(b"\n") for part in parts[int(inside) :: 2])
+            inside ^= len(parts) % 2 == 0
+    return lines
 
 
 def check_record_count(path: Path, output_format: str, expected: int, has_header: bool = False) -> None:

@@ -1,4 +1,4 @@
-"""Write shards of records as text, JSON Lines, Avro or Parquet. Equal records give equal bytes, on every run and worker.
+"""Write shards of records as text, CSV, JSON Lines, Avro or Parquet. Equal records give equal bytes, on every run and worker.
 
 A shard is written under a temporary name and renamed, so a unit that runs twice leaves the same file once. The sync marker
 of Avro, which is random by default, is a hash of the schema and the shard's name. Parquet is compressed with zstd in row
@@ -22,11 +22,19 @@ from linesmith.core.artifacts.files import atomic_path
 from linesmith.records.output.column_types import json_value
 from linesmith.records.output.layout import GeneratedRecord, RecordLayout
 from linesmith.records.output.partitions import group_by_partition, partition_directory
+from linesmith.records.output.source_output import csv_lines, source_avro, source_json, source_schema, source_tables
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-FORMAT_SUFFIXES = {"text": "txt", "jsonl": "jsonl", "avro": "avro", "parquet": "parquet", "iceberg": "parquet"}
+FORMAT_SUFFIXES = {
+    "text": "txt",
+    "csv": "csv",
+    "jsonl": "jsonl",
+    "avro": "avro",
+    "parquet": "parquet",
+    "iceberg": "parquet",
+}
 # Rows of a Parquet row group: large enough to compress well, small enough to hold.
 ROW_GROUP = 65_536
 INVALID_SCHEMA = {
@@ -71,7 +79,7 @@ def write_shard(
         records: in the order in which they are written; with `partition_by` they must be iterable several times.
         layout: how a record becomes a row.
         partition_by: a column. Its values are the names of directories and are left out of the files, except of text
-            files, which keep whole records, and of those of Iceberg, which needs the column in both places.
+            and CSV files, which keep whole records, and of those of Iceberg, which needs the column in both places.
         ignores_case: the file system takes capitals and small letters for the same.
 
     Returns:
@@ -83,7 +91,7 @@ def write_shard(
     """
     if partition_by is None:
         return [(directory / name, write_records(directory / name, output_format, records, layout))]
-    exclude_column = None if output_format in ("text", "iceberg") else partition_by
+    exclude_column = None if output_format in ("text", "csv", "iceberg") else partition_by
     written = []
     for value, group in group_by_partition(records, layout, partition_by):
         path = directory / partition_directory(partition_by, value, ignores_case) / name
@@ -150,6 +158,8 @@ def parquet_schema(layout: RecordLayout, exclude_column: str | None = None, micr
     import pyarrow as pa
 
     fields = []
+    if layout.source_table is not None:
+        return source_schema(layout, layout.source_table, exclude_column, microseconds)
     for name, column_type in zip(layout.names, layout.column_types, strict=True):
         arrow = column_type.arrow
         if microseconds and pa.types.is_timestamp(arrow):
@@ -187,6 +197,19 @@ def _write_text(
         shard.write(record.text.encode("utf-8") + b"\n")
 
 
+def _write_csv(
+    shard: IO[bytes],
+    records: Iterable[GeneratedRecord],
+    layout: RecordLayout,
+    identity: str,
+    exclude_column: str | None,
+) -> None:
+    if layout.header is not None:
+        shard.write(layout.header.encode("utf-8") + b"\n")
+    for line in csv_lines(records, layout):
+        shard.write(line.encode("utf-8") + b"\n")
+
+
 def _write_jsonl(
     shard: IO[bytes],
     records: Iterable[GeneratedRecord],
@@ -194,6 +217,11 @@ def _write_jsonl(
     identity: str,
     exclude_column: str | None,
 ) -> None:
+    table = layout.source_table
+    if table is not None:
+        for record in records:
+            shard.write((source_json(record, layout, table, exclude_column) + "\n").encode("utf-8"))
+        return
     keys = [json.dumps(name, ensure_ascii=False) for name in layout.names]
     excluded = None if exclude_column is None else layout.names.index(exclude_column)
     for record in records:
@@ -217,6 +245,9 @@ def _write_avro(
     identity: str,
     exclude_column: str | None,
 ) -> None:
+    if layout.source_table is not None:
+        write_avro(shard, *source_avro(records, layout, layout.source_table, exclude_column), identity)
+        return
     schema = layout.avro_schema(exclude_column)
     names = [field["name"] for field in layout.avro_schema()["fields"]]
     # Rows keep the excluded column: fastavro writes the fields of the schema only.
@@ -236,6 +267,11 @@ def _write_parquet(
     import pyarrow.parquet as pq
 
     schema = parquet_schema(layout, exclude_column, microseconds)
+    if layout.source_table is not None:
+        with pq.ParquetWriter(shard, schema, compression="zstd", version="2.6") as writer:
+            for some in source_tables(records, layout, layout.source_table, schema, ROW_GROUP):
+                writer.write_table(some, ROW_GROUP)
+        return
     positions = [number for number, column in enumerate(layout.names) if column != exclude_column]
     with pq.ParquetWriter(shard, schema, compression="zstd", version="2.6") as writer:
         rows = map(layout.values, records)
@@ -249,6 +285,7 @@ def _write_parquet(
 
 _FORMATS: dict[str, Callable[[IO[bytes], Iterable[GeneratedRecord], RecordLayout, str, str | None], None]] = {
     "text": _write_text,
+    "csv": _write_csv,
     "jsonl": _write_jsonl,
     "avro": _write_avro,
     "parquet": _write_parquet,

@@ -15,7 +15,15 @@ from hypothesis import strategies as st
 
 from linesmith.records.output.schema import parse_schema
 from linesmith.records.patterns.schema_automata import field_automata
-from linesmith.records.table_columns import UNIT_DIGITS, TableColumn, escape_text, integer_range, unescape_text
+from linesmith.records.sources.shape import Node, TableSource
+from linesmith.records.table_columns import (
+    OMITTED,
+    UNIT_DIGITS,
+    TableColumn,
+    escape_text,
+    integer_range,
+    unescape_text,
+)
 from linesmith.records.table_format import TABLE_FIELDS, TableFormat, parse_table_format, row_text
 
 TEXTS = st.text(st.characters(exclude_categories=["Cs"]), max_size=30) | st.text('a,"\\\n\r e', max_size=12)
@@ -213,4 +221,95 @@ def test_a_format_is_read_as_it_was_written():
 def test_a_foreign_description_is_refused(change):
     described = {"frame": "arrow", "columns": [{"name": "a", "kind": "text", **change}]}
     with pytest.raises((ValueError, TypeError, KeyError, AttributeError)):
+        parse_table_format(described)
+
+
+@given(st.binary(max_size=40))
+def test_bytes_come_back_and_the_sampler_may_write_them(value):
+    column = TableColumn("a", "binary", nullable=False)
+    assert round_trip(column, value) == value
+    assert masked(column, column.encode(value))
+
+
+def test_text_that_is_no_base64_or_of_another_length_is_refused():
+    for text in ("x", "AA", "AB==", "A=A=", "AAAA\\"):
+        with pytest.raises(ValueError, match="base64"):
+            TableColumn("a", "binary").decode(text)
+    with pytest.raises(ValueError, match="as many bytes"):
+        TableColumn("a", "binary", arrow="fixed_size_binary 4").decode("AAAA")
+
+
+@given(st.integers(-(1 << 63), (1 << 63) - 1) | st.floats(allow_nan=False, allow_infinity=False))
+def test_numbers_of_json_come_back_as_what_they_are(value):
+    column = TableColumn("a", "number", nullable=False)
+    found = round_trip(column, value)
+    assert (found, type(found)) == (value, type(value))
+    assert masked(column, column.encode(value)) or "e" in column.encode(value)
+
+
+@given(st.lists(st.none() | TEXTS, max_size=5), st.integers(0, 5))
+def test_lists_of_texts_come_back_up_to_their_length(value, most):
+    column = TableColumn("a", "text", most_items=most)
+    if len(value) > most:
+        with pytest.raises(ValueError, match="more items"):
+            column.encode(value)
+        return
+    assert round_trip(column, value) == value
+    assert column.encode(value) != ""
+
+
+@given(
+    st.lists(
+        st.lists(st.none() | st.sampled_from(["", "|", "\\", "\\p", "p", "[]", "a"]), max_size=3),
+        min_size=2,
+        max_size=2,
+    )
+)
+def test_different_lists_are_written_differently(both):
+    column = TableColumn("a", "text", most_items=3)
+    assert (column.encode(both[0]) == column.encode(both[1])) == (both[0] == both[1])
+
+
+@pytest.mark.parametrize("omitted", ["always", "marked"])
+def test_what_is_left_out_differs_from_null_and_from_texts(omitted):
+    column = TableColumn("a", "text", omitted=omitted)
+    assert column.encode(OMITTED) == "" and column.decode("") is OMITTED
+    assert column.decode(column.encode("\\0")) == "\\0"
+    if omitted == "marked":
+        assert column.decode(column.encode(None)) is None
+    else:
+        with pytest.raises(ValueError, match="no missing values"):
+            column.encode(None)
+    with pytest.raises(ValueError, match="no missing values"):
+        TableColumn("a", "text").encode(OMITTED)
+
+
+@given(st.sampled_from(COLUMNS))
+def test_a_column_that_is_left_out_at_times_is_kept_with_its_model(column):
+    column = replace(column[0], omitted="marked", most_items=3, item_nullable=False)
+    source = TableSource("jsonl", (Node("g", children=(Node("x", 0),), absence="object"),))
+    table = TableFormat("arrow", (column,), source)
+    assert parse_table_format(json.loads(json.dumps(table.as_dict()))) == table
+
+
+@pytest.mark.parametrize(
+    "nodes",
+    [
+        [],
+        [{"name": "a", "column": 0}, {"name": "b", "column": 0}],
+        [{"name": "a", "column": 1}],
+        [{"name": "a"}],
+        [{"name": "a", "column": 0, "children": [{"name": "b", "column": 1}]}],
+        [{"name": 1, "column": 0}],
+        [{"name": "a", "column": True}],
+        [{"name": "a", "children": [{"name": "b", "column": 0}], "absence": "x"}],
+    ],
+)
+def test_a_source_whose_columns_have_no_place_or_two_is_refused(nodes):
+    described = {
+        "frame": "arrow",
+        "columns": [{"name": "a", "kind": "text"}],
+        "source": {"format": "jsonl", "nodes": nodes},
+    }
+    with pytest.raises((ValueError, TypeError)):
         parse_table_format(described)

@@ -14,6 +14,7 @@ from linesmith.cli.libraries import check_beam_options
 from linesmith.cli.local_copies import with_local_run_directory
 from linesmith.cli.options import CommandLine, DebugOption
 from linesmith.cli.settings import resolve
+from linesmith.core.config.input_format import AVRO, CSV, JSONL, PARQUET, TEXT, InputFormat
 from linesmith.core.config.tensorflow_config import TensorFlowConfig
 from linesmith.core.config.tokenization import unescape_delimiter
 from linesmith.core.errors import ParameterError
@@ -30,6 +31,7 @@ class EvaluateOptions:
     real: Sequence[str] = field(default_factory=tuple)
     holdout: Sequence[str] = field(default_factory=tuple)
     synthetic: Sequence[str] = field(default_factory=tuple)
+    input_format: str | None = None
     field_delimiter: str | None = None
     quoted: bool = False
     header: bool | None = None
@@ -62,6 +64,14 @@ def build_evaluate_command(load: Callable[[], None], show: Callable[[StageReport
             list[str] | None, typer.Option("--holdout", help="Files of real records not used in training.")
         ] = None,
         synthetic: Annotated[list[str] | None, typer.Option("--synthetic", help="Files of synthetic records.")] = None,
+        input_format: Annotated[
+            str | None,
+            typer.Option(
+                "--input-format",
+                help="Read all files as rows of csv, jsonl, avro or parquet: records over several lines, nested values. "
+                "Default: text lines, or values by the suffix of the file.",
+            ),
+        ] = None,
         field_delimiter: Annotated[str | None, typer.Option("--field-delimiter", help="Text between fields.")] = None,
         quoted: Annotated[bool, typer.Option("--quoted", help="Ignore delimiters inside double quotes.")] = False,
         header: Annotated[
@@ -100,6 +110,7 @@ def build_evaluate_command(load: Callable[[], None], show: Callable[[StageReport
             real=[os.path.expanduser(path) for path in real or ()],
             holdout=[os.path.expanduser(path) for path in holdout or ()],
             synthetic=[os.path.expanduser(path) for path in synthetic or ()],
+            input_format=input_format,
             field_delimiter=field_delimiter,
             quoted=quoted,
             header=header,
@@ -165,8 +176,21 @@ def run_evaluation(options: EvaluateOptions, load: Callable[[], None], show: Cal
     load()
     delimiter = None if options.field_delimiter is None else unescape_delimiter(options.field_delimiter)
     fields = FieldFormat(delimiter, options.quoted)
-    text_format = TextFormat(fields, options.header, options.encoding)
+    text_format = TextFormat(fields, options.header, options.encoding, input_format=_input_format(options.input_format))
     return show(evaluate_files(paths, options.output, text_format, options.beam_args, settings, options.headers))
+
+
+def _input_format(given: str | None) -> InputFormat:
+    """Return the format of the files of all sets.
+
+    Raises:
+        ParameterError: LS116, there is no such format, or its files name no set.
+    """
+    known: list[InputFormat] = [TEXT, CSV, JSONL, AVRO, PARQUET]
+    found = next((name for name in known if name == (given or TEXT)), None)
+    if found is None:
+        raise ParameterError("LS116", f"--input-format '{given}'", "no format of files", f"Give {', '.join(known)}.")
+    return found
 
 
 def _run_config(options: EvaluateOptions) -> TensorFlowConfig:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from linesmith.core.config.input_format import JSONL, PARQUET, TEXT
 from linesmith.core.config.tensorflow_config import TensorFlowConfig
 from linesmith.records.input.line_scanner import has_only_carriage_returns
 from linesmith.records.input.record_format import VALIDATION_SHARE
@@ -33,10 +34,14 @@ def count_lines(config: TensorFlowConfig, files: dict[str, int | None]) -> LineC
         files: sizes of the input files by path, as from `input_files`.
 
     Returns:
-        The counts; None if a file is remote or compressed.
+        The counts; None if a file is remote or compressed, or of a format that does not say how many rows it has.
     """
     import numpy as np
 
+    if config.input_format == PARQUET:
+        return _count_rows(files)
+    if config.input_format not in (TEXT, JSONL):
+        return None
     # A delimiter is one token, however many bytes it has; each record has an end token.
     extra_bytes = 0 if config.field_delimiter is None else len(config.field_delimiter.encode()) - 1
     count = longer = 0
@@ -56,6 +61,19 @@ def count_lines(config: TensorFlowConfig, files: dict[str, int | None]) -> LineC
                 ]
                 longer += int(np.count_nonzero(np.asarray(lengths) > config.seq_length))
     return LineCounts(count, longer)
+
+
+def _count_rows(files: dict[str, int | None]) -> LineCounts | None:
+    """Return the number of rows that Parquet files declare; how long they are is not known."""
+    from pyarrow import ArrowException
+    from pyarrow.parquet import read_metadata
+
+    if any(size is None for size in files.values()):
+        return None
+    try:
+        return LineCounts(sum(int(read_metadata(path).num_rows) for path in files), 0)
+    except (ArrowException, OSError):  # tokenize says what is wrong with a file
+        return None
 
 
 def expected_records(config: TensorFlowConfig, lines: int) -> int:

@@ -20,11 +20,13 @@ from linesmith.core.artifacts.params import redact_settings
 from linesmith.core.artifacts.run_directory import RunDirectory, run_directory, workspace
 from linesmith.core.artifacts.shapes import CountedManifest, Statistics
 from linesmith.core.config import preflight
+from linesmith.core.config.input_format import ICEBERG
 from linesmith.core.config.privacy_checks import user_field_index, vocabulary_mode
 from linesmith.core.config.setting_field import default_of
 from linesmith.core.config.tensorflow_config import TensorFlowConfig, fields
 from linesmith.core.errors import ParameterError, TooFewRecordsError
 from linesmith.model.privacy.ledger import RUN_LEDGER_FILE
+from linesmith.pipelines.tokenize.source import input_format_fact, with_input_format
 from linesmith.pipelines.train.field_layout import planned_parents
 from linesmith.records.input.file_patterns import find_local_files
 
@@ -42,6 +44,7 @@ def show_plan(console: Console, config: TensorFlowConfig, beam_args: Sequence[st
     Raises:
         ParameterError, DataError: as the run.
     """
+    given, config = config, with_input_format(config)
     preflight.check(config, "run")
     if config.checkpoint_dir is not None:
         refuse_other_kind(config)
@@ -49,7 +52,9 @@ def show_plan(console: Console, config: TensorFlowConfig, beam_args: Sequence[st
     console.print("[bold]Settings[/bold]")
     console.print(_settings_table(config), markup=False)
     console.print("[bold]Resolved[/bold]")
-    console.print(_pairs(resolved_settings(config, beam_args)), markup=False)
+    console.print(
+        _pairs({"input": input_format_fact(given, config), **resolved_settings(config, beam_args)}), markup=False
+    )
     if files:
         console.print("[bold]Input[/bold]")
         console.print(
@@ -118,6 +123,8 @@ def input_files(config: TensorFlowConfig) -> dict[str, int | None]:
     """
     setting = config.input_data_path
     patterns = [] if setting is None else [setting] if isinstance(setting, str) else setting
+    if config.input_format == ICEBERG:
+        return dict.fromkeys(patterns)
     sizes: dict[str, int | None] = {}
     for pattern in patterns:
         if "://" in pattern:

@@ -1,0 +1,91 @@
+"""Find out what the columns of a source need, over all of its rows, on any number of workers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import apache_beam as beam
+
+from linesmith.records.input.input_ranges import InputUnit
+from linesmith.records.sources.column_facts import SourceFacts
+from linesmith.records.sources.jsonl_rows import JsonFacts
+from linesmith.records.table_format import TableFormat
+from linesmith.transforms.collect_json import CollectJson, read_collected
+from linesmith.transforms.source_lines import add_facts, add_json_facts
+from linesmith.transforms.worker_errors import reraise_worker_errors
+
+if TYPE_CHECKING:
+    from apache_beam.options.pipeline_options import PipelineOptions
+
+
+def survey_source(
+    units: Iterable[InputUnit], table: TableFormat, options: PipelineOptions, scratch: Path
+) -> SourceFacts:
+    """Return the facts of all rows.
+
+    Args:
+        units: the input.
+        table: its columns by their schema alone.
+        options: of the pipeline.
+        scratch: directory for intermediate results, which driver and workers share.
+
+    Raises:
+        DataError: LS206, a file is damaged.
+    """
+    path = scratch / "source_facts.json"
+    with reraise_worker_errors(), beam.Pipeline(options=options) as pipeline:
+        _ = (
+            pipeline
+            | "Units" >> beam.Create(list(units), reshuffle=False)
+            | "Spread" >> beam.Reshuffle()
+            | "Survey" >> beam.Map(_survey_unit, table)
+            | "Facts" >> CollectJson(path)
+        )
+    facts = SourceFacts.empty(table)
+    for found in read_collected(path):  # in any order: merging gives the same
+        facts.merge(SourceFacts.from_json(found))
+    return facts
+
+
+def survey_json(units: Iterable[InputUnit], options: PipelineOptions, scratch: Path) -> JsonFacts:
+    """Return the facts of all rows of JSON Lines.
+
+    Args:
+        units: the input.
+        options: of the pipeline.
+        scratch: directory for intermediate results, which driver and workers share.
+
+    Raises:
+        DataError: LS206, a file is damaged.
+    """
+    path = scratch / "source_facts.json"
+    with reraise_worker_errors(), beam.Pipeline(options=options) as pipeline:
+        _ = (
+            pipeline
+            | "Units" >> beam.Create(list(units), reshuffle=False)
+            | "Spread" >> beam.Reshuffle()
+            | "Survey" >> beam.Map(_survey_json_unit)
+            | "Facts" >> CollectJson(path)
+        )
+    facts = JsonFacts()
+    for found in sorted(
+        read_collected(path), key=lambda found: found["unit"]
+    ):  # keys are kept in the order of the input
+        facts.merge(JsonFacts.from_json(found["facts"]))
+    return facts
+
+
+def _survey_json_unit(unit: InputUnit) -> dict[str, Any]:
+    facts = JsonFacts()
+    for source in unit.ranges:
+        add_json_facts(facts, source)
+    return {"unit": unit.index, "facts": facts.as_json()}
+
+
+def _survey_unit(unit: InputUnit, table: TableFormat) -> list[dict[str, Any]]:
+    facts = SourceFacts.empty(table)
+    for source in unit.ranges:
+        add_facts(facts, source, table)
+    return facts.as_json()
