@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from linesmith.core.artifacts.run_directory import RunDirectory
 from linesmith.core.config.column_roles import ColumnRole, parse_role
 from linesmith.core.config.key_pattern import KeyPattern, parse_pattern
-from linesmith.core.config.setting_field import option_text
 from linesmith.core.config.tensorflow_config import TensorFlowConfig
 from linesmith.core.errors import DataError, ParameterError
 from linesmith.model.generation.start_string_files import find_start_string_files, iter_start_strings
@@ -27,6 +28,9 @@ from linesmith.records.roles.value_sources import (
     ValueSource,
     write_values,
 )
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 # Reads the keys of the source: patterns by column, and a directory for files → the file of each column.
 SourceKeyReader = Callable[[StoredRoles, Mapping[str, KeyPattern], Path], Mapping[str, str]]
@@ -82,9 +86,11 @@ def plan_roles(
         if role.kind == "key":
             sources[name] = KeySource(name, keys[name], config.seed, avoided.get(name))
         elif role.kind != "drop":
-            made = _source(name, role, config, layout.fields, lambda: make_directory() / f"values-{len(sources)}.arrow")
+            made = _source(
+                name, role, config, layout.fields, lambda: make_directory() / f"values-{uuid.uuid4().hex}.arrow"
+            )
             sources[name] = EscapedSource(made) if escape else made
-    columns = tuple(name for name in stored.columns if name not in roles or roles[name].kind != "drop")
+    columns = tuple(stored.written_columns({name: role.kind for name, role in roles.items()}))
     filler = RecordFiller(layout.fields, tuple(sources.get(name) for name in columns))
     types = None
     if layout.types is not None:
@@ -136,12 +142,17 @@ def _source(
     if role.kind == "fake":
         return FakeSource(name, role.text, role.detail, config.seed, fields)
     path = make_path()
-    _write_reference(name, role, fields, path)
+    write_values(str(path), read_reference(name, role, fields))
     return ReferenceSource(name, str(path.absolute()), config.seed)
 
 
-def _write_reference(name: str, role: ColumnRole, fields: FieldFormat, path: Path) -> None:
-    """Read the values of a reference, and write them to where workers find them.
+def read_reference(name: str, role: ColumnRole, fields: FieldFormat) -> pa.ChunkedArray:
+    """Return the values that a reference is drawn from: each once, or with `weighted` as often as it occurs.
+
+    Args:
+        name: of the column.
+        role: its role.
+        fields: how the records that the values are put into are split.
 
     Raises:
         ParameterError: LS128, its file was not given; LS140, it cannot be used.
@@ -156,12 +167,10 @@ def _write_reference(name: str, role: ColumnRole, fields: FieldFormat, path: Pat
             "a run directory does not decide which files are opened, and this one names none",
             f"Give the file again: --column-role {name}=ref:FILE#COLUMN.",
         )
-    option = option_text("column_role", f"{name}=ref:{role.text}#{role.detail}")
+    option = f"--column-role {name}=ref:{role.text}#{role.detail}"
     try:
         files = find_start_string_files(role.text)
-        values = pa.chunked_array(
-            [pa.array(iter_start_strings(file, role.detail), pa.large_string()) for file in files]
-        )
+        arrays = [pa.array(iter_start_strings(file, role.detail), pa.large_string()) for file in files]
     except ParameterError:
         raise ParameterError(
             "LS140",
@@ -169,16 +178,15 @@ def _write_reference(name: str, role: ColumnRole, fields: FieldFormat, path: Pat
             "there is no such file, it cannot be read, or it has no column of this name",
             "Give a .csv file with a header and commas, or a .jsonl, .avro or .parquet file, and a column of it.",
         ) from None
+    values = pa.chunked_array(arrays, pa.large_string())
     values = values.filter(pc.not_equal(values, ""))
-    if not role.weighted:
-        values = pc.unique(values)
     separators = ["\n", "\r", *([] if fields.quoted or fields.delimiter is None else [fields.delimiter])]
     fault = None if len(values) else "the column has no value"
     if any(pc.any(pc.match_substring(values, separator)).as_py() for separator in separators):
         fault = "a value holds a line end, or the delimiter of records that are not quoted"
     if fault is not None:
         raise ParameterError("LS140", option, fault, "Give a column of plain values.")
-    write_values(str(path), values)
+    return values if role.weighted else pa.chunked_array([pc.unique(values)])
 
 
 def _avoided(

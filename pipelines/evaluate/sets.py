@@ -19,6 +19,7 @@ from linesmith.pipelines.tokenize.publish import STATISTICS
 from linesmith.records.fields import FieldFormat
 from linesmith.records.input.file_patterns import find_local_files
 from linesmith.records.input.typed_files import AVRO, LINES, PARQUET, file_format
+from linesmith.records.roles.stored_roles import read_roles
 from linesmith.transforms.storage.addresses import is_bucket, join
 
 _OPTIONS = {"training": "real", "holdout": "holdout", "synthetic": "synthetic"}  # command-line option of each set
@@ -156,13 +157,16 @@ def run_evaluation_sets(config: TensorFlowConfig, run: RunDirectory, holdout: Se
     if generated is None:
         raise DataError("LS201", None, f"'{run.synthetic}' holds no complete output", "Run generate first.")
     fields = FieldFormat(config.field_delimiter, config.quoted)
+    roles = read_roles(run.model)
     if holdout:
         sets.files["holdout"] = list(holdout)
-        text_format = TextFormat(fields, config.header, config.encoding, config.max_line_len)
+        cut = None if roles is None else roles.cut(roles.columns)
+        text_format = TextFormat(fields, config.header, config.encoding, config.max_line_len, cut)
         sets.add_units("holdout", LINES, list(holdout), text_format, run.temporary)
     files = _output_files(run.synthetic)
     sets.files["synthetic"] = files
-    text_format = TextFormat(fields, bool(generated.get("header")), max_line_len=_MAX_OUTPUT_LENGTH)
+    cut = None if roles is None else roles.cut(roles.written_columns(generated.get("column_roles", {})))
+    text_format = TextFormat(fields, bool(generated.get("header")), max_line_len=_MAX_OUTPUT_LENGTH, cut=cut)
     filled = [file for file in files if os.path.getsize(file)]
     if filled:
         columns = generated.get("columns") or ()

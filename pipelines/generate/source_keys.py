@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+import uuid
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -36,8 +37,8 @@ def source_key_reader(config: TensorFlowConfig, trained: TensorFlowConfig) -> So
                 "Give --input with the files that the model was trained on.",
             )
         files = {}
-        for number, (name, pattern) in enumerate(patterns.items()):
-            path = directory / f"source-keys-{number}.bin"
+        for name, pattern in patterns.items():
+            path = directory / f"source-keys-{uuid.uuid4().hex}.bin"  # a process keeps open what it has read
             values = _values(config, trained, stored, name)
             numbers = (pattern.number(value) for value in values)
             write_source_keys(path, (found for found in numbers if found is not None))

@@ -12,6 +12,7 @@ from linesmith.core.config.column_roles import ColumnRole, without_references
 from linesmith.core.config.key_pattern import KeyPattern, parse_pattern
 from linesmith.core.config.tensorflow_config import TensorFlowConfig
 from linesmith.core.errors import DataError, ParameterError
+from linesmith.model.generation.role_plan import read_reference
 from linesmith.records.roles.column_cut import ColumnCut
 from linesmith.records.roles.stored_roles import StoredRoles
 
@@ -38,7 +39,8 @@ def with_column_roles(
         Without roles, the same settings and no names.
 
     Raises:
-        ParameterError: LS140, a role is of a column that is not there, or the columns have no names.
+        ParameterError: LS140, a role is of a column that is not there, or needs a file that cannot be used, or the columns have
+            no names.
         DataError: LS230, the header of a file is not that of the others.
     """
     if not config.cut_columns:
@@ -49,6 +51,8 @@ def with_column_roles(
         if counts[name] != 1:
             found = "is not a column" if not counts[name] else f"is the name of {counts[name]} columns"
             raise _role_error(name, role, f"'{name}' {found}", f"There are: {', '.join(columns)}.")
+        if role.kind == "ref":  # found out now, and not when there is a model
+            read_reference(name, role, settings.records.fields)
     if config.cut_columns >= set(columns):
         raise ParameterError("LS140", "--column-role", "no column is left to learn", "Leave one without a role.")
     cut = ColumnCut.of(config.cut_columns, columns)
@@ -105,7 +109,7 @@ def _pattern(name: str, role: ColumnRole, survey: KeySurvey) -> KeyPattern:
             "LS250",
             option,
             f"values of column '{name}' repeat: {survey.records:,} records have {survey.distinct:,} different ones",
-            "A key is another in every record. Give ref:FILE#COLUMN for a column that refers to the key of another file, or drop.",
+            "A key differs in every record. Give ref:FILE#COLUMN for a column that refers to the key of another file, or drop.",
         )
     if role.text:
         return parse_pattern(role.text)

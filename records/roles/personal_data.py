@@ -19,6 +19,7 @@ _NAMED_DISTINCT = 0.5  # of a column that is named as one
 _EMAIL = re.compile(r"[^\s@,;<>]+@[A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)+")
 _UUID = re.compile(r"\{?[0-9a-fA-F]{8}-?(?:[0-9a-fA-F]{4}-?){3}[0-9a-fA-F]{12}\}?")
 _PHONE = re.compile(r"(?:\+|00|\(?0)[0-9](?:[ ()/.-]{0,2}[0-9]){6,13}")
+_PHONE_INSIDE = re.compile(rf"(?<![\w.]){_PHONE.pattern}(?![\w.])")
 _IBAN = re.compile(r"[A-Z]{2}[0-9]{2}[A-Z0-9]{11,30}")
 _CARD = re.compile(r"[0-9](?:[ -]?[0-9]){12,18}")
 _SSN = re.compile(r"[0-9]{3}-[0-9]{2}-[0-9]{4}")
@@ -103,12 +104,12 @@ _NAMES: tuple[tuple[re.Pattern[str], str, str], ...] = tuple(
         (r"\b(full|customer|patient|person|contact|employee|client|holder) names?\b|^names?$", "names", "fake:name"),
         (r"\b(user|login|nick) ?names?\b|^login$", "user names", "fake:user_name"),
         (r"\bbirth|\bdob\b|\bgeburt", "dates of birth", "drop"),
+        (r"\bip\b|\bip ?addr", "IP addresses", "fake:ipv4"),
         (r"\b(street|address|addr|strasse)\b", "addresses", "fake:street_address"),
         (r"\bssn\b|\bsocial security\b|\bnational id\b|\btax id\b", "social security numbers", "fake:ssn"),
         (r"\bpassport\b", "numbers of passports", "fake:passport_number"),
         (r"\biban\b", "account numbers", "fake:iban"),
         (r"\b(credit )?card (number|no|num)\b|\bcredit card\b", "card numbers", "fake:credit_card_number"),
-        (r"\bip\b|\bip ?addr", "IP addresses", "fake:ipv4"),
         (r"\bpasswords?\b|\bsecret\b|\bapi key\b", "secrets", "drop"),
     )
 )
@@ -147,6 +148,10 @@ def _look(name: str, values: list[str], names_only: bool) -> Finding | None:
                 return Finding(name, what, role)
         if sum(_EMAIL.search(value) is not None for value in values) > 0.05 * len(values):
             return Finding(name, "texts with e-mail addresses", "drop")
+        if sum(" " in value and _PHONE_INSIDE.search(value) is not None for value in values) > _MOST_OTHER * len(
+            values
+        ):
+            return Finding(name, "texts with telephone numbers", "drop")
     named = next(((what, role) for pattern, what, role in _NAMES if pattern.search(words)), None)
     if named is not None:
         return Finding(name, f"{named[0]} (by its name)", named[1])

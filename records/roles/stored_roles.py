@@ -6,7 +6,7 @@ comes from the settings.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -39,13 +39,16 @@ class StoredRoles:
         """Names of the columns that the model knows."""
         return [name for name in self.columns if name not in self.roles]
 
-    @property
-    def output_columns(self) -> list[str]:
-        """Names of the columns of the output."""
-        return [name for name in self.columns if self.roles.get(name) != "drop"]
+    def written_columns(self, kinds: Mapping[str, str]) -> list[str]:
+        """Return the names of the columns of an output.
 
-    def cut(self, columns: list[str]) -> ColumnCut:
-        """Return the cut for records of some of the columns, such as those of the output."""
+        Args:
+            kinds: kinds of the roles with which it was made, by column.
+        """
+        return [name for name in self.columns if kinds.get(name) != "drop"]
+
+    def cut(self, columns: Sequence[str]) -> ColumnCut:
+        """Return the cut for records of some of the columns, such as those of an output."""
         return ColumnCut.of(frozenset(self.roles), columns)
 
     def as_dict(self) -> dict[str, Any]:
