@@ -97,7 +97,8 @@ def parse_yaml(text: str) -> Any:
     """Parse a YAML text of one document. Safe-loaded: it cannot run code.
 
     Raises:
-        DocumentError: it is not YAML, has a value that is not of its type, is nested too deeply, or has too many nodes.
+        DocumentError: it is not YAML, has a value that is not of its type, is nested too deeply, has too many nodes, or a name
+            twice in one mapping.
 
     Example:
         >>> parse_yaml("a: [1, x]")
@@ -113,6 +114,7 @@ def parse_yaml(text: str) -> Any:
             if node is None:
                 return None
             _expanded_size(node, {})
+            _refuse_repeated_names(node)
             return loader.construct_document(node)
         finally:
             loader.dispose()
@@ -141,6 +143,30 @@ def _check_events(text: str) -> None:
             raise DocumentError(f"nested more than {MAX_DEPTH} deep", line)
         if nodes > MAX_YAML_NODES:
             raise DocumentError(f"more than {MAX_YAML_NODES:,} values")
+
+
+def _refuse_repeated_names(root: yaml.Node) -> None:
+    """Refuse a mapping in which a name occurs twice: the loader would take the last one and say nothing.
+
+    Raises:
+        DocumentError: there is one.
+    """
+    waiting, seen = [root], set()
+    while waiting:
+        node = waiting.pop()
+        if id(node) in seen:  # an alias
+            continue
+        seen.add(id(node))
+        if isinstance(node, yaml.SequenceNode):
+            waiting += node.value
+        elif isinstance(node, yaml.MappingNode):
+            names = set()
+            for key, value in node.value:
+                name = (key.tag, key.value) if isinstance(key, yaml.ScalarNode) else None
+                if name in names:
+                    raise DocumentError("a name that occurs twice in one mapping", key.start_mark.line + 1)
+                names |= {name} - {None}
+                waiting += [key, value]
 
 
 def _expanded_size(node: yaml.Node, known: dict[int, int]) -> int:

@@ -13,7 +13,7 @@ from linesmith.core.artifacts.run_directory import RunDirectory
 from linesmith.core.config.tensorflow_config import TensorFlowConfig
 from linesmith.core.errors import DataError, ParameterError
 from linesmith.core.parsing import DocumentError, parse_yaml, read_text
-from linesmith.model.generation.role_plan import SourceKeyReader, plan_roles
+from linesmith.model.generation.role_plan import SourceKeyReader, effective_roles, plan_roles
 from linesmith.records.fields import FieldFormat
 from linesmith.records.output.avro_names import avro_record_schema
 from linesmith.records.output.headers import header_line
@@ -83,6 +83,8 @@ def plan_output(
         ParameterError: LS107 to LS113, LS309: a setting does not fit the model, or another setting.
         DataError: LS201, a rule needs training data that are not there.
     """
+    roles = read_roles(run.model)
+    effective_roles(config, roles)  # before the names of the columns, which depend on them
     delimiter = trained_config.field_delimiter
     field_count = model.field_count if delimiter is not None else None
     typed = bool(set(config.output_format) - {"text"}) or config.iceberg_table is not None
@@ -96,7 +98,6 @@ def plan_output(
     # A record with another number of fields cannot be written to typed output, nor where its fields are named.
     if delimiter is not None and columns is not None and (typed or schema is not None or config.columns is not None):
         field_count = len(columns)
-    roles = read_roles(run.model)
     table = read_table_format(run.model / TABLE_FILE)
     if table is not None:
         table = table if roles is None else table.without(frozenset(roles.roles))
@@ -111,7 +112,7 @@ def plan_output(
         declared_schema=None if schema is None else schema.declared_schema,
     )
     _check_partition(config.partition_by, layout)
-    filled = plan_roles(config, run, layout, make_directory, read_source_keys, escape=table is not None)
+    filled = plan_roles(config, run, roles, layout, make_directory, read_source_keys, escape=table is not None)
     written = layout if filled is None else filled.layout
     written, notices = _with_header(written, config, trained_config.header, model.columns)
     rules = _rules(config)

@@ -52,6 +52,7 @@ class FilledOutput:
 def plan_roles(
     config: TensorFlowConfig,
     run: RunDirectory,
+    stored: StoredRoles | None,
     layout: RecordLayout,
     make_directory: Callable[[], Path],
     read_source_keys: SourceKeyReader | None = None,
@@ -61,7 +62,8 @@ def plan_roles(
 
     Args:
         config: the settings; their roles may say other things of columns that were not learned.
-        run: the run directory.
+        run: the run directory, for messages.
+        stored: its `roles.json`.
         layout: of the records that the model draws.
         make_directory: makes a directory for files that must last as long as the run.
         read_source_keys: reads the keys of the source for `avoid_source_keys`; None: they cannot be read here.
@@ -71,8 +73,7 @@ def plan_roles(
         ParameterError: LS140, a role cannot be used; LS128, one needs a file that has to be given again.
         DataError: LS214, the roles are not of the model beside them.
     """
-    stored = read_roles(run.model)
-    roles = _effective_roles(config, stored)
+    roles = effective_roles(config, stored)
     if stored is None:
         if config.avoid_source_keys:
             raise ParameterError("LS140", "--avoid-source-keys", "no column has the role key", "Leave it out.")
@@ -99,8 +100,12 @@ def plan_roles(
     return FilledOutput(replace(layout, columns=columns, types=types), filler)
 
 
-def _effective_roles(config: TensorFlowConfig, stored: StoredRoles | None) -> dict[str, ColumnRole]:
+def effective_roles(config: TensorFlowConfig, stored: StoredRoles | None) -> dict[str, ColumnRole]:
     """Return the roles of the columns that the model does not know, by the settings and otherwise as stored.
+
+    Args:
+        config: the settings.
+        stored: what was kept when the model was trained; None: it knows all columns.
 
     Raises:
         ParameterError: LS140, the settings speak of a column that was learned, or would learn one that was not.
@@ -226,4 +231,4 @@ def role_kinds(run: RunDirectory, config: TensorFlowConfig) -> dict[str, str]:
         config: the settings of generation, or those of the training.
     """
     stored = read_roles(run.model)
-    return {name: role.kind for name, role in _effective_roles(config, stored).items()} if stored is not None else {}
+    return {name: role.kind for name, role in effective_roles(config, stored).items()} if stored is not None else {}

