@@ -18,6 +18,7 @@ MAX_DEPTH = 64
 MAX_JSON_VALUES = 4_000_000  # at 80 bytes of memory each
 MAX_YAML_CHARS = 4 << 20
 MAX_YAML_NODES = 100_000  # read in about three seconds
+_MERGE = "tag:yaml.org,2002:merge"  # of `<<`, which takes over the names of another mapping
 _SURROGATE = re.compile(r"[\ud800-\udfff]|\\u[dD][89a-fA-F]")
 _MAX_NUMBER_CHARS = 400  # of a YAML number; a float has at most 309 digits before the point
 # Written in C where PyYAML was built with libyaml: ten times faster, equal results.
@@ -163,7 +164,7 @@ def _refuse_repeated_names(root: yaml.Node) -> None:
             names = set()
             for key, value in node.value:
                 name = (key.tag, key.value) if isinstance(key, yaml.ScalarNode) else None
-                if name in names:
+                if name in names and key.tag != _MERGE:
                     raise DocumentError("a name that occurs twice in one mapping", key.start_mark.line + 1)
                 names |= {name} - {None}
                 waiting += [key, value]

@@ -71,7 +71,7 @@ def describe_cut_column(
         return text, pa.chunked_array([pa.nulls(len(array), pa.string())])
     if pa.types.is_dictionary(array.type):
         array = pa.chunked_array([chunk.dictionary_decode() for chunk in array.chunks], array.type.value_type)
-        dtype = ""
+        dtype = dtype.removeprefix("category ")
     plain = describe_column(name, array, private)
     if plain.kind == "text":
         return replace(plain, dtype=_text_dtype(dtype)), array

@@ -163,4 +163,5 @@ def test_bad_roles_are_one_paragraph(tmp_path: Path, capfd: pytest.CaptureFixtur
 def test_a_column_twice_in_yaml_is_refused(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "s.yaml").write_text("column_role:\n  id: key\n  id: drop\n")
     assert cli.run_command_line(["plan", "--config", str(tmp_path / "s.yaml")]) == 2
-    assert "id" in capfd.readouterr().err
+    error = capfd.readouterr().err
+    assert "LS102" in error and "twice in one mapping at line 3" in error
