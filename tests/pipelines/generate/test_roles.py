@@ -82,6 +82,7 @@ def test_every_output_has_the_columns_in_their_place(run: Path) -> None:
     assert avro == lines
     manifest = json.loads((folder / "manifest.json").read_text())
     assert manifest["columns"] == WRITTEN
+    assert "| id | key |" in (folder / "README.md").read_text()
     assert manifest["column_roles"] == {"id": "key", "source": "constant", "note": "drop", "customer": "ref"}
 
 
