@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from linesmith.core.artifacts.run_directory import RunDirectory
 from linesmith.core.config.column_roles import ColumnRole, parse_role
+from linesmith.core.config.fake_providers import check_fake
 from linesmith.core.config.key_pattern import KeyPattern, parse_pattern
 from linesmith.core.config.tensorflow_config import TensorFlowConfig
 from linesmith.core.errors import DataError, ParameterError
@@ -95,8 +96,8 @@ def plan_roles(
     filler = RecordFiller(layout.fields, tuple(sources.get(name) for name in columns))
     types = None
     if layout.types is not None:
-        known = dict(zip(layout.columns, layout.types, strict=True))
-        types = tuple(known[name] if name in known else _type(keys.get(name)) for name in columns)
+        learned = iter(layout.types)  # by position: two learned columns may have one name
+        types = tuple(_type(keys.get(name)) if name in roles else next(learned) for name in columns)
     return FilledOutput(replace(layout, columns=columns, types=types), filler)
 
 
@@ -145,6 +146,7 @@ def _source(
     if role.kind == "constant":
         return ConstantSource(role.text)
     if role.kind == "fake":
+        check_fake(role.text, role.detail, f"--column-role {name}=fake:{role.text}")
         return FakeSource(name, role.text, role.detail, config.seed, fields)
     path = make_path()
     write_values(str(path), read_reference(name, role, fields))

@@ -20,6 +20,9 @@ from linesmith.core.errors import DataError, ParameterError
 from linesmith.model.generation import local_model
 from linesmith.model.generation.python_api import generate_text
 from linesmith.pipelines.generate import stage
+from linesmith.records.output.avro_names import unique_names
+from linesmith.records.output.column_types import ColumnType
+from linesmith.records.output.schema import RecordSchema, write_schema
 from linesmith.records.roles.stored_roles import StoredRoles, write_roles
 from tests.helpers import generation_fakes
 from tests.helpers.generation_fakes import fake_run
@@ -185,6 +188,20 @@ def test_roles_of_another_model_are_refused(run: Path) -> None:
     write_roles(run / "model", StoredRoles(("id", "a", "b", "z"), {"id": "key"}, {"id": parse_pattern("A")}))
     with pytest.raises(DataError, match="LS214"):
         stage.generate(settings(run, column_role={"id": "key"}, columns=None))
+
+
+def test_types_of_learned_columns_with_one_name_stay_in_order(run: Path) -> None:
+    source = ("a", "id", "b", "a")
+    fake_run(run, columns=["a", "b", "a"], quoted=True)  # as of a header; settings have no name twice
+    config = config_from_model_dir(run).replace(column_role={"id": "key"})
+    write_roles(run / "model", StoredRoles(source, {"id": "key"}, {"id": parse_pattern("0..999")}))
+    types = (ColumnType("long"), ColumnType("string"), ColumnType("long"))
+    write_schema(run / "model" / "record.avsc", RecordSchema(unique_names(["a", "b", "a"]), types))
+    stage.generate(config.replace(gen_lines=10, output_format=["jsonl"]))
+    lines = [json.loads(line) for path in (run / "synthetic").glob("*.jsonl") for line in path.read_text().splitlines()]
+    assert [{name: type(value) for name, value in line.items()} for line in lines] == [
+        {"a": int, "id": int, "b": str, "a_2": int}
+    ] * 10
 
 
 def test_names_cannot_be_changed(run: Path) -> None:
