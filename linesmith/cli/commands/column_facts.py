@@ -34,6 +34,9 @@ def column_facts(config: TensorFlowConfig, files: Iterable[str]) -> dict[str, st
     from linesmith.transforms.find_inputs import find_inputs
     from linesmith.transforms.read_records import ReadSettings
 
+    # A run directory stores no path of a reference; that of a plan over one is not needed to look at columns.
+    looked_at = {name: "drop" if text == "ref" else text for name, text in facts.items()}
+    config = config.model_copy(update={"column_role": looked_at or None})
     with tempfile.TemporaryDirectory() as scratch:
         units = [] if config.dp else plan_input_units(find_inputs(config, Path(scratch)))
         splitter = DatasetSplitter(config.holdout_fraction, config.validation_split)
