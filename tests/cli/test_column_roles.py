@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from linesmith.cli import app as cli
+from linesmith.cli import console
 from linesmith.model.tokenizers import tokenizer_from_model_dir
 from linesmith.transforms.read_evaluation_sets import TOKENS, EvaluationInputUnit, read_set_unit
 from tests.helpers.run_bytes import holds
@@ -158,6 +159,13 @@ def test_bad_roles_are_one_paragraph(tmp_path: Path, capfd: pytest.CaptureFixtur
     error = capfd.readouterr().err.strip().splitlines()
     assert len(error) == 1 and code in error[0]
     assert not (tmp_path / "run").exists()
+
+
+def test_a_provider_between_colons_is_no_picture(capfd: pytest.CaptureFixture[str]) -> None:
+    console.error("LS140: --column-role mail=fake:email: no")
+    console.results().print("fake:email: x", markup=False)
+    shown = capfd.readouterr()
+    assert "mail=fake:email: no" in shown.err and "fake:email: x" in shown.out
 
 
 def test_a_column_twice_in_yaml_is_refused(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
