@@ -99,7 +99,7 @@ class _UnitReader:
         fields = self.settings.records.fields
 
         def look(record: str) -> None:
-            values = fields.split(record)
+            values = fields.split_or_none(record) or [""] * (1 + max(self.positions))
             for position, form, column in zip(self.positions, forms, hashes, strict=True):
                 value = values[position]
                 form.add(value)

@@ -63,8 +63,8 @@ def _values(config: TensorFlowConfig, trained: TensorFlowConfig, stored: StoredR
         files = find_inputs(trained.replace(input_data_path=config.input_data_path), Path(scratch))
         for source in (source for unit in plan_input_units(files) for source in unit.ranges):
             for _ in RangeReader(source, settings, on_record=batch.append).batches():
-                split = map(fields.split, batch)
-                yield from (values[position] for values in split if len(values) == count)
+                split = map(fields.split_or_none, batch)
+                yield from (values[position] for values in split if values is not None and len(values) == count)
                 batch.clear()
 
 

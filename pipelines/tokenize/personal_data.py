@@ -95,8 +95,9 @@ def _sample(
     fields, cut = settings.records.fields, settings.records.cut
 
     def keep(record: str) -> None:
-        values = fields.split(record)
-        records.append(values if cut is None else cut.keep(values))
+        values = fields.split_or_none(record)
+        if values is not None:
+            records.append(values if cut is None else cut.keep(values))
 
     for source in (source for unit in units for source in unit.ranges):
         limit = _SAMPLED_RECORDS - len(records)

@@ -58,6 +58,12 @@ def test_a_record_of_another_number_of_fields_is_not_cut() -> None:
         RecordFiller(PLAIN, (None, ConstantSource("x"))).text(0, "a, b")
 
 
+def test_a_field_beyond_the_limit_of_csv_is_cut_and_not_split() -> None:
+    record = f'7,"{"x" * 200_000}",Rome'
+    assert CSV.split_or_none(record) is None and CSV.split_or_none("7,x") == ["7", "x"]
+    assert ColumnCut((0, 2), 3).keep_text(record, CSV) == "7,Rome"
+
+
 def test_keys_end_with_an_error_and_not_twice() -> None:
     source = KeySource("id", parse_pattern("00"), 3)
     assert {source.value(index) for index in range(100)} == {f"{number:02d}" for number in range(100)}
