@@ -38,6 +38,7 @@ ERROR_CODES: dict[str, str] = {
     "LS132": "`--where`, `--where-file`, `--balance` or `--impute` asks for what the model or the schema does not allow",
     "LS134": "`--partition-by` names a column by which the output cannot be partitioned",
     "LS135": "`--parents` is a circle, names no column, or a column that is written later, or needs too large a table",
+    "LS140": "a role of `--column-role` cannot be used: its column, provider, file or pattern, or the place where it is given",
     # LS2xx: data and artifacts
     "LS201": "an artifact of an earlier stage is missing or damaged",
     "LS202": "a newer Linesmith wrote the file",
@@ -73,6 +74,8 @@ ERROR_CODES: dict[str, str] = {
     "LS235": "a column of the input has a type that cannot be learned, or `--columns` names none that is there",
     "LS240": "`import-gretel` was given something else than a model folder of gretel-synthetics with an LSTM",
     "LS241": "a file of a gretel-synthetics model is missing, damaged, does not fit the others, or holds more than data",
+    "LS250": "a column with the role `key` has a value twice, or its values have no pattern",
+    "LS251": "with `--refuse-pii`, columns that look like identifiers or personal data would be learned",
     # LS3xx: differential privacy
     "LS301": "settings of a private run contradict each other",
     "LS302": "the target epsilon, or the ceiling, cannot be met",

@@ -20,6 +20,7 @@ TOO_DEEP, KEY_TWICE = f"nested more than {MAX_DEPTH} deep", "a key occurs twice 
 MAX_JSON_VALUES = 4_000_000  # at 80 bytes of memory each
 MAX_YAML_CHARS = 4 << 20
 MAX_YAML_NODES = 100_000  # read in about three seconds
+_MERGE = "tag:yaml.org,2002:merge"  # of `<<`, which takes over the names of another mapping
 _SURROGATE = re.compile(r"[\ud800-\udfff]|\\u[dD][89a-fA-F]")
 _MAX_NUMBER_CHARS = 400  # of a YAML number; a float has at most 309 digits before the point
 # Written in C where PyYAML was built with libyaml: ten times faster, equal results.
@@ -117,7 +118,8 @@ def parse_yaml(text: str) -> Any:
     """Parse a YAML text of one document. Safe-loaded: it cannot run code.
 
     Raises:
-        DocumentError: it is not YAML, has a value that is not of its type, is nested too deeply, or has too many nodes.
+        DocumentError: it is not YAML, has a value that is not of its type, is nested too deeply, has too many nodes, or a name
+            twice in one mapping.
 
     Example:
         >>> parse_yaml("a: [1, x]")
@@ -133,6 +135,7 @@ def parse_yaml(text: str) -> Any:
             if node is None:
                 return None
             _expanded_size(node, {})
+            _refuse_repeated_names(node)
             return loader.construct_document(node)
         finally:
             loader.dispose()
@@ -161,6 +164,30 @@ def _check_events(text: str) -> None:
             raise DocumentError(f"nested more than {MAX_DEPTH} deep", line)
         if nodes > MAX_YAML_NODES:
             raise DocumentError(f"more than {MAX_YAML_NODES:,} values")
+
+
+def _refuse_repeated_names(root: yaml.Node) -> None:
+    """Refuse a mapping in which a name occurs twice: the loader would take the last one and say nothing.
+
+    Raises:
+        DocumentError: there is one.
+    """
+    waiting, seen = [root], set()
+    while waiting:
+        node = waiting.pop()
+        if id(node) in seen:  # an alias
+            continue
+        seen.add(id(node))
+        if isinstance(node, yaml.SequenceNode):
+            waiting += node.value
+        elif isinstance(node, yaml.MappingNode):
+            names = set()
+            for key, value in node.value:
+                name = (key.tag, key.value) if isinstance(key, yaml.ScalarNode) else None
+                if name in names and key.tag != _MERGE:
+                    raise DocumentError("a name that occurs twice in one mapping", key.start_mark.line + 1)
+                names |= {name} - {None}
+                waiting += [key, value]
 
 
 def _expanded_size(node: yaml.Node, known: dict[int, int]) -> int:

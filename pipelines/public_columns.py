@@ -15,7 +15,7 @@ def public_columns(config: TensorFlowConfig) -> list[str] | None:
         ParameterError: LS111, the schema cannot be read.
     """
     if config.columns is not None or config.schema_file is None:
-        return config.columns
+        return config.learned_columns
     from linesmith.records.output.schema import read_schema
 
     return list(read_schema(config.schema_file).names)

@@ -110,6 +110,7 @@ def _tokenize_and_train(
 ) -> list[StageReport]:
     """Run the first two stages, or report why one is skipped, for a caller that holds the lock."""
     from linesmith.core.artifacts.other_kind import refuse_other_kind  # loads numpy
+    from linesmith.pipelines.tokenize.personal_data import refuse_stored_personal_data
     from linesmith.pipelines.tokenize.stage import is_current, tokenize_locked
     from linesmith.pipelines.train.stage import train_locally_or_on_worker
 
@@ -126,6 +127,7 @@ def _tokenize_and_train(
             "Choose another --output, or pass --overwrite to begin anew.",
         )
     if current:
+        refuse_stored_personal_data(config, read_manifest(staged_run.training_data) or {})
         reports.append(_skipped("tokenize", staged_run.training_data, "the training data are complete and current"))
     else:
         reports.append(tokenize_locked(config, beam_args))

@@ -49,6 +49,13 @@ class FieldFormat:
             return [_unquote(part) for part in self.mark_breaks(text).split(FIELD_BREAK)]
         return next(csv.reader([text], delimiter=self.delimiter), None) or [""]  # csv finds no field in an empty line
 
+    def split_or_none(self, text: str) -> list[str] | None:
+        """Return the fields of a record as `split` does; None where one is longer than the csv module's limit."""
+        try:
+            return self.split(text)
+        except csv.Error:
+            return None
+
     def join(self, fields: Iterable[str]) -> str:
         """Return the record that `split` takes apart into these fields, with quotes where they are needed.
 

@@ -7,7 +7,7 @@ every field can be decoded, and the sampler is steered by the columns' types.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -48,6 +48,13 @@ class TableFormat:
     def field_names(self) -> tuple[str, ...]:
         """Names of the columns as a header line holds them: line ends are escaped."""
         return tuple(escape_text(column.name) for column in self.columns)
+
+    def without(self, fields: Collection[str]) -> TableFormat:
+        """Return the format without the columns whose names in a header line are among `fields`."""
+        kept = (
+            column for column, name in zip(self.columns, self.field_names, strict=True) if name.strip() not in fields
+        )
+        return replace(self, columns=tuple(kept))
 
     def field_name(self, name: str) -> str:
         """Return a column's name as a header line holds it; a name that no column has unchanged."""

@@ -112,17 +112,24 @@ class RangeReader:
     Args:
         source: the range.
         settings: how it is read.
-        on_reject: called with every rejected line: its file, number, offset, reason, length, and first 64 KiB.
+        on_reject: called with every rejected line: its file, number, offset, reason, length, and, where no column is cut, first
+            64 KiB.
+        on_record: called with the whole text of every accepted record, before columns are cut.
     """
 
     def __init__(
-        self, source: FileRange, settings: ReadSettings, on_reject: Callable[[dict[str, Any]], None] | None = None
+        self,
+        source: FileRange,
+        settings: ReadSettings,
+        on_reject: Callable[[dict[str, Any]], None] | None = None,
+        on_record: Callable[[str], None] | None = None,
     ) -> None:
         self.count = RangeCount(source.file.name, source.start, skipped=len(source.file.skipped))
         self._source = source
         self._settings = settings
         self._format = replace(settings.records, encoding=source.file.encoding)
         self._on_reject = on_reject
+        self._on_record = on_record
         self._before = dict(source.frequent)
         self._seen: Counter[int] = Counter()
         self._lines: RangeLines | SourceLines
@@ -177,16 +184,21 @@ class RangeReader:
                 continue
             digest: Digest | None = None
             user: Digest | None = None
+            whole = text
+            if reason is None:
+                text, reason = self._format.cut_columns(whole)
             if reason is None:
                 marked = mark_fields(text)
                 if field_count is not None and marked.count(FIELD_BREAK) + 1 != field_count:
                     reason = FIELD_COUNT
                 else:
-                    digest, user, reason = self._digests(text)
+                    digest, user, reason = self._digests(text, whole)
             if digest is None:
                 self._reject(offset, content, length, str(reason))
                 continue
             count.accepted += 1
+            if self._on_record is not None:
+                self._on_record(whole)
             user_hash = 0 if user is None else user.text_hash
             yield marked, digest.text_hash, self._side(digest, user), digest.sample_level, len(text), user_hash
 
@@ -212,8 +224,13 @@ class RangeReader:
         if closes_below(below, delimiter, self._format.max_line_len):
             self.count.spanning = self.count.lines
 
-    def _digests(self, text: str) -> tuple[Digest | None, Digest | None, str | None]:
-        """Return the digests of a record and of its user, if records are protected by user, or the reason of its rejection."""
+    def _digests(self, text: str, whole: str) -> tuple[Digest | None, Digest | None, str | None]:
+        """Return the digests of a record and of its user, if records are protected by user, or the reason of its rejection.
+
+        Args:
+            text: the record.
+            whole: the record with the columns that were cut, one of which may name its user.
+        """
         form = self._format
         try:
             digest = record_digest(text.encode())
@@ -221,14 +238,16 @@ class RangeReader:
             return None, None, ENCODING
         if form.user_field is None or form.fields.delimiter is None:
             return digest, None, None
-        user = user_digest(text, form.user_field, form.fields)
+        user = user_digest(whole, form.user_field, form.fields)
         return (None, None, NO_USER) if user is None else (digest, user, None)
 
     def _take_header(self, text: str, reason: str | None) -> None:
         self.count.headers = 1
         if reason is None:
             with contextlib.suppress(csv.Error):  # a name is longer than the csv module's limit
-                self.count.columns = [name.strip() for name in self._format.fields.split(text)]
+                names = [name.strip() for name in self._format.fields.split(text)]
+                cut = self._format.cut
+                self.count.columns = names if cut is None or len(names) != cut.count else cut.keep(names)
 
     def _reject(self, offset: int, content: bytes, length: int, reason: str) -> None:
         self.count.rejected[reason] = self.count.rejected.get(reason, 0) + 1
@@ -240,7 +259,9 @@ class RangeReader:
                 "reason": reason,
                 "bytes": length,
             }
-            self._on_reject(row | _rejected_content(content[:REJECT_BYTES], self._format.encoding))
+            if self._format.cut is None:  # what cannot be split cannot be cut, either
+                row |= _rejected_content(content[:REJECT_BYTES], self._format.encoding)
+            self._on_reject(row)
 
 
 def _rejected_content(content: bytes, encoding: str) -> dict[str, str]:

@@ -36,6 +36,7 @@ from linesmith.core.artifacts.model_info import (
     CHECKPOINTS_DIR,
     LAST_WEIGHTS,
     MODEL_FILE,
+    ROLES_FILE,
     SCHEMA_FILE,
     TABLE_FILE,
     load_weights,
@@ -48,7 +49,7 @@ from linesmith.core.errors import DataError, LinesmithError
 from linesmith.core.parsing import parse_json
 
 _MAX_PARAMS_BYTES = 1 << 20
-_MODEL_FILES = (CARD_FILE, MODEL_FILE, SCHEMA_FILE, TABLE_FILE, STATEMENT_FILE, STATEMENT_TEXT_FILE)
+_MODEL_FILES = (CARD_FILE, MODEL_FILE, ROLES_FILE, SCHEMA_FILE, TABLE_FILE, STATEMENT_FILE, STATEMENT_TEXT_FILE)
 _NAME = re.compile(
     rf"{re.escape(PARAMS_FILE)}|model/({'|'.join(map(re.escape, _MODEL_FILES))})"
     rf"|model/{CHECKPOINTS_DIR}/({re.escape(BEST_WEIGHTS)}|{re.escape(LAST_WEIGHTS)})|tokenizer/[A-Za-z0-9_][A-Za-z0-9_.-]{{0,99}}"

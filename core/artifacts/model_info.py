@@ -21,6 +21,7 @@ from linesmith.core.errors import DataError, ParameterError
 MODEL_FILE = "model.json"
 SCHEMA_FILE = "record.avsc"  # types, limits and names of the fields that training saw
 TABLE_FILE = "table.json"  # columns of the data frame that it was trained on (`linesmith.records.table_format`)
+ROLES_FILE = "roles.json"  # columns that it was not given (`linesmith.records.roles.stored_roles`)
 CARD_FILE = "README.md"  # what the model is, for people (`linesmith.pipelines.cards`)
 CHECKPOINTS_DIR = "checkpoints"
 LAST_WEIGHTS, BEST_WEIGHTS = "last-weights.npz", "best.npz"

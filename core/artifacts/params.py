@@ -11,6 +11,7 @@ from linesmith.core.addresses import redact_address, redact_text
 from linesmith.core.artifacts.files import read_json, write_json
 from linesmith.core.artifacts.kept_inputs import refused_text, usable_settings
 from linesmith.core.artifacts.manifest import FORMAT_VERSION, check_format_version
+from linesmith.core.config.column_roles import without_references
 from linesmith.core.config.setting_field import default_of, stage_of
 from linesmith.core.config.tensorflow_config import (
     SETTINGS_WITHOUT_EFFECT,
@@ -123,7 +124,7 @@ def config_from_model_dir(model_dir: str | Path) -> TensorFlowConfig:
             model_dir,
             redact_text(refused_text(refused, refused)),
         )
-    return config
+    return config.model_copy(update={"column_role": without_references(config.column_role)})
 
 
 def read_stored_config(model_dir: str | Path) -> tuple[TensorFlowConfig, dict[str, Any]]:
@@ -171,7 +172,10 @@ def releasable_settings(settings: Mapping[str, Any]) -> dict[str, Any]:
     """
     generation = {name for name, info in fields().items() if stage_of(info) == "generate"}
     left_out = {*_NOT_RELEASABLE, *path_settings(), *generation}
-    return {name: value for name, value in settings.items() if name not in left_out}
+    kept = {name: value for name, value in settings.items() if name not in left_out}
+    if isinstance(kept.get("column_role"), dict):
+        kept["column_role"] = without_references(kept["column_role"])
+    return kept
 
 
 def redact_settings(settings: Mapping[str, Any]) -> dict[str, Any]:

@@ -19,6 +19,7 @@ from linesmith.core.artifacts.model_info import (
     CHECKPOINTS_DIR,
     LAST_WEIGHTS,
     MODEL_FILE,
+    ROLES_FILE,
     SCHEMA_FILE,
     TABLE_FILE,
     ModelInfo,
@@ -32,6 +33,7 @@ STATEMENT_FILE, STATEMENT_TEXT_FILE = "privacy.json", "privacy.txt"
 _WEIGHTS = rf"{re.escape(BEST_WEIGHTS)}|{re.escape(LAST_WEIGHTS)}|epoch-\d+\.npz"
 _PRIVATE_MODEL_FILE = re.compile(
     rf"{re.escape(CARD_FILE)}|{re.escape(MANIFEST)}|{re.escape(MODEL_FILE)}|{re.escape(TABLE_FILE)}|{re.escape(STATEMENT_FILE)}|{re.escape(STATEMENT_TEXT_FILE)}"
+    rf"|{re.escape(ROLES_FILE)}"
     rf"|{CHECKPOINTS_DIR}/({_WEIGHTS})|{INPUTS_DIR}/({'|'.join(map(re.escape, KEPT_FILES.values()))})"
 )
 

@@ -129,6 +129,11 @@ class GenerationSettings(BaseModel):
     output_types: Literal["inferred", "text"] = setting(
         "generate", "inferred", "Types of typed formats without a schema_file: those of the training data, or all text."
     )
+    avoid_source_keys: bool = setting(
+        "generate",
+        False,
+        "Let no column with the role key have a value that it has in the input, which is read again for it.",
+    )
     partition_by: str | None = setting(
         "generate", None, "A column whose values become directories, as in country=CR/part-00000-of-00001.parquet."
     )

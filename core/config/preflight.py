@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import importlib.util
 
+from linesmith.core.config.fake_providers import check_fake
 from linesmith.core.config.field_parents import check_circle, resolve_parents
+from linesmith.core.config.input_format import TEXT
 from linesmith.core.config.privacy_checks import check_libraries, check_privacy_settings, vocabulary_mode
 from linesmith.core.config.setting_field import option_text
 from linesmith.core.config.tensorflow_config import Stage, TensorFlowConfig
@@ -29,18 +31,58 @@ def _check_conditions(config: TensorFlowConfig) -> None:
         raise ParameterError("LS132", option_text(name, value), found, remedy)
 
 
+def check_column_roles(config: TensorFlowConfig, reads_input: bool) -> None:
+    """Refuse roles that cannot be used, before anything is read or written.
+
+    Args:
+        config: the settings.
+        reads_input: the columns of the input have to be named.
+
+    Raises:
+        ParameterError: LS140, a role cannot be used; LS106, Faker is not installed; LS301, with `dp`, one would look at records.
+    """
+    if config.roles and config.input_format != TEXT:
+        raise ParameterError(
+            "LS140",
+            "--column-role",
+            f"the input is {config.input_format}, and columns are cut out of lines of text and data frames only",
+            "Leave columns out by --columns, or give the table as a data frame to linesmith.fit.",
+        )
+    for name, role in config.roles.items():
+        option = f"--column-role {name}={(config.column_role or {})[name]}"  # type: ignore[call-overload]
+        if role.kind == "fake":
+            check_fake(role.text, role.detail, option)
+        if config.dp and role.kind == "key" and not role.text:
+            raise _private_role_error(option, "the pattern of a key would be learned from private records")
+        if config.dp and role.kind == "ref":
+            raise _private_role_error(option, "values of another file would be released, and no mechanism covers them")
+    if config.dp and config.avoid_source_keys:
+        found = "with --dp, which keys are never generated would tell which ones the records have"
+        raise ParameterError("LS301", "--avoid-source-keys", found, "Leave it out: give key:PATTERN with many keys.")
+    if config.roles and reads_input and config.columns is None and (config.dp or not config.header):
+        found = "the columns have no names" if not config.dp else "with --dp names are not learned from the input"
+        raise ParameterError(
+            "LS140", "--column-role", found, "Give --columns." if config.dp else "Give --columns or a --header."
+        )
+
+
+def _private_role_error(option: str, found: str) -> ParameterError:
+    return ParameterError("LS301", option, f"with --dp, {found}", "Give key:PATTERN, fake, constant or drop.")
+
+
 def check(config: TensorFlowConfig, *stages: Stage) -> None:
     """Refuse a configuration with which the given stages could not finish.
 
     Raises:
         ParameterError: LS106, a library is not installed; LS132, a run would train a model that cannot be asked for its
-            conditions; LS135, parents that cannot be; as `check_privacy_settings`.
+            conditions; LS135, parents that cannot be; LS140, roles of columns that cannot be; as `check_privacy_settings`.
     """
     if "run" in stages:
         _check_conditions(config)
+    check_column_roles(config, bool({"tokenize", "run"} & set(stages)))
     check_circle(config.column_parents)
     if config.columns is not None:
-        resolve_parents(config.column_parents, config.columns, config.condition_on or (), config.dp)
+        resolve_parents(config.column_parents, config.learned_columns, config.condition_on or (), config.dp)
     if {"tokenize", "train", "run"} & set(stages):
         check_privacy_settings(config)
     # Of tokenize's vocabularies, only the noised one needs an accountant.

@@ -27,6 +27,12 @@ class RunSettings(BaseModel):
     overwrite: bool = setting("run", False, "Replace what an earlier, complete run left in the run directory.")
     seed: int = setting("run", 0, "Seed of everything random. Same seed and data: same bytes.", ge=0, le=2**63 - 1)
 
+    refuse_pii: bool = setting(
+        "run",
+        False,
+        "End with exit code 2 where columns that look like identifiers or personal data would be learned; a column_role, learn "
+        "included, decides for a column.",
+    )
     report: bool = setting("run", True, "End a run with an evaluation of its records and a report of one page.")
     matmul_precision: Literal["auto", "float32", "bfloat16", "int8"] = setting(
         "run",

@@ -158,6 +158,10 @@ class TensorFlowConfig(TrainingSettings, TokenizeSettings, RunSettings, Generati
                 "--exact-distribution excludes --gen-top-k, --gen-top-p and --gen-temp 0: they change the distribution"
             )
         self._check_condition_on()
+        self.check_roles()
+        if self.column_role and (self.schema_file is not None or self.impute is not None):
+            other = "--schema-file" if self.impute is None else "--impute"
+            raise ValueError(f"--column-role excludes {other}, which speaks of columns that the model does not know")
         if self.parents is not None and (self.field_delimiter is None or self.field_inputs == "off"):
             raise ValueError("--parents needs a --field-delimiter, and excludes --field-inputs off: it is about fields")
         self.check_generation()

@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, field_validator
 
+from linesmith.core.config.column_roles import ColumnRole, parse_column_roles, parse_role
 from linesmith.core.config.input_format import InputFormat, default_delimiter, format_of_settings, is_table
 from linesmith.core.config.setting_field import setting
 
@@ -85,6 +86,13 @@ class TokenizeSettings(BaseModel):
         "Columns whose values generate may be asked for (where, where_file, balance): the model is given them first. Every "
         "output has them in their place. Needs names: header, columns or schema_file.",
     )
+    column_role: dict[str, str] | list[str] | None = setting(
+        "tokenize",
+        None,
+        "What stands in columns that must not be learned: id=key,email=fake:email,name=fake:name:de_DE,comment=drop,"
+        "source=constant:web,customer=ref:FILE#column. They are cut before anything is learned and put back on output. Needs "
+        "names: header or columns.",
+    )
     encoding: str = setting("tokenize", "utf-8", "Text encoding of the input, for example latin-1 or utf-16.")
     max_lines: int = setting("tokenize", 0, "Use only this many accepted records, in their order; 0: all.", ge=0)
     max_line_len: int = setting("tokenize", 2048, "Longest accepted record, in characters.", ge=1)
@@ -125,6 +133,55 @@ class TokenizeSettings(BaseModel):
     @classmethod
     def _typed_escapes(cls, value: Any) -> Any:
         return unescape_delimiter(value) if isinstance(value, str) else value
+
+    @field_validator("column_role", mode="before")
+    @classmethod
+    def _roles(cls, value: Any) -> Any:
+        return parse_column_roles(value)
+
+    @property
+    def roles(self) -> dict[str, ColumnRole]:
+        """The roles of `column_role` by column, `learn` included; empty where there are none."""
+        given = self.column_role if isinstance(self.column_role, dict) else {}
+        return {name: parse_role(text) for name, text in given.items()}
+
+    @property
+    def cut_columns(self) -> frozenset[str]:
+        """Names of the columns that no model is given."""
+        return frozenset(name for name, role in self.roles.items() if role.kind != "learn")
+
+    @property
+    def learned_columns(self) -> list[str] | None:
+        """Names of the fields of a model's records: `columns` without those that are cut; None where they are not given."""
+        return None if self.columns is None else [name for name in self.columns if name not in self.cut_columns]
+
+    def check_roles(self) -> None:
+        """Refuse roles that cannot be, whatever the input.
+
+        Raises:
+            ValueError: a setting contradicts them; the message names it.
+        """
+        if self.column_role is None:
+            return
+        if not self.column_role:
+            raise ValueError("--column-role names no column")
+        if self.field_delimiter is None:
+            raise ValueError("--column-role needs a --field-delimiter: it is about fields")
+        for name, role in self.roles.items():
+            if role.kind == "constant" and (
+                (not self.quoted and self.field_delimiter in role.text) or set("\n\r") & set(role.text)
+            ):
+                raise ValueError(
+                    f"--column-role {name}=constant holds a line end, or the delimiter and --quoted is not given"
+                )
+        unknown = [name for name in self.roles if self.columns is not None and name not in self.columns]
+        if unknown:
+            raise ValueError(f"--column-role names '{unknown[0]}', which is not one of --columns")
+        if self.learned_columns == []:
+            raise ValueError("--column-role leaves no column to learn")
+        first = [name for name in self.condition_on or () if name in self.cut_columns]
+        if first:
+            raise ValueError(f"--condition-on names '{first[0]}', which --column-role takes away from the model")
 
     @field_validator("encoding")
     @classmethod

@@ -7,6 +7,7 @@ import tempfile
 from collections.abc import Mapping
 from typing import Any
 
+from linesmith.api.cut_columns import roles_of
 from linesmith.api.inputs import Data, fit_input
 from linesmith.api.model import Model
 from linesmith.api.progress import messages
@@ -53,7 +54,9 @@ def fit(
         linesmith.core.errors.ParameterError: LS101: unknown setting 'epoch' (value 3). The nearest known setting is 'epochs'.
     """
     given = _with_real_names(minutes, output, settings)
-    TensorFlowConfig(**{**given, "condition_on": None})  # before the data are read; the columns are not known yet
+    # Before the data are read; the columns of a table are not known yet.
+    TensorFlowConfig(**{**given, "condition_on": None, "column_role": None})
+    roles_of(given.get("column_role"))
     keep = None
     if "checkpoint_dir" not in given:
         keep = tempfile.TemporaryDirectory(prefix="linesmith-", ignore_cleanup_errors=True)

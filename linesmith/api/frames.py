@@ -6,12 +6,14 @@ import datetime as dt
 import logging
 import sys
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 from linesmith.api.columns import describe_column
+from linesmith.api.cut_columns import describe_cut_column
+from linesmith.core.config.column_roles import ColumnRole
 from linesmith.core.errors import DataError, ParameterError, TooFewRecordsError
 from linesmith.records.output.table_rows import arrow_rows
 from linesmith.records.sources.arrow_texts import decode_texts, encode_values
@@ -37,12 +39,15 @@ def frame_of(data: object) -> Frame | None:
     return "arrow" if hasattr(data, "__arrow_c_stream__") else None
 
 
-def read_table(data: Any, private: bool = False) -> tuple[TableFormat, Columns]:
+def read_table(
+    data: Any, private: bool = False, roles: Mapping[str, ColumnRole] | None = None
+) -> tuple[TableFormat, Columns]:
     """Return the format of a table, and its columns.
 
     Args:
         data: a pandas or polars data frame, or anything with an Arrow C stream, such as a table of pyarrow.
         private: as for `describe_column`.
+        roles: roles of columns that are not learned; the returned columns hold nothing of them but keys.
 
     Raises:
         DataError: LS232, a column cannot be learned; the message names it. LS207, there are no rows.
@@ -55,14 +60,25 @@ def read_table(data: Any, private: bool = False) -> tuple[TableFormat, Columns]:
         raise DataError("LS232", "data", "a table without columns", "Give one with columns.")
     if not len(next(iter(columns.values()))):
         raise TooFewRecordsError("LS207", "data", "a table without rows", "Give rows to learn from.")
-    described = tuple(
-        replace(describe_column(name, array, private), dtype=dtypes.get(name, "")) for name, array in columns.items()
-    )
-    return TableFormat(frame, described), columns
+    described, roles = [], roles or {}
+    for name, array in list(columns.items()):
+        dtype = dtypes.get(name, "")
+        if name in roles:
+            column, columns[name] = describe_cut_column(name, array, dtype, roles[name], private)
+        else:
+            column = replace(describe_column(name, array, private), dtype=dtype)
+        described.append(column)
+    return TableFormat(frame, tuple(described)), columns
 
 
-def row_texts(table: TableFormat, columns: Columns) -> Iterator[str]:
+def row_texts(table: TableFormat, columns: Columns, fields: Sequence[str] | None = None) -> Iterator[str]:
     """Yield the record of each row.
+
+    Args:
+        table: how the values are written.
+        columns: those of the table.
+        fields: names of all fields of a record as a header line holds them; those that no column has are empty. None: those of
+            the table.
 
     Raises:
         DataError: LS232, a value is none of its column.
@@ -70,6 +86,9 @@ def row_texts(table: TableFormat, columns: Columns) -> Iterator[str]:
     length = len(next(iter(columns.values())))
     for start in range(0, length, _BATCH_ROWS):
         encoded = [encode_values(column, columns[column.name].slice(start, _BATCH_ROWS)) for column in table.columns]
+        if fields is not None:
+            known = dict(zip(table.field_names, encoded, strict=True))
+            encoded = [known.get(name, [""] * len(encoded[0])) for name in fields]
         yield from map(row_text, zip(*encoded, strict=True))
 
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 import logging
 import os
 import tempfile
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
+from linesmith.api.cut_columns import cut_roles, roles_of
 from linesmith.core.errors import DataError, ParameterError, TooFewRecordsError
 from linesmith.records.table_format import TABLE_SETTINGS, TableFormat
 
@@ -93,9 +94,10 @@ def _table_input(data: Any, settings: dict[str, Any], path: Path) -> FitInput:
                 "LS101", f"{name} {settings[name]!r}", "decided by the data frame itself", "Leave it out."
             )
     private = bool(settings.get("dp"))
-    table, columns = read_table(data, private)
+    roles = roles_of(settings.get("column_role"))
+    table, columns = read_table(data, private, cut_roles(roles))
     derived = {**TABLE_SETTINGS, "input_data_path": str(path)}
-    longest = _write(path, table, row_texts(table, columns))
+    longest = _write(path, table.field_names, row_texts(table, columns))
     if private:
         derived["columns"] = [_listed_name(table, column.name, "dp=True") for column in table.columns]
         _log.warning(
@@ -106,7 +108,9 @@ def _table_input(data: Any, settings: dict[str, Any], path: Path) -> FitInput:
     if (conditions := settings.get("condition_on")) is not None:
         names = [conditions] if isinstance(conditions, str) else list(conditions)
         derived["condition_on"] = [_condition_name(table, name) for name in names]
-    return FitInput(derived, table)
+    if roles:
+        derived["column_role"] = {table.field_name(name): text for name, text in roles.items()}
+    return FitInput(derived, table.without([name for name, text in roles.items() if text == "drop"]))
 
 
 def _condition_name(table: TableFormat, name: str) -> str:
@@ -129,28 +133,35 @@ def _listed_name(table: TableFormat, name: str, purpose: str) -> str:
     return name
 
 
-def _write(path: Path, table: TableFormat, rows: Iterable[str]) -> int:
+def _write(path: Path, fields: Sequence[str], rows: Iterable[str]) -> int:
     """Write a header and the rows; return the length of the longest row, in characters."""
     from linesmith.records.table_format import row_text
 
     longest = 0
     with open(path, "w", encoding="utf-8", newline="") as out:
-        out.write(row_text(table.field_names) + "\n")
+        out.write(row_text(fields) + "\n")
         for row in rows:
             longest = max(longest, len(row))
             out.write(row + "\n")
     return longest
 
 
-def write_rows(path: Path, table: TableFormat, data: Any) -> None:
+def write_rows(path: Path, table: TableFormat, data: Any, fields: Sequence[str] | None = None) -> None:
     """Write a table with the columns of another as `fit` wrote that: a header, then the rows.
+
+    Args:
+        path: of the file.
+        table: the format of the other.
+        data: the table.
+        fields: as for `row_texts`.
 
     Raises:
         DataError: LS232, it has other columns, or values that those cannot hold.
     """
     from linesmith.api.frames import columns_like, row_texts
 
-    _write(path, table, row_texts(table, columns_like(table, data)))
+    rows = row_texts(table, columns_like(table, data), fields)
+    _write(path, fields or table.field_names, rows)
 
 
 def write_lines(path: Path, lines: Iterable[Any], encoding: str = "utf-8") -> None:

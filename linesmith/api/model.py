@@ -14,7 +14,7 @@ from linesmith.api.progress import counted, messages
 from linesmith.api.requests import generation_settings, whole_number
 from linesmith.api.sampling import ARGUMENTS, RecordSource
 from linesmith.core.config.tensorflow_config import TensorFlowConfig
-from linesmith.core.errors import ParameterError
+from linesmith.core.errors import DataError, ParameterError
 from linesmith.records.fields import FieldFormat
 
 if TYPE_CHECKING:
@@ -42,6 +42,7 @@ class Model:
 
     def __init__(self, settings: TensorFlowConfig, keep: tempfile.TemporaryDirectory[str] | None = None) -> None:
         from linesmith.core.artifacts.model_info import TABLE_FILE, read_model_info
+        from linesmith.records.roles.stored_roles import read_roles
         from linesmith.records.table_format import read_table_format
 
         self.directory = Path(str(settings.checkpoint_dir))
@@ -50,12 +51,18 @@ class Model:
         self._info = read_model_info(self.directory)
         self._source = RecordSource()
         self._table: TableFormat | None = read_table_format(self.directory / "model" / TABLE_FILE)
+        self._roles = read_roles(self.directory / "model")
+        self._learned_table = self._table
+        if self._table is not None and self._roles is not None:
+            self._learned_table = self._table.without(frozenset(self._roles.roles))
 
     @property
     def columns(self) -> list[str] | None:
         """Names of the columns; None where the records have none."""
         if self._table is not None:
             return [column.name for column in self._table.columns]
+        if self._roles is not None:
+            return self._roles.written_columns({name: role.kind for name, role in self.settings.roles.items()})
         return None if self._info.columns is None else list(self._info.columns)
 
     @property
@@ -229,31 +236,41 @@ class Model:
         return Model(config_from_model_dir(keep.name), keep)
 
     def _texts(self, records: Any) -> list[str]:
-        """Return records as the model writes them."""
-        if self._table is None:
-            if isinstance(records, str) or not isinstance(records, Iterable):
-                raise ParameterError(
-                    "LS101", "records", f"a {type(records).__name__}, not lines", "Give strings, one per record."
-                )
-            return list(checked_lines(records))
-        from linesmith.api.frames import columns_like, row_texts
+        """Return records as the model writes them, without the columns that it was not given."""
+        if self._learned_table is not None:
+            from linesmith.api.frames import columns_like, row_texts
 
-        return list(row_texts(self._table, columns_like(self._table, records)))
+            return list(row_texts(self._learned_table, columns_like(self._learned_table, records)))
+        lines = _lines(records)
+        if self._roles is None:
+            return lines
+        cut = self._roles.cut(self._roles.columns)
+        fields = FieldFormat(self.settings.field_delimiter, self.settings.quoted)
+        texts = [cut.keep_text(line, fields) for line in lines]
+        if None in texts:
+            raise DataError(
+                "LS232",
+                "records",
+                f"record {texts.index(None) + 1:,} has not the {cut.count} fields that the source had",
+                "Give records like those of the source.",
+            )
+        return [str(text) for text in texts]
 
     def _write_records(self, path: Path, records: Any) -> None:
         """Write records as a file of input."""
-        if self._table is not None:
-            write_rows(path, self._table, records)
+        names = None if self._roles is None else self._roles.columns
+        if self._learned_table is not None:
+            write_rows(path, self._learned_table, records, names)
             return
         fields = FieldFormat(self.settings.field_delimiter, self.settings.quoted)
-        header = [fields.join(self.columns or [])] if self.settings.header else []
-        write_lines(path, itertools.chain(header, self._texts(records)), self.settings.encoding)
+        header = [fields.join(names or self.columns or [])] if self.settings.header else []
+        write_lines(path, itertools.chain(header, _lines(records)), self.settings.encoding)
 
     def _generation_settings(
         self, where: Mapping[str, Any] | None, seed: int | None, settings: Mapping[str, Any]
     ) -> TensorFlowConfig:
         config = self.settings.replace(checkpoint_dir=str(self.directory), overwrite=False)
-        return generation_settings(config, where, seed, settings, self._table)
+        return generation_settings(config, where, seed, settings, self._learned_table)
 
     def __reduce__(self) -> NoReturn:
         raise TypeError("a linesmith.Model is not pickled or copied; save keeps it, and load reads it")
@@ -262,6 +279,14 @@ class Model:
         names = self.columns
         what = "lines" if names is None else f"{len(names)} columns"
         return f"<linesmith.Model of {what} in '{self.directory}'>"
+
+
+def _lines(records: Any) -> list[str]:
+    if isinstance(records, str) or not isinstance(records, Iterable):
+        raise ParameterError(
+            "LS101", "records", f"a {type(records).__name__}, not lines", "Give strings, one per record."
+        )
+    return list(checked_lines(records))
 
 
 def _rows(table: TableFormat, texts: Iterator[str]) -> Iterator[dict[str, Any]]:

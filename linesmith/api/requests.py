@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from linesmith.api.cut_columns import roles_of
+from linesmith.core.config.column_roles import parse_role
 from linesmith.core.config.setting_field import shortened, stage_of
 from linesmith.core.config.tensorflow_config import TensorFlowConfig, fields, nearest_setting
 from linesmith.core.errors import ParameterError
@@ -13,7 +15,7 @@ if TYPE_CHECKING:
     from linesmith.records.table_format import TableFormat
 
 _DECIDED = ("gen_lines", "where", "seed")  # arguments of their own
-_OTHERS_OF_GENERATION = ("matmul_precision",)
+_OTHERS_OF_GENERATION = ("matmul_precision", "column_role")
 
 
 def generation_settings(
@@ -49,11 +51,28 @@ def generation_settings(
                 "LS105", name, "belongs to the training, or is an argument of its own here", "Leave it out."
             )
     changes = dict(settings)
+    if "column_role" in changes:
+        changes["column_role"] = _other_roles(config, roles_of(changes["column_role"]), table is not None)
     if seed is not None:
         changes["seed"] = seed
     if where is not None:
         changes |= {"where": _condition(where, table), "start_string": None, "balance": None, "where_file": None}
     return config.replace(**changes)
+
+
+def _other_roles(config: TensorFlowConfig, given: dict[str, str], is_table: bool) -> dict[str, str]:
+    """Return the roles of the model with some replaced.
+
+    Raises:
+        ParameterError: LS140, a column of a table would get values of another kind.
+    """
+    kinds = {name: role.kind for name, role in config.roles.items()}
+    for name, text in given.items():
+        if is_table and kinds.get(name) != parse_role(text).kind:
+            raise ParameterError(
+                "LS140", f"column_role {name!r}", "the columns of a table keep their kinds", "Fit another model."
+            )
+    return {**(config.column_role if isinstance(config.column_role, dict) else {}), **given}
 
 
 def _condition(where: Mapping[str, Any], table: TableFormat | None) -> dict[str, str]:

@@ -14,13 +14,16 @@ from linesmith.core.library_logging import quiet_libraries
 
 
 def results() -> Console:
-    """Return a console on standard output; a new one per call, so that a redirected `sys.stdout` is used."""
-    return Console(file=sys.stdout, highlight=False, soft_wrap=True)
+    """Return a console on standard output; a new one per call, so that a redirected `sys.stdout` is used.
+
+    Rich would write a picture for a word between colons, such as the provider in `fake:email:`.
+    """
+    return Console(file=sys.stdout, highlight=False, soft_wrap=True, emoji=False)
 
 
 def messages() -> Console:
     """Return a console on standard error."""
-    return Console(file=sys.stderr, highlight=False, soft_wrap=True)
+    return Console(file=sys.stderr, highlight=False, soft_wrap=True, emoji=False)
 
 
 class _ConsoleHandler(logging.Handler):

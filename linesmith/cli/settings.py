@@ -6,6 +6,7 @@ come from somebody else: what it stores never makes `generate` run code or open 
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, get_args
@@ -19,13 +20,14 @@ from linesmith.core.artifacts.params import (
     read_stored_config,
 )
 from linesmith.core.artifacts.run_directory import RunDirectory, run_directory
+from linesmith.core.config.column_roles import parse_column_roles, without_references
 from linesmith.core.config.generation import REQUEST_SETTINGS
 from linesmith.core.config.setting_field import SHORT_FLAGS, option_text
 from linesmith.core.config.tensorflow_config import TensorFlowConfig, fields, nearest_setting, stage_of, with_home
 from linesmith.core.errors import ParameterError
 
 # Settings of earlier stages that do not shape the model, and may differ from the trained model's.
-_MAY_DIFFER = {"columns", "max_reject_rate", "max_training_time_seconds", "tensorboard"}
+_MAY_DIFFER = {"columns", "column_role", "max_reject_rate", "max_training_time_seconds", "tensorboard"}
 # Commands that work on a finished run.
 _FROM_MODEL = ("generate", "evaluate", "audit")
 
@@ -74,6 +76,10 @@ def _stored_config(command: str, output: str, given: Iterable[str]) -> TensorFlo
     if command == "plan":
         return config_from_model_dir(output)  # names what would be refused
     config, refused = read_stored_config(output)
+    forgotten: dict[str, Any] = {"column_role": without_references(config.column_role)}
+    if command == "generate":  # reads the input for avoid_source_keys alone
+        forgotten["input_data_path"] = None
+    config = config.model_copy(update=forgotten)
     decided = {*given, *(REQUEST_SETTINGS if set(REQUEST_SETTINGS) & set(given) else ())}
     undecided = [name for name in refused if name not in decided]
     if undecided and command == "generate":
@@ -122,6 +128,10 @@ def _override(stored: TensorFlowConfig, settings: dict[str, Any], unset: set[str
     # What records are asked to begin with or to hold is asked anew as a whole.
     forgotten = {*REQUEST_SETTINGS, "start_strings_field"} | unset if set(REQUEST_SETTINGS) & set(settings) else unset
     kept = {name: value for name, value in stored.as_dict().items() if name not in forgotten}
+    if "column_role" in settings:  # what is given for some columns leaves the others as they are
+        with contextlib.suppress(ValueError):  # the configuration says what is wrong
+            given = parse_column_roles(settings["column_role"])
+            settings = settings | {"column_role": {**(kept["column_role"] or {}), **given}}
     config = config_from_settings({**kept, **settings})
     before, now = stored.stage_settings("tokenize", "train"), config.stage_settings("tokenize", "train")
     for name, value in now.items():

@@ -38,6 +38,7 @@ from linesmith.model.sampling.token_automaton import token_automaton
 from linesmith.model.tokenizers import tokenizer_from_model_dir
 from linesmith.model.tokenizers.base import Tokenizer
 from linesmith.records.fields import GenText
+from linesmith.records.roles.filler import RecordFiller
 from linesmith.records.validation.record_validator import RecordValidator, Validator
 from linesmith.records.validation.user_validator import (
     InProcessValidator,
@@ -71,6 +72,7 @@ class LocalModel:
         self._delimiter, self._quoted = self._trained.field_delimiter, self._trained.quoted
         self._root = str(self._run.root.absolute())
         self._tokenizer: Tokenizer | None = None
+        self._filler: RecordFiller | None = None
 
     def resolve_start_strings(self, start_string: str | Sequence[str] | None) -> tuple[str | list[str] | None, str]:
         """Return the start strings, those of the configuration where none are given, and the option they came from."""
@@ -162,7 +164,9 @@ class LocalModel:
             validator = _validator_source(line_validator, by_value=timeout is not None and timeout > 0)
         output = self._plan_output(config, validator)
         checks = output.checks
-        if not checks.check_types and not checks.rules and checks.table is None and not config.has_conditions:
+        self._filler = output.filler
+        is_free = not checks.check_types and not checks.rules and checks.table is None and not config.has_conditions
+        if is_free and output.filler is None:
             return RecordValidator(), output
         return RecordValidator(None, output.field_count, output.layout.fields), output
 
@@ -214,7 +218,10 @@ class LocalModel:
                     for outcome in outcomes:
                         if outcome.reason is None:
                             on_record_done()
-                        yield GenText(outcome.valid, outcome.text, outcome.explain, self._delimiter, self._quoted)
+                        text = outcome.text
+                        if self._filler is not None and outcome.reason is None:
+                            text = self._filler.text(outcome.index, text)
+                        yield GenText(outcome.valid, text, outcome.explain, self._delimiter, self._quoted)
                         invalid += outcome.reason is not None
                         fault = fault or outcome.fault
                         if invalid > max_invalid:

@@ -13,6 +13,7 @@ from linesmith.core.artifacts.run_directory import RunDirectory
 from linesmith.core.config.tensorflow_config import TensorFlowConfig
 from linesmith.core.errors import DataError, ParameterError
 from linesmith.core.parsing import DocumentError, parse_yaml, read_text
+from linesmith.model.generation.role_plan import SourceKeyReader, effective_roles, plan_roles
 from linesmith.records.fields import FieldFormat
 from linesmith.records.output.avro_names import avro_record_schema
 from linesmith.records.output.headers import header_line
@@ -20,6 +21,8 @@ from linesmith.records.output.layout import TEXT_COLUMN, RecordLayout, resolve_c
 from linesmith.records.output.partitions import check_partition_column, ignores_case
 from linesmith.records.output.schema import RecordSchema, read_schema
 from linesmith.records.output.table_rows import avro_type, typed_table
+from linesmith.records.roles.filler import RecordFiller
+from linesmith.records.roles.stored_roles import read_roles
 from linesmith.records.table_format import read_table_format
 from linesmith.records.validation.record_checks import RecordCheckSpec
 from linesmith.records.validation.rules import RuleSet, parse_rules
@@ -31,12 +34,14 @@ class OutputPlan:
     """Plan of a run's output.
 
     Attributes:
-        layout: how a record becomes a row.
+        layout: how a record of the model becomes a row, for checks.
         field_count: how many fields a record must have; None: any number.
         checks: further checks: types, rules, validator.
         notices: messages for the user.
         inferred_schema: the types that training inferred, or those of a data frame, as an Avro schema, where records are judged
             by them; the sampler is to be steered by them, too. None: records have no types, or those of a schema file.
+        written: how a record is written; None: as `layout` says.
+        filler: completes records with the columns that the model does not know; None: it knows all.
     """
 
     layout: RecordLayout
@@ -44,6 +49,13 @@ class OutputPlan:
     checks: RecordCheckSpec
     notices: list[str] = field(default_factory=list)
     inferred_schema: str | None = None
+    written: RecordLayout | None = None
+    filler: RecordFiller | None = None
+
+    @property
+    def output_layout(self) -> RecordLayout:
+        """How a record is written."""
+        return self.written or self.layout
 
 
 def plan_output(
@@ -54,6 +66,7 @@ def plan_output(
     start_string_per_record: bool,
     make_directory: Callable[[], Path],
     validator: ValidatorSource | InProcessValidator | None = None,
+    read_source_keys: SourceKeyReader | None = None,
 ) -> OutputPlan:
     """Plan the output. Only the run directory, a schema, rules and a validator are read.
 
@@ -65,11 +78,14 @@ def plan_output(
         start_string_per_record: each record has a start string of its own.
         make_directory: makes a directory for files that must last as long as the run.
         validator: a validator; None: that of the settings, which is loaded here once to find errors.
+        read_source_keys: as for `plan_roles`.
 
     Raises:
         ParameterError: LS107 to LS113, LS309: a setting does not fit the model, or another setting.
         DataError: LS201, a rule needs training data that are not there.
     """
+    roles = read_roles(run.model)
+    effective_roles(config, roles)  # before the names of the columns, which depend on them
     delimiter = trained_config.field_delimiter
     field_count = model.field_count if delimiter is not None else None
     table = read_table_format(run.model / TABLE_FILE)
@@ -80,11 +96,14 @@ def plan_output(
     if schema is not None:
         columns: list[str] | None = list(schema.names)
     else:
-        columns = None if delimiter is None else resolve_column_names(config.columns, model.columns, field_count)
+        columns = (
+            None if delimiter is None else resolve_column_names(config.learned_columns, model.columns, field_count)
+        )
     # A record with another number of fields cannot be written to typed output, nor where its fields are named.
     if delimiter is not None and columns is not None and (typed or schema is not None or config.columns is not None):
         field_count = len(columns)
     if table is not None:
+        table = table if roles is None else table.without(frozenset(roles.roles))
         if len(table.columns) != model.field_count:
             raise DataError("LS214", None, f"'{run.model / TABLE_FILE}' is not of the model beside it", "Train again.")
         field_count = model.field_count
@@ -97,7 +116,9 @@ def plan_output(
         table=table if table is not None and table.source is not None and config.schema_file is None else None,
     )
     _check_partition(config.partition_by, layout)
-    layout, notices = _with_header(layout, config, trained_config.header, model.columns)
+    filled = plan_roles(config, run, roles, layout, make_directory, read_source_keys, escape=table is not None)
+    written = layout if filled is None else filled.layout
+    written, notices = _with_header(written, config, trained_config.header, model.columns)
     rules = _rules(config)
     checks = RecordCheckSpec(
         layout=layout,
@@ -115,7 +136,9 @@ def plan_output(
     inferred = None if table is None else table.mask_schema
     if schema is not None and schema.declared_schema is None:
         inferred = json.dumps(avro_record_schema(schema.names, schema.types))
-    plan = OutputPlan(layout, field_count, checks, notices, inferred)
+    plan = OutputPlan(
+        layout, field_count, checks, notices, inferred, written, None if filled is None else filled.filler
+    )
     if not any(rule_set.needs_training_set for rule_set in rules):
         return plan
     return _with_training_set(plan, trained_config, run, make_directory)
@@ -133,7 +156,7 @@ def _schema(
         schema_file = run.model / SCHEMA_FILE
         if not typed or config.output_types == "text" or not schema_file.is_file() or delimiter is None:
             return None
-        names = resolve_column_names(config.columns, model.columns, field_count)
+        names = resolve_column_names(config.learned_columns, model.columns, field_count)
         types = read_schema(schema_file, "the model's schema").types
         # The types belong to the model; the names may come from this run's settings.
         return None if names is None or len(names) != len(types) else RecordSchema(tuple(names), types)
@@ -143,7 +166,7 @@ def _schema(
         raise _mismatch(
             config, f"it has {len(schema.names)} fields, the model's records {expected}", "Give one a field."
         )
-    known = resolve_column_names(config.columns, model.columns, field_count) if delimiter is not None else None
+    known = resolve_column_names(config.learned_columns, model.columns, field_count) if delimiter is not None else None
     if known is not None and set(known) == set(schema.names) and known != list(schema.names):
         raise _mismatch(config, "its fields stand in another order than the columns", f"They are {', '.join(known)}.")
     return schema

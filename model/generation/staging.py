@@ -37,6 +37,7 @@ from linesmith.model.generation.work_units import WorkUnitResult
 from linesmith.records.output.layout import GeneratedRecord, RecordLayout
 from linesmith.records.output.record_counts import check_record_count
 from linesmith.records.output.writers import shard_name, write_avro, write_invalid, write_shard
+from linesmith.records.roles.filler import RecordFiller
 
 ICEBERG = "iceberg"
 _STAGED_SCHEMA = {
@@ -65,6 +66,7 @@ class StagingDirectory:
         partition_by: a column whose values are directories, or None.
         ignores_case: the file system takes capitals and small letters for the same.
         iceberg: Parquet files for a table are written as well.
+        filler: puts columns that the model does not know into its records; None: it knows all.
     """
 
     directory: str
@@ -76,6 +78,7 @@ class StagingDirectory:
     partition_by: str | None = None
     ignores_case: bool = False
     iceberg: bool = False
+    filler: RecordFiller | None = None
 
     @property
     def synthetic(self) -> Path:
@@ -226,7 +229,9 @@ class StagingDirectory:
         number, unit = result.unit.number, result.unit
         records = [
             GeneratedRecord(
-                outcome.text, unit.start_string_of(outcome.index).text, outcome.index // self.records_per_seed
+                outcome.text if self.filler is None else self.filler.text(outcome.index, outcome.text),
+                unit.start_string_of(outcome.index).text,
+                outcome.index // self.records_per_seed,
             )
             for outcome in result.valid
         ]

@@ -53,6 +53,7 @@ def dataset_card(
             table(
                 ("column", "type", "may be empty"), [(one.name, one.described, shown(one.nullable)) for one in columns]
             ),
+            *_roles_parts(manifest.get("column_roles", {})),
             "## How the records were made",
             table(("what", "value"), _made(manifest)),
             *privacy_parts(claim, "records"),
@@ -61,6 +62,16 @@ def dataset_card(
             bullets(_limits()),
         ],
     )
+
+
+def _roles_parts(kinds: Mapping[str, str]) -> list[str]:
+    """Return what the card says of columns that the model did not learn."""
+    if not kinds:
+        return []
+    said = (
+        "The model did not learn these columns of its source; what stands in them is made up, or nothing is (`drop`)."
+    )
+    return [said, table(("column", "role"), list(kinds.items()))]
 
 
 def output_suffixes(manifest: Mapping[str, Any]) -> dict[str, list[str]]:

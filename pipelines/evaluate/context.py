@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from linesmith.core.artifacts.files import read_json
@@ -13,6 +14,7 @@ from linesmith.core.artifacts.run_directory import RunDirectory
 from linesmith.core.artifacts.shapes import Audit, Claim, ManifestShape, RecordsManifest
 from linesmith.core.config.tensorflow_config import TensorFlowConfig
 from linesmith.core.errors import DataError
+from linesmith.records.roles.personal_data import Finding
 
 
 def refuse_other_claim(run: RunDirectory) -> None:
@@ -45,7 +47,8 @@ def run_context(config: TensorFlowConfig, run: RunDirectory) -> dict[str, Any]:
         run: the run directory.
 
     Returns:
-        `history`, `private`, `settings`, `split_texts`, and where there are such files `privacy`, `model`, `synthetic`, `audit`.
+        `history`, `private`, `settings`, `split_texts`, `personal_data`, `column_roles`, and where there are such files
+        `privacy`, `model`, `synthetic`, `audit`.
     """
     found: dict[str, Any] = {"history": read_history(run.history), "private": config.dp}
     privacy = run.model / STATEMENT_FILE
@@ -63,7 +66,10 @@ def run_context(config: TensorFlowConfig, run: RunDirectory) -> dict[str, Any]:
     audit = run.raw / "audit" / "audit.json"
     if audit.is_file():
         found["audit"] = read_json(audit, "the audit", Audit)
-    found["split_texts"] = (read_manifest(run.training_data) or {}).get("split_texts", 0)
+    training = read_manifest(run.training_data) or {}
+    found["split_texts"] = training.get("split_texts", 0)
+    found["personal_data"] = training.get("personal_data", [])
+    found["column_roles"] = (read_manifest(run.synthetic) or {}).get("column_roles", {})
     found["settings"] = {key: value for key, value in config.as_dict().items() if value is not None and key in _SHOWN}
     validator = (read_manifest(run.synthetic) or {}).get("settings", {}).get("line_validator")
     if validator is not None:
@@ -82,6 +88,16 @@ def fields_not_compared(body: dict[str, Any]) -> str:
         f"The last {body['fields_not_compared']:,} fields are compared as parts of whole records only: fields are compared one "
         f"by one up to the {len(body['schema']):,}th."
     )
+
+
+def roles_not_compared(kinds: Mapping[str, str]) -> str:
+    """Return the sentence on the columns that no model learned.
+
+    Args:
+        kinds: kinds of their roles by column.
+    """
+    listed = ", ".join(f"{name} ({kind})" for name, kind in kinds.items())
+    return f"Columns with a role are not compared, since the model did not learn them: {listed}."
 
 
 def not_covered(body: dict[str, Any], context: dict[str, Any]) -> list[str]:
@@ -107,6 +123,9 @@ def not_covered(body: dict[str, Any], context: dict[str, Any]) -> list[str]:
             f"Copies of {'1 text' if texts == 1 else f'{texts} texts'} that each make up more than 1 % of the records cannot be "
             "judged: their occurrences are shared out among training, validation and holdout."
         )
+    if roles := context.get("column_roles"):
+        sentences.append(roles_not_compared(roles))
+    sentences += [f"{Finding(**found)}. The model learned it as it is." for found in context.get("personal_data", ())]
     if context.get("private") is False or (context and "privacy" not in context):
         sentences.append(
             "The model was trained without differential privacy: no proof rules out the leaks that these tests do not find."

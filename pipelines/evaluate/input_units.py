@@ -17,6 +17,7 @@ from linesmith.records.input.record_format import DatasetSplitter, RecordFormat
 from linesmith.records.input.typed_files import AVRO, JSONL, PARQUET
 from linesmith.records.output.avro_names import unique_avro_names, unique_names
 from linesmith.records.output.layout import SEED_COLUMN, START_COLUMN
+from linesmith.records.roles.column_cut import ColumnCut
 
 if TYPE_CHECKING:
     from linesmith.transforms.read_evaluation_sets import EvaluationInputUnit
@@ -36,6 +37,7 @@ class TextFormat:
         encoding: encoding of the files.
         max_line_len: largest number of characters of a line; longer lines are not records.
         input_format: TEXT: lines, or what the suffix of a file says; another format: all files are its rows.
+        cut: columns that are not compared, since no model learned them; None: there are none.
     """
 
     fields: FieldFormat = field(default_factory=FieldFormat)
@@ -43,6 +45,7 @@ class TextFormat:
     encoding: str = "utf-8"
     max_line_len: int = 2048
     input_format: InputFormat = TEXT
+    cut: ColumnCut | None = None
 
     def config(self, paths: list[str]) -> TensorFlowConfig:
         """Return a configuration that reads files of this format."""
@@ -60,7 +63,8 @@ class TextFormat:
         """Return how files of this format are read, with or without a header line."""
         from linesmith.transforms.read_records import ReadSettings
 
-        return ReadSettings(RecordFormat.from_config(self.config([])), DatasetSplitter(0.0, False), header)
+        records = replace(RecordFormat.from_config(self.config([])), cut=self.cut)
+        return ReadSettings(records, DatasetSplitter(0.0, False), header)
 
 
 @dataclass

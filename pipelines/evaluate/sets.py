@@ -21,6 +21,7 @@ from linesmith.pipelines.tokenize.publish import STATISTICS
 from linesmith.records.fields import FieldFormat
 from linesmith.records.input.file_patterns import find_local_files
 from linesmith.records.input.typed_files import AVRO, LINES, PARQUET, file_format
+from linesmith.records.roles.stored_roles import read_roles
 from linesmith.records.table_format import TableFormat, read_table_format
 from linesmith.transforms.storage.addresses import is_bucket, join
 
@@ -171,13 +172,16 @@ def run_evaluation_sets(config: TensorFlowConfig, run: RunDirectory, holdout: Se
     if generated is None:
         raise DataError("LS201", None, f"'{run.synthetic}' holds no complete output", "Run generate first.")
     fields = FieldFormat(config.field_delimiter, config.quoted)
+    roles = read_roles(run.model)
     if holdout:
         sets.files["holdout"] = list(holdout)
-        text_format = TextFormat(fields, config.header, config.encoding, config.max_line_len)
+        cut = None if roles is None else roles.cut(roles.columns)
+        text_format = TextFormat(fields, config.header, config.encoding, config.max_line_len, cut=cut)
         sets.add_units("holdout", LINES, list(holdout), text_format, run.temporary)
     files = _output_files(run.synthetic, config.input_format)
     sets.files["synthetic"] = files
-    text_format = TextFormat(fields, bool(generated.get("header")), max_line_len=_MAX_OUTPUT_LENGTH)
+    cut = None if roles is None else roles.cut(roles.written_columns(generated.get("column_roles", {})))
+    text_format = TextFormat(fields, bool(generated.get("header")), max_line_len=_MAX_OUTPUT_LENGTH, cut=cut)
     filled = [file for file in files if os.path.getsize(file)]
     table = read_table_format(run.training_data / TABLE_FILE)
     if filled and config.partition_by is None and is_in_format_of(table, filled[0]):

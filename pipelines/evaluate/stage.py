@@ -27,6 +27,7 @@ from linesmith.pipelines.evaluate.context import (
     fields_not_compared,
     not_covered,
     refuse_other_claim,
+    roles_not_compared,
     run_context,
 )
 from linesmith.pipelines.evaluate.input_units import EvaluationSets, TextFormat
@@ -265,6 +266,8 @@ def _fill_stage_report(
         verdict["privacy_reasons"][0],
         f"next: {body['next_steps'][0]}",
     ]
+    if roles := body["context"].get("column_roles"):
+        report.notices.append(roles_not_compared(roles))
     if body["fields_not_compared"]:
         report.notices.append(fields_not_compared(body))
     for name, limit in (("closeness", settings.fail_under_closeness), ("privacy", settings.fail_under_privacy)):

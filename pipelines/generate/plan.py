@@ -21,6 +21,7 @@ from linesmith.model.generation.staging import StagingDirectory
 from linesmith.model.generation.unit_summary import StagedShard, UnitSummary
 from linesmith.model.generation.work_units import WorkUnit
 from linesmith.pipelines.generate.condition_plan import plan_conditions
+from linesmith.pipelines.generate.source_keys import source_key_reader
 from linesmith.pipelines.generate.start_string_plan import is_paired, plan_start_strings
 from linesmith.records.output.iceberg import check_table
 from linesmith.records.output.iceberg_target import TableTarget, check_partition_column, resolve_table_target
@@ -154,8 +155,16 @@ def plan_generation(config: TensorFlowConfig, options: PipelineOptions) -> Gener
     trained_config, _ = read_stored_config(run.root)
     statement = check_statement(run.root, config.checkpoint)
     check_overwrite_allowed(run.synthetic, "set of synthetic records", config.overwrite)
-    output = plan_output(config, run, model, trained_config, is_paired(config), lambda: run.temporary)
-    layout = output.layout
+    output = plan_output(
+        config,
+        run,
+        model,
+        trained_config,
+        is_paired(config),
+        lambda: run.temporary,
+        read_source_keys=source_key_reader(config, trained_config),
+    )
+    layout = output.output_layout
     table = None
     if config.iceberg_table is not None:
         if config.partition_by is not None:
@@ -167,6 +176,8 @@ def plan_generation(config: TensorFlowConfig, options: PipelineOptions) -> Gener
         start_strings = plan_conditions(config, run, model, output, options)
     else:
         start_strings = plan_start_strings(config, run, output.field_count, options)
+    if output.filler is not None:
+        output.filler.check_capacity(start_strings.units[-1].end)
     staging = StagingDirectory(
         # Named uniquely: workers of an earlier command may still be running, and must not write among these records.
         str(run.temporary.absolute() / f"generate-{uuid.uuid4().hex[:12]}"),
@@ -178,6 +189,7 @@ def plan_generation(config: TensorFlowConfig, options: PipelineOptions) -> Gener
         partition_by=config.partition_by,
         ignores_case=output.checks.ignores_case,
         iceberg=table is not None,
+        filler=output.filler,
     )
     return GenerationPlan(
         config=config,

@@ -25,6 +25,7 @@ from linesmith.model.generation.work_units import WorkUnit
 from linesmith.pipelines.cards.files import write_dataset_cards
 from linesmith.pipelines.generate.iceberg_commit import commit_to_iceberg
 from linesmith.pipelines.generate.plan import GenerationOutcome, GenerationPlan
+from linesmith.pipelines.generate.source_keys import roles_part
 from linesmith.pipelines.stage_report import StageReport
 from linesmith.records.output.iceberg import TableCommit
 from linesmith.records.output.writers import keep_first_invalid
@@ -184,6 +185,7 @@ def _manifest(
         "validator": None if plan.checks is None else plan.checks.identity,
         "start_strings": plan.start_strings,
         "columns": list(plan.staging.layout.names),
+        **roles_part(plan.run, plan.config),
         "types": column_descriptions(plan.staging.layout),
         "header": plan.staging.layout.header is not None,
         "partition_by": plan.staging.partition_by,

@@ -122,6 +122,9 @@ def _plan_for_workers(config: TensorFlowConfig, options: PipelineOptions) -> Gen
     plan = plan_generation(config, options)
     training_hashes = None if plan.checks is None else plan.checks.training_hashes_file
     check_shared_paths(options, {}, {"the hashes of not_in_training_set": training_hashes})
+    filler = plan.staging.filler
+    for path in [] if filler is None else filler.paths:
+        check_shared_paths(options, {}, {"values of --column-role": path})
     return plan
 
 

@@ -75,7 +75,7 @@ def _columns(config: TensorFlowConfig, units: Sequence[InputUnit], settings: Rea
     from linesmith.transforms.read_records import RangeReader
 
     if config.columns is not None or config.dp:
-        return config.columns
+        return config.learned_columns
     if config.header and units:
         reader = RangeReader(replace(units[0].ranges[0], limit=1), settings)
         for _ in reader.batches():

@@ -60,7 +60,7 @@ def _fit_characters(
     from linesmith.transforms.fit_tokenizer import count_ranges, fit_characters
     from linesmith.transforms.transform_graph import SavedGraph
 
-    max_fields = len(config.columns or ())
+    max_fields = len(config.learned_columns or ())
     if config.column_pattern is not None and not config.dp:
         # The ids of field markers come before those of characters, so their number is needed before characters are counted.
         counts = count_ranges(units, settings, options, scratch)
@@ -95,7 +95,7 @@ def _fit_sentencepiece(
             f"SentencePiece was trained on a uniform 1/{2**level} of the lines"
         )
     # With dp the number of fields comes from the settings, even where the pieces are learned from the records.
-    max_fields = len(config.columns or ()) if config.dp else max(count.max_fields for count in counts)
+    max_fields = len(config.learned_columns or ()) if config.dp else max(count.max_fields for count in counts)
     fields = TokenFormat.from_config(config, max_fields, settings.records.field_order)
     model = train_sentencepiece(
         words,

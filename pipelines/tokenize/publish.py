@@ -6,7 +6,7 @@ import hashlib
 import json
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,6 +22,7 @@ from linesmith.core.errors import DataError, TooFewRecordsError
 from linesmith.pipelines.stage_report import StageReport
 from linesmith.records.input.field_statistics import description_gaps
 from linesmith.records.input.record_format import SPLIT_NAMES
+from linesmith.records.roles.personal_data import Finding
 from linesmith.records.table_format import TableFormat, write_table_format
 
 if TYPE_CHECKING:
@@ -47,6 +48,7 @@ class TokenizeResult:
         split_texts: number of texts whose occurrences are shared out among the splits.
         columns: names of the fields by which `condition_on` orders them; None without that setting.
         table: how the rows of a source that is not lines of text became records; None for lines.
+        personal_data: columns that look like personal data and are learned (`linesmith.records.roles.personal_data`).
     """
 
     files: Sequence[InputFile]
@@ -58,6 +60,7 @@ class TokenizeResult:
     split_texts: int = 0
     columns: Sequence[str] | None = None
     table: TableFormat | None = None
+    personal_data: Sequence[Finding] = ()
 
     @cached_property
     def totals(self) -> dict[str, Any]:
@@ -172,7 +175,7 @@ def publish_training_data(
     patterns = [(data, f"{name}-*.tfrecord.gz", f"{name}-{{}}.tfrecord.gz") for name in SPLIT_NAMES]
     patterns.append((rejects, "part-*.jsonl", "part-{}.jsonl"))
     digests = {new: result.file_digests[old] for pattern in patterns for new, old in _number_shards(*pattern).items()}
-    columns = config.columns or _header(result.counts, report) or (result.columns and list(result.columns))
+    columns = config.learned_columns or _header(result.counts, report) or (result.columns and list(result.columns))
     statistics = read_json(data / STATISTICS, "the statistics")
     if not config.dp:  # the number of fields of private records is not public
         report.notices.extend(description_gaps(statistics))
@@ -190,6 +193,7 @@ def publish_training_data(
         "columns": columns,
         "field_count": result.field_count,
         "split_texts": result.split_texts,
+        "personal_data": [asdict(finding) for finding in result.personal_data],
         "tokenizer_digest": result.tokenizer.digest,
         "data_digest": result.digest(user_field),
         "counts": {**totals, "vocab_size": result.tokenizer.total_vocab_size},

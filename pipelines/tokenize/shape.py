@@ -132,17 +132,18 @@ def _field_count_rule(
     schema = None
     if config.schema_file is not None and "://" not in config.schema_file:
         schema = len(read_schema(config.schema_file).names)
-    if config.columns is not None:
-        found = f"{len(config.columns)} names"
+    names = config.learned_columns
+    if names is not None:
+        found = f"{len(names)} names"
         option = option_text("columns", config.columns)
-        if schema is not None and schema != len(config.columns):
+        if schema is not None and schema != len(names):
             raise ParameterError(
                 "LS109",
                 option,
                 f"{found}, but the schema of --schema-file has {schema} fields",
                 "Give as many of the one as of the other.",
             )
-        return FieldCountRule(len(config.columns), "columns", option, found)
+        return FieldCountRule(len(names), "columns", option, found)
     if schema is not None:
         option = option_text("schema_file", config.schema_file)
         return FieldCountRule(schema, "schema_file", option, f"it has {schema} fields")

@@ -29,13 +29,16 @@ from linesmith.core.library_logging import quiet_calls
 from linesmith.pipelines.other_kind import replace_other_kind
 from linesmith.pipelines.remote.local_paths import config_with_local_paths, with_remote_addresses
 from linesmith.pipelines.stage_report import StageReport, measured_stage
+from linesmith.pipelines.tokenize.column_roles import describe_roles, with_column_roles
 from linesmith.pipelines.tokenize.field_order import with_field_order
 from linesmith.pipelines.tokenize.fit import fit_tokenizer
+from linesmith.pipelines.tokenize.personal_data import look_for_personal_data
 from linesmith.pipelines.tokenize.publish import STATISTICS, TokenizeResult, check_splits, publish_training_data
 from linesmith.pipelines.tokenize.shape import find_shape, share_out_frequent_texts, skipped_line_notices
 from linesmith.pipelines.tokenize.source import describe_source, with_input_format
 from linesmith.records.input.input_ranges import InputUnit, plan_input_units, replace_ranges
 from linesmith.records.input.record_format import DatasetSplitter, RecordFormat
+from linesmith.records.roles.stored_roles import write_roles
 
 if TYPE_CHECKING:
     from apache_beam.options.pipeline_options import PipelineOptions
@@ -177,9 +180,14 @@ def _read_input(
     if config.input_format == CSV:
         files = with_cuts(files, settings.records.fields)
     units = plan_input_units(files)
+    settings, source_columns = with_column_roles(config, units, settings)
     table = describe_source(config, files, units, options, scratch, report.notices)
     settings = replace(settings, table=table)
     units, settings = find_shape(config, units, settings, options, scratch, report.notices)
+    personal_data = look_for_personal_data(config, units, settings, report.notices)
+    roles = describe_roles(config, source_columns, units, settings, options, scratch)
+    if roles is not None:
+        write_roles(scratch / "data", roles)
     idle = idle_worker_notice(options, "tokenize", len(units))
     if idle is not None:
         report.notices.append(idle)
@@ -200,7 +208,16 @@ def _read_input(
     )
     encoded_units = _encode(_with_line_numbers(units, counts), encode_settings, options, scratch)
     return TokenizeResult(
-        files, digests, tokenizer, counts, encoded_units, settings.field_count, len(settings.frequent), columns, table
+        files,
+        digests,
+        tokenizer,
+        counts,
+        encoded_units,
+        settings.field_count,
+        len(settings.frequent),
+        columns,
+        table,
+        personal_data,
     )
 
 

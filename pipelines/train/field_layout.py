@@ -39,7 +39,7 @@ def choose_layout(config: TensorFlowConfig, training_data: Path, tokenizer: Toke
         layout = layout_of_field_count(len(columns or ()), tokenizer, config.seq_length, parents)
     else:
         statistics = read_statistics(training_data)
-        columns = statistics.get("columns") if config.columns is None else config.columns
+        columns = statistics.get("columns") if config.columns is None else config.learned_columns
         parents = _parents(config, public_columns(config) if columns is None else columns)
         layout = layout_of_statistics(statistics, tokenizer, length_cap(statistics), parents)
     known = 0 if layout is None else layout.fields

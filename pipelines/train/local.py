@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from linesmith.core.artifacts.kept_inputs import keep_inputs
 from linesmith.core.artifacts.lease import hold_lease
 from linesmith.core.artifacts.manifest import read_manifest
-from linesmith.core.artifacts.model_info import TABLE_FILE
+from linesmith.core.artifacts.model_info import ROLES_FILE, TABLE_FILE
 from linesmith.core.artifacts.params import save_params
 from linesmith.core.artifacts.run_directory import RunDirectory, promote, run_directory, workspace
 from linesmith.core.artifacts.shapes import TrainingManifest
@@ -26,6 +26,7 @@ from linesmith.pipelines.train import private as train_private
 from linesmith.pipelines.train.field_layout import choose_layout
 from linesmith.pipelines.train.hooks import training_hooks
 from linesmith.pipelines.train.publish import publish_model
+from linesmith.records.roles.stored_roles import read_roles, write_roles
 from linesmith.records.table_format import TableFormat, read_table_format, write_table_format
 
 if TYPE_CHECKING:
@@ -35,7 +36,14 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger("linesmith")
 # Settings that tokenize and train must agree on.
-_BINDING_SETTINGS = ("field_delimiter", "field_delimiter_token", "column_pattern", "quoted", "condition_on")
+_BINDING_SETTINGS = (
+    "field_delimiter",
+    "field_delimiter_token",
+    "column_pattern",
+    "quoted",
+    "condition_on",
+    "column_role",
+)
 # Settings that training takes over from tokenize. Of these, `columns` only names fields, so training may be given other
 # names; `vocab_size` was a target for tokenize and changes nothing now.
 _RECORD_SETTINGS = ("input_format", *_BINDING_SETTINGS, "columns", "vocab_size")
@@ -75,6 +83,10 @@ def train_locked(config: TensorFlowConfig, table: TableFormat | None = None) -> 
         table = table or read_table_format(staged_run.training_data / TABLE_FILE)
         if table is not None:
             write_table_format(staged_run.model / TABLE_FILE, table)
+        roles = read_roles(staged_run.training_data)
+        (staged_run.model / ROLES_FILE).unlink(missing_ok=True)
+        if roles is not None:
+            write_roles(staged_run.model, roles)
         # Named after the lease, so that no other attempt uses the same directory.
         scratch = staged_run.temporary / f"train-{lease.name}"
         trainer = _build_trainer(config, staged_run, training_manifest, identity, report, scratch)
@@ -144,11 +156,12 @@ def _check_columns(config: TensorFlowConfig, training_manifest: dict[str, Any]) 
         ParameterError: LS109, their number is wrong.
     """
     count = training_manifest.get("field_count")
-    if config.columns is not None and count is not None and len(config.columns) != count:
+    names = config.learned_columns
+    if names is not None and count is not None and len(names) != count:
         raise ParameterError(
             "LS109",
             option_text("columns", config.columns),
-            f"{len(config.columns)} names, but the records of the training data have {count} fields",
+            f"{len(names)} names, but the records of the training data have {count} fields",
             "Give one name per field, in order.",
         )
 

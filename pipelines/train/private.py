@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from linesmith.core.artifacts.checkpoints import has_checkpoint
 from linesmith.core.artifacts.files import read_json, remove_path, write_json
 from linesmith.core.artifacts.kept_inputs import INPUTS_DIR
-from linesmith.core.artifacts.model_info import TABLE_FILE
+from linesmith.core.artifacts.model_info import ROLES_FILE, TABLE_FILE
 from linesmith.core.artifacts.privacy_statement import weights_digests
 from linesmith.core.artifacts.run_directory import RunDirectory
 from linesmith.core.artifacts.shapes import Identity
@@ -89,7 +89,7 @@ def build_private_trainer(
     if not has_checkpoint(resume_directory(staged_run)):
         # Weights whose training cannot be resumed: what was charged for them is not known. What the user gave was just put there.
         for path in staged_run.model.glob("*"):
-            if path.name not in (INPUTS_DIR, TABLE_FILE):
+            if path.name not in (INPUTS_DIR, ROLES_FILE, TABLE_FILE):
                 remove_path(path)
     bias = initial_bias(tokenizer)
     if bias is not None:

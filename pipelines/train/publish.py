@@ -132,7 +132,7 @@ def _write_model(
     weights = load_arrays(checkpoints / BEST_WEIGHTS)[0] if use_best else last
     statistics = None
     if config.dp:  # statistics of raw records must not reach the model
-        shape = train_private.public_record_shape(config.seq_length, config.columns, config.field_delimiter)
+        shape = train_private.public_record_shape(config.seq_length, config.learned_columns, config.field_delimiter)
         shape["condition_on"] = config.condition_on
     else:
         statistics = read_statistics(staged_run.training_data)
@@ -163,7 +163,7 @@ def _record_shape(
     constant = config.field_delimiter is not None and len(field_counts) == 1
     if "field_count" in training_manifest:  # not in older training data
         constant = constant and training_manifest["field_count"] is not None
-    columns = config.columns if config.columns is not None else statistics.get("columns")
+    columns = config.learned_columns if config.columns is not None else statistics.get("columns")
     conditions: dict[str, Any] = {}
     if config.condition_on is not None and columns is not None:
         described = FieldOrder.first(config.condition_on, columns).to_model(described)

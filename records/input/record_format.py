@@ -16,6 +16,7 @@ from linesmith.core.config.privacy_checks import user_field_index
 from linesmith.core.config.tensorflow_config import TensorFlowConfig
 from linesmith.records.field_order import FieldOrder
 from linesmith.records.fields import FIELD_BREAK, FREE_TEXT, FieldFormat
+from linesmith.records.roles.column_cut import ColumnCut
 
 ENCODING, EMPTY, TOO_LONG, NO_USER = "encoding", "empty", "too_long", "no_user"
 FIELD_COUNT, OPEN_QUOTE = "field_count", "open_quote"  # another number of fields; a quoted field that is never closed
@@ -138,6 +139,7 @@ class RecordFormat:
         fields: how a record is split into fields.
         user_field: number of the field, from 0, that names the user of a record; None if records are protected one by one.
         field_order: the order in which the model is given the fields; None: that of the input.
+        cut: columns that are taken out of every record before anything else; None: there are none.
     """
 
     encoding: str = "utf-8"
@@ -145,6 +147,7 @@ class RecordFormat:
     fields: FieldFormat = FREE_TEXT
     user_field: int | None = None
     field_order: FieldOrder | None = None
+    cut: ColumnCut | None = None
 
     @classmethod
     def from_config(cls, config: TensorFlowConfig) -> RecordFormat:
@@ -156,6 +159,13 @@ class RecordFormat:
         """Return a record as the model is given it: its fields in the order of the model, with FIELD_BREAK between them."""
         marked = self.fields.mark_breaks(text)
         return marked if self.field_order is None else self.field_order.mark_for_model(marked)
+
+    def cut_columns(self, text: str) -> tuple[str, str | None]:
+        """Return a record without its columns that are cut, and None, or an empty text and the reason why it is rejected."""
+        if self.cut is None:
+            return text, None
+        kept = self.cut.keep_text(text, self.fields)
+        return (kept, None) if kept else ("", FIELD_COUNT if kept is None else EMPTY)
 
     @cached_property
     def newline(self) -> bytes:

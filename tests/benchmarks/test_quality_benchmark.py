@@ -40,7 +40,7 @@ def test_every_trial_is_a_valid_configuration():
 
 def test_an_existing_result_is_not_computed_again(tmp_path):
     (tmp_path / "result.json").write_text('{"steps": 3}')
-    assert quality._child(["no-such-program"], tmp_path) == {"steps": 3}
+    assert quality.run_child(["no-such-program"], tmp_path) == {"steps": 3}
 
 
 def test_the_table_shows_the_figures_of_a_report(capsys):

@@ -21,6 +21,8 @@ def test_documents_are_read() -> None:
     assert parse_json('"' + "[" * 100 + '"') == "[" * 100
     assert parse_yaml("a: &x [1, 2]\nb: *x\nc: {<<: {d: 3}}") == {"a": [1, 2], "b": [1, 2], "c": {"d": 3}}
     assert parse_yaml("") is None
+    assert parse_yaml("a: {b: 1}\nc: {b: 2}\n1: x\n'1': y") == {"a": {"b": 1}, "c": {"b": 2}, 1: "x", "1": "y"}
+    assert parse_yaml("c: {<<: {d: 3}, <<: {e: 4}}") == {"c": {"d": 3, "e": 4}}
 
 
 @pytest.mark.parametrize(

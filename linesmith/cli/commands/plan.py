@@ -10,6 +10,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from linesmith.cli.commands.column_facts import column_facts
 from linesmith.cli.options import PANELS, panel_of
 from linesmith.cli.summary import human_bytes, human_count
 from linesmith.core.addresses import redact_address
@@ -66,6 +67,10 @@ def show_plan(console: Console, config: TensorFlowConfig, beam_args: Sequence[st
             ),
             markup=False,
         )
+    columns = column_facts(config, files)
+    if columns:
+        console.print("[bold]Columns with a role, or that look like identifiers or personal data[/bold]")
+        console.print(_pairs(columns), markup=False)
     if config.dp:
         console.print("[bold]Privacy[/bold]")
         console.print(_pairs(_privacy(config, files)), markup=False)

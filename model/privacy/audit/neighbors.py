@@ -115,7 +115,7 @@ def _plan(config: TensorFlowConfig, records: int) -> PrivacyPlan:
 
 def _layout(config: TensorFlowConfig, vocab_size: int) -> FieldLayout | None:
     """Return what a network with the fields of the configuration looks up; None for a plain one."""
-    count = len(config.columns or ())
+    count = len(config.learned_columns or ())
     if config.field_delimiter is None or config.field_inputs == "off" or count < 2:
         return None
     first = min(TokenFormat.from_config(config, count).reserved_count, vocab_size - 1)

@@ -199,7 +199,9 @@ def away(store: stores.Store, run: str, local: Path) -> None:
         command("generate", "--output", run, *RECORDS, "--overwrite")
     after = storage.list_below(run)
     must(before.keys() == after.keys(), "no file is lost or left over")
-    compare(run, local, but=("synthetic/README.md",))  # the local card has the figures of an evaluation; new records have none
+    compare(
+        run, local, but=("synthetic/README.md",)
+    )  # the local card has the figures of an evaluation; new records have none
     how = "a re-run gave" if "error:" in said else "it was waited for:"
     say(f"server away for {AWAY_SECONDS} s during generate: {how} the same records")
     store.stop()
