@@ -16,7 +16,7 @@ from linesmith.records.roles.personal_data import Finding, look_at_columns
 def column_facts(config: TensorFlowConfig, files: Iterable[str]) -> dict[str, str]:
     """Return what becomes of the columns that have a role or look like personal data, by name.
 
-    The first lines of local files are read; with `dp`, and of files that are not text, the names of the settings are judged alone.
+    The first lines of local files are read. With `dp`, and of files that are not text, only the names of the settings are judged.
 
     Args:
         config: settings of the run.
