@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from linesmith.transforms.read_records import ReadSettings
 
 _SAMPLED_RECORDS = 5_000
-_LEAVE_OUT = "leave it out by --columns"  # of a source whose columns cannot have a role
 
 
 def look_for_personal_data(
@@ -47,7 +46,7 @@ def look_for_personal_data(
     notices.extend(
         str(finding)
         if settings.table is None
-        else f"column '{finding.column}' looks like {finding.looks_like}; {_LEAVE_OUT}"
+        else f"column '{finding.column}' looks like {finding.looks_like}; leave it out by --columns"
         for finding in found
     )
     return found
@@ -67,7 +66,7 @@ def refuse_personal_data(config: TensorFlowConfig, found: Sequence[Finding]) -> 
             "; ".join(f"column '{finding.column}' looks like {finding.looks_like}" for finding in found),
             f"Give --column-role {roles}, or learn where a column is neither."
             if config.input_format == TEXT
-            else f"{_LEAVE_OUT.capitalize()}, or give the table as a data frame to linesmith.fit, with a column_role.",
+            else "Leave them out by --columns, or give the table as a data frame to linesmith.fit, with a column_role.",
         )
 
 
