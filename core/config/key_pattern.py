@@ -48,7 +48,7 @@ class KeyPattern:
         limits: the least and the largest whole number, written without zeros in front.
 
     Example:
-        >>> pattern = parse_pattern("AB-00")
+        >>> pattern = parse_pattern("AA-00")
         >>> pattern.size, pattern.text(0), pattern.text(67_599), pattern.number("AB-07")
         (67600, 'AA-00', 'ZZ-99', 107)
         >>> parse_pattern("-5..12").text(0)

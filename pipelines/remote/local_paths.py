@@ -36,9 +36,10 @@ _READ: dict[str, tuple[str, ...]] = {
     # where it is of the other kind. To the ledger a noised vocabulary is added.
     "tokenize": (*_ROOT, "rejects/", "private/rejects/", "private/spent.json", "model/"),
     "train": (*_ROOT, "training_data/", "rejects/", "model/", "private/", ".next/"),
-    "generate": (*_ROOT, "model/"),
+    # Where records are replaced, the report of those before is marked.
+    "generate": (*_ROOT, "model/", "report/", "private/report/"),
     "evaluate": (*_ROOT, "model/", "training_data/", "private/", "synthetic/"),
-    "run": (*_ROOT, "training_data/", "rejects/", "model/", "private/", ".next/"),
+    "run": (*_ROOT, "training_data/", "rejects/", "model/", "private/", ".next/", "report/"),
     "export": (*_ROOT, "model/"),
     "plan": (*_ROOT, "model/", "private/training_data/statistics.json", "training_data/statistics.json"),
     "files": ("model_params.json", "model/privacy.json"),

@@ -280,6 +280,22 @@ def test_generate_in_a_bucket_gives_the_same_files_as_locally(store, tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("place", ["report", "private/report"])
+def test_a_report_in_a_bucket_is_marked_when_its_records_are_replaced(store, tmp_path, place):
+    here = tmp_path / "here"
+    tiny_run(here)
+    for path in here.rglob("*"):
+        if path.is_file():
+            storage.put(path, f"{RUN}/{path.relative_to(here).as_posix()}")
+    for name, text in (("report.json", "{}"), ("index.html", "<header>"), ("manifest.json", '{"format_version": 1}')):
+        (tmp_path / name).write_text(text)
+        storage.put(tmp_path / name, f"{RUN}/{place}/{name}")
+    generate(TensorFlowConfig(checkpoint_dir=RUN, gen_lines=6, unit_size=3, gen_chars=30))
+    assert json.loads(storage.read_bytes(f"{RUN}/{place}/report.json")) == {"stale": True}
+    assert f"{place}/manifest.json" not in storage.list_below(RUN)
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("num_shards", [None, 2])
 def test_workers_that_share_only_a_bucket_write_the_same_records(store, tmp_path, monkeypatch, num_shards):
     settings = {"gen_lines": 7, "unit_size": 3, "gen_chars": 30, "num_shards": num_shards, "output_format": ["text"]}
