@@ -15,7 +15,7 @@ from linesmith.core.errors import DataError, ParameterError
 
 # tensorflow-privacy cannot be installed on Python 3.13: `linesmith.model.privacy.gaussian_sum_query` takes its place.
 _LIBRARIES: tuple[str, ...] = ("dp_accounting", "tensorflow_privacy", "tensorflow_probability")
-if sys.version_info >= (3, 13):
+if sys.version_info >= (3, 12):
     _LIBRARIES = ("dp_accounting",)
 # Settings of tokenize that the claim depends on.
 _CLAIMED = ("dp_vocabulary", "dp_public_vocabulary", "dp_vocabulary_noise", "max_lines", "privacy_key_field")

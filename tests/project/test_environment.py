@@ -1,4 +1,4 @@
-"""The locked packages are ones that pip, too, installs on this Python: uv, which resolves them, ignores upper bounds on Python."""
+"""The locked packages are ones that pip installs on this Python, too: uv, which resolves them, ignores upper bounds on Python."""
 
 from __future__ import annotations
 
