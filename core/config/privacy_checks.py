@@ -13,7 +13,7 @@ from linesmith.core.config.setting_field import option_text
 from linesmith.core.config.tensorflow_config import TensorFlowConfig
 from linesmith.core.errors import DataError, ParameterError
 
-# tensorflow-privacy cannot be installed on Python 3.13: `linesmith.model.privacy.gaussian_sum_query` takes its place.
+# tensorflow-privacy is for Python below 3.12; from there on `linesmith.model.privacy.gaussian_sum_query` takes its place.
 _LIBRARIES: tuple[str, ...] = ("dp_accounting", "tensorflow_privacy", "tensorflow_probability")
 if sys.version_info >= (3, 12):
     _LIBRARIES = ("dp_accounting",)
