@@ -18,7 +18,7 @@ from linesmith.records.sources.csv_rows import CsvRecord, CsvRecords, csv_row
 from linesmith.records.sources.iceberg_rows import iceberg_batches, iceberg_rows
 from linesmith.records.sources.jsonl_rows import JsonFacts, jsonl_row, parse_row
 from linesmith.records.sources.parquet_rows import add_parquet_facts, parquet_rows
-from linesmith.records.sources.rows import SourceRow, learned_fields
+from linesmith.records.sources.rows import SourceRow
 from linesmith.records.table_format import TableFormat
 from linesmith.transforms.find_inputs import open_raw
 from linesmith.transforms.range_lines import Line, RangeLines
@@ -42,7 +42,6 @@ class SourceLines:
         self.reason: str | None = None
         self._fields = records.fields
         self._encoding = records.encoding  # in which the record will be decoded
-        self._names = table.field_names
         self._rows = source_rows(source, table, records)
 
     def __iter__(self) -> Iterator[Line]:
@@ -55,7 +54,7 @@ class SourceLines:
             return row.position, row.content, row.length
         self.reason = None
         # A single empty field is a pair of quotes: no record is empty.
-        content = (self._fields.join(learned_fields(self._names, row.fields)) or '""').encode(self._encoding)
+        content = (self._fields.join(row.fields) or '""').encode(self._encoding)
         return row.position, content, len(content)
 
     def below(self, line: Line) -> Iterator[Line]:

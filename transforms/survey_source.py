@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -34,17 +35,10 @@ def survey_source(
     Raises:
         DataError: LS206, a file is damaged.
     """
-    path = scratch / "source_facts.json"
-    with reraise_worker_errors(), beam.Pipeline(options=options) as pipeline:
-        _ = (
-            pipeline
-            | "Units" >> beam.Create(list(units), reshuffle=False)
-            | "Spread" >> beam.Reshuffle()
-            | "Survey" >> beam.Map(_survey_unit, table)
-            | "Facts" >> CollectJson(path)
-        )
     facts = SourceFacts.empty(table)
-    for found in read_collected(path):  # in any order: merging gives the same
+    for found in _collected(
+        units, partial(_survey_unit, table=table), options, scratch
+    ):  # in any order: merging gives the same
         facts.merge(SourceFacts.from_json(found))
     return facts
 
@@ -60,21 +54,27 @@ def survey_json(units: Iterable[InputUnit], options: PipelineOptions, scratch: P
     Raises:
         DataError: LS206, a file is damaged.
     """
+    facts = JsonFacts()
+    found_units = _collected(units, _survey_json_unit, options, scratch)
+    for found in sorted(found_units, key=lambda found: found["unit"]):  # keys are kept in the order of the input
+        facts.merge(JsonFacts.from_json(found["facts"]))
+    return facts
+
+
+def _collected(
+    units: Iterable[InputUnit], survey: Callable[[InputUnit], Any], options: PipelineOptions, scratch: Path
+) -> Iterable[Any]:
+    """Return what a function finds in each unit, in any order."""
     path = scratch / "source_facts.json"
     with reraise_worker_errors(), beam.Pipeline(options=options) as pipeline:
         _ = (
             pipeline
             | "Units" >> beam.Create(list(units), reshuffle=False)
             | "Spread" >> beam.Reshuffle()
-            | "Survey" >> beam.Map(_survey_json_unit)
+            | "Survey" >> beam.Map(survey)
             | "Facts" >> CollectJson(path)
         )
-    facts = JsonFacts()
-    for found in sorted(
-        read_collected(path), key=lambda found: found["unit"]
-    ):  # keys are kept in the order of the input
-        facts.merge(JsonFacts.from_json(found["facts"]))
-    return facts
+    return read_collected(path)
 
 
 def _survey_json_unit(unit: InputUnit) -> dict[str, Any]:

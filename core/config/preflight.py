@@ -62,7 +62,7 @@ def check_column_roles(config: TensorFlowConfig, reads_input: bool) -> None:
     if config.roles and reads_input and config.columns is None and (config.dp or not config.header):
         found = "the columns have no names" if not config.dp else "with --dp names are not learned from the input"
         raise ParameterError(
-            "LS140", "--column-role", found, "Give --columns." if config.dp else "Give --columns or a --header."
+            "LS140", "--column-role", found, "Give --columns." if config.dp else "Give --columns or --header."
         )
 
 

@@ -136,7 +136,7 @@ def _source_columns(config: TensorFlowConfig, units: Sequence[InputUnit], settin
     if config.columns is not None:
         return config.columns
     if not headers:
-        raise ParameterError("LS140", "--column-role", "the columns have no names", "Give --columns or a --header.")
+        raise ParameterError("LS140", "--column-role", "the columns have no names", "Give --columns or --header.")
     return next(iter(headers.values()))
 
 

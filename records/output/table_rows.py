@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 
 from linesmith.core.config.input_format import TYPED_FORMATS
 from linesmith.records.output.column_types import json_value
-from linesmith.records.sources.rows import written_fields
 from linesmith.records.sources.shape import Node, row_object
 from linesmith.records.table_columns import OMITTED, UNIT_DIGITS, TableColumn, unescape_text
 from linesmith.records.table_format import TableFormat
@@ -36,7 +35,7 @@ def plain_texts(table: TableFormat, fields: Sequence[str]) -> list[str | None]:
         fields: of the record.
     """
     cells: list[str | None] = []
-    for column, text in zip(table.columns, written_fields(table.field_names, fields), strict=True):
+    for column, text in zip(table.columns, fields, strict=True):
         if text == "" or (column.omitted == "marked" and column.decode(text) is None):
             cells.append(None)
         elif column.kind == "text" and column.most_items is None:
@@ -54,8 +53,7 @@ def json_row(table: TableFormat, fields: Sequence[str], exclude_column: str | No
         fields: of the record.
         exclude_column: a field of the rows to leave out, or None.
     """
-    texts = written_fields(table.field_names, fields)
-    values = [_json_value(column, text) for column, text in zip(table.columns, texts, strict=True)]
+    values = [_json_value(column, text) for column, text in zip(table.columns, fields, strict=True)]
     return _json_text(row_object([node for node in _nodes(table) if node.name != exclude_column], values))
 
 
@@ -92,8 +90,7 @@ def avro_row(table: TableFormat, fields: Sequence[str]) -> dict[str, Any]:
         table: how rows are written; it has a source.
         fields: of the record.
     """
-    texts = written_fields(table.field_names, fields)
-    values = [_avro_value(column, column.decode(text)) for column, text in zip(table.columns, texts, strict=True)]
+    values = [_avro_value(column, column.decode(text)) for column, text in zip(table.columns, fields, strict=True)]
     return _with_avro_names(_nodes(table), row_object(_nodes(table), values))
 
 
@@ -199,7 +196,7 @@ def arrow_rows(table: TableFormat, rows: Sequence[Sequence[str]]) -> pa.Table:
     """
     from linesmith.records.sources.arrow_rows import decode_rows
 
-    return decode_rows(table, [written_fields(table.field_names, fields) for fields in rows])
+    return decode_rows(table, rows)
 
 
 def iceberg_schema(schema: pa.Schema) -> pa.Schema:

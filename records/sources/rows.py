@@ -24,23 +24,3 @@ class SourceRow(NamedTuple):
     reason: str = ""
     content: bytes = b""
     length: int = 0
-
-
-def learned_fields(names: Sequence[str], fields: Sequence[str]) -> Sequence[str]:
-    """Return the texts of a row's columns that become its record: here columns can be cut before anything is learned.
-
-    Args:
-        names: of the columns.
-        fields: their texts, as read.
-    """
-    return fields
-
-
-def written_fields(names: Sequence[str], fields: Sequence[str]) -> Sequence[str]:
-    """Return the texts of all columns of a generated row, of those that its record holds: the inverse of `learned_fields`.
-
-    Args:
-        names: of the columns.
-        fields: the fields of the record.
-    """
-    return fields
