@@ -32,9 +32,13 @@ def run_notebook(path: Path) -> None:
     for cell in notebook.cells:
         cell.metadata.pop("execution", None)  # the times of cells
         if cell.cell_type == "code":
-            cell.outputs = [output for output in cell.outputs if output.get("name") == "stdout"]
+            cell.outputs = [output for output in cell.outputs if _is_result(output)]
     nbformat.validate(notebook)
     nbformat.write(notebook, path)
+
+
+def _is_result(output: nbformat.NotebookNode) -> bool:
+    return output.get("name") == "stdout" or output.output_type == "execute_result"
 
 
 def main() -> None:

@@ -55,7 +55,7 @@ class Report:
 
     def _repr_html_(self) -> str:
         # A frame keeps the styles of the page from those of the notebook; it runs no script.
-        style = "width:100%;height:40rem;border:1px solid #d0d7de"
+        style = "box-sizing:border-box;width:100%;height:40rem;border:1px solid #d0d7de"
         return f'<iframe srcdoc="{html.escape(self.page)}" sandbox style="{style}"></iframe>'
 
     def __repr__(self) -> str:

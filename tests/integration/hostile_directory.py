@@ -123,7 +123,10 @@ def run_notebook(directory: Path, program: str, _values: dict[str, object]) -> N
 
 
 def run_stored_notebook(directory: Path, path: Path) -> None:
-    """Execute a notebook's cells in a new kernel, and compare what they print with the outputs that the file holds."""
+    """Execute a notebook's cells in a new kernel, and compare what they print with the outputs that the file holds.
+
+    Of a cell's result only its forms are compared, such as HTML and plain text.
+    """
     import nbformat
 
     stored = nbformat.read(path, as_version=4)
@@ -135,6 +138,8 @@ def run_stored_notebook(directory: Path, path: Path) -> None:
             expected, found = ([f"{len(lines)} lines"] for lines in (expected, found))
         if found != expected:
             raise SystemExit(f"a cell of {path.name} printed {found} instead of {expected}:\n{before.source}")
+        if (found := result_forms(after)) != (expected := result_forms(before)):
+            raise SystemExit(f"a cell of {path.name} showed {found} instead of {expected}:\n{before.source}")
 
 
 def execute(notebook: Any, directory: Path) -> None:
@@ -148,6 +153,12 @@ def printed(cell: Any) -> list[str]:
     """Return the lines that a cell has written to standard output."""
     outputs = [output for output in cell.get("outputs", []) if output.get("name") == "stdout"]
     return "".join(output["text"] for output in outputs).splitlines()
+
+
+def result_forms(cell: Any) -> list[str]:
+    """Return the MIME types of a cell's result, which is not what a library displays beside it."""
+    results = [output["data"] for output in cell.get("outputs", []) if output["output_type"] == "execute_result"]
+    return sorted(form for result in results for form in result)
 
 
 METHODS = {

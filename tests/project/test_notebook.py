@@ -21,7 +21,7 @@ LIBRARIES = {
     "beam": ("tensorflow_transform",),
     "data_lake": ("tensorflow_transform", "duckdb", "pyiceberg"),
     "privacy": ("tensorflow_transform", "dp_accounting"),
-    "quickstart": ("tensorflow_transform",),
+    "quickstart": ("tensorflow_transform", "sklearn", "matplotlib"),
 }
 # A folder of a machine, a time, or an address in memory: none of them is a result.
 _OF_A_MACHINE = re.compile(r"/(tmp|home|root|work|usr|var)/|\d\d:\d\d:\d\d|0x[0-9a-f]{6,}|\x1b\[")
@@ -46,10 +46,21 @@ def test_a_notebook_holds_small_outputs_of_one_run_from_the_top(name):
     assert [cell.execution_count for cell in cells] == list(range(1, len(cells) + 1))
     outputs = [output for cell in cells for output in cell.outputs]
     # Messages of libraries and paths belong to the machine on which it was run.
-    assert all(output.output_type == "stream" and output.name == "stdout" for output in outputs)
-    assert len(outputs) >= len(cells) - 2
-    text = "".join(output.text for output in outputs)
+    printed = [output for output in outputs if output.output_type == "stream" and output.name == "stdout"]
+    shown = [output for output in outputs if output.output_type == "execute_result"]
+    assert len(printed) + len(shown) == len(outputs) >= len(cells) - 2
+    text = "".join(output.text for output in printed)
     assert len(text) < 1000 and _OF_A_MACHINE.search(text) is None
+    # The page of a report, whose plots are most of its size.
+    pages = [output.data["text/html"] for output in shown]
+    assert all(len(page) < 250_000 and "<iframe" in page and _OF_A_MACHINE.search(page) is None for page in pages)
+
+
+def test_the_quickstart_shows_its_report():
+    notebook = nbformat.read(EXAMPLES / "quickstart.ipynb", as_version=4)
+    results = [output.data for cell in notebook.cells for output in cell.get("outputs", []) if "data" in output]
+    assert [list(data) for data in results] == [["text/html", "text/plain"]]
+    assert results[0]["text/plain"].startswith("<linesmith.Report: closeness 0.")
 
 
 @pytest.mark.parametrize("name", NOTEBOOKS)
