@@ -9,9 +9,7 @@ from __future__ import annotations
 import sys
 from typing import Any
 
-import typer
-
-from linesmith.cli.app import app
+from linesmith.cli.app import SUMMARIES, defined_command
 from linesmith.cli.options import (
     PANELS,
     default_text,
@@ -99,7 +97,7 @@ def errors_markdown() -> str:
 
 def commands_markdown() -> str:
     """Return docs/cli.md: each command with its usage and those of its options that are no settings."""
-    commands = typer.main.get_command(app).commands  # type: ignore[attr-defined]
+    commands = {name: defined_command(name) for name in SUMMARIES}
     rows = [f"| [`{name}`](#{name}) | {_cell(command.help)} |\n" for name, command in commands.items()]
     return _COMMANDS_HEAD + "".join(rows) + "".join(_command_section(name, one) for name, one in commands.items())
 

@@ -5,9 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import typer
-
-from linesmith.cli.app import app
+from linesmith.cli.app import defined_command
 from linesmith.cli.errors import explain
 from linesmith.cli.libraries import check_beam_options
 from linesmith.cli.local_copies import local_settings_file
@@ -42,9 +40,8 @@ def parse_command(arguments: Sequence[str]) -> CommandLine:
                 "Leave it out.",
             )
     name = arguments[0]
-    command: Any = typer.main.get_command(app)
     try:
-        context = command.commands[name].make_context(name, list(arguments[1:]))
+        context = defined_command(name).make_context(name, list(arguments[1:]))
     except Exception as error:
         raise ParameterError(
             "LS110", "parameter settings", explain(error)[0].rstrip("."), "Write it as on a command line."

@@ -39,7 +39,7 @@ LINES = "".join(f"{number % 10},{('red', 'green', 'blue')[number % 3]},{number}\
 def _keep_log_levels(monkeypatch):
     """Leave out what the command line changes in its process for good, such as log levels."""
     monkeypatch.setattr(console, "quiet_libraries", lambda: None)
-    monkeypatch.setattr(cli, "load_libraries", lambda: None)
+    monkeypatch.setattr("linesmith.cli.commands.definitions.load_libraries", lambda: None)
 
 
 def line(*arguments: object) -> int:

@@ -9,9 +9,10 @@ import types
 from pathlib import Path
 
 import pytest
+import typer
 
 from linesmith.cli import app as cli
-from linesmith.cli import console
+from linesmith.cli import console, options
 from linesmith.cli.options import CommandLine
 from linesmith.cli.settings import resolve
 from linesmith.core.artifacts.manifest import write_manifest
@@ -68,7 +69,7 @@ def stages(monkeypatch, tmp_path):
         module.is_current = lambda config: False
         monkeypatch.setitem(sys.modules, f"linesmith.pipelines.{name}.stage", module)
     monkeypatch.setattr("linesmith.pipelines.evaluate.stage.evaluate_run_locked", lambda *_: StageReport("evaluate"))
-    monkeypatch.setattr(cli, "load_libraries", lambda: None)
+    monkeypatch.setattr("linesmith.cli.commands.definitions.load_libraries", lambda: None)
     return fake
 
 
@@ -142,10 +143,9 @@ def test_every_setting_is_accepted_as_a_flag_with_its_default(name):
     if arguments is None:
         arguments = [flag, ",".join(default) if isinstance(default, list) else str(default)]
     said = {}
-    command = cli.command("run", lambda given: said.update(given.settings) or 0, "")
-    app = cli.typer.Typer(pretty_exceptions_enable=False)
-    app.command()(command)
-    assert cli.typer.main.get_command(app).main(arguments, standalone_mode=False) == 0
+    app = typer.Typer(pretty_exceptions_enable=False)
+    app.command()(options.command("run", lambda given: said.update(given.settings) or 0, ""))
+    assert typer.main.get_command(app).main(arguments, standalone_mode=False) == 0
     assert set(said) == {name}
 
 
@@ -292,7 +292,7 @@ def test_a_missing_input_is_refused_before_anything_heavy_is_loaded(stages, tmp_
     def load():
         raise AssertionError
 
-    monkeypatch.setattr(cli, "load_libraries", load)
+    monkeypatch.setattr("linesmith.cli.commands.definitions.load_libraries", load)
     assert line("run", "--input", "missing.csv", "--output", tmp_path / "out") == 2
     assert "missing.csv" in capsys.readouterr().err
 

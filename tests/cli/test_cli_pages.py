@@ -8,9 +8,11 @@ import shlex
 from pathlib import Path
 
 import pytest
+import typer
 
 import linesmith
 from linesmith.cli import app as cli
+from linesmith.cli import options
 from linesmith.cli.commands import demo
 from linesmith.cli.options import CommandLine
 from linesmith.cli.settings import resolve
@@ -45,10 +47,10 @@ def test_every_command_of_the_readme_is_understood(command, monkeypatch):
         assert cli.run_command_line([name, *rest]) == 0
         assert received[0].beam_args == () and received[0].real and received[0].synthetic and received[0].output
         return
-    app = cli.typer.Typer(pretty_exceptions_enable=False)
+    app = typer.Typer(pretty_exceptions_enable=False)
     settings = {"allow_extra_args": True, "ignore_unknown_options": True}
-    app.command(context_settings=settings)(cli.command(name, lambda parsed: received.append(parsed) or 0, ""))
-    assert cli.typer.main.get_command(app).main(rest, standalone_mode=False) == 0
+    app.command(context_settings=settings)(options.command(name, lambda parsed: received.append(parsed) or 0, ""))
+    assert typer.main.get_command(app).main(rest, standalone_mode=False) == 0
     assert received[0].beam_args == ()
     given = CommandLine("run", received[0].settings, received[0].config_file)
     assert resolve(given).checkpoint_dir is not None

@@ -21,7 +21,7 @@ TYPED = [f"{row},{n}" for n, row in enumerate(ROWS)]
 @pytest.fixture(autouse=True)
 def _in_this_process(monkeypatch):
     monkeypatch.setattr(console, "quiet_libraries", lambda: None)
-    monkeypatch.setattr(cli, "load_libraries", lambda: None)
+    monkeypatch.setattr("linesmith.cli.commands.definitions.load_libraries", lambda: None)
 
 
 def write(path: Path, rows: list[str], header: str | None = None) -> Path:

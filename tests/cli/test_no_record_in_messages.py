@@ -66,7 +66,7 @@ def told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureF
     """Start in an empty directory; afterwards look for the text. What the command line does to logging is undone."""
     monkeypatch.chdir(tmp_path)
     Path("in").mkdir()
-    monkeypatch.setattr(cli, "load_libraries", lambda: None)
+    monkeypatch.setattr("linesmith.cli.commands.definitions.load_libraries", lambda: None)
     loggers = [logging.getLogger(name) for name in ("", "linesmith", *NOISY_LOGGERS)]
     before = [(log.level, list(log.handlers), log.propagate) for log in loggers]
     with warnings.catch_warnings():

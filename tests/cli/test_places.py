@@ -32,7 +32,7 @@ STRANGE = os.fsdecode("o[a]{b}*?\\é".encode() + b"\xff")
 @pytest.fixture(autouse=True)
 def _in_this_process(monkeypatch):
     monkeypatch.setattr(console, "quiet_libraries", lambda: None)
-    monkeypatch.setattr(cli, "load_libraries", lambda: None)
+    monkeypatch.setattr("linesmith.cli.commands.definitions.load_libraries", lambda: None)
 
 
 def line(*arguments: object) -> int:

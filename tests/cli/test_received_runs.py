@@ -26,7 +26,7 @@ PACKED = Path(__file__).parents[1] / "fixtures" / "run_directories.tar.xz"
 def runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Unpack a plain and a private run, and make their directory the working directory."""
     monkeypatch.setattr(console, "quiet_libraries", lambda: None)
-    monkeypatch.setattr(cli, "load_libraries", lambda: None)
+    monkeypatch.setattr("linesmith.cli.commands.definitions.load_libraries", lambda: None)
     monkeypatch.chdir(tmp_path)
     with tarfile.open(PACKED) as archive:
         archive.extractall(filter="data")

@@ -55,7 +55,7 @@ def test_a_stored_setting_is_named_and_refused_until_it_is_given_again_or_unset(
 @pytest.mark.integration
 def test_the_validator_of_a_received_directory_is_not_run(tmp_path, monkeypatch, capsys):
     generated = []
-    monkeypatch.setattr(cli, "load_libraries", lambda: None)
+    monkeypatch.setattr("linesmith.cli.commands.definitions.load_libraries", lambda: None)
     monkeypatch.setattr(
         "linesmith.pipelines.generate.stage.generate", lambda c, _: generated.append(c) or StageReport("generate")
     )
@@ -103,7 +103,7 @@ def test_relative_files_of_training_work_from_another_working_directory(tmp_path
 
 @pytest.mark.integration
 def test_a_moved_run_generates_with_the_schema_that_it_keeps(tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(cli, "load_libraries", lambda: None)
+    monkeypatch.setattr("linesmith.cli.commands.definitions.load_libraries", lambda: None)
     monkeypatch.setattr("linesmith.pipelines.generate.stage.open_sampler", open_fake)
     monkeypatch.chdir(tmp_path)
     fields = [{"name": name, "type": "string"} for name in "abc"]

@@ -53,7 +53,7 @@ def open_values(*_: object) -> FakeSampler:
 @pytest.fixture(autouse=True)
 def _in_this_process(monkeypatch):
     monkeypatch.setattr(console, "quiet_libraries", lambda: None)
-    monkeypatch.setattr(cli, "load_libraries", lambda: None)
+    monkeypatch.setattr("linesmith.cli.commands.definitions.load_libraries", lambda: None)
     monkeypatch.setattr(stage, "open_sampler", open_values)
 
 

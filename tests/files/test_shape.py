@@ -28,7 +28,7 @@ SMALL = (
 def _keep_log_levels(monkeypatch):
     """Leave out what the command line changes in its process for good, such as log levels."""
     monkeypatch.setattr(console, "quiet_libraries", lambda: None)
-    monkeypatch.setattr(cli, "load_libraries", lambda: None)
+    monkeypatch.setattr("linesmith.cli.commands.definitions.load_libraries", lambda: None)
 
 
 def row_id(row: dict[str, str]) -> str:

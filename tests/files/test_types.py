@@ -54,7 +54,7 @@ def described(column_type: ColumnType) -> str:
 def _keep_log_levels(monkeypatch):
     """Leave out what the command line changes in its process for good, such as log levels."""
     monkeypatch.setattr(console, "quiet_libraries", lambda: None)
-    monkeypatch.setattr(cli, "load_libraries", lambda: None)
+    monkeypatch.setattr("linesmith.cli.commands.definitions.load_libraries", lambda: None)
 
 
 @pytest.fixture(scope="module")

@@ -229,7 +229,8 @@ def generate(content: bytes) -> None:
     run, files = parsed(content)
     with written(run, files) as root, pytest.MonkeyPatch.context() as patch:
         raised: list[BaseException] = []
-        patch.setattr(app, "explain", lambda error: (raised.append(error), errors.explain(error))[1])
+        explain = errors.explain
+        patch.setattr(errors, "explain", lambda error: (raised.append(error), explain(error))[1])
         words = ["generate", "--output", str(root), "--num-lines", "2", "--overwrite", "--num-shards", "1"]
         code = app.run_command_line([*words, "--max-attempts", "3", "--max-invalid", "4"])
     if code not in (0, 2, 4):

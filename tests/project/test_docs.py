@@ -8,9 +8,8 @@ import unicodedata
 from pathlib import Path
 
 import pytest
-import typer
 
-from linesmith.cli.app import app
+from linesmith.cli.app import SUMMARIES, defined_command
 from tools import rooms
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -119,7 +118,7 @@ def known_flags() -> dict[str, set[str]]:
     sources = [Path(package, "options", "pipeline_options.py"), ROOT / "runners" / "linesmith_options.py"]
     beam = {flag for source in sources for flag in LONG_FLAG.findall(source.read_text("utf-8"))}
     known = {}
-    for name, command in typer.main.get_command(app).commands.items():
+    for name, command in ((name, defined_command(name)) for name in SUMMARIES):
         own = {flag for parameter in command.params for flag in (*parameter.opts, *parameter.secondary_opts)}
         passes_on = command.context_settings.get("ignore_unknown_options", False)
         known[name] = own | {"--help"} | (beam if passes_on else set())

@@ -27,8 +27,16 @@ def modules_loaded_by(statement: str) -> set[str]:
 
 
 def test_importing_linesmith_loads_no_heavy_package():
-    statement = "import linesmith, linesmith.cli.app, linesmith.pipelines.workflow; linesmith.TensorFlowConfig, linesmith.GenText"
+    statement = "import linesmith, linesmith.cli.commands.definitions, linesmith.pipelines.workflow\n"
+    statement += "linesmith.TensorFlowConfig, linesmith.GenText"
     assert modules_loaded_by(statement).isdisjoint({*HEAVY, "apache_beam", "numpy", "airportsdata", "google.protobuf"})
+
+
+def test_help_and_version_load_no_settings():
+    for words in (["--help"], ["--version"], []):
+        loaded = modules_loaded_by(f"from linesmith.cli.app import run_command_line\nrun_command_line({words})")
+        assert "linesmith.cli.app" in loaded
+        assert loaded.isdisjoint({*HEAVY, "apache_beam", "numpy", "pydantic", "yaml", "linesmith.cli.options"}), words
 
 
 def test_a_package_is_absent_only_while_the_block_imports(monkeypatch):
