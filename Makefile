@@ -11,7 +11,7 @@ export BIN = $(CURDIR)/$(VENV)/bin
 export LOCK
 
 .PHONY: dist notebooks setup demo test lint types test-unit test-integration test-slow coverage test-wheel test-flink-large test-audit test-kill test-flink test-faults fuzz \
-	flink-up flink-down flink-lock test-generate test-buckets test-dataflow bench-memory bench-train bench-quality bench-tables bench-peers bench-generate \
+	flink-up flink-down flink-lock test-generate test-buckets test-pages test-dataflow bench-memory bench-train bench-quality bench-tables bench-peers bench-generate \
 	bench-seeds bench-scale lock docs pictures clean
 
 setup: $(STAMP)
@@ -108,6 +108,9 @@ tests/integration/servers/.bin/fake-gcs-server: tests/integration/servers/gcs/go
 
 test-buckets: setup $(STORES) ## The whole workflow in a bucket of a real S3 server and of one of Google's API; about four minutes.
 	$(PY) -m tests.integration.servers.workflow s3 gcs
+
+test-pages: setup $(STORES) ## The pages' commands for clusters and buckets, on a Flink cluster and on servers of this machine.
+	$(PY) -m tests.integration.page_blocks
 
 test-dataflow: setup ## The sdist that Dataflow's workers would install, in a clean environment, runs a worker's DoFns.
 	bash tests/integration/dataflow_worker.sh
