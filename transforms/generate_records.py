@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import apache_beam as beam
-from apache_beam.metrics import Metrics
 from apache_beam.ml.inference.base import ModelHandler, RunInference
 
 from linesmith.core.errors import LinesmithError
@@ -18,9 +17,9 @@ from linesmith.model.generation.unit_generator import SampleSource, generate_uni
 from linesmith.model.generation.unit_summary import UnitSummary
 from linesmith.model.generation.work_units import WorkUnit
 from linesmith.records.validation.record_validator import RecordValidator, ValidatorLoader
+from linesmith.transforms.metrics import GENERATE, count_generated
 from linesmith.transforms.remote_staging import RemoteStagingDirectory
 
-METRICS_NAMESPACE = "linesmith.generate"
 # Units that a worker generates at the same time: enough that few rows are idle when one unit ends and none is left.
 _UNITS_PER_BATCH = 64
 
@@ -116,7 +115,7 @@ class RecordGenerator(ModelHandler[WorkUnit, UnitSummary, LoadedModel]):
         )
         for result in units:
             summaries.append(self._staging.write(result))
-            _count(summaries[-1])
+            count_generated(summaries[-1])
         return summaries
 
     def get_num_bytes(self, batch: Sequence[WorkUnit]) -> int:
@@ -125,25 +124,11 @@ class RecordGenerator(ModelHandler[WorkUnit, UnitSummary, LoadedModel]):
 
     def get_metrics_namespace(self) -> str:
         """Return the namespace of the metrics."""
-        return METRICS_NAMESPACE
+        return GENERATE
 
     def batch_elements_kwargs(self) -> Mapping[str, Any]:
         """Return the size of batches."""
         return {"min_batch_size": _UNITS_PER_BATCH, "max_batch_size": _UNITS_PER_BATCH}
-
-
-def _count(summary: UnitSummary) -> None:
-    """Update the counters that a runner displays, from a summary. Names hold the unit if it is not a plain number."""
-    counts = {
-        "records_valid": summary.records,
-        "records_missing": summary.missing,
-        "attempts": summary.attempts,
-        "characters": summary.characters,
-        "milliseconds": round(1000 * summary.seconds),
-        **{f"invalid_{reason}": count for reason, count in summary.reasons.items()},
-    }
-    for name, count in counts.items():
-        Metrics.counter(METRICS_NAMESPACE, name).inc(count)
 
 
 @dataclass

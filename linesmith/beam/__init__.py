@@ -1,0 +1,16 @@
+"""Transforms for anybody's own Beam pipelines: what the commands do, as steps with rows between them.
+
+Example:
+    >>> import apache_beam as beam
+    >>> import linesmith.beam
+    >>> def build(pipeline):
+    ...     rows = pipeline | linesmith.beam.GenerateRecords("run", records=1_000_000)
+    ...     _ = rows | beam.io.WriteToParquet("lake/rides")
+"""
+
+from __future__ import annotations
+
+from linesmith.beam.generate import GenerateRecords, Ticks
+from linesmith.beam.handlers import LinesmithModelHandler
+
+__all__ = ["GenerateRecords", "LinesmithModelHandler", "Ticks"]
