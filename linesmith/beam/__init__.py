@@ -12,5 +12,8 @@ from __future__ import annotations
 
 from linesmith.beam.generate import GenerateRecords, Ticks
 from linesmith.beam.handlers import LinesmithModelHandler
+from linesmith.beam.read import ReadRecords
+from linesmith.beam.score import ScoreRecords
+from linesmith.beam.stages import Tokenize, Train
 
-__all__ = ["GenerateRecords", "LinesmithModelHandler", "Ticks"]
+__all__ = ["GenerateRecords", "LinesmithModelHandler", "ReadRecords", "ScoreRecords", "Ticks", "Tokenize", "Train"]

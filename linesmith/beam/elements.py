@@ -55,7 +55,7 @@ class ElementReader:
             ParameterError: LS101, it is no such element; LS108, LS132, what it gives cannot be used.
         """
         if self.kind == "numbers":
-            number = self._number(_only_value(element) if _fields(element) is not None else element)
+            number = self._number(_only_value(element) if element_fields(element) is not None else element)
             return RecordRequest(number * self.copies, (number + 1) * self.copies)
         content, index = self._numbered(element)
         given = self._start_string(content) if self.kind == "seeds" else self._condition(content)
@@ -64,7 +64,7 @@ class ElementReader:
 
     def _numbered(self, element: Any) -> tuple[Any, Any]:
         """Return the content of an element, and its number or None."""
-        fields = _fields(element)
+        fields = element_fields(element)
         if fields is not None:
             if self.index_field is None:
                 return fields, None
@@ -73,7 +73,7 @@ class ElementReader:
             return {name: value for name, value in fields.items() if name != self.index_field}, fields[self.index_field]
         if isinstance(element, tuple) and len(element) == 2:
             index, content = element
-            fields = _fields(content)
+            fields = element_fields(content)
             return content if fields is None else fields, index
         return element, None
 
@@ -132,7 +132,7 @@ def kind_of(element_type: Any) -> RequestKind | None:
     return {str: "seeds", int: "numbers"}.get(element_type)  # type: ignore[return-value]
 
 
-def _fields(element: Any) -> dict[str, Any] | None:
+def element_fields(element: Any) -> dict[str, Any] | None:
     """Return a row, a named tuple or a mapping as a dictionary; None for any other element."""
     if isinstance(element, Mapping):
         return dict(element)
@@ -141,7 +141,7 @@ def _fields(element: Any) -> dict[str, Any] | None:
 
 
 def _only_value(content: Any) -> Any:
-    fields = _fields(content) or {}
+    fields = element_fields(content) or {}
     if len(fields) != 1:
         raise _element_error(f"it has {len(fields)} fields, and none of them is named {_SEED_FIELD}")
     return next(iter(fields.values()))

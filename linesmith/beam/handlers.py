@@ -12,10 +12,10 @@ from apache_beam.ml.inference.base import ModelHandler, PredictionResult
 
 from linesmith.api.model import Model
 from linesmith.beam.elements import ElementReader
-from linesmith.beam.models import LoadedModel, ModelPlace, check_choice
+from linesmith.beam.models import ARGUMENTS, LoadedModel, ModelPlace, check_choice
 from linesmith.beam.rows import ROW_VALUES, RowFormat, RowValues
+from linesmith.core.config.spelling import python_call
 from linesmith.core.errors import ParameterError
-from linesmith.core.library_logging import quiet_calls
 from linesmith.model.generation.requested_records import (
     GenerationCounts,
     RecordRequest,
@@ -105,7 +105,6 @@ class GenerationHandler(ModelHandler[Element, Answer, WorkerModel], Generic[Elem
         self._settings = settings
         self._batch_elements = batch_elements
 
-    @quiet_calls()
     def load_model(self) -> WorkerModel:
         """Load the description of the model; the network follows with the first batch."""
         loaded = self._place.load()
@@ -130,7 +129,6 @@ class GenerationHandler(ModelHandler[Element, Answer, WorkerModel], Generic[Elem
         return {"min_batch_size": self._batch_elements, "max_batch_size": self._batch_elements}
 
     @staticmethod
-    @quiet_calls()
     def answer_rows(requests: Sequence[RecordRequest], model: WorkerModel) -> dict[RecordRequest, list[Any]]:
         """Return the rows of each distinct request, and count them.
 
@@ -140,7 +138,8 @@ class GenerationHandler(ModelHandler[Element, Answer, WorkerModel], Generic[Elem
         """
         counts = GenerationCounts()
         try:
-            answers = model.records.answers(requests, counts)
+            with python_call(ARGUMENTS):
+                answers = model.records.answers(requests, counts)
         finally:
             count_generated(counts)
         return {request: list(model.rows.rows(answer.records)) for request, answer in answers.items()}

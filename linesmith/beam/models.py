@@ -12,12 +12,13 @@ from linesmith.api.loading import load
 from linesmith.api.model import Model
 from linesmith.api.requests import generation_settings
 from linesmith.api.saving import place_of
-from linesmith.core.artifacts.model_info import TABLE_FILE
+from linesmith.core.artifacts.model_info import TABLE_FILE, read_model_info
 from linesmith.core.config.spelling import python_call
 from linesmith.core.config.tensorflow_config import TensorFlowConfig
 from linesmith.core.errors import ParameterError
 from linesmith.core.library_logging import quiet_calls
 from linesmith.model.generation.requested_records import RequestedRecords, RequestKind
+from linesmith.records.output.layout import resolve_column_names
 from linesmith.records.roles.stored_roles import read_roles
 from linesmith.records.table_format import TableFormat, read_table_format
 
@@ -102,10 +103,19 @@ class LoadedModel:
         table, roles = read_table_format(directory / TABLE_FILE), read_roles(directory)
         return table if table is None or roles is None else table.without(frozenset(roles.roles))
 
-    @quiet_calls()
+    @property
+    def learned_columns(self) -> list[str] | None:
+        """Names of the columns that the model knows; None where its records are lines without fields."""
+        if self.learned_table is not None:
+            return [column.name for column in self.learned_table.columns]
+        info, settings = read_model_info(self.model.directory), self.model.settings
+        if settings.field_delimiter is None:
+            return None
+        return resolve_column_names(settings.learned_columns, info.columns, info.field_count)
+
     def requested_records(self, kind: RequestKind, *, fill: bool, skip_missing: bool) -> RequestedRecords:
         """Return the generator of records; arguments as it takes them."""
-        with python_call(ARGUMENTS):
+        with python_call(ARGUMENTS), quiet_calls():
             return RequestedRecords(self.config, kind, fill=fill, skip_missing=skip_missing)
 
 
