@@ -10,10 +10,25 @@ Example:
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from linesmith.beam.generate import GenerateRecords, Ticks
 from linesmith.beam.handlers import LinesmithModelHandler
 from linesmith.beam.read import ReadRecords
 from linesmith.beam.score import ScoreRecords
 from linesmith.beam.stages import Tokenize, Train
+from linesmith.runners import pipeline_options
 
-__all__ = ["GenerateRecords", "LinesmithModelHandler", "ReadRecords", "ScoreRecords", "Ticks", "Tokenize", "Train"]
+YAML_CATALOG = Path(__file__).with_name("catalog.yaml")
+
+__all__ = [
+    "YAML_CATALOG",
+    "GenerateRecords",
+    "LinesmithModelHandler",
+    "ReadRecords",
+    "ScoreRecords",
+    "Ticks",
+    "Tokenize",
+    "Train",
+    "pipeline_options",
+]

@@ -78,6 +78,8 @@ class ElementReader:
         return element, None
 
     def _number(self, value: Any) -> int:
+        if isinstance(value, str) and value.isascii() and value.isdecimal():  # a column of CSV
+            value = int(value)
         if isinstance(value, bool) or not hasattr(value, "__index__") or not 0 <= value < LAST_NUMBER // self.copies:
             raise _element_error(f"its number, a {type(value).__name__}, is not a whole number from 0 on")
         return int(value)

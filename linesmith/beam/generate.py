@@ -187,11 +187,8 @@ class Ticks(beam.PTransform):
 
     def expand(self, root: beam.pvalue.PBegin) -> beam.PCollection[int]:
         """Return the numbers of the ticks."""
-        return (
-            root
-            | "Ticks" >> PeriodicImpulse(self._start, self._stop, self._interval)
-            | "Numbers" >> beam.ParDo(_NumberTicksFn(self._start, self._interval, self._per_tick))
-        )
+        numbers = beam.ParDo(_NumberTicksFn(self._start, self._interval, self._per_tick)).with_output_types(int)
+        return root | "Ticks" >> PeriodicImpulse(self._start, self._stop, self._interval) | "Numbers" >> numbers
 
 
 class _NumberTicksFn(beam.DoFn):

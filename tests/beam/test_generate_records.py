@@ -161,7 +161,7 @@ def test_metrics_have_their_documented_names(run):
 
 @pytest.mark.parametrize(
     ("seeds", "found"),
-    [(["a;"], "LS108"), ([(1 << 62, "1,")], "LS101"), ([("x", "1,")], "LS101"), ([(0, 5)], "LS101")],
+    [(["a;"], "LS108"), ([(1 << 62, "1,")], "LS101"), ([("-1", "1,")], "LS101"), ([(0, 5)], "LS101")],
 )
 def test_an_element_that_cannot_be_used_ends_the_pipeline(run, seeds, found):
     with pytest.raises(Exception, match=found), local_pipeline() as pipeline:
