@@ -88,12 +88,17 @@ class GenerateRecords(beam.PTransform):
         }  # fmt: skip
         if self._elements is not None:
             self._settings(self._elements)  # refuses what cannot be, where it was written
+        self._model = model  # a model that was loaded from an archive is there as long as its object
         self._loaded = self._place.load()
 
     @property
     def arrow_schema(self) -> pa.Schema:
-        """The schema of the rows in Arrow, for sinks that take dictionaries: `values="python"`."""
-        return self._row_format(self._settings(self._elements or "seeds")).arrow_schema
+        """The schema of the rows in Arrow, for sinks that take dictionaries: `values="python"`.
+
+        Raises:
+            ParameterError: LS101, neither `records` nor `elements` says what the rows are of.
+        """
+        return self._row_format(self._settings(_known(self._elements))).arrow_schema
 
     def expand(self, given: beam.pvalue.PBegin | beam.PCollection[Any]) -> beam.PCollection[Any]:
         """Generate the records of the elements."""
@@ -126,14 +131,7 @@ class GenerateRecords(beam.PTransform):
             raise ParameterError(
                 "LS101", "records", "each element asks for a record", "Leave it out, or apply it to the pipeline."
             )
-        kind = self._elements or kind_of(given.element_type)
-        if kind is None:
-            raise ParameterError(
-                "LS101",
-                "elements",
-                "missing, and the type of the PCollection does not say what its elements are",
-                "Give elements='seeds', 'conditions' or 'numbers'.",
-            )
+        kind = _known(self._elements or kind_of(given.element_type))
         settings = self._settings(kind)
         reader = settings.element_reader(self._loaded)
         return settings, given | "Read elements" >> beam.ParDo(ReadElementsFn(reader))
@@ -143,6 +141,22 @@ class GenerateRecords(beam.PTransform):
 
     def _row_format(self, settings: RequestSettings) -> RowFormat:
         return settings.row_format(settings.requested_records(self._loaded))
+
+
+def _known(kind: RequestKind | None) -> RequestKind:
+    """Return what elements are, if it is known.
+
+    Raises:
+        ParameterError: LS101, it is not.
+    """
+    if kind is None:
+        raise ParameterError(
+            "LS101",
+            "elements",
+            "missing, and no type of a PCollection says what its elements are",
+            "Give elements='seeds', 'conditions' or 'numbers'.",
+        )
+    return kind
 
 
 def _ranges(records: int) -> Iterator[RecordRequest]:

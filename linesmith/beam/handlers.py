@@ -15,7 +15,7 @@ from linesmith.beam.elements import ElementReader
 from linesmith.beam.models import ARGUMENTS, LoadedModel, ModelPlace, check_choice
 from linesmith.beam.rows import ROW_VALUES, RowFormat, RowValues
 from linesmith.core.config.spelling import python_call
-from linesmith.core.errors import ParameterError
+from linesmith.core.errors import DataError, ParameterError
 from linesmith.model.generation.requested_records import (
     GenerationCounts,
     RecordRequest,
@@ -104,11 +104,25 @@ class GenerationHandler(ModelHandler[Element, Answer, WorkerModel], Generic[Elem
         self._place = place
         self._settings = settings
         self._batch_elements = batch_elements
+        self._columns: tuple[Any, ...] | None = None  # of the first model that this process has loaded
 
     def load_model(self) -> WorkerModel:
-        """Load the description of the model; the network follows with the first batch."""
+        """Load the description of the model; the network follows with the first batch.
+
+        Raises:
+            DataError: LS215, a model that takes the place of another has other columns.
+        """
         loaded = self._place.load()
         records = self._settings.requested_records(loaded)
+        columns = (records.layout.names, records.layout.types)
+        if self._columns not in (None, columns):
+            raise DataError(
+                "LS215",
+                f"model '{self._place.place}'",
+                "its columns are not those of the model that the pipeline began with",
+                "Train it on the same columns, or begin another pipeline.",
+            )
+        self._columns = columns
         return WorkerModel(loaded, records, self._settings.row_format(records), self._settings.element_reader(loaded))
 
     def update_model_path(self, model_path: str | None = None) -> None:
@@ -161,7 +175,8 @@ class LinesmithModelHandler(GenerationHandler[Any, PredictionResult]):
 
     The inference of a `PredictionResult` is a row, as `GenerateRecords` gives it, or None where no valid record was found and
     `missing` is skip. `model_metadata_pcoll` and `watch_model_pattern` of `RunInference` change the model while the pipeline
-    runs; an archive written by `linesmith export` is one file, and so what a pattern can watch for.
+    runs; an archive written by `linesmith export` is one file, and so what a pattern can watch for. The new model must have the
+    columns of the first.
 
     Args:
         model: a run directory, an archive, the bucket address of one of them, or a `linesmith.Model`. Workers load it from there.

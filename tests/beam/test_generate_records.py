@@ -197,7 +197,7 @@ def test_a_model_that_is_not_there_is_refused(tmp_path):
 
 def test_the_kind_of_elements_has_to_be_known(run):
     elements = local_pipeline() | beam.Create([object()])
-    with pytest.raises(linesmith.ParameterError, match="does not say what its elements are"):
+    with pytest.raises(linesmith.ParameterError, match="no type of a PCollection says"):
         _ = elements | linesmith.beam.GenerateRecords(run)
     with pytest.raises(linesmith.ParameterError, match="records: each element asks"):
         _ = elements | "Again" >> linesmith.beam.GenerateRecords(run, records=1)

@@ -16,6 +16,7 @@ from linesmith.core.artifacts.manifest import read_manifest
 from linesmith.core.config.tensorflow_config import TensorFlowConfig
 from linesmith.pipelines.tokenize.stage import tokenize
 from tests.helpers.conditioned_run import conditioned_run
+from tests.helpers.plain_run import plain_run
 
 pytestmark = pytest.mark.integration
 LINES = [f"{color},{number % 7}" for number, color in enumerate(["red", "green", "blue"] * 60)]
@@ -73,6 +74,18 @@ def test_settings_are_refused_where_they_are_written(tmp_path, arguments, found)
         linesmith.beam.Train(tmp_path / "run", **arguments)
     with pytest.raises(linesmith.ParameterError, match="input_data_path: missing"):
         _ = local_pipeline() | linesmith.beam.Tokenize(tmp_path / "run")
+
+
+def test_a_model_with_other_columns_is_not_taken_up(tmp_path):
+    first = conditioned_run(tmp_path / "first")
+    plain_run(tmp_path / "other")
+    handler = linesmith.beam.LinesmithModelHandler(first, elements="numbers")
+    handler.load_model()
+    handler.update_model_path(str(first))
+    handler.load_model()
+    handler.update_model_path(str(tmp_path / "other"))
+    with pytest.raises(linesmith.DataError, match="LS215: model"):
+        handler.load_model()
 
 
 def test_another_model_is_taken_up(tmp_path):
