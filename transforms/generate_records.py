@@ -5,9 +5,10 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import apache_beam as beam
+from apache_beam.metrics import Metrics
 from apache_beam.ml.inference.base import ModelHandler, RunInference
 
 from linesmith.core.errors import LinesmithError
@@ -17,9 +18,12 @@ from linesmith.model.generation.unit_generator import SampleSource, generate_uni
 from linesmith.model.generation.unit_summary import UnitSummary
 from linesmith.model.generation.work_units import WorkUnit
 from linesmith.records.validation.record_validator import RecordValidator, ValidatorLoader
-from linesmith.transforms.metrics import GENERATE, count_generated
 from linesmith.transforms.remote_staging import RemoteStagingDirectory
 
+if TYPE_CHECKING:
+    from linesmith.model.generation.requested_records import GenerationCounts
+
+METRICS_NAMESPACE = "linesmith.generate"
 # Units that a worker generates at the same time: enough that few rows are idle when one unit ends and none is left.
 _UNITS_PER_BATCH = 64
 
@@ -124,11 +128,25 @@ class RecordGenerator(ModelHandler[WorkUnit, UnitSummary, LoadedModel]):
 
     def get_metrics_namespace(self) -> str:
         """Return the namespace of the metrics."""
-        return GENERATE
+        return METRICS_NAMESPACE
 
     def batch_elements_kwargs(self) -> Mapping[str, Any]:
         """Return the size of batches."""
         return {"min_batch_size": _UNITS_PER_BATCH, "max_batch_size": _UNITS_PER_BATCH}
+
+
+def count_generated(done: UnitSummary | GenerationCounts) -> None:
+    """Update the counters that a runner displays."""
+    counts = {
+        "records_valid": done.records,
+        "records_missing": done.missing,
+        "attempts": done.attempts,
+        "characters": done.characters,
+        "milliseconds": round(1000 * done.seconds),
+        **{f"invalid_{reason}": count for reason, count in done.reasons.items()},
+    }
+    for name, count in counts.items():
+        Metrics.counter(METRICS_NAMESPACE, name).inc(count)
 
 
 @dataclass

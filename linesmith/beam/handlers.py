@@ -22,7 +22,7 @@ from linesmith.model.generation.requested_records import (
     RequestedRecords,
     RequestKind,
 )
-from linesmith.transforms.metrics import GENERATE, count_generated
+from linesmith.transforms.generate_records import METRICS_NAMESPACE, count_generated
 
 KINDS = ("numbers", "seeds", "conditions")
 MISSING = ("fail", "skip")
@@ -136,7 +136,7 @@ class GenerationHandler(ModelHandler[Element, Answer, WorkerModel], Generic[Elem
 
     def get_metrics_namespace(self) -> str:
         """Return the namespace of the metrics."""
-        return GENERATE
+        return METRICS_NAMESPACE
 
     def batch_elements_kwargs(self) -> Mapping[str, Any]:
         """Return the size of batches. A bundle that is smaller is a batch: nothing waits for more elements."""

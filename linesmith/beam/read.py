@@ -11,6 +11,7 @@ from typing import Any, get_args
 import apache_beam as beam
 import pyarrow as pa
 
+from linesmith.beam.metrics import READ, count
 from linesmith.beam.models import check_choice
 from linesmith.beam.rows import ROW_VALUES, RowFormat, RowValues
 from linesmith.core.config.input_format import CSV, TEXT, InputFormat
@@ -25,7 +26,6 @@ from linesmith.records.input.record_format import DatasetSplitter, RecordFormat
 from linesmith.records.output.layout import GeneratedRecord, RecordLayout, resolve_column_names
 from linesmith.transforms.csv_index import with_cuts
 from linesmith.transforms.find_inputs import find_inputs
-from linesmith.transforms.metrics import READ, count
 from linesmith.transforms.read_records import RangeCount, RangeReader, ReadSettings, take_first
 from linesmith.transforms.read_records import ReadRecords as ReadBatches
 

@@ -16,6 +16,7 @@ from apache_beam.utils.timestamp import Timestamp
 from linesmith.api.frames import columns_like, row_texts
 from linesmith.api.model import Model
 from linesmith.beam.elements import element_fields
+from linesmith.beam.metrics import SCORE, count
 from linesmith.beam.models import LoadedModel, ModelPlace
 from linesmith.beam.rows import field_names
 from linesmith.core.errors import DataError
@@ -25,7 +26,6 @@ from linesmith.records.input.value_text import plain_text
 from linesmith.records.output.layout import TEXT_COLUMN
 from linesmith.records.roles.stored_roles import read_roles
 from linesmith.records.sources.arrow_types import arrow_type
-from linesmith.transforms.metrics import SCORE, count
 
 if TYPE_CHECKING:
     import pyarrow as pa

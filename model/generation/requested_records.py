@@ -216,13 +216,14 @@ class RequestedRecords:
         if self._skip_missing or not (result.missing or result.stopped):
             return
         reasons = ", ".join(f"{count} {reason}" for reason, count in sorted(result.reasons.items()))
-        raise ShortfallError(
-            "LS503" if result.stopped else "LS502",
-            None,
+        found = (
             f"{len(result.missing)} of the records {result.unit.start} to {result.unit.end - 1} are missing: no attempt was "
-            f"valid (invalid attempts by reason: {reasons or 'none'})",
-            "Train longer, correct what is given, or skip such records (missing='skip').",
+            f"valid (invalid attempts by reason: {reasons or 'none'})"
         )
+        remedy = "Train longer, correct what is given, or skip such records (missing='skip')."
+        if result.stopped:
+            raise ShortfallError("LS503", None, found, remedy)
+        raise ShortfallError("LS502", None, found, remedy)
 
     def _answer(self, result: WorkUnitResult) -> RequestAnswer:
         records = []

@@ -21,33 +21,13 @@ own metrics to `linesmith.generate` and `linesmith.score`, such as `num_inferenc
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
 
 from apache_beam.metrics import Metrics
 
-if TYPE_CHECKING:
-    from linesmith.model.generation.requested_records import GenerationCounts
-    from linesmith.model.generation.unit_summary import UnitSummary
-
-GENERATE, READ, SCORE = "linesmith.generate", "linesmith.read", "linesmith.score"
+READ, SCORE = "linesmith.read", "linesmith.score"  # that of generation is in `linesmith.transforms.generate_records`
 
 
 def count(namespace: str, counts: Mapping[str, int]) -> None:
     """Add numbers to the counters of a namespace."""
     for name, number in counts.items():
         Metrics.counter(namespace, name).inc(number)
-
-
-def count_generated(done: UnitSummary | GenerationCounts) -> None:
-    """Count what was generated."""
-    count(
-        GENERATE,
-        {
-            "records_valid": done.records,
-            "records_missing": done.missing,
-            "attempts": done.attempts,
-            "characters": done.characters,
-            "milliseconds": round(1000 * done.seconds),
-            **{f"invalid_{reason}": number for reason, number in done.reasons.items()},
-        },
-    )
