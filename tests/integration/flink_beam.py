@@ -116,7 +116,7 @@ def main() -> int:
     if shutil.which("mvn") is None:
         print("skipped: Flink's jars are fetched by Maven (mvn), which is not installed here")
         return 0
-    cluster, passed = Cluster(options.home), 0
+    cluster, passed = Cluster(options.home, streams=True), 0
     cluster.down()
     try:
         cluster.up()

@@ -73,13 +73,18 @@ _SETTINGS = {
 class Cluster:
     """Cluster whose files are in `home`; creating an object starts nothing.
 
+    Args:
+        home: folder of the jars, the logs and the running cluster.
+        streams: the job server can submit streaming jobs. It then uploads its jars with each job, which takes 20 s.
+
     Example:
         >>> Cluster("/nowhere").running()
         {}
     """
 
-    def __init__(self, home: str | Path = ".flink") -> None:
+    def __init__(self, home: str | Path = ".flink", streams: bool = False) -> None:
         self.home = Path(home).absolute()
+        self._streams = streams
 
     @property
     def jar(self) -> Path:
@@ -186,8 +191,9 @@ class Cluster:
         addresses = [f"--flink-master=localhost:{REST}", f"--artifacts-dir={self.home / 'run' / 'artifacts'}"]
         # A job server uploads its whole class path, 157 MB, with every job, which takes 20 s. The cluster has all of these
         # jars; so every jar that can be is on the boot class path, which is not uploaded.
+        # Classes that are there do not see java.sql, which Flink wants for the types of a stream.
         jars = self._jars()
-        uploaded = [jar for jar in jars if Path(jar).name.startswith(_JOB_SERVER_OWN)]
+        uploaded = [jar for jar in jars if self._streams or Path(jar).name.startswith(_JOB_SERVER_OWN)]
         kept = [str(self.home / LOOPBACK_JAR), *(jar for jar in jars if jar not in uploaded)]
         boot = f"-Xbootclasspath/a:{':'.join(kept)}"
         main = "org.apache.beam.runners.flink.FlinkJobServerDriver"
