@@ -137,6 +137,7 @@ class GenerateRecords(beam.PTransform):
         return settings, given | "Read elements" >> beam.ParDo(ReadElementsFn(reader))
 
     def _settings(self, kind: RequestKind) -> RequestSettings:
+        self._place.check_elements(kind)
         return RequestSettings(kind, **self._answer)  # type: ignore[arg-type]
 
     def _row_format(self, settings: RequestSettings) -> RowFormat:

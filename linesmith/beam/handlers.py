@@ -13,7 +13,7 @@ from apache_beam.ml.inference.base import ModelHandler, PredictionResult
 from linesmith.api.model import Model
 from linesmith.beam.elements import ElementReader
 from linesmith.beam.models import ARGUMENTS, LoadedModel, ModelPlace, check_choice
-from linesmith.beam.rows import ROW_VALUES, RowFormat, RowValues
+from linesmith.beam.rows import ROW_VALUES, RowFormat, RowValues, field_names
 from linesmith.core.config.spelling import python_call
 from linesmith.core.errors import DataError, ParameterError
 from linesmith.model.generation.requested_records import (
@@ -64,7 +64,15 @@ class RequestSettings:
         return loaded.requested_records(self.kind, fill=self.fill, skip_missing=self.missing == "skip")
 
     def row_format(self, records: RequestedRecords) -> RowFormat:
-        """Return how the records become rows."""
+        """Return how the records become rows.
+
+        Raises:
+            ParameterError: LS101, a column has the name of that for numbers already.
+        """
+        if self.index_column in (*records.layout.names, *field_names(records.layout.names)):
+            raise ParameterError(
+                "LS101", f"index_column {self.index_column!r}", "a column of the records", "Give another name."
+            )
         return RowFormat(records.layout, self.values, self.index_column)
 
     def element_reader(self, loaded: LoadedModel) -> ElementReader:
@@ -215,7 +223,9 @@ class LinesmithModelHandler(GenerationHandler[Any, PredictionResult]):
                 "LS101", "records_per_seed", "RunInference has one result for each element", "Use GenerateRecords."
             )
         asked = RequestSettings(elements, fill, missing, values, None, index_field)
-        super().__init__(ModelPlace.of(model, seed, where, {**settings, "records_per_seed": 1}), asked)
+        place = ModelPlace.of(model, seed, where, {**settings, "records_per_seed": 1})
+        place.check_elements(elements)
+        super().__init__(place, asked)
 
     def run_inference(
         self, batch: Sequence[Any], model: WorkerModel, inference_args: dict[str, Any] | None = None

@@ -13,6 +13,7 @@ from linesmith.api.model import Model
 from linesmith.api.requests import generation_settings
 from linesmith.api.saving import place_of
 from linesmith.core.artifacts.model_info import TABLE_FILE, read_model_info
+from linesmith.core.config.generation import REQUEST_SETTINGS
 from linesmith.core.config.spelling import python_call
 from linesmith.core.config.tensorflow_config import TensorFlowConfig
 from linesmith.core.errors import ParameterError
@@ -65,6 +66,16 @@ class ModelPlace:
     def moved(self, place: str) -> ModelPlace:
         """Return another model with the same settings."""
         return replace(self, place=place)
+
+    def check_elements(self, kind: RequestKind) -> None:
+        """Refuse settings that say what records are given, where elements say it.
+
+        Raises:
+            ParameterError: LS101.
+        """
+        given = ["where"] * (self.where is not None) + [name for name in REQUEST_SETTINGS if name in self.settings]
+        if kind != "numbers" and given:
+            raise ParameterError("LS101", given[0], f"the elements are {kind}", "Give it with the elements.")
 
     def load(self) -> LoadedModel:
         """Load the description of the model; an archive or one in a bucket is copied to this machine.

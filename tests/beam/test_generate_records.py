@@ -181,6 +181,9 @@ def test_an_element_that_cannot_be_used_ends_the_pipeline(run, seeds, found):
         ({"records": 1, "where": {"town": "x"}}, "LS132"),
         ({}, "LS101: records: missing"),
         ({"records": 1, "start_string": ["1,", "2,"]}, "LS108"),
+        ({"elements": "seeds", "where": {"country": "IT"}}, "LS101: where: the elements are seeds"),
+        ({"elements": "conditions", "start_string": "1,"}, "LS101: start_string"),
+        ({"records": 1, "index_column": "town"}, "LS101: index_column 'town'"),
     ],
 )
 def test_arguments_that_cannot_work_are_refused_where_they_are_written(run, arguments, found):

@@ -193,11 +193,13 @@ class Cluster:
         # jars; so every jar that can be is on the boot class path, which is not uploaded.
         # Classes that are there do not see java.sql, which Flink wants for the types of a stream.
         jars = self._jars()
-        uploaded = [jar for jar in jars if self._streams or Path(jar).name.startswith(_JOB_SERVER_OWN)]
+        uploaded = [jar for jar in jars if Path(jar).name.startswith(_JOB_SERVER_OWN)]
         kept = [str(self.home / LOOPBACK_JAR), *(jar for jar in jars if jar not in uploaded)]
-        boot = f"-Xbootclasspath/a:{':'.join(kept)}"
+        paths = [f"-Xbootclasspath/a:{':'.join(kept)}", "-cp", ":".join(uploaded)]
+        if self._streams:
+            paths = ["-cp", ":".join([*kept, *uploaded])]
         main = "org.apache.beam.runners.flink.FlinkJobServerDriver"
-        self._spawn("jobserver", java, [boot, "-cp", ":".join(uploaded), main, *ports, *addresses])
+        self._spawn("jobserver", java, [*paths, main, *ports, *addresses])
 
     def _spawn(self, name: str, java: str, arguments: Sequence[str]) -> None:
         heap = f"-Xmx{_HEAPS[name.partition('-')[0]]}"
