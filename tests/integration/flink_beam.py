@@ -20,9 +20,9 @@ from pathlib import Path
 
 import apache_beam as beam
 import pyarrow.parquet as pq
-from apache_beam.transforms.window import FixedWindows
 
 import linesmith
+from linesmith.core.artifacts.files import atomic_path
 from linesmith.core.config.tensorflow_config import TensorFlowConfig
 from linesmith.pipelines.generate.stage import generate
 from tests.helpers.conditioned_run import conditioned_run
@@ -31,7 +31,7 @@ from tools.flink.cluster import Cluster
 from tools.flink.downloads import ClusterError
 
 SEED = 3
-INTERVAL, PER_TICK, WINDOW = 0.2, 4, 5
+INTERVAL, PER_TICK = 0.2, 4
 
 
 def batch(cluster: Cluster, run: Path, folder: Path) -> str:
@@ -65,34 +65,43 @@ def streaming(cluster: Cluster, run: Path, folder: Path, minutes: float) -> str:
     seen = folder / "stream"
     seen.mkdir()
     with (
-        run_when(
-            lambda: len(list(seen.glob("part*"))) >= 4, lambda: lose_task_manager(cluster), within=60 * minutes + 240
-        ),
+        run_when(lambda: len(list(seen.glob("*"))) >= ticks, lambda: lose_task_manager(cluster), 60 * minutes + 600),
         beam.Pipeline(options=linesmith.beam.pipeline_options([*cluster.beam_args, *more])) as pipeline,
     ):
         _ = (
             pipeline
             | linesmith.beam.Ticks(INTERVAL, start, start + ticks * INTERVAL, per_tick=PER_TICK)
             | linesmith.beam.GenerateRecords(run, seed=SEED, index_column="number")
-            | beam.Map(lambda row: json.dumps(row._asdict()))
-            | beam.WindowInto(FixedWindows(WINDOW))
-            | beam.io.WriteToText(str(seen / "part"), file_name_suffix=".jsonl", num_shards=1)
+            | beam.Map(keep_row, str(seen))
         )
     failures = failures_of_jobs() - before
     assert failures >= 1, "the job did not fail"
-    found = Counter(line for path in seen.glob("part*.jsonl") for line in path.read_text().splitlines())
+    found = Counter(path.read_text() for path in seen.glob("*.json"))
     count = ticks * PER_TICK
+    again = sum(map(len, (path.read_text() for path in seen.glob("*.times")))) - count
     with beam.Pipeline(options=linesmith.beam.pipeline_options([])) as pipeline:
         _ = (
             pipeline
             | linesmith.beam.GenerateRecords(run, records=count, seed=SEED, index_column="number")
-            | beam.Map(lambda row: json.dumps(row._asdict()))
+            | beam.Map(row_text)
             | beam.io.WriteToText(str(folder / "batch"))
         )
     expected = Counter(line for path in folder.glob("batch*") for line in path.read_text().splitlines())
     lost, other = expected - found, found - expected
     assert not lost and not other, f"{sum(lost.values())} records lost, {sum(other.values())} double or others"
-    return f"{count} records of {ticks} ticks, each once and that of a batch, over {failures} failures of the job"
+    return f"{count} records of {ticks} ticks, each once and that of a batch; {failures} failures of the job, {again} made again"
+
+
+def row_text(row) -> str:
+    return json.dumps(row._asdict())
+
+
+def keep_row(row, folder: str) -> None:
+    """Write a row to a file of its number, which a repetition writes again; count how often."""
+    with atomic_path(Path(folder, f"{row.number}.json")) as temporary:
+        temporary.write_text(row_text(row))
+    with open(Path(folder, f"{row.number}.times"), "a") as times:
+        times.write(".")
 
 
 def lose_task_manager(cluster: Cluster) -> None:
