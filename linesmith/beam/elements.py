@@ -109,7 +109,7 @@ def hashed_number(given: Given, limit: int) -> int:
 
     Example:
         >>> hashed_number("IT,", 1000), hashed_number("IT,", 1000) == hashed_number("FR,", 1000)
-        (547, False)
+        (314, False)
     """
     digest = hashlib.sha256(json.dumps(given, ensure_ascii=True).encode()).digest()
     return int.from_bytes(digest[:16], "big") % limit

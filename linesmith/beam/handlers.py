@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any, Generic, TypeVar
 
 import apache_beam as beam
@@ -164,7 +165,9 @@ class GenerationHandler(ModelHandler[Element, Answer, WorkerModel], Generic[Elem
                 answers = model.records.answers(requests, counts)
         finally:
             count_generated(counts)
-        return {request: list(model.rows.rows(answer.records)) for request, answer in answers.items()}
+        # All at once: what has a schema of Arrow is converted by column.
+        rows = model.rows.rows([record for answer in answers.values() for record in answer.records])
+        return {request: list(islice(rows, len(answer.records))) for request, answer in answers.items()}
 
 
 class RowsHandler(GenerationHandler[RecordRequest, list[Any]]):

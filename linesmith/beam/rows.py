@@ -74,8 +74,11 @@ class RowFormat:
         if self.values == "python":
             yield from rows
             return
-        convert = _Converter(self.arrow_schema, self.values == "logical")
-        yield from (beam.Row(**convert.values(row)) for row in rows)
+        yield from (beam.Row(**self._converter.values(row)) for row in rows)
+
+    @cached_property
+    def _converter(self) -> _Converter:
+        return _Converter(self.arrow_schema, self.values == "logical")
 
     def _python_rows(self, records: Sequence[GeneratedRecord]) -> Iterator[dict[str, Any]]:
         layout = self.layout
@@ -94,7 +97,7 @@ def field_names(names: Iterable[str]) -> tuple[str, ...]:
 
     Example:
         >>> field_names(["start time", "class", "2nd", "_id", "start_time", "é"])
-        ('start_time', 'class_', 'f_2nd', 'id', 'start_time_2', 'f_4')
+        ('start_time', 'class_', 'f_2nd', 'id', 'start_time_2', 'f_5')
     """
     return unique_names([_field_name(name, number) for number, name in enumerate(names)])
 
