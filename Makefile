@@ -10,7 +10,7 @@ STAMP := $(VENV)/.installed
 export BIN = $(CURDIR)/$(VENV)/bin
 export LOCK
 
-.PHONY: dist notebooks setup demo test lint types test-unit test-integration test-slow coverage test-wheel test-flink-large test-audit test-kill test-flink test-faults fuzz \
+.PHONY: dist notebooks setup demo test lint types test-unit test-integration test-slow coverage test-wheel test-flink-beam test-flink-large test-audit test-kill test-flink test-faults fuzz \
 	flink-up flink-down flink-lock test-generate test-buckets test-pages test-dataflow bench-memory bench-train bench-quality bench-tables bench-peers bench-generate \
 	bench-seeds bench-scale lock docs pictures clean
 
@@ -86,6 +86,9 @@ flink-lock: setup ## Download the jars of tools/flink/job-server.pom.xml afresh 
 
 test-flink: setup ## Every stage on a real Flink cluster, a TaskManager killed on the way; about three minutes.
 	$(PY) -m tests.integration.flink_workflow
+
+test-flink-beam: setup ## Foreign pipelines with linesmith.beam on the cluster: a batch, and a stream of ten minutes with a killed TaskManager.
+	$(PY) -m tests.integration.flink_beam
 
 test-flink-large: setup ## The same with 27,000 lines.
 	$(PY) -m tests.integration.flink_workflow --lines 27000 --records 60000

@@ -1,7 +1,7 @@
 """Learn from line-delimited text and write synthetic records that keep its structure and statistics.
 
-The names in `__all__` are the public API; everything else may change. Their modules are imported on first use, so importing
-`linesmith` does not load TensorFlow or Beam.
+The names in `__all__`, and those of `linesmith.beam`, are the public API; everything else may change. Their modules are imported
+on first use, so importing `linesmith` does not load TensorFlow or Beam.
 
 Example:
     >>> from linesmith import TensorFlowConfig
@@ -116,6 +116,8 @@ def __getattr__(name: str) -> Any:
         from importlib import metadata  # loads csv and more
 
         return metadata.version("linesmith")
+    if name == "beam":
+        return import_module("linesmith.beam")
     if name not in _LAZY_IMPORTS:
         raise AttributeError(f"module 'linesmith' has no attribute {name!r}")
     module, attribute = _LAZY_IMPORTS[name]

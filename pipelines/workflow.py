@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from linesmith.core.artifacts.disk_errors import disk_errors_named
 from linesmith.core.artifacts.manifest import read_manifest
@@ -98,6 +98,34 @@ def train(
         return [with_remote_addresses(report, mirror) for report in reports]
 
 
+@quiet_calls()
+def complete_stage(stage: Literal["tokenize", "train"], config: TensorFlowConfig) -> StageReport:
+    """Run one of the first two stages, or report that an equal run of it is complete: what a step of a pipeline may repeat.
+
+    Args:
+        stage: which one.
+        config: the settings; `checkpoint_dir` is the run directory, a path or a bucket address.
+
+    Raises:
+        LinesmithError: the run directory holds a stage of other settings, or the stage fails.
+    """
+    from linesmith.core.artifacts.other_kind import refuse_other_kind
+    from linesmith.pipelines.tokenize.source import with_input_format
+    from linesmith.pipelines.train.local import with_tokenize_settings
+
+    with config_with_local_paths(config, stage) as (plain_config, mirror):
+        local_config = with_input_format(plain_config) if stage == "tokenize" else plain_config
+        preflight.check(local_config, stage)
+        with locked(run_directory(local_config)):
+            refuse_other_kind(local_config)
+            if stage == "tokenize":
+                report = _tokenize_unless_current(local_config, ())
+            else:
+                _refuse_other_settings(with_tokenize_settings(local_config), workspace(local_config), ("train",))
+                report = _train_unless_complete(local_config, ())
+        return with_remote_addresses(report, mirror)
+
+
 def _ignore(report: StageReport) -> None:
     pass
 
@@ -110,14 +138,23 @@ def _tokenize_and_train(
 ) -> list[StageReport]:
     """Run the first two stages, or report why one is skipped, for a caller that holds the lock."""
     from linesmith.core.artifacts.other_kind import refuse_other_kind  # loads numpy
-    from linesmith.pipelines.tokenize.personal_data import refuse_stored_personal_data
-    from linesmith.pipelines.tokenize.stage import is_current, tokenize_locked
-    from linesmith.pipelines.train.stage import train_locally_or_on_worker
 
     refuse_other_kind(config)
     staged_run = workspace(config)
-    _refuse_other_settings(config, staged_run)
-    reports = []
+    stages: tuple[Stage, ...] = ("tokenize", "train") if read_manifest(staged_run.training_data) else ("train",)
+    _refuse_other_settings(config, staged_run, stages)
+    reports = [_tokenize_unless_current(config, beam_args)]
+    notify(reports[-1])
+    reports.append(_train_unless_complete(config, beam_args, table))
+    notify(reports[-1])
+    return reports
+
+
+def _tokenize_unless_current(config: TensorFlowConfig, beam_args: Sequence[str]) -> StageReport:
+    from linesmith.pipelines.tokenize.personal_data import refuse_stored_personal_data
+    from linesmith.pipelines.tokenize.stage import is_current, tokenize_locked
+
+    staged_run = workspace(config)
     current = is_current(config)
     if not current and staged_run.has_model():
         raise DataError(
@@ -128,17 +165,19 @@ def _tokenize_and_train(
         )
     if current:
         refuse_stored_personal_data(config, read_manifest(staged_run.training_data) or {})
-        reports.append(_skipped("tokenize", staged_run.training_data, "the training data are complete and current"))
-    else:
-        reports.append(tokenize_locked(config, beam_args))
-        staged_run = workspace(config)  # a model of the other kind is gone now, and need not be kept
-    notify(reports[-1])
+        return _skipped("tokenize", staged_run.training_data, "the training data are complete and current")
+    return tokenize_locked(config, beam_args)
+
+
+def _train_unless_complete(
+    config: TensorFlowConfig, beam_args: Sequence[str], table: TableFormat | None = None
+) -> StageReport:
+    from linesmith.pipelines.train.stage import train_locally_or_on_worker
+
+    staged_run = workspace(config)  # after tokenize: a model of the other kind is gone then, and need not be kept
     if staged_run.has_model():
-        reports.append(_skipped("train", staged_run.model, "the model is complete, of equal settings and data"))
-    else:
-        reports.append(train_locally_or_on_worker(config, beam_args, table))
-    notify(reports[-1])
-    return reports
+        return _skipped("train", staged_run.model, "the model is complete, of equal settings and data")
+    return train_locally_or_on_worker(config, beam_args, table)
 
 
 def _evaluate(config: TensorFlowConfig, beam_args: Sequence[str], generated: StageReport) -> StageReport:
@@ -173,8 +212,13 @@ def _noted(stage: str, notice: str, exit_code: int = 0) -> StageReport:
     return StageReport(stage, notices=[notice], exit_code=exit_code)
 
 
-def _refuse_other_settings(config: TensorFlowConfig, staged_run: RunDirectory) -> None:
+def _refuse_other_settings(config: TensorFlowConfig, staged_run: RunDirectory, stages: tuple[Stage, ...]) -> None:
     """Refuse to continue a run with other settings than those it was begun with.
+
+    Args:
+        config: the settings.
+        staged_run: the run.
+        stages: those whose settings are compared.
 
     Raises:
         DataError: LS215, a setting differs; the message names it.
@@ -182,7 +226,6 @@ def _refuse_other_settings(config: TensorFlowConfig, staged_run: RunDirectory) -
     if config.overwrite or not staged_run.params.is_file():
         return
     begun, _ = read_stored_config(staged_run.root)
-    stages: tuple[Stage, ...] = ("tokenize", "train") if read_manifest(staged_run.training_data) else ("train",)
     before = redact_settings({"seed": begun.seed, **begun.stage_settings(*stages)})
     now = redact_settings({"seed": config.seed, **config.stage_settings(*stages)})
     for name, value in now.items():

@@ -35,6 +35,12 @@ class LinesmithOptions(PipelineOptions):
             default=None,
             help="accelerator of the worker that trains, written as in Beam's resource hints",
         )
+        parser.add_argument(  # an option of Flink's job server, to which Beam hands it; Beam's own parser lacks it
+            "--checkpointing_interval",
+            type=int,
+            default=None,
+            help="Flink, with --streaming: milliseconds between two checkpoints; without them a job that fails begins again",
+        )
         parser.add_argument(
             "--workers_share_files",
             action="store_true",

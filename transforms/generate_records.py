@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import apache_beam as beam
 from apache_beam.metrics import Metrics
@@ -19,6 +19,9 @@ from linesmith.model.generation.unit_summary import UnitSummary
 from linesmith.model.generation.work_units import WorkUnit
 from linesmith.records.validation.record_validator import RecordValidator, ValidatorLoader
 from linesmith.transforms.remote_staging import RemoteStagingDirectory
+
+if TYPE_CHECKING:
+    from linesmith.model.generation.requested_records import GenerationCounts
 
 METRICS_NAMESPACE = "linesmith.generate"
 # Units that a worker generates at the same time: enough that few rows are idle when one unit ends and none is left.
@@ -116,7 +119,7 @@ class RecordGenerator(ModelHandler[WorkUnit, UnitSummary, LoadedModel]):
         )
         for result in units:
             summaries.append(self._staging.write(result))
-            _count(summaries[-1])
+            count_generated(summaries[-1])
         return summaries
 
     def get_num_bytes(self, batch: Sequence[WorkUnit]) -> int:
@@ -132,15 +135,15 @@ class RecordGenerator(ModelHandler[WorkUnit, UnitSummary, LoadedModel]):
         return {"min_batch_size": _UNITS_PER_BATCH, "max_batch_size": _UNITS_PER_BATCH}
 
 
-def _count(summary: UnitSummary) -> None:
-    """Update the counters that a runner displays, from a summary. Names hold the unit if it is not a plain number."""
+def count_generated(done: UnitSummary | GenerationCounts) -> None:
+    """Update the counters that a runner displays."""
     counts = {
-        "records_valid": summary.records,
-        "records_missing": summary.missing,
-        "attempts": summary.attempts,
-        "characters": summary.characters,
-        "milliseconds": round(1000 * summary.seconds),
-        **{f"invalid_{reason}": count for reason, count in summary.reasons.items()},
+        "records_valid": done.records,
+        "records_missing": done.missing,
+        "attempts": done.attempts,
+        "characters": done.characters,
+        "milliseconds": round(1000 * done.seconds),
+        **{f"invalid_{reason}": count for reason, count in done.reasons.items()},
     }
     for name, count in counts.items():
         Metrics.counter(METRICS_NAMESPACE, name).inc(count)

@@ -14,7 +14,7 @@ from linesmith.api.progress import counted, messages
 from linesmith.api.requests import generation_settings, whole_number
 from linesmith.api.sampling import ARGUMENTS, RecordSource
 from linesmith.core.config.tensorflow_config import TensorFlowConfig
-from linesmith.core.errors import DataError, ParameterError
+from linesmith.core.errors import ParameterError
 from linesmith.records.fields import FieldFormat
 
 if TYPE_CHECKING:
@@ -146,12 +146,11 @@ class Model:
         texts = self._texts(records)
         with messages(False):
             from linesmith.model.tokenizers import tokenizer_from_model_dir
-            from linesmith.model.training.text_losses import encode_or_none, load_trained_network, text_losses
+            from linesmith.model.training.text_losses import TextLosses, load_trained_network
 
-            tokenizer = tokenizer_from_model_dir(self.directory)
             network = load_trained_network(self.directory, self.settings)
-            longest = max((len(encode_or_none(tokenizer, text) or ()) for text in texts), default=0)
-            return -np.asarray(text_losses(network, tokenizer, texts, longest + 1), np.float64)
+            means, counts = TextLosses(network, tokenizer_from_model_dir(self.directory)).means(texts)
+            return -np.asarray(means * counts, np.float64)
 
     def evaluate(self, holdout: Any = None, *, n: int | None = None, target: str | None = None) -> Report:
         """Compare new records with the training data and with records that the model never saw, and return a report.
@@ -242,19 +241,8 @@ class Model:
 
             return list(row_texts(self._learned_table, columns_like(self._learned_table, records)))
         lines = _lines(records)
-        if self._roles is None:
-            return lines
-        cut = self._roles.cut(self._roles.columns)
         fields = FieldFormat(self.settings.field_delimiter, self.settings.quoted)
-        texts = [cut.keep_text(line, fields) for line in lines]
-        if None in texts:
-            raise DataError(
-                "LS232",
-                "records",
-                f"record {texts.index(None) + 1:,} has not the {cut.count} fields that the source had",
-                "Give records like those of the source.",
-            )
-        return [str(text) for text in texts]
+        return lines if self._roles is None else self._roles.learned_texts(lines, fields)
 
     def _write_records(self, path: Path, records: Any) -> None:
         """Write records as a file of input."""

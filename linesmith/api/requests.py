@@ -56,7 +56,7 @@ def generation_settings(
     if seed is not None:
         changes["seed"] = seed
     if where is not None:
-        changes |= {"where": _condition(where, table), "start_string": None, "balance": None, "where_file": None}
+        changes |= {"where": condition_texts(where, table), "start_string": None, "balance": None, "where_file": None}
     return config.replace(**changes)
 
 
@@ -75,8 +75,16 @@ def _other_roles(config: TensorFlowConfig, given: dict[str, str], is_table: bool
     return {**(config.column_role if isinstance(config.column_role, dict) else {}), **given}
 
 
-def _condition(where: Mapping[str, Any], table: TableFormat | None) -> dict[str, str]:
-    """Return a condition as texts by name of field."""
+def condition_texts(where: Mapping[str, Any], table: TableFormat | None) -> dict[str, str]:
+    """Return a condition as texts by name of field.
+
+    Args:
+        where: values by column.
+        table: the columns of the model; None where it was fitted to lines.
+
+    Raises:
+        ParameterError: LS132, the model has no such column, or it cannot hold the value.
+    """
     if not isinstance(where, Mapping):
         raise ParameterError("LS132", "where", f"a {type(where).__name__}", "Give a mapping from columns to values.")
     if table is None:

@@ -57,14 +57,18 @@ class LocalModel:
     Args:
         config: the settings.
         validator_timeout: as in `generate_text`.
+        typed: records are judged by the types of their columns, as the stage judges those of typed output.
 
     Raises:
         DataError: there is no usable model, or its privacy statement is of others.
     """
 
-    def __init__(self, config: TensorFlowConfig, validator_timeout: float | None = None) -> None:
+    def __init__(
+        self, config: TensorFlowConfig, validator_timeout: float | None = None, *, typed: bool = False
+    ) -> None:
         self._config = config
         self._timeout = validator_timeout
+        self._typed = typed
         self._run = run_directory(config)
         self._info = read_model_info(self._run.root)
         self._trained = read_stored_config(self._run.root)[0]
@@ -107,13 +111,8 @@ class LocalModel:
         Raises:
             ParameterError: LS132, a condition or a file cannot be used.
         """
-        # Neither rules nor a validator play a part here; the records are judged by them later.
-        config = self._config.replace(line_validator=None, rules=None, validation_rules=None)
-        output = self._plan_output(config, None)
-        settings = condition_settings(config, self._info, output)
-        options = sampler_options(config, output.field_count, output.inferred_schema)
-        automaton = token_automaton(self.tokenizer, self._info, options)
-        encoder = ConditionEncoder(settings, self.tokenizer, automaton)
+        config = self._config
+        settings, encoder, output = self.condition_encoder()
         path = config.where_file if config.impute is None else config.impute
         if path is None:
             starts = conditioned_starts(config, settings, encoder, output)
@@ -128,6 +127,32 @@ class LocalModel:
         for notice in condition_notices(config, settings, encoder.counts, None if path else encoder):
             _log.warning(notice)
         return starts, path is not None
+
+    def condition_encoder(self) -> tuple[ConditionSettings, ConditionEncoder, OutputPlan]:
+        """Return what may be given of a record, what encodes it, and the plan of the output that it is judged by.
+
+        Raises:
+            ParameterError: LS132, the model cannot be asked for this.
+        """
+        # Neither rules nor a validator play a part here; the records are judged by them later.
+        config = self._config.replace(line_validator=None, rules=None, validation_rules=None)
+        output = self._plan_output(config, None)
+        settings = condition_settings(config, self._info, output)
+        options = sampler_options(config, output.field_count, output.inferred_schema)
+        automaton = token_automaton(self.tokenizer, self._info, options)
+        return settings, ConditionEncoder(settings, self.tokenizer, automaton), output
+
+    def encode_start_string(self, text: str, option: str) -> StartString:
+        """Return a start string with its ids.
+
+        Args:
+            text: the start string.
+            option: what it came from, for messages.
+
+        Raises:
+            ParameterError: LS108, no record can begin with it.
+        """
+        return encode_start_strings([text], self.tokenizer, option, self._info.field_count)[0]
 
     def _partial_records(self, path: str, settings: ConditionSettings) -> Iterator[dict[str, str]]:
         for file in find_start_string_files(path, option=settings.option.partition(" ")[0], error=condition_error):
@@ -145,7 +170,7 @@ class LocalModel:
         """
         config = self._config
         record_validator, output = self._checks(line_validator)
-        checks = output.checks
+        checks, self.output = output.checks, output
         check_whole_records(config, self._info)
         settings = attempt_settings(config, max_invalid, keep_invalid=None, ordered=self._info.condition_on is not None)
         options = sampler_options(config, record_validator.field_count, output.inferred_schema)
@@ -165,8 +190,8 @@ class LocalModel:
         output = self._plan_output(config, validator)
         checks = output.checks
         self._filler = output.filler
-        is_free = not checks.check_types and not checks.rules and checks.table is None and not config.has_conditions
-        if is_free and output.filler is None:
+        needs_shape = checks.check_types or checks.rules or checks.table is not None or config.has_conditions
+        if not (self._typed or needs_shape or output.filler is not None):
             return RecordValidator(), output
         return RecordValidator(None, output.field_count, output.layout.fields), output
 
@@ -175,7 +200,11 @@ class LocalModel:
     ) -> OutputPlan:
         # Settings of output files do not apply here.
         config = config.replace(
-            output_format=["text"], output_header=False, iceberg_table=None, iceberg_catalog=None, partition_by=None
+            output_format=["parquet" if self._typed else "text"],
+            output_header=False,
+            iceberg_table=None,
+            iceberg_catalog=None,
+            partition_by=None,
         )
         output = plan_output(config, self._run, self._info, self._trained, False, self._directory, validator)
         for notice in output.notices:

@@ -118,6 +118,17 @@ def _read_training_manifest(staged_run: RunDirectory) -> dict[str, Any]:
     return manifest
 
 
+def with_tokenize_settings(config: TensorFlowConfig) -> TensorFlowConfig:
+    """Return the settings with which the training data in the run directory are trained on; as `_with_tokenize_settings`.
+
+    Raises:
+        DataError: LS201, there are no training data.
+    """
+    staged_run = workspace(config)
+    manifest = _read_training_manifest(staged_run)
+    return _with_tokenize_settings(config, staged_run.training_data, manifest.get("settings", {}))
+
+
 def _with_tokenize_settings(
     config: TensorFlowConfig, training_data: Path, tokenize_settings: dict[str, Any]
 ) -> TensorFlowConfig:

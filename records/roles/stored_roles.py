@@ -17,6 +17,7 @@ from linesmith.core.artifacts.model_info import ROLES_FILE
 from linesmith.core.config.column_roles import parse_role
 from linesmith.core.config.key_pattern import KeyPattern, pattern_from_dict
 from linesmith.core.errors import DataError
+from linesmith.records.fields import FieldFormat
 from linesmith.records.roles.column_cut import ColumnCut
 
 
@@ -50,6 +51,27 @@ class StoredRoles:
     def cut(self, columns: Sequence[str]) -> ColumnCut:
         """Return the cut for records of some of the columns, such as those of an output."""
         return ColumnCut.of(frozenset(self.roles), columns)
+
+    def learned_texts(self, lines: Sequence[str], fields: FieldFormat) -> list[str]:
+        """Return records of the source without the columns that were not learned.
+
+        Args:
+            lines: records with all columns.
+            fields: how they are split.
+
+        Raises:
+            DataError: LS232, one has another number of fields.
+        """
+        cut = self.cut(self.columns)
+        texts = [cut.keep_text(line, fields) for line in lines]
+        if None in texts:
+            raise DataError(
+                "LS232",
+                "records",
+                f"record {texts.index(None) + 1:,} has not the {cut.count} fields that the source had",
+                "Give records like those of the source.",
+            )
+        return [str(text) for text in texts]
 
     def as_dict(self) -> dict[str, Any]:
         """Return the content of the file."""

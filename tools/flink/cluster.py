@@ -73,13 +73,18 @@ _SETTINGS = {
 class Cluster:
     """Cluster whose files are in `home`; creating an object starts nothing.
 
+    Args:
+        home: folder of the jars, the logs and the running cluster.
+        streams: the job server can submit streaming jobs. It then uploads its jars with each job, which takes 20 s.
+
     Example:
         >>> Cluster("/nowhere").running()
         {}
     """
 
-    def __init__(self, home: str | Path = ".flink") -> None:
+    def __init__(self, home: str | Path = ".flink", streams: bool = False) -> None:
         self.home = Path(home).absolute()
+        self._streams = streams
 
     @property
     def jar(self) -> Path:
@@ -173,20 +178,28 @@ class Cluster:
         (self.home / "run" / "flink-conf.yaml").write_text("\n".join(lines) + "\n", "utf-8")
 
     def _start(self, name: str, java: str, main: str) -> None:
-        jars = f"{self.home / LOOPBACK_JAR}:{self.home / 'lib'}/*"
-        self._spawn(name, java, ["-cp", jars, main, "--configDir", str(self.home / "run")])
+        # Two jars hold classes of the same name, and those that Beam's own sinks report metrics with differ between them: in an
+        # order that the file system decides, the job server could not read what a TaskManager wrote.
+        jars = [str(self.home / LOOPBACK_JAR), *self._jars()]
+        self._spawn(name, java, ["-cp", ":".join(jars), main, "--configDir", str(self.home / "run")])
+
+    def _jars(self) -> list[str]:
+        return sorted(str(jar) for jar in (self.home / "lib").glob("*.jar"))
 
     def _start_job_server(self, java: str) -> None:
         ports = [f"--job-port={JOBS}", f"--artifact-port={ARTIFACTS}", f"--expansion-port={EXPANSION}"]
         addresses = [f"--flink-master=localhost:{REST}", f"--artifacts-dir={self.home / 'run' / 'artifacts'}"]
         # A job server uploads its whole class path, 157 MB, with every job, which takes 20 s. The cluster has all of these
         # jars; so every jar that can be is on the boot class path, which is not uploaded.
-        jars = sorted(str(jar) for jar in (self.home / "lib").glob("*.jar"))
+        # Classes that are there do not see java.sql, which Flink wants for the types of a stream.
+        jars = self._jars()
         uploaded = [jar for jar in jars if Path(jar).name.startswith(_JOB_SERVER_OWN)]
         kept = [str(self.home / LOOPBACK_JAR), *(jar for jar in jars if jar not in uploaded)]
-        boot = f"-Xbootclasspath/a:{':'.join(kept)}"
+        paths = [f"-Xbootclasspath/a:{':'.join(kept)}", "-cp", ":".join(uploaded)]
+        if self._streams:
+            paths = ["-cp", ":".join([*kept, *uploaded])]
         main = "org.apache.beam.runners.flink.FlinkJobServerDriver"
-        self._spawn("jobserver", java, [boot, "-cp", ":".join(uploaded), main, *ports, *addresses])
+        self._spawn("jobserver", java, [*paths, main, *ports, *addresses])
 
     def _spawn(self, name: str, java: str, arguments: Sequence[str]) -> None:
         heap = f"-Xmx{_HEAPS[name.partition('-')[0]]}"

@@ -1,0 +1,1 @@
+"""Tests of the transforms for pipelines of others."""
