@@ -50,7 +50,14 @@ class TableFormat:
         return tuple(escape_text(column.name) for column in self.columns)
 
     def without(self, fields: Collection[str]) -> TableFormat:
-        """Return the format without the columns whose names in a header line are among `fields`."""
+        """Return the format without the columns whose names in a header line are among `fields`.
+
+        A struct whose column of presence stays may be left without fields.
+        """
+        if self.source is not None:
+            from linesmith.records.sources.chosen_columns import keep_columns
+
+            return keep_columns(self, {n for n, name in enumerate(self.field_names) if name not in fields})
         kept = (
             column for column, name in zip(self.columns, self.field_names, strict=True) if name.strip() not in fields
         )

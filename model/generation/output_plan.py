@@ -88,7 +88,7 @@ def plan_output(
     effective_roles(config, roles)  # before the names of the columns, which depend on them
     delimiter = trained_config.field_delimiter
     field_count = model.field_count if delimiter is not None else None
-    table = read_table_format(run.model / TABLE_FILE)
+    whole = table = read_table_format(run.model / TABLE_FILE)
     typed = bool(set(config.output_format) - {"text", "csv"}) or config.iceberg_table is not None
     if typed_table(table) is not None and config.schema_file is None:
         typed = False  # the types are those of the source
@@ -116,7 +116,7 @@ def plan_output(
         table=table if table is not None and table.source is not None and config.schema_file is None else None,
     )
     _check_partition(config.partition_by, layout)
-    filled = plan_roles(config, run, roles, layout, make_directory, read_source_keys, escape=table is not None)
+    filled = plan_roles(config, run, roles, layout, make_directory, read_source_keys, whole)
     written = layout if filled is None else filled.layout
     written, notices = _with_header(written, config, trained_config.header, model.columns)
     rules = _rules(config)

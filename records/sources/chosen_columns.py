@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
 from linesmith.core.errors import DataError
 from linesmith.records.sources.shape import Node
+from linesmith.records.table_columns import TableColumn
 from linesmith.records.table_format import TableFormat
 
 
@@ -20,6 +21,24 @@ def type_error(name: str, found: str) -> DataError:
         found,
         "Name the columns to learn with --columns, or change this one where the files are written.",
     )
+
+
+def cut_column(name: str, describe: Callable[[], TableColumn]) -> TableColumn:
+    """Return the description of a column that is not learned; one without values where its type cannot be written.
+
+    Args:
+        name: its name.
+        describe: describes it, and raises a DataError for a type that cannot be learned.
+    """
+    try:
+        return describe()
+    except DataError:
+        return no_values(name)
+
+
+def no_values(name: str) -> TableColumn:
+    """Return a column that can only be left out of an output."""
+    return TableColumn(name, "null", arrow="null")
 
 
 def is_wanted(name: str, wanted: Sequence[str] | None) -> bool:
@@ -61,13 +80,21 @@ def _in_order(table: TableFormat, order: Sequence[int]) -> TableFormat:
 
 
 def keep_columns(table: TableFormat, keep: set[int]) -> TableFormat:
-    """Return the table with the columns of some numbers, and those of presence of the structs that they are in."""
+    """Return the table with the columns of some numbers, and those of presence of the structs that they are in.
+
+    A struct of which the column of presence alone is kept has no fields then.
+    """
     if table.source is None:
         raise ValueError("a table without a source")
     nodes = _kept(table.source.nodes, keep)
     numbers = sorted(number for node in nodes for number in node.columns())
     moved = {number: position for position, number in enumerate(numbers)}
-    source = replace(table.source, nodes=tuple(_moved(node, moved) for node in nodes))
+    declared = table.source.avro_schema
+    if declared and len(numbers) < len(table.columns):
+        from linesmith.records.sources.avro_projection import projected_schema
+
+        declared = projected_schema(declared, nodes)
+    source = replace(table.source, nodes=tuple(_moved(node, moved) for node in nodes), avro_schema=declared)
     return replace(table, columns=tuple(table.columns[number] for number in numbers), source=source)
 
 
@@ -76,7 +103,7 @@ def _kept(nodes: Sequence[Node], keep: set[int]) -> list[Node]:
     for node in nodes:
         if node.column is not None:
             kept += [node] if node.column in keep else []
-        elif children := _kept(node.children, keep):
+        elif (children := _kept(node.children, keep)) or node.presence in keep:
             kept.append(replace(node, children=tuple(children)))
     return kept
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -130,7 +130,7 @@ def _origin(file: InputFile) -> IcebergOrigin:
     return file.origin
 
 
-def iceberg_table(file: InputFile, wanted: Sequence[str] | None = None) -> TableFormat:
+def iceberg_table(file: InputFile, wanted: Sequence[str] | None = None, cut: Collection[str] = ()) -> TableFormat:
     """Return how the rows of a table are written, by the schema of its snapshot alone.
 
     Raises:
@@ -139,7 +139,7 @@ def iceberg_table(file: InputFile, wanted: Sequence[str] | None = None) -> Table
     from pyiceberg.io.pyarrow import schema_to_pyarrow
 
     schema = schema_to_pyarrow(_scan(_origin(file))[1].projection(), include_field_ids=False)
-    return describe_schema(_plain_schema(schema), ICEBERG, wanted)
+    return describe_schema(_plain_schema(schema), ICEBERG, wanted, cut)
 
 
 def _plain_schema(schema: pa.Schema) -> pa.Schema:
