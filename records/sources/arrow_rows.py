@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Container, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
@@ -37,12 +37,12 @@ class SchemaColumns:
     """
 
     marks: bool = True
-    cut: Collection[str] = ()
+    cut: Container[str] = ()
     found: list[TableColumn] = field(default_factory=list)
 
 
 def describe_schema(
-    schema: pa.Schema, format_name: InputFormat, wanted: Sequence[str] | None = None, cut: Collection[str] = ()
+    schema: pa.Schema, format_name: InputFormat, wanted: Sequence[str] | None = None, cut: Container[str] = ()
 ) -> TableFormat:
     """Return how the rows of a schema are written, with all that it allows.
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 from datetime import date
 from decimal import Decimal
 from typing import IO, Any
@@ -42,7 +42,7 @@ for _unit, _word, _digits in (("ms", "millis", 3), ("us", "micros", 6), ("ns", "
 _EPOCH = 719_163  # ordinal of 1970-01-01
 
 
-def avro_table(stream: IO[bytes], wanted: Sequence[str] | None = None, cut: Collection[str] = ()) -> TableFormat:
+def avro_table(stream: IO[bytes], wanted: Sequence[str] | None = None, cut: Container[str] = ()) -> TableFormat:
     """Return how the rows of an Avro file are written, by its schema alone.
 
     Args:

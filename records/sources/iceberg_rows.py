@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Container, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -130,7 +130,7 @@ def _origin(file: InputFile) -> IcebergOrigin:
     return file.origin
 
 
-def iceberg_table(file: InputFile, wanted: Sequence[str] | None = None, cut: Collection[str] = ()) -> TableFormat:
+def iceberg_table(file: InputFile, wanted: Sequence[str] | None = None, cut: Container[str] = ()) -> TableFormat:
     """Return how the rows of a table are written, by the schema of its snapshot alone.
 
     Raises:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Container, Iterator, Sequence
 from typing import IO, TYPE_CHECKING
 
 from linesmith.core.config.input_format import PARQUET
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 _BATCH_ROWS = 2000
 
 
-def parquet_table(stream: IO[bytes], wanted: Sequence[str] | None = None, cut: Collection[str] = ()) -> TableFormat:
+def parquet_table(stream: IO[bytes], wanted: Sequence[str] | None = None, cut: Container[str] = ()) -> TableFormat:
     """Return how the rows of a Parquet file are written, by its schema alone.
 
     Args:
