@@ -8,8 +8,8 @@
 | .parquet, .pq    | a row                                                           |
 | .metadata.json   | a row of the Iceberg table that has this metadata               |
 
-Text formats may be compressed (.gz). A value that is null, empty or missing is not given. For a model of a data frame or
-files with types, values are what the columns hold: texts may have line ends, and columns inside of structs are named with points.
+Text formats may be compressed (.gz). A value that is null, empty or missing is not given. For a model of a data frame or of typed
+files, values are what the columns hold: texts may have line ends, and columns inside of structs are named with points.
 """
 
 from __future__ import annotations
