@@ -268,7 +268,8 @@ def column_descriptions(layout: RecordLayout) -> list[dict[str, Any]]:
     if layout.source_table is not None:
         types = {column.name: avro_type(column) for column in layout.source_table.columns}
         nullable = {column.name for column in layout.source_table.columns if column.nullable}
-        return [{"name": name, "type": ["null", kind] if name in nullable else kind} for name, kind in types.items()]
+        missing = {name for name in nullable if types[name] != "null"}
+        return [{"name": name, "type": ["null", kind] if name in missing else kind} for name, kind in types.items()]
     return [
         {"name": name, "type": field_type.avro if field_type.type_name != "enum" else "enum"}
         for name, field_type in zip(layout.names, layout.column_types, strict=True)

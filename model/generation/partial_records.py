@@ -112,7 +112,7 @@ def _of_table(
     suffix = path.lower().removesuffix(".gz").rpartition(".")[2]
     if suffix in ("jsonl", "ndjson"):
         for row in _objects(content, option):
-            fields = object_fields(table, row)
+            fields = object_fields(table, row, columns)
             check(fields)
             yield fields
         return

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from decimal import Decimal, InvalidOperation
 from typing import IO, Any
 
 from linesmith.records.input.value_text import plain_text
@@ -49,9 +50,15 @@ def column_text(column: TableColumn, text: str) -> str:
         >>> column_text(TableColumn("at", "timestamp", digits=0, zoned=True), "2024-05-01T00:07:00.000Z")
         '2024-05-01T00:07:00Z'
     """
+    if not text:
+        return ""
     try:
-        return column.encode(column.decode(text)) if text else ""
-    except ValueError:
+        if (
+            column.kind == "decimal" and column.most_items is None
+        ):  # zeros at the end may be more than the column writes
+            return column.encode(Decimal(text))
+        return column.encode(column.decode(text))
+    except (ValueError, InvalidOperation):
         return text
 
 
@@ -62,15 +69,16 @@ def cell_text(column: TableColumn, cell: str) -> str:
     return escape_text(cell) if column.kind == "text" and column.most_items is None else column_text(column, cell)
 
 
-def object_fields(table: TableFormat, row: Mapping[str, Any]) -> dict[str, str]:
+def object_fields(table: TableFormat, row: Mapping[str, Any], columns: Sequence[str]) -> dict[str, str]:
     """Return what an object of JSON gives, by column; a key that the table does not know keeps its name.
 
     Args:
         table: the columns of the model.
         row: the object.
+        columns: names of those that may be given; that an object is there is given only where its column is one of them.
     """
     nodes = table.source.nodes if table.source is not None else _flat(table)
-    return dict(_fields(nodes, table, row, ""))
+    return {name: text for name, text in _fields(nodes, table, row, "") if text is not PRESENT or name in columns}
 
 
 def _flat(table: TableFormat) -> tuple[Node, ...]:
