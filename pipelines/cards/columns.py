@@ -51,9 +51,9 @@ def columns_of(manifest: Mapping[str, Any]) -> list[Column]:
     """
     found = []
     for described in manifest.get("types", []):
-        avro = described["type"]
+        avro: Any = described["type"]
         nullable = isinstance(avro, list) or avro == "null"
-        kind = next((one for one in avro if one != "null"), "null") if isinstance(avro, list) else avro
+        kind: Any = next((one for one in avro if one != "null"), "null") if isinstance(avro, list) else avro
         if isinstance(kind, dict):
             kind = kind.get("logicalType", kind["type"])
         for unit in ("-millis", "-micros", "-nanos"):

@@ -14,14 +14,19 @@ import pytest
 
 from linesmith.core.config.tensorflow_config import TensorFlowConfig
 from linesmith.core.errors import LinesmithError
-from linesmith.pipelines.tokenize.column_roles import learned_part
+from linesmith.pipelines.tokenize.column_roles import learned_part, with_table_roles
+from linesmith.pipelines.tokenize.source import declared_table
 from linesmith.records.fields import FieldFormat
+from linesmith.records.input.input_ranges import plan_input_units
+from linesmith.records.input.record_format import DatasetSplitter, RecordFormat
 from linesmith.records.output.layout import GeneratedRecord, RecordLayout
 from linesmith.records.output.writers import write_records
 from linesmith.records.roles.filler import RecordFiller
 from linesmith.records.roles.table_roles import hollow_structs, optional_structs
 from linesmith.records.roles.value_sources import ConstantSource, EscapedSource
 from linesmith.records.table_format import TableFormat, parse_table_format
+from linesmith.transforms.find_inputs import find_inputs
+from linesmith.transforms.read_records import RangeReader, ReadSettings
 from tests.helpers.sources import read_source
 
 pytestmark = pytest.mark.integration
@@ -220,3 +225,25 @@ def test_an_avro_schema_without_a_dropped_field_keeps_the_types_of_the_others(tm
             assert list(reader) == [{name: {"first": "red", "second": "blue", "n": 1}[name] for name in left}]
         if roles == {"n": "drop"}:
             assert kinds[0]["type"] == "enum"
+
+
+def test_the_column_that_names_users_is_read_for_their_protection_and_never_learned(tmp_path: Path) -> None:
+    table = pa.table({"n": [1, 2, 3], "user": ["a@zz.example", "b@zz.example", "a@zz.example"], "town": ["Rome"] * 3})
+    pq.write_table(table, tmp_path / "a.parquet")
+    roles = {"user": "drop", "town": "constant:x"}
+    config = TensorFlowConfig(
+        input_data_path=str(tmp_path / "a.parquet"), dp=True, columns=["town", "user", "n"], privacy_key_field="user",
+        column_role=roles,
+    )  # fmt: skip
+    files = find_inputs(config, tmp_path)
+    declared = declared_table(config, files)
+    plain = ReadSettings(RecordFormat.from_config(config), DatasetSplitter(0, False), config.header)
+    settings = with_table_roles(config, declared, plain)
+    rejects: list[dict[str, Any]] = []
+    reader = RangeReader(plan_input_units(files)[0].ranges[0], settings, rejects.append)
+    (batch,) = reader.batches()
+    assert batch["text"].to_pylist() == ["1", "2", "3"]
+    assert reader.count.columns == ["n"]
+    users = batch["user_hash"].to_pylist()
+    assert users[0] == users[2] != users[1] and 0 not in users
+    assert rejects == []
