@@ -53,9 +53,8 @@ def column_text(column: TableColumn, text: str) -> str:
     if not text:
         return ""
     try:
-        if (
-            column.kind == "decimal" and column.most_items is None
-        ):  # zeros at the end may be more than the column writes
+        if column.kind == "decimal" and column.most_items is None:
+            # Zeros at the end may be more than the column writes.
             return column.encode(Decimal(text))
         return column.encode(column.decode(text))
     except (ValueError, InvalidOperation):
@@ -78,7 +77,8 @@ def object_fields(table: TableFormat, row: Mapping[str, Any], columns: Sequence[
         columns: names of those that may be given; that an object is there is given only where its column is one of them.
     """
     nodes = table.source.nodes if table.source is not None else _flat(table)
-    return {name: text for name, text in _fields(nodes, table, row, "") if text is not PRESENT or name in columns}
+    marks = {column.name for column in table.columns if column.categories == (PRESENT,)} - set(columns)
+    return {name: text for name, text in _fields(nodes, table, row, "") if name not in marks}
 
 
 def _flat(table: TableFormat) -> tuple[Node, ...]:

@@ -80,9 +80,10 @@ def _in_order(table: TableFormat, order: Sequence[int]) -> TableFormat:
 
 
 def keep_columns(table: TableFormat, keep: set[int]) -> TableFormat:
-    """Return the table with the columns of some numbers, and those of presence of the structs that they are in.
+    """Return the table with the columns of some numbers.
 
-    A struct of which the column of presence alone is kept has no fields then.
+    A struct of which the column of presence alone is kept has no fields then; one without that column is missing where all of its
+    values are.
     """
     if table.source is None:
         raise ValueError("a table without a source")
@@ -104,8 +105,15 @@ def _kept(nodes: Sequence[Node], keep: set[int]) -> list[Node]:
         if node.column is not None:
             kept += [node] if node.column in keep else []
         elif (children := _kept(node.children, keep)) or node.presence in keep:
-            kept.append(replace(node, children=tuple(children)))
+            kept.append(_with_presence(replace(node, children=tuple(children)), keep))
     return kept
+
+
+def _with_presence(node: Node, keep: set[int]) -> Node:
+    """Return a struct without its column of presence, if that is not kept."""
+    if node.presence is None or node.presence in keep:
+        return node
+    return replace(node, presence=None, absence="null")
 
 
 def _moved(node: Node, moved: dict[int, int]) -> Node:

@@ -247,3 +247,16 @@ def test_the_column_that_names_users_is_read_for_their_protection_and_never_lear
     users = batch["user_hash"].to_pylist()
     assert users[0] == users[2] != users[1] and 0 not in users
     assert rejects == []
+
+
+@pytest.mark.parametrize("name", ["parquet", "avro", "jsonl"])
+def test_a_struct_whose_presence_was_not_learned_is_always_there(tmp_path: Path, name: str) -> None:
+    dropped = {"user.mail": "drop", "user.town": "drop"}
+    table, records, _ = read_source(tmp_path, str(write(tmp_path, name)), column_role=dropped)
+    assert records == ["7,1", "8,2", "9,", "10,4"]
+    later = table.without({"user", "user.town"})
+    assert later.field_names == ("id", "user.mail", "n")
+    layout = RecordLayout(later.field_names, FIELDS, table=later)
+    made = [GeneratedRecord(f"{text.partition(',')[0]},x@y.org,{text.partition(',')[2]}") for text in records]
+    write_records(tmp_path / f"out.{name}", name, made, layout)
+    assert [row["user"] for row in read_any(tmp_path / f"out.{name}", name)] == [{"mail": "x@y.org"}] * 4
