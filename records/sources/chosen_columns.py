@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import Any
 
 from linesmith.core.errors import DataError
-from linesmith.records.sources.shape import Node
+from linesmith.records.sources.source_projection import moved_node, projected_source
 from linesmith.records.table_columns import TableColumn
 from linesmith.records.table_format import TableFormat
 
@@ -74,52 +73,14 @@ def checked_columns(table: TableFormat, wanted: Sequence[str] | None, names: Seq
 def _in_order(table: TableFormat, order: Sequence[int]) -> TableFormat:
     """Return the table with its columns in another order; the nodes keep theirs."""
     moved = {number: position for position, number in enumerate(order)}
-    nodes = () if table.source is None else tuple(_moved(node, moved) for node in table.source.nodes)
+    nodes = () if table.source is None else tuple(moved_node(node, moved) for node in table.source.nodes)
     columns = tuple(table.columns[number] for number in order)
     return replace(table, columns=columns, source=table.source and replace(table.source, nodes=nodes))
 
 
 def keep_columns(table: TableFormat, keep: set[int]) -> TableFormat:
-    """Return the table with the columns of some numbers.
-
-    A struct of which the column of presence alone is kept has no fields then; one without that column is missing where all of its
-    values are.
-    """
+    """Return the table with the columns of some numbers (`linesmith.records.sources.source_projection`)."""
     if table.source is None:
         raise ValueError("a table without a source")
-    nodes = _kept(table.source.nodes, keep)
-    numbers = sorted(number for node in nodes for number in node.columns())
-    moved = {number: position for position, number in enumerate(numbers)}
-    declared = table.source.avro_schema
-    if declared and len(numbers) < len(table.columns):
-        from linesmith.records.sources.avro_projection import projected_schema
-
-        declared = projected_schema(declared, nodes)
-    source = replace(table.source, nodes=tuple(_moved(node, moved) for node in nodes), avro_schema=declared)
+    source, numbers = projected_source(table.source, keep)
     return replace(table, columns=tuple(table.columns[number] for number in numbers), source=source)
-
-
-def _kept(nodes: Sequence[Node], keep: set[int]) -> list[Node]:
-    kept = []
-    for node in nodes:
-        if node.column is not None:
-            kept += [node] if node.column in keep else []
-        elif (children := _kept(node.children, keep)) or node.presence in keep:
-            kept.append(_with_presence(replace(node, children=tuple(children)), keep))
-    return kept
-
-
-def _with_presence(node: Node, keep: set[int]) -> Node:
-    """Return a struct without its column of presence, if that is not kept."""
-    if node.presence is None or node.presence in keep:
-        return node
-    return replace(node, presence=None, absence="null")
-
-
-def _moved(node: Node, moved: dict[int, int]) -> Node:
-    changes: dict[str, Any] = {"children": tuple(_moved(child, moved) for child in node.children)}
-    if node.column is not None:
-        changes["column"] = moved[node.column]
-    if node.presence is not None:
-        changes["presence"] = moved[node.presence]
-    return replace(node, **changes)
