@@ -492,7 +492,7 @@ def test_avro_keeps_its_schema_where_no_column_of_presence_is_needed(tmp_path: P
     write_avro_file(tmp_path / "a.avro", rows)
     table, _, _ = read_source(tmp_path, str(tmp_path / "a.avro"))
     assert table.source is not None and "geo" not in table.field_names
-    assert json.loads(table.source.avro_schema)["fields"][-1] ["name"] == "from"
+    assert json.loads(table.source.avro_schema)["fields"][-1]["name"] == "from"
 
 
 def test_an_avro_block_with_a_wrong_sync_marker_is_one_error(tmp_path: Path) -> None:
