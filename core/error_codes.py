@@ -39,6 +39,7 @@ ERROR_CODES: dict[str, str] = {
     "LS134": "`--partition-by` names a column by which the output cannot be partitioned",
     "LS135": "`--parents` is a circle, names no column, or a column that is written later, or needs too large a table",
     "LS140": "a role of `--column-role` cannot be used: its column, provider, file or pattern, or the place where it is given",
+    "LS141": "`--input-row-filter` is no expression, or does not fit the columns of the table",
     # LS2xx: data and artifacts
     "LS201": "an artifact of an earlier stage is missing or damaged",
     "LS202": "a newer Linesmith wrote the file",

@@ -16,6 +16,7 @@ from typing import Any, Literal, get_args
 from linesmith.records.fields import FieldFormat
 from linesmith.records.output.avro_names import avro_record_schema
 from linesmith.records.sources.shape import TableSource, parse_source, source_fault
+from linesmith.records.sources.source_projection import projected_source
 from linesmith.records.table_columns import UNIT_DIGITS, Kind, TableColumn, escape_text
 from linesmith.records.table_masks import column_mask
 
@@ -50,7 +51,14 @@ class TableFormat:
         return tuple(escape_text(column.name) for column in self.columns)
 
     def without(self, fields: Collection[str]) -> TableFormat:
-        """Return the format without the columns whose names in a header line are among `fields`."""
+        """Return the format without the columns whose names in a header line are among `fields`.
+
+        A struct whose column of presence stays may be left without fields.
+        """
+        if self.source is not None:
+            keep = {number for number, name in enumerate(self.field_names) if name not in fields}
+            source, numbers = projected_source(self.source, keep)
+            return replace(self, columns=tuple(self.columns[number] for number in numbers), source=source)
         kept = (
             column for column, name in zip(self.columns, self.field_names, strict=True) if name.strip() not in fields
         )

@@ -142,7 +142,8 @@ def _encode_partial_records(file: StartStringFile, settings: StartStringSettings
         encoder = ConditionEncoder(conditions, tokenizer, automaton)
         opener = open_raw if "://" in file.path else open_local
         delimiter = tokenizer.field_delimiter
-        rows = iter_partial_records(file.path, conditions.option, conditions.allowed, delimiter, opener)
+        table = conditions.checks.table
+        rows = iter_partial_records(file.path, conditions.option, conditions.allowed, delimiter, opener, table)
         count = write_start_strings(settings.store, file.number, encoder.encode_rows(rows))
         found = encoder.counts
         counts = (dict(found.unseen), dict(found.replaced), dict(found.unchecked))

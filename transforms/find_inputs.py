@@ -69,7 +69,7 @@ def find_inputs(config: TensorFlowConfig, scratch: Path) -> list[InputFile]:
         DataError: an input is missing, matches nothing, is a directory, empty, damaged, or not text.
     """
     if config.input_format == ICEBERG:
-        return iceberg_files(_input_patterns(config), config.input_catalog, config.columns)
+        return _iceberg_files(config)
     files = []
     for name, listed in sorted(_listed(config).items()):
         path, size = _fetch(listed, scratch) if isinstance(listed, str) else (listed.path, listed.size_in_bytes)
@@ -85,6 +85,10 @@ def find_inputs(config: TensorFlowConfig, scratch: Path) -> list[InputFile]:
             _check_packed(file)
         files.append(file)
     return files
+
+
+def _iceberg_files(config: TensorFlowConfig) -> list[InputFile]:
+    return iceberg_files(_input_patterns(config), config.input_catalog, config.columns, config.input_row_filter)
 
 
 def _without_preamble(file: InputFile, stream: IO[bytes], config: TensorFlowConfig) -> InputFile:
@@ -128,7 +132,7 @@ def input_digests(config: TensorFlowConfig, files: Sequence[InputFile] | None = 
         DataError: an input is missing, or a directory.
     """
     if config.input_format == ICEBERG:
-        files = files or iceberg_files(_input_patterns(config), config.input_catalog, config.columns)
+        files = files or _iceberg_files(config)
         return {file.name: file.origin.digest for file in files if isinstance(file.origin, IcebergOrigin)}
     digests = {}
     for name, listed in sorted(_listed(config).items()):

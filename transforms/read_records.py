@@ -30,6 +30,7 @@ from linesmith.records.input.record_format import (
     record_digest,
     user_digest,
 )
+from linesmith.records.roles.column_cut import ColumnCut
 from linesmith.records.table_format import TableFormat
 from linesmith.transforms.range_lines import Line, RangeLines
 from linesmith.transforms.source_lines import SourceLines
@@ -63,6 +64,7 @@ class ReadSettings:
         field_count: records with another number of fields are rejected; None: any number.
         frequent: hashes of the texts whose occurrences are counted, and shared out by `FileRange.frequent`.
         table: how the rows of files that are not lines of text become records; None: all are lines.
+        table_cut: columns of such files that the table leaves out, since they are not learned; None: there are none.
     """
 
     records: RecordFormat
@@ -71,6 +73,7 @@ class ReadSettings:
     field_count: int | None = None
     frequent: frozenset[int] = frozenset()
     table: TableFormat | None = None
+    table_cut: ColumnCut | None = None
 
 
 @dataclass
@@ -136,10 +139,11 @@ class RangeReader:
         if source.file.format_name == TEXT or settings.table is None:
             self._lines = RangeLines(source, self._format.keep_bytes)
         else:  # the names of the columns are known, and no row is a header
-            self._lines = SourceLines(source, settings.table, self._format)
+            self._lines = SourceLines(source, settings.table, self._format, settings.table_cut)
             self._settings = replace(settings, header=False)
             if source.starts_file:
-                self.count.columns = list(settings.table.field_names)
+                names, cut = list(settings.table.field_names), self._format.cut
+                self.count.columns = names if cut is None else cut.keep(names)
 
     def batches(self) -> Iterator[pa.RecordBatch]:
         """Yield record batches of SCHEMA, in the order of the file."""
@@ -259,7 +263,8 @@ class RangeReader:
                 "reason": reason,
                 "bytes": length,
             }
-            if self._format.cut is None:  # what cannot be split cannot be cut, either
+            # What cannot be split cannot be cut, either.
+            if self._format.cut is None and self._settings.table_cut is None:
                 row |= _rejected_content(content[:REJECT_BYTES], self._format.encoding)
             self._on_reject(row)
 

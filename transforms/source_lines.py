@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
+from itertools import islice
 
 from linesmith.core.config.input_format import AVRO, CSV, ICEBERG, JSONL, PARQUET
 from linesmith.core.errors import DataError
@@ -11,6 +12,7 @@ from linesmith.records.input.input_files import InputFile, damaged_file_error
 from linesmith.records.input.input_ranges import FileRange
 from linesmith.records.input.record_format import RecordFormat
 from linesmith.records.input.typed_files import TypedFileError
+from linesmith.records.roles.column_cut import ColumnCut
 from linesmith.records.sources import csv_rows, jsonl_rows
 from linesmith.records.sources.avro_rows import avro_objects, avro_rows
 from linesmith.records.sources.column_facts import SourceFacts
@@ -31,18 +33,22 @@ class SourceLines:
         source: the range.
         table: how rows are written.
         records: how lines become records.
+        cut: columns of the file that the table leaves out; None: there are none. They are not read where a format allows that,
+            and no rejected row is shown.
 
     Attributes:
         damaged: never set: a file that is cut off or broken is an error.
         reason: why the current row is rejected, or None.
     """
 
-    def __init__(self, source: FileRange, table: TableFormat, records: RecordFormat) -> None:
+    def __init__(
+        self, source: FileRange, table: TableFormat, records: RecordFormat, cut: ColumnCut | None = None
+    ) -> None:
         self.damaged = False
         self.reason: str | None = None
         self._fields = records.fields
         self._encoding = records.encoding  # in which the record will be decoded
-        self._rows = source_rows(source, table, records)
+        self._rows = source_rows(source, table, records, cut)
 
     def __iter__(self) -> Iterator[Line]:
         return self
@@ -62,28 +68,32 @@ class SourceLines:
         return iter(())
 
 
-def _parquet(source: FileRange, table: TableFormat, records: RecordFormat) -> Iterator[SourceRow]:
+def _parquet(
+    source: FileRange, table: TableFormat, records: RecordFormat, cut: ColumnCut | None
+) -> Iterator[SourceRow]:
     with open_raw(source.file.path) as stream:
         yield from parquet_rows(stream, table, source.start)
 
 
-def _iceberg(source: FileRange, table: TableFormat, records: RecordFormat) -> Iterator[SourceRow]:
+def _iceberg(
+    source: FileRange, table: TableFormat, records: RecordFormat, cut: ColumnCut | None
+) -> Iterator[SourceRow]:
     return iceberg_rows(source.file, table)
 
 
-def _avro(source: FileRange, table: TableFormat, records: RecordFormat) -> Iterator[SourceRow]:
+def _avro(source: FileRange, table: TableFormat, records: RecordFormat, cut: ColumnCut | None) -> Iterator[SourceRow]:
     with open_raw(source.file.path) as stream:
         yield from avro_rows(stream, table, source.start, source.end)
 
 
-def _jsonl(source: FileRange, table: TableFormat, records: RecordFormat) -> Iterator[SourceRow]:
+def _jsonl(source: FileRange, table: TableFormat, records: RecordFormat, cut: ColumnCut | None) -> Iterator[SourceRow]:
     for position, content, length in _lines(source, jsonl_rows.MOST_BYTES):
         yield jsonl_row(table, position, content, length)
 
 
-def _csv(source: FileRange, table: TableFormat, records: RecordFormat) -> Iterator[SourceRow]:
+def _csv(source: FileRange, table: TableFormat, records: RecordFormat, cut: ColumnCut | None) -> Iterator[SourceRow]:
     for record in csv_records(source, records.fields):
-        yield csv_row(record, len(table.columns), records.fields)
+        yield csv_row(record, len(table.columns), records.fields, cut)
 
 
 def csv_records(source: FileRange, fields: FieldFormat, header: bool = False) -> Iterator[CsvRecord]:
@@ -113,7 +123,7 @@ def _lines(source: FileRange, most_bytes: int) -> Iterator[Line]:
         raise damaged_file_error(source.file.name, str(source.file.compression))
 
 
-_ROWS: dict[str, Callable[[FileRange, TableFormat, RecordFormat], Iterator[SourceRow]]] = {
+_ROWS: dict[str, Callable[[FileRange, TableFormat, RecordFormat, ColumnCut | None], Iterator[SourceRow]]] = {
     CSV: _csv,
     JSONL: _jsonl,
     AVRO: _avro,
@@ -122,14 +132,22 @@ _ROWS: dict[str, Callable[[FileRange, TableFormat, RecordFormat], Iterator[Sourc
 }
 
 
-def source_rows(source: FileRange, table: TableFormat, records: RecordFormat) -> Iterator[SourceRow]:
+def source_rows(
+    source: FileRange, table: TableFormat, records: RecordFormat, cut: ColumnCut | None = None
+) -> Iterator[SourceRow]:
     """Yield the rows of a range.
+
+    Args:
+        source: the range.
+        table: how rows are written.
+        records: how lines become records.
+        cut: columns of the file that the table leaves out.
 
     Raises:
         DataError: LS206, the file is damaged.
     """
     try:
-        yield from _ROWS[source.file.format_name](source, table, records)
+        yield from _ROWS[source.file.format_name](source, table, records, cut)
     except TypedFileError as error:
         raise damaged_source_error(source.file, str(error)) from None
 
@@ -155,16 +173,24 @@ def add_facts(facts: SourceFacts, source: FileRange, table: TableFormat) -> None
         raise damaged_source_error(source.file, str(error)) from None
 
 
-def add_json_facts(facts: JsonFacts, source: FileRange) -> None:
+def add_json_facts(
+    facts: JsonFacts, source: FileRange, cut: Collection[str] = (), most_rows: int | None = None
+) -> None:
     """Add the rows of a range of JSON Lines to what is known of them.
+
+    Args:
+        facts: what is known.
+        source: the range.
+        cut: names of places of which the kinds of values are noted, and nothing else.
+        most_rows: add so many at most; None: all.
 
     Raises:
         DataError: LS206, the file is compressed and damaged.
     """
-    for _, content, length in _lines(source, jsonl_rows.MOST_BYTES):
+    for _, content, length in islice(_lines(source, jsonl_rows.MOST_BYTES), most_rows):
         row, _ = parse_row(content, length)
         if row is not None:
-            facts.add(row, jsonl_rows.MOST_ROOT_KEYS)
+            facts.add(row, jsonl_rows.MOST_ROOT_KEYS, cut)
 
 
 def damaged_source_error(file: InputFile, found: str) -> DataError:

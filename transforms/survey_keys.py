@@ -19,6 +19,7 @@ import numpy.typing as npt
 
 from linesmith.records.input.input_ranges import InputUnit
 from linesmith.records.roles.key_forms import KeyForms, forms_from_dict, merge_forms
+from linesmith.records.table_columns import unescape_text
 from linesmith.transforms.collect_json import CollectJson, read_collected
 from linesmith.transforms.read_records import RangeReader, ReadSettings
 from linesmith.transforms.worker_errors import reraise_worker_errors
@@ -44,10 +45,25 @@ class KeySurvey:
     distinct: int
 
 
+@dataclass(frozen=True)
+class KeyColumn:
+    """Where a column of keys is in the records.
+
+    Attributes:
+        position: its number, from 0.
+        escaped: its values are written as texts of a table are (`linesmith.records.table_columns`).
+        optional: it is in a struct that may be missing, and an empty text is no key.
+    """
+
+    position: int
+    escaped: bool = False
+    optional: bool = False
+
+
 def survey_keys(
     units: Iterable[InputUnit],
     settings: ReadSettings,
-    columns: Mapping[str, int],
+    columns: Mapping[str, KeyColumn],
     options: PipelineOptions,
     scratch: Path,
 ) -> dict[str, KeySurvey]:
@@ -56,7 +72,7 @@ def survey_keys(
     Args:
         units: the input.
         settings: how it is read; its columns of keys are cut.
-        columns: positions in the source, from 0, by name.
+        columns: where they are, by name.
         options: of the pipeline.
         scratch: directory for intermediate results, which driver and workers share.
     """
@@ -89,22 +105,25 @@ class _UnitReader:
     """Reads a unit, writes the hashes of its keys, and returns what they look like, by column."""
 
     settings: ReadSettings
-    positions: tuple[int, ...]
+    columns: tuple[KeyColumn, ...]
     folder: str
     secret: bytes
 
     def __call__(self, unit: InputUnit) -> list[dict[str, Any]]:
-        forms = [KeyForms() for _ in self.positions]
-        hashes: list[list[int]] = [[] for _ in self.positions]
+        forms = [KeyForms() for _ in self.columns]
+        hashes: list[list[int]] = [[] for _ in self.columns]
         fields = self.settings.records.fields
 
         def look(record: str) -> None:
-            values = fields.split_or_none(record) or [""] * (1 + max(self.positions))
-            for position, form, column in zip(self.positions, forms, hashes, strict=True):
-                value = values[position]
+            values = fields.split_or_none(record) or [""] * (1 + max(key.position for key in self.columns))
+            for key, form, found in zip(self.columns, forms, hashes, strict=True):
+                value = values[key.position]
+                if not value and key.optional:
+                    continue
+                value = unescape_text(value) if key.escaped and value else value
                 form.add(value)
                 digest = hashlib.blake2b(value.encode(errors="surrogatepass"), key=self.secret, digest_size=8).digest()
-                column.append(int.from_bytes(digest, "big"))
+                found.append(int.from_bytes(digest, "big"))
 
         for source in unit.ranges:
             for _ in RangeReader(source, self.settings, on_record=look).batches():

@@ -43,19 +43,22 @@ def survey_source(
     return facts
 
 
-def survey_json(units: Iterable[InputUnit], options: PipelineOptions, scratch: Path) -> JsonFacts:
+def survey_json(
+    units: Iterable[InputUnit], options: PipelineOptions, scratch: Path, cut: frozenset[str] = frozenset()
+) -> JsonFacts:
     """Return the facts of all rows of JSON Lines.
 
     Args:
         units: the input.
         options: of the pipeline.
         scratch: directory for intermediate results, which driver and workers share.
+        cut: names of places of which the kinds of values are noted, and nothing else.
 
     Raises:
         DataError: LS206, a file is damaged.
     """
     facts = JsonFacts()
-    found_units = _collected(units, _survey_json_unit, options, scratch)
+    found_units = _collected(units, partial(_survey_json_unit, cut=cut), options, scratch)
     for found in sorted(found_units, key=lambda found: found["unit"]):  # keys are kept in the order of the input
         facts.merge(JsonFacts.from_json(found["facts"]))
     return facts
@@ -77,10 +80,10 @@ def _collected(
     return read_collected(path)
 
 
-def _survey_json_unit(unit: InputUnit) -> dict[str, Any]:
+def _survey_json_unit(unit: InputUnit, cut: frozenset[str]) -> dict[str, Any]:
     facts = JsonFacts()
     for source in unit.ranges:
-        add_json_facts(facts, source)
+        add_json_facts(facts, source, cut)
     return {"unit": unit.index, "facts": facts.as_json()}
 
 

@@ -33,7 +33,7 @@ _IGNORED = {
 }
 _OLD_DP_LEARNING_RATE = 0.001
 # Settings of training, beside paths, that name people's data or a key, or belong to one run.
-_NOT_RELEASABLE = {"dp_unsafe_fixed_key", "dataset_name", "input_catalog", "overwrite"}
+_NOT_RELEASABLE = {"dp_unsafe_fixed_key", "dataset_name", "input_catalog", "input_row_filter", "overwrite"}
 
 
 def config_from_settings(settings: Mapping[str, Any]) -> TensorFlowConfig:

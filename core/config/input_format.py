@@ -101,6 +101,10 @@ def check_input_format(settings: Mapping[str, Any]) -> None:
     """
     if settings["input_format"] == CSV and not settings["quoted"]:
         raise ValueError("--no-quoted excludes --input-format csv; give --input-format text for lines without quotes")
+    if settings["input_row_filter"] is not None and settings["input_format"] != ICEBERG:
+        raise ValueError(
+            f"--input-row-filter is about Iceberg tables, and --input-format is {settings['input_format']}. Leave it out"
+        )
     if settings["input_format"] not in TYPED_FORMATS:
         return
     wrong = [name for name, value in _DECIDED.items() if settings[name] != value]

@@ -6,7 +6,7 @@ import importlib.util
 
 from linesmith.core.config.fake_providers import check_fake
 from linesmith.core.config.field_parents import check_circle, resolve_parents
-from linesmith.core.config.input_format import TEXT
+from linesmith.core.config.input_format import CSV, TEXT
 from linesmith.core.config.privacy_checks import check_libraries, check_privacy_settings, vocabulary_mode
 from linesmith.core.config.setting_field import option_text
 from linesmith.core.config.tensorflow_config import Stage, TensorFlowConfig
@@ -41,13 +41,6 @@ def check_column_roles(config: TensorFlowConfig, reads_input: bool) -> None:
     Raises:
         ParameterError: LS140, a role cannot be used; LS106, Faker is not installed; LS301, with `dp`, one would look at records.
     """
-    if config.roles and config.input_format != TEXT:
-        raise ParameterError(
-            "LS140",
-            "--column-role",
-            f"the input is {config.input_format}, and columns are cut out of lines of text and data frames only",
-            "Leave columns out by --columns, or give the table as a data frame to linesmith.fit.",
-        )
     for name, role in config.roles.items():
         option = f"--column-role {name}={(config.column_role or {})[name]}"  # type: ignore[call-overload]
         if role.kind == "fake":
@@ -59,7 +52,8 @@ def check_column_roles(config: TensorFlowConfig, reads_input: bool) -> None:
     if config.dp and config.avoid_source_keys:
         found = "with --dp, which keys are never generated would tell which ones the records have"
         raise ParameterError("LS301", "--avoid-source-keys", found, "Leave it out: give key:PATTERN with many keys.")
-    if config.roles and reads_input and config.columns is None and (config.dp or not config.header):
+    named = config.header or config.input_format not in (TEXT, CSV)
+    if config.roles and reads_input and config.columns is None and (config.dp or not named):
         found = "the columns have no names" if not config.dp else "with --dp names are not learned from the input"
         raise ParameterError(
             "LS140", "--column-role", found, "Give --columns." if config.dp else "Give --columns or --header."

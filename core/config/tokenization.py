@@ -80,6 +80,13 @@ class TokenizeSettings(BaseModel):
         None,
         "Names of the fields, in order; generated records have as many. Of jsonl, avro, parquet, iceberg: the columns to learn.",
     )
+    input_row_filter: str | None = setting(
+        "tokenize",
+        None,
+        "With input_format iceberg, learn only the rows for which this expression holds: \"country = 'IT' and year >= 2020\". "
+        "Its columns need not be learned.",
+        min_length=1,
+    )
     condition_on: list[str] | None = setting(
         "tokenize",
         None,

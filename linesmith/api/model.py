@@ -55,6 +55,8 @@ class Model:
         self._learned_table = self._table
         if self._table is not None and self._roles is not None:
             self._learned_table = self._table.without(frozenset(self._roles.roles))
+            if self._table.source is not None:
+                self._table = self._table.without([name for name, text in self._roles.roles.items() if text == "drop"])
 
     @property
     def columns(self) -> list[str] | None:

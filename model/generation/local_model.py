@@ -156,7 +156,8 @@ class LocalModel:
 
     def _partial_records(self, path: str, settings: ConditionSettings) -> Iterator[dict[str, str]]:
         for file in find_start_string_files(path, option=settings.option.partition(" ")[0], error=condition_error):
-            yield from iter_partial_records(file, settings.option, settings.allowed, self._delimiter)
+            table = settings.checks.table
+            yield from iter_partial_records(file, settings.option, settings.allowed, self._delimiter, table=table)
 
     def worker_setup(self, line_validator: Validator | str | None, max_invalid: int) -> WorkerSetup:
         """Return what a worker needs to generate.

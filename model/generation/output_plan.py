@@ -88,7 +88,7 @@ def plan_output(
     effective_roles(config, roles)  # before the names of the columns, which depend on them
     delimiter = trained_config.field_delimiter
     field_count = model.field_count if delimiter is not None else None
-    table = read_table_format(run.model / TABLE_FILE)
+    whole = table = read_table_format(run.model / TABLE_FILE)
     typed = bool(set(config.output_format) - {"text", "csv"}) or config.iceberg_table is not None
     if typed_table(table) is not None and config.schema_file is None:
         typed = False  # the types are those of the source
@@ -116,7 +116,7 @@ def plan_output(
         table=table if table is not None and table.source is not None and config.schema_file is None else None,
     )
     _check_partition(config.partition_by, layout)
-    filled = plan_roles(config, run, roles, layout, make_directory, read_source_keys, escape=table is not None)
+    filled = plan_roles(config, run, roles, layout, make_directory, read_source_keys, whole)
     written = layout if filled is None else filled.layout
     written, notices = _with_header(written, config, trained_config.header, model.columns)
     rules = _rules(config)
@@ -268,7 +268,8 @@ def column_descriptions(layout: RecordLayout) -> list[dict[str, Any]]:
     if layout.source_table is not None:
         types = {column.name: avro_type(column) for column in layout.source_table.columns}
         nullable = {column.name for column in layout.source_table.columns if column.nullable}
-        return [{"name": name, "type": ["null", kind] if name in nullable else kind} for name, kind in types.items()]
+        missing = {name for name in nullable if types[name] != "null"}
+        return [{"name": name, "type": ["null", kind] if name in missing else kind} for name, kind in types.items()]
     return [
         {"name": name, "type": field_type.avro if field_type.type_name != "enum" else "enum"}
         for name, field_type in zip(layout.names, layout.column_types, strict=True)

@@ -6,8 +6,10 @@
 | .jsonl, .ndjson  | an object                                                       |
 | .avro            | a record                                                        |
 | .parquet, .pq    | a row                                                           |
+| .metadata.json   | a row of the Iceberg table that has this metadata               |
 
-Text formats may be compressed (.gz). A value that is null, empty or missing is not given.
+Text formats may be compressed (.gz). A value that is null, empty or missing is not given. For a model of a data frame or of typed
+files, values are what the columns hold: texts may have line ends, and columns inside of structs are named with points.
 """
 
 from __future__ import annotations
@@ -23,10 +25,11 @@ from linesmith.core.config.setting_field import shortened
 from linesmith.core.errors import ParameterError
 from linesmith.core.parsing import DocumentError, parse_json
 from linesmith.model.generation.start_string_files import Opener, bounded_lines, open_local
+from linesmith.model.generation.table_partial_records import ColumnCheck, cell_text, object_fields, table_rows
+from linesmith.records.input.typed_files import TypedFileError
 from linesmith.records.input.value_text import plain_text
-
-# Called with the names of a file's columns; raises if one may not be there.
-_ColumnCheck = Callable[[Collection[str]], None]
+from linesmith.records.sources.file_rows import row_format
+from linesmith.records.table_format import TableFormat
 
 
 def condition_error(option: str, found: str, remedy: str) -> ParameterError:
@@ -35,7 +38,12 @@ def condition_error(option: str, found: str, remedy: str) -> ParameterError:
 
 
 def iter_partial_records(
-    path: str, option: str, columns: Sequence[str], delimiter: str | None = None, opener: Opener = open_local
+    path: str,
+    option: str,
+    columns: Sequence[str],
+    delimiter: str | None = None,
+    opener: Opener = open_local,
+    table: TableFormat | None = None,
 ) -> Iterator[dict[str, str]]:
     """Yield the given values of each record of a file, in order, by column.
 
@@ -45,13 +53,15 @@ def iter_partial_records(
         columns: columns that it may have.
         delimiter: of the fields of the model's records: CSV may use it in place of the comma. None: only the comma.
         opener: opens it.
+        table: the columns that the model learned, of a data frame or of files with types; None: it learned lines of text.
 
     Raises:
         ParameterError: LS132, it is missing, damaged, of another format than its suffix says, or has another column.
     """
     suffix = path.lower().removesuffix(".gz").rpartition(".")[2]
     reader = _READERS.get(suffix)
-    if reader is None:
+    typed = row_format(path) if table is not None else None
+    if reader is None and typed is None:
         raise condition_error(
             option, "its name says no format with columns", "Give a .csv, .tsv, .jsonl, .avro or .parquet file."
         )
@@ -70,7 +80,11 @@ def iter_partial_records(
     try:
         with opener(path) as stored:
             content = cast("IO[bytes]", gzip.GzipFile(fileobj=stored)) if path.lower().endswith(".gz") else stored
-            for row in reader(content, option, check, columns, delimiter):
+            if table is not None:
+                rows = _of_table(path, content, option, check, columns, delimiter, table)
+            else:
+                rows = _READERS[suffix](content, option, check, columns, delimiter)
+            for row in rows:
                 yield {name: text for name, text in row.items() if text != ""}
     except UnicodeDecodeError:
         raise condition_error(option, "it is not UTF-8 text", "Write it again as UTF-8.") from None
@@ -79,10 +93,38 @@ def iter_partial_records(
         raise condition_error(option, f"it cannot be read ({found})", "Give a file you may read.") from None
 
 
+def _of_table(
+    path: str,
+    content: IO[bytes],
+    option: str,
+    check: ColumnCheck,
+    columns: Sequence[str],
+    delimiter: str | None,
+    table: TableFormat,
+) -> Iterator[dict[str, str]]:
+    """Yield what a file gives, as texts of the columns of a table."""
+    if row_format(path) is not None:
+        try:
+            yield from table_rows(path, content, table, columns, check)
+        except TypedFileError as error:
+            raise condition_error(option, str(error), "Write it again.") from None
+        return
+    suffix = path.lower().removesuffix(".gz").rpartition(".")[2]
+    if suffix in ("jsonl", "ndjson"):
+        for row in _objects(content, option):
+            fields = object_fields(table, row, columns)
+            check(fields)
+            yield fields
+        return
+    known = dict(zip(table.field_names, table.columns, strict=True))
+    for cells in _READERS[suffix](content, option, check, columns, delimiter):
+        yield {name: cell_text(known[name], cell) for name, cell in cells.items()}
+
+
 def _csv(
     content: IO[bytes],
     option: str,
-    check: _ColumnCheck,
+    check: ColumnCheck,
     columns: Sequence[str],
     delimiter: str | None,
     default: str = ",",
@@ -117,8 +159,15 @@ def _names(line: str, mark: str) -> list[str]:
 
 
 def _jsonl(
-    content: IO[bytes], option: str, check: _ColumnCheck, columns: Sequence[str], delimiter: str | None
+    content: IO[bytes], option: str, check: ColumnCheck, columns: Sequence[str], delimiter: str | None
 ) -> Iterator[dict[str, str]]:
+    for value in _objects(content, option):
+        check(value)
+        yield {name: plain_text(part) for name, part in value.items()}
+
+
+def _objects(content: IO[bytes], option: str) -> Iterator[dict[str, Any]]:
+    """Yield the objects of JSON Lines."""
     for number, line in enumerate(bounded_lines(content, "\n", option, condition_error), 1):
         if not line.strip():
             continue
@@ -128,19 +177,18 @@ def _jsonl(
             value = None
         if not isinstance(value, dict):
             raise condition_error(option, f"line {number} is no JSON object", "Mend the file there.")
-        check(value)
-        yield {name: plain_text(part) for name, part in value.items()}
+        yield value
 
 
 def _typed(
     content: IO[bytes],
     option: str,
-    check: _ColumnCheck,
+    check: ColumnCheck,
     columns: Sequence[str],
     delimiter: str | None,
     format_name: str,
 ) -> Iterator[dict[str, str]]:
-    from linesmith.records.input.typed_files import TypedFile, TypedFileError
+    from linesmith.records.input.typed_files import TypedFile
 
     try:
         file = TypedFile(content, format_name)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -20,6 +20,7 @@ from linesmith.records.output.column_types import STRING, ColumnType
 from linesmith.records.output.layout import RecordLayout
 from linesmith.records.roles.filler import RecordFiller
 from linesmith.records.roles.stored_roles import StoredRoles, read_roles
+from linesmith.records.roles.table_roles import hollow_structs, key_fault, optional_structs
 from linesmith.records.roles.value_sources import (
     ConstantSource,
     EscapedSource,
@@ -27,11 +28,15 @@ from linesmith.records.roles.value_sources import (
     KeySource,
     ReferenceSource,
     ValueSource,
+    check_values,
     write_values,
 )
 
 if TYPE_CHECKING:
     import pyarrow as pa
+
+    from linesmith.records.table_columns import TableColumn
+    from linesmith.records.table_format import TableFormat
 
 # Reads the keys of the source: patterns by column, and a directory for files → the file of each column.
 SourceKeyReader = Callable[[StoredRoles, Mapping[str, KeyPattern], Path], Mapping[str, str]]
@@ -57,7 +62,7 @@ def plan_roles(
     layout: RecordLayout,
     make_directory: Callable[[], Path],
     read_source_keys: SourceKeyReader | None = None,
-    escape: bool = False,
+    table: TableFormat | None = None,
 ) -> FilledOutput | None:
     """Plan the columns with a role; None where the model knows all columns.
 
@@ -68,7 +73,7 @@ def plan_roles(
         layout: of the records that the model draws.
         make_directory: makes a directory for files that must last as long as the run.
         read_source_keys: reads the keys of the source for `avoid_source_keys`; None: they cannot be read here.
-        escape: fields hold text as data frames have it (`linesmith.records.table_columns`).
+        table: all columns of the source, if it was no lines of text.
 
     Raises:
         ParameterError: LS140, a role cannot be used; LS128, one needs a file that has to be given again.
@@ -83,22 +88,69 @@ def plan_roles(
         raise DataError("LS214", None, f"the roles in '{run.model}' are not of the model beside them", "Train again.")
     keys = {name: _pattern(name, role, stored) for name, role in roles.items() if role.kind == "key"}
     avoided = _avoided(config, stored, keys, make_directory, read_source_keys)
+    kinds = {name: role.kind for name, role in roles.items()}
+    columns = tuple(stored.written_columns(kinds))
+    written = None if table is None or table.source is None else _written_table(table, kinds, columns)
+    typed = {} if written is None else dict(zip(written.field_names, written.columns, strict=True))
     sources: dict[str, ValueSource] = {}
     for name, role in roles.items():
         if role.kind == "key":
+            _check_key(name, typed.get(name), keys[name])
             sources[name] = KeySource(name, keys[name], config.seed, avoided.get(name))
         elif role.kind != "drop":
             made = _source(
-                name, role, config, layout.fields, lambda: make_directory() / f"values-{uuid.uuid4().hex}.arrow"
+                name,
+                role,
+                config,
+                layout.fields,
+                lambda: make_directory() / f"values-{uuid.uuid4().hex}.arrow",
+                typed.get(name),
             )
-            sources[name] = EscapedSource(made) if escape else made
-    columns = tuple(stored.written_columns({name: role.kind for name, role in roles.items()}))
-    filler = RecordFiller(layout.fields, tuple(sources.get(name) for name in columns))
+            sources[name] = made if table is None else EscapedSource(made, typed.get(name))
+    structs = () if written is None or layout.table is None else optional_structs(written, layout.table, set(sources))
+    filler = RecordFiller(layout.fields, tuple(sources.get(name) for name in columns), structs)
     types = None
     if layout.types is not None:
         learned = iter(layout.types)  # by position: two learned columns may have one name
         types = tuple(_type(keys.get(name)) if name in roles else next(learned) for name in columns)
-    return FilledOutput(replace(layout, columns=columns, types=types), filler)
+    return FilledOutput(replace(layout, columns=columns, types=types, table=written), filler)
+
+
+def _written_table(table: TableFormat, kinds: Mapping[str, str], columns: Sequence[str]) -> TableFormat:
+    """Return the columns of an output in the format of the source.
+
+    Args:
+        table: all columns of the source.
+        kinds: of the roles, by column.
+        columns: names of the output's.
+
+    Raises:
+        ParameterError: LS140, a struct would have no column, and the model draws whether it is there.
+        DataError: LS214, the roles are of another table.
+    """
+    if not set(columns) <= set(table.field_names):
+        raise DataError("LS214", None, "the roles and the columns of the model are not of one source", "Train again.")
+    left = {name for name, kind in kinds.items() if kind == "drop"}
+    empty = [name for name in hollow_structs(table, left) if name not in left]
+    if empty:
+        raise ParameterError(
+            "LS140",
+            "--column-role",
+            f"no column of '{empty[0]}' would be written, and the model draws which records have it",
+            "Give one of them another role than drop, or train a model with the role drop for all.",
+        )
+    return table.without(left)
+
+
+def _check_key(name: str, column: TableColumn | None, pattern: KeyPattern) -> None:
+    """Refuse a pattern of keys that a column with a type cannot hold.
+
+    Raises:
+        ParameterError: LS140.
+    """
+    fault = None if column is None else key_fault(column, pattern)
+    if fault is not None:
+        raise ParameterError("LS140", f"--column-role {name}=key", fault, "Give another pattern, or another role.")
 
 
 def effective_roles(config: TensorFlowConfig, stored: StoredRoles | None) -> dict[str, ColumnRole]:
@@ -140,16 +192,35 @@ def _pattern(name: str, role: ColumnRole, stored: StoredRoles) -> KeyPattern:
 
 
 def _source(
-    name: str, role: ColumnRole, config: TensorFlowConfig, fields: FieldFormat, make_path: Callable[[], Path]
+    name: str,
+    role: ColumnRole,
+    config: TensorFlowConfig,
+    fields: FieldFormat,
+    make_path: Callable[[], Path],
+    column: TableColumn | None,
 ) -> ValueSource:
-    """Return the source of a column whose values are no keys."""
+    """Return the source of a column whose values are no keys.
+
+    Args:
+        name: of the column.
+        role: its role.
+        config: the settings.
+        fields: how records are split.
+        make_path: names a file for values.
+        column: its type, which the values are checked against; None: it holds any texts.
+    """
     if role.kind == "constant":
+        if column is not None:
+            check_values(column, [role.text])
         return ConstantSource(role.text)
     if role.kind == "fake":
         check_fake(role.text, role.detail, f"--column-role {name}=fake:{role.text}")
         return FakeSource(name, role.text, role.detail, config.seed, fields)
     path = make_path()
-    write_values(str(path), read_reference(name, role, fields))
+    values = read_reference(name, role, fields)
+    if column is not None:
+        check_values(column, values.unique().to_pylist())
+    write_values(str(path), values)
     return ReferenceSource(name, str(path.absolute()), config.seed)
 
 

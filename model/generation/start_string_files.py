@@ -6,10 +6,11 @@
 | .jsonl, .ndjson         | a field of an object, or a line that is a JSON text                       |
 | .avro                   | a field of a record                                                       |
 | .parquet, .pq           | a value of a column                                                       |
+| .metadata.json          | a value of a column of the Iceberg table that has this metadata           |
 | .txt and anything else  | a line; only its end is removed, since a delimiter may end with a space   |
 
-The column is the named one, else `start_string`, else the only one. Text formats may be compressed (.gz). A null is an empty
-start string: its record begins freely.
+The column is the named one, else `start_string`, else the only one; one inside of objects or structs is named with points.
+Text formats may be compressed (.gz). A null is an empty start string: its record begins freely.
 """
 
 from __future__ import annotations
@@ -19,7 +20,6 @@ import gzip
 import io
 import zlib
 from collections.abc import Callable, Iterable, Iterator
-from functools import partial
 from typing import IO, Any, cast
 
 from linesmith.core.errors import ParameterError
@@ -27,6 +27,7 @@ from linesmith.core.parsing import DocumentError, parse_json
 from linesmith.records.input.file_patterns import describe_missing, describe_unreadable, match_local_files
 from linesmith.records.input.line_scanner import has_only_carriage_returns
 from linesmith.records.output.layout import START_COLUMN
+from linesmith.records.sources.file_rows import row_format
 
 START_STRINGS_FILE_OPTION = "--start-strings-file (start_strings_file)"
 _MAX_LINE_CHARS = 1 << 24
@@ -83,7 +84,10 @@ def iter_start_strings(path: str, column: str | None = None, opener: Opener = op
     try:
         with opener(path) as stored:
             content = cast("IO[bytes]", gzip.GzipFile(fileobj=stored)) if path.lower().endswith(".gz") else stored
-            yield from _READERS.get(suffix, _lines)(content, column, where)
+            if row_format(path) is not None:
+                yield from _typed(path, content, column, where)
+            else:
+                yield from _READERS.get(suffix, _lines)(content, column, where)
     except UnicodeDecodeError:
         raise start_string_error(
             where, "it is not UTF-8 text", "Give a text file with one start string a line."
@@ -140,8 +144,22 @@ def _jsonl(content: IO[bytes], column: str | None, where: str) -> Iterator[str]:
         except DocumentError:
             raise start_string_error(where, f"line {number} is no JSON", "Mend the file there.") from None
         if isinstance(value, dict):
-            value = value[_column(column, value, where)]
+            value = _inside(value, column, where)
         yield _text(value, where)
+
+
+def _inside(value: dict[str, Any], column: str | None, where: str) -> Any:
+    """Return the value of a column of an object; where an object on the way is missing or null, None."""
+    if column is None or column in value or "." not in column:
+        return value[_column(column, value, where)]
+    found: Any = value
+    for key in column.split("."):
+        if found is None:
+            return None
+        if not isinstance(found, dict) or (found is value and key not in found):
+            return value[_column(column, value, where)]  # raises
+        found = found.get(key)
+    return found
 
 
 def bounded_lines(
@@ -164,15 +182,23 @@ def bounded_lines(
         yield line
 
 
-def _typed(content: IO[bytes], column: str | None, where: str, format_name: str) -> Iterator[str]:
-    from linesmith.records.input.typed_files import TypedFile, TypedFileError
+def _typed(path: str, content: IO[bytes], column: str | None, where: str) -> Iterator[str]:
+    from linesmith.records.input.typed_files import TypedFileError
+    from linesmith.records.sources.file_rows import FileRows, plain_value
 
     try:
-        file = TypedFile(content, format_name)
-        name = _column(column, file.columns, where)
-        for rows in file.batches(8192, columns=[name]):
-            for row in rows:
-                yield _text(row[name], where)
+        if column is None:
+            column = _column(None, FileRows(path, content, []).others, where)
+        rows = FileRows(path, content, [column])
+        names = rows.table.field_names
+        position = names.index(_column(column, [*names, *rows.others], where))
+        described = rows.table.columns[position]
+        for row in rows:
+            value = plain_value(described, row[position])
+            if value is None:
+                found = f"a start string is of type {'list' if described.most_items is not None else described.kind}"
+                raise start_string_error(where, found, "Give a column of texts.")
+            yield value
     except TypedFileError as error:
         raise start_string_error(where, str(error), "Write it again.") from None
 
@@ -181,9 +207,6 @@ _READERS: dict[str, Callable[[IO[bytes], str | None, str], Iterator[str]]] = {
     "csv": _csv,
     "jsonl": _jsonl,
     "ndjson": _jsonl,
-    "avro": partial(_typed, format_name="avro"),
-    "parquet": partial(_typed, format_name="parquet"),
-    "pq": partial(_typed, format_name="parquet"),
 }
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 _WORDS = {"string": "text", "enum": "text", "int": "whole number", "long": "whole number", "float": "number",
           "double": "number", "boolean": "true or false", "decimal": "decimal number", "date": "date",
-          "timestamp": "point in time, UTC", "local-timestamp": "point in time"}  # fmt: skip
+          "timestamp": "point in time, UTC", "local-timestamp": "point in time", "null": "no value"}  # fmt: skip
 _CROISSANT = {"int": "sc:Integer", "long": "sc:Integer", "float": "sc:Float", "double": "sc:Float", "decimal": "sc:Float",
               "boolean": "sc:Boolean", "date": "sc:Date", "timestamp": "sc:DateTime",
               "local-timestamp": "sc:DateTime"}  # fmt: skip
@@ -51,9 +51,9 @@ def columns_of(manifest: Mapping[str, Any]) -> list[Column]:
     """
     found = []
     for described in manifest.get("types", []):
-        avro = described["type"]
-        nullable = isinstance(avro, list)
-        kind = next(one for one in avro if one != "null") if nullable else avro
+        avro: Any = described["type"]
+        nullable = isinstance(avro, list) or avro == "null"
+        kind: Any = next((one for one in avro if one != "null"), "null") if isinstance(avro, list) else avro
         if isinstance(kind, dict):
             kind = kind.get("logicalType", kind["type"])
         for unit in ("-millis", "-micros", "-nanos"):

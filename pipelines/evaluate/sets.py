@@ -21,6 +21,7 @@ from linesmith.pipelines.tokenize.publish import STATISTICS
 from linesmith.records.fields import FieldFormat
 from linesmith.records.input.file_patterns import find_local_files
 from linesmith.records.input.typed_files import AVRO, LINES, PARQUET, file_format
+from linesmith.records.roles.column_cut import ColumnCut
 from linesmith.records.roles.stored_roles import read_roles
 from linesmith.records.table_format import TableFormat, read_table_format
 from linesmith.transforms.storage.addresses import is_bucket, join
@@ -173,19 +174,25 @@ def run_evaluation_sets(config: TensorFlowConfig, run: RunDirectory, holdout: Se
         raise DataError("LS201", None, f"'{run.synthetic}' holds no complete output", "Run generate first.")
     fields = FieldFormat(config.field_delimiter, config.quoted)
     roles = read_roles(run.model)
+    table = read_table_format(run.training_data / TABLE_FILE)
+    if table is not None and table.source is not None and roles is not None:
+        table = table.without(frozenset(roles.roles))
     if holdout:
         sets.files["holdout"] = list(holdout)
         cut = None if roles is None else roles.cut(roles.columns)
         text_format = TextFormat(fields, config.header, config.encoding, config.max_line_len, cut=cut)
-        sets.add_units("holdout", LINES, list(holdout), text_format, run.temporary)
+        if is_in_format_of(table, holdout[0]):
+            _add_source_units(sets, "holdout", holdout, table, config.header, run.temporary, config.encoding, cut)
+        else:
+            sets.add_units("holdout", LINES, list(holdout), text_format, run.temporary)
     files = _output_files(run.synthetic, config.input_format)
     sets.files["synthetic"] = files
     cut = None if roles is None else roles.cut(roles.written_columns(generated.get("column_roles", {})))
     text_format = TextFormat(fields, bool(generated.get("header")), max_line_len=_MAX_OUTPUT_LENGTH, cut=cut)
     filled = [file for file in files if os.path.getsize(file)]
-    table = read_table_format(run.training_data / TABLE_FILE)
     if filled and config.partition_by is None and is_in_format_of(table, filled[0]):
-        _add_source_units(sets, "synthetic", filled, table, bool(generated.get("header")), run.temporary)
+        header = bool(generated.get("header"))
+        _add_source_units(sets, "synthetic", filled, table, header, run.temporary, cut=cut)
     elif filled:
         columns = generated.get("columns") or ()
         sets.add_units("synthetic", file_format(filled[0]), filled, text_format, run.temporary, columns)
@@ -201,8 +208,9 @@ def _add_source_units(
     header: bool,
     scratch: Path,
     encoding: str = "utf-8",
+    cut: ColumnCut | None = None,
 ) -> None:
-    units = source_units(name, files, table, header, scratch, encoding)
+    units = source_units(name, files, table, header, scratch, encoding, cut)
     sets.units += units
     sets.kinds[name] = kinds_of_set(units, None, name == "training")
 

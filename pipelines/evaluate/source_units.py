@@ -11,6 +11,7 @@ from linesmith.core.config.tensorflow_config import TensorFlowConfig
 from linesmith.records.input.input_ranges import plan_input_units
 from linesmith.records.input.record_format import DatasetSplitter, RecordFormat
 from linesmith.records.input.typed_files import LINES
+from linesmith.records.roles.column_cut import ColumnCut
 from linesmith.records.table_format import TableFormat
 
 if TYPE_CHECKING:
@@ -73,7 +74,13 @@ def describe_sets(
 
 
 def source_units(
-    name: str, files: Sequence[str], table: TableFormat, header: bool, scratch: Path, encoding: str = "utf-8"
+    name: str,
+    files: Sequence[str],
+    table: TableFormat,
+    header: bool,
+    scratch: Path,
+    encoding: str = "utf-8",
+    cut: ColumnCut | None = None,
 ) -> list[EvaluationInputUnit]:
     """Return the units of a set.
 
@@ -82,8 +89,9 @@ def source_units(
         files: of the format that the table was read from.
         table: how rows become records.
         header: the first record of a CSV file names the columns.
-        encoding: of CSV files.
         scratch: folder that http(s) inputs are copied to.
+        encoding: of CSV files.
+        cut: columns of the files that are not compared, since no model learned them.
 
     Raises:
         DataError: a file is missing, damaged, or of another format.
@@ -101,7 +109,8 @@ def source_units(
     inputs = find_inputs(config, scratch)
     if format_name == CSV:
         inputs = with_cuts(inputs, table.fields)
-    settings = ReadSettings(RecordFormat.from_config(config), DatasetSplitter(0.0, False), False, table=table)
+    splitter = DatasetSplitter(0.0, False)
+    settings = ReadSettings(RecordFormat.from_config(config), splitter, False, table=table, table_cut=cut)
     return [
         EvaluationInputUnit(name, number, LINES, unit.ranges[0].file.name, lines=(unit, settings))
         for number, unit in enumerate(plan_input_units(inputs))

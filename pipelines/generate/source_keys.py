@@ -9,15 +9,19 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from linesmith.core.artifacts.run_directory import RunDirectory
+from linesmith.core.artifacts.model_info import TABLE_FILE
+from linesmith.core.artifacts.run_directory import RunDirectory, run_directory
 from linesmith.core.config.key_pattern import KeyPattern
 from linesmith.core.config.tensorflow_config import TensorFlowConfig
 from linesmith.core.errors import ParameterError
 from linesmith.model.generation.role_plan import SourceKeyReader, role_kinds
+from linesmith.pipelines.tokenize.column_roles import settings_of_columns
 from linesmith.records.input.input_ranges import plan_input_units
 from linesmith.records.input.record_format import DatasetSplitter, RecordFormat
 from linesmith.records.roles.source_keys import write_source_keys
 from linesmith.records.roles.stored_roles import StoredRoles
+from linesmith.records.table_columns import unescape_text
+from linesmith.records.table_format import read_table_format
 
 
 def source_key_reader(config: TensorFlowConfig, trained: TensorFlowConfig) -> SourceKeyReader:
@@ -49,22 +53,31 @@ def source_key_reader(config: TensorFlowConfig, trained: TensorFlowConfig) -> So
 
 
 def _values(config: TensorFlowConfig, trained: TensorFlowConfig, stored: StoredRoles, name: str) -> Iterator[str]:
-    """Yield the values of a column in all lines of the input that have as many fields as the source had."""
+    """Yield the values of a column in all records of the input that have as many fields as the source had."""
     from linesmith.transforms.find_inputs import find_inputs
     from linesmith.transforms.read_records import RangeReader, ReadSettings
 
-    position = stored.columns.index(name)
+    position, count = stored.columns.index(name), len(stored.columns)
     settings = ReadSettings(
         replace(RecordFormat.from_config(trained), user_field=None), DatasetSplitter(0.0, False), trained.header
     )
-    fields, count = settings.records.fields, len(stored.columns)
+    table = read_table_format(run_directory(config).model / TABLE_FILE)
+    is_escaped = False
+    if table is not None and table.source is not None:
+        is_escaped = table.columns[position].kind == "text"
+        settings = settings_of_columns(settings, table, [name])
+        names = () if settings.table is None else settings.table.field_names
+        position, count = names.index(name), len(names)
+    fields = settings.records.fields
     batch: list[str] = []
+    changed = {"input_data_path": config.input_data_path, "input_catalog": config.input_catalog, "columns": None}
     with tempfile.TemporaryDirectory() as scratch:
-        files = find_inputs(trained.replace(input_data_path=config.input_data_path), Path(scratch))
+        files = find_inputs(trained.replace(**changed, column_role=None, condition_on=None), Path(scratch))
         for source in (source for unit in plan_input_units(files) for source in unit.ranges):
             for _ in RangeReader(source, settings, on_record=batch.append).batches():
                 split = map(fields.split_or_none, batch)
-                yield from (values[position] for values in split if values is not None and len(values) == count)
+                found = (values[position] for values in split if values is not None and len(values) == count)
+                yield from (unescape_text(value) if is_escaped else value for value in found if value)
                 batch.clear()
 
 

@@ -6,17 +6,19 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from linesmith.core.config.input_format import TEXT
 from linesmith.core.config.tensorflow_config import TensorFlowConfig
 from linesmith.core.errors import DataError
 from linesmith.pipelines.public_columns import public_columns
-from linesmith.records.roles.personal_data import Finding, look_at_columns
+from linesmith.records.roles.personal_data import BY_NAME, Finding, look_at_columns
+from linesmith.records.roles.table_roles import key_fault
 
 if TYPE_CHECKING:
     from linesmith.records.input.input_ranges import InputUnit
+    from linesmith.records.table_format import TableFormat
     from linesmith.transforms.read_records import ReadSettings
 
 _SAMPLED_RECORDS = 5_000
+_NO_IDENTIFIERS = ("boolean", "date", "float", "null", "time", "timestamp")
 
 
 def look_for_personal_data(
@@ -41,15 +43,29 @@ def look_for_personal_data(
         found = look_at_columns(public_columns(config) or [], [], names_only=True)
     else:
         found = look_at_columns(*_sample(config, units, settings))
+        found = [fitting for finding in found if (fitting := _fitting(finding, settings.table)) is not None]
     found = [finding for finding in found if finding.column not in config.roles]
     refuse_personal_data(config, found)
-    notices.extend(
-        str(finding)
-        if settings.table is None
-        else f"column '{finding.column}' looks like {finding.looks_like}; leave it out by --columns"
-        for finding in found
-    )
+    notices.extend(map(str, found))
     return found
+
+
+def _fitting(finding: Finding, table: TableFormat | None) -> Finding | None:
+    """Return a finding with a role whose values the column can hold; None for one that the column's type contradicts.
+
+    Args:
+        finding: by names and texts.
+        table: columns of a source with types, of which not every role makes values; None: there are only texts.
+    """
+    column = None if table is None or table.source is None else table.column(finding.column)
+    if column is None:
+        return finding
+    if column.kind in _NO_IDENTIFIERS and not finding.looks_like.endswith(BY_NAME):
+        return None  # the digits of a time may look like those of a telephone number
+    if finding.role.startswith("key"):
+        return finding if key_fault(column) is None else replace(finding, role="drop")
+    is_text = column.kind == "text" and column.most_items is None and column.categories is None
+    return finding if is_text or finding.role.startswith("ref") else replace(finding, role="drop")
 
 
 def refuse_personal_data(config: TensorFlowConfig, found: Sequence[Finding]) -> None:
@@ -64,9 +80,7 @@ def refuse_personal_data(config: TensorFlowConfig, found: Sequence[Finding]) -> 
             "LS251",
             "--refuse-pii",
             "; ".join(f"column '{finding.column}' looks like {finding.looks_like}" for finding in found),
-            f"Give --column-role {roles}, or learn where a column is neither."
-            if config.input_format == TEXT
-            else "Leave them out by --columns, or give the table as a data frame to linesmith.fit, with a column_role.",
+            f"Give --column-role {roles}, or learn where a column is neither.",
         )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from itertools import zip_longest
@@ -13,6 +13,7 @@ from linesmith.core.config.input_format import AVRO, CSV, ICEBERG, JSONL, MAGIC_
 from linesmith.core.config.setting_field import option_text
 from linesmith.core.config.tensorflow_config import TensorFlowConfig
 from linesmith.core.errors import DataError, LinesmithError, ParameterError, TooFewRecordsError
+from linesmith.pipelines.tokenize.column_roles import learned_part
 from linesmith.records.fields import FieldFormat
 from linesmith.records.input.file_patterns import describe_unreadable, match_local_files
 from linesmith.records.sources.shape import PRESENT, Node
@@ -25,7 +26,8 @@ if TYPE_CHECKING:
     from linesmith.records.input.input_files import InputFile
     from linesmith.records.input.input_ranges import InputUnit
 
-Reader = Callable[[IO[bytes], Sequence[str] | None], TableFormat]
+Reader = Callable[[IO[bytes], Sequence[str] | None, Collection[str]], TableFormat]
+_GLANCED_ROWS = 5_000  # of JSON Lines, which declare nothing
 _LINE_SETTINGS = ("field_delimiter", "quoted", "header", "column_pattern", "encoding")
 
 
@@ -85,6 +87,8 @@ def describe_source(
 ) -> TableFormat | None:
     """Return how the rows of the input become records; None where it is lines of text.
 
+    It has the columns with a role, too, of which their schema says all; of JSON Lines, which have none, the kinds of values.
+
     Args:
         config: the settings.
         files: the input.
@@ -95,7 +99,7 @@ def describe_source(
 
     Raises:
         DataError: LS206, a file is damaged; LS234, files differ in their columns; LS235, a column cannot be learned.
-        ParameterError: LS301, with `dp` a column cannot be learned without a look at records.
+        ParameterError: LS301, with `dp` a column cannot be learned without a look at records; LS140, a role cannot be.
     """
     if config.input_format == TEXT:
         return None
@@ -106,15 +110,40 @@ def describe_source(
     if config.input_format == CSV:
         return _csv_table(config, files)
     if config.input_format == JSONL:
-        return jsonl_table(survey_json(units, options, scratch), config.columns)
+        return jsonl_table(survey_json(units, options, scratch, config.cut_columns), config.columns, config.cut_columns)
     table = declared_table(config, files)
+    learned = learned_part(config, table)
     if config.dp:
-        _check_private(config, table)
+        _check_private(config, learned)
         notices.append(
             "the names and types of the columns, as the files declare them, are taken as public, as --columns says"
         )
         return table
-    return refine(table, survey_source(units, table, options, scratch))
+    return refine(table, survey_source(units, learned, options, scratch), learned)
+
+
+def glance_at_source(
+    config: TensorFlowConfig, files: Sequence[InputFile], units: Sequence[InputUnit]
+) -> TableFormat | None:
+    """Return the columns of the input by schemas, headers and the first rows; None where it is lines of text.
+
+    Raises:
+        DataError: as `describe_source`.
+        ParameterError: as `describe_source`.
+    """
+    if config.input_format == TEXT:
+        return None
+    if config.input_format == CSV:
+        return _csv_table(config, files)
+    if config.input_format != JSONL:
+        return declared_table(config, files)
+    from linesmith.records.sources.jsonl_rows import JsonFacts, jsonl_table
+    from linesmith.transforms.source_lines import add_json_facts
+
+    facts = JsonFacts()
+    for source in [source for unit in units for source in unit.ranges if source.starts_file]:
+        add_json_facts(facts, source, config.cut_columns, max(0, _GLANCED_ROWS - facts.count))
+    return jsonl_table(facts, config.columns, config.cut_columns)
 
 
 def declared_table(config: TensorFlowConfig, files: Sequence[InputFile]) -> TableFormat:
@@ -123,9 +152,9 @@ def declared_table(config: TensorFlowConfig, files: Sequence[InputFile]) -> Tabl
         from linesmith.records.sources.iceberg_rows import iceberg_table
 
         files = list({file.origin: file for file in files}.values())
-        tables = [(file.name, iceberg_table(file, config.columns)) for file in files]
+        tables = [(file.name, iceberg_table(file, config.columns, config.cut_columns)) for file in files]
     else:
-        tables = [(file.name, _table_of(file, _READERS[config.input_format], config.columns)) for file in files]
+        tables = [(file.name, _table_of(file, _READERS[config.input_format], config)) for file in files]
     if not tables:
         raise DataError("LS205", "--input", "names no file", "Give files.")
     (first_name, first), *others = tables
@@ -190,14 +219,14 @@ def _first_fields(config: TensorFlowConfig, file: InputFile) -> list[str] | None
     return None
 
 
-def _table_of(file: InputFile, read: Reader, wanted: Sequence[str] | None) -> TableFormat:
+def _table_of(file: InputFile, read: Reader, config: TensorFlowConfig) -> TableFormat:
     from linesmith.records.input.typed_files import TypedFileError
     from linesmith.transforms.find_inputs import open_raw
     from linesmith.transforms.source_lines import damaged_source_error
 
     with open_raw(file.path) as stream:
         try:
-            return read(stream, wanted)
+            return read(stream, config.columns, config.cut_columns)
         except TypedFileError as error:
             raise damaged_source_error(file, str(error)) from None
 
@@ -274,16 +303,16 @@ def _check_private(config: TensorFlowConfig, table: TableFormat) -> None:
         )
 
 
-def _avro(stream: IO[bytes], wanted: Sequence[str] | None) -> TableFormat:
+def _avro(stream: IO[bytes], wanted: Sequence[str] | None, cut: Collection[str]) -> TableFormat:
     from linesmith.records.sources.avro_rows import avro_table
 
-    return avro_table(stream, wanted)
+    return avro_table(stream, wanted, cut)
 
 
-def _parquet(stream: IO[bytes], wanted: Sequence[str] | None) -> TableFormat:
+def _parquet(stream: IO[bytes], wanted: Sequence[str] | None, cut: Collection[str]) -> TableFormat:
     from linesmith.records.sources.parquet_rows import parquet_table
 
-    return parquet_table(stream, wanted)
+    return parquet_table(stream, wanted, cut)
 
 
 _READERS: dict[str, Reader] = {AVRO: _avro, PARQUET: _parquet}

@@ -29,7 +29,7 @@ from linesmith.core.library_logging import quiet_calls
 from linesmith.pipelines.other_kind import replace_other_kind
 from linesmith.pipelines.remote.local_paths import config_with_local_paths, with_remote_addresses
 from linesmith.pipelines.stage_report import StageReport, measured_stage
-from linesmith.pipelines.tokenize.column_roles import describe_roles, with_column_roles
+from linesmith.pipelines.tokenize.column_roles import describe_roles, with_column_roles, with_table_roles
 from linesmith.pipelines.tokenize.field_order import with_field_order
 from linesmith.pipelines.tokenize.fit import fit_tokenizer
 from linesmith.pipelines.tokenize.personal_data import look_for_personal_data
@@ -180,12 +180,14 @@ def _read_input(
     if config.input_format == CSV:
         files = with_cuts(files, settings.records.fields)
     units = plan_input_units(files)
-    settings, source_columns = with_column_roles(config, units, settings)
     table = describe_source(config, files, units, options, scratch, report.notices)
-    settings = replace(settings, table=table)
+    if table is None:
+        settings, source_columns = with_column_roles(config, units, settings)
+    else:
+        settings, source_columns = with_table_roles(config, table, settings), list(table.field_names)
     units, settings = find_shape(config, units, settings, options, scratch, report.notices)
     personal_data = look_for_personal_data(config, units, settings, report.notices)
-    roles = describe_roles(config, source_columns, units, settings, options, scratch)
+    roles = describe_roles(config, source_columns, units, settings, options, scratch, table)
     if roles is not None:
         write_roles(scratch / "data", roles)
     idle = idle_worker_notice(options, "tokenize", len(units))

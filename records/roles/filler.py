@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from linesmith.records.fields import FIELD_BREAK, FieldFormat
+from linesmith.records.roles.table_roles import OptionalStruct
 from linesmith.records.roles.value_sources import (
     EscapedSource,
     KeySource,
@@ -22,6 +23,7 @@ class RecordFiller:
     Attributes:
         fields: how the text of a record is split.
         sources: for each column of the output what stands in it; None: the next field that the model drew.
+        structs: structs that a record may lack: nothing stands then in the columns inside of them.
 
     Example:
         >>> from linesmith.records.roles.value_sources import ConstantSource
@@ -32,6 +34,7 @@ class RecordFiller:
 
     fields: FieldFormat
     sources: tuple[ValueSource | None, ...]
+    structs: tuple[OptionalStruct, ...] = ()
 
     def values(self, index: int, learned: Sequence[str]) -> list[str]:
         """Return the fields of a complete record.
@@ -44,10 +47,17 @@ class RecordFiller:
             ValueError: there are more or fewer.
             ParameterError: LS140, a key has a pattern with too few keys.
         """
+        return self._filled(index, learned, learned)
+
+    def _filled(self, index: int, learned: Sequence[str], unquoted: Sequence[str]) -> list[str]:
         if len(learned) != self.sources.count(None):
             raise ValueError("a record has another number of fields than columns were learned")
+        empty = {number for struct in self.structs if struct.is_missing(unquoted) for number in struct.filled}
         drawn = iter(learned)
-        return [next(drawn) if source is None else source.value(index) for source in self.sources]
+        return [
+            next(drawn) if source is None else "" if number in empty else source.value(index)
+            for number, source in enumerate(self.sources)
+        ]
 
     def text(self, index: int, text: str) -> str:
         """Return the text of a complete record; what the model drew keeps its quotes.
@@ -56,7 +66,8 @@ class RecordFiller:
             index: number of the record in the run.
             text: the record as the model drew it.
         """
-        values = self.values(index, self.fields.mark_breaks(text).split(FIELD_BREAK))
+        drawn = self.fields.mark_breaks(text).split(FIELD_BREAK)
+        values = self._filled(index, drawn, self.fields.split(text) if self.structs else drawn)
         parts = [
             value if source is None else self.fields.quote(value)
             for source, value in zip(self.sources, values, strict=True)

@@ -17,7 +17,8 @@ from linesmith.core.config.key_pattern import UUID_LENGTHS, KeyPattern, Place, u
 MOST_LENGTHS = 32
 _LONGEST = 200
 _UUID = re.compile("-".join(f"[0-9a-fA-F]{{{length}}}" for length in UUID_LENGTHS))
-_WHOLE = re.compile(r"0|-?[1-9][0-9]{0,17}", re.ASCII)
+_WHOLE = re.compile(r"0|-?[1-9][0-9]{0,37}", re.ASCII)
+_MOST_DIGITS = 18  # of whole numbers in a column of texts: longer ones do not fit into 64 bits
 _DIGITS = set(string.digits)
 _HEX_LOWER, _HEX_UPPER = set("abcdef"), set("ABCDEF")
 _PLAIN = set(string.punctuation + " ") - {"\\"}  # a backslash begins escapes, in patterns and in the texts of tables
@@ -81,7 +82,7 @@ class KeyForms:
         """Return the pattern of the keys.
 
         Args:
-            most: the largest number that the column's type can hold; None: 2^63 − 1.
+            most: the largest number that the column's type can hold; None: it holds texts.
 
         Raises:
             ValueError: they have no pattern that could be kept; the message says why.
@@ -92,8 +93,11 @@ class KeyForms:
             )
         if not self.places or len(self.places) > MOST_LENGTHS:
             raise ValueError(f"its values have more than {MOST_LENGTHS} lengths" if self.places else "it has no values")
-        if self.whole:
+        widest = max([*self.digits, *self.negative], default=0)
+        if self.whole and (most is not None or widest <= _MOST_DIGITS):
             return KeyPattern(limits=self._limits((1 << 63) - 1 if most is None else most))
+        if most is not None:
+            raise ValueError("some of its values are no whole numbers")
         letters = {name for shape in self.places.values() for place in shape for name in place if len(name) > 1}
         if self.uuid and len(self.versions) == 1 and self.versions <= set("12345678"):
             cases = [name for name in ("a-f", "A-F") if name in letters]

@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from ipaddress import ip_address
 
+BY_NAME = "(by its name)"  # what a column looks like ends so where its values were not looked at
 _MOST_OTHER = 0.5  # share of the values that need not have the form
 _FEWEST = 5  # values, below which forms say nothing
 _FEWEST_KEYS = 30
@@ -154,7 +155,7 @@ def _look(name: str, values: list[str], names_only: bool) -> Finding | None:
             return Finding(name, "texts with telephone numbers", "drop")
     named = next(((what, role) for pattern, what, role in _NAMES if pattern.search(words)), None)
     if named is not None:
-        return Finding(name, f"{named[0]} (by its name)", named[1])
+        return Finding(name, f"{named[0]} {BY_NAME}", named[1])
     return _look_for_key(name, words, values, names_only)
 
 
@@ -162,7 +163,7 @@ def _look_for_key(name: str, words: str, values: list[str], names_only: bool) ->
     """Return the finding for a column of identifiers: by its name and the share of different values, or by values alone."""
     is_named = _KEY_NAME.search(words) is not None
     if names_only:
-        return Finding(name, "identifiers (by its name)", "key:PATTERN") if is_named else None
+        return Finding(name, f"identifiers {BY_NAME}", "key:PATTERN") if is_named else None
     if not values:
         return None
     distinct = len(set(values)) / len(values)

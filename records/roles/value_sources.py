@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Protocol
@@ -14,7 +14,8 @@ from linesmith.core.errors import ParameterError
 from linesmith.records.fields import FieldFormat
 from linesmith.records.roles.permutation import DomainPermutation
 from linesmith.records.roles.source_keys import SourceKeys
-from linesmith.records.table_columns import escape_text
+from linesmith.records.roles.table_roles import column_text, type_words
+from linesmith.records.table_columns import TableColumn, escape_text
 
 
 class ValueSource(Protocol):
@@ -175,10 +176,49 @@ def _values(path: str) -> Sequence[Any]:
 
 @dataclass(frozen=True)
 class EscapedSource:
-    """Values as the text fields of a table hold them (`linesmith.records.table_columns`)."""
+    """Values as the fields of a table hold them (`linesmith.records.table_columns`).
+
+    Attributes:
+        inner: source of the plain values.
+        column: the column that they stand in; None: one of any texts.
+    """
 
     inner: ValueSource
+    column: TableColumn | None = None
 
     def value(self, index: int) -> str:
-        """Return the value of a record."""
-        return escape_text(self.inner.value(index))
+        """Return the value of a record.
+
+        Raises:
+            ParameterError: LS140, the column cannot hold it.
+        """
+        value = self.inner.value(index)
+        if self.column is None:
+            return escape_text(value)
+        try:
+            return column_text(self.column, value)
+        except ValueError:
+            raise misfit_error(self.column, "a value that is given in its place is none of these") from None
+
+
+def check_values(column: TableColumn, values: Iterable[str]) -> None:
+    """Refuse values that a column cannot hold.
+
+    Raises:
+        ParameterError: LS140.
+    """
+    for value in values:
+        try:
+            column_text(column, value)
+        except ValueError:
+            raise misfit_error(column, "what would stand in it is none of these") from None
+
+
+def misfit_error(column: TableColumn, found: str) -> ParameterError:
+    """Return the error for a role whose values a column cannot hold; `found` says so without a value."""
+    return ParameterError(
+        "LS140",
+        f"--column-role {column.name}",
+        f"the column holds {type_words(column)}, and {found}",
+        "Give values that it can hold as constant or ref, a provider that makes such, or drop.",
+    )

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from collections.abc import Container, Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from linesmith.core.config.input_format import InputFormat
 from linesmith.core.errors import DataError
 from linesmith.records.sources.arrow_texts import decode_texts, encode_texts
 from linesmith.records.sources.arrow_types import arrow_type, describe_values
-from linesmith.records.sources.chosen_columns import checked_columns, is_wanted, type_error
+from linesmith.records.sources.chosen_columns import checked_columns, cut_column, is_wanted, type_error
 from linesmith.records.sources.shape import PRESENT, Absence, Node, TableSource
 from linesmith.records.table_columns import TableColumn
 from linesmith.records.table_format import TableFormat
@@ -26,7 +26,24 @@ def presence_column(name: str) -> TableColumn:
     return TableColumn(name, "text", categories=(PRESENT,), arrow="string")
 
 
-def describe_schema(schema: pa.Schema, format_name: InputFormat, wanted: Sequence[str] | None = None) -> TableFormat:
+@dataclass
+class SchemaColumns:
+    """The columns of a schema, while they are gathered.
+
+    Attributes:
+        marks: give nullable structs a column of presence.
+        cut: names of columns that are not learned: whatever their types, nothing but their place is needed.
+        found: the columns so far.
+    """
+
+    marks: bool = True
+    cut: Container[str] = ()
+    found: list[TableColumn] = field(default_factory=list)
+
+
+def describe_schema(
+    schema: pa.Schema, format_name: InputFormat, wanted: Sequence[str] | None = None, cut: Container[str] = ()
+) -> TableFormat:
     """Return how the rows of a schema are written, with all that it allows.
 
     Every nullable struct has a column of presence. Where columns are chosen, none has: a struct without a value in any of them is
@@ -36,20 +53,19 @@ def describe_schema(schema: pa.Schema, format_name: InputFormat, wanted: Sequenc
         schema: the schema.
         format_name: format of the files that have it.
         wanted: names of the columns to learn; None: all.
+        cut: names of columns, or of structs, that are not learned.
 
     Raises:
         DataError: LS235, a column is of a type that cannot be learned, or has the name of another; `wanted` names none.
     """
-    columns: list[TableColumn] = []
+    columns = SchemaColumns(wanted is None, cut)
     fields = [field for field in schema if is_wanted(field.name, wanted)]
-    nodes = tuple(_describe_field(field, (), True, columns, wanted is None) for field in fields)
-    table = TableFormat("arrow", tuple(columns), TableSource(format_name, nodes))
+    nodes = tuple(_describe_field(field, (), True, columns) for field in fields)
+    table = TableFormat("arrow", tuple(columns.found), TableSource(format_name, nodes))
     return checked_columns(table, wanted, schema.names)
 
 
-def _describe_field(
-    field: pa.Field, above: tuple[str, ...], outer: bool, columns: list[TableColumn], marks: bool
-) -> Node:
+def _describe_field(field: pa.Field, above: tuple[str, ...], outer: bool, columns: SchemaColumns) -> Node:
     """Return the node of a field, and append the columns of its values.
 
     Args:
@@ -57,22 +73,24 @@ def _describe_field(
         above: names of the structs that it is in.
         outer: whether no struct that it is in can be missing.
         columns: of the table so far.
-        marks: give nullable structs a column of presence.
     """
     import pyarrow as pa
 
     path = (*above, field.name)
-    number = len(columns)
+    name, number = ".".join(path), len(columns.found)
+    nullable = field.nullable or not outer
+    if name in columns.cut:
+        columns.found.append(cut_column(name, lambda: _describe_column(name, field.type, nullable)))
+        return Node(field.name, number, field.nullable)
     if pa.types.is_struct(field.type):
         if not field.type.num_fields:
-            raise type_error(".".join(path), "a struct without fields")
-        if field.nullable and marks:
-            columns.append(presence_column(".".join(path)))
-        outer = outer and not field.nullable
+            raise type_error(name, "a struct without fields")
+        if field.nullable and columns.marks:
+            columns.found.append(presence_column(name))
         children = [field.type.field(position) for position in range(field.type.num_fields)]
-        nodes = tuple(_describe_field(child, path, outer, columns, marks) for child in children)
-        return struct_node(field.name, field.nullable, nodes, number if marks else None)
-    columns.append(_describe_column(".".join(path), field.type, field.nullable or not outer))
+        nodes = tuple(_describe_field(child, path, not nullable, columns) for child in children)
+        return struct_node(field.name, field.nullable, nodes, number if columns.marks else None)
+    columns.found.append(_describe_column(name, field.type, nullable))
     return Node(field.name, number, field.nullable)
 
 
@@ -149,7 +167,8 @@ def column_arrays(nodes: Sequence[Node], arrays: Sequence[pa.Array]) -> Iterator
             continue
         if node.presence is not None:
             yield node.presence, pc.if_else(array.is_valid(), PRESENT, pa.scalar(None, pa.string()))
-        yield from column_arrays(node.children, array.flatten())
+        if node.children:
+            yield from column_arrays(node.children, array.flatten())
 
 
 def encode_batch(table: TableFormat, batch: pa.RecordBatch) -> tuple[list[tuple[str, ...]], dict[int, str]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 from datetime import date
 from decimal import Decimal
 from typing import IO, Any
@@ -12,8 +12,8 @@ from linesmith.core.config.input_format import AVRO
 from linesmith.core.parsing import parse_json
 from linesmith.records.input.avro_files import AvroFile
 from linesmith.records.input.typed_files import format_errors
-from linesmith.records.sources.arrow_rows import ANY_NUMBER, presence_column, struct_node
-from linesmith.records.sources.chosen_columns import checked_columns, is_wanted, type_error
+from linesmith.records.sources.arrow_rows import ANY_NUMBER, SchemaColumns, presence_column, struct_node
+from linesmith.records.sources.chosen_columns import checked_columns, cut_column, is_wanted, type_error
 from linesmith.records.sources.object_rows import RowError, object_texts
 from linesmith.records.sources.rows import VALUE, SourceRow
 from linesmith.records.sources.shape import Node, TableSource
@@ -42,12 +42,13 @@ for _unit, _word, _digits in (("ms", "millis", 3), ("us", "micros", 6), ("ns", "
 _EPOCH = 719_163  # ordinal of 1970-01-01
 
 
-def avro_table(stream: IO[bytes], wanted: Sequence[str] | None = None) -> TableFormat:
+def avro_table(stream: IO[bytes], wanted: Sequence[str] | None = None, cut: Container[str] = ()) -> TableFormat:
     """Return how the rows of an Avro file are written, by its schema alone.
 
     Args:
         stream: the bytes of the file.
         wanted: names of the columns to learn, with which others are not looked at; None: all.
+        cut: names of columns, or of records in the rows, that are not learned.
 
     Raises:
         TypedFileError: the file is damaged.
@@ -55,22 +56,25 @@ def avro_table(stream: IO[bytes], wanted: Sequence[str] | None = None) -> TableF
     """
     with format_errors(AVRO):
         schema = parse_json(AvroFile(stream).schema_bytes)
-    columns: list[TableColumn] = []
+    columns = SchemaColumns(wanted is None, cut)
     names = [field["name"] for field in schema["fields"]]
     chosen = {**schema, "fields": [field for field in schema["fields"] if is_wanted(field["name"], wanted)]}
-    nodes = _record_nodes(chosen, (), True, columns, {}, wanted is None)
+    named: dict[str, Any] = {}
+    _remember_all(schema, named)  # those, too, that are declared in what is left out
+    nodes = _record_nodes(chosen, (), True, columns, named)
     # A projection has no schema of its own: named types may be declared in what is left out.
     declared = "" if wanted is not None else json.dumps(schema, ensure_ascii=False)
-    return checked_columns(TableFormat("arrow", tuple(columns), TableSource(AVRO, nodes, declared)), wanted, names)
+    return checked_columns(
+        TableFormat("arrow", tuple(columns.found), TableSource(AVRO, nodes, declared)), wanted, names
+    )
 
 
 def _record_nodes(
     record: Mapping[str, Any],
     above: tuple[str, ...],
     outer: bool,
-    columns: list[TableColumn],
+    columns: SchemaColumns,
     named: dict[str, Any],
-    marks: bool,
 ) -> tuple[Node, ...]:
     """Return the nodes of a record's fields, and append their columns.
 
@@ -80,10 +84,9 @@ def _record_nodes(
         outer: whether no record that it is in can be missing.
         columns: of the table so far.
         named: schemas by their names.
-        marks: give nullable records a column of presence.
     """
     _remember(record, named)
-    return tuple(_field_node(field, above, outer, columns, named, marks) for field in record["fields"])
+    return tuple(_field_node(field, above, outer, columns, named) for field in record["fields"])
 
 
 def _remember(schema: Mapping[str, Any], named: dict[str, Any]) -> None:
@@ -92,25 +95,48 @@ def _remember(schema: Mapping[str, Any], named: dict[str, Any]) -> None:
         named[known] = schema
 
 
+def _remember_all(declared: Any, named: dict[str, Any]) -> None:
+    """Note every type with a name that a schema declares, at any depth."""
+    if isinstance(declared, list):
+        for part in declared:
+            _remember_all(part, named)
+    elif isinstance(declared, dict):
+        if "name" in declared and "type" in declared:
+            _remember(declared, named)
+        for part in (declared.get("type"), declared.get("items"), declared.get("values")):
+            _remember_all(part, named)
+        for field in declared.get("fields", ()):
+            _remember_all(field["type"], named)
+
+
 def _field_node(
     field: Mapping[str, Any],
     above: tuple[str, ...],
     outer: bool,
-    columns: list[TableColumn],
+    columns: SchemaColumns,
     named: dict[str, Any],
-    marks: bool,
 ) -> Node:
     path, name = (*above, field["name"]), ".".join((*above, field["name"]))
+    number = len(columns.found)
+    if name in columns.cut:
+        columns.found.append(cut_column(name, lambda: _column(field["type"], name, outer, named)))
+        return Node(field["name"], number, isinstance(field["type"], list) and "null" in field["type"])
     declared, nullable = _without_null(field["type"], name, named)
-    number = len(columns)
     if isinstance(declared, dict) and declared["type"] in ("record", "error"):
-        if nullable and marks:
-            columns.append(presence_column(name))
-        children = _record_nodes(declared, path, outer and not nullable, columns, named, marks)
-        return struct_node(field["name"], nullable, children, number if marks else None)
-    column = _describe(declared, name, named)
-    columns.append(TableColumn(name=name, **{"nullable": nullable or not outer or column["kind"] == "null", **column}))
-    return Node(field["name"], number, nullable or column["kind"] == "null")
+        if nullable and columns.marks:
+            columns.found.append(presence_column(name))
+        children = _record_nodes(declared, path, outer and not nullable, columns, named)
+        return struct_node(field["name"], nullable, children, number if columns.marks else None)
+    column = _column(field["type"], name, outer, named)
+    columns.found.append(column)
+    return Node(field["name"], number, nullable or column.kind == "null")
+
+
+def _column(declared: Any, name: str, outer: bool, named: dict[str, Any]) -> TableColumn:
+    """Return the column of a type, which may be a union with null."""
+    plain, nullable = _without_null(declared, name, named)
+    column = _describe(plain, name, named)
+    return TableColumn(name=name, **{"nullable": nullable or not outer or column["kind"] == "null", **column})
 
 
 def _without_null(declared: Any, name: str, named: dict[str, Any]) -> tuple[Any, bool]:

@@ -41,10 +41,10 @@ def with_columns_of(table: TableFormat, batch: pa.RecordBatch) -> pa.RecordBatch
 
 
 def _with_fields_of(node: Node, array: pa.Array) -> pa.Array:
-    """Return a struct with the fields of a node only; another value as it is."""
+    """Return a struct with the fields of a node only; another value, or a struct of which no field is needed, as it is."""
     import pyarrow as pa
 
-    if node.column is not None:
+    if node.column is not None or not node.children:
         return array
     numbers = [array.type.get_field_index(child.name) for child in node.children]
     children = array.flatten()

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import Any
 
 from linesmith.core.errors import DataError
-from linesmith.records.sources.shape import Node
+from linesmith.records.sources.source_projection import moved_node, projected_source
+from linesmith.records.table_columns import TableColumn
 from linesmith.records.table_format import TableFormat
 
 
@@ -20,6 +20,24 @@ def type_error(name: str, found: str) -> DataError:
         found,
         "Name the columns to learn with --columns, or change this one where the files are written.",
     )
+
+
+def cut_column(name: str, describe: Callable[[], TableColumn]) -> TableColumn:
+    """Return the description of a column that is not learned; one without values where its type cannot be written.
+
+    Args:
+        name: its name.
+        describe: describes it, and raises a DataError for a type that cannot be learned.
+    """
+    try:
+        return describe()
+    except DataError:
+        return no_values(name)
+
+
+def no_values(name: str) -> TableColumn:
+    """Return a column that can only be left out of an output."""
+    return TableColumn(name, "null", arrow="null")
 
 
 def is_wanted(name: str, wanted: Sequence[str] | None) -> bool:
@@ -55,36 +73,14 @@ def checked_columns(table: TableFormat, wanted: Sequence[str] | None, names: Seq
 def _in_order(table: TableFormat, order: Sequence[int]) -> TableFormat:
     """Return the table with its columns in another order; the nodes keep theirs."""
     moved = {number: position for position, number in enumerate(order)}
-    nodes = () if table.source is None else tuple(_moved(node, moved) for node in table.source.nodes)
+    nodes = () if table.source is None else tuple(moved_node(node, moved) for node in table.source.nodes)
     columns = tuple(table.columns[number] for number in order)
     return replace(table, columns=columns, source=table.source and replace(table.source, nodes=nodes))
 
 
 def keep_columns(table: TableFormat, keep: set[int]) -> TableFormat:
-    """Return the table with the columns of some numbers, and those of presence of the structs that they are in."""
+    """Return the table with the columns of some numbers (`linesmith.records.sources.source_projection`)."""
     if table.source is None:
         raise ValueError("a table without a source")
-    nodes = _kept(table.source.nodes, keep)
-    numbers = sorted(number for node in nodes for number in node.columns())
-    moved = {number: position for position, number in enumerate(numbers)}
-    source = replace(table.source, nodes=tuple(_moved(node, moved) for node in nodes))
+    source, numbers = projected_source(table.source, keep)
     return replace(table, columns=tuple(table.columns[number] for number in numbers), source=source)
-
-
-def _kept(nodes: Sequence[Node], keep: set[int]) -> list[Node]:
-    kept = []
-    for node in nodes:
-        if node.column is not None:
-            kept += [node] if node.column in keep else []
-        elif children := _kept(node.children, keep):
-            kept.append(replace(node, children=tuple(children)))
-    return kept
-
-
-def _moved(node: Node, moved: dict[int, int]) -> Node:
-    changes: dict[str, Any] = {"children": tuple(_moved(child, moved) for child in node.children)}
-    if node.column is not None:
-        changes["column"] = moved[node.column]
-    if node.presence is not None:
-        changes["presence"] = moved[node.presence]
-    return replace(node, **changes)

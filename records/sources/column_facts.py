@@ -87,7 +87,7 @@ class SourceFacts:
 
         if node.column is not None:
             return
-        children = array.flatten()
+        children = array.flatten() if node.children else []
         if node.presence is not None and array.null_count < len(array):
             empty = array.is_valid()
             for number, values in column_arrays(node.children, children):
@@ -166,17 +166,23 @@ def _facts(column: TableColumn, array: pa.Array) -> ColumnFacts:
     return facts
 
 
-def refine(table: TableFormat, facts: SourceFacts) -> TableFormat:
+def refine(table: TableFormat, facts: SourceFacts, learned: TableFormat | None = None) -> TableFormat:
     """Return the table with what its rows need, and no more.
 
     Args:
         table: as the schema describes it.
         facts: of all rows.
+        learned: the table without columns of which nothing is to be known, if the facts are of its columns; None: they are of
+            all columns.
     """
     if table.source is None:
         return table
-    columns = tuple(_refined(column, found) for column, found in zip(table.columns, facts.columns, strict=True))
-    nodes = tuple(_without_presence(node, facts) for node in table.source.nodes)
+    known = {column.name: found for column, found in zip((learned or table).columns, facts.columns, strict=True)}
+    columns = tuple(
+        _refined(column, known[column.name]) if column.name in known else column for column in table.columns
+    )
+    numbered = {number: known[column.name] for number, column in enumerate(table.columns) if column.name in known}
+    nodes = tuple(_without_presence(node, numbered) for node in table.source.nodes)
     kept = replace(table, columns=columns, source=replace(table.source, nodes=nodes))
     return keep_columns(kept, {number for node in nodes for number in node.columns()})
 
@@ -192,12 +198,17 @@ def _refined(column: TableColumn, facts: ColumnFacts) -> TableColumn:
     return replace(column, **changes)
 
 
-def _without_presence(node: Node, facts: SourceFacts) -> Node:
-    """Return a node without the columns of presence that nothing needs."""
+def _without_presence(node: Node, facts: Mapping[int, ColumnFacts]) -> Node:
+    """Return a node without the columns of presence that nothing needs.
+
+    Args:
+        node: the node.
+        facts: of columns by number, those of columns of presence among them.
+    """
     children = tuple(_without_presence(child, facts) for child in node.children)
-    if node.presence is None:
+    found = None if node.presence is None else facts.get(node.presence)
+    if found is None:  # there is no such column, or all of the struct is left out
         return replace(node, children=children)
-    found = facts.columns[node.presence]
     if found.nulls and found.ambiguous:
         return replace(node, children=children)
     return replace(node, children=children, presence=None, absence="null" if found.nulls else "never")

@@ -15,6 +15,7 @@ from typing import NamedTuple
 from linesmith.core.config.input_format import CSV
 from linesmith.records.fields import FieldFormat
 from linesmith.records.input.record_format import EMPTY, ENCODING, FIELD_COUNT, OPEN_QUOTE, REJECT_BYTES, TOO_LONG
+from linesmith.records.roles.column_cut import ColumnCut
 from linesmith.records.sources.rows import SourceRow
 from linesmith.records.sources.shape import Node, TableSource
 from linesmith.records.table_columns import TableColumn, escape_text
@@ -131,16 +132,18 @@ def csv_table(names: Sequence[str], fields: FieldFormat) -> TableFormat:
     return TableFormat("arrow", columns, TableSource(CSV, nodes, delimiter=fields.delimiter or ","))
 
 
-def csv_row(record: CsvRecord, columns: int, fields: FieldFormat) -> SourceRow:
+def csv_row(record: CsvRecord, columns: int, fields: FieldFormat, cut: ColumnCut | None = None) -> SourceRow:
     """Return the row of a record.
 
     Args:
         record: the record.
-        columns: number of columns; a record of another number of fields is rejected.
-        fields: how a record is split.
+        columns: number of columns of the table.
+        fields: how a record is split; one of another number of fields than the file has columns is rejected.
+        cut: columns of the file that the table leaves out; None: there are none.
     """
     values = None if record.text is None else split_record(record.text, fields)
-    if values is None or len(values) != columns:
+    if values is None or len(values) != (columns if cut is None else cut.count):
         reason = record.reason or (TOO_LONG if values is None else FIELD_COUNT)
         return SourceRow(record.offset, None, reason, record.content[:REJECT_BYTES], record.length)
-    return SourceRow(record.offset, [escape_text(value) if value else "" for value in values])
+    kept = values if cut is None else cut.keep(values)
+    return SourceRow(record.offset, [escape_text(value) if value else "" for value in kept])

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import hashlib
+from collections.abc import Container, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from linesmith.core.config.input_format import ICEBERG, PARQUET
+from linesmith.core.config.setting_field import shortened
 from linesmith.core.errors import DataError, ParameterError, TooFewRecordsError
 from linesmith.records.input.input_files import InputFile
 from linesmith.records.input.typed_files import format_errors
@@ -33,17 +35,22 @@ class IcebergOrigin:
         metadata: address of the table's metadata.
         snapshot: id of the snapshot.
         fields: the fields to read.
-        digest: of table and snapshot.
+        digest: of table, snapshot and filter.
+        row_filter: expression that holds for the rows to read; empty: all are read.
     """
 
     metadata: str
     snapshot: int
     fields: tuple[str, ...]
     digest: str
+    row_filter: str = ""
 
 
 def iceberg_files(
-    tables: Sequence[str], catalog: Sequence[str] | None, wanted: Sequence[str] | None
+    tables: Sequence[str],
+    catalog: Sequence[str] | None,
+    wanted: Sequence[str] | None,
+    row_filter: str | None = None,
 ) -> list[InputFile]:
     """Return the data files of the newest snapshots of tables, sorted by name.
 
@@ -51,13 +58,15 @@ def iceberg_files(
         tables: namespace.name of each, or the path of its metadata, which ends in .json.
         catalog: of the tables, as `--iceberg-catalog` takes one; None: that of pyiceberg's configuration.
         wanted: names of the columns to learn; None: all.
+        row_filter: expression that holds for the rows to read; None: all are read.
 
     Raises:
-        ParameterError: LS106, pyiceberg is missing; LS114, no catalog is given, or it cannot be used.
+        ParameterError: LS106, pyiceberg is missing; LS114, no catalog is given, or it cannot be used; LS141, the same of
+            the filter.
         DataError: LS211, a table is missing, or cannot be read.
         TooFewRecordsError: LS207, a table is empty.
     """
-    found = [file for name in tables for file in _files_of(name, _load(name, catalog), wanted)]
+    found = [file for name in tables for file in _files_of(name, _load(name, catalog), wanted, row_filter)]
     return sorted(found, key=lambda file: file.name)
 
 
@@ -81,21 +90,26 @@ def _load(name: str, catalog: Sequence[str] | None) -> Any:
         raise _unreadable(name, f"the table cannot be loaded ({type(error).__name__})", _REMEDY) from None
 
 
-def _files_of(name: str, table: Any, wanted: Sequence[str] | None) -> list[InputFile]:
+def _files_of(name: str, table: Any, wanted: Sequence[str] | None, row_filter: str | None) -> list[InputFile]:
     snapshot = table.current_snapshot()
     fields = tuple(field.name for field in table.schema().fields if is_wanted(field.name, wanted))
     if snapshot is None or not fields:
         found = "the table is empty" if snapshot is None else "it has none of --columns"
         raise TooFewRecordsError("LS207", f"--input '{name}'", found, "Give a table with records.")
     digest = f"iceberg:{table.metadata.table_uuid}:{snapshot.snapshot_id}"
-    origin = IcebergOrigin(table.metadata_location, snapshot.snapshot_id, fields, digest)
+    expression = None
+    if row_filter is not None:
+        expression = _checked_filter(row_filter, table.scan(snapshot_id=snapshot.snapshot_id).projection())
+        digest += f":rows:{hashlib.sha256(row_filter.encode()).hexdigest()}"
+    origin = IcebergOrigin(table.metadata_location, snapshot.snapshot_id, fields, digest, row_filter or "")
     try:
-        tasks = list(table.scan(selected_fields=fields, snapshot_id=origin.snapshot).plan_files())
+        tasks = list(_scan_of(table, origin, expression).plan_files())
     except Exception as error:
         found = f"its files cannot be listed ({type(error).__name__})"
         raise _unreadable(name, found, "Rewrite the table without equality deletes, if it has some.") from None
     if not tasks:
-        raise TooFewRecordsError("LS207", f"--input '{name}'", "the table is empty", "Give a table with records.")
+        found = "the table is empty" if expression is None else "no file of the table has a row for --input-row-filter"
+        raise TooFewRecordsError("LS207", f"--input '{name}'", found, "Give a table with records.")
     return [
         InputFile(
             _local(task.file.file_path), f"{name}/{task.file.file_path.rpartition('/')[2]}", task.file.file_size_in_bytes,
@@ -103,6 +117,46 @@ def _files_of(name: str, table: Any, wanted: Sequence[str] | None) -> list[Input
         )
         for task in tasks
     ]  # fmt: skip
+
+
+def _checked_filter(text: str, schema: Any) -> Any:
+    """Return the expression of a filter.
+
+    Args:
+        text: the filter.
+        schema: of the snapshot.
+
+    Raises:
+        ParameterError: LS141.
+    """
+    from pyiceberg.expressions.parser import parse
+    from pyiceberg.expressions.visitors import bind
+    from pyparsing import ParseBaseException
+
+    option = f"--input-row-filter {shortened(repr(text))}"
+    try:
+        expression = parse(text)
+    except ParseBaseException as error:
+        found = f"no expression: it cannot be read from character {error.loc + 1} on"
+        remedy = "Write comparisons of columns with values, joined by and, or, not: country = 'IT' and year >= 2020."
+        raise ParameterError("LS141", option, found, remedy) from None
+    try:
+        bind(schema, expression, case_sensitive=True)
+    except (ValueError, TypeError) as error:  # of a column that is not there, or a value of another type
+        found = " ".join(str(error).split())
+        columns = ", ".join(schema.column_names)
+        raise ParameterError(
+            "LS141", option, found, f"The columns are {columns}; texts are in single quotes."
+        ) from None
+    return expression
+
+
+def _scan_of(table: Any, origin: IcebergOrigin, expression: Any) -> Any:
+    """Return the scan of a snapshot, of the rows for which an expression holds; None: of all."""
+    from pyiceberg.expressions import AlwaysTrue
+
+    rows = AlwaysTrue() if expression is None else expression
+    return table.scan(row_filter=rows, selected_fields=origin.fields, snapshot_id=origin.snapshot)
 
 
 def _local(address: str) -> str:
@@ -120,7 +174,7 @@ def _scan(origin: IcebergOrigin) -> tuple[Any, Any, dict[str, Any]]:
 
     target = resolve_table_target("the.table", None, Path(), "--input")
     table = StaticTable.from_metadata(origin.metadata, {} if target.is_default else dict(target.properties))
-    scan = table.scan(selected_fields=origin.fields, snapshot_id=origin.snapshot)
+    scan = _scan_of(table, origin, origin.row_filter or None)
     return table, scan, {_local(task.file.file_path): task for task in scan.plan_files()}
 
 
@@ -130,7 +184,7 @@ def _origin(file: InputFile) -> IcebergOrigin:
     return file.origin
 
 
-def iceberg_table(file: InputFile, wanted: Sequence[str] | None = None) -> TableFormat:
+def iceberg_table(file: InputFile, wanted: Sequence[str] | None = None, cut: Container[str] = ()) -> TableFormat:
     """Return how the rows of a table are written, by the schema of its snapshot alone.
 
     Raises:
@@ -139,7 +193,7 @@ def iceberg_table(file: InputFile, wanted: Sequence[str] | None = None) -> Table
     from pyiceberg.io.pyarrow import schema_to_pyarrow
 
     schema = schema_to_pyarrow(_scan(_origin(file))[1].projection(), include_field_ids=False)
-    return describe_schema(_plain_schema(schema), ICEBERG, wanted)
+    return describe_schema(_plain_schema(schema), ICEBERG, wanted, cut)
 
 
 def _plain_schema(schema: pa.Schema) -> pa.Schema:
@@ -181,12 +235,11 @@ def iceberg_batches(file: InputFile, table: TableFormat) -> Iterator[pa.RecordBa
     Raises:
         TypedFileError: the file is missing or damaged.
     """
-    from pyiceberg.expressions import AlwaysTrue
     from pyiceberg.io.pyarrow import ArrowScan
 
     with format_errors(PARQUET):
         origin, scan, tasks = _scan(_origin(file))
-        reader = ArrowScan(origin.metadata, origin.io, scan.projection(), AlwaysTrue())
+        reader = ArrowScan(origin.metadata, origin.io, scan.projection(), scan.row_filter)
         for batch in reader.to_record_batches([tasks[file.path]]):
             if batch.num_rows:
                 yield with_columns_of(table, batch)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -10,7 +10,8 @@ from linesmith.core.config.input_format import JSONL
 from linesmith.core.errors import DataError
 from linesmith.core.parsing import KEY_TWICE, TOO_DEEP, DocumentError, parse_json
 from linesmith.records.input.record_format import EMPTY, ENCODING, TOO_LONG
-from linesmith.records.sources.chosen_columns import checked_columns
+from linesmith.records.sources.arrow_rows import SchemaColumns
+from linesmith.records.sources.chosen_columns import checked_columns, no_values
 from linesmith.records.sources.object_rows import RowError, object_texts
 from linesmith.records.sources.rows import VALUE, SourceRow
 from linesmith.records.sources.shape import PRESENT, Absence, Node, TableSource
@@ -94,8 +95,15 @@ class JsonFacts:
     hollow: bool = False
     children: dict[str, JsonFacts] = field(default_factory=dict)
 
-    def add(self, value: Any, most_keys: int = _MOST_KEYS) -> int:
-        """Add a value; return how many values that are neither null nor objects are in it."""
+    def add(self, value: Any, most_keys: int = _MOST_KEYS, cut: Collection[str] = (), above: str = "") -> int:
+        """Add a value; return how many values that are neither null nor objects are in it.
+
+        Args:
+            value: the value.
+            most_keys: of an object.
+            cut: names of places of which nothing but the kinds of their values is noted, and which count as nothing.
+            above: what precedes a key of the value in the names of places.
+        """
         self.count += 1
         kind = _kind(value)
         if kind == "object" and len(self.children.keys() | value.keys()) > most_keys:
@@ -113,7 +121,14 @@ class JsonFacts:
         for key, inner in value.items():
             if key not in self.children:
                 self._insert(key, JsonFacts(), previous)
-            filled += self.children[key].add(inner)
+            place = self.children[key]
+            if not cut:
+                filled += place.add(inner)
+            elif (name := above + key) in cut:
+                place.count += 1
+                _increase(place.kinds, _kind(inner))
+            else:
+                filled += place.add(inner, cut=cut, above=f"{name}.")
             previous = key
         self.hollow |= not filled
         return filled
@@ -180,30 +195,26 @@ def _kind(value: Any) -> str:
     return {float: "float", str: "text", dict: "object"}[type(value)]
 
 
-def jsonl_table(facts: JsonFacts, wanted: Sequence[str] | None = None) -> TableFormat:
+def jsonl_table(facts: JsonFacts, wanted: Sequence[str] | None = None, cut: Collection[str] = ()) -> TableFormat:
     """Return how the rows of JSON Lines become records.
 
     Args:
         facts: of all rows.
         wanted: names of the columns to learn; None: all.
+        cut: names of columns, or of objects in the rows, that are not learned.
 
     Raises:
         DataError: LS235, `wanted` names none that is there, two places have one name, or there is none.
     """
     if not facts.children:
         raise DataError("LS235", "--input", "its objects have no keys, or no end of them", "Give --input-format text.")
-    columns: list[TableColumn] = []
-    nodes = tuple(
-        _node(key, place, (), facts.count, facts.count, columns, wanted is None)
-        for key, place in facts.children.items()
-    )
-    table = TableFormat("arrow", tuple(columns), TableSource(JSONL, nodes))
+    columns = SchemaColumns(wanted is None, cut)
+    nodes = tuple(_node(key, place, (), facts.count, facts.count, columns) for key, place in facts.children.items())
+    table = TableFormat("arrow", tuple(columns.found), TableSource(JSONL, nodes))
     return checked_columns(table, wanted, list(facts.children))
 
 
-def _node(
-    key: str, facts: JsonFacts, above: tuple[str, ...], rows: int, parents: int, columns: list[TableColumn], marks: bool
-) -> Node:
+def _node(key: str, facts: JsonFacts, above: tuple[str, ...], rows: int, parents: int, columns: SchemaColumns) -> Node:
     """Return the node of a place, and append the columns of its values.
 
     Args:
@@ -213,32 +224,44 @@ def _node(
         rows: number of all rows.
         parents: number of the objects that it can be in.
         columns: of the table so far.
-        marks: give objects that may be missing a column of presence where it is needed.
     """
     path = (*above, key)
+    number = len(columns.found)
+    if ".".join(path) in columns.cut:
+        columns.found.append(_cut_column(".".join(path), facts))
+        return Node(key, number)
     nulls = facts.kinds.get("null", 0)
     kinds = set(facts.kinds) - {"null"}
     omitted = "never" if facts.count == rows else "marked" if nulls else "always"
-    number = len(columns)
     if kinds != {"object"}:
         column = _column(".".join(path), facts, kinds)
         missing = nulls > 0 or omitted != "never"
-        columns.append(TableColumn(**{**column, "nullable": missing, "omitted": omitted}))
+        columns.found.append(TableColumn(**{**column, "nullable": missing, "omitted": omitted}))
         return Node(key, number, missing)
     objects = facts.kinds["object"]
     absent = rows - objects
     # Where it is left out because its parent is, the parent says so.
     left_out = parents - facts.count
     absence: Absence = "never" if absent == 0 else "omitted" if left_out or not nulls else "object"
-    needs_presence = marks and absent > 0 and (facts.hollow or (nulls > 0 and left_out > 0))
+    needs_presence = columns.marks and absent > 0 and (facts.hollow or (nulls > 0 and left_out > 0))
     if needs_presence:
-        columns.append(
+        columns.found.append(
             TableColumn(".".join(path), "text", categories=(PRESENT,), arrow="string", omitted=omitted)  # type: ignore[arg-type]
         )
-    children = tuple(_node(name, inner, path, rows, objects, columns, marks) for name, inner in facts.children.items())
+    children = tuple(_node(name, inner, path, rows, objects, columns) for name, inner in facts.children.items())
     return Node(
         key, None, absent > 0, children, number if needs_presence else None, "never" if needs_presence else absence
     )
+
+
+def _cut_column(name: str, facts: JsonFacts) -> TableColumn:
+    """Return the column of a place that is not learned: of plain values, texts where their kinds differ."""
+    kinds = set(facts.kinds) - {"null"}
+    if kinds & {"object", "list"}:
+        return no_values(name)
+    kind = _scalar_kind(kinds)
+    kind = "text" if kind in ("json", "null") else kind
+    return TableColumn(name, kind, arrow=_ARROW[kind], omitted="always")
 
 
 def _column(name: str, facts: JsonFacts, kinds: set[str]) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Container, Iterator, Sequence
 from typing import IO, TYPE_CHECKING
 
 from linesmith.core.config.input_format import PARQUET
@@ -21,12 +21,13 @@ if TYPE_CHECKING:
 _BATCH_ROWS = 2000
 
 
-def parquet_table(stream: IO[bytes], wanted: Sequence[str] | None = None) -> TableFormat:
+def parquet_table(stream: IO[bytes], wanted: Sequence[str] | None = None, cut: Container[str] = ()) -> TableFormat:
     """Return how the rows of a Parquet file are written, by its schema alone.
 
     Args:
         stream: the bytes of the file.
         wanted: names of the columns to learn, with which others are not looked at; None: all.
+        cut: names of columns that are not learned.
 
     Raises:
         TypedFileError: the file is damaged.
@@ -36,7 +37,7 @@ def parquet_table(stream: IO[bytes], wanted: Sequence[str] | None = None) -> Tab
         schema = ParquetRecords(stream).stored_schema
     if not len(schema):
         raise DataError("LS235", "--input", "the Parquet file has no columns", "Give files with columns.")
-    return describe_schema(schema, PARQUET, wanted)
+    return describe_schema(schema, PARQUET, wanted, cut)
 
 
 def parquet_parts(stream: IO[bytes]) -> int:

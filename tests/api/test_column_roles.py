@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 import linesmith
@@ -110,3 +111,24 @@ def test_a_frame_comes_back_with_its_columns(tmp_path: Path) -> None:
         loaded.sample(5, column_role={"mail": "drop"})
     report = model.evaluate(data.tail(50), n=60)
     assert any("not compared" in sentence for sentence in report.figures["not_covered"])
+
+
+@pytest.mark.integration
+@pytest.mark.slow
+@pytest.mark.timeout(3600)
+def test_a_file_with_types_comes_back_as_a_table(tmp_path: Path) -> None:
+    rows = [
+        {"id": 10**9 + number, "mail": f"p{number}@invented.example", "town": "RO"[number % 2], "note": "secret"}
+        for number in range(120)
+    ]
+    source = pa.Table.from_pylist(rows)
+    pq.write_table(source, tmp_path / "members.parquet")
+    roles = {"id": "key", "mail": "drop", "note": "constant:web"}
+    model = linesmith.fit(tmp_path / "members.parquet", column_role=roles, output=tmp_path / "run", **SMALL)
+    assert model.columns == ["id", "town", "note"]
+    out = model.sample(12)
+    assert out.schema.equals(source.select(["id", "town", "note"]).schema)
+    assert set(out.column("note").to_pylist()) == {"web"}
+    assert len(set(out.column("id").to_pylist())) == 12
+    assert holds(tmp_path / "run", ["invented.example", "secret"]) == []
+    assert next(iter(model.stream(3)))["id"] == out.column("id").to_pylist()[3]

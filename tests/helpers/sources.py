@@ -7,6 +7,7 @@ from typing import Any
 
 from linesmith.core.config.tensorflow_config import TensorFlowConfig
 from linesmith.pipelines.tokenize import source as source_stage
+from linesmith.pipelines.tokenize.column_roles import learned_part, with_table_roles
 from linesmith.records.fields import FIELD_BREAK, FieldFormat
 from linesmith.records.input.input_ranges import InputUnit, plan_input_units
 from linesmith.records.input.record_format import DatasetSplitter, RecordFormat
@@ -40,7 +41,8 @@ def read_source(
         files = with_cuts(files, fields, unit_bytes or 1 << 22)
     units = plan_input_units(files, unit_bytes)
     table = describe(config, files, units)
-    read = ReadSettings(RecordFormat.from_config(config), DatasetSplitter(0, False), config.header, table=table)
+    read = ReadSettings(RecordFormat.from_config(config), DatasetSplitter(0, False), config.header)
+    read = with_table_roles(config, table, read)
     records, rejects = [], []
     for unit in units:
         for source in unit.ranges:
@@ -60,16 +62,17 @@ def describe(config: TensorFlowConfig, files: Any, units: list[InputUnit]) -> Ta
         json_facts = JsonFacts()
         for source in ranges:
             part = JsonFacts()
-            add_json_facts(part, source)
+            add_json_facts(part, source, config.cut_columns)
             json_facts.merge(JsonFacts.from_json(part.as_json()))
-        return jsonl_table(json_facts, config.columns)
+        return jsonl_table(json_facts, config.columns, config.cut_columns)
     table = source_stage.declared_table(config, files)
-    facts = SourceFacts.empty(table)
+    learned = learned_part(config, table)
+    facts = SourceFacts.empty(learned)
     for source in ranges:
-        part_facts = SourceFacts.empty(table)
-        add_facts(part_facts, source, table)
+        part_facts = SourceFacts.empty(learned)
+        add_facts(part_facts, source, learned)
         facts.merge(SourceFacts.from_json(part_facts.as_json()))
-    return refine(table, facts)
+    return refine(table, facts, learned)
 
 
 def write_source(path: Path, table: TableFormat, records: list[str], output_format: str, delimiter: str = ",") -> Path:

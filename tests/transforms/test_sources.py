@@ -487,6 +487,14 @@ def test_every_type_of_avro_comes_back_with_the_schema_in_canonical_form(tmp_pat
         assert read_source(tmp_path, str(tmp_path / "a.avro"), unit_bytes)[1] == whole
 
 
+def test_avro_keeps_its_schema_where_no_column_of_presence_is_needed(tmp_path: Path) -> None:
+    rows = [{**row, "geo": {"lat": 1.0, "city": "x"}} for row in avro_rows(5)]
+    write_avro_file(tmp_path / "a.avro", rows)
+    table, _, _ = read_source(tmp_path, str(tmp_path / "a.avro"))
+    assert table.source is not None and "geo" not in table.field_names
+    assert json.loads(table.source.avro_schema)["fields"][-1]["name"] == "from"
+
+
 def test_an_avro_block_with_a_wrong_sync_marker_is_one_error(tmp_path: Path) -> None:
     write_avro_file(tmp_path / "a.avro", avro_rows(120), "null")
     content = bytearray((tmp_path / "a.avro").read_bytes())

@@ -8,9 +8,12 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from linesmith.core.artifacts.params import config_from_model_dir
+from linesmith.core.config.key_pattern import parse_pattern
 from linesmith.core.config.tensorflow_config import TensorFlowConfig
 from linesmith.model.generation.from_config import attempt_settings
 from linesmith.model.generation.staging import StagingDirectory
@@ -18,6 +21,9 @@ from linesmith.model.generation.work_units import plan_work_units
 from linesmith.pipelines.generate import stage
 from linesmith.records.fields import FieldFormat
 from linesmith.records.output.layout import RecordLayout
+from linesmith.records.roles.stored_roles import StoredRoles, write_roles
+from linesmith.records.sources.arrow_rows import describe_schema
+from linesmith.records.table_format import write_table_format
 from linesmith.records.validation.record_validator import RecordValidator
 from linesmith.transforms.generate_records import RecordGenerator
 from tests.helpers import generation_fakes
@@ -26,6 +32,7 @@ from tests.helpers.generation_fakes import FakeSampler, fake_run
 pytestmark = pytest.mark.integration
 
 FORMATS = ("text", "avro", "parquet")
+KEYED = pa.schema([("id", pa.int32()), ("a", pa.string()), ("code", pa.string()), ("b", pa.int64()), ("c", pa.int64())])
 LAKE: dict[str, Any] = {"iceberg_table": "lake.rides", "output_format": list(FORMATS), "columns": ["a", "b", "c"]}
 
 # Ends itself where it is about to describe its n-th shard: those of unit 0 and some of unit 1 are there by then.
@@ -44,6 +51,25 @@ def describe(*given):
     return plain(*given)
 staging.describe_shard = describe
 work(Path(sys.argv[1]))
+"""
+KILLED_ROLES = """
+import os, signal, sys
+from pathlib import Path
+import linesmith.pipelines.generate.stage as stage
+from linesmith.model.generation import staging
+from tests.helpers import generation_fakes
+from tests.pipelines.generate.test_killed_generation import with_keys
+written = 0
+plain = staging.describe_shard
+def describe(*given):
+    global written
+    written += 1
+    if written == 7:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return plain(*given)
+staging.describe_shard = describe
+stage.open_sampler = generation_fakes.open_fake
+stage.generate(with_keys(Path(sys.argv[1])))
 """
 KILLED_COMMIT = """
 import os, signal, sys
@@ -117,3 +143,41 @@ def table_of(run: Path) -> Any:
     where = run.absolute() / "warehouse"
     catalog = load_catalog("linesmith", type="sql", uri=f"sqlite:///{where}/catalog.db", warehouse=f"file://{where}")
     return catalog.load_table("lake.rides")
+
+
+def keyed_run(root: Path) -> Path:
+    """Write a run directory of a model that learned three of the five columns of a Parquet file; the others are keys."""
+    run = fake_run(
+        root, columns=["a", "b", "c"], quoted=True, input_format="parquet", column_role={"id": "key", "code": "key"}
+    )
+    whole = describe_schema(KEYED, "parquet", cut={"id", "code"})
+    write_table_format(run / "model" / "table.json", whole)
+    patterns = {"id": parse_pattern("100000..999999"), "code": parse_pattern("AA-000")}
+    write_roles(run / "model", StoredRoles(whole.field_names, dict.fromkeys(patterns, "key"), patterns))
+    return run
+
+
+def with_keys(run: Path) -> TensorFlowConfig:
+    return config_from_model_dir(run).replace(gen_lines=12_000, unit_size=1_000, output_format=["parquet", "jsonl"])
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(3600)
+def test_keys_are_unique_and_bytes_equal_after_a_run_that_was_killed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stage, "open_sampler", generation_fakes.open_fake)
+    stage.generate(with_keys(keyed_run(tmp_path / "whole")))
+    wanted = shards(tmp_path / "whole" / "synthetic")
+    assert len(wanted) == 24
+    run = keyed_run(tmp_path / "again")
+    killed(KILLED_ROLES, run)
+    assert shards(run / ".tmp"), "the kill came when some units were written"
+    assert not (run / "synthetic").exists()
+    stage.generate(with_keys(run))
+    assert shards(run / "synthetic") == wanted
+    table = pq.read_table(sorted((run / "synthetic").glob("*.parquet")))
+    assert table.schema.equals(KEYED)
+    assert table.num_rows == 12_000
+    for name in ("id", "code"):
+        assert len(set(table.column(name).to_pylist())) == 12_000

@@ -16,6 +16,7 @@ from linesmith.core.config.tensorflow_config import TensorFlowConfig
 from linesmith.core.errors import DataError, ParameterError
 from linesmith.pipelines.tokenize.stage import is_current, tokenize
 from linesmith.pipelines.workflow import run, train
+from linesmith.records.roles.stored_roles import read_roles
 from linesmith.records.table_format import read_table_format
 
 pytestmark = pytest.mark.integration
@@ -163,3 +164,35 @@ def test_a_damaged_file_leaves_nothing_and_is_named(tmp_path: Path) -> None:
         train(TensorFlowConfig(input_data_path=str(tmp_path / "a.parquet"), checkpoint_dir=tmp_path / "run", **SMALL))
     assert caught.value.code == "LS206"
     assert not (tmp_path / "run" / "training_data").exists()
+
+
+@pytest.mark.parametrize("name", ["a.parquet", "a.jsonl", "a.csv"])
+def test_a_key_whose_values_repeat_or_have_no_pattern_leaves_nothing(tmp_path: Path, name: str) -> None:
+    rows = [{"id": n, "town": "ab"[n % 2], "at": {"code": f"K{n}"} if n % 3 else None} for n in range(40)]
+    if name == "a.parquet":
+        pq.write_table(pa.Table.from_pylist(rows), tmp_path / name)
+    elif name == "a.jsonl":
+        (tmp_path / name).write_text("".join(json.dumps(row) + "\n" for row in rows))
+    else:
+        (tmp_path / name).write_text("id,town\n" + "".join(f'{row["id"]},"{row["town"]}"\n' for row in rows))
+    config = TensorFlowConfig(
+        input_data_path=str(tmp_path / name), input_format=name[2:], checkpoint_dir=tmp_path / "run", header=True
+    )
+    with pytest.raises(DataError, match=r"LS250.*town.*repeat: 40 records have 2 different ones"):
+        tokenize(config.replace(column_role={"town": "key"}))
+    assert not (tmp_path / "run" / "training_data").exists()
+    with pytest.raises(ParameterError, match=r"LS140.*'nope' is not a column"):
+        tokenize(config.replace(column_role={"nope": "key"}))
+    with pytest.raises(ParameterError, match=r"LS1.*nowhere"):
+        tokenize(config.replace(column_role={"town": "ref:nowhere.parquet#a"}))
+    assert not (tmp_path / "run" / "training_data").exists()
+    roles = {"id": "key"} | ({} if name == "a.csv" else {"at.code": "key"})
+    assert tokenize(config.replace(column_role=roles)).counts["accepted"] == 40
+    stored = read_roles(tmp_path / "run" / "training_data")
+    assert stored is not None
+    assert stored.patterns["id"].limits == (0, 99)
+    if name != "a.csv":  # a row without the struct has no key, which is no fault
+        assert stored.patterns["at.code"].number("Q7") is not None
+        table = read_table_format(tmp_path / "run" / "training_data" / "table.json")
+        assert table is not None and "at.code" in table.field_names
+        assert manifest(tmp_path / "run")["columns"] == ["town", "at"] if "at" in table.field_names else ["town"]
