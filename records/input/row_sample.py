@@ -32,7 +32,7 @@ class RowSample:
     Example:
         >>> half = RowSample(0, below=1 << 63)
         >>> [position for position in range(10) if half.takes(position)]
-        [0, 2, 5, 9]
+        [0, 3, 4, 5, 7, 8]
     """
 
     file: int

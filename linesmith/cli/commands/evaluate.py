@@ -39,6 +39,7 @@ class EvaluateOptions:
     encoding: str = "utf-8"
     roles: Sequence[str] = field(default_factory=tuple)
     target: str | None = None
+    sample_rows: int | None = None
     fail_under_closeness: float | None = None
     fail_under_privacy: float | None = None
     overwrite: bool = False
@@ -91,6 +92,14 @@ def build_evaluate_command(load: Callable[[], None], show: Callable[[StageReport
         target: Annotated[
             str | None, typer.Option("--target", help="Field to predict; chosen automatically if unset.")
         ] = None,
+        sample_rows: Annotated[
+            int | None,
+            typer.Option(
+                "--sample-rows",
+                help="Compare this many synthetic records, a uniform sample by a hash of each record's place. Training and "
+                "holdout records are always compared whole.",
+            ),
+        ] = None,
         fail_under_closeness: Annotated[
             float | None, typer.Option("--fail-under-closeness", help="Exit with 3 below this score, 0 to 1.")
         ] = None,
@@ -118,6 +127,7 @@ def build_evaluate_command(load: Callable[[], None], show: Callable[[StageReport
             encoding=encoding,
             roles=role or (),
             target=target,
+            sample_rows=sample_rows,
             fail_under_closeness=fail_under_closeness,
             fail_under_privacy=fail_under_privacy,
             overwrite=overwrite,
@@ -153,6 +163,7 @@ def run_evaluation(options: EvaluateOptions, load: Callable[[], None], show: Cal
     settings = EvaluationSettings(
         roles=parse_roles(options.roles),
         target=options.target,
+        sample_rows=_checked_sample(options.sample_rows),
         fail_under_closeness=_checked_threshold("closeness", options.fail_under_closeness),
         fail_under_privacy=_checked_threshold("privacy", options.fail_under_privacy),
         overwrite=options.overwrite,
@@ -196,6 +207,12 @@ def _input_format(given: str | None) -> InputFormat:
 def _run_config(options: EvaluateOptions) -> TensorFlowConfig:
     settings = {} if options.output is None else {"checkpoint_dir": options.output}
     return resolve(CommandLine("evaluate", settings, options.config_file))
+
+
+def _checked_sample(rows: int | None) -> int | None:
+    if rows is not None and rows < 1:
+        raise ParameterError("LS116", f"--sample-rows {rows}", "out of range", "Give at least 1, or leave it out.")
+    return rows
 
 
 def _checked_threshold(name: str, value: float | None) -> float | None:
