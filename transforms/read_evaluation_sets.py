@@ -24,7 +24,7 @@ from linesmith.records.output.partitions import partition_value
 from linesmith.transforms.comparable_texts import comparable_texts
 from linesmith.transforms.find_inputs import open_raw
 from linesmith.transforms.read_records import RangeReader, ReadSettings
-from linesmith.transforms.sample_rows import Places, line_places
+from linesmith.transforms.samples.places import Places, line_places
 
 _BATCH = 2000
 _QUOTED = FieldFormat("\x00", quoted=True)  # one field: its quotes are removed, and nothing is split

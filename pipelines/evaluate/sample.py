@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from apache_beam.options.pipeline_options import PipelineOptions
 
     from linesmith.transforms.read_evaluation_sets import EvaluationInputUnit
-    from linesmith.transforms.sample_rows import SampleSize
+    from linesmith.transforms.samples.find_sample import SampleSize
 
 _SAMPLED = "synthetic"
 
@@ -31,7 +31,7 @@ def sample_synthetic(sets: EvaluationSets, rows: int, options: PipelineOptions, 
         scratch: directory for intermediate results, which driver and workers share.
     """
     from linesmith.transforms.read_evaluation_sets import unit_places
-    from linesmith.transforms.sample_rows import find_sample
+    from linesmith.transforms.samples.find_sample import find_sample
 
     units = [unit for unit in sets.units if unit.set_name == _SAMPLED]
     if not units:

@@ -37,7 +37,8 @@ def sample_input(
     if config.sample_rows is None:
         return units
     from linesmith.records.input.row_sample import sampled_ranges
-    from linesmith.transforms.sample_rows import find_sample, line_places
+    from linesmith.transforms.samples.find_sample import find_sample
+    from linesmith.transforms.samples.places import line_places
 
     found = find_sample(sampled_ranges(units), config.sample_rows, line_places(settings), options, scratch)
     if found.rows == found.of:

@@ -19,11 +19,12 @@ from linesmith.records.input.input_ranges import plan_input_units
 from linesmith.records.input.record_format import DatasetSplitter, RecordFormat
 from linesmith.records.input.row_sample import ALL_ROWS, RowSample, sampled_ranges
 from linesmith.runners import pipeline_options
-from linesmith.transforms import sample_rows
 from linesmith.transforms.csv_index import with_cuts
 from linesmith.transforms.find_inputs import find_inputs
 from linesmith.transforms.read_records import RangeReader, ReadSettings
-from linesmith.transforms.sample_rows import find_sample, line_places
+from linesmith.transforms.samples import find_sample as find_sample_module
+from linesmith.transforms.samples.find_sample import find_sample
+from linesmith.transforms.samples.places import line_places
 from tests.helpers.sources import describe
 
 pytestmark = pytest.mark.integration
@@ -128,8 +129,8 @@ def test_from_one_row_to_all(wanted, tmp_path):
 
 def test_rows_whose_hashes_begin_alike_take_further_passes(tmp_path, monkeypatch):
     passes = []
-    run = sample_rows._count
-    monkeypatch.setattr(sample_rows, "_count", lambda *given: (passes.append(1), run(*given))[1])
+    run = find_sample_module._count
+    monkeypatch.setattr(find_sample_module, "_count", lambda *given: (passes.append(1), run(*given))[1])
     monkeypatch.setattr(RowSample, "hashes", lambda self, positions: np.fromiter(positions, np.uint64))
     units, read = prepared(tmp_path, "parquet")  # numbers of rows, of two files, are the hashes: equal but for 16 bits
     found = find_sample(units, 7, line_places(read), pipeline_options(()), tmp_path)
