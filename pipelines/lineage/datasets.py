@@ -13,6 +13,7 @@ from typing import Any
 from linesmith.core.addresses import redact_address
 from linesmith.core.artifacts.manifest import read_manifest
 from linesmith.core.artifacts.run_directory import RunDirectory
+from linesmith.core.artifacts.shard_list import shard_totals
 from linesmith.core.config.input_format import ICEBERG
 from linesmith.core.config.tensorflow_config import TensorFlowConfig
 from linesmith.core.errors import LinesmithError
@@ -164,13 +165,13 @@ class RunDatasets:
     def synthetic(self) -> list[Dataset]:
         """Return the generated records, and the Iceberg table that they were added to."""
         manifest = self._manifest(self._run.synthetic)
-        files = manifest.get("outputs") or {}
+        totals = shard_totals(manifest).values()
         found = replace(
             self._at(self._run.synthetic),
             columns=tuple((column["name"], str(column["type"])) for column in manifest.get("types") or ()),
             rows=manifest.get("counts", {}).get("records"),
-            files=len(files) or None,
-            size_bytes=sum(file.get("bytes", 0) for file in files.values()) if files else None,
+            files=sum(total["files"] for total in totals) or None,
+            size_bytes=sum(total["bytes"] for total in totals) or None,
         )
         table = self.config.iceberg_table
         return [found] if table is None else [found, replace(found, namespace="iceberg", name=table)]

@@ -212,7 +212,7 @@ def write_run(root: Path, private: bool) -> TensorFlowConfig:
         },
         "synthetic": {
             "columns": ["id", "day"], "types": [{"name": "id", "type": "long"}, {"name": "day", "type": "date"}],
-            "counts": {"records": 5}, "outputs": {"part-0.txt": {"bytes": 33}},
+            "counts": {"records": 5}, "outputs": {"part-0.txt": {"records": 5, "bytes": 33}},
         },
     }  # fmt: skip
     for place, body in manifests.items():
