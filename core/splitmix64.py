@@ -14,8 +14,6 @@ Bits64 = npt.NDArray[np.uint64]
 INCREMENT = 0x9E3779B97F4A7C15  # 2⁶⁴ divided by the golden ratio, made odd
 MULTIPLIERS = (0xBF58476D1CE4E5B9, 0x94D049BB133111EB)
 SHIFTS = (30, 27, 31)
-
-
 _WORD = (1 << 64) - 1
 
 

@@ -2,9 +2,10 @@
 
     run ──▶ evaluate ──▶ decide ──▶ publish | keep_old
 
-Linesmith runs in an environment of its own, whose Python LINESMITH_PYTHON names; Airflow's workers need only
-`apache-airflow-providers-apache-beam`. Another runner is a parameter: {"runner": "FlinkRunner"}, and its options belong in
-`default_pipeline_options`, such as flink_master. The run directory must be on a disk that all workers share, or in a bucket.
+Linesmith runs in an environment of its own, whose Python LINESMITH_PYTHON names; Airflow's workers need
+`apache-airflow-providers-apache-beam` and `-google`, which its operators ask for. Another runner is a parameter:
+{"runner": "FlinkRunner"}, and its options, such as flink_master, belong in `default_pipeline_options`. The run directory must be
+on a disk that all workers share.
 """
 
 from __future__ import annotations
@@ -108,11 +109,14 @@ def synthetic_orders() -> None:
     def publish(params: dict[str, Any]) -> int:
         """Put the records in the place of the old ones; return how many they are."""
         new, published = Path(params["run_directory"], "synthetic"), Path(params["published"])
-        staged = published.with_name(published.name + ".new")
-        shutil.rmtree(staged, ignore_errors=True)
+        staged, old = (published.with_name(published.name + suffix) for suffix in (".new", ".old"))
+        for left_over in (staged, old):
+            shutil.rmtree(left_over, ignore_errors=True)
         shutil.copytree(new, staged)
-        shutil.rmtree(published, ignore_errors=True)
+        if published.exists():
+            published.rename(old)
         staged.rename(published)
+        shutil.rmtree(old, ignore_errors=True)
         return int(json.loads((published / "manifest.json").read_text())["counts"]["records"])
 
     @task

@@ -3,7 +3,7 @@
     synthetic_orders ──▶ is_good_enough (asset check, blocking) ──▶ published_orders
 
 Linesmith runs in an environment of its own, whose Python LINESMITH_PYTHON names. Try it: `dagster dev -f dagster_job.py`.
-The run directory must be on a disk that all workers share, or in a bucket.
+The run directory must be on a disk that all workers share.
 """
 
 import json
@@ -80,11 +80,14 @@ def is_good_enough(context: dg.AssetCheckExecutionContext, orders: Orders) -> dg
 def published_orders(orders: Orders) -> None:
     """Put the orders where others read them; the old ones stay there if the check fails."""
     new, published = Path(orders.run_directory, "synthetic"), Path(orders.published)
-    staged = published.with_name(published.name + ".new")
-    shutil.rmtree(staged, ignore_errors=True)
+    staged, old = (published.with_name(published.name + suffix) for suffix in (".new", ".old"))
+    for left_over in (staged, old):
+        shutil.rmtree(left_over, ignore_errors=True)
     shutil.copytree(new, staged)
-    shutil.rmtree(published, ignore_errors=True)
+    if published.exists():
+        published.rename(old)
     staged.rename(published)
+    shutil.rmtree(old, ignore_errors=True)
 
 
 nightly = dg.define_asset_job("nightly", selection=dg.AssetSelection.all())
