@@ -16,6 +16,7 @@ from linesmith.core.errors import DataError
 from linesmith.core.parsing import DocumentError, parse_json
 from linesmith.records.fields import FIELD_BREAK, FieldFormat
 from linesmith.records.input.input_ranges import InputUnit
+from linesmith.records.input.row_sample import RowSample
 from linesmith.records.input.tfrecord_files import TFRecordError, iter_tfrecords
 from linesmith.records.input.typed_files import AVRO, JSONL, LINES, PARQUET, TypedFile, TypedFileError
 from linesmith.records.output.comparison import ComparisonKind, kind_of_type, value_text
@@ -23,6 +24,7 @@ from linesmith.records.output.partitions import partition_value
 from linesmith.transforms.comparable_texts import comparable_texts
 from linesmith.transforms.find_inputs import open_raw
 from linesmith.transforms.read_records import RangeReader, ReadSettings
+from linesmith.transforms.samples.places import Places, line_places
 
 _BATCH = 2000
 _QUOTED = FieldFormat("\x00", quoted=True)  # one field: its quotes are removed, and nothing is split
@@ -43,6 +45,7 @@ class EvaluationInputUnit:
         columns: fields of typed records to take, in order; None: all, in the order of the file.
         tokenizer: directory of the tokenizer, for TOKENS.
         kinds: how the values of each column are compared; None, and columns after the last: as text.
+        sample: which records of a typed file are read; None: all. Ranges of `lines` have their own.
     """
 
     set_name: str
@@ -54,6 +57,7 @@ class EvaluationInputUnit:
     columns: tuple[str, ...] | None = None
     tokenizer: str | None = None
     kinds: tuple[ComparisonKind | None, ...] = ()
+    sample: RowSample | None = None
 
 
 Batch = tuple[str, tuple[int, pa.Array]]  # set, (number of the first record, records)
@@ -137,10 +141,31 @@ def _read_typed(unit: EvaluationInputUnit) -> Iterator[pa.Array]:
     with open_raw(unit.path) as stored:
         try:
             file = TypedFile(stored, unit.format_name)
+            number = 0
             for rows in file.batches(_BATCH, part=unit.part):
-                yield _rows_to_text(rows, unit)
+                taken = rows
+                if unit.sample is not None:
+                    taken = [row for place, row in enumerate(rows, number) if unit.sample.takes(place)]
+                    number += len(rows)
+                yield _rows_to_text(taken, unit)
         except TypedFileError as error:
             raise _damaged(unit, str(error)) from None
+
+
+def unit_places(unit: EvaluationInputUnit) -> Places:
+    """Tell where the rows of a unit with a sample are, for `find_sample`.
+
+    Raises:
+        DataError: LS206, the file is damaged.
+    """
+    if unit.lines is not None:
+        yield from line_places(unit.lines[1])(unit.lines[0])
+    elif unit.sample is not None:
+        with open_raw(unit.path) as stored:
+            try:
+                yield unit.sample, range(TypedFile(stored, unit.format_name).count_rows(unit.part))
+            except TypedFileError as error:
+                raise _damaged(unit, str(error)) from None
 
 
 def _read_tokens(unit: EvaluationInputUnit) -> Iterator[pa.Array]:

@@ -93,6 +93,7 @@ class RangeCount:
         spanning: number within the range, from 1, of the first line whose quoted field ends on a later line; 0: there is none.
         frequent: pairs of the hash of a text of `ReadSettings.frequent` that occurs, and how often it does.
         skipped: lines of the file that precede its first range.
+        unsampled: lines that are not in the sample; nothing else is known of them.
     """
 
     file: str
@@ -107,6 +108,7 @@ class RangeCount:
     spanning: int = 0
     frequent: list[list[int]] = field(default_factory=list)
     skipped: int = 0
+    unsampled: int = 0
 
 
 class RangeReader:
@@ -170,7 +172,7 @@ class RangeReader:
         return batch
 
     def _rows(self) -> Iterator[_Row]:
-        count, limit = self.count, self._source.limit
+        count, limit, sample = self.count, self._source.limit, self._source.sample
         mark_fields, decode_line = self._format.mark_fields, self._format.decode_line
         field_count = self._settings.field_count
         for line in self._lines:
@@ -178,12 +180,16 @@ class RangeReader:
                 return
             offset, content, length = line
             count.lines += 1
+            is_header = self._settings.header and count.lines == 1 and self._source.starts_file
+            if sample is not None and not is_header and not sample.takes(offset):
+                count.unsampled += 1
+                continue
             reason = self._lines.reason
             text, reason = decode_line(content, length) if reason is None else ("", reason)
             if reason is None and self._format.fields.ends_inside_quotes(text):
                 reason = OPEN_QUOTE
                 self._look_below(line)
-            if self._settings.header and count.lines == 1 and self._source.starts_file:
+            if is_header:
                 self._take_header(text, reason)
                 continue
             digest: Digest | None = None

@@ -62,7 +62,7 @@ class RemoteStagingDirectory:
         """Return what `StagingDirectory.should_skip` does; markers of other workers are seen after some seconds."""
         now = time.monotonic()
         if self._markers is None or now - self._markers[0] > _MARKERS_SECONDS:
-            names = storage.list_below(join(self._address, "units"))
+            names = storage.list_below(join(self._address, "marks"))
             self._markers = (now, [name for name in names if name.startswith(("failure", "stopped-"))])
         markers = self._markers[1]
         return "failure.json" in markers or any(
@@ -121,7 +121,7 @@ class RemoteStagingDirectory:
     def _upload(self, folder: Path) -> None:
         """Upload all files of a folder, summaries and failures last."""
         files = {path.relative_to(folder).as_posix(): path for path in folder.rglob("*") if path.is_file()}
-        last = sorted(name for name in files if name.startswith("units/"))
+        last = sorted(name for name in files if name.startswith(("units/", "marks/")))
         for name in [*sorted(files.keys() - set(last)), *last]:
             storage.put(files[name], join(self._address, name))
 

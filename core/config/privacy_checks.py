@@ -18,7 +18,14 @@ _LIBRARIES: tuple[str, ...] = ("dp_accounting", "tensorflow_privacy", "tensorflo
 if sys.version_info >= (3, 12):
     _LIBRARIES = ("dp_accounting",)
 # Settings of tokenize that the claim depends on.
-_CLAIMED = ("dp_vocabulary", "dp_public_vocabulary", "dp_vocabulary_noise", "max_lines", "privacy_key_field")
+_CLAIMED = (
+    "dp_vocabulary",
+    "dp_public_vocabulary",
+    "dp_vocabulary_noise",
+    "max_lines",
+    "sample_rows",
+    "privacy_key_field",
+)
 # They make oneDNN round float32 factors, so that the norm that is clipped is not the norm of the gradient that is summed.
 _NARROWING = ("ONEDNN_DEFAULT_FPMATH_MODE", "DNNL_DEFAULT_FPMATH_MODE", "TF_SET_ONEDNN_FPMATH_MODE")
 WIDE_CLIP = 1.0  # a clipping norm above this clips nothing
@@ -54,6 +61,15 @@ def check_privacy_settings(config: TensorFlowConfig) -> None:
             option_text("max_lines", config.max_lines),
             "cannot be used with --dp: one record more pushes another one out, so two records change",
             "Leave it out, or subsample the input by a hash of each line.",
+        )
+    if config.sample_rows is not None:
+        raise ParameterError(
+            "LS301",
+            option_text("sample_rows", config.sample_rows),
+            "cannot be used with --dp: which rows make up the sample depends on how many there are and where they stand, so one "
+            "record more changes many others of the sample, and the claim is about one",
+            "Leave it out: each step of private training samples the records by itself. To read fewer, keep the lines of which a "
+            "hash is low enough, with a limit that does not depend on the data.",
         )
     if config.max_training_time_seconds is not None:
         raise ParameterError(

@@ -147,6 +147,10 @@ class TensorFlowConfig(TrainingSettings, TokenizeSettings, RunSettings, Generati
             raise ValueError(f"--quoted needs a --field-delimiter of one character, found {self.field_delimiter!r}")
         if self.field_delimiter is not None and any(end in self.field_delimiter for end in "\n\r"):
             raise ValueError("--field-delimiter must not contain a newline or a carriage return: a record is one line")
+        if self.sample_rows is not None and self.max_lines:
+            raise ValueError(
+                "--sample-rows excludes --max-lines: the one takes rows from everywhere, the other the first"
+            )
         if self.column_pattern is not None and self.field_delimiter is None:
             raise ValueError("--column-pattern needs a --field-delimiter")
         if self.column_pattern is not None and self.column_pattern.count("{}") != 1:

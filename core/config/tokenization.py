@@ -102,6 +102,13 @@ class TokenizeSettings(BaseModel):
     )
     encoding: str = setting("tokenize", "utf-8", "Text encoding of the input, for example latin-1 or utf-16.")
     max_lines: int = setting("tokenize", 0, "Use only this many accepted records, in their order; 0: all.", ge=0)
+    sample_rows: int | None = setting(
+        "tokenize",
+        None,
+        "Use only this many rows, rejected ones among them: a uniform sample by a hash of each row's place in the input. "
+        "Excludes max_lines; refused with dp.",
+        ge=1,
+    )
     max_line_len: int = setting("tokenize", 2048, "Longest accepted record, in characters.", ge=1)
     max_reject_rate: float = setting(
         "tokenize", 1.0, "Fail where a larger share of the lines than this is rejected.", ge=0, le=1

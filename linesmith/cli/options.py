@@ -43,6 +43,16 @@ UnsetOption = Annotated[
         rich_help_panel=PANELS["generate"],
     ),
 ]
+LineageOption = Annotated[
+    str | None,
+    typer.Option(
+        "--openlineage",
+        help="Send OpenLineage events (start, complete, fail) to this http(s) address, or append them to this file. Default: "
+        "where OPENLINEAGE_URL or OPENLINEAGE_CONFIG says. Needs linesmith[lineage].",
+        metavar="URL|FILE",
+        rich_help_panel=PANELS["run"],
+    ),
+]
 DebugOption = Annotated[bool, typer.Option("--debug", help="Show tracebacks and the libraries' logs.")]
 
 
@@ -57,6 +67,7 @@ class CommandLine:
         debug: whether `--debug` was given.
         beam_args: arguments that are not flags of Linesmith, in order.
         unset: settings of the run directory that are to be forgotten, as typed.
+        openlineage: value of `--openlineage`. It is no setting: nothing stores it.
     """
 
     command: str
@@ -65,6 +76,7 @@ class CommandLine:
     debug: bool = False
     beam_args: tuple[str, ...] = ()
     unset: tuple[str, ...] = ()
+    openlineage: str | None = None
 
 
 def flag_fields() -> dict[str, FieldInfo]:
@@ -94,13 +106,14 @@ def typed_flags(args: Sequence[str]) -> dict[str, str]:
 
 
 def linesmith_flags() -> list[str]:
-    """Return every flag of Linesmith, including `--config`, `--unset`, `--debug` and `--help`."""
+    """Return every flag of Linesmith, including `--config`, `--unset`, `--openlineage`, `--debug` and `--help`."""
     negative = ["--no-" + name.replace("_", "-") for name, info in flag_fields().items() if is_bool(info)]
     return [
         *(flag for name in flag_fields() for flag in flags_of(name)),
         *negative,
         "--config",
         "--unset",
+        "--openlineage",
         "--debug",
         "--help",
     ]
@@ -167,9 +180,11 @@ def command(name: Stage | Literal["plan"], action: Callable[[CommandLine], int],
 
     def run_command(ctx: typer.Context, **values: Any) -> int:
         config_file, debug, unset = values.pop("config_file"), values.pop("debug"), values.pop("unset", None)
+        openlineage = values.pop("openlineage", None)
         config_file = None if config_file is None else os.path.expanduser(config_file)
         settings = {key: value for key, value in values.items() if value is not None and value != []}
-        return action(CommandLine(name, settings, config_file, debug, tuple(ctx.args), tuple(unset or ())))
+        beam_args = tuple(ctx.args)
+        return action(CommandLine(name, settings, config_file, debug, beam_args, tuple(unset or ()), openlineage))
 
     general: dict[str, Any] = {
         "config_file": Annotated[
@@ -192,6 +207,8 @@ def command(name: Stage | Literal["plan"], action: Callable[[CommandLine], int],
     }
     if name in ("generate", "plan"):
         general["unset"] = UnsetOption
+    if name != "plan":
+        general["openlineage"] = LineageOption
     annotations = {key: _annotation(key, info) for key, info in _ordered(name)} | general
     keyword = inspect.Parameter.KEYWORD_ONLY
     parameters = [inspect.Parameter("ctx", inspect.Parameter.POSITIONAL_OR_KEYWORD, annotation=typer.Context)]

@@ -30,7 +30,9 @@ Every setting has one name, which is that of its flag, its key in a `--config` f
 
 """
 _FOOT = """
-Command line only: `--unset SETTING`, of `generate` and `plan`, forgets a setting of generation that the run directory stores.
+Command line only: `--unset SETTING`, of `generate` and `plan`, forgets a setting of generation that the run directory stores;
+`--openlineage URL|FILE`, of `run`, `tokenize`, `train`, `generate` and `evaluate`, sends lineage events
+([Schedulers](howto/schedulers.md#lineage)).
 
 Python only: `epoch_callback`, called with an `EpochState` after each epoch.
 """

@@ -18,12 +18,14 @@ from linesmith.core.artifacts.files import read_json
 from linesmith.core.artifacts.manifest import read_manifest
 from linesmith.core.artifacts.run_directory import RunDirectory
 from linesmith.core.artifacts.shapes import Claim
+from linesmith.core.artifacts.shard_list import iter_shards
 from linesmith.core.config.tensorflow_config import TensorFlowConfig
 from linesmith.pipelines.evaluate.report.words import VERDICT_WORDS
 from linesmith.pipelines.stage_report import StageReport
 from linesmith.records.fields import FieldFormat
 
 _ROWS, _COLUMNS, _CELL = 5, 8, 30  # records, fields of each, and characters of a field that are shown
+_SHARDS = 1000  # that are looked at for records
 
 
 def show_results(console: Console, config: TensorFlowConfig, reports: Sequence[StageReport]) -> None:
@@ -99,7 +101,8 @@ def _report_place(reports: Sequence[StageReport]) -> list[tuple[str, str]]:
 
 def _rows(directory: Path, manifest: Mapping[str, Any], fields: FieldFormat) -> Iterator[Sequence[Any]]:
     """Yield the records of an output in the format that is read fastest, as values in the order of its columns."""
-    names, shards = manifest.get("columns") or [], list(manifest.get("outputs") or {})
+    names = manifest.get("columns") or []
+    shards = [name for name, _ in itertools.islice(iter_shards(directory, manifest), _SHARDS)]
     for suffix, read in _READERS.items():
         paths = [directory / name for name in shards if name.endswith(suffix)]
         if not paths:

@@ -6,9 +6,9 @@ STAGING/iceberg/part-*       the same as Parquet for a table, where there is one
 STAGING/staged/unit-*.avro   instead of both, where the number of shards is fixed: they are cut when all units are done
 STAGING/invalid/part-*       shards of invalid records, one per unit that has any
 STAGING/units/unit-*.json    result of each unit (`UnitSummary`), written after its shards
-STAGING/units/stopped-*      mark of a stopped unit: later ones need not run
-STAGING/units/progress-*.json  what a worker has done so far, for a display only
-STAGING/units/failure.json   an error that the user can correct, from any worker
+STAGING/marks/stopped-*      mark of a stopped unit: later ones need not run; not in units/, which is slow to list
+STAGING/marks/progress-*.json  what a worker has done so far, for a display only
+STAGING/marks/failure.json   an error that the user can correct, from any worker
 ```
 
 Every file is renamed into place under a name that is a function of its unit, so a unit may run any number of times. The driver
@@ -36,7 +36,7 @@ from linesmith.model.generation.unit_summary import StagedShard, UnitSummary, de
 from linesmith.model.generation.work_units import WorkUnitResult
 from linesmith.records.output.layout import GeneratedRecord, RecordLayout
 from linesmith.records.output.record_counts import check_record_count
-from linesmith.records.output.writers import shard_name, write_avro, write_invalid, write_shard
+from linesmith.records.output.writers import shard_name, shard_stem, write_avro, write_invalid, write_shard
 from linesmith.records.roles.filler import RecordFiller
 
 ICEBERG = "iceberg"
@@ -103,9 +103,13 @@ class StagingDirectory:
     def _units(self) -> Path:
         return Path(self.directory) / "units"
 
+    @property
+    def _marks(self) -> Path:
+        return Path(self.directory) / "marks"
+
     def create(self) -> None:
         """Create the directories on disk."""
-        for directory in (self.synthetic, self.invalid, self.iceberg_directory, self._staged, self._units):
+        for directory in (self.synthetic, self.invalid, self.iceberg_directory, self._staged, self._units, self._marks):
             directory.mkdir(parents=True, exist_ok=True)
 
     def write(self, result: WorkUnitResult) -> UnitSummary:
@@ -118,7 +122,7 @@ class StagingDirectory:
             summary = self._write(result)
             write_json(self._summary_path(summary.number), asdict(summary))
             if summary.stopped is not None:
-                write_bytes(self._units / f"stopped-{summary.number:05d}", b"")
+                write_bytes(self._marks / f"stopped-{summary.number:05d}", b"")
         except OSError as error:
             raise self.write_error(error) from None
         return summary
@@ -171,9 +175,9 @@ class StagingDirectory:
 
     def should_skip(self, number: int) -> bool:
         """Return whether an earlier unit was stopped or any failed: the records of this one would not be published."""
-        if (self._units / "failure.json").exists():
+        if (self._marks / "failure.json").exists():
             return True
-        return any(int(mark.name.removeprefix("stopped-")) < number for mark in self._units.glob("stopped-*"))
+        return any(int(mark.name.removeprefix("stopped-")) < number for mark in self._marks.glob("stopped-*"))
 
     def read_summary(self, number: int) -> UnitSummary | None:
         """Return a unit's summary; None where it was skipped."""
@@ -189,7 +193,7 @@ class StagingDirectory:
     def delete_unit(self, number: int) -> None:
         """Delete all files of a unit."""
         for root in (self.synthetic, self.iceberg_directory):
-            for file in root.rglob(f"part-{number:05d}-of-{self.num_units:05d}.*"):
+            for file in root.rglob(f"{shard_stem(number, self.num_units)}.*"):
                 file.unlink()
                 if file.parent != root and not any(file.parent.iterdir()):
                     file.parent.rmdir()
@@ -201,23 +205,23 @@ class StagingDirectory:
         """Write the progress of this process, for the driver's display. Errors in writing are ignored."""
         name = f"progress-{platform.node()}-{os.getpid()}.json"
         with contextlib.suppress(OSError):
-            write_json(self._units / name, [records, attempts])
+            write_json(self._marks / name, [records, attempts])
 
     def read_progress(self) -> tuple[int, int]:
         """Return the valid records and attempts of all workers so far, roughly."""
         noted = []
-        for path in self._units.glob("progress-*.json"):
+        for path in self._marks.glob("progress-*.json"):
             with contextlib.suppress(OSError, errors.LinesmithError):
                 noted.append(read_json(path, "a worker's progress"))
         return sum(records for records, _ in noted), sum(attempts for _, attempts in noted)
 
     def write_failure(self, error: errors.LinesmithError) -> None:
         """Write an error that is not worth a retry, for the driver."""
-        write_json(self._units / "failure.json", error.as_dict())
+        write_json(self._marks / "failure.json", error.as_dict())
 
     def read_failure(self) -> errors.LinesmithError | None:
         """Return the error that a worker has written, or None."""
-        path = self._units / "failure.json"
+        path = self._marks / "failure.json"
         if not path.exists():
             return None
         return errors.error_from_dict(read_json(path, "a worker's error"))

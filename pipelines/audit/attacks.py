@@ -44,6 +44,7 @@ def small_config(trained: TensorFlowConfig, directory: Path, seed: int) -> Tenso
         condition_on=None,  # a small model of its own, whose attacks do not depend on the order of the fields
         encoding="utf-8",
         max_lines=0,
+        sample_rows=None,
         holdout_fraction=0.0,
         validation_split=noised,
         best_model_metric=None,

@@ -123,9 +123,11 @@ def evaluation_parts(figures: Mapping[str, Any] | None, private: bool, source: P
 
 
 def _evaluation(figures: Mapping[str, Any]) -> list[str]:
-    sizes = {name: size["records"] for name, size in figures["sets"].items()}
     verdict, scores = figures["verdict"], figures["scores"]
-    compared = ", ".join(f"{count:,} {name}" for name, count in sizes.items())
+    compared = ", ".join(
+        f"{size['records']:,} {name}" + (f" (a uniform sample of {size['sample_of']:,})" if "sample_of" in size else "")
+        for name, size in figures["sets"].items()
+    )
     components = [
         (COMPONENT_LABELS.get(one["name"], one["name"]), _number(one["score"]), _number(one["reachable"]))
         for one in figures["closeness"]["components"]

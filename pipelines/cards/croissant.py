@@ -8,8 +8,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from linesmith.core.artifacts.shard_list import shard_totals
 from linesmith.pipelines.cards.columns import Column, columns_of
-from linesmith.pipelines.cards.dataset_card import output_suffixes, pattern_of
+from linesmith.pipelines.cards.dataset_card import pattern_of
 
 # As the specification gives it; terms that are not used here are part of it.
 CONTEXT: dict[str, Any] = {
@@ -57,14 +58,14 @@ _MEDIA_TYPES = {"txt": "text/plain", "csv": "text/csv", "jsonl": "application/js
 def croissant(manifest: Mapping[str, Any]) -> dict[str, Any]:
     """Return the description of an output as JSON-LD. It depends on the manifest only.
 
-    Every file is named with its size and SHA-256. Each format is a set of files with a record set of its own: text is described
-    as lines, the others by column.
+    Every file is named with its size and SHA-256, or the list of files where there are very many. Each format is a set of files
+    with a record set of its own: text is described as lines, the others by column.
 
     Args:
         manifest: that of the output.
     """
     private = bool(manifest.get("private"))
-    suffixes = output_suffixes(manifest)
+    suffixes = list(shard_totals(manifest))
     claim = "with differential privacy" if private else "without differential privacy"
     return {
         "@context": CONTEXT,
@@ -74,27 +75,33 @@ def croissant(manifest: Mapping[str, Any]) -> dict[str, Any]:
         "description": f"{manifest['counts']['records']:,} synthetic records, written by a model that was trained on real ones "
         f"{claim}. README.md beside this file says more.",
         "distribution": [
-            part
-            for suffix, names in suffixes.items()
-            for part in (*_files(suffix, names, manifest), _set(suffix, manifest))
+            *_shard_list(manifest),
+            *(part for suffix in suffixes for part in (*_files(suffix, manifest), _set(suffix, manifest))),
         ],
         "recordSet": [_records(suffix, manifest) for suffix in suffixes],
     }
 
 
-def _files(suffix: str, names: list[str], manifest: Mapping[str, Any]) -> list[dict[str, Any]]:
-    return [
-        {
-            "@type": "cr:FileObject",
-            "@id": name,
-            "name": name,
-            "contentUrl": name,
-            "contentSize": f"{manifest['outputs'][name]['bytes']} B",
-            "encodingFormat": _media_type(suffix),
-            "sha256": manifest["outputs"][name]["sha256"],
-        }
-        for name in names
-    ]
+def _files(suffix: str, manifest: Mapping[str, Any]) -> list[dict[str, Any]]:
+    files = [(name, shard) for name, shard in manifest["outputs"].items() if name.rpartition(".")[2] == suffix]
+    return [_file(name, suffix, shard["sha256"], {"contentSize": f"{shard['bytes']} B"}) for name, shard in files]
+
+
+def _shard_list(manifest: Mapping[str, Any]) -> list[dict[str, Any]]:
+    listed = manifest.get("shard_list")
+    return [] if listed is None else [_file(listed["file"], "jsonl", listed["sha256"], {})]
+
+
+def _file(name: str, suffix: str, sha256: str, size: dict[str, str]) -> dict[str, Any]:
+    return {
+        "@type": "cr:FileObject",
+        "@id": name,
+        "name": name,
+        "contentUrl": name,
+        **size,
+        "encodingFormat": _media_type(suffix),
+        "sha256": sha256,
+    }
 
 
 def _set(suffix: str, manifest: Mapping[str, Any]) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from linesmith.core.artifacts.shard_list import shard_totals
 from linesmith.pipelines.cards.claims import evaluation_parts, privacy_parts
 from linesmith.pipelines.cards.columns import columns_of
 from linesmith.pipelines.cards.markdown import bullets, card, plain, shown, table
@@ -74,14 +75,6 @@ def _roles_parts(kinds: Mapping[str, str]) -> list[str]:
     return [said, table(("column", "role"), list(kinds.items()))]
 
 
-def output_suffixes(manifest: Mapping[str, Any]) -> dict[str, list[str]]:
-    """Return the names of an output's files by suffix, without the dot, in order."""
-    found: dict[str, list[str]] = {}
-    for name in manifest["outputs"]:
-        found.setdefault(name.rpartition(".")[2], []).append(name)
-    return dict(sorted(found.items()))
-
-
 def pattern_of(suffix: str, manifest: Mapping[str, Any]) -> str:
     """Return the glob that matches an output's files of one suffix."""
     return f"{'**/' if manifest.get('partition_by') else ''}part-*.{suffix}"
@@ -90,7 +83,7 @@ def pattern_of(suffix: str, manifest: Mapping[str, Any]) -> str:
 def _front_matter(manifest: Mapping[str, Any], is_table: bool, private: bool) -> dict[str, Any]:
     records = manifest["counts"]["records"]
     size = next((word for limit, word in _SIZES if records < limit), "n>1B")
-    suffixes = [suffix for suffix in _VIEWED if suffix in output_suffixes(manifest)]
+    suffixes = [suffix for suffix in _VIEWED if suffix in shard_totals(manifest)]
     # Named one by one: otherwise the hub would take manifest.json and croissant.json for records.
     configs = [
         {"config_name": suffix, "data_files": [{"split": "train", "path": pattern_of(suffix, manifest)}],
@@ -108,11 +101,11 @@ def _front_matter(manifest: Mapping[str, Any], is_table: bool, private: bool) ->
 
 def _files(manifest: Mapping[str, Any]) -> list[tuple[Any, ...]]:
     rows = []
-    for suffix, names in output_suffixes(manifest).items():
-        shards = [manifest["outputs"][name] for name in names]
-        totals = [sum(shard[key] for shard in shards) for key in ("records", "bytes")]
-        files = pattern_of(suffix, manifest) if len(names) > 1 else names[0]
-        rows.append((files, _FORMATS.get(suffix, suffix), *map(shown, totals)))
+    for suffix, total in shard_totals(manifest).items():
+        files = pattern_of(suffix, manifest)
+        if total["files"] == 1:
+            files = next((name for name in manifest["outputs"] if name.endswith(f".{suffix}")), files)
+        rows.append((files, _FORMATS.get(suffix, suffix), shown(total["records"]), shown(total["bytes"])))
     return rows
 
 

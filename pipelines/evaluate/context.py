@@ -14,6 +14,7 @@ from linesmith.core.artifacts.run_directory import RunDirectory
 from linesmith.core.artifacts.shapes import Audit, Claim, ManifestShape, RecordsManifest
 from linesmith.core.config.tensorflow_config import TensorFlowConfig
 from linesmith.core.errors import DataError
+from linesmith.pipelines.evaluate.sample import sample_note
 from linesmith.records.roles.personal_data import Finding
 
 
@@ -112,6 +113,8 @@ def not_covered(body: dict[str, Any], context: dict[str, Any]) -> list[str]:
         sentences.append(
             "There was no holdout: no figure has the best reachable value beside it, and privacy was not judged."
         )
+    if sampled := sample_note(body["sets"]):
+        sentences.append(sampled)
     if "audit" not in context:
         sentences.append("No audit was made: no canaries were planted, and no lower bound on epsilon was measured.")
     if context.get("memory", {}) is None:  # an older report does not say

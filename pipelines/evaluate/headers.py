@@ -12,11 +12,13 @@ from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from functools import lru_cache
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from linesmith.core.artifacts.manifest import MANIFEST, read_manifest
+from linesmith.core.artifacts.shard_list import iter_shards
 from linesmith.core.errors import DataError
 from linesmith.records.fields import FIELD_BREAK
 
@@ -198,11 +200,17 @@ def _manifest_of(path: str) -> Mapping[str, Any] | None:
         folder = os.path.dirname(folder)
     if not os.path.isfile(os.path.join(folder, MANIFEST)):
         return None
+    manifest, names = _listed_files(folder, os.stat(os.path.join(folder, MANIFEST)).st_mtime_ns)
+    return manifest if Path(os.path.relpath(os.path.abspath(path), folder)).as_posix() in names else None
+
+
+@lru_cache(maxsize=4)  # it is asked for every file of a folder
+def _listed_files(folder: str, _written: int) -> tuple[Mapping[str, Any] | None, frozenset[str]]:
+    """Return the manifest of generated records in a folder, and the files that it lists; none for another manifest."""
     try:
         manifest = read_manifest(folder)
+        if manifest is None or manifest.get("stage") != "generate":
+            return None, frozenset()
+        return manifest, frozenset(name for name, _ in iter_shards(folder, manifest))
     except DataError:  # another program's, or a newer one's
-        return None
-    name = Path(os.path.relpath(os.path.abspath(path), folder)).as_posix()
-    if manifest is None or manifest.get("stage") != "generate" or name not in manifest.get("outputs", {}):
-        return None
-    return manifest
+        return None, frozenset()

@@ -35,6 +35,7 @@ from linesmith.pipelines.evaluate.memorization import measure_run_memorization
 from linesmith.pipelines.evaluate.passes import collect_evaluation_data
 from linesmith.pipelines.evaluate.refresh import PAGE_FILE, REPORT_FILE, write_report
 from linesmith.pipelines.evaluate.report.content import report_content
+from linesmith.pipelines.evaluate.sample import describe_sample, sample_note, sample_synthetic
 from linesmith.pipelines.evaluate.sets import find_evaluation_sets, run_evaluation_sets
 from linesmith.pipelines.remote.local_paths import (
     config_with_local_paths,
@@ -59,6 +60,7 @@ class EvaluationSettings:
         fail_under_closeness: smallest closeness score; the exit code is 3 below it.
         fail_under_privacy: smallest privacy score; the exit code is 3 below it.
         sample: largest number of records and of identifiers to sample from each set.
+        sample_rows: compare this many synthetic records, a uniform sample of all; None: all.
         overwrite: whether to replace an existing report.
     """
 
@@ -67,6 +69,7 @@ class EvaluationSettings:
     fail_under_closeness: float | None = None
     fail_under_privacy: float | None = None
     sample: int = 20_000
+    sample_rows: int | None = None
     overwrite: bool = False
 
 
@@ -232,8 +235,13 @@ def _evaluate(
     new = scratch / "report"
     new.mkdir(parents=True)
     try:
+        drawn = None
+        if settings.sample_rows is not None:
+            drawn = sample_synthetic(sets, settings.sample_rows, options, scratch)
         data = collect_evaluation_data(sets, options, scratch, settings.roles, settings.sample)
         body = report_content(data, settings.target)
+        if drawn is not None:
+            describe_sample(body, drawn)
         body["context"] = context = describe_run(data)
         sources = {name: [redact_address(file) for file in files] for name, files in sets.files.items()}
         body["provenance"] = {"files": sources, "runner": runner_name(options), "versions": versions()}
@@ -266,6 +274,8 @@ def _fill_stage_report(
         verdict["privacy_reasons"][0],
         f"next: {body['next_steps'][0]}",
     ]
+    if note := sample_note(body["sets"]):
+        report.notices.append(note)
     if roles := body["context"].get("column_roles"):
         report.notices.append(roles_not_compared(roles))
     if body["fields_not_compared"]:

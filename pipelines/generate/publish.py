@@ -15,6 +15,7 @@ from linesmith.core.addresses import redact_address
 from linesmith.core.artifacts.files import replace_directory
 from linesmith.core.artifacts.manifest import write_manifest
 from linesmith.core.artifacts.params import redact_settings
+from linesmith.core.artifacts.shard_list import list_shards
 from linesmith.core.errors import EXIT_SHORTFALL, DataError, GenerationError
 from linesmith.core.hardware import sampling_precision
 from linesmith.model.generation.attempts import AttemptSettings
@@ -93,7 +94,7 @@ def publish_records(plan: GenerationPlan, outcome: GenerationOutcome, runner: st
         {
             "private": plan.private,
             "counts": {"kept": sum(s.records for s in invalid_shards)},
-            "outputs": _outputs(invalid_shards),
+            **list_shards(staging.invalid, map(_entry, invalid_shards)),
         },
     )
     manifest = _manifest(plan, outcome, runner, commit)
@@ -195,7 +196,7 @@ def _manifest(
         "proven_block_sizes": outcome.block_sizes,
         "runner": runner,
         "settings": redact_settings(plan.config.stage_settings("generate")),
-        "outputs": _outputs([shard for shard in outcome.shards if shard.format != ICEBERG]),
+        **list_shards(plan.staging.synthetic, (_entry(shard) for shard in outcome.shards if shard.format != ICEBERG)),
     }
 
 
@@ -226,8 +227,8 @@ def _check_staged_records(staging: StagingDirectory, outcome: GenerationOutcome)
         )
 
 
-def _outputs(shards: Sequence[StagedShard]) -> dict[str, Any]:
-    return {shard.name: {"records": shard.records, "bytes": shard.bytes, "sha256": shard.sha256} for shard in shards}
+def _entry(shard: StagedShard) -> tuple[str, dict[str, Any]]:
+    return shard.name, {"records": shard.records, "bytes": shard.bytes, "sha256": shard.sha256}
 
 
 def _read_summary(staging: StagingDirectory, unit: WorkUnit) -> UnitSummary:

@@ -79,6 +79,7 @@ class TokenizeResult:
         }
         return {
             "lines": sum(count.lines - count.headers for count in counts),
+            "unsampled": sum(count.unsampled for count in counts),
             "accepted": sum(count.accepted for count in counts),
             "rejected": total_rejected(counts),
             "splits": splits,
@@ -224,7 +225,10 @@ def _header(counts: Sequence[RangeCount], report: StageReport) -> list[str] | No
 
 def _fill_report(report: StageReport, result: TokenizeResult, staged_run: RunDirectory) -> None:
     totals = result.totals
-    counts: dict[str, int | float | str] = {name: totals[name] for name in ("lines", "accepted")}
+    counts: dict[str, int | float | str] = {"lines": totals["lines"]}
+    if totals["unsampled"]:
+        counts["not in the sample"] = totals["unsampled"]
+    counts["accepted"] = totals["accepted"]
     counts["rejected"] = sum(totals["rejected"].values())
     counts.update({f"rejected ({reason})": number for reason, number in totals["rejected"].items()})
     counts.update({name: totals["splits"][name]["records"] for name in SPLIT_NAMES})

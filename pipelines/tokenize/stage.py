@@ -34,6 +34,7 @@ from linesmith.pipelines.tokenize.field_order import with_field_order
 from linesmith.pipelines.tokenize.fit import fit_tokenizer
 from linesmith.pipelines.tokenize.personal_data import look_for_personal_data
 from linesmith.pipelines.tokenize.publish import STATISTICS, TokenizeResult, check_splits, publish_training_data
+from linesmith.pipelines.tokenize.sample import sample_input
 from linesmith.pipelines.tokenize.shape import find_shape, share_out_frequent_texts, skipped_line_notices
 from linesmith.pipelines.tokenize.source import describe_source, with_input_format
 from linesmith.records.input.input_ranges import InputUnit, plan_input_units, replace_ranges
@@ -185,6 +186,7 @@ def _read_input(
         settings, source_columns = with_column_roles(config, units, settings)
     else:
         settings, source_columns = with_table_roles(config, table, settings), list(table.field_names)
+    units = sample_input(config, units, settings, options, scratch, report.notices)
     units, settings = find_shape(config, units, settings, options, scratch, report.notices)
     personal_data = look_for_personal_data(config, units, settings, report.notices)
     roles = describe_roles(config, source_columns, units, settings, options, scratch, table)

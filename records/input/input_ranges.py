@@ -5,8 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import zip_longest
+from typing import TYPE_CHECKING
 
 from linesmith.records.input.input_files import InputFile
+
+if TYPE_CHECKING:
+    from linesmith.records.input.row_sample import RowSample
 
 # Below the minimum, opening and verifying the shards of a unit costs more than balance between workers gains.
 _MIN_UNIT_BYTES, _MAX_UNIT_BYTES = 4 << 20, 16 << 20
@@ -37,6 +41,7 @@ class FileRange:
         first_line: number of the first line of the range, from 1; 0 if it is not known yet.
         limit: accepted records to take at most, or None for all.
         frequent: hash of each text whose occurrences are shared out, and the number of its occurrences before this range.
+        sample: which rows are read; None: all.
     """
 
     file: InputFile
@@ -45,6 +50,7 @@ class FileRange:
     first_line: int = 0
     limit: int | None = None
     frequent: tuple[tuple[int, int], ...] = ()
+    sample: RowSample | None = None
 
     @property
     def starts_file(self) -> bool:

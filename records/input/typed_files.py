@@ -13,6 +13,7 @@ from linesmith.records.output.column_types import ColumnType
 
 LINES, JSONL, AVRO, PARQUET = "lines", "jsonl", "avro", "parquet"
 _SUFFIX_FORMATS = {".avro": AVRO, ".parquet": PARQUET, ".pq": PARQUET, ".jsonl": JSONL, ".ndjson": JSONL}
+_COUNTED_ROWS = 10_000
 _BATCH_BYTES = 64 << 20  # of the Avro blocks whose records are in one list
 
 
@@ -83,6 +84,17 @@ class TypedFile:
         if self._avro is not None:
             with format_errors(AVRO):
                 yield from self._avro_batches(self._avro, size)
+
+    def count_rows(self, part: int) -> int:
+        """Return the number of records of a row group, or of an Avro file, which cannot be read any more then.
+
+        Raises:
+            TypedFileError: the file is damaged.
+        """
+        if self._parquet is not None:
+            with format_errors(PARQUET):
+                return self._parquet.first_row(part + 1) - self._parquet.first_row(part)
+        return sum(len(rows) for rows in self.batches(_COUNTED_ROWS))
 
     @staticmethod
     def _avro_batches(file: AvroFile, size: int) -> Iterator[list[dict[str, Any]]]:

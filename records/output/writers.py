@@ -58,7 +58,18 @@ def shard_name(number: int, total: int, output_format: str) -> str:
         >>> shard_name(0, 7, "text")
         'part-00000-of-00007.txt'
     """
-    return f"part-{number:05d}-of-{total:05d}.{FORMAT_SUFFIXES[output_format]}"
+    return f"{shard_stem(number, total)}.{FORMAT_SUFFIXES[output_format]}"
+
+
+def shard_stem(number: int, total: int) -> str:
+    """Return the file name of a shard without its suffix. The names of an output are in the order of their numbers.
+
+    Example:
+        >>> shard_stem(7, 12), shard_stem(99_999, 100_001)
+        ('part-00007-of-00012', 'part-099999-of-100001')
+    """
+    digits = max(5, len(str(total)))
+    return f"part-{number:0{digits}d}-of-{total:0{digits}d}"
 
 
 def write_shard(

@@ -6,7 +6,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -15,6 +16,7 @@ from linesmith.cli import console
 from linesmith.cli.commands.audit import build_audit_command
 from linesmith.cli.commands.evaluate import build_evaluate_command
 from linesmith.cli.libraries import check_beam_options, load_libraries
+from linesmith.cli.lineage import with_lineage
 from linesmith.cli.local_copies import with_fetched_files, with_local_run_directory
 from linesmith.cli.options import CommandLine, DebugOption, command
 from linesmith.cli.results import show_results
@@ -22,6 +24,8 @@ from linesmith.cli.settings import resolve
 from linesmith.cli.summary import show_report
 from linesmith.core.config.tensorflow_config import TensorFlowConfig
 from linesmith.core.errors import EXIT_SUCCESS, ParameterError
+from linesmith.pipelines.lineage.datasets import RunDatasets
+from linesmith.pipelines.lineage.recorder import LineageJob, check_lineage
 from linesmith.pipelines.remote.local_paths import after_publishing, check_table_catalog
 from linesmith.pipelines.stage_report import StageReport
 
@@ -36,27 +40,40 @@ _BEAM_HINT = (
 
 def _run_stages(command_line: CommandLine) -> int:
     """Run `run`, or the one stage that the command names; return the exit code."""
+    check_lineage(command_line.openlineage)
     with with_local_run_directory(command_line) as (local, mirror):
         config, beam_args = _prepare(local, mirror)
-        show = after_publishing(_show, mirror)
-        if command_line.command == "run":
-            from linesmith.pipelines import workflow
+        place = str(config.checkpoint_dir) if mirror is None else mirror.address
+        datasets = RunDatasets(config, Path(str(config.checkpoint_dir)), place, config.dp)
+        return with_lineage(
+            command_line.openlineage,
+            LineageJob(command_line.command, place, config.dp),
+            datasets.of_command(command_line.command),
+            lambda: _run_command(command_line.command, config, beam_args, after_publishing(_show, mirror)),
+        )
 
-            reports = workflow.run(config, beam_args, on_stage=show)
-            show_results(console.results(), config, reports)
-            return max(report.exit_code for report in reports)
-        if command_line.command == "tokenize":
-            from linesmith.pipelines.tokenize.stage import tokenize
 
-            return show(tokenize(config, beam_args))
-        if command_line.command == "train":
-            from linesmith.pipelines.train.stage import train_model
+def _run_command(
+    name: str, config: TensorFlowConfig, beam_args: Sequence[str], show: Callable[[StageReport], int]
+) -> int:
+    if name == "run":
+        from linesmith.pipelines import workflow
 
-            return show(train_model(config, beam_args))
-        from linesmith.pipelines.generate.stage import generate
-        from linesmith.runners import with_all_cores
+        reports = workflow.run(config, beam_args, on_stage=show)
+        show_results(console.results(), config, reports)
+        return max(report.exit_code for report in reports)
+    if name == "tokenize":
+        from linesmith.pipelines.tokenize.stage import tokenize
 
-        return show(generate(config, with_all_cores(beam_args)))
+        return show(tokenize(config, beam_args))
+    if name == "train":
+        from linesmith.pipelines.train.stage import train_model
+
+        return show(train_model(config, beam_args))
+    from linesmith.pipelines.generate.stage import generate
+    from linesmith.runners import with_all_cores
+
+    return show(generate(config, with_all_cores(beam_args)))
 
 
 def _plan(command_line: CommandLine) -> int:

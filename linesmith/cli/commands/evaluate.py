@@ -6,18 +6,22 @@ import dataclasses
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from linesmith.cli.libraries import check_beam_options
+from linesmith.cli.lineage import with_lineage
 from linesmith.cli.local_copies import with_local_run_directory
-from linesmith.cli.options import CommandLine, DebugOption
+from linesmith.cli.options import CommandLine, DebugOption, LineageOption
 from linesmith.cli.settings import resolve
 from linesmith.core.config.input_format import AVRO, CSV, JSONL, PARQUET, TEXT, InputFormat
 from linesmith.core.config.tensorflow_config import TensorFlowConfig
 from linesmith.core.config.tokenization import unescape_delimiter
 from linesmith.core.errors import ParameterError
+from linesmith.pipelines.lineage.datasets import Datasets, RunDatasets, dataset_at
+from linesmith.pipelines.lineage.recorder import LineageJob, check_lineage
 from linesmith.pipelines.remote.local_paths import after_publishing
 from linesmith.pipelines.stage_report import StageReport
 
@@ -39,6 +43,7 @@ class EvaluateOptions:
     encoding: str = "utf-8"
     roles: Sequence[str] = field(default_factory=tuple)
     target: str | None = None
+    sample_rows: int | None = None
     fail_under_closeness: float | None = None
     fail_under_privacy: float | None = None
     overwrite: bool = False
@@ -91,6 +96,14 @@ def build_evaluate_command(load: Callable[[], None], show: Callable[[StageReport
         target: Annotated[
             str | None, typer.Option("--target", help="Field to predict; chosen automatically if unset.")
         ] = None,
+        sample_rows: Annotated[
+            int | None,
+            typer.Option(
+                "--sample-rows",
+                help="Compare this many synthetic records, a uniform sample by a hash of each record's place. Training and "
+                "holdout records are always compared whole.",
+            ),
+        ] = None,
         fail_under_closeness: Annotated[
             float | None, typer.Option("--fail-under-closeness", help="Exit with 3 below this score, 0 to 1.")
         ] = None,
@@ -98,10 +111,12 @@ def build_evaluate_command(load: Callable[[], None], show: Callable[[StageReport
             float | None, typer.Option("--fail-under-privacy", help="Exit with 3 below this score, 0 to 1.")
         ] = None,
         overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an existing report.")] = False,
+        openlineage: LineageOption = None,
         debug: DebugOption = False,
     ) -> int:
         """Measure how close to the real records and how private synthetic ones are: of the run in --output, or of files."""
         check_beam_options(ctx.args)
+        check_lineage(openlineage)
         output, config = (None if path is None else os.path.expanduser(path) for path in (output, config))
         headers = {"training": real_header, "holdout": holdout_header, "synthetic": synthetic_header}
         options = EvaluateOptions(
@@ -118,6 +133,7 @@ def build_evaluate_command(load: Callable[[], None], show: Callable[[StageReport
             encoding=encoding,
             roles=role or (),
             target=target,
+            sample_rows=sample_rows,
             fail_under_closeness=fail_under_closeness,
             fail_under_privacy=fail_under_privacy,
             overwrite=overwrite,
@@ -129,7 +145,10 @@ def build_evaluate_command(load: Callable[[], None], show: Callable[[StageReport
         with with_local_run_directory(command_line) as (local, mirror):
             local_output = local.settings.get("checkpoint_dir")
             local_options = dataclasses.replace(options, output=local_output, config_file=local.config_file)
-            return run_evaluation(local_options, load, after_publishing(show, mirror))
+            job, datasets = _lineage(local_options, None if mirror is None else mirror.address)
+            return with_lineage(
+                openlineage, job, datasets, lambda: run_evaluation(local_options, load, after_publishing(show, mirror))
+            )
 
     return evaluate
 
@@ -153,6 +172,7 @@ def run_evaluation(options: EvaluateOptions, load: Callable[[], None], show: Cal
     settings = EvaluationSettings(
         roles=parse_roles(options.roles),
         target=options.target,
+        sample_rows=_checked_sample(options.sample_rows),
         fail_under_closeness=_checked_threshold("closeness", options.fail_under_closeness),
         fail_under_privacy=_checked_threshold("privacy", options.fail_under_privacy),
         overwrite=options.overwrite,
@@ -180,6 +200,27 @@ def run_evaluation(options: EvaluateOptions, load: Callable[[], None], show: Cal
     return show(evaluate_files(paths, options.output, text_format, options.beam_args, settings, options.headers))
 
 
+def _lineage(options: EvaluateOptions, address: str | None) -> tuple[LineageJob, Callable[[bool], Datasets]]:
+    """Return how an evaluation is named among the runs of a lineage server, and what it reads and writes.
+
+    Args:
+        options: options whose run directory is local.
+        address: of the run directory where it is in a bucket.
+    """
+    from linesmith.core.artifacts.other_kind import is_private_run  # loads NumPy
+
+    paths = [*options.real, *options.holdout, *options.synthetic]
+    directory = options.output if paths else _run_config(options).checkpoint_dir
+    place, root = address or str(directory or ""), Path(directory or "")
+    private = is_private_run(root)
+    job = LineageJob("evaluate", place, private)
+    run = RunDatasets(TensorFlowConfig(), root, place, private)
+    if not paths:
+        return job, run.of_command("evaluate")
+    datasets = Datasets(tuple(dict.fromkeys(map(dataset_at, paths))), tuple(run.report()))
+    return job, lambda _: datasets
+
+
 def _input_format(given: str | None) -> InputFormat:
     """Return the format of the files of all sets.
 
@@ -196,6 +237,12 @@ def _input_format(given: str | None) -> InputFormat:
 def _run_config(options: EvaluateOptions) -> TensorFlowConfig:
     settings = {} if options.output is None else {"checkpoint_dir": options.output}
     return resolve(CommandLine("evaluate", settings, options.config_file))
+
+
+def _checked_sample(rows: int | None) -> int | None:
+    if rows is not None and rows < 1:
+        raise ParameterError("LS116", f"--sample-rows {rows}", "out of range", "Give at least 1, or leave it out.")
+    return rows
 
 
 def _checked_threshold(name: str, value: float | None) -> float | None:

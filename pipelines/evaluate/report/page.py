@@ -61,10 +61,14 @@ def render(body: dict[str, Any]) -> str:
 
 def _sizes(body: dict[str, Any]) -> Element:
     sizes = [
-        h("li", h("strong", f"{size['records']:,} {name}"), f": {SET_WORDS[name]}")
+        h("li", h("strong", f"{size['records']:,} {name}"), _sample_words(size), f": {SET_WORDS[name]}")
         for name, size in body["sets"].items()
     ]
     return h("ul", sizes, class_="soft sets")
+
+
+def _sample_words(size: dict[str, Any]) -> str | None:
+    return f" (a uniform sample of {size['sample_of']:,})" if "sample_of" in size else None
 
 
 def _banner(body: dict[str, Any]) -> Element:

@@ -135,6 +135,7 @@ def test_no_epochs_spend_nothing():
     [
         ({"dp_noise_multiplier": 1.0, "dp_target_epsilon": 8.0}, "LS301", "--dp-target-epsilon 8"),
         ({"max_lines": 10}, "LS301", "--max-lines 10"),
+        ({"sample_rows": 10}, "LS301", "--sample-rows 10"),
         ({"dp_batch_size": N + 1}, "LS303", "--dp-batch-size 2001"),
         ({"dp_delta": 1 / N}, "LS304", "--dp-delta 0.0005"),
         ({"vocab_size": 500}, "LS305", "--vocab-size 500"),

@@ -9,13 +9,20 @@ from pathlib import Path
 import fastavro
 import pytest
 
+from linesmith.cli.results import records_table
+from linesmith.core.artifacts import shard_list
 from linesmith.core.artifacts.files import sha256_file
 from linesmith.core.artifacts.params import config_from_model_dir
+from linesmith.core.artifacts.run_directory import RunDirectory
+from linesmith.core.artifacts.shard_list import SHARDS_FILE, iter_shards
 from linesmith.core.config.tensorflow_config import TensorFlowConfig
 from linesmith.core.errors import DataError, ParameterError
 from linesmith.core.hardware import sampling_precision
 from linesmith.model.generation import staging
+from linesmith.pipelines.evaluate.headers import _manifest_of
 from linesmith.pipelines.generate import plan, stage
+from linesmith.pipelines.lineage.datasets import RunDatasets
+from linesmith.records.fields import FieldFormat
 from tests.helpers import generation_fakes
 from tests.helpers.generation_fakes import fake_run
 
@@ -319,3 +326,25 @@ def test_bad_settings_are_refused_before_any_work(run: Path, changes: dict, mess
         stage.generate(settings(run, **changes))
     assert "\n" not in str(caught.value)
     assert not (run / "synthetic").exists()
+
+
+def test_many_shards_are_listed_beside_the_manifest(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Everything that reads the names of shards finds them in both places."""
+    listed = []
+    for most in (100, 3):
+        monkeypatch.setattr(shard_list, "MOST_IN_MANIFEST", most)
+        stage.generate(settings(run, gen_lines=12, unit_size=2, output_format=["text", "avro"], overwrite=True))
+        described = manifest(run)
+        shards = dict(iter_shards(run / "synthetic", described))
+        assert len(shards) == 12 and (run / "synthetic" / SHARDS_FILE).exists() is (most == 3)
+        assert all(sha256_file(run / "synthetic" / name) == shard["sha256"] for name, shard in shards.items())
+        assert _manifest_of(str(run / "synthetic" / next(iter(shards)))) == described
+        assert _manifest_of(str(run / "synthetic" / "part-of-another.txt")) is None
+        (dataset,) = RunDatasets(settings(run), run, str(run)).of_command("generate")(True).outputs
+        table = records_table(RunDirectory(run), FieldFormat(","))
+        card = (run / "synthetic" / "README.md").read_text().replace(SHARDS_FILE, "")
+        croissant = json.loads((run / "synthetic" / "croissant.json").read_text())
+        named = [part["@id"] for part in croissant["distribution"] if part["@type"] == "cr:FileObject"]
+        assert named == (sorted(shards, key=lambda name: name.rpartition(".")[2]) if most == 100 else [SHARDS_FILE])
+        listed.append((shards, dataset, None if table is None else table.row_count, card))
+    assert listed[0] == listed[1]

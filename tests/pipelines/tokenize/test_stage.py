@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import itertools
 import json
 import math
 import re
@@ -22,6 +23,7 @@ from linesmith.pipelines.tokenize.stage import is_current, tokenize
 from linesmith.records.fields import FieldFormat
 from linesmith.records.input.input_ranges import plan_input_units
 from linesmith.records.input.record_format import DatasetSplitter, record_digest
+from linesmith.records.input.row_sample import RowSample
 from tests.helpers.adversarial_texts import ADVERSARIAL_TEXTS
 
 pytestmark = pytest.mark.slow
@@ -294,6 +296,46 @@ def test_max_lines_header_and_names(tmp_path):
     assert read_manifest(tmp_path / "run" / "training_data")["columns"] == ["x", "y"]
     assert (report.counts["accepted"], report.counts["lines"], report.counts["rejected"]) == (2, 3, 1)
     assert not report.notices
+
+
+def test_a_sample_is_as_an_input_of_these_rows_alone(tmp_path):
+    """The oracle is a file with the sampled lines, bad ones among them; rejects keep the numbers of their lines."""
+    lines = [f"{n},{n * n % 13}" if n % 9 else "" for n in range(600)]
+    settings = {"field_delimiter": ",", "header": True}
+    sampled = config_of(written(tmp_path / "sampled", lines), sample_rows=200, **settings)
+    report = tokenize(sampled)
+    assert report.counts["lines"] == 600 and report.counts["not in the sample"] == 400
+    assert "200 of 600 rows are used" in report.notices[0]
+    assert is_current(sampled)
+    with pytest.raises(DataError, match=r"LS215.*sample_rows"):
+        is_current(sampled.replace(sample_rows=201))
+
+    places = list(itertools.accumulate((len(line) + 1 for line in lines), initial=len("a,b\n")))[:-1]
+    hashes = RowSample(0).hashes(places).tolist()
+    kept = [line for line, found in zip(lines, hashes, strict=True) if found <= sorted(hashes)[199]]
+    alone = config_of(written(tmp_path / "alone", kept), **settings)
+    tokenize(alone)
+    one, other = (read_manifest(Path(config.checkpoint_dir) / "training_data") for config in (sampled, alone))
+    assert one["data_digest"] == other["data_digest"]
+    assert one["counts"]["accepted"] + sum(one["counts"]["rejected"].values()) == 200
+    for name in ("accepted", "rejected", "splits"):
+        assert one["counts"][name] == other["counts"][name]
+    rejects = [
+        json.loads(line) for file in (tmp_path / "sampled" / "run" / "rejects").glob("part-*") for line in file.open()
+    ]
+    assert rejects and all((row["line"] - 2) % 9 == 0 for row in rejects)
+
+
+def written(folder: Path, lines: list[str]) -> Path:
+    folder.mkdir()
+    (folder / "input.txt").write_text("\n".join(["a,b", *lines]) + "\n")
+    return folder
+
+
+def test_a_sample_larger_than_the_input_is_the_input(tmp_path):
+    report = tokenize(config_of(tmp_path, sample_rows=10_000))
+    assert report.counts["accepted"] == len(GOOD)
+    assert "all are used" in report.notices[0] and "not in the sample" not in report.counts
 
 
 @pytest.mark.parametrize("vocab_size", [0, 300])
