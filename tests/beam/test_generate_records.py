@@ -26,7 +26,7 @@ SEED = 7
 def _keep_log_levels(monkeypatch):
     """Leave out what the command line changes in its process for good, such as log levels."""
     monkeypatch.setattr(console, "quiet_libraries", lambda: None)
-    monkeypatch.setattr(cli, "load_libraries", lambda: None)
+    monkeypatch.setattr("linesmith.cli.commands.definitions.load_libraries", lambda: None)
 
 
 @pytest.fixture(scope="module")

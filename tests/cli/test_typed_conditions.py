@@ -53,7 +53,7 @@ AVRO: dict[str, Any] = {
 def _keep_log_levels(monkeypatch: pytest.MonkeyPatch) -> None:
     """Leave out what the command line changes in its process for good, such as log levels."""
     monkeypatch.setattr(console, "quiet_libraries", lambda: None)
-    monkeypatch.setattr(cli, "load_libraries", lambda: None)
+    monkeypatch.setattr("linesmith.cli.commands.definitions.load_libraries", lambda: None)
 
 
 @pytest.fixture(scope="module")
