@@ -1,7 +1,8 @@
 """Find the hash below which as many rows of an input lie as a sample is to have, in constant memory on any number of workers.
 
 A pass counts rows by the leading 16 bits of their hashes. The sample ends within one of these ranges, which the next pass divides
-by the following 16 bits, until it ends between two rows. Up to a billion rows that takes two passes; no row is decoded in them.
+by the following 16 bits, until it ends between two rows: two passes up to a billion rows. No line of text is decoded in
+them.
 """
 
 from __future__ import annotations

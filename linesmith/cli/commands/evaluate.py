@@ -116,7 +116,7 @@ def build_evaluate_command(load: Callable[[], None], show: Callable[[StageReport
     ) -> int:
         """Measure how close to the real records and how private synthetic ones are: of the run in --output, or of files."""
         check_beam_options(ctx.args)
-        check_lineage(openlineage)
+        sends_lineage = check_lineage(openlineage)
         output, config = (None if path is None else os.path.expanduser(path) for path in (output, config))
         headers = {"training": real_header, "holdout": holdout_header, "synthetic": synthetic_header}
         options = EvaluateOptions(
@@ -145,10 +145,11 @@ def build_evaluate_command(load: Callable[[], None], show: Callable[[StageReport
         with with_local_run_directory(command_line) as (local, mirror):
             local_output = local.settings.get("checkpoint_dir")
             local_options = dataclasses.replace(options, output=local_output, config_file=local.config_file)
+            notify = after_publishing(show, mirror)
+            if not sends_lineage:
+                return run_evaluation(local_options, load, notify)
             job, datasets = _lineage(local_options, None if mirror is None else mirror.address)
-            return with_lineage(
-                openlineage, job, datasets, lambda: run_evaluation(local_options, load, after_publishing(show, mirror))
-            )
+            return with_lineage(openlineage, job, datasets, lambda: run_evaluation(local_options, load, notify))
 
     return evaluate
 
