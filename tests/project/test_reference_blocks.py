@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from itertools import chain
 
 import pytest
@@ -50,7 +51,7 @@ def shell(text: str) -> Block:
 
 def program(text: str) -> Block:
     """Return a block that is a program of its own."""
-    return Block("sh", f"python - <<'END'\n{text}\nEND\n", None, None)
+    return Block("sh", f"'{sys.executable}' - <<'END'\n{text}\nEND\n", None, None)
 
 
 # What a page takes for granted, as blocks before each of its own: a list for each block, in order.

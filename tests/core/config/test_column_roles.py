@@ -188,10 +188,3 @@ def test_real_providers() -> None:
     for provider, locale in (("date_of_birth", ""), ("ssn", "sv_SE"), ("profile", ""), ("passport_dob", "")):
         with pytest.raises(ParameterError, match="depend on the day"):
             fake_providers.check_fake(provider, locale, "option")
-
-
-@pytest.mark.parametrize("name", ["parquet", "csv", "jsonl"])
-def test_roles_need_lines_of_text(name: str) -> None:
-    config = TensorFlowConfig(input_data_path="x", input_format=name, column_role="id=key", columns=["id", "town"])
-    with pytest.raises(ParameterError, match=f"^LS140: --column-role: the input is {name}, .* linesmith.fit"):
-        preflight.check_column_roles(config, reads_input=True)
