@@ -64,20 +64,23 @@ def streaming(cluster: Cluster, run: Path, folder: Path, minutes: float) -> str:
     before = failures_of_jobs()
     seen = folder / "stream"
     seen.mkdir()
-    with (
-        run_when(lambda: len(list(seen.glob("*"))) >= ticks, lambda: lose_task_manager(cluster), 60 * minutes + 600),
-        beam.Pipeline(options=linesmith.beam.pipeline_options([*cluster.beam_args, *more])) as pipeline,
-    ):
-        _ = (
-            pipeline
-            | linesmith.beam.Ticks(INTERVAL, start, start + ticks * INTERVAL, per_tick=PER_TICK)
-            | linesmith.beam.GenerateRecords(run, seed=SEED, index_column="number")
-            | beam.Map(keep_row, str(seen))
-        )
+    count = ticks * PER_TICK
+    pipeline = beam.Pipeline(options=linesmith.beam.pipeline_options([*cluster.beam_args, *more]))
+    _ = (
+        pipeline
+        | linesmith.beam.Ticks(INTERVAL, start, start + ticks * INTERVAL, per_tick=PER_TICK)
+        | linesmith.beam.GenerateRecords(run, seed=SEED, index_column="number")
+        | beam.Map(keep_row, str(seen))
+    )
+    with run_when(lambda: kept(seen) >= count // 8, lambda: lose_task_manager(cluster), 60 * minutes + 600):
+        job = pipeline.run()
+        try:
+            wait_until(lambda: kept(seen) >= count, 60 * minutes + 900)
+        finally:
+            job.cancel()  # with checkpoints, Flink keeps a stream open after its last tick
     failures = failures_of_jobs() - before
     assert failures >= 1, "the job did not fail"
     found = Counter(path.read_text() for path in seen.glob("*.json"))
-    count = ticks * PER_TICK
     again = sum(map(len, (path.read_text() for path in seen.glob("*.times")))) - count
     with beam.Pipeline(options=linesmith.beam.pipeline_options([])) as pipeline:
         _ = (
@@ -90,6 +93,10 @@ def streaming(cluster: Cluster, run: Path, folder: Path, minutes: float) -> str:
     lost, other = expected - found, found - expected
     assert not lost and not other, f"{sum(lost.values())} records lost, {sum(other.values())} double or others"
     return f"{count} records of {ticks} ticks, each once and that of a batch; {failures} failures of the job, {again} made again"
+
+
+def kept(folder: Path) -> int:
+    return len(list(folder.glob("*.json")))
 
 
 def row_text(row) -> str:
