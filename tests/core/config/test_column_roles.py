@@ -193,7 +193,7 @@ def test_real_providers() -> None:
 @pytest.mark.parametrize("name", ["parquet", "csv", "jsonl", "avro", "iceberg"])
 def test_files_with_types_name_their_columns_themselves(name: str) -> None:
     config = TensorFlowConfig(input_data_path="x", input_format=name, column_role="id=key")
-    check_column_roles(config, reads_input=True)
+    preflight.check_column_roles(config, reads_input=True)
     if name == "csv":
         with pytest.raises(ParameterError, match="^LS140.*the columns have no names"):
-            check_column_roles(config.replace(header=False), reads_input=True)
+            preflight.check_column_roles(config.replace(header=False), reads_input=True)
