@@ -195,5 +195,5 @@ def test_files_with_types_name_their_columns_themselves(name: str) -> None:
     config = TensorFlowConfig(input_data_path="x", input_format=name, column_role="id=key")
     preflight.check_column_roles(config, reads_input=True)
     if name == "csv":
-        with pytest.raises(ParameterError, match="^LS140.*the columns have no names"):
+        with pytest.raises(ParameterError, match=r"^LS140.*the columns have no names"):
             preflight.check_column_roles(config.replace(header=False), reads_input=True)
