@@ -188,3 +188,12 @@ def test_real_providers() -> None:
     for provider, locale in (("date_of_birth", ""), ("ssn", "sv_SE"), ("profile", ""), ("passport_dob", "")):
         with pytest.raises(ParameterError, match="depend on the day"):
             fake_providers.check_fake(provider, locale, "option")
+
+
+@pytest.mark.parametrize("name", ["parquet", "csv", "jsonl", "avro", "iceberg"])
+def test_files_with_types_name_their_columns_themselves(name: str) -> None:
+    config = TensorFlowConfig(input_data_path="x", input_format=name, column_role="id=key")
+    preflight.check_column_roles(config, reads_input=True)
+    if name == "csv":
+        with pytest.raises(ParameterError, match=r"^LS140.*the columns have no names"):
+            preflight.check_column_roles(config.replace(header=False), reads_input=True)
