@@ -16,7 +16,7 @@ import apache_beam as beam
 from linesmith.core.errors import ParameterError
 
 if TYPE_CHECKING:
-    from linesmith.model.generation.conditions import ConditionSettings
+    from linesmith.model.generation.requests.conditions import ConditionSettings
     from linesmith.model.sampling.sample_types import SamplerOptions
     from linesmith.model.tokenizers.loading import AnyTokenizer
 
@@ -106,9 +106,13 @@ def encode_start_string_file(file: StartStringFile, settings: StartStringSetting
     """Encode one source into the store; an error of the source is returned in the count."""
     if settings.conditions is not None:
         return _encode_partial_records(file, settings, tokenizer)
-    from linesmith.model.generation.start_string_encoding import iter_encoded_start_strings
-    from linesmith.model.generation.start_string_files import START_STRINGS_FILE_OPTION, iter_start_strings, open_local
-    from linesmith.model.generation.start_string_store import write_start_strings
+    from linesmith.model.generation.requests.start_string_encoding import iter_encoded_start_strings
+    from linesmith.model.generation.requests.start_string_files import (
+        START_STRINGS_FILE_OPTION,
+        iter_start_strings,
+        open_local,
+    )
+    from linesmith.model.generation.requests.start_string_store import write_start_strings
     from linesmith.transforms.find_inputs import open_raw
 
     try:
@@ -125,10 +129,10 @@ def _encode_partial_records(file: StartStringFile, settings: StartStringSettings
     """Encode one source of partial records into the store."""
     from linesmith.core.artifacts.model_info import read_model_info
     from linesmith.core.config.setting_field import option_text
-    from linesmith.model.generation.conditions import ConditionEncoder
-    from linesmith.model.generation.partial_records import iter_partial_records
-    from linesmith.model.generation.start_string_files import open_local
-    from linesmith.model.generation.start_string_store import write_start_strings
+    from linesmith.model.generation.requests.conditions import ConditionEncoder
+    from linesmith.model.generation.requests.partial_records import iter_partial_records
+    from linesmith.model.generation.requests.start_string_files import open_local
+    from linesmith.model.generation.requests.start_string_store import write_start_strings
     from linesmith.model.sampling.token_automaton import token_automaton
     from linesmith.transforms.find_inputs import open_raw
 
@@ -165,7 +169,10 @@ def match_start_string_files(
     Raises:
         ParameterError: LS108 or that of `error`, there are none.
     """
-    from linesmith.model.generation.start_string_files import START_STRINGS_FILE_OPTION, find_start_string_files
+    from linesmith.model.generation.requests.start_string_files import (
+        START_STRINGS_FILE_OPTION,
+        find_start_string_files,
+    )
     from linesmith.transforms.find_inputs import match_files
 
     option = START_STRINGS_FILE_OPTION if option is None else option

@@ -21,7 +21,7 @@ from linesmith.records.validation.record_validator import RecordValidator, Valid
 from linesmith.transforms.remote_staging import RemoteStagingDirectory
 
 if TYPE_CHECKING:
-    from linesmith.model.generation.requested_records import GenerationCounts
+    from linesmith.model.generation.requests.requested_records import GenerationCounts
 
 METRICS_NAMESPACE = "linesmith.generate"
 # Units that a worker generates at the same time: enough that few rows are idle when one unit ends and none is left.

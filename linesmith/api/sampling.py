@@ -116,7 +116,7 @@ def _units(
         in_turn: they have them in turn.
         size: records in a unit.
     """
-    from linesmith.model.generation.condition_requests import CyclicStartStrings
+    from linesmith.model.generation.requests.condition_requests import CyclicStartStrings
     from linesmith.model.generation.work_units import WorkUnit
 
     for number in itertools.count():

@@ -15,7 +15,7 @@ from apache_beam.typehints.row_type import RowTypeConstraint
 from linesmith.api.requests import condition_texts
 from linesmith.core.config.setting_field import shortened
 from linesmith.core.errors import ParameterError
-from linesmith.model.generation.requested_records import Given, RecordRequest, RequestKind
+from linesmith.model.generation.requests.requested_records import Given, RecordRequest, RequestKind
 from linesmith.records.input.value_text import plain_text
 from linesmith.records.table_format import TableFormat
 

@@ -18,7 +18,7 @@ from linesmith.beam.handlers import ReadElementsFn, RequestSettings, RowsHandler
 from linesmith.beam.models import ModelPlace
 from linesmith.beam.rows import RowFormat, RowValues
 from linesmith.core.errors import ParameterError
-from linesmith.model.generation.requested_records import RecordRequest, RequestKind
+from linesmith.model.generation.requests.requested_records import RecordRequest, RequestKind
 
 if TYPE_CHECKING:
     import pyarrow as pa

@@ -17,7 +17,7 @@ from linesmith.beam.models import ARGUMENTS, LoadedModel, ModelPlace, check_choi
 from linesmith.beam.rows import ROW_VALUES, RowFormat, RowValues, field_names
 from linesmith.core.config.spelling import python_call
 from linesmith.core.errors import DataError, ParameterError
-from linesmith.model.generation.requested_records import (
+from linesmith.model.generation.requests.requested_records import (
     GenerationCounts,
     RecordRequest,
     RequestedRecords,

@@ -18,7 +18,7 @@ from linesmith.core.config.spelling import python_call
 from linesmith.core.config.tensorflow_config import TensorFlowConfig
 from linesmith.core.errors import ParameterError
 from linesmith.core.library_logging import quiet_calls
-from linesmith.model.generation.requested_records import RequestedRecords, RequestKind
+from linesmith.model.generation.requests.requested_records import RequestedRecords, RequestKind
 from linesmith.records.output.layout import resolve_column_names
 from linesmith.records.roles.stored_roles import read_roles
 from linesmith.records.table_format import TableFormat, read_table_format

@@ -20,18 +20,18 @@ from linesmith.core.artifacts.run_directory import run_directory
 from linesmith.core.config.tensorflow_config import TensorFlowConfig
 from linesmith.core.errors import ParameterError, ShortfallError, TooManyInvalidError
 from linesmith.model.generation.attempts import AttemptOutcome
-from linesmith.model.generation.condition_requests import (
+from linesmith.model.generation.from_config import attempt_settings, open_sampler, sampler_options
+from linesmith.model.generation.output_plan import OutputPlan, plan_output
+from linesmith.model.generation.requests.condition_requests import (
     check_whole_records,
     condition_notices,
     condition_settings,
     conditioned_starts,
 )
-from linesmith.model.generation.conditions import ConditionEncoder, ConditionSettings
-from linesmith.model.generation.from_config import attempt_settings, open_sampler, sampler_options
-from linesmith.model.generation.output_plan import OutputPlan, plan_output
-from linesmith.model.generation.partial_records import condition_error, iter_partial_records
-from linesmith.model.generation.start_string_encoding import encode_start_strings, resolve_start_strings
-from linesmith.model.generation.start_string_files import find_start_string_files
+from linesmith.model.generation.requests.conditions import ConditionEncoder, ConditionSettings
+from linesmith.model.generation.requests.partial_records import condition_error, iter_partial_records
+from linesmith.model.generation.requests.start_string_encoding import encode_start_strings, resolve_start_strings
+from linesmith.model.generation.requests.start_string_files import find_start_string_files
 from linesmith.model.generation.work_units import StartString, WorkUnit, WorkUnitResult
 from linesmith.model.generation.worker_pool import WorkerSetup, run_units
 from linesmith.model.sampling.token_automaton import token_automaton

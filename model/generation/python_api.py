@@ -12,8 +12,8 @@ from dataclasses import dataclass, field
 from linesmith.core.config.tensorflow_config import TensorFlowConfig
 from linesmith.core.errors import ParameterError
 from linesmith.core.library_logging import quiet_calls
-from linesmith.model.generation.condition_requests import plan_cyclic_units
 from linesmith.model.generation.local_model import LocalModel
+from linesmith.model.generation.requests.condition_requests import plan_cyclic_units
 from linesmith.model.generation.work_units import StartString, WorkUnit, plan_work_units
 from linesmith.model.generation.worker_pool import process_count
 from linesmith.records.fields import GenText

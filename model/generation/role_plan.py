@@ -14,7 +14,7 @@ from linesmith.core.config.fake_providers import check_fake
 from linesmith.core.config.key_pattern import KeyPattern, parse_pattern
 from linesmith.core.config.tensorflow_config import TensorFlowConfig
 from linesmith.core.errors import DataError, ParameterError
-from linesmith.model.generation.start_string_files import find_start_string_files, iter_start_strings
+from linesmith.model.generation.requests.start_string_files import find_start_string_files, iter_start_strings
 from linesmith.records.fields import FieldFormat
 from linesmith.records.output.column_types import STRING, ColumnType
 from linesmith.records.output.layout import RecordLayout

@@ -9,17 +9,17 @@ from linesmith.core.artifacts.model_info import ModelInfo
 from linesmith.core.artifacts.run_directory import RunDirectory
 from linesmith.core.config.setting_field import flag_name, option_text
 from linesmith.core.config.tensorflow_config import TensorFlowConfig
-from linesmith.model.generation.condition_requests import (
+from linesmith.model.generation.from_config import sampler_options
+from linesmith.model.generation.output_plan import OutputPlan
+from linesmith.model.generation.requests.condition_requests import (
     condition_notices,
     condition_settings,
     conditioned_starts,
     plan_cyclic_units,
 )
-from linesmith.model.generation.conditions import ConditionCounts, ConditionEncoder, ConditionSettings
-from linesmith.model.generation.from_config import sampler_options
-from linesmith.model.generation.output_plan import OutputPlan
-from linesmith.model.generation.partial_records import condition_error
-from linesmith.model.generation.start_string_store import write_store_counts
+from linesmith.model.generation.requests.conditions import ConditionCounts, ConditionEncoder, ConditionSettings
+from linesmith.model.generation.requests.partial_records import condition_error
+from linesmith.model.generation.requests.start_string_store import write_store_counts
 from linesmith.model.generation.work_units import StartString
 from linesmith.model.sampling.token_automaton import token_automaton
 from linesmith.model.tokenizers import tokenizer_from_model_dir

@@ -14,9 +14,9 @@ from linesmith.core.artifacts.privacy_statement import check_statement
 from linesmith.core.artifacts.run_directory import RunDirectory, check_overwrite_allowed, run_directory
 from linesmith.core.config.tensorflow_config import TensorFlowConfig
 from linesmith.model.generation.attempts import AttemptSettings
-from linesmith.model.generation.condition_requests import check_whole_records
 from linesmith.model.generation.from_config import attempt_settings
 from linesmith.model.generation.output_plan import plan_output
+from linesmith.model.generation.requests.condition_requests import check_whole_records
 from linesmith.model.generation.staging import StagingDirectory
 from linesmith.model.generation.unit_summary import StagedShard, UnitSummary
 from linesmith.model.generation.work_units import WorkUnit

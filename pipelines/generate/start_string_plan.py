@@ -13,14 +13,14 @@ from linesmith.core.artifacts.files import sha256_file
 from linesmith.core.artifacts.run_directory import RunDirectory
 from linesmith.core.config.tensorflow_config import TensorFlowConfig
 from linesmith.core.errors import ParameterError
-from linesmith.model.generation.start_string_encoding import (
+from linesmith.model.generation.requests.start_string_encoding import (
     START_STRING_OPTION,
     configured_start_strings,
     empty_start_strings_error,
     encode_start_strings,
     iter_encoded_start_strings,
 )
-from linesmith.model.generation.start_string_store import (
+from linesmith.model.generation.requests.start_string_store import (
     clear_store_cache,
     plan_start_string_units,
     write_start_strings,

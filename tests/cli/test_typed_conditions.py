@@ -17,7 +17,7 @@ import pytest
 
 from linesmith.cli import app as cli
 from linesmith.cli import console
-from linesmith.model.generation.start_string_files import iter_start_strings
+from linesmith.model.generation.requests.start_string_files import iter_start_strings
 from tests.helpers.typed_run import SCHEMA, typed_run
 
 pytestmark = pytest.mark.integration

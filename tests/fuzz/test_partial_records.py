@@ -9,8 +9,8 @@ from random import Random
 import pytest
 
 from linesmith.core.config.tensorflow_config import TensorFlowConfig
-from linesmith.model.generation.conditions import ConditionEncoder, ConditionSettings, condition_text
-from linesmith.model.generation.partial_records import iter_partial_records
+from linesmith.model.generation.requests.conditions import ConditionEncoder, ConditionSettings, condition_text
+from linesmith.model.generation.requests.partial_records import iter_partial_records
 from linesmith.model.tokenizers import ByteTokenizer, CharTokenizer
 from linesmith.model.tokenizers.token_format import TokenFormat
 from tests.fuzz.harness import Target

@@ -8,8 +8,8 @@ from random import Random
 
 import pytest
 
-from linesmith.model.generation.start_string_encoding import encode_start_strings
-from linesmith.model.generation.start_string_files import iter_start_strings
+from linesmith.model.generation.requests.start_string_encoding import encode_start_strings
+from linesmith.model.generation.requests.start_string_files import iter_start_strings
 from linesmith.model.tokenizers import ByteTokenizer, CharTokenizer
 from linesmith.model.tokenizers.token_format import TokenFormat
 from tests.fuzz.harness import Target

@@ -25,7 +25,7 @@ import zstandard
 from pyarrow import parquet
 
 from linesmith.core.errors import LinesmithError, ParameterError
-from linesmith.model.generation.start_string_files import iter_start_strings
+from linesmith.model.generation.requests.start_string_files import iter_start_strings
 from linesmith.records.input.typed_files import AVRO, PARQUET
 from linesmith.transforms.read_evaluation_sets import EvaluationInputUnit, describe_typed_file, read_set_unit
 from tests.fuzz.harness import Target

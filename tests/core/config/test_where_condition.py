@@ -5,7 +5,7 @@ import pytest
 from linesmith.core.config.tensorflow_config import TensorFlowConfig
 from linesmith.core.config.where_condition import parse_where
 from linesmith.core.errors import ParameterError
-from linesmith.model.generation.conditions import condition_text
+from linesmith.model.generation.requests.conditions import condition_text
 
 
 @pytest.mark.parametrize(

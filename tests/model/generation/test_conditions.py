@@ -11,10 +11,10 @@ import pyarrow.parquet as pq
 import pytest
 
 from linesmith.core.errors import ParameterError
-from linesmith.model.generation.condition_requests import CyclicStartStrings
-from linesmith.model.generation.conditions import ConditionEncoder, ConditionSettings, nearest_value
-from linesmith.model.generation.partial_records import iter_partial_records
-from linesmith.model.generation.start_string_store import (
+from linesmith.model.generation.requests.condition_requests import CyclicStartStrings
+from linesmith.model.generation.requests.conditions import ConditionEncoder, ConditionSettings, nearest_value
+from linesmith.model.generation.requests.partial_records import iter_partial_records
+from linesmith.model.generation.requests.start_string_store import (
     read_start_strings_range,
     write_start_strings,
     write_store_counts,

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from linesmith.core.errors import ParameterError
-from linesmith.model.generation import start_string_files
-from linesmith.model.generation.start_string_encoding import encode_start_strings, read_start_strings
+from linesmith.model.generation.requests import start_string_files
+from linesmith.model.generation.requests.start_string_encoding import encode_start_strings, read_start_strings
 from linesmith.model.tokenizers import CharTokenizer
 from linesmith.model.tokenizers.token_format import TokenFormat
 

@@ -11,8 +11,8 @@ from pathlib import Path
 
 from linesmith.core.config.tensorflow_config import TensorFlowConfig
 from linesmith.core.errors import ParameterError, TokenizerError
-from linesmith.model.generation.field_prefixes import field_prefix
-from linesmith.model.generation.start_string_files import (
+from linesmith.model.generation.requests.field_prefixes import field_prefix
+from linesmith.model.generation.requests.start_string_files import (
     START_STRINGS_FILE_OPTION,
     find_start_string_files,
     iter_start_strings,

@@ -10,14 +10,14 @@ from linesmith.core.artifacts.model_info import ModelInfo
 from linesmith.core.config.setting_field import option_text, shortened
 from linesmith.core.config.tensorflow_config import TensorFlowConfig
 from linesmith.core.errors import ParameterError
-from linesmith.model.generation.conditions import (
+from linesmith.model.generation.output_plan import OutputPlan
+from linesmith.model.generation.requests.conditions import (
     ConditionCounts,
     ConditionEncoder,
     ConditionSettings,
     condition_text,
 )
-from linesmith.model.generation.output_plan import OutputPlan
-from linesmith.model.generation.partial_records import condition_error
+from linesmith.model.generation.requests.partial_records import condition_error
 from linesmith.model.generation.work_units import StartString, WorkUnit
 from linesmith.records.fields import FieldFormat
 

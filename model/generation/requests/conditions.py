@@ -16,8 +16,8 @@ from dataclasses import dataclass, field
 
 from linesmith.core.config.setting_field import shortened
 from linesmith.core.errors import TokenizerError
-from linesmith.model.generation.field_prefixes import field_ids, field_prefix
-from linesmith.model.generation.partial_records import condition_error
+from linesmith.model.generation.requests.field_prefixes import field_ids, field_prefix
+from linesmith.model.generation.requests.partial_records import condition_error
 from linesmith.model.generation.work_units import StartString
 from linesmith.model.sampling.sample_types import FREE
 from linesmith.model.sampling.token_automaton import TokenAutomaton

@@ -15,9 +15,9 @@ from typing import Literal
 from linesmith.core.config.generation import REQUEST_SETTINGS
 from linesmith.core.config.tensorflow_config import TensorFlowConfig
 from linesmith.core.errors import ParameterError, ShortfallError
-from linesmith.model.generation.condition_requests import CyclicStartStrings
 from linesmith.model.generation.local_model import LocalModel
-from linesmith.model.generation.partial_records import condition_error
+from linesmith.model.generation.requests.condition_requests import CyclicStartStrings
+from linesmith.model.generation.requests.partial_records import condition_error
 from linesmith.model.generation.unit_generator import generate_units
 from linesmith.model.generation.work_units import StartString, WorkUnit, WorkUnitResult
 from linesmith.records.output.layout import GeneratedRecord, RecordLayout

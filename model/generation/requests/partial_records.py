@@ -24,8 +24,8 @@ from typing import IO, Any, cast
 from linesmith.core.config.setting_field import shortened
 from linesmith.core.errors import ParameterError
 from linesmith.core.parsing import DocumentError, parse_json
-from linesmith.model.generation.start_string_files import Opener, bounded_lines, open_local
-from linesmith.model.generation.table_partial_records import ColumnCheck, cell_text, object_fields, table_rows
+from linesmith.model.generation.requests.start_string_files import Opener, bounded_lines, open_local
+from linesmith.model.generation.requests.table_partial_records import ColumnCheck, cell_text, object_fields, table_rows
 from linesmith.records.input.typed_files import TypedFileError
 from linesmith.records.input.value_text import plain_text
 from linesmith.records.sources.file_rows import row_format
