@@ -69,6 +69,7 @@ class FileRows:
         if self._format == PARQUET:
             return parquet_table(self._content, cut=others)
         if self._format == AVRO:
+            self._content.seek(0)  # it may have been read before
             return avro_table(self._content, cut=others)
         from linesmith.records.sources.iceberg_rows import iceberg_files, iceberg_table
 

@@ -100,6 +100,7 @@ def test_what_cannot_be_loaded_is_one_error(hub, name, status, token, match):
     assert token not in str(caught.value)
 
 
+@pytest.mark.slow
 def test_a_hub_that_is_away_is_told(hub, tmp_path, monkeypatch):
     constants = pytest.importorskip("huggingface_hub.constants")
     monkeypatch.setattr(constants, "ENDPOINT", "http://127.0.0.1:9")

@@ -45,6 +45,7 @@ def rows_of(folder: Path, name: str) -> list[dict]:
     return [row for path in folder.glob(f"{name}*") for row in pq.read_table(path).to_pylist()]
 
 
+@pytest.mark.slow
 def test_a_yaml_pipeline_generates_scores_and_reads(tmp_path):
     run = conditioned_run(tmp_path / "run")
     (tmp_path / "wishes.csv").write_text("wish,country,height\n0,FR,1\n1,IT,20\n")

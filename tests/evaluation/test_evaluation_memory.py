@@ -70,6 +70,7 @@ def run(tmp_path_factory):
     return of
 
 
+@pytest.mark.slow
 def test_memorization_is_detected_only_in_the_model_that_memorized(run):
     """The seed is fixed; on a processor with other rounding, the control fails by chance with a probability of at most 1/20."""
     heart, hardly = run("heart", epochs=60), run("hardly", epochs=1)

@@ -49,6 +49,7 @@ def _naive(model: LanguageModel, sampler: Sampler, request: SampleRequest) -> st
     return sampler.tokenizer.decode_from_ids(ids)
 
 
+@pytest.mark.slow
 def test_equals_the_naive_loop(run):
     sampler = Sampler(run[0], options=SamplerOptions(matmul_precision="float32", field_aware=False, block_rows=48))
     # Start strings with more fields than are known, and longer than what is remembered.

@@ -88,6 +88,7 @@ def test_a_file_with_columns_in_another_order_is_refused(tmp_path: Path) -> None
         tokenize(config)
 
 
+@pytest.mark.slow
 def test_columns_that_look_like_personal_data_are_named_or_refused(tmp_path: Path) -> None:
     text = HEADER + people(0, 60)
     with pytest.raises(

@@ -166,6 +166,7 @@ def test_a_damaged_file_leaves_nothing_and_is_named(tmp_path: Path) -> None:
     assert not (tmp_path / "run" / "training_data").exists()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["a.parquet", "a.jsonl", "a.csv"])
 def test_a_key_whose_values_repeat_or_have_no_pattern_leaves_nothing(tmp_path: Path, name: str) -> None:
     rows = [{"id": n, "town": "ab"[n % 2], "at": {"code": f"K{n}"} if n % 3 else None} for n in range(40)]

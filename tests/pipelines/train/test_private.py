@@ -127,6 +127,7 @@ def test_overwrite_deletes_an_unfinished_private_training_of_other_settings(toke
     assert not staged_run.model.exists() and not resume.exists()
 
 
+@pytest.mark.slow
 def test_overwrite_keeps_the_ledger_of_earlier_trainings(tokenized, tmp_path, monkeypatch):
     """Interrupted, begun anew with other settings, complete, overwritten: each training counts, a resumed one once."""
     run = tmp_path / "run"
@@ -160,6 +161,7 @@ def test_overwrite_keeps_the_ledger_of_earlier_trainings(tokenized, tmp_path, mo
     assert len(read_ledger(run / "private" / "spent.json", "spent.json")) == 3
 
 
+@pytest.mark.slow
 def test_columns_given_to_tokenize_reach_a_private_model(tmp_path):
     """The number of fields is known from the settings of tokenize alone."""
     (tmp_path / "in.txt").write_text("".join(f"{i % 7},{'ab' * (i % 5)},{i}\n" for i in range(60)))

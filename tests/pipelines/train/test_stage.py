@@ -126,6 +126,7 @@ def test_a_trained_run_needs_no_file_outside_of_it(run, tmp_path, monkeypatch):
     assert read_manifest(run / "synthetic")["columns"] == ["a", "b", "c"]
 
 
+@pytest.mark.slow
 def test_columns_to_condition_on_need_not_be_repeated_and_cannot_be_others(run):
     tokenize(_config(run, columns="a,b,c", condition_on="b", overwrite=True))
     with pytest.raises(DataError, match=r"LS215: condition_on 'c': .* made with \['b'\]"):

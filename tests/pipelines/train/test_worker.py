@@ -36,6 +36,7 @@ def _config(source, run, **more) -> TensorFlowConfig:
     return TensorFlowConfig(input_data_path=source, checkpoint_dir=run, tensorboard=False, **{**small, **more})
 
 
+@pytest.mark.slow
 def test_training_on_a_worker_gives_the_same_model_as_in_this_process(source, tmp_path):
     reports, weights = [], []
     rules = tmp_path / "rules.yaml"

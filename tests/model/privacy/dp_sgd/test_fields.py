@@ -136,6 +136,7 @@ def largest_move(dtype=None, scales=SCALES) -> float:
     return worst
 
 
+@pytest.mark.slow
 def test_one_record_moves_the_sum_by_at_most_the_clipping_norm():
     assert 0.99 * CLIP < largest_move() <= CLIP
 

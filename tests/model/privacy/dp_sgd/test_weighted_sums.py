@@ -118,6 +118,7 @@ print(hashlib.sha256(b"".join(x.numpy().tobytes() for x in [*found, bias])).hexd
 """
 
 
+@pytest.mark.slow
 def test_sums_do_not_depend_on_the_number_of_threads():
     """XLA splits a product among threads; what each of them adds up must not change with their number."""
     found = {
