@@ -50,7 +50,7 @@ def run_all(kind: str, word: str, replaced: Mapping[str, str], place: Path) -> N
     """
     found = marked_blocks(word)
     for number, (page, block) in enumerate(found):
-        text = _LEFT_OUT.sub("", block.text)
+        text = _LEFT_OUT.sub("", block.text).replace("/runs/one", f"/runs/{number}")  # pages begin anew
         for old, new in replaced.items():
             text = text.replace(old, new)
         folder = place / f"{kind}-{number}"
