@@ -45,7 +45,6 @@ def build_audit_command(load: Callable[[], None], show: Callable[..., int]) -> C
         overwrite: Overwrite = False,
         debug: DebugOption = False,
     ) -> int:
-        """Train with canaries as the run was trained, and compare the epsilon they prove with the claimed one."""
         from linesmith.cli.settings import resolve
         from linesmith.pipelines.audit import stage
         from linesmith.pipelines.audit.settings import AuditSettings

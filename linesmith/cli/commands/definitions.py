@@ -1,6 +1,7 @@
 """Define the commands of the command line: their options and what they do.
 
-`linesmith.cli.app` imports this module when a command is invoked. TensorFlow and Beam are loaded by the stage that needs them.
+`linesmith.cli.app` says what each does, and imports this module when one is invoked. TensorFlow and Beam are loaded by the stage
+that needs them.
 """
 
 from __future__ import annotations
@@ -129,7 +130,6 @@ def _doctor(
     quick: Annotated[bool, typer.Option("--quick", help="Skip the smoke run.")] = False,
     debug: DebugOption = False,
 ) -> int:
-    """Check this machine: versions, extras, CPUs, memory, GPU, and a smoke run of a few seconds."""
     from linesmith.cli.commands.doctor import show_checks
 
     return show_checks(console.results(), smoke=not quick)
@@ -141,7 +141,6 @@ def _export_command(
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an existing archive.")] = False,
     debug: DebugOption = False,
 ) -> int:
-    """Pack the model in RUN into one file for generate --model, without training data, rejects or statistics."""
     from linesmith.pipelines.export import export
 
     return _show(export(os.path.expanduser(run), os.path.expanduser(target), overwrite))
@@ -157,7 +156,6 @@ def _import_gretel(
     out: Annotated[str, typer.Argument(help="The run directory to create; it must not exist.", metavar="OUT")],
     debug: DebugOption = False,
 ) -> int:
-    """Make a run directory of a model that gretel-synthetics trained, for generate --output. Nothing in MODEL_DIR is run."""
     from linesmith.pipelines.import_gretel.stage import import_gretel
 
     return _show(import_gretel(os.path.expanduser(model_dir), os.path.expanduser(out)))
@@ -171,7 +169,6 @@ def _demo(
     num_lines: Annotated[int, typer.Option("--num-lines", min=1, help="Number of airports to generate.")] = 600,
     debug: DebugOption = False,
 ) -> int:
-    """Run every stage on real public data: learn from the world's airports, then generate new ones."""
     from linesmith.cli.commands.demo import DemoPlan, run_demo
 
     plan = DemoPlan(
@@ -185,7 +182,6 @@ def _compare(
     run_b: Annotated[str, typer.Argument(metavar="RUN_B", help="Another directory with a report.")],
     debug: DebugOption = False,
 ) -> int:
-    """Show the reports of two runs side by side."""
     from linesmith.cli.commands.compare import show_comparison
     from linesmith.cli.local_copies import local_output
 

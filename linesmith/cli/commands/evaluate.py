@@ -114,7 +114,6 @@ def build_evaluate_command(load: Callable[[], None], show: Callable[[StageReport
         openlineage: LineageOption = None,
         debug: DebugOption = False,
     ) -> int:
-        """Measure how close to the real records and how private synthetic ones are: of the run in --output, or of files."""
         check_beam_options(ctx.args)
         sends_lineage = check_lineage(openlineage)
         output, config = (None if path is None else os.path.expanduser(path) for path in (output, config))
