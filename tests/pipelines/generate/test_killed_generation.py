@@ -35,41 +35,22 @@ FORMATS = ("text", "avro", "parquet")
 KEYED = pa.schema([("id", pa.int32()), ("a", pa.string()), ("code", pa.string()), ("b", pa.int64()), ("c", pa.int64())])
 LAKE: dict[str, Any] = {"iceberg_table": "lake.rides", "output_format": list(FORMATS), "columns": ["a", "b", "c"]}
 
-# Ends itself where it is about to describe its n-th shard: those of unit 0 and some of unit 1 are there by then.
-KILLED_UNIT = """
+# Ends itself where it is about to describe its n-th shard: some of a unit's shards, or some units, are there by then.
+KILLED_AT = """
 import os, signal, sys
 from pathlib import Path
 from linesmith.model.generation import staging
-from tests.pipelines.generate.test_killed_generation import work
+from tests.pipelines.generate import test_killed_generation as test
 written = 0
 plain = staging.describe_shard
 def describe(*given):
     global written
     written += 1
-    if written == 5:
+    if written == {shard}:
         os.kill(os.getpid(), signal.SIGKILL)
     return plain(*given)
 staging.describe_shard = describe
-work(Path(sys.argv[1]))
-"""
-KILLED_ROLES = """
-import os, signal, sys
-from pathlib import Path
-import linesmith.pipelines.generate.stage as stage
-from linesmith.model.generation import staging
-from tests.helpers import generation_fakes
-from tests.pipelines.generate.test_killed_generation import with_keys
-written = 0
-plain = staging.describe_shard
-def describe(*given):
-    global written
-    written += 1
-    if written == 7:
-        os.kill(os.getpid(), signal.SIGKILL)
-    return plain(*given)
-staging.describe_shard = describe
-stage.open_sampler = generation_fakes.open_fake
-stage.generate(with_keys(Path(sys.argv[1])))
+test.{work}(Path(sys.argv[1]))
 """
 KILLED_COMMIT = """
 import os, signal, sys
@@ -110,7 +91,7 @@ def killed(code: str, directory: Path) -> None:
 @pytest.mark.slow
 def test_a_unit_that_was_killed_half_way_gives_the_same_bytes_when_it_runs_again(tmp_path: Path) -> None:
     wanted = work(tmp_path / "whole")
-    killed(KILLED_UNIT, tmp_path / "again")
+    killed(KILLED_AT.format(shard=5, work="work"), tmp_path / "again")
     left = shards(tmp_path / "again")
     assert 3 < len(left) < 9, "the kill came between the shards of a unit"
     found = work(tmp_path / "again")
@@ -157,24 +138,24 @@ def keyed_run(root: Path) -> Path:
     return run
 
 
-def with_keys(run: Path) -> TensorFlowConfig:
-    return config_from_model_dir(run).replace(gen_lines=12_000, unit_size=1_000, output_format=["parquet", "jsonl"])
+def generate_keys(run: Path) -> None:
+    config = config_from_model_dir(run).replace(gen_lines=12_000, unit_size=1_000, output_format=["parquet", "jsonl"])
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(stage, "open_sampler", generation_fakes.open_fake)
+        stage.generate(config)
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(3600)
-def test_keys_are_unique_and_bytes_equal_after_a_run_that_was_killed(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(stage, "open_sampler", generation_fakes.open_fake)
-    stage.generate(with_keys(keyed_run(tmp_path / "whole")))
+def test_keys_are_unique_and_bytes_equal_after_a_run_that_was_killed(tmp_path: Path) -> None:
+    generate_keys(keyed_run(tmp_path / "whole"))
     wanted = shards(tmp_path / "whole" / "synthetic")
     assert len(wanted) == 24
     run = keyed_run(tmp_path / "again")
-    killed(KILLED_ROLES, run)
+    killed(KILLED_AT.format(shard=7, work="generate_keys"), run)
     assert shards(run / ".tmp"), "the kill came when some units were written"
     assert not (run / "synthetic").exists()
-    stage.generate(with_keys(run))
+    generate_keys(run)
     assert shards(run / "synthetic") == wanted
     table = pq.read_table(sorted((run / "synthetic").glob("*.parquet")))
     assert table.schema.equals(KEYED)
