@@ -38,7 +38,9 @@ def run_notebook(path: Path) -> None:
 
 
 def _is_result(output: nbformat.NotebookNode) -> bool:
-    return output.get("name") == "stdout" or output.output_type == "execute_result"
+    """Return whether an output is printed text or a page: a result without one, as of `subprocess.run`, names the machine."""
+    shows_page = output.output_type == "execute_result" and "text/html" in output.data
+    return output.get("name") == "stdout" or shows_page
 
 
 def main() -> None:

@@ -125,7 +125,7 @@ def run_notebook(directory: Path, program: str, _values: dict[str, object]) -> N
 def run_stored_notebook(directory: Path, path: Path) -> None:
     """Execute a notebook's cells in a new kernel, and compare what they print with the outputs that the file holds.
 
-    Of a cell's result only its forms are compared, such as HTML and plain text.
+    Of a result that is shown as a page only the forms are compared: HTML and plain text.
     """
     import nbformat
 
@@ -156,9 +156,9 @@ def printed(cell: Any) -> list[str]:
 
 
 def result_forms(cell: Any) -> list[str]:
-    """Return the MIME types of a cell's result, which is not what a library displays beside it."""
+    """Return the MIME types of a cell's result that is shown as a page; others are not kept in the notebooks."""
     results = [output["data"] for output in cell.get("outputs", []) if output["output_type"] == "execute_result"]
-    return sorted(form for result in results for form in result)
+    return sorted(form for result in results if "text/html" in result for form in result)
 
 
 METHODS = {
