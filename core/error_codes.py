@@ -34,7 +34,6 @@ ERROR_CODES: dict[str, str] = {
     "LS127": "an address of a store has a scheme that is not known, names no bucket, or holds a user, a password or a query",
     "LS128": "the run directory stores code, a file or a table outside of it, which `generate` uses only if it is given again",
     "LS129": "`--openlineage` is neither a file nor an http(s) address",
-    "LS130": "no number of rows of a block gives a record the same bits in all rows on this machine, in this precision",
     "LS131": "`--condition-on` names no column of the records, or their columns have no names",
     "LS132": "`--where`, `--where-file`, `--balance` or `--impute` asks for what the model or the schema does not allow",
     "LS134": "`--partition-by` names a column by which the output cannot be partitioned",

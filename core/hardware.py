@@ -1,7 +1,8 @@
-"""TensorFlow's version and the vector instructions of the processor, on which the bytes of generated records depend."""
+"""Precision of matrix products, by what was asked for and what the processor has, and the number of its cores."""
 
 from __future__ import annotations
 
+import os
 import platform
 from functools import lru_cache
 from importlib import metadata
@@ -56,29 +57,25 @@ def matmul_precision(asked: str, features: str | None = None) -> str:
     return "bfloat16" if available & {"avx512_bf16", "amx_bf16"} else "float32"
 
 
-def sampling_precision(asked: str, features: str | None = None) -> str:
-    """Return the precision of matrix products in generation for a value of `matmul_precision`.
+def sampling_precision(asked: str) -> str:
+    """Return the precision of matrix products in generation, 'int8' or 'float32', for a value of `matmul_precision`.
 
-    With 'auto' it is 'int8' where the processor has instructions for it: three times as fast as float32, and the rounding
-    moves the distribution of a token by 0.0007 on average (docs/sampling.md).
+    With 'auto' it is 'int8': nearly twice as fast as float32, and the rounding moves the distribution of a token by 0.0007 on
+    average (docs/sampling.md). 'bfloat16' is for training, and means 'float32' here.
 
     Args:
         asked: as for `matmul_precision`.
-        features: from `cpu_features`; None: this machine's.
 
     Example:
-        >>> sampling_precision("auto", "avx512f avx512_vnni"), sampling_precision("auto", "avx2")
+        >>> sampling_precision("auto"), sampling_precision("bfloat16")
         ('int8', 'float32')
     """
-    if asked == "int8" or (asked == "auto" and has_int8_instructions(features)):
-        return "int8"
-    return matmul_precision(asked, features)
+    return "int8" if asked in ("auto", "int8") else "float32"
 
 
-def has_int8_instructions(features: str | None = None) -> bool:
-    """Return whether the processor has instructions that multiply 8-bit integers and sum them in 32 bits (VNNI)."""
-    available = set((environment()["cpu"] if features is None else features).split())
-    return bool(available & {"avx512_vnni", "avx_vnni"})
+def available_cores() -> int:
+    """Return the number of cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 @lru_cache(maxsize=1)

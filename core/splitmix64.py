@@ -1,7 +1,7 @@
 """SplitMix64: 64-bit integers whose bits look random, as a function of other 64-bit integers.
 
 Samples of records, the order of training rows and the uniform numbers of generation depend on it: its bytes must not change.
-`linesmith.model.sampling.draw` computes the same in a TensorFlow graph, with the constants from here.
+The compiled kernel of sampling (model/sampling/kernel/draw.h) computes the same.
 Source: Steele, Lea and Flood 2014, "Fast splittable pseudorandom number generators".
 """
 

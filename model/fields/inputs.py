@@ -1,6 +1,6 @@
 """Rows of the table that make up the input of every step, for whole records at once.
 
-`linesmith.model.sampling.field_state` computes the same one token at a time, in the sampler's graph.
+`linesmith.model.sampling.field_follower` and the compiled kernel of sampling compute the same, one token at a time.
 """
 
 from __future__ import annotations

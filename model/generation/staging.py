@@ -31,7 +31,6 @@ import fastavro
 from linesmith.core import errors
 from linesmith.core.artifacts.disk_errors import disk_error
 from linesmith.core.artifacts.files import atomic_path, read_json, write_bytes, write_json
-from linesmith.core.hardware import environment
 from linesmith.model.generation.unit_summary import StagedShard, UnitSummary, describe_shard
 from linesmith.model.generation.work_units import WorkUnitResult
 from linesmith.records.output.layout import GeneratedRecord, RecordLayout
@@ -187,7 +186,6 @@ class StagingDirectory:
         values: dict[str, Any] = read_json(path, "a unit's summary")
         values["shards"] = tuple(StagedShard(**shard) for shard in values["shards"])
         values["invalid"] = None if values["invalid"] is None else StagedShard(**values["invalid"])
-        values["block_sizes"] = tuple(values.get("block_sizes", ()))  # absent where an earlier version wrote it
         return UnitSummary(**values)
 
     def delete_unit(self, number: int) -> None:
@@ -268,8 +266,6 @@ class StagingDirectory:
             seconds=result.seconds,
             shards=tuple(shards),
             invalid=invalid,
-            environment=environment(),
-            block_sizes=result.block_sizes,
             validator_fault=next((outcome.fault for outcome in result.invalid if outcome.fault is not None), None),
         )
 

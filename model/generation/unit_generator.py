@@ -17,7 +17,7 @@ import time
 from bisect import bisect_right, insort
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Protocol
 
 from linesmith.core.errors import GenerationError
@@ -40,10 +40,8 @@ class SampleSource(Protocol):
     """The part of `linesmith.model.sampling.sampler.Sampler` that generation uses.
 
     Attributes:
-        block_sizes: numbers of rows that were proven to give a record the same bits in every row.
     """
 
-    block_sizes: tuple[int, ...]
 
     def batches(self, requests: deque[SampleRequest], settings: DrawSettings) -> Iterator[list[Sample]]:
         """Yield samples as they finish, some at a time, until the queue is empty. The consumer may append to the queue."""
@@ -100,7 +98,7 @@ def generate_units(
             batches = sampler.batches(scheduler.queue, settings.draw_settings)
         while True:
             for done in scheduler.closed():
-                yield replace(_result(done, clock() - started), block_sizes=sampler.block_sizes)
+                yield _result(done, clock() - started)
                 started = clock()
             if not scheduler.open:
                 return

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 from linesmith.core.artifacts.files import sha256_file
@@ -32,7 +32,7 @@ class StagedShard:
 class UnitSummary:
     """Result of a unit without its records. Attributes are JSON keys.
 
-    All but `seconds`, `environment` and `block_sizes` is reproducible.
+    All but `seconds` is reproducible.
 
     `survival` is `WorkUnitResult.acceptance_sum`; the manifest reports its mean over all attempts as `unmasked_valid_rate`.
     """
@@ -48,8 +48,6 @@ class UnitSummary:
     seconds: float
     shards: tuple[StagedShard, ...] = ()
     invalid: StagedShard | None = None
-    environment: Mapping[str, str] = field(default_factory=dict)
-    block_sizes: tuple[int, ...] = ()
     validator_fault: str | None = None  # the first exception of the validator, by index and attempt
 
     @property

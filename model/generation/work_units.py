@@ -59,8 +59,7 @@ class WorkUnitResult:
         missing: the indices without a record.
         reasons: all invalid outcomes, by reason.
         stopped: None, 'rate' (hopeless) or 'max_invalid' (the ceiling was crossed).
-        seconds: wall time. It and `block_sizes` are the only parts that are not reproducible.
-        block_sizes: numbers of rows that the sampler had proven (`Sampler.block_sizes`).
+        seconds: wall time, the only part that is not reproducible.
         acceptance_sum: sum of ∏ Zₜ over the attempts that gave a valid record, those left out by rejection sampling included.
     """
 
@@ -72,7 +71,6 @@ class WorkUnitResult:
     stopped: str | None
     seconds: float
     acceptance_sum: float = 0.0
-    block_sizes: tuple[int, ...] = ()
 
     @property
     def invalid_count(self) -> int:

@@ -1,6 +1,6 @@
 """A block of rows as the host sees it: requests go in, the ids of finished records come out, everything in whole arrays.
 
-The host never looks at a single row. A graph call leaves its tokens as a matrix; finished records are segments of its
+Python never looks at a single row. A call of the network leaves its tokens as a matrix; finished records are segments of its
 columns, cut out with index arithmetic. What a row has written of an unfinished record is carried to the next call.
 """
 
@@ -11,29 +11,21 @@ import os
 from collections import deque
 from collections.abc import Container, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
 from linesmith.core.artifacts.model_info import ModelInfo
-from linesmith.model.sampling.request_table import END_FLAG, REQUESTS_PER_ROW, idle_requests, padded_table
+from linesmith.model.sampling.block_state import StepOutputs
+from linesmith.model.sampling.network import SamplingNetwork
+from linesmith.model.sampling.request_table import END_FLAG, REQUESTS_PER_ROW, idle_requests
 from linesmith.model.sampling.sample_types import DrawSettings, SampleRequest
 from linesmith.model.sampling.uniform_random import stream_keys
 
-if TYPE_CHECKING:
-    from linesmith.model.sampling.network import SamplingNetwork, StepOutputs
-
-# Rows of a block: few sizes, since each is traced and compiled once, in half a second. All are multiples of 48, because then
-# each row's products mostly have the same bits in every block: TensorFlow's products (oneDNN) work on tiles of rows, and the rows
-# of a smaller last tile may be summed in another order. Which of them really do is proven on each machine (`proven_rows`).
-BLOCK_SIZES = (48, 96, 240, 480, 1008, 2064, 4128)
-_DEFAULT_ROWS = 2064  # measured: more rows gain little and finish later
-ROWS_PER_CORE = (
-    480  # where each core has a block; measured: a tenth more text than with twice as many, no less than with half
-)
+BLOCK_SIZES = (48, 96, 240, 480, 1008)  # rows; multiples of `block_state.TILE`
+_DEFAULT_ROWS = 480
 _MEMORY_SHARE = 0.1
-_FEWEST_STEPS, _MOST_STEPS = 16, 64  # steps of one graph call
+_FEWEST_STEPS, _MOST_STEPS = 16, 64  # steps of one call
 
 
 def block_sizes_up_to(most: int) -> tuple[int, ...]:
@@ -55,20 +47,19 @@ def block_size_for(records: int, sizes: Sequence[int]) -> int:
     return next((size for size in sizes if size >= records), sizes[-1])
 
 
-def largest_block_size(units: int, info: ModelInfo, parallel_blocks: int | None = None) -> int:
+def largest_block_size(units: int, info: ModelInfo, parallel_blocks: int) -> int:
     """Return the size of a process's blocks: as many rows as help, fewer where memory is short.
 
     Args:
         units: padded units of a layer.
         info: the model's description.
-        parallel_blocks: number of blocks, one for each core; None: one block for all cores.
+        parallel_blocks: number of blocks, one for each thread.
     """
-    floats = units * (4 * 4 + 4 * info.rnn_layers) + 8 * info.vocab_size + 2 * info.length_cap_tokens
+    floats = 2 * units * info.rnn_layers + 2 * info.length_cap_tokens
     if info.field_inputs is not None:
-        floats += 2 * info.field_inputs.memory + 8 * len(info.field_inputs.parents)
-    most = _DEFAULT_ROWS if parallel_blocks is None else ROWS_PER_CORE
-    memory = _MEMORY_SHARE * _free_memory() / (1 if parallel_blocks is None else parallel_blocks)
-    fit = [rows for rows in BLOCK_SIZES if rows <= most and 4 * floats * rows <= memory]
+        floats += info.field_inputs.memory + 8 * len(info.field_inputs.parents)
+    memory = _MEMORY_SHARE * _free_memory() / parallel_blocks
+    fit = [rows for rows in BLOCK_SIZES if rows <= _DEFAULT_ROWS and 4 * floats * rows <= memory]
     return fit[-1] if fit else BLOCK_SIZES[0]
 
 
@@ -169,7 +160,7 @@ class SamplingBlock:
         self._next_number += len(requests)
 
     def run_call(self, prefixed: bool) -> StepOutputs:
-        """Run one graph call.
+        """Run one call of the network.
 
         Args:
             prefixed: some records have a start string.
@@ -177,13 +168,10 @@ class SamplingBlock:
         Returns:
             What was drawn, for `collect`, which may run beside the next call.
         """
-        table = padded_table(self._table, self._rows)
         prefixes = (self._prefixes.ids(), self._prefixes.base)
-        self._block, taken, outputs = self._network.run(
-            self._block, table, prefixes, self._settings, prefixed, self._steps()
-        )
+        taken, outputs = self._network.run(self._block, self._table, prefixes, self._settings, prefixed, self._steps())
         self._table = self._table[taken:]
-        self.busy_rows = self._rows - int(np.count_nonzero(self._block[1].numpy()))
+        self.busy_rows = self._rows - int(np.count_nonzero(self._block.rows["done"]))
         return outputs
 
     def _steps(self) -> int:
@@ -232,7 +220,7 @@ class SamplingBlock:
         """Move the rows at work to a block of another size. All calls must have been collected before."""
         if not self.resizes_to(rows):
             return
-        order = np.argsort(self._block[1].numpy(), kind="stable")[:rows]  # rows at work first: their `done` is False
+        order = np.argsort(self._block.rows["done"], kind="stable")[:rows]  # rows at work first
         carry = self._carry[order]
         if rows > len(order):
             carry = np.pad(carry, ((0, rows - len(order)), (0, 0)))

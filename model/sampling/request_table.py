@@ -1,4 +1,4 @@
-"""Table of the requests that rows of a block take while a graph call runs: one line per request, idle ones at the end."""
+"""Table of the requests that rows of a block take while a call of the network runs: one line per request."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ REQUESTS_PER_ROW = 4  # lines of the table for each row of its block
 # Columns: key of the random stream, number of the request, address and length of its prefix, most tokens of the record.
 STREAM_KEY, REQUEST_NUMBER, PREFIX_OFFSET, PREFIX_LENGTH, TOKEN_LIMIT = range(5)
 REQUEST_COLUMNS = 5
-END_FLAG = 1 << 30  # set in a token that ends its record, in the output of a graph call
+END_FLAG = 1 << 30  # set in a token that ends its record, in the output of a call
 RequestTable = npt.NDArray[np.int64]
 
 
@@ -21,20 +21,3 @@ def idle_requests(count: int) -> RequestTable:
         (3, 5)
     """
     return np.tile(np.array([0, -1, 0, 0, np.iinfo(np.int64).max], np.int64), (count, 1))
-
-
-def padded_table(requests: RequestTable, rows: int) -> RequestTable:
-    """Pad requests to the table of a block.
-
-    Args:
-        requests: [n, REQUEST_COLUMNS], n at most REQUESTS_PER_ROW · rows.
-        rows: rows of the block.
-
-    Returns:
-        [REQUESTS_PER_ROW · rows + 1, REQUEST_COLUMNS]; the last line is always an idle request.
-
-    Example:
-        >>> padded_table(idle_requests(0), 16).shape
-        (65, 5)
-    """
-    return np.concatenate([requests, idle_requests(REQUESTS_PER_ROW * rows + 1 - len(requests))])

@@ -2,27 +2,24 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from linesmith.core.artifacts.model_info import load_weights, read_model_info
 from linesmith.core.errors import DataError, ParameterError
-from linesmith.core.hardware import sampling_precision
+from linesmith.core.hardware import available_cores, sampling_precision
 from linesmith.model.fields.layout import layout_of_model
 from linesmith.model.sampling.batch_decoder import BatchDecoder, char_counts
 from linesmith.model.sampling.block import SamplingBlock, block_size_for, block_sizes_up_to, largest_block_size
+from linesmith.model.sampling.block_state import StepOutputs
+from linesmith.model.sampling.network import SamplingNetwork
 from linesmith.model.sampling.sample_types import DrawSettings, Sample, SampleRequest, SamplerOptions
 from linesmith.model.sampling.token_automaton import token_automaton
 from linesmith.model.tokenizers import tokenizer_from_model_dir
 from linesmith.model.tokenizers.base import Tokenizer
-
-if TYPE_CHECKING:
-    from linesmith.model.sampling.network import SamplingNetwork, StepOutputs
 
 __all__ = ["DrawSettings", "Sample", "SampleRequest", "Sampler", "SamplerOptions"]
 
@@ -35,20 +32,18 @@ class Sampler:
     Args:
         run_dir: a run directory, wherever it lies now.
         checkpoint: an epoch's number, 'best' or 'last'; None takes the model's default.
-        threads: cores that sampling may use, in a process that does nothing else with TensorFlow; None leaves TensorFlow's
-            threads as they are.
+        threads: cores that sampling may use; None: all that the process has.
         options: precision, masks, block size.
 
     Attributes:
         parallel_blocks: blocks at work side by side, each in a thread of its own.
-        block_sizes: numbers of rows of a block, proven on this machine: a record's numbers are the same bits in all of them.
+        block_sizes: numbers of rows of a block.
         max_rows: most records that are sampled side by side.
         row_steps, busy_row_steps: rows × steps computed so far, and those that served a record.
 
     Raises:
         DataError: no model, a damaged one, or a tokenizer that is not the one it was trained with.
-        ParameterError: that checkpoint was not kept, the schema does not fit the model, or no block size gives a record the
-            same bits in every row (LS130).
+        ParameterError: that checkpoint was not kept, or the schema does not fit the model.
     """
 
     def __init__(
@@ -73,12 +68,8 @@ class Sampler:
         weights = load_weights(run_dir, checkpoint)
         self.automaton = token_automaton(self.tokenizer, self.info, options)
         self.precision = sampling_precision(options.matmul_precision)
-        blocks = None if threads is None else _parallel_blocks_for(threads)
-        self.parallel_blocks = 1 if blocks is None else blocks
-        from linesmith.model.sampling.network import SamplingNetwork
-        from linesmith.model.sampling.proven_rows import proven_block_sizes
-
-        self._network: SamplingNetwork = SamplingNetwork(
+        self.parallel_blocks = available_cores() if threads is None else max(1, threads)
+        self._network = SamplingNetwork(
             weights,
             self.info.rnn_layers,
             list(self.tokenizer.never_sampled),
@@ -89,8 +80,8 @@ class Sampler:
         )
         self._decoder = BatchDecoder(self.tokenizer)
         rows = options.block_rows
-        most = largest_block_size(self._network.units, self.info, blocks) if rows is None else rows
-        self.block_sizes = proven_block_sizes(self._network, block_sizes_up_to(most))
+        most = largest_block_size(self._network.units, self.info, self.parallel_blocks) if rows is None else rows
+        self.block_sizes = block_sizes_up_to(most)
         self.row_steps = self.busy_row_steps = 0
 
     @property
@@ -107,23 +98,23 @@ class Sampler:
         """Sample every request, in whatever order they finish.
 
         The consumer may append further requests while it iterates; the iterator ends when the queue is empty and no row is at
-        work. Each block's graph call runs in a thread of its own while texts of earlier calls are decoded and consumed.
+        work. Each block's call of the network runs in a thread of its own while texts of earlier calls are decoded and consumed.
 
         Args:
             requests: the queue; consumed from the left.
             settings: how tokens are drawn.
 
         Yields:
-            The samples that a graph call finished, if any.
+            The samples that a call finished, if any.
 
         Raises:
             ParameterError: a start string that the masks rule out, whatever follows it.
         """
         rows = self._rows_for(len(requests))
         blocks = [_BlockThread(SamplingBlock(self._network, rows, settings)) for _ in range(self.parallel_blocks)]
-        prefixed = False  # once true, it stays: each mode is a graph of its own
+        prefixed = False  # once true, it stays
         running: deque[_BlockThread] = deque()
-        with ThreadPoolExecutor(len(blocks), "linesmith-graph") as threads:
+        with ThreadPoolExecutor(len(blocks), "linesmith-sampling") as threads:
 
             def start(thread: _BlockThread) -> None:
                 nonlocal prefixed
@@ -212,33 +203,16 @@ class Sampler:
 
 
 class _BlockThread:
-    """A block whose graph calls run in a thread of a pool, beside those of other blocks."""
+    """A block whose calls of the network run in a thread of a pool, beside those of other blocks."""
 
     def __init__(self, block: SamplingBlock) -> None:
         self.block = block
         self._call: Future[StepOutputs] = Future()
 
     def start(self, threads: ThreadPoolExecutor, prefixed: bool) -> None:
-        """Start the block's next graph call."""
+        """Start the block's next call."""
         self._call = threads.submit(self.block.run_call, prefixed)
 
     def result(self) -> StepOutputs:
         """Wait for the last call and return what it drew."""
         return self._call.result()
-
-
-def _parallel_blocks_for(threads: int) -> int | None:
-    """Return how many blocks to sample side by side; None: one block for all cores.
-
-    Loops over elements run on one core whatever there is, so one block cannot keep two cores busy: each core gets a block of
-    its own, and TensorFlow one thread per operation (measured: a fifth more text). Where TensorFlow runs already its
-    threads cannot be changed, and every product takes them all: then one block is best. So on a GPU.
-    """
-    import tensorflow as tf
-
-    if tf.config.list_physical_devices("GPU"):
-        return None
-    with contextlib.suppress(RuntimeError):  # TensorFlow runs already
-        tf.config.threading.set_intra_op_parallelism_threads(1)
-        return max(1, threads)
-    return None

@@ -124,20 +124,6 @@ class GenerationOutcome:
         """The first exception that the validator raised, without a word of the record; None where it raised none."""
         return next((unit.validator_fault for unit in self.units if unit.validator_fault is not None), None)
 
-    @property
-    def environments(self) -> list[dict[str, str]]:
-        """Distinct environments (TensorFlow version, processor) of the workers, in order of appearance."""
-        distinct: list[dict[str, str]] = []
-        for unit in self.units:
-            if dict(unit.environment) not in distinct:
-                distinct.append(dict(unit.environment))
-        return distinct
-
-    @property
-    def block_sizes(self) -> list[list[int]]:
-        """Distinct numbers of rows that the workers' samplers had proven, in order of appearance."""
-        return [list(sizes) for sizes in dict.fromkeys(unit.block_sizes for unit in self.units) if sizes]
-
 
 def plan_generation(config: TensorFlowConfig, options: PipelineOptions) -> GenerationPlan:
     """Check everything that can be checked without sampling, and divide the work into units.

@@ -112,7 +112,7 @@ def publish_records(plan: GenerationPlan, outcome: GenerationOutcome, runner: st
 
 
 def _notices(plan: GenerationPlan, outcome: GenerationOutcome, commit: TableCommit | None) -> list[str]:
-    """Return sentences about a shortfall, about the table, and about workers that may differ in the last bit."""
+    """Return sentences about a shortfall and about the table."""
     notices = []
     if outcome.missing:
         notices.append(_shortfall(outcome, plan))
@@ -125,11 +125,6 @@ def _notices(plan: GenerationPlan, outcome: GenerationOutcome, commit: TableComm
     if plan.table is not None and commit is None:
         why = "there are none" if not outcome.requested else "some are missing"
         notices.append(f"Nothing was added to the table {plan.table.table}: records go there all at once, and {why}.")
-    if len(outcome.environments) > 1:
-        notices.append(
-            f"The workers are of {len(outcome.environments)} kinds (TensorFlow version, processor): the same seed gives the "
-            "same bytes only on workers of one kind. They are listed in the manifest."
-        )
     return notices
 
 
@@ -191,9 +186,6 @@ def _manifest(
         "header": plan.staging.layout.header is not None,
         "partition_by": plan.staging.partition_by,
         "iceberg": None if commit is None else {**asdict(commit), "location": redact_address(commit.location)},
-        "environments": outcome.environments,
-        # Numbers of rows with which every record was proven to have the same bits, whatever stands beside it.
-        "proven_block_sizes": outcome.block_sizes,
         "runner": runner,
         "settings": redact_settings(plan.config.stage_settings("generate")),
         **list_shards(plan.staging.synthetic, (_entry(shard) for shard in outcome.shards if shard.format != ICEBERG)),

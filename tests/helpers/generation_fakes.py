@@ -51,7 +51,6 @@ class FakeSampler:
     rows: int = 16
     shuffle: int = 0
     answered: int = 0
-    block_sizes: tuple[int, ...] = (48,)
 
     def batches(self, requests: deque[SampleRequest], settings: DrawSettings) -> Iterator[list[Sample]]:
         order = random.Random(self.shuffle)

@@ -113,7 +113,7 @@ def _cpus() -> Check:
     if flags and "avx" not in flags:
         return Check("CPU", "fail", found, "TensorFlow needs AVX; use a newer machine or machine type")
     features = " ".join(flags)
-    training, generation = matmul_precision("auto", features), sampling_precision("auto", features)
+    training, generation = matmul_precision("auto", features), sampling_precision("auto")
     return Check("CPU", "ok", f"{found}; matrix products in {training} for training, {generation} for generation")
 
 

@@ -4,33 +4,23 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-import tensorflow as tf
 
 from linesmith.model.fields.inputs import input_rows
 from linesmith.model.fields.layout import FieldLayout
-from linesmith.model.sampling.field_state import FieldState, FieldTracker
-from linesmith.model.tf_function import fused
+from linesmith.model.sampling.field_follower import FieldFollower, state_width
 from tests.helpers.field_oracle import random_records
 from tests.model.fields.test_inputs import small_layout
 
 pytestmark = pytest.mark.integration
 
 
-def _stepwise(ids: np.ndarray, layout: FieldLayout, first_state: list | None = None) -> tuple[np.ndarray, list]:
-    """Return the rows of every step, and the last state."""
-    tracker = FieldTracker(layout)
-
-    @fused
-    def step(state: list, token: tf.Tensor, fresh: tf.Tensor) -> tuple[list, list]:
-        state = tracker.next_state(FieldState(*state), token, fresh)
-        return list(state), tracker.rows(state)
-
-    state = list(tracker.idle_state(ids.shape[1])) if first_state is None else first_state
-    found = []
-    for number, token in enumerate(ids):
-        state, rows = step(state, tf.constant(token), tf.fill([ids.shape[1]], number == 0))
-        found.append(np.stack([row.numpy() for row in rows], axis=1))
-    return np.stack(found), state
+def _stepwise(ids: np.ndarray, layout: FieldLayout, numbers: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the rows of every step, and the last numbers of each record."""
+    follower, found = FieldFollower(layout), []
+    for step, token in enumerate(ids):
+        numbers = follower.begin(numbers) if step == 0 else follower.follow(numbers, token)
+        found.append(follower.rows(numbers))
+    return np.stack(found), numbers
 
 
 @pytest.mark.parametrize(
@@ -47,8 +37,8 @@ def _stepwise(ids: np.ndarray, layout: FieldLayout, first_state: list | None = N
 )
 def test_rows_of_the_sampler_are_those_of_training(layout: FieldLayout) -> None:
     ids = random_records(layout, np.random.default_rng(3), 40, 30)
-    found, state = _stepwise(ids, layout)
+    found, numbers = _stepwise(ids, layout, np.zeros((ids.shape[1], state_width(layout)), np.int32))
     assert np.array_equal(found, input_rows(ids, layout))
     # A record that takes a row after another one sees nothing of it.
     ids = random_records(layout, np.random.default_rng(4), 40, 30)
-    assert np.array_equal(_stepwise(ids, layout, state)[0], input_rows(ids, layout))
+    assert np.array_equal(_stepwise(ids, layout, numbers)[0], input_rows(ids, layout))

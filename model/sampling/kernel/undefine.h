@@ -1,0 +1,9 @@
+#undef GROUP
+#undef WIDTH
+#undef VECTOR
+#undef NAME
+#undef TARGET
+#undef LOAD
+#undef STORE
+#undef SPREAD
+#undef MULTIPLY_ADD
