@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import platform
 from functools import lru_cache
 from importlib import metadata
@@ -71,11 +70,6 @@ def sampling_precision(asked: str) -> str:
         ('int8', 'float32')
     """
     return "int8" if asked in ("auto", "int8") else "float32"
-
-
-def available_cores() -> int:
-    """Return the number of cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 @lru_cache(maxsize=1)

@@ -9,7 +9,6 @@ if __name__ != "linesmith.runners":
 
 
 from linesmith.runners.dataflow import shared_storage_root
-from linesmith.runners.direct import with_all_cores
 from linesmith.runners.options import check_beam_args, pipeline_options, runner_name
 from linesmith.runners.shared_paths import check_shared_paths
 from linesmith.runners.workers import idle_worker_notice, threads_per_worker, worker_count
@@ -22,6 +21,5 @@ __all__ = [
     "runner_name",
     "shared_storage_root",
     "threads_per_worker",
-    "with_all_cores",
     "worker_count",
 ]

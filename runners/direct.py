@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -56,36 +55,6 @@ def complete_options(options: PipelineOptions) -> None:
     from linesmith.runners.fork_server import shared_fork_server
 
     shared_fork_server()  # it imports the workers' libraries while this process prepares the pipeline
-
-
-def with_all_cores(beam_args: Sequence[str]) -> tuple[str, ...]:
-    """Give TensorFlow one thread per physical core where this process is the only worker and does nothing but generate.
-
-    Use it only for a process that ends after generation: TensorFlow's number of threads cannot be changed later, and training
-    needs another one.
-
-    Args:
-        beam_args: Beam arguments of the command line.
-
-    Returns:
-        The arguments, with `--threads_per_worker` added where this process is the only worker and it is not set.
-    """
-    import loky
-    from apache_beam.options.pipeline_options import DirectOptions, PipelineOptions, StandardOptions
-
-    from linesmith.runners.linesmith_options import LinesmithOptions
-
-    options = PipelineOptions(list(beam_args))
-    linesmith_options, direct = options.view_as(LinesmithOptions), options.view_as(DirectOptions)
-    other_runner = options.view_as(StandardOptions).runner not in (None, *RUNNER_NAMES)
-    several_processes = (
-        linesmith_options.workers not in (None, 1)
-        or direct.direct_running_mode != "in_memory"
-        or direct.direct_num_workers != 1
-    )
-    if other_runner or several_processes or linesmith_options.threads_per_worker is not None:
-        return tuple(beam_args)
-    return (*beam_args, f"--threads_per_worker={loky.cpu_count()}")
 
 
 def _apply_workers(direct: PipelineOptions, linesmith_options: PipelineOptions) -> None:

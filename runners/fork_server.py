@@ -4,7 +4,7 @@ TensorFlow, tf.Transform and Beam take ten seconds to import, each stage runs se
 for every pipeline. A command with `--workers N` therefore starts one server process, which only imports the libraries while
 the driver prepares. Every worker is a fork of the server: it starts at once and shares the memory of the libraries.
 
-    python -m linesmith.runners.fork_server      started by `ForkServer`; not for use by hand
+    python -m linesmith.runners.fork_server HIDDEN MODULE …      started by `ForkServer`; not for use by hand
 
 The server reads one line of JSON per worker, `{"name": …, "directory": …, "environment": {…}}`, and writes
 `{"name": …, "status": …}` when that worker has ended; `status` is an exit code, or minus the number of a signal. When its
@@ -29,16 +29,15 @@ import threading
 from collections.abc import Callable, Mapping
 
 from linesmith.core.child_process import python_command, python_environment
+from linesmith.core.import_blocker import hidden_packages, import_without
 
 # Modules that workers use. They are only imported: threads and gRPC channels would not survive a fork.
-PRELOAD = (
+_PRELOAD = (
     "linesmith.runners.worker_logging",  # first: it suppresses what the others write while they load
     "apache_beam.runners.worker.sdk_worker_main",
-    "tensorflow",
-    "tensorflow_transform.beam",
-    "linesmith.transforms.encode_records",
     "linesmith.transforms.generate_records",
 )
+_PRELOAD_WITH_TENSORFLOW = ("tensorflow", "tensorflow_transform.beam", "linesmith.transforms.encode_records")
 _CLOSE_SECONDS = 2.0  # a server that is in its loop ends within this time
 
 
@@ -46,10 +45,12 @@ class ForkServer:
     """Driver's side of the server. A process normally has one: see `shared_fork_server`."""
 
     def __init__(self) -> None:
+        # Workers load what the driver has loaded: a command that only generates or evaluates has no TensorFlow.
+        modules = (*_PRELOAD, *(_PRELOAD_WITH_TENSORFLOW if "tensorflow" in sys.modules else ()))
         # One BLAS thread: other threads would not survive the fork.
         environment = python_environment({**os.environ, "OPENBLAS_NUM_THREADS": "1"})
         self._process = subprocess.Popen(
-            python_command("-m", "linesmith.runners.fork_server"),
+            python_command("-m", "linesmith.runners.fork_server", ",".join(hidden_packages), *modules),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             env=environment,
@@ -203,8 +204,10 @@ def main() -> None:
     """Import the libraries, then serve."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the driver handles Ctrl-C, and then closes the server's input
     server = _Server()
-    for name in PRELOAD:
-        importlib.import_module(name)
+    hidden, *modules = sys.argv[1:]
+    with import_without(*filter(None, hidden.split(","))):
+        for name in modules:
+            importlib.import_module(name)
     server.run()
 
 

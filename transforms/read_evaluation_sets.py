@@ -15,6 +15,7 @@ import pyarrow as pa
 from linesmith.core.errors import DataError
 from linesmith.core.parsing import DocumentError, parse_json
 from linesmith.records.fields import FIELD_BREAK, FieldFormat
+from linesmith.records.input.example_features import ExampleError, integers_of
 from linesmith.records.input.input_ranges import InputUnit
 from linesmith.records.input.row_sample import RowSample
 from linesmith.records.input.tfrecord_files import TFRecordError, iter_tfrecords
@@ -169,35 +170,23 @@ def unit_places(unit: EvaluationInputUnit) -> Places:
 
 
 def _read_tokens(unit: EvaluationInputUnit) -> Iterator[pa.Array]:
-    import tensorflow as tf
-
     from linesmith.model.tokenizers.loading import load_tokenizer
 
     tokenizer = load_tokenizer(str(unit.tokenizer))
-    features = {"ids": tf.io.RaggedFeature(tf.int64, row_splits_dtype=tf.int64)}
     try:
         for serialized in iter_tfrecords(unit.path, _BATCH):
-            ids = tf.io.parse_example(serialized, features)["ids"]
-            values = ids.values.numpy()
-            if len(values) and not 0 <= values.min() <= values.max() < tokenizer.total_vocab_size:
+            records = [integers_of(example, "ids") for example in serialized]
+            if any(not 0 <= min(ids) <= max(ids) < tokenizer.total_vocab_size for ids in records if ids):
                 raise _damaged(unit, "a token id lies outside the vocabulary")
-            records = _split_ids(values.tolist(), ids.row_lengths().numpy().tolist())
-            texts = [tokenizer.decode_structure(record) for record in records]
+            # Without the `<n>` at both ends.
+            texts = [tokenizer.decode_structure(ids[1:-1]) for ids in records]
             order = tokenizer.token_format.order
             if order is not None:
                 texts = [order.mark_for_input(text) for text in texts]
             text = pa.array(texts, pa.large_string())
             yield comparable_texts(_unquote(text) if tokenizer.quoted else text, unit.kinds)
-    except (TFRecordError, tf.errors.OpError, UnicodeDecodeError):  # their messages may quote the record
+    except (TFRecordError, ExampleError, UnicodeDecodeError):  # their messages may quote the record
         raise _damaged(unit, "it is cut off or is not one of ours") from None
-
-
-def _split_ids(ids: list[int], lengths: list[int]) -> Iterator[list[int]]:
-    """Yield the ids of each record, without the `<n>` at both ends."""
-    start = 0
-    for length in lengths:
-        yield ids[start + 1 : start + length - 1]
-        start += length
 
 
 def _rows_to_text(rows: Iterable[dict[str, Any]], unit: EvaluationInputUnit, path: str | None = None) -> pa.Array:

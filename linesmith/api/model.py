@@ -147,11 +147,10 @@ class Model:
 
         texts = self._texts(records)
         with messages(False):
+            from linesmith.model.sampling.text_losses import TextLosses
             from linesmith.model.tokenizers import tokenizer_from_model_dir
-            from linesmith.model.training.text_losses import TextLosses, load_trained_network
 
-            network = load_trained_network(self.directory, self.settings)
-            means, counts = TextLosses(network, tokenizer_from_model_dir(self.directory)).means(texts)
+            means, counts = TextLosses(self.directory, tokenizer_from_model_dir(self.directory)).means(texts)
             return -np.asarray(means * counts, np.float64)
 
     def evaluate(self, holdout: Any = None, *, n: int | None = None, target: str | None = None) -> Report:

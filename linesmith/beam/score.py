@@ -30,7 +30,7 @@ from linesmith.records.sources.arrow_types import arrow_type
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from linesmith.model.training.text_losses import TextLosses
+    from linesmith.model.sampling.text_losses import TextLosses
 
 _BATCH_RECORDS = 1024
 
@@ -88,13 +88,12 @@ class ScoreHandler(ModelHandler[Any, tuple[Any, float], Scorer]):
     @quiet_calls()
     def load_model(self) -> Scorer:
         """Load the network."""
+        from linesmith.model.sampling.text_losses import TextLosses
         from linesmith.model.tokenizers import tokenizer_from_model_dir
-        from linesmith.model.training.text_losses import TextLosses, load_trained_network
 
         loaded = self._place.load()
         directory = loaded.model.directory
-        network = load_trained_network(directory, loaded.model.settings)
-        return Scorer(RecordTexts(loaded), TextLosses(network, tokenizer_from_model_dir(directory)))
+        return Scorer(RecordTexts(loaded), TextLosses(directory, tokenizer_from_model_dir(directory)))
 
     def run_inference(
         self, batch: Sequence[Any], model: Scorer, inference_args: dict[str, Any] | None = None

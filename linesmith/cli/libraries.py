@@ -1,33 +1,75 @@
-"""Load the slow libraries, TensorFlow and Beam, once a command needs them, without their start-up messages."""
+"""Load the slow libraries, Beam and TensorFlow, once a command needs them, without their start-up messages."""
 
 from __future__ import annotations
 
+import importlib
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from linesmith.cli.options import linesmith_flags
 
 _log = logging.getLogger("linesmith")
+_UNUSED = ("matplotlib", "pymongo", "sklearn")
+# Beam imports them if they are installed. Pandas is for data frames in pipelines, IPython for notebooks.
+_CLOUD_PACKAGES = (
+    "google.cloud",
+    "google.auth",
+    "google.api_core",
+    "apitools",
+    "boto3",
+    "botocore",
+    "bson",
+    "pandas",
+    "IPython",
+)
 
 
-def check_beam_options(beam_args: Sequence[str]) -> None:
-    """Refuse unknown options; load Beam only if there are any options to check."""
-    if beam_args:
-        from linesmith.core.library_logging import quiet_import
+def check_beam_options(beam_args: Sequence[str], others: Iterable[object] = ()) -> None:
+    """Refuse unknown options; load Beam only if there are any options to check.
 
-        with quiet_import():
-            from linesmith.runners import check_beam_args
-        check_beam_args(beam_args, linesmith_flags())
+    Args:
+        beam_args: the options.
+        others: what else the command line says, as for `load_beam`; without it, Beam is loaded with all its parts.
+    """
+    if not beam_args:
+        return
+    from linesmith.core.import_blocker import import_without
+    from linesmith.core.library_logging import quiet_import
+
+    words = [*beam_args, *others]
+    with quiet_import(), import_without(*_unused_packages(words if others else ("://",))):
+        from linesmith.runners import check_beam_args
+    check_beam_args(beam_args, linesmith_flags())
 
 
 def load_libraries() -> None:
     """Load TensorFlow and Beam quietly. With --debug do nothing: the stages load them later and show their messages."""
-    from linesmith.cli.import_blocker import import_without
+    _load("TensorFlow and Beam", _UNUSED, "apache_beam", "tensorflow")
+
+
+def load_beam(words: Iterable[object]) -> None:
+    """Load Beam quietly, for commands that do not need TensorFlow. With --debug do nothing, as in `load_libraries`.
+
+    Args:
+        words: all values and options of the command line. If none is an address or names a runner, Beam is loaded without what it
+            has for clouds, which takes two thirds of the time.
+    """
+    _load("Beam", _unused_packages(words), "apache_beam")
+
+
+def _unused_packages(words: Iterable[object]) -> tuple[str, ...]:
+    texts = [str(word) for word in words]
+    local = not any("://" in text or text.lstrip("-").startswith("runner") for text in texts)
+    return (*_UNUSED, *(_CLOUD_PACKAGES if local else ()))
+
+
+def _load(named: str, unused: Sequence[str], *modules: str) -> None:
+    from linesmith.core.import_blocker import import_without
     from linesmith.core.library_logging import quiet_import
 
     if _log.isEnabledFor(logging.DEBUG):
         return
-    _log.info("loading TensorFlow and Beam …")
-    with quiet_import(), import_without("matplotlib", "pymongo", "sklearn"):
-        import apache_beam  # noqa: F401
-        import tensorflow  # noqa: F401
+    _log.info("loading %s …", named)
+    with quiet_import(), import_without(*unused):
+        for module in modules:
+            importlib.import_module(module)

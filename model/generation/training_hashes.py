@@ -13,6 +13,7 @@ import numpy as np
 
 from linesmith.core.artifacts.files import atomic_path
 from linesmith.core.errors import DataError
+from linesmith.records.input.example_features import ExampleError, integers_of
 from linesmith.records.input.tfrecord_files import TFRecordError, iter_tfrecords
 
 _BATCH = 16_384
@@ -31,8 +32,6 @@ def write_training_hashes(path: str | Path, training_data: Path) -> int:
     Raises:
         DataError: LS201, there are no training data; LS216, they are damaged.
     """
-    import tensorflow as tf
-
     files = sorted(file for side in ("train", "validation") for file in training_data.glob(f"{side}-*.tfrecord.gz"))
     if not files:
         raise DataError(
@@ -41,13 +40,12 @@ def write_training_hashes(path: str | Path, training_data: Path) -> int:
             f"the rule not_in_training_set needs the training data, and there are none in '{training_data}'",
             "Generate in the run directory of the training, or leave the rule out.",
         )
-    feature = {"record_hash": tf.io.FixedLenFeature([], tf.int64)}
     parts: list[np.ndarray] = [np.empty(0, np.int64)]
     for file in files:
         try:
             for batch in iter_tfrecords(file, _BATCH):
-                parts.append(tf.io.parse_example(batch, feature)["record_hash"].numpy())
-        except (TFRecordError, tf.errors.OpError):  # TensorFlow's message may quote the record
+                parts.append(np.array([record_hash(serialized) for serialized in batch], np.int64))
+        except (TFRecordError, ExampleError):
             raise DataError(
                 "LS216", None, f"training data '{file}' is damaged", "Run tokenize again with --overwrite."
             ) from None
@@ -55,3 +53,18 @@ def write_training_hashes(path: str | Path, training_data: Path) -> int:
     with atomic_path(path) as temporary, open(temporary, "wb") as out:
         np.save(out, hashes, allow_pickle=False)
     return len(hashes)
+
+
+def record_hash(serialized: bytes) -> int:
+    """Return the hash of a record of the training data.
+
+    Args:
+        serialized: its example.
+
+    Raises:
+        ExampleError: it has none, or several.
+    """
+    hashes = integers_of(serialized, "record_hash")
+    if len(hashes) != 1:
+        raise ExampleError("not one hash")
+    return hashes[0]

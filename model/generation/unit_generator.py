@@ -42,7 +42,6 @@ class SampleSource(Protocol):
     Attributes:
     """
 
-
     def batches(self, requests: deque[SampleRequest], settings: DrawSettings) -> Iterator[list[Sample]]:
         """Yield samples as they finish, some at a time, until the queue is empty. The consumer may append to the queue."""
         ...

@@ -8,9 +8,11 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
+import loky
+
 from linesmith.core.artifacts.model_info import load_weights, read_model_info
 from linesmith.core.errors import DataError, ParameterError
-from linesmith.core.hardware import available_cores, sampling_precision
+from linesmith.core.hardware import sampling_precision
 from linesmith.model.fields.layout import layout_of_model
 from linesmith.model.sampling.batch_decoder import BatchDecoder, char_counts
 from linesmith.model.sampling.block import SamplingBlock, block_size_for, block_sizes_up_to, largest_block_size
@@ -68,7 +70,7 @@ class Sampler:
         weights = load_weights(run_dir, checkpoint)
         self.automaton = token_automaton(self.tokenizer, self.info, options)
         self.precision = sampling_precision(options.matmul_precision)
-        self.parallel_blocks = available_cores() if threads is None else max(1, threads)
+        self.parallel_blocks = loky.cpu_count() if threads is None else max(1, threads)
         self._network = SamplingNetwork(
             weights,
             self.info.rnn_layers,

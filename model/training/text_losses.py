@@ -1,4 +1,4 @@
-"""Losses of single texts under a trained model: what the audit and the measure of memorization both compare."""
+"""Losses of single texts under a network in memory: what the audit compares. For a stored model: `sampling.text_losses`."""
 
 from __future__ import annotations
 
@@ -11,8 +11,9 @@ import tensorflow as tf
 
 from linesmith.core.artifacts.model_info import load_weights, read_model_info
 from linesmith.core.config.tensorflow_config import TensorFlowConfig
-from linesmith.core.errors import DataError, TokenizerError
+from linesmith.core.errors import DataError
 from linesmith.model.fields.layout import layout_of_model
+from linesmith.model.sampling.text_losses import encode_or_none
 from linesmith.model.tf_function import graph
 from linesmith.model.tokenizers.base import Tokenizer
 from linesmith.model.training.batches import Batch, physical_batches, row_counts
@@ -78,61 +79,16 @@ def text_losses(network: LanguageModel, tokenizer: Tokenizer, texts: Sequence[st
     Returns:
         Nats of each text, its end included, [texts]; infinite where the vocabulary cannot encode the text.
     """
-    means, counts = mean_token_losses(network, tokenizer, texts, seq_length)
-    return means * counts
-
-
-def mean_token_losses(
-    network: LanguageModel, tokenizer: Tokenizer, texts: Sequence[str], seq_length: int
-) -> tuple[Floats, npt.NDArray[np.int64]]:
-    """Compute the mean loss of each text over its tokens, and count them; as `TextLosses.means`."""
-    return TextLosses(network, tokenizer).means(texts, seq_length)
-
-
-class TextLosses:
-    """Losses of texts, of any number of lists of them: the graph is traced once.
-
-    Args:
-        network: the trained network.
-        tokenizer: its vocabulary.
-    """
-
-    def __init__(self, network: LanguageModel, tokenizer: Tokenizer) -> None:
-        self._network, self._tokenizer = network, tokenizer
-        self._measure = graph(
-            lambda rows: record_losses(network, rows), input_signature=[Batch.tensor_specs(network.slots)]
-        )
-
-    def means(self, texts: Sequence[str], seq_length: int | None = None) -> tuple[Floats, npt.NDArray[np.int64]]:
-        """Compute the mean loss of each text over its tokens, and count them.
-
-        Args:
-            texts: lines without their newline.
-            seq_length: most tokens of a text that count; None: all.
-
-        Returns:
-            Nats per token of each text, [texts], infinite where the vocabulary cannot encode the text; and the number of
-            tokens that count, its end included, [texts], 1 where it cannot be encoded.
-        """
-        ids = [encode_or_none(self._tokenizer, text) for text in texts]
-        encodable = np.array([number for number, text_ids in enumerate(ids) if text_ids is not None], np.int64)
-        means, counts = np.full(len(texts), np.inf), np.ones(len(texts), np.int64)
-        if len(encodable):
-            store = in_memory_token_store([text_ids for text_ids in ids if text_ids is not None])
-            most = seq_length or int(np.max(store.lengths))
-            counts[encodable] = np.minimum(np.asarray(store.lengths) - 1, most)
-            rows = row_counts(_ROWS)
-            ranks = np.arange(len(store))
-            for part, batch in physical_batches(
-                store, ranks, counts_of=lambda _: rows, seq_length=most, layout=self._network.layout
-            ):
-                means[encodable[part]] = self._measure(batch.to_tensors()).numpy()[: len(part)]
-        return means, counts
-
-
-def encode_or_none(tokenizer: Tokenizer, text: str) -> list[int] | None:
-    """Return the token ids of a text, or None where the vocabulary cannot encode it."""
-    try:
-        return tokenizer.encode_to_ids(text)
-    except TokenizerError:
-        return None
+    measure = graph(lambda rows: record_losses(network, rows), input_signature=[Batch.tensor_specs(network.slots)])
+    ids = [encode_or_none(tokenizer, text) for text in texts]
+    encodable = np.array([number for number, text_ids in enumerate(ids) if text_ids is not None], np.int64)
+    losses = np.full(len(texts), np.inf)
+    if not len(encodable):
+        return losses
+    store = in_memory_token_store([text_ids for text_ids in ids if text_ids is not None])
+    counts, rows = np.minimum(np.asarray(store.lengths) - 1, seq_length), row_counts(_ROWS)
+    for part, batch in physical_batches(
+        store, np.arange(len(store)), counts_of=lambda _: rows, seq_length=seq_length, layout=network.layout
+    ):
+        losses[encodable[part]] = measure(batch.to_tensors()).numpy()[: len(part)] * counts[part]
+    return losses

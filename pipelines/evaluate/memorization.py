@@ -30,14 +30,14 @@ def measure_run_memorization(
         DataError: the model is missing or damaged.
     """
     from linesmith.evaluation.model_memorization import measure_memorization
+    from linesmith.model.sampling.text_losses import TextLosses
     from linesmith.model.tokenizers import load_tokenizer
-    from linesmith.model.training.text_losses import load_trained_network, mean_token_losses
 
-    tokenizer, network = load_tokenizer(run.tokenizer), load_trained_network(run.root, config)
+    model = TextLosses(run.root, load_tokenizer(run.tokenizer))
 
     def losses(texts: Sequence[str]) -> Any:
         lines = [_line(text, config) for text in texts]
-        return mean_token_losses(network, tokenizer, lines, config.seq_length)[0]
+        return model.means(lines, config.seq_length)[0]
 
     return measure_memorization(data, losses)
 

@@ -40,7 +40,7 @@ def test_help_and_version_load_no_settings():
 
 
 def test_a_package_is_absent_only_while_the_block_imports(monkeypatch):
-    from linesmith.cli.import_blocker import import_without
+    from linesmith.core.import_blocker import import_without
 
     monkeypatch.delitem(sys.modules, "wave", raising=False)
     before = list(sys.meta_path)

@@ -16,7 +16,7 @@ import typer
 from linesmith.cli import console
 from linesmith.cli.commands.audit import build_audit_command
 from linesmith.cli.commands.evaluate import build_evaluate_command
-from linesmith.cli.libraries import check_beam_options, load_libraries
+from linesmith.cli.libraries import check_beam_options, load_beam, load_libraries
 from linesmith.cli.lineage import with_lineage
 from linesmith.cli.local_copies import with_fetched_files, with_local_run_directory
 from linesmith.cli.options import CommandLine, DebugOption, command
@@ -72,9 +72,8 @@ def _run_command(
 
         return show(train_model(config, beam_args))
     from linesmith.pipelines.generate.stage import generate
-    from linesmith.runners import with_all_cores
 
-    return show(generate(config, with_all_cores(beam_args)))
+    return show(generate(config, beam_args))
 
 
 def _plan(command_line: CommandLine) -> int:
@@ -107,7 +106,9 @@ def _prepare(command_line: CommandLine, mirror: Mirror | None) -> tuple[TensorFl
     check_table_catalog(config, mirror)
     run = run_directory(config)
     preflight.check(config, command_line.command)  # type: ignore[arg-type]
-    check_beam_options(command_line.beam_args)
+    place = () if mirror is None else (mirror.address,)
+    words = [*config.as_dict().values(), *command_line.beam_args, *place]
+    check_beam_options(command_line.beam_args, words if command_line.command == "generate" else ())
     if command_line.command in ("run", "tokenize") and not input_files(config):
         raise ParameterError("LS205", "--input (input_data_path)", "not set", "Give a file of lines.")
     output = {"run": run.synthetic, "train": run.model, "generate": run.synthetic}.get(command_line.command)
@@ -115,7 +116,9 @@ def _prepare(command_line: CommandLine, mirror: Mirror | None) -> tuple[TensorFl
         check_overwrite_allowed(output, {"train": "model"}.get(command_line.command, "run"), config.overwrite)
     if command_line.command != "generate":
         refuse_other_kind(config)
-    load_libraries()
+        load_libraries()
+    else:
+        load_beam(words)
     return config, command_line.beam_args
 
 
@@ -209,9 +212,7 @@ def define_command(name: str, summary: str) -> Any:
         one.command(name, help=summary, context_settings=_STAGE_CONTEXT, **with_beam)(command(name, action, summary))  # type: ignore[arg-type]
     elif name == "evaluate":
         context = {"allow_extra_args": True, "ignore_unknown_options": True}
-        one.command(name, help=summary, context_settings=context, **with_beam)(
-            build_evaluate_command(load_libraries, _show)
-        )
+        one.command(name, help=summary, context_settings=context, **with_beam)(build_evaluate_command(load_beam, _show))
     else:
         functions: dict[str, Callable[..., int]] = {
             "doctor": _doctor,

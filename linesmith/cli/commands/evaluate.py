@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated
@@ -50,11 +50,13 @@ class EvaluateOptions:
     beam_args: Sequence[str] = field(default_factory=tuple)
 
 
-def build_evaluate_command(load: Callable[[], None], show: Callable[[StageReport], int]) -> Callable[..., int]:
+def build_evaluate_command(
+    load: Callable[[Iterable[object]], None], show: Callable[[StageReport], int]
+) -> Callable[..., int]:
     """Return the command's function for typer.
 
     Args:
-        load: function that loads the slow libraries; called after every cheap check.
+        load: function that loads the slow libraries, given all that the command line says; called after every cheap check.
         show: function that prints the stage's report and returns its exit code.
     """
 
@@ -114,7 +116,8 @@ def build_evaluate_command(load: Callable[[], None], show: Callable[[StageReport
         openlineage: LineageOption = None,
         debug: DebugOption = False,
     ) -> int:
-        check_beam_options(ctx.args)
+        words = [output, config, *(real or ()), *(holdout or ()), *(synthetic or ()), *ctx.args]
+        check_beam_options(ctx.args, words)
         sends_lineage = check_lineage(openlineage)
         output, config = (None if path is None else os.path.expanduser(path) for path in (output, config))
         headers = {"training": real_header, "holdout": holdout_header, "synthetic": synthetic_header}
@@ -146,9 +149,11 @@ def build_evaluate_command(load: Callable[[], None], show: Callable[[StageReport
             local_options = dataclasses.replace(options, output=local_output, config_file=local.config_file)
             notify = after_publishing(show, mirror)
             if not sends_lineage:
-                return run_evaluation(local_options, load, notify)
+                return run_evaluation(local_options, lambda: load(words), notify)
             job, datasets = _lineage(local_options, None if mirror is None else mirror.address)
-            return with_lineage(openlineage, job, datasets, lambda: run_evaluation(local_options, load, notify))
+            return with_lineage(
+                openlineage, job, datasets, lambda: run_evaluation(local_options, lambda: load(words), notify)
+            )
 
     return evaluate
 

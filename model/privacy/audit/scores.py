@@ -11,10 +11,10 @@ import numpy.typing as npt
 
 from linesmith.core.config.tensorflow_config import TensorFlowConfig
 from linesmith.model.fields.layout import FieldLayout
+from linesmith.model.sampling.text_losses import encode_or_none
 from linesmith.model.tokenizers.base import Tokenizer
 from linesmith.model.training.language_model import LanguageModel
 from linesmith.model.training.settings import NetworkSettings, TrainingSettings
-from linesmith.model.training.text_losses import encode_or_none
 from linesmith.model.training.token_store import in_memory_token_store
 from linesmith.model.training.trainer import Trainer, build_model
 

@@ -1,7 +1,8 @@
 """Keep libraries from importing optional packages that Linesmith does not need from them.
 
 If they are installed, Keras imports scikit-learn and matplotlib, for wrappers and galleries that nothing here uses, and Beam
-imports pymongo. That takes three of the twelve seconds in which TensorFlow and Beam are loaded.
+imports pymongo, pandas and the clients of clouds. That takes three of the twelve seconds in which TensorFlow and Beam are loaded,
+and two thirds of those for Beam alone.
 """
 
 from __future__ import annotations
@@ -13,10 +14,14 @@ from importlib.abc import MetaPathFinder
 from importlib.machinery import ModuleSpec
 from types import ModuleType
 
+# All that were hidden so far in this process: what it imported then is without them for good.
+hidden_packages: set[str] = set()
+
 
 @contextlib.contextmanager
 def import_without(*packages: str) -> Iterator[None]:
-    """Hide packages from imports within the block, except those that are loaded already."""
+    """Hide packages, or parts of them by dotted names, from imports within the block; not those that are loaded already."""
+    hidden_packages.update(packages)
     finder = _BlockingFinder(packages)
     sys.meta_path.insert(0, finder)
     try:
@@ -32,6 +37,6 @@ class _BlockingFinder(MetaPathFinder):
     def find_spec(
         self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
-        if fullname.partition(".")[0] in self._packages:
-            raise ModuleNotFoundError(f"{fullname} is hidden by linesmith.cli.import_blocker", name=fullname)
+        if any(fullname == package or fullname.startswith(f"{package}.") for package in self._packages):
+            raise ModuleNotFoundError(f"{fullname} is hidden by linesmith.core.import_blocker", name=fullname)
         return None
