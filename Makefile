@@ -9,6 +9,8 @@ LOCK := requirements-$(VERSION).lock
 STAMP := $(VENV)/.installed
 export BIN = $(CURDIR)/$(VENV)/bin
 export LOCK
+# Every command and child process imports thousands of modules, and compiling them takes longer than all else they do.
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: dist notebooks setup demo test lint types test-unit test-integration test-slow coverage test-wheel test-flink-beam test-flink-large test-audit test-kill test-flink test-faults fuzz \
 	flink-up flink-down flink-lock test-generate test-buckets test-pages test-dataflow bench-memory bench-train bench-quality bench-tables bench-peers bench-generate \
@@ -16,11 +18,11 @@ export LOCK
 
 setup: $(STAMP)
 
-$(STAMP): $(wildcard requirements-*.lock) pyproject.toml
+$(STAMP): $(wildcard requirements-*.lock) pyproject.toml setup.py $(wildcard model/sampling/kernel/*.[ch])
 	@test -f $(LOCK) || { echo "Linesmith needs Python 3.11, 3.12 or 3.13; set PYTHON=/path/to/python3.11"; exit 2; }
 	test -x $(PY) || $(PYTHON) -m venv $(VENV)
 	$(PY) -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-bootstrap.lock
-	$(VENV)/bin/uv pip install --quiet --python $(PY) --require-hashes -r $(LOCK)
+	$(VENV)/bin/uv pip install --quiet --python $(PY) --compile-bytecode --require-hashes -r $(LOCK)
 	$(VENV)/bin/uv pip install --quiet --python $(PY) --no-deps --no-build-isolation -e .
 	touch $@
 

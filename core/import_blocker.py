@@ -30,6 +30,12 @@ def import_without(*packages: str) -> Iterator[None]:
         sys.meta_path.remove(finder)
 
 
+def hide(*packages: str) -> None:
+    """Hide packages from all later imports of this process."""
+    hidden_packages.update(packages)
+    sys.meta_path.insert(0, _BlockingFinder(packages))
+
+
 class _BlockingFinder(MetaPathFinder):
     def __init__(self, packages: Sequence[str]) -> None:
         self._packages = packages

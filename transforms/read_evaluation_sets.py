@@ -15,10 +15,9 @@ import pyarrow as pa
 from linesmith.core.errors import DataError
 from linesmith.core.parsing import DocumentError, parse_json
 from linesmith.records.fields import FIELD_BREAK, FieldFormat
-from linesmith.records.input.example_features import ExampleError, integers_of
 from linesmith.records.input.input_ranges import InputUnit
 from linesmith.records.input.row_sample import RowSample
-from linesmith.records.input.tfrecord_files import TFRecordError, iter_tfrecords
+from linesmith.records.input.tfrecord_files import ExampleError, TFRecordError, integers_of, iter_tfrecords
 from linesmith.records.input.typed_files import AVRO, JSONL, LINES, PARQUET, TypedFile, TypedFileError
 from linesmith.records.output.comparison import ComparisonKind, kind_of_type, value_text
 from linesmith.records.output.partitions import partition_value

@@ -12,8 +12,9 @@ from linesmith.core.config.setting_field import option_text
 from linesmith.core.config.tensorflow_config import Stage, TensorFlowConfig
 from linesmith.core.errors import ParameterError
 
-# Libraries that only tokenize needs; generation must run without them.
-_TOKENIZE_LIBRARIES = ("tensorflow_transform", "tfx_bsl", "tensorflow_text")
+# Libraries that only these stages need; generation must run without them.
+_TOKENIZE_LIBRARIES = ("tensorflow", "tensorflow_transform", "tfx_bsl", "tensorflow_text")
+_TRAIN_LIBRARIES = ("tensorflow", "keras")
 
 
 def _check_conditions(config: TensorFlowConfig) -> None:
@@ -83,11 +84,17 @@ def check(config: TensorFlowConfig, *stages: Stage) -> None:
     if {"train", "run"} & set(stages) or ("tokenize" in stages and vocabulary_mode(config) == "dp_characters"):
         check_libraries(config)
     if {"tokenize", "run"} & set(stages):
-        missing = [name for name in _TOKENIZE_LIBRARIES if importlib.util.find_spec(name) is None]
-        if missing:
-            raise ParameterError(
-                "LS106",
-                None,
-                f"tokenizing needs {', '.join(missing)}, which is not installed",
-                "Install it: pip install 'linesmith[tokenize]'. Generation from an existing run directory does not need it.",
-            )
+        _check_installed("tokenizing", _TOKENIZE_LIBRARIES, "tokenize")
+    if {"train", "run"} & set(stages):
+        _check_installed("training", _TRAIN_LIBRARIES, "train")
+
+
+def _check_installed(doing: str, libraries: tuple[str, ...], extra: str) -> None:
+    missing = [name for name in libraries if importlib.util.find_spec(name) is None]
+    if missing:
+        raise ParameterError(
+            "LS106",
+            None,
+            f"{doing} needs {', '.join(missing)}, which is not installed",
+            f"Install it: pip install 'linesmith[{extra}]'. Generation from an existing run directory does not need it.",
+        )

@@ -10,7 +10,7 @@ from linesmith.cli.options import linesmith_flags
 
 _log = logging.getLogger("linesmith")
 _UNUSED = ("matplotlib", "pymongo", "sklearn")
-# Beam imports them if they are installed. Pandas is for data frames in pipelines, IPython for notebooks.
+# Beam imports them if they are installed. Pandas is for data frames in pipelines.
 _CLOUD_PACKAGES = (
     "google.cloud",
     "google.auth",
@@ -20,7 +20,6 @@ _CLOUD_PACKAGES = (
     "botocore",
     "bson",
     "pandas",
-    "IPython",
 )
 
 
@@ -54,6 +53,9 @@ def load_beam(words: Iterable[object]) -> None:
         words: all values and options of the command line. If none is an address or names a runner, Beam is loaded without what it
             has for clouds, which takes two thirds of the time.
     """
+    from linesmith.core.import_blocker import hide
+
+    hide("IPython")  # where it is installed, each pipeline would import it to ask whether it is in a notebook
     _load("Beam", _unused_packages(words), "apache_beam")
 
 

@@ -13,8 +13,7 @@ import numpy as np
 
 from linesmith.core.artifacts.files import atomic_path
 from linesmith.core.errors import DataError
-from linesmith.records.input.example_features import ExampleError, integers_of
-from linesmith.records.input.tfrecord_files import TFRecordError, iter_tfrecords
+from linesmith.records.input.tfrecord_files import ExampleError, TFRecordError, integers_of, iter_tfrecords
 
 _BATCH = 16_384
 

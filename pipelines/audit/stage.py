@@ -170,10 +170,10 @@ def training_lines(run: RunDirectory, scratch: Path, count: int) -> list[str]:
 
 
 def _check_libraries() -> None:
-    if find_spec("scipy") is None:
-        raise ParameterError(
-            "LS106", None, "audit needs scipy, which is not installed", "Install it: pip install 'linesmith[evaluate]'."
-        )
+    for library, extra in (("scipy", "evaluate"), ("tensorflow", "train")):
+        if find_spec(library) is None:
+            found = f"audit needs {library}, which is not installed"
+            raise ParameterError("LS106", None, found, f"Install it: pip install 'linesmith[{extra}]'.")
 
 
 def _fill_report(report: StageReport, body: dict[str, Any], directory: Path) -> None:

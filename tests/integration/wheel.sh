@@ -35,6 +35,8 @@ names = zipfile.ZipFile(sys.argv[1]).namelist()
 top = {name.split("/")[0] for name in names if ".dist-info/" not in name}
 assert top == {"linesmith"}, top
 assert "linesmith/py.typed" in names
+assert "linesmith/model/sampling/kernel/steps.abi3.so" in names
+assert "-cp311-abi3-" in sys.argv[1], sys.argv[1]
 PY
 
 echo "a clean environment with the base dependencies only"
@@ -45,7 +47,7 @@ unset PYTHONPATH
 "$place/clean/bin/python" - <<'PY'
 import importlib.util
 
-present = [name for name in ("tensorflow_transform", "tfx_bsl", "tensorflow_text", "tf_keras") if importlib.util.find_spec(name)]
+present = [name for name in ("tensorflow", "keras", "tensorflow_transform", "tfx_bsl", "tensorflow_text", "tf_keras") if importlib.util.find_spec(name)]
 assert not present, f"the base installation brings {present}"
 import apache_beam.runners.interactive.interactive_environment  # noqa: E402,F401 - Beam imports it wherever IPython runs
 PY
@@ -61,10 +63,13 @@ lines = [line for path in glob.glob("moved/synthetic/*.txt") for line in open(pa
 typed = [record for path in glob.glob("moved/synthetic/*.avro") for record in fastavro.reader(open(path, "rb"))]
 assert len(lines) == len(typed) == 20, (len(lines), len(typed))
 PY
-echo "tokenize, without its extra, is refused:"
-code=0
-"$place/clean/bin/linesmith" tokenize --input moved/model_params.json --output other || code=$?
-[ "$code" = 2 ] || { echo "ended with $code instead of 2"; exit 1; }
+echo "a base installation: $(du -sm "$place/clean" | cut -f1) MB"
+echo "tokenize and train, without their extras, are refused:"
+for command in tokenize train; do
+  code=0
+  "$place/clean/bin/linesmith" $command --input moved/model_params.json --output other || code=$?
+  [ "$code" = 2 ] || { echo "$command ended with $code instead of 2"; exit 1; }
+done
 
 echo "every stage, in working directories whose files have the names of the rooms"
 wheel="$(echo "$place"/dist/*.whl)"

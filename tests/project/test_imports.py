@@ -11,6 +11,8 @@ from pathlib import Path
 import grimp
 import pytest
 
+from tests.helpers.tiny_model import tiny_run
+
 pytestmark = pytest.mark.integration
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -37,6 +39,23 @@ def test_help_and_version_load_no_settings():
         loaded = modules_loaded_by(f"from linesmith.cli.app import run_command_line\nrun_command_line({words})")
         assert "linesmith.cli.app" in loaded
         assert loaded.isdisjoint({*HEAVY, "apache_beam", "numpy", "pydantic", "yaml", "linesmith.cli.options"}), words
+
+
+def test_generate_and_evaluate_load_neither_tensorflow_nor_what_beam_has_for_clouds(tmp_path):
+    """A short job is mostly imports: TensorFlow alone takes three times as long as everything else."""
+    tiny_run(tmp_path)
+    files = str(tmp_path / "synthetic" / "part-*")
+    commands = [
+        ["generate", "--output", str(tmp_path), "--num-lines", "30", "--no-field-aware"],
+        ["evaluate", "--real", files, "--synthetic", files, "--output", str(tmp_path / "judged")],
+    ]
+    for words in commands:
+        run = f"from linesmith.cli.app import run_command_line\nprint(run_command_line({words}))"
+        loaded = modules_loaded_by(run)
+        assert "0" in loaded, words  # the exit code
+        assert "apache_beam" in loaded
+        assert loaded.isdisjoint({*HEAVY, "google.cloud.storage", "boto3", "IPython"}), words
+        assert len(loaded) < 4_000
 
 
 def test_a_package_is_absent_only_while_the_block_imports(monkeypatch):

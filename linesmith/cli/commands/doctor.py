@@ -23,9 +23,10 @@ from linesmith.core.hardware import matmul_precision, sampling_precision
 
 Verdict = Literal["ok", "warn", "fail"]
 _STYLE = {"ok": "green", "warn": "yellow", "fail": "red"}
-_BASE = ("apache-beam", "tensorflow", "keras", "numpy", "sentencepiece", "fastavro", "protobuf", "pydantic")
+_BASE = ("apache-beam", "numpy", "sentencepiece", "fastavro", "protobuf", "pydantic")
 # A module of each extra, whose presence shows that the extra is installed.
 _EXTRAS = {
+    "train": "tensorflow",
     "tokenize": "tensorflow_transform",
     "dp": "dp_accounting",
     "evaluate": "matplotlib",
@@ -34,7 +35,7 @@ _EXTRAS = {
     "aws": "boto3",
     "demo": "airportsdata",
 }
-_REQUIRED_EXTRA = "tokenize"
+_USES = {"train": "needed to train; not to generate", "tokenize": "needed to fit a tokenizer; not to generate"}
 _MIN_MEMORY_BYTES = 4 * 2**30
 _MATMUL_SIZE = 1024
 
@@ -73,6 +74,7 @@ def checks(smoke: bool = True) -> Iterator[Check]:
     yield from (_package(name) for name in _BASE)
     yield from (_extra(name, module) for name, module in _EXTRAS.items())
     yield _cpus()
+    yield _kernel()
     yield _memory()
     yield _disk()
     if smoke:
@@ -101,7 +103,7 @@ def _extra(name: str, module: str) -> Check:
         installed = False
     if installed:
         return Check(f"extra [{name}]".replace("[", r"\["), "ok", "installed")
-    found = "needed to fit a tokenizer; not to generate" if name == _REQUIRED_EXTRA else "not installed"
+    found = _USES.get(name, "not installed")
     return Check(f"extra [{name}]".replace("[", r"\["), "warn", found, f"pip install 'linesmith[{name}]'")
 
 
@@ -111,10 +113,22 @@ def _cpus() -> Check:
     fast = [name for name in ("avx2", "avx512f", "avx_vnni", "avx512_vnni", "avx512_bf16", "amx_bf16") if name in flags]
     found = f"{count} usable; {', '.join(fast) or 'no vector extension known here'}"
     if flags and "avx" not in flags:
-        return Check("CPU", "fail", found, "TensorFlow needs AVX; use a newer machine or machine type")
+        return Check("CPU", "warn", found, "TensorFlow needs AVX: to train, use a newer machine or machine type")
     features = " ".join(flags)
     training, generation = matmul_precision("auto", features), sampling_precision("auto")
     return Check("CPU", "ok", f"{found}; matrix products in {training} for training, {generation} for generation")
+
+
+def _kernel() -> Check:
+    from linesmith.model.sampling.native import instruction_sets
+
+    found = next(iter(instruction_sets()), None)
+    if found is None:
+        remedy = "install a wheel for this machine, or a C compiler and install again"
+        return Check(
+            "generation", "warn", "the compiled kernel was not built: NumPy takes its place, many times slower", remedy
+        )
+    return Check("generation", "ok", f"compiled kernel, instructions: {found}")
 
 
 def cpu_flags(cpuinfo: Path = Path("/proc/cpuinfo")) -> set[str]:
@@ -129,7 +143,9 @@ def cpu_flags(cpuinfo: Path = Path("/proc/cpuinfo")) -> set[str]:
 def _memory() -> Check:
     size = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     if size < _MIN_MEMORY_BYTES:
-        return Check("memory", "warn", human_bytes(size), "TensorFlow and Beam alone take 1–2 GiB; a run may not fit")
+        return Check(
+            "memory", "warn", human_bytes(size), "TensorFlow and Beam alone take 1–2 GiB; training may not fit"
+        )
     return Check("memory", "ok", human_bytes(size))
 
 
@@ -162,6 +178,8 @@ def _beam_smoke() -> Check:
 def _tensorflow_smoke() -> Iterator[Check]:
     from linesmith.core.library_logging import quiet_import
 
+    if importlib.util.find_spec("tensorflow") is None:
+        return
     start = time.monotonic()
     try:
         with quiet_import():

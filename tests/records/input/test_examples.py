@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from linesmith.records.input.example_features import ExampleError, integers_of
+from linesmith.records.input.tfrecord_files import ExampleError, integers_of
 
 tf = pytest.importorskip("tensorflow")
 pytestmark = pytest.mark.integration
