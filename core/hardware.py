@@ -1,4 +1,4 @@
-"""Precision of matrix products, by what was asked for and what the processor has, and the number of its cores."""
+"""Precision of matrix products, by what was asked for and what the processor has."""
 
 from __future__ import annotations
 

@@ -103,7 +103,7 @@ def profile_summary(options: PipelineOptions) -> str:
         "workers": portable.environment_type,
         "parallelism": flink.parallelism,
         "worker processes per TaskManager": portable.sdk_worker_parallelism,
-        "threads per worker": options.view_as(LinesmithOptions).threads_per_worker or "as TensorFlow chooses",
+        "threads per worker": options.view_as(LinesmithOptions).threads_per_worker or "all cores",
         "workers kept for ms": portable.environment_cache_millis,
     }
     return redact_text(", ".join(f"{name} {value}" for name, value in facts.items()))
@@ -237,7 +237,7 @@ def _complete_workers(
     # 1 is Beam's default, with which all tasks of a TaskManager share one process.
     if int(portable.sdk_worker_parallelism) == 1:
         portable.sdk_worker_parallelism = tasks
-    # The number of cores of other machines is not known here: there, TensorFlow chooses.
+    # The number of cores of other machines is not known here: there, a worker takes all.
     if linesmith_options.threads_per_worker is None and is_on_this_machine(cluster):
         linesmith_options.threads_per_worker = max(1, (os.cpu_count() or 1) // parallelism)
     if cluster is not None and parallelism > cluster.slots:

@@ -22,7 +22,7 @@ class LinesmithOptions(PipelineOptions):
             "--threads_per_worker",
             type=int,
             default=None,
-            help="TensorFlow threads of each worker; by default the cores of the machine are divided among the workers",
+            help="threads of each worker; by default the cores of the machine are divided among the workers",
         )
         parser.add_argument(
             "--train_on",

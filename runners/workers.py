@@ -25,7 +25,7 @@ def worker_count(options: PipelineOptions) -> int:
 
 
 def threads_per_worker(options: PipelineOptions) -> int | None:
-    """Return the TensorFlow threads of each worker; None: TensorFlow chooses, since one process has the machine."""
+    """Return the threads of each worker; None: one for each core, since one process has the machine."""
     from linesmith.runners.linesmith_options import LinesmithOptions
 
     threads = options.view_as(LinesmithOptions).threads_per_worker

@@ -37,9 +37,9 @@ class RunSettings(BaseModel):
     matmul_precision: Literal["auto", "float32", "bfloat16", "int8"] = setting(
         "run",
         "auto",
-        "Precision of matrix products; cell states and the last layer are float32 in any case. auto: what the processor has "
-        "instructions for, bfloat16 in training, int8 or else bfloat16 in generation, otherwise float32. int8 is for "
-        "generation; in training it means auto.",
+        "Precision of matrix products; cell states and the last layer are float32 in any case. auto: in training "
+        "bfloat16 if the processor has instructions for it, else float32; in generation int8. In training int8 means auto, in "
+        "generation bfloat16 means float32.",
     )
     devices: int | None = setting(
         "run",

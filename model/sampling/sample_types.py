@@ -112,6 +112,7 @@ class SamplerOptions:
             nothing is judged by them.
         field_count: number of fields of every record, where the configuration and not the model knows it.
         block_rows: most rows of a block; None: chosen by cores and memory. Text does not depend on it.
+        steps: what runs the network's steps, as for `SamplingNetwork`; None: the best there is. Text does not depend on it.
     """
 
     matmul_precision: str = "auto"
@@ -119,4 +120,5 @@ class SamplerOptions:
     schema: str | None = None
     field_count: int | None = None
     block_rows: int | None = None
+    steps: str | None = None
     inferred_schema: str | None = None

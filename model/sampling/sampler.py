@@ -79,6 +79,7 @@ class Sampler:
             None if self.automaton is None else self.automaton.transitions,
             char_counts(self.tokenizer),
             layout_of_model(self.info),
+            options.steps,
         )
         self._decoder = BatchDecoder(self.tokenizer)
         rows = options.block_rows

@@ -32,6 +32,7 @@ from linesmith.pipelines.stage_report import StageReport, measured_stage
 from linesmith.pipelines.tokenize.column_roles import describe_roles, with_column_roles, with_table_roles
 from linesmith.pipelines.tokenize.field_order import with_field_order
 from linesmith.pipelines.tokenize.fit import fit_tokenizer
+from linesmith.pipelines.tokenize.likely_delimiter import note_likely_delimiter
 from linesmith.pipelines.tokenize.personal_data import look_for_personal_data
 from linesmith.pipelines.tokenize.publish import STATISTICS, TokenizeResult, check_splits, publish_training_data
 from linesmith.pipelines.tokenize.sample import sample_input
@@ -186,6 +187,7 @@ def _read_input(
         settings, source_columns = with_column_roles(config, units, settings)
     else:
         settings, source_columns = with_table_roles(config, table, settings), list(table.field_names)
+    note_likely_delimiter(config, units, settings, report.notices)
     units = sample_input(config, units, settings, options, scratch, report.notices)
     units, settings = find_shape(config, units, settings, options, scratch, report.notices)
     personal_data = look_for_personal_data(config, units, settings, report.notices)
