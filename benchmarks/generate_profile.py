@@ -3,8 +3,8 @@
     python -m benchmarks.generate_profile RUN [--beside RUN] [--records-per-row 20] [--output results.json]
 
 RUN is a run directory with a trained model. Printed for each precision, instruction set that the processor has and block size:
-tokens and characters per CPU second, row occupancy (ramp-down included), and the rate of the network's multiplications relative to
-that of NumPy's float32 product in one thread, measured in turns. Then the steps in NumPy, which take the kernel's place
+tokens and characters per CPU second, row occupancy (ramp-down included), and the rate of the network's products relative to that
+of NumPy's float32 product in one thread, measured in turns. Then the steps in NumPy, which take the kernel's place
 where it was not built. With --beside, a step of another run's network, and the ratio of the two rates: say, one that knows fields
 beside a plain one of the same widths.
 """

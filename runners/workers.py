@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from apache_beam.options.pipeline_options import PipelineOptions
 
-# With less work than this, starting processes that import TensorFlow takes longer than they save.
+# With less work than this, starting processes that import Beam or TensorFlow takes longer than they save.
 _WORTHWHILE_SECONDS = 15.0
 
 

@@ -51,7 +51,7 @@ class RecordGenerator(ModelHandler[WorkUnit, UnitSummary, LoadedModel]):
     Errors that a user can fix go to the staging directory instead of being raised: a runner would retry them in vain.
 
     Args:
-        open_sampler: loads the model. Called on the worker, where it may import TensorFlow.
+        open_sampler: loads the model. Called on the worker.
         settings: how attempts are made.
         record_validator: decides about samples; its validator is set on the worker.
         validator: loads the validator on the worker, or None.

@@ -75,13 +75,13 @@ def open_sampler(
     options: SamplerOptions | None = None,
     threads: int | None = None,
 ) -> SampleSource:
-    """Load the model of a run directory; imports TensorFlow.
+    """Load the model of a run directory.
 
     Args:
         run_dir: the run directory.
         checkpoint: an epoch's number, 'best' or 'last'; None: the model's default.
         options: precision, masks, block size.
-        threads: cores that sampling may use, in a process that does nothing else with TensorFlow; None: TensorFlow's own.
+        threads: cores that sampling may use; None: all that the process has.
 
     Raises:
         DataError, ParameterError: as `Sampler`.

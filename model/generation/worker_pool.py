@@ -1,8 +1,8 @@
 """Generation of units on the processors of this machine, without Beam: in this process, or in loky worker processes.
 
 Results come in the order of the units, whichever worker was faster. Only a few units are ahead of the consumer: joblib's
-generator would run through all of them while the consumer waits. loky starts fresh interpreters (TensorFlow does not survive
-a fork) and sends functions by value, so that lambdas, closures and notebook functions work as validators.
+generator would run through all of them while the consumer waits. loky starts fresh interpreters, since threads of the caller's
+libraries do not survive a fork, and sends functions by value, so that lambdas, closures and notebook functions work as validators.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ class WorkerSetup:
     """Everything that a worker needs to generate units.
 
     Attributes:
-        open_sampler: loads the model, given the number of threads TensorFlow may use; None: its own choice.
+        open_sampler: loads the model, given the number of threads it may use; None: all cores.
         settings: draw settings and limits of attempts.
         record_validator: decides which samples are valid; its user validator is set in the worker.
         validator: loads the user validator, or None.
@@ -149,9 +149,7 @@ def _in_processes(setup: WorkerSetup, units: Iterator[WorkUnit], workers: int) -
 
     packed = _pack(setup)
     threads = max(1, loky.cpu_count() // workers)
-    pool = loky.ProcessPoolExecutor(
-        workers, initializer=_prepare, initargs=(packed, threads), env={"TF_CPP_MIN_LOG_LEVEL": "3"}
-    )
+    pool = loky.ProcessPoolExecutor(workers, initializer=_prepare, initargs=(packed, threads))
     try:
         waiting: deque = deque()
         size = 1

@@ -1,4 +1,4 @@
-"""Value types of the sampler: requests, samples and settings. Nothing here imports TensorFlow."""
+"""Value types of the sampler: requests, samples and settings."""
 
 from __future__ import annotations
 
