@@ -35,7 +35,7 @@ from benchmarks.parts import (
 from benchmarks.records import Records, load_records, write_lines
 from linesmith.core.config.tensorflow_config import TensorFlowConfig
 from linesmith.core.library_logging import quiet_libraries, quiet_on_import
-from linesmith.model.sampling.block import ROWS_PER_CORE
+from linesmith.model.sampling.block import DEFAULT_ROWS
 
 RESULT_DIR = RESULTS / "generate"
 MODELS = RESULT_DIR / "models"  # kept, so that a single part can be repeated
@@ -50,7 +50,7 @@ def parts(data: Records, seconds: int, count: int) -> list[Part]:
     ours, gretel, mostlyai_dir = (str(MODELS / name) for name in ("ours", "gretel", "mostlyai"))
     data_files = (train, heldout)
     cores = len(os.sched_getaffinity(0))
-    default_count, all_cores = str(RECORDS_PER_ROW * ROWS_PER_CORE * cores), str(cores)
+    default_count, all_cores = str(RECORDS_PER_ROW * DEFAULT_ROWS * cores), str(cores)
 
     def our_part(name: str, processes: str, cores: str, total: str = default_count) -> Part:
         return Part(name, "generate_ours.py", (ours, total, processes, cores))

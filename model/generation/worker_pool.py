@@ -2,7 +2,7 @@
 
 Results come in the order of the units, whichever worker was faster. Only a few units are ahead of the consumer: joblib's
 generator would run through all of them while the consumer waits. loky starts fresh interpreters, since threads of the caller's
-libraries do not survive a fork, and sends functions by value, so that lambdas, closures and notebook functions work as validators.
+libraries do not survive a fork. It sends functions by value, so lambdas, closures and notebook functions are validators, too.
 """
 
 from __future__ import annotations

@@ -23,7 +23,7 @@ from linesmith.model.sampling.sample_types import DrawSettings, SampleRequest
 from linesmith.model.sampling.uniform_random import stream_keys
 
 BLOCK_SIZES = (48, 96, 240, 480, 1008)  # rows; multiples of `block_state.TILE`
-_DEFAULT_ROWS = 480
+DEFAULT_ROWS = 480
 _MEMORY_SHARE = 0.1
 _FEWEST_STEPS, _MOST_STEPS = 16, 64  # steps of one call
 
@@ -59,7 +59,7 @@ def largest_block_size(units: int, info: ModelInfo, parallel_blocks: int) -> int
     if info.field_inputs is not None:
         floats += info.field_inputs.memory + 8 * len(info.field_inputs.parents)
     memory = _MEMORY_SHARE * _free_memory() / parallel_blocks
-    fit = [rows for rows in BLOCK_SIZES if rows <= _DEFAULT_ROWS and 4 * floats * rows <= memory]
+    fit = [rows for rows in BLOCK_SIZES if rows <= DEFAULT_ROWS and 4 * floats * rows <= memory]
     return fit[-1] if fit else BLOCK_SIZES[0]
 
 

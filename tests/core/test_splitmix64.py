@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-import pytest
 
 from linesmith.core.splitmix64 import INCREMENT, mix64
 
@@ -22,13 +21,3 @@ def test_the_input_is_not_changed():
     words = np.arange(5, dtype=np.uint64)
     mix64(words)
     assert words.tolist() == [0, 1, 2, 3, 4]
-
-
-@pytest.mark.integration
-def test_tensorflow_computes_the_same():
-    import tensorflow as tf
-
-    from linesmith.model.sampling import draw
-
-    words = np.random.default_rng(1).integers(0, 2**64, 1000, np.uint64)
-    assert (draw._mix(tf.constant(words, tf.uint64)).numpy() == mix64(words)).all()
