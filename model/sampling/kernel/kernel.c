@@ -192,6 +192,11 @@ int64_t linesmith_run(const Network *net, const Draw *how, const Block *block, c
         release(&scratch);
         return -1;
     }
+#if defined(__x86_64__)
+    /* A library that was built for speed may have set this thread to round otherwise, or tiny numbers to 0. */
+    unsigned int control = _mm_getcsr();
+    _mm_setcsr(0x1F80);
+#endif
     for (int step = 0; step < steps; step++, outputs += kinds * block->rows) {
         taken = assign_requests(net, block, table, count, taken);
         for (int first = 0; first < block->rows; first += TILE) {
@@ -207,6 +212,9 @@ int64_t linesmith_run(const Network *net, const Draw *how, const Block *block, c
             }
         }
     }
+#if defined(__x86_64__)
+    _mm_setcsr(control);
+#endif
     release(&scratch);
     return taken;
 }
