@@ -98,7 +98,7 @@ test-flink-large: setup ## The same with 27,000 lines.
 test-faults: setup ## TaskManagers, drivers and the cluster killed, a disk filled: the table of docs/reliability.md.
 	$(PY) -m tests.integration.flink_faults
 
-test-generate: setup ## The same bytes for other workers, blocks, threads and after a kill -9; about fifteen minutes.
+test-generate: setup ## The same bytes for other workers, blocks, threads and after a kill -9; about five minutes.
 	$(PY) -m tests.integration.same_bytes
 
 STORES := tests/integration/servers/.bin/versitygw tests/integration/servers/.bin/fake-gcs-server

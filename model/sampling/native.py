@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from linesmith.model.fields.layout import FieldLayout
-from linesmith.model.sampling.block_state import LANES, BlockState, DrawParameters, Integers
+from linesmith.model.sampling.block_state import LANES, TILE, BlockState, DrawParameters, Floats, Integers, Number
 from linesmith.model.sampling.network_weights import Matrix, NetworkWeights
 from linesmith.model.sampling.request_table import RequestTable
 
@@ -63,6 +63,8 @@ def library() -> ctypes.CDLL | None:
         found.linesmith_run.restype = _LONG
         found.linesmith_run.argtypes = [*[_ADDRESS] * 4, _LONG, _ADDRESS, _LONG, _INT, _ADDRESS, ctypes.c_int]
         found.linesmith_instruction_set.restype = ctypes.c_char_p
+        found.linesmith_multiply.restype = None
+        found.linesmith_multiply.argtypes = [_ADDRESS, _INT, _INT, _ADDRESS, _INT, _ADDRESS, ctypes.c_int]
         return found
     return None
 
@@ -79,6 +81,30 @@ def instruction_sets() -> dict[str, int]:
             found[name.decode()] = number
         number += 1
     return found
+
+
+def ordered_product(operand: Floats, kernel: Floats, instruction_set: str | None = None) -> Floats:
+    """Compute what `reference.ordered_product` does.
+
+    Args:
+        operand: [n, k].
+        kernel: [k, m].
+        instruction_set: one of `instruction_sets()`; None: the best.
+
+    Raises:
+        ValueError: the shapes do not fit each other.
+    """
+    (n, k), (rows, m) = operand.shape, kernel.shape
+    if k != rows:
+        raise ValueError(f"a product of [{n}, {k}] and [{rows}, {m}]")
+    more_k = -k % LANES
+    a = _aligned(np.pad(operand.astype(np.float32), ((0, -n % TILE), (0, more_k))))
+    w = _aligned(packed(np.pad(kernel.astype(np.float32), ((0, more_k), (0, -m % LANES)))))
+    out = _aligned(np.empty((len(a), m + -m % LANES), np.float32))
+    _library().linesmith_multiply(
+        _where(a), len(a), k + more_k, _where(w), out.shape[1], _where(out), _set_number(instruction_set)
+    )
+    return out[:n, :m]
 
 
 class NativeSteps:
@@ -102,8 +128,7 @@ class NativeSteps:
         state_width: int,
         instruction_set: str | None = None,
     ) -> None:
-        sets = instruction_sets()
-        self._set = next(iter(sets.values())) if instruction_set is None else sets[instruction_set]
+        self._set = _set_number(instruction_set)
         self._kept: list[object] = []  # what the structures point to
         self._network = _Network(
             layers=weights.layers,
@@ -163,10 +188,8 @@ class NativeSteps:
             draw.inverse_temperature,
             draw.top_p,
         )
-        kernel, requests = library(), np.ascontiguousarray(table)
-        if kernel is None:
-            raise RuntimeError("the compiled kernel is gone")
-        taken: int = kernel.linesmith_run(
+        requests = np.ascontiguousarray(table)
+        taken: int = _library().linesmith_run(
             ctypes.addressof(self._network),
             ctypes.addressof(how),
             ctypes.addressof(state),
@@ -210,6 +233,18 @@ class NativeSteps:
         return ctypes.addressof(pointers)
 
 
+def _library() -> ctypes.CDLL:
+    kernel = library()
+    if kernel is None:
+        raise RuntimeError("the compiled kernel was not built")
+    return kernel
+
+
+def _set_number(instruction_set: str | None) -> int:
+    sets = instruction_sets()
+    return next(iter(sets.values())) if instruction_set is None else sets[instruction_set]
+
+
 def packed(kernel: Matrix) -> Matrix:
     """Return a kernel, [k, n], as the compiled product reads it: panels of 16 columns.
 
@@ -222,7 +257,7 @@ def packed(kernel: Matrix) -> Matrix:
     return np.ascontiguousarray(kernel.reshape(k // 2, 2, n // LANES, LANES).transpose(2, 0, 3, 1))
 
 
-def _aligned(array: Matrix) -> Matrix:
+def _aligned(array: npt.NDArray[Number]) -> npt.NDArray[Number]:
     """Return a copy that begins at a line of the cache: a vector that lies across two lines takes twice the time."""
     size = array.dtype.itemsize * array.size
     memory = np.empty(size + _CACHE_LINE, np.uint8)

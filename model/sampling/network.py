@@ -9,17 +9,17 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
+from functools import partial
 
 import numpy as np
 import numpy.typing as npt
 
 from linesmith.core.errors import DataError
 from linesmith.model.fields.layout import FieldLayout
-from linesmith.model.sampling import native
+from linesmith.model.sampling import native, reference
 from linesmith.model.sampling.block_state import BlockState, DrawParameters, Floats, Integers, StepOutputs
 from linesmith.model.sampling.field_follower import state_width
 from linesmith.model.sampling.network_weights import prepare_weights
-from linesmith.model.sampling.reference import ReferenceSteps
 from linesmith.model.sampling.request_table import RequestTable
 from linesmith.model.sampling.sample_types import DrawSettings
 
@@ -60,8 +60,15 @@ class SamplingNetwork:
         steps: str | None = None,
     ) -> None:
         by_path = {path.split("/", 1)[-1]: array for path, array in weights.items()}
+        if steps is None and native.library() is None:
+            _log.warning(
+                "note: the compiled kernel of generation was not built: NumPy takes its place, many times slower"
+            )
+            steps = "reference"
+        in_numpy = steps == "reference"
+        multiply = reference.ordered_product if in_numpy else partial(native.ordered_product, instruction_set=steps)
         try:
-            self._weights = prepare_weights(by_path, layers, forbidden, precision == "int8")
+            self._weights = prepare_weights(by_path, layers, forbidden, precision == "int8", multiply)
         except (KeyError, ValueError) as error:
             raise DataError(
                 "LS214", None, f"the model's weights do not fit its description ({error})", "Train again."
@@ -75,13 +82,8 @@ class SamplingNetwork:
         chars = np.zeros(width, np.int32) if chars is None else np.pad(chars, (0, width - len(chars)))
         self._state_width = state_width(layout)
         given = (self._weights, transitions, chars, layout)
-        if steps is None and native.library() is None:
-            _log.warning(
-                "note: the compiled kernel of generation was not built: NumPy takes its place, many times slower"
-            )
-            steps = "reference"
-        self._steps: ReferenceSteps | native.NativeSteps = (
-            ReferenceSteps(*given) if steps == "reference" else native.NativeSteps(*given, self._state_width, steps)
+        self._steps: reference.ReferenceSteps | native.NativeSteps = (
+            reference.ReferenceSteps(*given) if in_numpy else native.NativeSteps(*given, self._state_width, steps)
         )
 
     def idle_block(self, rows: int) -> BlockState:

@@ -11,7 +11,7 @@ Source: Jacob et al. 2018, arXiv 1712.05877, section 2, with the range of h know
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -72,7 +72,11 @@ class NetworkWeights:
 
 
 def prepare_weights(
-    weights: Mapping[str, Floats], layers: int, forbidden: Sequence[int], integers: bool
+    weights: Mapping[str, Floats],
+    layers: int,
+    forbidden: Sequence[int],
+    integers: bool,
+    multiply: Callable[[Floats, Floats], Floats],
 ) -> NetworkWeights:
     """Pad, order and quantize trained weights.
 
@@ -81,6 +85,8 @@ def prepare_weights(
         layers: number of layers.
         forbidden: ids that are never drawn.
         integers: products of integers.
+        multiply: product of two matrices whose terms are added in order: in that of a BLAS, the last digits of the table would
+            depend on the processor.
 
     Raises:
         KeyError, ValueError: weights are missing or have other shapes.
@@ -88,7 +94,7 @@ def prepare_weights(
     logits_kernel, logits_bias = weights["logits/kernel"], weights["logits/bias"]
     units = weights["lstm_0/recurrent_kernel"].shape[0]
     pad_rows = ((0, round_up(units) - units), (0, 0))
-    table = weights["embedding/embeddings"] @ weights["lstm_0/kernel"]
+    table = multiply(weights["embedding/embeddings"], weights["lstm_0/kernel"])
     # Every step looks up one token, whatever else it looks up.
     table[: logits_bias.shape[0]] += weights["lstm_0/bias"]
     found_table, table_scale = _quantized_table(_panels(table, units), integers)
@@ -132,7 +138,7 @@ def _quantized_table(table: Floats, integers: bool) -> tuple[Matrix, Floats]:
     if not integers:
         return table, np.ones(table.shape[1], np.float32)
     # Powers of two, so that entries are rounded once.
-    scale = np.exp2(np.ceil(np.log2(_largest(table) / _LARGEST))).astype(np.float32)
+    scale = np.ldexp(np.float32(1), np.frexp(_largest(table) / np.float32(_LARGEST))[1])
     return np.rint(table / scale).clip(-_LARGEST, _LARGEST).astype(np.int16), scale
 
 

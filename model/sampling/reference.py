@@ -132,10 +132,11 @@ class ReferenceSteps:
                 more = more.astype(np.float32) * weights.table_scale
             else:
                 operand, more = np.concatenate([block.hidden[layer - 1][busy], operand], axis=1), weights.biases[layer]
-            gates = _multiplied(operand, kernel, weights.integers) * weights.scales[layer] + more
+            product = _integer_product(operand, kernel) if weights.integers else ordered_product(operand, kernel)
+            gates = product * weights.scales[layer] + more
             block.cell[layer][busy], wide = _update_units(gates, block.cell[layer][busy])
             block.hidden[layer][busy] = (wide * _STEPS + _ROUND) - _ROUND if weights.integers else wide
-        return _multiplied(wide, weights.logits_kernel, False)
+        return ordered_product(wide, weights.logits_kernel)
 
     def _finish_step(
         self,
@@ -223,10 +224,21 @@ def _exact_floats(kernel: Matrix) -> Matrix:
     return kernel.astype(np.float32 if largest_sum <= _EXACT else np.float64)
 
 
-def _multiplied(operand: Matrix, kernel: Matrix, integers: bool) -> Floats:
-    """Return the product as float32; of floats, row by row of the kernel."""
-    if integers:
-        return np.matmul(operand.astype(kernel.dtype), kernel).astype(np.float32)
+def _integer_product(operand: Matrix, kernel: Matrix) -> Floats:
+    """Return an exact product as float32."""
+    return np.matmul(operand.astype(kernel.dtype), kernel).astype(np.float32)
+
+
+def ordered_product(operand: Matrix, kernel: Matrix) -> Floats:
+    """Compute a product of float32 matrices whose terms are added in their order, each rounded by itself.
+
+    Args:
+        operand: [n, k].
+        kernel: [k, m].
+
+    Returns:
+        [n, m].
+    """
     total = np.zeros((len(operand), kernel.shape[1]), np.float32)
     for k in range(kernel.shape[0]):
         total += operand[:, k, None] * kernel[k]

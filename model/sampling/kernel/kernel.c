@@ -69,20 +69,22 @@ static inline Integers multiply_add(Integers sum, Integers a, Integers b) {
 #endif
 
 typedef void (*StepLayers)(const Network *, const Block *, int, Scratch *);
+typedef void (*Multiply)(const float *, int, int, const float *, int, float *);
 
 typedef struct {
     const char *name;
     StepLayers step_layers;
     Exponentials exponentials;
+    Multiply multiply;
 } Set;
 
 /* Instruction sets from the best to the least; the last one is everywhere. */
 static const Set SETS[] = {
 #if defined(__x86_64__)
-    {"avx512vnni", step_layers_avx512, exponentials_avx512},
-    {"avx2", step_layers_avx2, exponentials_avx2},
+    {"avx512vnni", step_layers_avx512, exponentials_avx512, multiply_avx512},
+    {"avx2", step_layers_avx2, exponentials_avx2, multiply_avx2},
 #endif
-    {"baseline", step_layers_sse2, exponentials_sse2},
+    {"baseline", step_layers_sse2, exponentials_sse2, multiply_sse2},
 };
 enum { SET_COUNT = sizeof SETS / sizeof *SETS };
 
@@ -100,6 +102,11 @@ static int has_set(int number) {
 const char *linesmith_instruction_set(int number) {
     if (number < 0 || number >= SET_COUNT) return NULL;
     return has_set(number) ? SETS[number].name : "";
+}
+
+/* The product of `a`, [rows, k], and a packed kernel of n columns, its terms added in the order of k: `out`, [rows, n]. */
+void linesmith_multiply(const float *a, int rows, int k, const float *w, int n, float *out, int set) {
+    SETS[set].multiply(a, rows, k, w, n, out);
 }
 
 /* Give each row that is done the next request of the table, in the order of rows; returns how many are taken then. */

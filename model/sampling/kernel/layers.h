@@ -49,6 +49,15 @@ static __attribute__((noinline)) TARGET void NAME(multiply_floats)(const float *
     EACH_SUM *(Floats *)(out + r * stride + WIDTH * v) = sum[r][v];
 }
 
+/* The product of `a`, [rows, k], and a packed kernel of n columns: out[rows, n]. Rows are a multiple of TILE, k and n of 16. */
+static TARGET void NAME(multiply)(const float *a, int rows, int k, const float *w, int n, float *out) {
+    memset(out, 0, sizeof(float) * rows * n);
+    for (int panel = 0; panel < n / LANES; panel++)
+        for (int row = 0; row < rows; row += GROUP)
+            NAME(multiply_floats)(a + (size_t)row * k, k, k, w + (size_t)panel * LANES * k,
+                                  out + (size_t)row * n + panel * LANES, n);
+}
+
 /* e^x for x in −limit … limit, limit ≤ 87, outside as at the ends; relative error 1e-7. */
 static inline TARGET float NAME(exponential)(float x, float limit) {
     const float round = 12582912.0f; /* 1.5 · 2²³: adding it rounds to whole numbers */
@@ -207,12 +216,7 @@ static TARGET void NAME(step_layers)(const Network *net, const Block *block, int
         }
         memcpy(hidden, net->integers ? scratch->fresh : (void *)scratch->wide, TILE * bytes);
     }
-    memset(scratch->logits, 0, sizeof(float) * TILE * net->vocab);
-    for (int panel = 0; panel < net->vocab / LANES; panel++)
-        for (int row = 0; row < TILE; row += GROUP)
-            NAME(multiply_floats)(scratch->wide + row * units, net->units, net->units,
-                                  net->logits_kernel + panel * LANES * units,
-                                  scratch->logits + (size_t)row * net->vocab + panel * LANES, net->vocab);
+    NAME(multiply)(scratch->wide, TILE, net->units, net->logits_kernel, net->vocab, scratch->logits);
 }
 
 #undef VECTORS

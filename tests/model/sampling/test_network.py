@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections import Counter
 
 import numpy as np
@@ -14,6 +15,7 @@ from linesmith.model.sampling import native
 from linesmith.model.sampling.network import SamplingNetwork
 from linesmith.model.sampling.request_table import END_FLAG, REQUEST_NUMBER, STREAM_KEY, TOKEN_LIMIT, idle_requests
 from linesmith.model.sampling.sample_types import FREE, DrawSettings
+from linesmith.model.sampling.uniform_random import stream_keys, uniforms
 from tests.model.fields.test_inputs import small_layout
 
 NO_PREFIX = (np.zeros(1, np.int32), 0)
@@ -233,3 +235,43 @@ def test_without_the_kernel_numpy_takes_its_place_and_says_so(monkeypatch, caplo
     network = SamplingNetwork(random_weights(np.random.default_rng(4), 1, 8, 20), 1, [])
     assert "was not built" in caplog.text
     assert network.run(network.idle_block(48), requests(5), NO_PREFIX, DrawSettings(), False, 2)[0] == 5
+
+
+def _hashed(seed: int, *shape: int) -> np.ndarray:
+    """Return numbers in −1 … 1 that no version of a library changes."""
+    count = int(np.prod(shape))
+    keys = stream_keys(seed, np.arange(count), np.zeros(count))
+    return (2 * uniforms(keys, np.zeros(count), 1)[0] - 1).reshape(shape)
+
+
+@pytest.mark.parametrize("steps", [None, *STEPS])
+@pytest.mark.parametrize(
+    ("precision", "digest"),
+    [
+        ("int8", "5629061a9d00f5e2"),
+        ("float32", "66715e69e6b86ea4"),
+    ],
+)
+def test_the_bytes_are_those_of_every_other_machine(steps, precision, digest) -> None:
+    """A change of the digest is a change of what everybody's seeds give: say so in the changelog."""
+    vocab, units, width = 50, 70, 12
+    weights = {
+        "m/embedding/embeddings": _hashed(1, vocab, width),
+        "m/lstm_0/kernel": _hashed(2, width, 4 * units),
+        "m/lstm_0/recurrent_kernel": _hashed(3, units, 4 * units) / 4,
+        "m/lstm_0/bias": _hashed(4, 4 * units),
+        "m/lstm_1/kernel": _hashed(5, units, 4 * units) / 4,
+        "m/lstm_1/recurrent_kernel": _hashed(6, units, 4 * units) / 4,
+        "m/lstm_1/bias": _hashed(7, 4 * units),
+        "m/logits/kernel": _hashed(8, units, vocab),
+        "m/logits/bias": 2 * _hashed(9, vocab),
+    }
+    network = SamplingNetwork(
+        {path: array.astype(np.float32) for path, array in weights.items()}, 2, [], precision, steps=steps
+    )
+    block, table, found = network.idle_block(480), requests(1_000), hashlib.sha256()
+    for draw in (DrawSettings(), DrawSettings(temperature=0.6, top_p=0.9)):
+        taken, outputs = network.run(block, table, NO_PREFIX, draw, False, 25)
+        table = table[taken:]
+        found.update(np.where(outputs.request_numbers >= 0, outputs.tokens, 0).astype("<i4").tobytes())
+    assert found.hexdigest()[:16] == digest
