@@ -24,9 +24,8 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 from rich.console import Console
-from rich.table import Table
 
-from benchmarks.quality_tables import figures
+from benchmarks.quality_tables import figures, show
 from benchmarks.records import CHECKOUT
 from benchmarks.tables import public_table
 
@@ -180,10 +179,7 @@ def main() -> None:
     }
     found = {name: part() for name, part in parts.items()}
     (options.work / "results.json").write_text(json.dumps(found, indent=2) + "\n")
-    table = Table("", *next(iter(found.values())))
-    for name, row in found.items():
-        table.add_row(name, *(str(value) for value in row.values()))
-    Console(width=200).print(table)
+    show(Console(width=160), found)
 
 
 if __name__ == "__main__":

@@ -2,7 +2,8 @@
 
 A wide, untrained network, a plain one, one that knows fields, and the latter in float32, writes text, JSON lines, Avro and
 Parquet several times, each time in a new process: with 1, 2 and 4 workers, blocks of 48 to 1,008 rows, one and two threads, every
-instruction set of the processor, in NumPy, and after a kill -9 in the middle of a unit. Every shard must be the same, byte for byte; another seed must give different shards.
+instruction set of the processor, in NumPy, and after a kill -9 in the middle of a unit. Every shard must be the same, byte for
+byte; another seed must give different shards.
 """
 
 from __future__ import annotations
