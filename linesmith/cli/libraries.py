@@ -61,7 +61,7 @@ def load_beam(words: Iterable[object]) -> None:
 
 def _unused_packages(words: Iterable[object]) -> tuple[str, ...]:
     texts = [str(word) for word in words]
-    local = not any("://" in text or text.lstrip("-").startswith("runner") for text in texts)
+    local = not any("://" in text or text.partition("=")[0] == "--runner" for text in texts)
     return (*_UNUSED, *(_CLOUD_PACKAGES if local else ()))
 
 

@@ -61,9 +61,7 @@ class SamplingNetwork:
     ) -> None:
         by_path = {path.split("/", 1)[-1]: array for path, array in weights.items()}
         if steps is None and native.library() is None:
-            _log.warning(
-                "note: the compiled kernel of generation was not built: NumPy takes its place, many times slower"
-            )
+            _log.warning("the compiled kernel of generation was not built: NumPy takes its place, many times slower")
             steps = "reference"
         in_numpy = steps == "reference"
         multiply = reference.ordered_product if in_numpy else partial(native.ordered_product, instruction_set=steps)

@@ -16,7 +16,7 @@
 #define WIDTH 4
 #define GROUP 2
 #define VECTOR __m128i
-#define NAME(x) x##_sse2
+#define NAME(x) x##_baseline
 #define TARGET
 #define LOAD(p) _mm_loadu_si128((const __m128i *)(p))
 #define STORE(p, x) _mm_storeu_si128((__m128i *)(p), x)
@@ -58,7 +58,7 @@ static inline Integers multiply_add(Integers sum, Integers a, Integers b) {
 #define WIDTH 4
 #define GROUP 2
 #define VECTOR Integers
-#define NAME(x) x##_sse2
+#define NAME(x) x##_baseline
 #define TARGET
 #define LOAD(p) (*(const Integers *)(p))
 #define STORE(p, x) (*(Integers *)(p) = (x))
@@ -84,7 +84,7 @@ static const Set SETS[] = {
     {"avx512vnni", step_layers_avx512, exponentials_avx512, multiply_avx512},
     {"avx2", step_layers_avx2, exponentials_avx2, multiply_avx2},
 #endif
-    {"baseline", step_layers_sse2, exponentials_sse2, multiply_sse2},
+    {"baseline", step_layers_baseline, exponentials_baseline, multiply_baseline},
 };
 enum { SET_COUNT = sizeof SETS / sizeof *SETS };
 
