@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from linesmith.core.config.input_format import TEXT
 from linesmith.core.config.tensorflow_config import TensorFlowConfig
 from linesmith.records.fields import FieldFormat
 from linesmith.records.input.input_ranges import InputUnit
-from linesmith.transforms.read_records import RangeReader, ReadSettings
+
+if TYPE_CHECKING:
+    from linesmith.transforms.read_records import ReadSettings
 
 _SAMPLED_RECORDS = 1_000
 _FEWEST_RECORDS = 20
@@ -34,6 +37,8 @@ def note_likely_delimiter(
     """
     if config.dp or config.input_format != TEXT or config.field_delimiter is not None:
         return
+    from linesmith.transforms.read_records import RangeReader
+
     records: list[str] = []
     for source in (source for unit in units for source in unit.ranges):
         limit = _SAMPLED_RECORDS - len(records)
