@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import sys
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from importlib.abc import MetaPathFinder
 from importlib.machinery import ModuleSpec
 from types import ModuleType
@@ -31,18 +32,20 @@ def import_without(*packages: str) -> Iterator[None]:
 
 
 def hide(*packages: str) -> None:
-    """Hide packages from all later imports of this process."""
-    hidden_packages.update(packages)
-    sys.meta_path.insert(0, _BlockingFinder(packages))
+    """Hide packages from all later imports of this process; a second call for the same ones changes nothing."""
+    finder = _BlockingFinder(packages)
+    if finder not in sys.meta_path:
+        hidden_packages.update(packages)
+        sys.meta_path.insert(0, finder)
 
 
+@dataclass(frozen=True)
 class _BlockingFinder(MetaPathFinder):
-    def __init__(self, packages: Sequence[str]) -> None:
-        self._packages = packages
+    packages: tuple[str, ...]
 
     def find_spec(
         self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
-        if any(fullname == package or fullname.startswith(f"{package}.") for package in self._packages):
+        if any(fullname == package or fullname.startswith(f"{package}.") for package in self.packages):
             raise ModuleNotFoundError(f"{fullname} is hidden by linesmith.core.import_blocker", name=fullname)
         return None

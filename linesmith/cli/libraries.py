@@ -23,20 +23,19 @@ _CLOUD_PACKAGES = (
 )
 
 
-def check_beam_options(beam_args: Sequence[str], others: Iterable[object] = ()) -> None:
+def check_beam_options(beam_args: Sequence[str], words: Iterable[object] | None = None) -> None:
     """Refuse unknown options; load Beam only if there are any options to check.
 
     Args:
         beam_args: the options.
-        others: what else the command line says, as for `load_beam`; without it, Beam is loaded with all its parts.
+        words: all values and options of the command line, as for `load_beam`; None: the command needs all of Beam.
     """
     if not beam_args:
         return
     from linesmith.core.import_blocker import import_without
     from linesmith.core.library_logging import quiet_import
 
-    words = [*beam_args, *others]
-    with quiet_import(), import_without(*_unused_packages(words if others else ("://",))):
+    with quiet_import(), import_without(*(_UNUSED if words is None else _unused_packages(words))):
         from linesmith.runners import check_beam_args
     check_beam_args(beam_args, linesmith_flags())
 

@@ -108,7 +108,7 @@ def _prepare(command_line: CommandLine, mirror: Mirror | None) -> tuple[TensorFl
     preflight.check(config, command_line.command)  # type: ignore[arg-type]
     place = () if mirror is None else (mirror.address,)
     words = [*config.as_dict().values(), *command_line.beam_args, *place]
-    check_beam_options(command_line.beam_args, words if command_line.command == "generate" else ())
+    check_beam_options(command_line.beam_args, words if command_line.command == "generate" else None)
     if command_line.command in ("run", "tokenize") and not input_files(config):
         raise ParameterError("LS205", "--input (input_data_path)", "not set", "Give a file of lines.")
     output = {"run": run.synthetic, "train": run.model, "generate": run.synthetic}.get(command_line.command)

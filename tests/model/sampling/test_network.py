@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import shutil
 from collections import Counter
 
 import numpy as np
@@ -275,3 +276,9 @@ def test_the_bytes_are_those_of_every_other_machine(steps, precision, digest) ->
         table = table[taken:]
         found.update(np.where(outputs.request_numbers >= 0, outputs.tokens, 0).astype("<i4").tobytes())
     assert found.hexdigest()[:16] == digest
+
+
+@pytest.mark.skipif(shutil.which("cc") is None and shutil.which("gcc") is None, reason="no C compiler")
+def test_the_kernel_is_built_where_there_is_a_compiler() -> None:
+    """An installation goes on without it, so nothing else would notice."""
+    assert native.instruction_sets()
