@@ -133,7 +133,7 @@ def _encode_partial_records(file: StartStringFile, settings: StartStringSettings
     from linesmith.model.generation.requests.partial_records import iter_partial_records
     from linesmith.model.generation.requests.start_string_files import open_local
     from linesmith.model.generation.requests.start_string_store import write_start_strings
-    from linesmith.model.sampling.token_automaton import token_automaton
+    from linesmith.model.sampling.masks import token_automaton
     from linesmith.transforms.find_inputs import open_raw
 
     if settings.conditions is None:

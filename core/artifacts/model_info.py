@@ -26,6 +26,8 @@ CARD_FILE = "README.md"  # what the model is, for people (`linesmith.pipelines.c
 CHECKPOINTS_DIR = "checkpoints"
 LAST_WEIGHTS, BEST_WEIGHTS = "last-weights.npz", "best.npz"
 _NETWORK_NAME = "language_model"  # of `linesmith.model.training.language_model`; paths of variables begin with it
+# Types of texts that a field may be limited to, beside numbers; None: any text.
+TEXT_TYPES = (None, "boolean", "date", "timestamp", "local_timestamp")
 _PLAIN_NUMBER = re.compile(r"-?[0-9]{1,20}(\.[0-9]{1,20})?")
 
 
@@ -38,11 +40,18 @@ def _check_number_limits(limits: dict[str, Any]) -> dict[str, Any]:
     return limits
 
 
+def _check_text_limits(limits: dict[str, Any]) -> dict[str, Any]:
+    if type(limits.get("empty")) is not bool or limits.get("type") not in TEXT_TYPES:
+        raise ValueError("no limits of texts")
+    return limits
+
+
 # Far beyond any model, and small enough that nothing of such a width is too large to be counted.
 _Width = Annotated[int, Field(ge=1, le=1 << 24)]
 _FieldCount = Annotated[int, Field(ge=1, le=1_000_000)]
 _Epoch = Annotated[int, Field(ge=0)]
 _NumberLimits = Annotated[dict[str, Any], AfterValidator(_check_number_limits)]
+_TextLimits = Annotated[dict[str, Any], AfterValidator(_check_text_limits)]
 
 
 @dataclass(frozen=True)
@@ -64,6 +73,8 @@ class ModelInfo:
             not known, as in private training.
         field_numbers: limits of the numbers of each field (`number_ranges`); None for a field that holds other text; None as
             a whole where nothing is known.
+        field_texts: limits of the texts of each field (`text_limits`); None for a field of numbers, or of which nothing is known;
+            None as a whole as above, and in models of earlier versions.
         field_inputs: what the network looks up beside its last token; None for a plain network.
         condition_on: columns that stand first in the ids of a record; None: the ids have the order of `columns`. What is per
             field here, except `columns`, has the order of the ids.
@@ -86,6 +97,7 @@ class ModelInfo:
     stopped: str | None
     field_tokens: list[list[int]] | None = None
     field_numbers: list[_NumberLimits | None] | None = None
+    field_texts: list[_TextLimits | None] | None = None
     field_inputs: FieldInputs | None = None
     condition_on: list[str] | None = None
     condition_values: list[list[str] | None] | None = None

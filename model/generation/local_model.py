@@ -34,7 +34,7 @@ from linesmith.model.generation.requests.start_string_encoding import encode_sta
 from linesmith.model.generation.requests.start_string_files import find_start_string_files
 from linesmith.model.generation.work_units import StartString, WorkUnit, WorkUnitResult
 from linesmith.model.generation.worker_pool import WorkerSetup, run_units
-from linesmith.model.sampling.token_automaton import token_automaton
+from linesmith.model.sampling.masks import token_automaton
 from linesmith.model.tokenizers import tokenizer_from_model_dir
 from linesmith.model.tokenizers.base import Tokenizer
 from linesmith.records.fields import GenText

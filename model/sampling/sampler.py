@@ -17,9 +17,9 @@ from linesmith.model.fields.layout import layout_of_model
 from linesmith.model.sampling.batch_decoder import BatchDecoder, char_counts
 from linesmith.model.sampling.block import SamplingBlock, block_size_for, block_sizes_up_to, largest_block_size
 from linesmith.model.sampling.block_state import StepOutputs
+from linesmith.model.sampling.masks import token_automaton
 from linesmith.model.sampling.network import SamplingNetwork
 from linesmith.model.sampling.sample_types import DrawSettings, Sample, SampleRequest, SamplerOptions
-from linesmith.model.sampling.token_automaton import token_automaton
 from linesmith.model.tokenizers import tokenizer_from_model_dir
 from linesmith.model.tokenizers.base import Tokenizer
 

@@ -1,9 +1,10 @@
-"""Field-aware decoding: an automaton over tokens decides which token may come next, so that every record has the right shape.
+"""Compile the texts that each field may hold to an automaton over tokens, which decides which token may come next.
 
 Guarantees for a record that the model ends: the exact number of fields; no delimiter inside a field except in quotes; column
-markers where they belong; complete UTF-8 sequences; in each field only tokens seen there in training and numbers within the
-limits seen there (after private training neither: its masks come from public configuration alone); and, with a schema or with
-typed output, whose types training inferred, a text of the field's type.
+markers where they belong; complete UTF-8 sequences; in each field only tokens seen there in training, numbers within the
+limits seen there, no empty text where there was none, and times where all texts were times (after private training none of
+these: its masks come from public configuration alone); and, with a schema or with typed output, whose types training inferred,
+a text of the field's type.
 
 Masking is not rejection sampling: a text has probability ∏ p / ∏ Zₜ instead of ∏ p / P(valid), with Zₜ the share of
 the probability that the mask leaves at step t. The mean of ∏ Zₜ is the rate at which the unmasked model would give valid
@@ -12,21 +13,17 @@ records; accepting a finished record with probability ∏ Zₜ restores its dist
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
-from linesmith.core.artifacts.model_info import ModelInfo
 from linesmith.core.errors import ParameterError
-from linesmith.model.sampling.sample_types import SamplerOptions
 from linesmith.model.tokenizers.base import Tokenizer
 from linesmith.model.tokenizers.byte_table import ByteTableTokenizer
 from linesmith.model.tokenizers.char_tokenizer import CharTokenizer
 from linesmith.records.fields import DELIMITER_ID, NEWLINE_ID
-from linesmith.records.output.schema import parse_schema
 from linesmith.records.patterns.automaton import (
     DEAD,
     ByteAutomaton,
@@ -36,11 +33,7 @@ from linesmith.records.patterns.automaton import (
     soft_intersect,
     utf8_automaton,
 )
-from linesmith.records.patterns.number_ranges import number_automaton
-from linesmith.records.patterns.schema_automata import field_automata
 
-_log = logging.getLogger(__name__)
-_TOO_LARGE = "LS125"
 MAX_CELLS = 1 << 27  # states × tokens of int32: half a gibibyte
 Transitions = npt.NDArray[np.int32]
 
@@ -75,55 +68,6 @@ class TokenAutomaton:
             if state == dead_end:
                 return False
         return bool((self.transitions[state] >= 0).any())
-
-
-def token_automaton(tokenizer: Tokenizer, info: ModelInfo, options: SamplerOptions) -> TokenAutomaton | None:
-    """Build the masks of a model.
-
-    Args:
-        tokenizer: the model's.
-        info: the model's description.
-        options: whether there are masks, and the schema.
-
-    Returns:
-        The automaton; None where there are no masks: turned off, free text, or records with different field counts.
-
-    Raises:
-        ParameterError: the schema does not fit the model.
-    """
-    if not options.field_aware:
-        return None
-    count = info.field_count if options.field_count is None else options.field_count
-    if tokenizer.field_delimiter is None or count is None:
-        return None
-    if options.schema is not None:
-        types = _of_schema(options.schema, count, tokenizer)
-        return compile_automaton(tokenizer, types, info.field_tokens)
-    numbers: list[ByteAutomaton | None] = [None] * count
-    if info.field_numbers is not None and len(info.field_numbers) == count:
-        numbers = [None if limits is None else number_automaton(limits) for limits in info.field_numbers]
-    untyped: list[ByteAutomaton | None] = [None] * count
-    types = untyped
-    if options.inferred_schema is not None:
-        inferred = _of_schema(options.inferred_schema, count, tokenizer)
-        # Limits of numbers are narrower than their type already.
-        types = [machine if seen is None else None for machine, seen in zip(inferred, numbers, strict=True)]
-    for masks in ((types, numbers), (untyped, numbers)):
-        # What was learned from the data must not stop a run: of a table with very many columns less is masked instead.
-        try:
-            return compile_automaton(tokenizer, masks[0], info.field_tokens, masks[1])
-        except ParameterError as error:
-            if error.code != _TOO_LARGE or masks == (untyped, untyped):
-                raise
-            _log.warning("the masks of %d fields do not fit in memory: fewer are applied", count)
-    return compile_automaton(tokenizer, untyped, info.field_tokens, untyped)
-
-
-def _of_schema(schema: str, count: int, tokenizer: Tokenizer) -> list[ByteAutomaton | None]:
-    """Return the automaton of each field, in the order in which the model writes them."""
-    types = field_automata(parse_schema(schema), count)
-    order = tokenizer.token_format.order
-    return types if order is None else order.to_model(types)
 
 
 def compile_automaton(
@@ -184,11 +128,12 @@ def compile_automaton(
             seen = np.zeros(len(contents), np.bool_)
             seen[list(field_tokens[number])] = True
             allowed[states] &= seen
-        ends = np.append(np.flatnonzero(machine.accepting) + first, dropped if machine.accepting[0] else []).astype(int)
+        ends = _states_where(machine.accepting, first, dropped)
+        given_ends = ends if machine.given_ends is None else _states_where(machine.given_ends, first, dropped)
         if number + 1 < len(machines):
-            transitions[ends, DELIMITER_ID], allowed[ends, DELIMITER_ID] = starts[number + 1], True
+            transitions[given_ends, DELIMITER_ID], allowed[ends, DELIMITER_ID] = starts[number + 1], True
         else:
-            transitions[ends, NEWLINE_ID], allowed[ends, NEWLINE_ID] = 0, True
+            transitions[given_ends, NEWLINE_ID], allowed[ends, NEWLINE_ID] = 0, True
             if len(machines) == 1:
                 allowed[starts[0], NEWLINE_ID] = False  # an empty line is not a record
     allowed[:, list(tokenizer.never_sampled)] = False
@@ -215,6 +160,11 @@ def token_transitions(machine: ByteAutomaton, contents: Sequence[bytes], reserve
         state = target[:, longer]
         target[:, longer] = np.where(state == DEAD, DEAD, machine.transitions[state, byte[None, :]])
     return target
+
+
+def _states_where(holds: npt.NDArray[np.bool_], first: int, dropped: list[int]) -> npt.NDArray[np.int64]:
+    """Return the states of a field for which something holds, `dropped` where it holds for the state that begins its text."""
+    return np.append(np.flatnonzero(holds) + first, dropped if holds[0] else []).astype(np.int64)
 
 
 def _moves_after_space(machine: ByteAutomaton, contents: Sequence[bytes], reserved: int, first: int) -> Transitions:

@@ -21,7 +21,7 @@ from linesmith.model.generation.requests.conditions import ConditionCounts, Cond
 from linesmith.model.generation.requests.partial_records import condition_error
 from linesmith.model.generation.requests.start_string_store import write_store_counts
 from linesmith.model.generation.work_units import StartString
-from linesmith.model.sampling.token_automaton import token_automaton
+from linesmith.model.sampling.masks import token_automaton
 from linesmith.model.tokenizers import tokenizer_from_model_dir
 from linesmith.pipelines.generate.start_string_plan import (
     EMPTY_UNIT,

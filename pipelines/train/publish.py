@@ -24,6 +24,7 @@ from linesmith.pipelines.train.field_layout import length_cap, read_statistics
 from linesmith.records.field_order import FieldOrder
 from linesmith.records.output.avro_names import unique_names
 from linesmith.records.patterns.number_ranges import number_range
+from linesmith.records.patterns.text_limits import text_limits
 
 if TYPE_CHECKING:
     from linesmith.core.artifacts.model_info import ModelInfo
@@ -172,12 +173,14 @@ def _record_shape(
     count = int(next(iter(field_counts))) if constant else 0
     # Of very many fields the last are not described (`field_statistics`): they have no limits, and all tokens.
     tokens = itertools.takewhile(lambda ids: ids is not None, (field["tokens"] for field in described))
-    numbers = [number_range(field) for field in described] + [None] * (count - len(described))
+    numbers, more = [number_range(field) for field in described], [None] * (count - len(described))
+    texts = [text_limits(field) if limits is None else None for field, limits in zip(described, numbers, strict=True)]
     return {
         "length_cap_tokens": length_cap(statistics),
         "field_count": count if constant else None,
         "field_tokens": list(tokens) if constant else None,
-        "field_numbers": numbers if constant else None,
+        "field_numbers": numbers + more if constant else None,
+        "field_texts": texts + more if constant else None,
         "columns": columns,
         **conditions,
     }

@@ -29,6 +29,7 @@ class ByteAutomaton:
         accepting: [states] bool, whether the text so far is in the language.
         unconstrained: [states] bool, whether the text so far has left the second language of `soft_intersect`, which only a
             given start string can do; None: no state is such.
+        given_ends: [states] bool, whether a text that is given may end in a state; None: where any may.
 
     Example:
         >>> machine = utf8_automaton()
@@ -39,6 +40,7 @@ class ByteAutomaton:
     transitions: Transitions
     accepting: npt.NDArray[np.bool_]
     unconstrained: npt.NDArray[np.bool_] | None = None
+    given_ends: npt.NDArray[np.bool_] | None = None
 
     def accepts_text(self, text: bytes) -> bool:
         """Return whether a text, as UTF-8, is in the language."""
@@ -64,8 +66,14 @@ def build_automaton(
         An automaton whose states are numbered in the order in which they are found, breadth first.
 
     Raises:
-        ParameterError: there are more than `MAX_STATES` states.
+        ParameterError: LS125, there are more than `MAX_STATES` states.
     """
+    transitions, states = _explore(start, next_states)
+    return ByteAutomaton(transitions, np.array([is_accepting(state) for state in states], np.bool_))
+
+
+def _explore(start: Hashable, next_states: Callable[[Hashable], list[Hashable]]) -> tuple[Transitions, list[Hashable]]:
+    """Return the transitions between all states that can be reached, by number, and the states in the order of their numbers."""
     numbers: dict[Hashable, int] = {start: 0}
     order = [start]
     rows: list[list[int]] = []
@@ -87,9 +95,7 @@ def build_automaton(
                 f"a field's pattern needs more than {MAX_STATES:,} states",
                 "Make its repetitions shorter.",
             )
-    return ByteAutomaton(
-        np.array(rows, np.int32).reshape(-1, 256), np.array([is_accepting(state) for state in order], np.bool_)
-    )
+    return np.array(rows, np.int32).reshape(-1, 256), order
 
 
 def intersect(one: ByteAutomaton, other: ByteAutomaton) -> ByteAutomaton:
@@ -128,13 +134,11 @@ def soft_intersect(one: ByteAutomaton, other: ByteAutomaton) -> ByteAutomaton:
         second = [DEAD] * 256 if pair[1] == DEAD else other.transitions[pair[1]].tolist()
         return [None if after[0] == DEAD else after for after in zip(first, second, strict=True)]
 
-    def is_accepting(pair: Any) -> bool:
-        return bool(one.accepting[pair[0]] and (pair[1] == DEAD or other.accepting[pair[1]]))
-
-    automaton = build_automaton((0, 0), next_states, is_accepting)
-    # The same states in the same order, marked by another property.
-    unconstrained = build_automaton((0, 0), next_states, lambda pair: pair[1] == DEAD)  # type: ignore[index]
-    return ByteAutomaton(automaton.transitions, automaton.accepting, unconstrained.accepting)
+    transitions, pairs = _explore((0, 0), next_states)
+    first, second = np.array(pairs).T
+    unconstrained = second == DEAD
+    ends = one.accepting[first]
+    return ByteAutomaton(transitions, ends & (unconstrained | other.accepting[second]), unconstrained, ends)
 
 
 def in_optional_quotes(machine: ByteAutomaton) -> ByteAutomaton:

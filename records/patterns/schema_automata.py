@@ -73,11 +73,11 @@ def field_automata(schema: RecordSchema, count: int) -> list[ByteAutomaton | Non
 
 def _pattern(column_type: ColumnType, limits: ValueLimits) -> Pattern | None:
     """Return the pattern of a column's text, null included; None for any text."""
-    pattern = parse_regex(limits.pattern) if limits.pattern is not None else _type_pattern(column_type, limits)
+    pattern = parse_regex(limits.pattern) if limits.pattern is not None else type_pattern(column_type, limits)
     return optional(pattern) if column_type.nullable and pattern is not None else pattern
 
 
-def _type_pattern(column_type: ColumnType, limits: ValueLimits) -> Pattern | None:
+def type_pattern(column_type: ColumnType, limits: ValueLimits) -> Pattern | None:
     """Return the pattern of a type's values; None for any text."""
     if column_type.is_number:
         return _number_pattern(column_type, limits)

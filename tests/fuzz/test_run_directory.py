@@ -34,7 +34,7 @@ from linesmith.core.artifacts.run_directory import RunDirectory, run_directory
 from linesmith.core.artifacts.stored_arrays import load_arrays
 from linesmith.core.errors import EXIT_USER_ERROR, LinesmithError
 from linesmith.model.generation.from_config import sampler_options
-from linesmith.model.sampling.token_automaton import token_automaton
+from linesmith.model.sampling.masks import token_automaton
 from linesmith.model.tokenizers import loading, tokenizer_from_model_dir
 from linesmith.model.tokenizers.token_format import token_format_from_params
 from linesmith.pipelines.evaluate.context import not_covered, refuse_other_claim, run_context

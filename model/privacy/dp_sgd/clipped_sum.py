@@ -25,10 +25,10 @@ from typing import NamedTuple
 import tensorflow as tf
 
 from linesmith.model.privacy.dp_sgd.batch_clipping import GradientOperands, norms_and_factors
-from linesmith.model.privacy.dp_sgd.weighted_sums import make_weighted_sums
+from linesmith.model.privacy.dp_sgd.weighted_sums import exact_products, make_weighted_sums
 from linesmith.model.training.backpropagation import forward_backward, uses_projected_table
 from linesmith.model.training.halves import split_in_halves
-from linesmith.model.training.lstm import at_least_float32, materialized_transpose, project
+from linesmith.model.training.lstm import materialized_transpose
 
 # Gradients are clipped to (1 − CLIP_MARGIN) times the claimed norm; the rounding errors of norm and sum stay below the rest.
 CLIP_MARGIN = 1e-3
@@ -110,8 +110,7 @@ def operands_and_factors(
     result = forward_backward(variables, batch, masks, dtype, loss_scale, row_invariant=True)
     deltas = [*result.deltas, tf.cast(result.logits_delta, dtype)]
     table, kernel = (tf.cast(variable, dtype) for variable in variables[:2])
-    first, wide_kernel = (tf.cast(x, at_least_float32(dtype)) for x in (deltas[0], kernel))
-    embedding_delta = project(first, materialized_transpose(wide_kernel), tf.zeros([], first.dtype))
+    embedding_delta = exact_products(deltas[0], materialized_transpose(kernel))
     embedded = () if result.embedded is None else (result.embedded,)
     operands = GradientOperands(table, kernel, embedding_delta, result.inputs, result.hidden, deltas, embedded)
     max_norm = tf.cast(clip, variables[0].dtype) * (1 - CLIP_MARGIN)

@@ -15,7 +15,7 @@ import tensorflow as tf
 
 from linesmith.model.fields.embedding import table_gradient
 from linesmith.model.tf_function import cached_by_tensor, fused
-from linesmith.model.training.lstm import weight_gradient
+from linesmith.model.training.lstm import project, weight_gradient
 
 # Up to this vocabulary, a product with one-hot vectors is faster than a segment sum by token.
 MAX_ONE_HOT_VOCABULARY = 128
@@ -150,6 +150,21 @@ def _bfloat16_by_token(tokens: tf.Tensor, x: tf.Tensor, factors: tf.Tensor, voca
     """Sum f·x by token id, as a product with the factors at the places of each token, [vocab, T·B]."""
     factors_by_token = tf.where(tokens[None] == vocabulary[:, None], factors, 0.0)
     return tf.matmul(tf.cast(factors_by_token, tf.bfloat16), x, output_type=tf.float32)
+
+
+def exact_products(x: tf.Tensor, kernel: tf.Tensor) -> tf.Tensor:
+    """Compute `x·kernel` for all steps: [T, B, d] and [d, k] to [T, B, k], in float32 where the operands are bfloat16.
+
+    Products of bfloat16 values are then exact, and added up in float32.
+    """
+    if x.dtype != tf.bfloat16:
+        return project(x, kernel, tf.zeros([], x.dtype))
+    return tf.reshape(_bfloat16_products(_flat(x), kernel), [tf.shape(x)[0], tf.shape(x)[1], kernel.shape[1]])
+
+
+@fused
+def _bfloat16_products(x: tf.Tensor, kernel: tf.Tensor) -> tf.Tensor:
+    return tf.matmul(x, kernel, output_type=tf.float32)
 
 
 def _factor_per_step(factors: tf.Tensor, x: tf.Tensor) -> tf.Tensor:

@@ -17,8 +17,9 @@ from linesmith.core.errors import ParameterError
 from linesmith.model.generation.attempts import AttemptSettings
 from linesmith.model.generation.unit_generator import generate_unit
 from linesmith.model.generation.work_units import WorkUnit
+from linesmith.model.sampling.masks import token_automaton
 from linesmith.model.sampling.sampler import DrawSettings, Sampler, SampleRequest, SamplerOptions
-from linesmith.model.sampling.token_automaton import TokenAutomaton, compile_automaton, token_automaton
+from linesmith.model.sampling.token_automaton import TokenAutomaton, compile_automaton
 from linesmith.model.tokenizers.byte_tokenizer import ByteTokenizer
 from linesmith.model.tokenizers.char_tokenizer import CharTokenizer
 from linesmith.model.tokenizers.token_format import TokenFormat
@@ -216,6 +217,19 @@ def test_inferred_types_are_masked_and_numbers_stay_within_their_limits(tmp_path
         ("a, 09, 7", False),
     ):
         assert _accepts(automaton, tokenizer.encode_to_ids(text)) == is_allowed, text
+
+
+def test_texts_stay_within_their_limits_and_a_start_string_may_leave_them(tmp_path):
+    info = _with_fields(tmp_path, None)
+    tokenizer = Sampler(tmp_path).tokenizer
+    filled, number = {"type": None, "empty": False}, {"least": "0", "most": "7", "scale": 0, "empty": False}
+    limited = replace(info, field_texts=[filled, None, None], field_numbers=[None, None, number])
+    automaton = token_automaton(tokenizer, limited, SamplerOptions())
+    assert automaton is not None
+    for text, is_allowed in (("a, , 7", True), (", , 7", False), ("a, , ", False), ("9, b, 0", True)):
+        assert _accepts(automaton, tokenizer.encode_to_ids(text)) == is_allowed, text
+    for given in (", ", ", b, ", "a, , 9"):
+        assert automaton.accepts_prefix([i for i in tokenizer.encode_to_ids(given) if i]), given
 
 
 def test_learned_masks_that_do_not_fit_are_left_out(tmp_path, monkeypatch):
