@@ -13,7 +13,7 @@ export LOCK
 unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: dist notebooks setup demo test lint types test-unit test-integration test-slow coverage test-wheel test-flink-beam test-flink-large test-audit test-kill test-flink test-faults fuzz \
-	flink-up flink-down flink-lock test-generate test-buckets test-pages test-dataflow bench-memory bench-train bench-quality bench-tables bench-peers bench-generate \
+	flink-up flink-down flink-lock test-generate test-buckets test-pages test-dataflow bench bench-memory bench-train bench-quality bench-tables bench-peers bench-generate \
 	bench-seeds bench-scale lock docs pictures clean
 
 setup: $(STAMP)
@@ -119,6 +119,9 @@ test-pages: setup $(STORES) ## The pages' commands for clusters and buckets, on 
 
 test-dataflow: setup ## The sdist that Dataflow's workers would install, in a clean environment, runs a worker's DoFns.
 	bash tests/integration/dataflow_worker.sh
+
+bench: setup ## How fast Linesmith is on this machine, as a table and a plot; a quarter of an hour.
+	$(PY) -m benchmarks.overview
 
 bench-memory: setup ## Anonymous memory of training from 10^5 to 10^7 records; about ten minutes.
 	$(PY) benchmarks/memory.py

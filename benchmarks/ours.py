@@ -12,10 +12,13 @@ import tensorflow as tf
 from linesmith.core.artifacts.manifest import read_manifest
 from linesmith.core.artifacts.run_directory import workspace
 from linesmith.core.config.tensorflow_config import TensorFlowConfig
+from linesmith.model.fields.choice import layout_of_field_count
+from linesmith.model.fields.inputs import input_rows
 from linesmith.model.privacy.noise import noise_seeds
 from linesmith.model.privacy.plan_from_config import plan_privacy
 from linesmith.model.privacy.trainer import PrivateTrainer
 from linesmith.model.tokenizers import load_tokenizer
+from linesmith.model.training.language_model import LanguageModel
 from linesmith.model.training.settings import NetworkSettings, TrainingSettings
 from linesmith.model.training.token_store import build_token_store
 from linesmith.model.training.trainer import Trainer, build_model
@@ -36,14 +39,17 @@ class StepFactory:
     """Factory of training steps on tokenized data; the batches hold its text without padding.
 
     Args:
-        config: settings of a run directory that has been tokenized.
+        config: settings of a run directory that has been tokenized. With `columns`, the network knows fields, and looks up what
+            private training would.
         scratch: directory that trainers may write to.
     """
 
     def __init__(self, config: TensorFlowConfig, scratch: Path) -> None:
         self.config, self.scratch = config, scratch
         directories = workspace(config)
-        self.vocab = load_tokenizer(directories.tokenizer).total_vocab_size
+        tokenizer = load_tokenizer(directories.tokenizer)
+        self.vocab = tokenizer.total_vocab_size
+        self.layout = layout_of_field_count(len(config.columns or ()), tokenizer, config.seq_length)
         counts = (read_manifest(directories.training_data) or {})["counts"]["splits"]
         self.train, self.validation = (
             build_token_store(
@@ -57,7 +63,7 @@ class StepFactory:
 
     def plain(self, batch: int, time: int) -> Step:
         """Return a complete step without privacy: forward, backward, update."""
-        model = build_model(NetworkSettings.from_config(self.config), self.vocab)
+        model = self._model(self.config)
         trainer = Trainer(
             TrainingSettings.from_config(self.config), model, self.train, self.validation, **self._files()
         )
@@ -74,8 +80,8 @@ class StepFactory:
             epochs=1,
             **{name: getattr(self.config, name) for name in ARCHITECTURE},
         )
-        model = build_model(NetworkSettings.from_config(config), self.vocab)
-        require_equal_shapes(model, build_model(NetworkSettings.from_config(self.config), self.vocab))
+        model = self._model(config)
+        require_equal_shapes(model, self._model(self.config))
         plan = plan_privacy(config, len(self.train))
         trainer = PrivateTrainer(TrainingSettings.from_config(config), model, self.train, plan, **self._files())
         rows = self._rows(batch, time)
@@ -87,6 +93,9 @@ class StepFactory:
 
         return step
 
+    def _model(self, config: TensorFlowConfig) -> LanguageModel:
+        return build_model(NetworkSettings.from_config(config), self.vocab, self.layout)
+
     def _files(self) -> dict[str, Any]:
         return {"directory": self.scratch, "history_path": self.scratch / "history.csv", "identity": {}}
 
@@ -96,8 +105,10 @@ class StepFactory:
         tokens = np.resize(
             np.concatenate([self.train.record(rank) for rank in range(min(len(self.train), count))]), count
         )
-        return {
-            "inputs": tf.constant(tokens[:-1].reshape(batch, time).T, tf.int32),
+        inputs = tokens[:-1].reshape(batch, time).T
+        rows = {
+            "inputs": tf.constant(inputs, tf.int32),
             "targets": tf.constant(tokens[1:].reshape(batch, time).T, tf.int32),
             "weights": tf.ones([time, batch]),
         }
+        return rows if self.layout is None else {**rows, "rows": tf.constant(input_rows(inputs, self.layout))}

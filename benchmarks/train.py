@@ -40,9 +40,12 @@ from linesmith.core.hardware import matmul_precision
 from linesmith.core.library_logging import quiet_libraries, quiet_on_import
 
 RESULT_DIR = RESULTS / "train"
+OF_GOALS = (100, 256)  # tokens per row, rows
+PLAIN, OF_FIELDS = "plain", "of fields"  # networks
 BATCH = "64"  # gretel's default, used for all tools
 REPEATED_STEPS = [f"steps-{number}" for number in range(2, 6)]  # parts that repeat the timing of the shape with goals
-SHAPE_KEYS = ("precision", "time", "batch")
+FIELD_STEPS = "steps-of-fields"  # and this one that of a network that knows fields
+SHAPE_KEYS = ("network", "precision", "time", "batch")
 Results = dict[str, dict[str, Any]]
 
 
@@ -75,6 +78,7 @@ def parts(data: Records, seconds: int, scratch: Path) -> list[Part]:
         Part("steps", "train_steps.py", (train, files("steps")[2], "all")),
         # The speed of a step differs between processes throughout: the shape with goals is timed in several of them.
         *(Part(name, "train_steps.py", (train, files(name)[2], "goal")) for name in REPEATED_STEPS),
+        Part(FIELD_STEPS, "train_steps.py", (train, files(FIELD_STEPS)[2], "goal", data.delimiter, str(data.fields))),
     ]
 
 
@@ -91,12 +95,14 @@ def ratios(results: Results) -> dict[str, float | None]:
             results, "ours-private-defaults", "mostlyai-private", "records_per_second"
         ),
         **{
-            name: _shape(results, precision, time=100, batch=256, figure=figure)
-            for name, precision, figure in (
-                ("train_vs_matmul_bound", matmul_precision("auto"), "plain_vs_matmul_bound"),
-                ("train_vs_matmul_bound_float32", "float32", "plain_vs_matmul_bound"),
-                ("private_step_vs_plain", matmul_precision("auto"), "private_vs_plain"),
-                ("private_step_vs_plain_float32", "float32", "private_vs_plain"),
+            name: _shape(results, network, precision, figure)
+            for name, network, precision, figure in (
+                ("train_vs_matmul_bound", PLAIN, matmul_precision("auto"), "plain_vs_matmul_bound"),
+                ("train_vs_matmul_bound_float32", PLAIN, "float32", "plain_vs_matmul_bound"),
+                ("private_step_vs_plain", PLAIN, matmul_precision("auto"), "private_vs_plain"),
+                ("private_step_vs_plain_float32", PLAIN, "float32", "private_vs_plain"),
+                ("private_step_vs_plain_of_fields", OF_FIELDS, matmul_precision("auto"), "private_vs_plain"),
+                ("private_step_vs_plain_of_fields_float32", OF_FIELDS, "float32", "private_vs_plain"),
             )
         },
         "bits_vs_stock_keras": _over(results, fast, "keras", "heldout_bits_per_character"),
@@ -114,9 +120,9 @@ def _over(results: Results, ours: str, theirs: str, figure: str) -> float | None
     return None if mine is None or other is None else mine / other
 
 
-def _shape(results: Results, precision: str, time: int, batch: int, figure: str) -> float | None:
+def _shape(results: Results, network: str, precision: str, figure: str) -> float | None:
     for shape in _shapes(results):
-        if (shape["precision"], shape["time"], shape["batch"]) == (precision, time, batch):
+        if tuple(shape[key] for key in SHAPE_KEYS) == (network, precision, *OF_GOALS):
             return float(shape[figure])
     return None
 
@@ -124,7 +130,7 @@ def _shape(results: Results, precision: str, time: int, batch: int, figure: str)
 def _shapes(results: Results) -> list[dict[str, Any]]:
     """Return the figures of each shape: medians over the processes that timed it."""
     by_shape: dict[tuple[Any, ...], list[dict[str, Any]]] = {}
-    for name in ["steps", *REPEATED_STEPS]:
+    for name in ["steps", *REPEATED_STEPS, FIELD_STEPS]:
         for shape in results.get(name, {}).get("shapes", []):
             by_shape.setdefault(tuple(shape[key] for key in SHAPE_KEYS), []).append(shape)
     return [
@@ -167,7 +173,7 @@ def show(console: Console, results: Results, data: Records) -> None:
     )
     for shape in _shapes(results):
         steps.add_row(
-            f"{shape['precision']}, {shape['batch']} rows of {shape['time']}",
+            f"{shape['network']}, {shape['precision']}, {shape['batch']} rows of {shape['time']}",
             f"{shape['plain_tokens_per_second']:,.0f}",
             f"{shape['plain_vs_matmul_bound']:.2f}",
             f"{shape['private_vs_plain']:.2f}",
@@ -182,7 +188,7 @@ def _figure(value: float | None, form: str) -> str:
 
 
 def _option_name(name: str) -> str:
-    return "steps" if name in REPEATED_STEPS else name
+    return "steps" if name in (*REPEATED_STEPS, FIELD_STEPS) else name
 
 
 def arguments(command_line: Sequence[str]) -> argparse.Namespace:

@@ -1,9 +1,9 @@
 """Time our plain and private steps at several shapes, alternating with a matmul that measures the machine.
 
-    python benchmarks/train_steps.py TRAIN WORK SHAPES RESULT
+    python benchmarks/train_steps.py TRAIN WORK SHAPES [DELIMITER COLUMNS] RESULT
 
 SHAPES is `all`, or `goal` for the one shape whose figures have goals. Rows are full: no token is padding. Each precision that
-is fast on the CPU is timed.
+is fast on the CPU is timed. With a delimiter and a number of columns, the network is the default one that knows fields.
 """
 
 from __future__ import annotations
@@ -15,18 +15,21 @@ from statistics import median
 
 from benchmarks.machine import MATMUL_FLOPS, flops_per_token, matmul, rounds
 from benchmarks.ours import StepFactory
+from benchmarks.train import OF_FIELDS, OF_GOALS, PLAIN
 from linesmith import TensorFlowConfig
 from linesmith.core.hardware import matmul_precision
 from linesmith.pipelines.tokenize.stage import tokenize
 
-OF_GOALS = (100, 256)  # tokens per row, rows
 SHAPES = {"all": [(time, batch) for time in (50, 64, 100, 256) for batch in (64, 256)], "goal": [OF_GOALS]}
 SECONDS = {"all": 5.0, "goal": 20.0}  # for the steps of one shape; exceeded if five rounds take longer
 
 
 def main() -> None:
-    source, work, which, result = sys.argv[1:]
+    source, work, which, *of_table, result = sys.argv[1:]
     config = TensorFlowConfig(input_data_path=source, checkpoint_dir=work, vocab_size=0, overwrite=True)
+    if of_table:
+        delimiter, count = of_table
+        config = config.replace(field_delimiter=delimiter, columns=[f"field_{i}" for i in range(int(count))])
     tokenize(config)
     results = []
     for precision in sorted({"float32", matmul_precision("auto")}):
@@ -38,6 +41,7 @@ def main() -> None:
             plain, private, product = (median(one) for one in zip(*times, strict=True))
             results.append(
                 {
+                    "network": OF_FIELDS if of_table else PLAIN,
                     "precision": precision,
                     "time": time,
                     "batch": batch,

@@ -52,14 +52,14 @@ class KeyedGaussianSumQuery(GaussianSumQuery):
         """
         stddev = float(global_state.stddev)
         # In threads, since NumPy draws without the interpreter's lock: in one, the noise would be a twentieth of a step.
-        pairs = list(zip(sample_state, self._seeds, strict=True))
         with ThreadPoolExecutor() as threads:
-            noised = list(threads.map(partial(_noised, stddev), *zip(*pairs)))
+            noised = list(threads.map(partial(_noised, stddev), zip(sample_state, self._seeds, strict=True)))
         _, _, event = super().get_noised_result([], global_state)
         return noised, global_state, event
 
 
-def _noised(stddev: float, value: tf.Tensor, seed: Seed) -> tf.Tensor:
+def _noised(stddev: float, value_and_seed: tuple[tf.Tensor, Seed]) -> tf.Tensor:
+    value, seed = value_and_seed
     return tf.constant(add_noise(value, stddev, seed), value.dtype)
 
 

@@ -45,15 +45,18 @@ def test_a_missing_file_is_not_replaced_by_the_default_data(tmp_path):
 
 
 def test_ratios_of_training():
-    shape = {"precision": "float32", "time": 100, "batch": 256, "plain_vs_matmul_bound": 0.6, "private_vs_plain": 1.1}
+    shape = {"network": "plain", "precision": "float32", "time": 100, "batch": 256}
+    shape |= {"plain_vs_matmul_bound": 0.6, "private_vs_plain": 1.1}
     found = {
         FAST: {"characters_per_second": 50.0, "heldout_bits_per_character": 1.5},
         "gretel": {"characters_per_second": 20.0, "heldout_bits_per_character": 3.0},
         "ours-private": {"records_per_second": 30.0},
         "mostlyai-private": {"not_run": "it failed"},
         "steps": {"shapes": [shape | {"time": 50, "private_vs_plain": 9.0}, shape]},
+        "steps-of-fields": {"shapes": [shape | {"network": "of fields", "private_vs_plain": 1.2}]},
     }
     ratios = train.ratios(found)
+    assert ratios["private_step_vs_plain_of_fields_float32"] == 1.2
     assert ratios["train_vs_gretel"] == 2.5
     assert ratios["private_vs_mostlyai"] is None
     assert ratios["private_step_vs_plain_float32"] == 1.1
