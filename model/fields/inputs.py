@@ -39,12 +39,11 @@ def input_rows(ids: npt.NDArray[Any], layout: FieldLayout) -> Ids:
     rows[..., 0] = ids
     rows[..., 1] = layout.position_starts[field] + np.minimum(offset, layout.last_positions[field])
     text = _texts(ids, is_text, count, layout.inputs.memory)
-    for slot in range(layout.inputs.parent_slot_count):
-        parent = layout.parents[field, slot]
-        aligned = _aligned_tokens(text, starts, lengths, parent, offset)
-        relation = _relations(ids, is_text, is_break, aligned, layout.digit_values)
-        index = layout.aligned_indices[parent, aligned + 2] + (relation + FAR) * layout.pair_widths[field, slot]
-        rows[..., 2 + slot] = layout.pair_starts[field, slot] + index
+    parents = layout.parents[field]
+    aligned = _aligned_tokens(text, starts, lengths, parents, offset)
+    relation = _relations(ids, is_text, is_break, aligned, layout.digit_values)
+    index = layout.aligned_indices[parents, aligned + 2] + (relation + FAR) * layout.pair_widths[field]
+    rows[..., 2 : 2 + layout.inputs.parent_slot_count] = layout.pair_starts[field] + index
     for slot, hashes in enumerate(_value_hashes(text, starts, lengths, layout)):
         bucket = hashes % layout.value_buckets[field, slot]
         rows[..., 2 + layout.inputs.parent_slot_count + slot] = layout.value_starts[field, slot] + bucket
@@ -72,36 +71,36 @@ def _texts(ids: Ids, is_text: npt.NDArray[np.bool_], count: Ids, memory: int) ->
     return text
 
 
-def _aligned_tokens(text: Ids, starts: Ids, lengths: Ids, parent: Ids, offset: Ids) -> Ids:
-    """Return the token of each step's parent at the offset of the step, [T, B]."""
-    record = np.arange(text.shape[1])
-    length = lengths[parent, record]
+def _aligned_tokens(text: Ids, starts: Ids, lengths: Ids, parents: Ids, offset: Ids) -> Ids:
+    """Return the token of each step's parents [T, B, P] at the offset of the step [T, B], [T, B, P]."""
+    record, offset = np.arange(text.shape[1])[:, None], offset[..., None]
+    length = lengths[parents, record]
     # The last line of `text` is no token: what is not remembered is not there.
-    token = text[np.minimum(starts[parent, record] + offset, len(text) - 1), record]
+    token = text[np.minimum(starts[parents, record] + offset, len(text) - 1), record]
     found = np.where(offset < length, token, np.where(offset == length, END_OF_FIELD, NO_TOKEN))
-    return np.where(parent >= 0, found, NO_TOKEN).astype(np.int32)
+    return np.where(parents >= 0, found, NO_TOKEN).astype(np.int32)
 
 
 def _relations(
     ids: Ids, is_text: npt.NDArray[np.bool_], is_break: npt.NDArray[np.bool_], aligned: Ids, digit_values: Ids
 ) -> Ids:
-    """Return how each field's text so far compares with its parent's beginning, from −`FAR` to `FAR`, [T, B]."""
-    before = np.vstack([np.full((1, ids.shape[1]), NO_TOKEN, np.int32), aligned[:-1]])
-    digit = digit_values[ids]
+    """Return how each field's text so far compares with its parents' beginnings, from −`FAR` to `FAR`, [T, B, P]."""
+    before = np.concatenate([np.full_like(aligned[:1], NO_TOKEN), aligned[:-1]])
+    digit = digit_values[ids][..., None]
     parent_digit = np.where(before < 0, 0, digit_values[np.maximum(before, 0)])
     # What a token adds to ten times the relation before it.
-    both_digits = (digit >= 0) & (parent_digit >= 0)
-    change = digit - parent_digit
-    found = np.empty_like(ids)
-    relation = np.zeros(ids.shape[1], np.int32)
-    for step in range(len(ids)):
-        near = np.where(
-            both_digits[step],
-            np.clip(10 * relation + change[step], -FAR, FAR),
-            np.where(ids[step] == before[step], relation, FAR),
-        )
-        after = np.where(np.abs(relation) < FAR, near, relation)
-        relation = np.where(is_break[step], 0, np.where(is_text[step], after, relation))
+    both_digits, change = (digit >= 0) & (parent_digit >= 0), digit - parent_digit
+    is_same = ids[..., None] == before
+    is_text, is_break = is_text[..., None], is_break[..., None]
+    found = np.empty_like(aligned)
+    relation = np.zeros_like(aligned[0])
+    for step in range(
+        len(ids)
+    ):  # all records and parents at once: a call of NumPy for each would take longer than a training step
+        by_digits = np.minimum(np.maximum(10 * relation + change[step], -FAR), FAR)
+        near = np.where(both_digits[step], by_digits, np.where(is_same[step], relation, FAR))
+        grows = is_text[step] & (np.abs(relation) < FAR)
+        relation = np.where(is_break[step], 0, np.where(grows, near, relation)).astype(np.int32)
         found[step] = relation
     return found
 

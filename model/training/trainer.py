@@ -14,7 +14,7 @@ import tensorflow as tf
 from linesmith.core.artifacts.history import EpochState
 from linesmith.core.hardware import matmul_precision
 from linesmith.model.fields.layout import FieldLayout
-from linesmith.model.tf_function import graph
+from linesmith.model.tf_function import fused, graph
 from linesmith.model.training.backpropagation import (
     TokenSums,
     sum_token_losses_on_cpu,
@@ -99,6 +99,8 @@ class Trainer(TrainingLoop):
         self.validation: TokenStore = validation
         self.matmul_dtype = matmul_dtype(settings.matmul_precision)
         self._batches: Iterator[Any] = iter(())
+        # One pass over the numbers of a large table, not one for each operation of the optimizer.
+        self._update = fused(lambda gradients: self.optimizer.apply(gradients, model.trainable_variables))
         if strategy is None:
             # A signature, so that batches of all shapes share one traced graph.
             self._distribute: Callable[[Batch], Any] = Batch.to_tensors
@@ -180,7 +182,7 @@ class Trainer(TrainingLoop):
 
     def _step(self, batch: dict[str, tf.Tensor]) -> TokenSums:
         sums, gradients = self._gradients(batch, tf.reduce_sum(batch["weights"]))
-        self.optimizer.apply(gradients, self.model.trainable_variables)
+        self._update(gradients)
         return sums
 
     def _gradients(self, batch: dict[str, tf.Tensor], tokens: tf.Tensor) -> tuple[TokenSums, list[tf.Tensor]]:
