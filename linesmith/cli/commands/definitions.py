@@ -167,7 +167,7 @@ def _import_gretel(
 def _demo(
     output: Annotated[str, typer.Option("--output", help="The run directory to create.")] = "demo-out",
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an earlier demo there.")] = False,
-    seconds: Annotated[int, typer.Option("--seconds", min=1, help="Maximum training time in seconds.")] = 150,
+    seconds: Annotated[int, typer.Option("--seconds", min=1, help="Maximum training time in seconds.")] = 115,
     lines: Annotated[int, typer.Option("--lines", min=20, help="Number of airports to learn from.")] = 8000,
     num_lines: Annotated[int, typer.Option("--num-lines", min=1, help="Number of airports to generate.")] = 600,
     debug: DebugOption = False,

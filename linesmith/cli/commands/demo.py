@@ -31,7 +31,7 @@ class DemoPlan:
 
     output: str = "demo-out"
     overwrite: bool = False
-    seconds: int = 150
+    seconds: int = 115
     lines: int = 8000
     num_lines: int = 600
 
