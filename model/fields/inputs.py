@@ -94,9 +94,8 @@ def _relations(
     is_text, is_break = is_text[..., None], is_break[..., None]
     found = np.empty_like(aligned)
     relation = np.zeros_like(aligned[0])
-    for step in range(
-        len(ids)
-    ):  # all records and parents at once: a call of NumPy for each would take longer than a training step
+    # Of all records and parents at once: NumPy's calls for each parent would take a tenth of a training step.
+    for step in range(len(ids)):
         by_digits = np.minimum(np.maximum(10 * relation + change[step], -FAR), FAR)
         near = np.where(both_digits[step], by_digits, np.where(is_same[step], relation, FAR))
         grows = is_text[step] & (np.abs(relation) < FAR)
