@@ -215,7 +215,7 @@ def quiet_on_import(package: str) -> None:
 
 
 class _QuietFinder(MetaPathFinder):
-    """Finder of one package, once, as Python would find it, that wraps the execution of the package."""
+    """Finder of one package, as Python would find it, until it is imported; it wraps the execution of the package."""
 
     def __init__(self, package: str) -> None:
         self.package = package
@@ -226,12 +226,17 @@ class _QuietFinder(MetaPathFinder):
         if fullname != self.package:
             return None
         sys.meta_path.remove(self)
-        spec = importlib.util.find_spec(fullname)
+        try:
+            spec = importlib.util.find_spec(fullname)
+        finally:
+            sys.meta_path.insert(0, self)  # whoever only looks whether the package is there imports nothing
         if spec is None or spec.loader is None:
             return spec
         execute: Any = spec.loader.exec_module
 
         def quietly(module: ModuleType) -> None:
+            with contextlib.suppress(ValueError):
+                sys.meta_path.remove(self)
             with quiet_import():
                 execute(module)
 

@@ -146,10 +146,11 @@ def test_chatter_is_shown_when_the_import_fails():
     assert done.stderr.index("chatter") < done.stderr.index("ImportError: broken")
 
 
-def test_chatter_of_a_later_import_is_held_back(tmp_path):
+@pytest.mark.parametrize("look", ["", "import importlib.util\nimportlib.util.find_spec('chatty')\n"])
+def test_chatter_of_a_later_import_is_held_back(look, tmp_path):
     (tmp_path / "chatty.py").write_text("import os\nos.write(2, b'chatter')\nanswer = 42\n")
     code = (
-        "from linesmith.core.library_logging import quiet_on_import\nquiet_on_import('chatty')\nimport os, chatty\n"
+        f"from linesmith.core.library_logging import quiet_on_import\nquiet_on_import('chatty')\n{look}import os, chatty\n"
         "os.write(2, str(chatty.answer).encode())"
     )
     env = {**os.environ, "PYTHONPATH": str(tmp_path)}
