@@ -32,7 +32,7 @@ from linesmith.core.library_logging import quiet_libraries, quiet_on_import
 
 _BLOCK = "240"  # rows of a block of the sampler
 _STARTS = 3  # of each command, of which the median counts
-# Ratios of training that are shown, with what they say, and the value beyond which they reach their goal.
+# Ratios of `benchmarks.train` that are shown, and what they say.
 _SHOWN = {
     "train_vs_stock_keras": "training: characters per second, of stock Keras",
     "train_vs_matmul_bound": "training: rate of the machine's products that is reached",
@@ -56,16 +56,8 @@ def training(data_file: Path | None, seconds: int, scratch: Path, console: Conso
 def generation(run: Path, scratch: Path) -> dict[str, Any]:
     """Measure the sampler with the model of a run directory; return the rates of each precision and instruction set."""
     output = scratch / "generation.json"
-    command = [
-        sys.executable,
-        "-m",
-        "benchmarks.generate_profile",
-        str(run),
-        "--blocks",
-        _BLOCK,
-        "--output",
-        str(output),
-    ]
+    command = [sys.executable, "-m", "benchmarks.generate_profile", str(run)]
+    command += ["--blocks", _BLOCK, "--output", str(output)]
     subprocess.run(command, check=True, cwd=CHECKOUT, stdout=subprocess.DEVNULL)
     rates: dict[str, Any] = json.loads(output.read_text())["rates"]
     return rates
@@ -75,9 +67,7 @@ def starts(run: Path) -> dict[str, float]:
     """Return the seconds of wall time of the commands that people run most, the median of some."""
     commands = {
         "linesmith --help": ["--help"],
-        "linesmith generate --num-lines 100": [
-            *("generate", "--output", str(run), "--num-lines", "100", "--overwrite"),
-        ],
+        "linesmith generate --num-lines 100": ["generate", "--output", str(run), "--num-lines=100", "--overwrite"],
     }
     without = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
     found = {}

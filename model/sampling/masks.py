@@ -56,7 +56,7 @@ def token_automaton(tokenizer: Tokenizer, info: ModelInfo, options: SamplerOptio
     # And a type is as narrow as the limits of texts.
     texts = [machine if typed is None else None for machine, typed in zip(texts, types, strict=True)]
     seen = [number if text is None else text for number, text in zip(numbers, texts, strict=True)]
-    for masks in ((types, seen), (untyped, numbers)):
+    for masks in ((types, seen), (types, numbers), (untyped, numbers)):
         # What was learned from the data must not stop a run: of a table with very many columns less is masked instead.
         try:
             return compile_automaton(tokenizer, masks[0], info.field_tokens, masks[1])

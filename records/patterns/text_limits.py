@@ -57,7 +57,7 @@ def text_automaton(limits: dict[str, Any]) -> ByteAutomaton:
 
 @cache  # equal fields share an automaton
 def _automaton(type_name: str | None, empty: bool) -> ByteAutomaton:
-    if type_name is None:
+    if type_name is None:  # a state is whether there is any text yet
         return build_automaton(False, lambda _: [True] * 256, bool)
     pattern = type_pattern(ColumnType(type_name), ValueLimits())
     if pattern is None:

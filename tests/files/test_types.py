@@ -140,7 +140,7 @@ def test_names_are_the_headers_everywhere(runs):
 
 def test_limits_are_kept_for_many_columns(runs):
     info = json.loads((runs("types_wide.csv") / "model" / "model.json").read_text())
-    assert len(info["field_numbers"]) == len(info["field_tokens"]) == 300
+    assert len(info["field_numbers"]) == len(info["field_texts"]) == len(info["field_tokens"]) == 300
     assert info["field_numbers"][298]["scale"] == 1
 
 

@@ -130,6 +130,8 @@ def test_data_are_in_the_order_of_the_input_wherever_they_are_read(run: Path) ->
         False,
         True,
     ]  # in the order of the model
+    never_empty = {"type": None, "empty": False}
+    assert info.field_texts == [None if numbers else never_empty for numbers in info.field_numbers]
     schema = json.loads((run / "model" / "record.avsc").read_text())
     assert [field["name"] for field in schema["fields"]] == HEADER
 

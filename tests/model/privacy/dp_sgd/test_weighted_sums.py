@@ -36,6 +36,17 @@ def test_numbers_are_truncated_to_eight_bits_toward_zero():
     assert weighted_sums.truncate_to_bfloat16(tf.constant([1.0, 0.0])).numpy().tolist() == [1, 0]
 
 
+def test_products_of_bfloat16_are_added_up_in_float32():
+    random = np.random.default_rng(4)
+    x, kernel = (tf.cast(tf.constant(random.normal(size=size)), tf.bfloat16) for size in ((5, 6, 512), (512, 32)))
+    exact = _float64(x) @ _float64(kernel)
+    found = weighted_sums.exact_products(x, kernel)
+    assert found.dtype == tf.float32
+    np.testing.assert_allclose(found, exact, rtol=0, atol=1e-4)
+    rounded = _float64(tf.matmul(tf.reshape(x, [-1, 512]), kernel)).reshape(exact.shape)
+    assert np.abs(rounded - exact).max() > 1e-2  # what TensorFlow's own product would give
+
+
 def test_scaled_operands_are_the_same_in_and_out_of_xla():
     """XLA may leave out casts: norm and sum could then be computed of different numbers."""
     x, factors = _random_bfloat16(40, 300), _factors(300)
