@@ -4,8 +4,9 @@
 
 Each tool gets what its users would give it: tools for tables get columns with types, tools for text get lines. All keep their
 defaults; work is the CPU time of the tool's own process (`inside/cpu_clock.py`), up to a limit. A tool that ends by its own rule
-ends. The records are judged by `linesmith evaluate` and by SDMetrics' quality report, both beside the records that were held
-out. Existing results are kept. docs/quality.md reports them.
+ends, and one that has not made its records after `--most-seconds` of wall time has no result. The records are judged by
+`linesmith evaluate` and by SDMetrics' quality report, both beside the records that were held out. Existing results are kept.
+docs/quality.md reports them.
 """
 
 from __future__ import annotations
@@ -37,11 +38,17 @@ TOOLS = {
 }
 _SECONDS = {"airports": 150}
 _DEFAULT_SECONDS = 330
-_MOST_SECONDS = 5_400.0  # of wall time for a tool that does not look at the limit
 
 
-def measure_peer(tool: str, table: PublicTable, directory: Path, seconds: int) -> dict[str, Any]:
+def measure_peer(tool: str, table: PublicTable, directory: Path, seconds: int, most_seconds: float) -> dict[str, Any]:
     """Learn a table with a published tool and judge what it made.
+
+    Args:
+        tool: one of `TOOLS`.
+        table: what it learns.
+        directory: where its records and its report are kept.
+        seconds: of work, after which it ends its training.
+        most_seconds: of wall time, training and sampling together, after which it is stopped: some sample for hours.
 
     Raises:
         NotInstalledError: it cannot be installed on this machine.
@@ -57,7 +64,7 @@ def measure_peer(tool: str, table: PublicTable, directory: Path, seconds: int) -
     count = str(min(GENERATED, table.records))
     command = [str(environment_python(environment)), str(CHECKOUT / "benchmarks" / "inside" / f"{script}.py"), train]
     command += [str(directory / "work"), str(seconds), count, *([str(len(table.columns))] if is_text else [])]
-    result = run_child([*command, table.delimiter, str(directory / "synthetic.txt")], directory, more, _MOST_SECONDS)
+    result = run_child([*command, table.delimiter, str(directory / "synthetic.txt")], directory, more, most_seconds)
     return {**figures(judge(table, directory)), **result}
 
 
@@ -89,7 +96,7 @@ def measure_table(name: str, options: argparse.Namespace, console: Console) -> d
                     settings = {"seed": seed, "max_training_time_seconds": seconds}
                     found[label] = measure_ours(table, place, settings)
                 else:
-                    found[label] = measure_peer(tool, table, place, seconds)
+                    found[label] = measure_peer(tool, table, place, seconds, options.most_seconds)
             except (NotInstalledError, RuntimeError, subprocess.SubprocessError) as error:
                 console.print(f"{name}: {label} has no result: {error}")
                 continue
@@ -123,6 +130,7 @@ def main() -> None:
     parser.add_argument("--tools", type=lambda names: names.split(","), default=["ours", *TOOLS], help="tools")
     parser.add_argument("--seeds", type=int, default=3, help="of ours")
     parser.add_argument("--seconds", type=int, help="of work, instead of 330, or 150 for airports")
+    parser.add_argument("--most-seconds", type=float, default=5_400.0, help="of wall time for each of the other tools")
     parser.add_argument("--rides", type=Path, default=DEFAULT_FILE, help="the file of scooter rides")
     parser.add_argument("--results", type=Path, default=RESULT_DIR / "peers", help="directory of the results")
     options, console = parser.parse_args(), Console(width=160)

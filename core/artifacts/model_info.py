@@ -51,6 +51,7 @@ _Width = Annotated[int, Field(ge=1, le=1 << 24)]
 _FieldCount = Annotated[int, Field(ge=1, le=1_000_000)]
 _Epoch = Annotated[int, Field(ge=0)]
 _NumberLimits = Annotated[dict[str, Any], AfterValidator(_check_number_limits)]
+_Pattern = Annotated[str, Field(max_length=10_000)]
 _TextLimits = Annotated[dict[str, Any], AfterValidator(_check_text_limits)]
 
 
@@ -75,6 +76,8 @@ class ModelInfo:
             a whole where nothing is known.
         field_texts: limits of the texts of each field (`text_limits`); None for a field of numbers, or of which nothing is known;
             None as a whole as above, and in models of earlier versions.
+        field_patterns: pattern of the usual texts of each field among the model's own records (`usual_texts`), after private
+            training only; None for a field without usual texts; None as a whole where nothing is known.
         field_inputs: what the network looks up beside its last token; None for a plain network.
         condition_on: columns that stand first in the ids of a record; None: the ids have the order of `columns`. What is per
             field here, except `columns`, has the order of the ids.
@@ -98,6 +101,7 @@ class ModelInfo:
     field_tokens: list[list[int]] | None = None
     field_numbers: list[_NumberLimits | None] | None = None
     field_texts: list[_TextLimits | None] | None = None
+    field_patterns: list[_Pattern | None] | None = None
     field_inputs: FieldInputs | None = None
     condition_on: list[str] | None = None
     condition_values: list[list[str] | None] | None = None
@@ -120,7 +124,7 @@ class ModelInfo:
 def write_model_info(model_dir: str | Path, info: ModelInfo) -> None:
     """Write `model.json` atomically; from then on the model can be generated from."""
     described = asdict(info)
-    for name in ("condition_on", "condition_values"):  # a model without conditions is described as ever
+    for name in ("condition_on", "condition_values", "field_patterns"):  # a model without them is described as ever
         if described[name] is None:
             del described[name]
     write_json(Path(model_dir) / MODEL_FILE, {"format_version": FORMAT_VERSION, **described})

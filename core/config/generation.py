@@ -29,8 +29,8 @@ class GenerationSettings(BaseModel):
         "generate",
         True,
         "Let the model write only what a record's shape allows: the number of fields, quotes, in each field the characters "
-        "seen there in training, and numbers within the limits seen there (in private training only what the configuration "
-        "says).",
+        "seen there in training, and numbers within the limits seen there (after private training what the configuration "
+        "says, and what the model usually writes).",
     )
     exact_distribution: bool = setting(
         "generate",

@@ -61,7 +61,7 @@ class PrivacySettings(BaseModel):
         "train",
         None,
         "Records expected in a step's Poisson sample (batch_size is only what is computed at once); unset: where the noise "
-        "is given, batch_size if that is given, too, or 64; otherwise what makes about 1,000 steps of the run, at least 256.",
+        "is given, batch_size if that is given, too, or 64; otherwise what makes about 350 steps of the run, at least 256.",
         ge=1,
     )
     dp_optimizer: Literal["adam", "sgd"] = setting("train", "adam", "Optimizer to which the noised gradient is given.")

@@ -19,7 +19,7 @@ from linesmith.model.privacy.plan import AdaptiveClipping, NoisedValidationPlan,
 from linesmith.records.input.record_format import VALIDATION_SHARE
 
 # Where the batch size is left to us. With fewer steps each one needs less noise, with more the model learns more.
-_AIMED_STEPS, _MIN_BATCH = 1000, 256
+_AIMED_STEPS, _MIN_BATCH = 350, 256
 _BATCH_WITH_GIVEN_NOISE = 64  # the batch size where the noise is given, as in the first versions of this setting
 _CLIP_LEARNING_RATE = 0.2  # of the clipping norm, geometric (Andrew et al. 2021)
 
@@ -72,7 +72,7 @@ def plan_privacy(config: TensorFlowConfig, units: int) -> PrivacyPlan:
 def choose_expected_batch_size(config: TensorFlowConfig, units: int) -> int:
     """Return E[B]: `dp_batch_size` where set, else a default.
 
-    The default is `batch_size` (64 if unset) where the noise is given, and otherwise the size that makes about 1,000 steps,
+    The default is `batch_size` (64 if unset) where the noise is given, and otherwise the size that makes about 350 steps,
     at least 256; in both cases at most N.
 
     Args:

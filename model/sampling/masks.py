@@ -5,10 +5,10 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar
 
 from linesmith.core.artifacts.model_info import ModelInfo
-from linesmith.core.errors import ParameterError
+from linesmith.core.errors import DataError, ParameterError
 from linesmith.model.sampling.sample_types import SamplerOptions
 from linesmith.model.sampling.token_automaton import TokenAutomaton, compile_automaton
 from linesmith.model.tokenizers.base import Tokenizer
@@ -17,9 +17,11 @@ from linesmith.records.patterns.automaton import ByteAutomaton, in_optional_quot
 from linesmith.records.patterns.number_ranges import number_automaton
 from linesmith.records.patterns.schema_automata import field_automata
 from linesmith.records.patterns.text_limits import text_automaton
+from linesmith.records.patterns.usual_texts import usual_automaton
 
 _log = logging.getLogger(__name__)
 _TOO_LARGE = "LS125"
+_Limits = TypeVar("_Limits", dict[str, Any], str)
 _Machines = list[ByteAutomaton | None]  # of each field, in the order of the model; None: any text
 
 
@@ -55,6 +57,8 @@ def token_automaton(tokenizer: Tokenizer, info: ModelInfo, options: SamplerOptio
     texts = _of_limits(info.field_texts, partial(_text_automaton, tokenizer), count)
     # And a type is as narrow as the limits of texts.
     texts = [machine if typed is None else None for machine, typed in zip(texts, types, strict=True)]
+    if info.field_patterns is not None:  # of a private model, of which nothing else is known
+        texts = _of_limits(info.field_patterns, partial(_usual_automaton, tokenizer), count)
     seen = [number if text is None else text for number, text in zip(numbers, texts, strict=True)]
     for masks in ((types, seen), (types, numbers), (untyped, numbers)):
         # What was learned from the data must not stop a run: of a table with very many columns less is masked instead.
@@ -68,7 +72,7 @@ def token_automaton(tokenizer: Tokenizer, info: ModelInfo, options: SamplerOptio
 
 
 def _of_limits(
-    limits: Sequence[dict[str, Any] | None] | None, automaton: Callable[[dict[str, Any]], ByteAutomaton], count: int
+    limits: Sequence[_Limits | None] | None, automaton: Callable[[_Limits], ByteAutomaton], count: int
 ) -> _Machines:
     """Return the automaton of each field's limits; None where there are none."""
     if limits is None or len(limits) != count:
@@ -78,6 +82,16 @@ def _of_limits(
 
 def _text_automaton(tokenizer: Tokenizer, limits: dict[str, Any]) -> ByteAutomaton:
     machine = text_automaton(limits)
+    return in_optional_quotes(machine) if tokenizer.quoted else machine
+
+
+def _usual_automaton(tokenizer: Tokenizer, pattern: str) -> ByteAutomaton:
+    try:
+        machine = usual_automaton(pattern)
+    except ValueError:
+        raise DataError(
+            "LS214", None, "'model.json' is damaged: one of its field_patterns is no pattern", "Train again."
+        ) from None
     return in_optional_quotes(machine) if tokenizer.quoted else machine
 
 

@@ -2,8 +2,8 @@
 
 Guarantees for a record that the model ends: the exact number of fields; no delimiter inside a field except in quotes; column
 markers where they belong; complete UTF-8 sequences; in each field only tokens seen there in training, numbers within the
-limits seen there, no empty text where there was none, and times where all texts were times (after private training none of
-these: its masks come from public configuration alone); and, with a schema or with typed output, whose types training inferred,
+limits seen there, no empty text where there was none, and times where all texts were times (after private training what
+is usual in the model's own records instead); and, with a schema or with typed output, whose types training inferred,
 a text of the field's type.
 
 Masking is not rejection sampling: a text has probability ∏ p / ∏ Zₜ instead of ∏ p / P(valid), with Zₜ the share of

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 import shutil
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -154,6 +154,12 @@ def _write_model(
     )
     _write_schema(staged_run.model, info, statistics)
     write_model_info(staged_run.model, info)
+    if config.dp and state.stopped is not None:
+        from linesmith.model.sampling.usual_fields import usual_field_patterns
+
+        # Of the records of the model that was just written: nothing else is read, so nothing else is spent.
+        patterns = usual_field_patterns(staged_run.root, config.seed)
+        write_model_info(staged_run.model, replace(info, field_patterns=patterns))
 
 
 def _record_shape(

@@ -113,7 +113,7 @@ def test_the_default_batch_size():
     def auto(records, **settings):
         return choose_expected_batch_size(TensorFlowConfig(dp=True, **settings), records)
 
-    assert auto(20_000, epochs=50) == 1000  # about 1,000 steps
+    assert auto(20_000, epochs=50) == 2857  # about 350 steps
     assert auto(20_000, epochs=2) == auto(20_000, epochs=2, batch_size=64) == 256
     assert auto(50, epochs=100) == 50
     assert auto(20_000, epochs=100, dp_noise_multiplier=1.0) == 64  # what such a setting has always meant

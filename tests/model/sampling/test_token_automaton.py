@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from linesmith.core.artifacts.model_info import read_model_info, write_model_info
-from linesmith.core.errors import ParameterError
+from linesmith.core.errors import DataError, ParameterError
 from linesmith.model.generation.attempts import AttemptSettings
 from linesmith.model.generation.unit_generator import generate_unit
 from linesmith.model.generation.work_units import WorkUnit
@@ -230,6 +230,18 @@ def test_texts_stay_within_their_limits_and_a_start_string_may_leave_them(tmp_pa
         assert _accepts(automaton, tokenizer.encode_to_ids(text)) == is_allowed, text
     for given in (", ", ", b, ", "a, , 9"):
         assert automaton.accepts_prefix([i for i in tokenizer.encode_to_ids(given) if i]), given
+
+
+def test_unusual_texts_of_a_private_model_are_masked_and_a_start_string_may_hold_them(tmp_path):
+    info = replace(_with_fields(tmp_path, None), field_patterns=["[a-b]", None, "(?:[0-7]|99)"])
+    tokenizer = Sampler(tmp_path).tokenizer
+    automaton = token_automaton(tokenizer, info, SamplerOptions())
+    assert automaton is not None
+    for text, is_allowed in (("a, , 7", True), ("a, b, 99", True), ("a, b, 9", False), ("9, b, 0", False)):
+        assert _accepts(automaton, tokenizer.encode_to_ids(text)) == is_allowed, text
+    assert automaton.accepts_prefix([i for i in tokenizer.encode_to_ids("9, ") if i])
+    with pytest.raises(DataError, match=r"LS214.*'model\.json'.*no pattern"):
+        token_automaton(tokenizer, replace(info, field_patterns=["(", None, None]), SamplerOptions())
 
 
 def test_learned_masks_that_do_not_fit_are_left_out(tmp_path, monkeypatch):

@@ -5,15 +5,19 @@ from __future__ import annotations
 import contextlib
 import json
 import shutil
+from collections import deque
+from dataclasses import replace
 
 import pytest
 
 from linesmith import TensorFlowConfig
-from linesmith.core.artifacts.model_info import load_weights, read_model_info
+from linesmith.core.artifacts.model_info import load_weights, read_model_info, write_model_info
 from linesmith.core.artifacts.run_directory import workspace
 from linesmith.core.errors import DataError, InterruptedRunError
 from linesmith.model.privacy.initial_bias import UNLIKELY_LOGIT
 from linesmith.model.privacy.ledger import read_ledger
+from linesmith.model.sampling import usual_fields
+from linesmith.model.sampling.sampler import DrawSettings, Sampler, SampleRequest
 from linesmith.pipelines.tokenize.stage import tokenize
 from linesmith.pipelines.train import hooks, local
 from linesmith.pipelines.train import private as train_private
@@ -169,6 +173,34 @@ def test_columns_given_to_tokenize_reach_a_private_model(tmp_path):
     train_model(_config(tmp_path, epochs=1))
     info = read_model_info(tmp_path / "run")
     assert (info.field_count, info.columns) == (3, ["one", "two", "three"])
+
+
+def test_what_is_usual_comes_from_the_model_alone(tmp_path, monkeypatch):
+    """The patterns of a private model are a function of its weights and the seed, in the order in which it writes fields."""
+    monkeypatch.setattr(usual_fields, "usual_pattern", lambda texts: f"{len(texts)} of {min(map(len, texts))}")
+    (tmp_path / "in.txt").write_text("".join(f"{i % 7},{'ab' * (i % 5)},{i}\n" for i in range(60)))
+    monkeypatch.setattr(usual_fields, "_RECORDS", 100)
+    settings = {
+        "field_delimiter": ",",
+        "columns": ["one", "two", "three"],
+        "condition_on": ["three"],
+        "seq_length": 2000,
+    }
+    tokenize(_config(tmp_path, **settings))
+    train_model(_config(tmp_path, epochs=1, **settings))
+    run = tmp_path / "run"
+    found = read_model_info(run).field_patterns
+    assert found is not None and len(found) == 3
+    for path in run.iterdir():
+        if path.name not in ("model", "tokenizer"):
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
+    info = read_model_info(run)
+    write_model_info(run / "model", replace(info, field_patterns=None))
+    assert usual_fields.usual_field_patterns(run, TensorFlowConfig().seed) == found
+    write_model_info(run / "model", replace(info, field_patterns=[None, None, "b"]))  # its last field: column two
+    drawn = Sampler(run).stream(deque(SampleRequest(index, 0) for index in range(20)), DrawSettings())
+    whole = [sample.text.split(",") for sample in drawn if sample.finish_reason == "newline" and sample.error is None]
+    assert whole and {fields[1] for fields in whole} == {"b"}
 
 
 def test_a_private_model_of_records_without_columns_knows_no_number_of_fields(tmp_path):
