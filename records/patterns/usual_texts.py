@@ -12,13 +12,14 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from itertools import groupby
 
+from linesmith.core.errors import ParameterError
 from linesmith.records.patterns.automaton import ByteAutomaton
 from linesmith.records.patterns.pattern_compiler import compile_pattern
 from linesmith.records.patterns.regex_parser import parse_regex
 
 _LEAST_SHARE_OF_SHAPE, _SHAPES_COVER = 1 / 200, 0.9
 _LEAST_SHARE_OF_VALUE, _VALUES_COVER = 1 / 400, 0.95
-_LONGEST, _MOST_CHARS = 64, 4_000  # characters of a usual text, and of all of them: a pattern may have 10,000
+_LONGEST = 64  # characters of a usual text
 _CLASSES = (("0", "9"), ("A", "Z"), ("a", "z"))
 _NUMBER = re.compile(r"(-?[0-9]+)\.([0-9]+)")
 
@@ -34,7 +35,7 @@ def usual_pattern(texts: Sequence[str]) -> str | None:
         texts: of one field of many records, thousands of them for these shares to mean something.
 
     Returns:
-        A regular expression for `parse_regex`; None where no shapes are usual.
+        A regular expression for `parse_regex`; None where no shapes are usual, or too many.
 
     Example:
         >>> usual_pattern(["7"] * 300 + ["12"] * 699 + ["1x"])
@@ -46,15 +47,13 @@ def usual_pattern(texts: Sequence[str]) -> str | None:
         >>> usual_pattern([chr(n) for n in range(5000, 6000)]) is None
         True
     """
-    values = _frequent(texts, _LEAST_SHARE_OF_VALUE, _VALUES_COVER)
-    if values is not None:
-        return _any_of(map(_escaped, values))
-    shapes = _frequent(map(_shape, texts), _LEAST_SHARE_OF_SHAPE, _SHAPES_COVER)
-    if shapes is None:
-        return None
-    numbers = [match for match in map(_NUMBER.fullmatch, texts) if match]
-    parts = _frequent((number[1] for number in numbers), _LEAST_SHARE_OF_VALUE, _VALUES_COVER, len(texts))
-    return _alternatives(map(_of_shape, shapes) if parts is None else _with_integer_parts(shapes, parts))
+    pattern = _pattern(texts)
+    if pattern is not None:
+        try:
+            usual_automaton(pattern)
+        except (ValueError, ParameterError):  # too long or too large for a mask
+            return None
+    return pattern
 
 
 def usual_automaton(pattern: str) -> ByteAutomaton:
@@ -72,6 +71,18 @@ def usual_automaton(pattern: str) -> ByteAutomaton:
         [True, False]
     """
     return compile_pattern(parse_regex(pattern))
+
+
+def _pattern(texts: Sequence[str]) -> str | None:
+    values = _frequent(texts, _LEAST_SHARE_OF_VALUE, _VALUES_COVER)
+    if values is not None:
+        return _any_of(map(_escaped, values))
+    shapes = _frequent(map(_shape, texts), _LEAST_SHARE_OF_SHAPE, _SHAPES_COVER)
+    if shapes is None:
+        return None
+    numbers = [match for match in map(_NUMBER.fullmatch, texts) if match]
+    parts = _frequent((number[1] for number in numbers), _LEAST_SHARE_OF_VALUE, _VALUES_COVER, len(texts))
+    return _alternatives(map(_of_shape, shapes) if parts is None else _with_integer_parts(shapes, parts))
 
 
 def _with_integer_parts(shapes: Iterable[str], parts: Iterable[str]) -> list[str]:
@@ -100,8 +111,6 @@ def _frequent(texts: Iterable[str], least_share: float, cover: float, total: int
     counts = Counter(texts)
     total = counts.total() if total is None else total
     found = sorted(text for text, count in counts.items() if count >= least_share * total and len(text) <= _LONGEST)
-    if sum(map(len, found)) > _MOST_CHARS:
-        return None
     return found if found and sum(counts[text] for text in found) >= cover * total else None
 
 

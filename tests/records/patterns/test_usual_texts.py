@@ -55,6 +55,7 @@ def test_values_that_are_usual_together_do_not_hide_another() -> None:
     [
         ["".join(random.Random(seed).choices("abc DE,", k=3 + seed % 40)) for seed in range(1000)],
         ["x" * 65] * 1000,
+        ["".join(random.Random(seed % 190).choices("aB1", k=64)) for seed in range(1900)],  # too long a pattern
         [],
     ],
 )
