@@ -1,6 +1,6 @@
 """What the fields of a model's own records usually look like, after private training, where nothing is known of the data.
 
-The network was released by then, and so whatever is computed from it costs no privacy. Generation masks what is unusual
+Only the trained network is read, which is released in any case, so this costs no privacy. Generation masks what is unusual
 (`linesmith.model.sampling.masks`).
 """
 
@@ -15,7 +15,7 @@ from linesmith.records.fields import FieldFormat
 from linesmith.records.patterns.usual_texts import usual_pattern
 
 _RECORDS = 10_000
-_LEAST_RECORDS = 0.2  # share of them that must end and be text for what they have in common to count
+_LEAST_WHOLE = 0.2  # share of them that must end and be text: of fewer, the shares of single texts say little
 
 
 def usual_field_patterns(run_dir: str | Path, seed: int) -> list[str | None] | None:
@@ -27,7 +27,7 @@ def usual_field_patterns(run_dir: str | Path, seed: int) -> list[str | None] | N
 
     Returns:
         Patterns in the order of the model; None for a field without usual texts; None as a whole where the number of fields is
-        not known.
+        not known, or where too few records end.
     """
     sampler = Sampler(run_dir)
     if sampler.info.field_count is None:
@@ -38,7 +38,7 @@ def usual_field_patterns(run_dir: str | Path, seed: int) -> list[str | None] | N
     fields = FieldFormat(tokenizer.field_delimiter, tokenizer.quoted)
     records = [fields.split_or_none(sample.text) for sample in samples if sample.error is None]
     columns = list(zip(*(record for record in records if record is not None and len(record) == count), strict=True))
-    if not columns or len(columns[0]) < _LEAST_RECORDS * _RECORDS:
+    if not columns or len(columns[0]) < _LEAST_WHOLE * _RECORDS:
         return None
     found, order = [usual_pattern(column) for column in columns], tokenizer.token_format.order
     return found if order is None else order.to_model(found)

@@ -62,6 +62,8 @@ def publish_model(
     if state.stopped is None and best is None:
         return
     _write_model(config, staged_run, trainer, training_manifest)
+    if config.dp and state.stopped is not None:
+        _learn_usual_texts(config, staged_run, report)
     _fill_report(report, config, trainer, best)
     if config.dp:
         train_private.report_privacy(cast("PrivateTrainer", trainer), report)
@@ -154,12 +156,25 @@ def _write_model(
     )
     _write_schema(staged_run.model, info, statistics)
     write_model_info(staged_run.model, info)
-    if config.dp and state.stopped is not None:
-        from linesmith.model.sampling.usual_fields import usual_field_patterns
 
-        # Of the records of the model that was just written: nothing else is read, so nothing else is spent.
-        patterns = usual_field_patterns(staged_run.root, config.seed)
-        write_model_info(staged_run.model, replace(info, field_patterns=patterns))
+
+def _learn_usual_texts(config: TensorFlowConfig, staged_run: RunDirectory, report: StageReport) -> None:
+    """Describe the usual texts of the fields by the records of the model that was just written, and say so.
+
+    Nothing else is read, so nothing is spent.
+    """
+    from linesmith.core.artifacts.model_info import read_model_info, write_model_info
+    from linesmith.model.sampling.usual_fields import usual_field_patterns
+
+    patterns = usual_field_patterns(staged_run.root, config.seed)
+    info = read_model_info(staged_run.root)
+    write_model_info(staged_run.model, replace(info, field_patterns=patterns))
+    restricted = sum(pattern is not None for pattern in patterns or ())
+    if restricted:
+        report.notices.append(
+            f"in {restricted} of {info.field_count} fields, generation leaves out texts that are rare in the model's own "
+            "records: most of them come from the noise. To keep them, generate with --no-field-aware"
+        )
 
 
 def _record_shape(

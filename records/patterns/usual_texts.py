@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from functools import cache
 from itertools import groupby
 
 from linesmith.core.errors import ParameterError
@@ -56,6 +57,7 @@ def usual_pattern(texts: Sequence[str]) -> str | None:
     return pattern
 
 
+@cache  # equal fields share an automaton
 def usual_automaton(pattern: str) -> ByteAutomaton:
     """Return the automaton of the usual texts.
 

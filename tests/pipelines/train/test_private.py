@@ -187,7 +187,8 @@ def test_what_is_usual_comes_from_the_model_alone(tmp_path, monkeypatch):
         "seq_length": 2000,
     }
     tokenize(_config(tmp_path, **settings))
-    train_model(_config(tmp_path, epochs=1, **settings))
+    report = train_model(_config(tmp_path, epochs=1, **settings))
+    assert any("in 3 of 3 fields, generation leaves out texts" in notice for notice in report.notices)
     run = tmp_path / "run"
     found = read_model_info(run).field_patterns
     assert found is not None and len(found) == 3

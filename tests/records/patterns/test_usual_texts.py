@@ -40,13 +40,12 @@ def test_rare_spellings_are_left_out(usual: list[str], rare: list[str]) -> None:
     assert all(machine.accepts_text(text.encode()) == bool(re.fullmatch(pattern, text)) for text in texts)
 
 
-def test_values_that_are_usual_together_do_not_hide_another() -> None:
-    """The smallest usual share is one text in 400, and what is dropped must be less than a twentieth."""
+def test_values_count_only_where_they_cover_nearly_all_texts() -> None:
+    """Six of a hundred texts are none of the twenty values, so the field is described by its shapes."""
     dice = random.Random(0)
     many = [chr(ord("a") + number) for number in range(20)]
-    texts = [*many * 47, *(f"{dice.random():.8f}" for _ in range(60))]  # six of a hundred are none of the values
-    pattern = usual_pattern(texts)
-    assert pattern == "(?:0\\.[0-9]{8}|[a-z])" or pattern == "(?:[0-9]\\.[0-9]{8}|[a-z])"
+    texts = [*many * 47, *(f"{dice.random():.8f}" for _ in range(60))]
+    assert usual_pattern(texts) == "(?:[0-9]\\.[0-9]{8}|[a-z])"
     assert usual_pattern(_spread(["a", "b"], ["c"] * 3)) == "(?:a|b|c)"
 
 
