@@ -38,6 +38,7 @@ ERROR_CODES: dict[str, str] = {
     "LS132": "`--where`, `--where-file`, `--balance` or `--impute` asks for what the model or the schema does not allow",
     "LS134": "`--partition-by` names a column by which the output cannot be partitioned",
     "LS135": "`--parents` is a circle, names no column, or a column that is written later, or needs too large a table",
+    "LS136": "`--differences` is not COLUMN=BASE, names no column, or a base that is written later",
     "LS140": "a role of `--column-role` cannot be used: its column, provider, file or pattern, or the place where it is given",
     "LS141": "`--input-row-filter` is no expression, or does not fit the columns of the table",
     # LS2xx: data and artifacts
@@ -67,6 +68,7 @@ ERROR_CODES: dict[str, str] = {
     "LS224": "a token id is outside the range of the tokenizer",
     "LS225": "token ids do not form whole UTF-8 characters",
     "LS226": "an escape character stands alone in tokenized text",
+    "LS227": "a field of token ids is a difference (`--differences`), and it or what it is the difference from is no number",
     "LS230": "with `--header`, the header names another number of fields than the records have",
     "LS231": "with `--quoted`, a record of the input spans several lines",
     "LS232": "what was given to Python's `fit` or `score` cannot be learned: a column's name or type, a value, or a line",

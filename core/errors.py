@@ -114,7 +114,7 @@ class TokenizerError(LinesmithError):
         return _TOKENIZER_REASONS[self.code]
 
 
-_TOKENIZER_REASONS = {"LS223": "unknown", "LS224": "range", "LS225": "utf8", "LS226": "escape"}
+_TOKENIZER_REASONS = {"LS223": "unknown", "LS224": "range", "LS225": "utf8", "LS226": "escape", "LS227": "difference"}
 
 
 class GenerationError(LinesmithError, RuntimeError):

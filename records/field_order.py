@@ -1,9 +1,7 @@
 """The order in which the fields of a record are given to the model, where it is not that of the input.
 
 A model draws a record from left to right, so what is to be given must come first. With `condition_on`, those fields are
-written first. There is one place that writes this order (`RecordFormat.mark_fields` and `TokenFormat.split_record`) and one
-that reads it (`TokenFormat`, when ids become text): token ids and masks are in the order of the model, everything else is in
-the order of the input.
+written first. It is part of the form in which the model is given records (`linesmith.records.model_form`).
 """
 
 from __future__ import annotations
@@ -12,8 +10,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import TypeVar
-
-from linesmith.records.fields import FIELD_BREAK
 
 _T = TypeVar("_T")
 
@@ -56,6 +52,16 @@ class FieldOrder:
         """Return the positions for a record of `count` fields."""
         return _positions_for(self.positions, count)
 
+    def before(self, field: int) -> tuple[int, ...]:
+        """Return the fields that the model is given before a field of a whole record, by their positions in the input.
+
+        Example:
+            >>> FieldOrder((2, 0, 1)).before(0)
+            (2,)
+        """
+        order = self.for_count(max(len(self.positions), field + 1))
+        return order[: order.index(field)]
+
     def to_model(self, fields: Sequence[_T]) -> list[_T]:
         """Return fields in the order of the model, given in that of the input."""
         return [fields[position] for position in self.for_count(len(fields))]
@@ -63,14 +69,6 @@ class FieldOrder:
     def to_input(self, fields: Sequence[_T]) -> list[_T]:
         """Return fields in the order of the input, given in that of the model."""
         return [fields[number] for number in _inverse_for(self.positions, len(fields))]
-
-    def mark_for_model(self, marked: str) -> str:
-        """Return a record with FIELD_BREAK between its fields in the order of the model."""
-        return FIELD_BREAK.join(self.to_model(marked.split(FIELD_BREAK)))
-
-    def mark_for_input(self, marked: str) -> str:
-        """Return a record with FIELD_BREAK between its fields in the order of the input."""
-        return FIELD_BREAK.join(self.to_input(marked.split(FIELD_BREAK)))
 
 
 @lru_cache(maxsize=256)

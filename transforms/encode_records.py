@@ -158,7 +158,7 @@ class _EncodeFn(beam.DoFn):
             self._tokenizer.total_vocab_size,
             form.reserved_count,
             self._tokenizer.quoted,
-            form.order,
+            form.form,
             self._settings.conditions,
             self._settings.finds_parents,
         )

@@ -179,9 +179,7 @@ def _read_tokens(unit: EvaluationInputUnit) -> Iterator[pa.Array]:
                 raise _damaged(unit, "a token id lies outside the vocabulary")
             # Without the `<n>` at both ends.
             texts = [tokenizer.decode_structure(ids[1:-1]) for ids in records]
-            order = tokenizer.token_format.order
-            if order is not None:
-                texts = [order.mark_for_input(text) for text in texts]
+            texts = [tokenizer.token_format.form.mark_for_input(text) for text in texts]
             text = pa.array(texts, pa.large_string())
             yield comparable_texts(_unquote(text) if tokenizer.quoted else text, unit.kinds)
     except (TFRecordError, ExampleError, UnicodeDecodeError):  # their messages may quote the record

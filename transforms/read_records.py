@@ -37,8 +37,8 @@ from linesmith.transforms.source_lines import SourceLines
 
 _BATCH_LINES = 2000
 _BATCH_CHARS = 1 << 20
-# text: the record, with FIELD_BREAK in place of the delimiters that separate fields, which are in the order of the model
-# (`FieldOrder`); level: `Digest.sample_level`;
+# text: the record, with FIELD_BREAK in place of the delimiters that separate fields, which have the form of the model
+# (`ModelForm`); level: `Digest.sample_level`;
 # num_chars: characters of the record as it was read; user_hash: 0 if records are protected one by one.
 SCHEMA = pa.schema(
     [

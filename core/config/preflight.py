@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 
 from linesmith.core.config.fake_providers import check_fake
+from linesmith.core.config.field_differences import resolve_differences
 from linesmith.core.config.field_parents import check_circle, resolve_parents
 from linesmith.core.config.input_format import CSV, TEXT
 from linesmith.core.config.privacy_checks import check_libraries, check_privacy_settings, vocabulary_mode
@@ -70,7 +71,8 @@ def check(config: TensorFlowConfig, *stages: Stage) -> None:
 
     Raises:
         ParameterError: LS106, a library is not installed; LS132, a run would train a model that cannot be asked for its
-            conditions; LS135, parents that cannot be; LS140, roles of columns that cannot be; as `check_privacy_settings`.
+            conditions; LS135, parents that cannot be; LS136, the same of differences; LS140, roles of columns that cannot be;
+            as `check_privacy_settings`.
     """
     if "run" in stages:
         _check_conditions(config)
@@ -78,6 +80,7 @@ def check(config: TensorFlowConfig, *stages: Stage) -> None:
     check_circle(config.column_parents)
     if config.columns is not None:
         resolve_parents(config.column_parents, config.learned_columns, config.condition_on or (), config.dp)
+        resolve_differences(config.column_differences, config.learned_columns, config.condition_on or (), config.dp)
     if {"tokenize", "train", "run"} & set(stages):
         check_privacy_settings(config)
     # Of tokenize's vocabularies, only the noised one needs an accountant.

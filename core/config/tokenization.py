@@ -8,6 +8,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, field_validator
 
 from linesmith.core.config.column_roles import ColumnRole, parse_column_roles, parse_role
+from linesmith.core.config.field_differences import Difference, parse_differences, split_base
 from linesmith.core.config.input_format import InputFormat, default_delimiter, format_of_settings, is_table
 from linesmith.core.config.setting_field import setting
 
@@ -93,6 +94,13 @@ class TokenizeSettings(BaseModel):
         "Columns whose values generate may be asked for (where, where_file, balance): the model is given them first. Every "
         "output has them in their place. Needs names: header, columns or schema_file.",
     )
+    differences: dict[str, str] | list[str] | None = setting(
+        "tokenize",
+        None,
+        "Columns of numbers that the model writes as differences from an earlier column near them: end_lat=start_lat, or "
+        "total=price:2 for numbers that always have two decimals. Outputs have the numbers themselves. With dp, where columns "
+        "are near each other, this is the largest help. Needs names: header, columns or schema_file.",
+    )
     column_role: dict[str, str] | list[str] | None = setting(
         "tokenize",
         None,
@@ -153,6 +161,17 @@ class TokenizeSettings(BaseModel):
     def _roles(cls, value: Any) -> Any:
         return parse_column_roles(value)
 
+    @field_validator("differences", mode="before")
+    @classmethod
+    def _differences_by_column(cls, value: Any) -> Any:
+        return parse_differences(value)
+
+    @property
+    def column_differences(self) -> dict[str, Difference]:
+        """What each column of `differences` is written as a difference from; empty where there are none."""
+        given = self.differences if isinstance(self.differences, dict) else {}
+        return {name: split_base(base) for name, base in given.items()}
+
     @property
     def roles(self) -> dict[str, ColumnRole]:
         """The roles of `column_role` by column, `learn` included; empty where there are none."""
@@ -168,6 +187,21 @@ class TokenizeSettings(BaseModel):
     def learned_columns(self) -> list[str] | None:
         """Names of the fields of a model's records: `columns` without those that are cut; None where they are not given."""
         return None if self.columns is None else [name for name in self.columns if name not in self.cut_columns]
+
+    def check_differences(self) -> None:
+        """Refuse differences that cannot be, whatever the input.
+
+        Raises:
+            ValueError: a setting contradicts them; the message names it.
+        """
+        if self.differences is None:
+            return
+        if self.field_delimiter is None:
+            raise ValueError("--differences needs a --field-delimiter, or an --input-format that has columns")
+        for column, (base, _) in self.column_differences.items():
+            taken = [name for name in (column, base) if name in self.cut_columns]
+            if taken:
+                raise ValueError(f"--differences names '{taken[0]}', which --column-role takes away from the model")
 
     def check_roles(self) -> None:
         """Refuse roles that cannot be, whatever the input.

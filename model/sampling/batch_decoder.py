@@ -60,16 +60,20 @@ class BatchDecoder:
             if self._is_marker is not None:
                 ids = ids[~self._is_marker[ids]]  # column markers have no text
             joined = self._code_points[ids].tobytes().decode("utf-32-le", "surrogatepass")
-            delimiter, order = self._tokenizer.field_delimiter or "", self._tokenizer.token_format.order
-            if order is not None:
-                records = (order.to_input(record.split(chr(_BREAK))) for record in joined[:-1].split("\n"))
-                return [(delimiter.join(fields), None) for fields in records]
-            joined = joined.replace(chr(_BREAK), delimiter)
+            if self._tokenizer.token_format.form:
+                return [self._record_text(record.split(chr(_BREAK))) for record in joined[:-1].split("\n")]
+            joined = joined.replace(chr(_BREAK), self._tokenizer.field_delimiter or "")
             return [(text, None) for text in joined[:-1].split("\n")]
         ends = np.cumsum(lengths)
         return [
             self.decode_one(ids[end - length : end - 1].tolist()) for end, length in zip(ends, lengths, strict=True)
         ]
+
+    def _record_text(self, fields: list[str]) -> Decoded:
+        try:
+            return self._tokenizer.token_format.record_text(fields), None
+        except TokenizerError as error:
+            return "", error.reason
 
     def decode_one(self, ids: list[int]) -> Decoded:
         """Decode the ids of one record, given without its `<n>`."""

@@ -44,12 +44,12 @@ def token_automaton(tokenizer: Tokenizer, info: ModelInfo, options: SamplerOptio
     count = info.field_count if options.field_count is None else options.field_count
     if tokenizer.field_delimiter is None or count is None:
         return None
-    if options.schema is not None:
-        types = _of_schema(options.schema, count, tokenizer)
-        return compile_automaton(tokenizer, types, info.field_tokens)
     untyped: _Machines = [None] * count
     numbers = _of_limits(info.field_numbers, number_automaton, count)
     types = untyped
+    if options.schema is not None:
+        types = _of_schema(options.schema, count, tokenizer)
+        return compile_automaton(tokenizer, types, info.field_tokens, _of_differences(tokenizer, info, numbers))
     if options.inferred_schema is not None:
         inferred = _of_schema(options.inferred_schema, count, tokenizer)
         # Limits of numbers are narrower than their type already.
@@ -96,7 +96,25 @@ def _usual_automaton(tokenizer: Tokenizer, pattern: str) -> ByteAutomaton:
 
 
 def _of_schema(schema: str, count: int, tokenizer: Tokenizer) -> _Machines:
-    """Return the automaton of each field, in the order in which the model writes them."""
-    types = field_automata(parse_schema(schema), count)
+    """Return the automaton of each field, in the order in which the model writes them; None for those written as differences."""
+    types: _Machines = list(field_automata(parse_schema(schema), count))
+    for field in _difference_fields(tokenizer, count):
+        types[field] = None
     order = tokenizer.token_format.order
     return types if order is None else order.to_model(types)
+
+
+def _of_differences(tokenizer: Tokenizer, info: ModelInfo, numbers: _Machines) -> _Machines:
+    """Return what is known of the fields that are written as differences, where a schema speaks of all fields; None of others."""
+    count, order = len(numbers), tokenizer.token_format.order
+    texts = _of_limits(info.field_patterns, partial(_usual_automaton, tokenizer), count)
+    fields = set(_difference_fields(tokenizer, count))
+    positions = range(count) if order is None else order.for_count(count)
+    known = [number if text is None else text for number, text in zip(numbers, texts, strict=True)]
+    return [machine if position in fields else None for machine, position in zip(known, positions, strict=True)]
+
+
+def _difference_fields(tokenizer: Tokenizer, count: int) -> list[int]:
+    """Return the fields that the model writes as differences, by number in the text."""
+    differences = tokenizer.token_format.differences
+    return [one.field for one in (() if differences is None else differences.differences) if one.field < count]

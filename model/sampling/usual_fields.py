@@ -37,8 +37,7 @@ def usual_field_patterns(run_dir: str | Path, seed: int) -> list[str | None] | N
     tokenizer, count = sampler.tokenizer, sampler.info.field_count
     fields = FieldFormat(tokenizer.field_delimiter, tokenizer.quoted)
     records = [fields.split_or_none(sample.text) for sample in samples if sample.error is None]
-    columns = list(zip(*(record for record in records if record is not None and len(record) == count), strict=True))
-    if not columns or len(columns[0]) < _LEAST_WHOLE * _RECORDS:
+    whole = [record for record in records if record is not None and len(record) == count]
+    if len(whole) < _LEAST_WHOLE * _RECORDS:
         return None
-    found, order = [usual_pattern(column) for column in columns], tokenizer.token_format.order
-    return found if order is None else order.to_model(found)
+    return [usual_pattern(column) for column in zip(*map(tokenizer.token_format.form.to_model, whole), strict=True)]

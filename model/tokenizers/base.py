@@ -16,13 +16,16 @@ from linesmith.core.artifacts.files import write_json
 from linesmith.core.artifacts.manifest import FORMAT_VERSION
 from linesmith.core.errors import TokenizerError
 from linesmith.model.tokenizers.token_format import (
+    NEWLINE,
     TOKENIZER_PARAMS_FILE,
     TokenFormat,
     compute_tokenizer_digest,
     damaged_tokenizer_error,
     load_params,
+    split_ids,
     token_format_from_params,
 )
+from linesmith.records.fields import DELIMITER_ID, NEWLINE_ID
 
 
 class Tokenizer(ABC):
@@ -66,7 +69,7 @@ class Tokenizer(ABC):
         """Encode a record, or the beginning of one.
 
         Returns:
-            Ids with delimiters and markers, without the surrounding `<n>`; the fields are in the order of `token_format`.
+            Ids with delimiters and markers, without the surrounding `<n>`; the fields are in the form of `token_format`.
 
         Raises:
             TokenizerError: a character is not in the vocabulary; the message gives its code point, never the text.
@@ -76,7 +79,7 @@ class Tokenizer(ABC):
         """Encode one field, without its marker.
 
         Args:
-            text: of the field; a delimiter in it must be protected by quotes.
+            text: of the field in the form of the model; a delimiter in it must be protected by quotes.
             number: of the field in the order of the model.
 
         Raises:
@@ -84,12 +87,26 @@ class Tokenizer(ABC):
         """
         return self.encode_to_ids(text)[1 if self.token_format.markers else 0 :]
 
-    @abstractmethod
     def decode_from_ids(self, ids: Sequence[int]) -> str:
-        """Decode ids: `<d>` gives the delimiter, `<n>` a newline, and markers nothing. Fields return to their place.
+        """Decode ids: `<d>` gives the delimiter, `<n>` a newline, and markers nothing. Fields return to their place and form.
 
         Raises:
-            TokenizerError: an id is out of range, a UTF-8 sequence is cut, or an escape sequence is broken.
+            TokenizerError: an id is out of range, a UTF-8 sequence is cut, an escape sequence is broken, or a field is a
+                difference and one of the two is no number.
+        """
+        self._check_range(ids)
+        if self.token_format.differences is None:
+            return self._decode(self.token_format.in_text_order(ids))
+        records = split_ids(ids, NEWLINE_ID)
+        fields = ([self._decode(field) for field in split_ids(record, DELIMITER_ID)] for record in records)
+        return NEWLINE.join(map(self.token_format.record_text, fields))
+
+    @abstractmethod
+    def _decode(self, ids: Sequence[int]) -> str:
+        """Decode ids that are in range, in their own order and form.
+
+        Raises:
+            TokenizerError: a UTF-8 sequence is cut, or an escape sequence is broken.
         """
 
     def save(self, directory: str | Path) -> None:

@@ -69,10 +69,8 @@ class ByteTokenizer(ByteTableTokenizer):
             ids += [offset + value for value in character.encode()] if number is None else [number]
         return ids
 
-    def decode_from_ids(self, ids: Sequence[int]) -> str:
-        """Decode ids; see `Tokenizer.decode_from_ids`."""
-        self._check_range(ids)
-        return decode_utf8(self._joined_bytes(self.token_format.in_text_order(ids)))
+    def _decode(self, ids: Sequence[int]) -> str:
+        return decode_utf8(self._joined_bytes(ids))
 
     def _vocabulary_entries(self) -> list[Any]:
         return [BYTE_COUNT, *self._code_points]

@@ -67,10 +67,8 @@ class CharTokenizer(Tokenizer):
             "Use characters that the training data have.",
         )
 
-    def decode_from_ids(self, ids: Sequence[int]) -> str:
-        """Decode ids; see `Tokenizer.decode_from_ids`."""
-        self._check_range(ids)
-        return "".join(map(self._text.__getitem__, self.token_format.in_text_order(ids)))
+    def _decode(self, ids: Sequence[int]) -> str:
+        return "".join(map(self._text.__getitem__, ids))
 
     def decode_structure(self, ids: Sequence[int] | npt.NDArray[np.int64]) -> str:
         """Decode the ids of many records, with newlines for `<n>` and `<d>`: the form in which encoding is verified.

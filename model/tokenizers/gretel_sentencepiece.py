@@ -114,9 +114,8 @@ class GretelSentencePieceTokenizer(ByteTableTokenizer):
         ids = self.encode_to_ids(delimiter + text)
         return ids[ids.index(DELIMITER_ID) + 1 :]
 
-    def decode_from_ids(self, ids: Sequence[int]) -> str:
-        """Decode the ids of a record, without the space that stands before its text."""
-        self._check_range(ids)
+    def _decode(self, ids: Sequence[int]) -> str:
+        # The ids of a record; the space that stands before its text is left out.
         if not self._without_text.isdisjoint(ids):
             raise TokenizerError("LS223", None, "a token stands for no text", "Leave it out.")
         content = [self._bytes[number] for number in ids]

@@ -62,10 +62,7 @@ class SentencePieceTokenizer(ByteTableTokenizer):
         offset = self.token_format.reserved_count
         return self.token_format.join_ids([[offset + piece for piece in pieces] for pieces in encoded])
 
-    def decode_from_ids(self, ids: Sequence[int]) -> str:
-        """Decode ids; see `Tokenizer.decode_from_ids`."""
-        self._check_range(ids)
-        ids = self.token_format.in_text_order(ids)
+    def _decode(self, ids: Sequence[int]) -> str:
         content = self._joined_bytes(ids)
         if self._unknown_id in ids:
             raise TokenizerError("LS223", None, "the unknown token stands for no text", "Leave it out.")
@@ -81,7 +78,7 @@ class SentencePieceTokenizer(ByteTableTokenizer):
 
     def decode_structure(self, ids: Sequence[int]) -> str:
         """Decode the ids of many records, with newlines for `<n>` and `<d>`: the form in which encoding is verified."""
-        # Field by field, as in `decode_from_ids`.
+        # Field by field, as in `_decode`.
         return "\n".join(map(unescape, super().decode_structure(ids).split("\n")))
 
     def _vocabulary_entries(self) -> list[Any]:

@@ -6,28 +6,33 @@ import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from linesmith.core.artifacts.files import read_json
 from linesmith.core.artifacts.manifest import check_format_version
+from linesmith.core.config.field_differences import MAX_DECIMALS
 from linesmith.core.config.tensorflow_config import TensorFlowConfig
 from linesmith.core.errors import DataError, TokenizerError
+from linesmith.records.field_differences import FieldDifference, FieldDifferences
 from linesmith.records.field_order import FieldOrder
 from linesmith.records.fields import DELIMITER_ID, FIELD_BREAK, NEWLINE_ID, FieldFormat
+from linesmith.records.model_form import ModelForm
 
 TOKENIZER_PARAMS_FILE = "tokenizer_params.json"
 MAX_DELIMITER_BYTES = 1000
 MAX_MARKERS = 256  # fields after the 256th have no marker of their own
 _NEWLINE_TOKEN = "<n>"  # how id 0 is shown
-_NEWLINE = "\n"  # the one character that no record contains, whatever the vocabulary
+NEWLINE = "\n"  # the one character that no record contains, whatever the vocabulary
+_OPTIONAL = ("field_order", "field_differences")  # they leave no trace where they are not set
 
 
 @dataclass(frozen=True)
 class TokenFormat:
     """How a record is split into fields, and which reserved ids stand between and before them.
 
-    The fields of this class are keys of `tokenizer_params.json`; `field_order` only where it is set.
+    The fields of this class are keys of `tokenizer_params.json`; those of the model's form only where they are set.
 
     Attributes:
         field_delimiter: text between fields, or None.
@@ -36,6 +41,7 @@ class TokenFormat:
         column_pattern: how marker ids are shown, or None for no markers.
         markers: number of marker ids; they are 2 … 2 + markers − 1.
         field_order: `FieldOrder.positions`, where the ids hold the fields in another order than the text; None: the same.
+        field_differences: field, base and decimals of each `FieldDifference`, by numbers in the text; None: there are none.
     """
 
     field_delimiter: str | None = None
@@ -44,18 +50,19 @@ class TokenFormat:
     column_pattern: str | None = None
     markers: int = 0
     field_order: tuple[int, ...] | None = None
+    field_differences: tuple[tuple[int, int, int | None], ...] | None = None
 
     @classmethod
-    def from_config(
-        cls, config: TensorFlowConfig, max_fields: int = 0, field_order: FieldOrder | None = None
-    ) -> TokenFormat:
+    def from_config(cls, config: TensorFlowConfig, max_fields: int = 0, form: ModelForm | None = None) -> TokenFormat:
         """Return the fields and reserved ids of a configuration.
 
         Args:
             config: gives the delimiter, the quoting and how reserved ids are shown.
             max_fields: the largest number of fields per record; there is a marker for each, up to `MAX_MARKERS`.
-            field_order: order of the fields in the ids; None: that of the text.
+            form: in which the model is given the fields; None: that of the text.
         """
+        order = None if form is None else form.order
+        differences = None if form is None else form.differences
         markers = min(max(max_fields, 1), MAX_MARKERS) if config.column_pattern is not None else 0
         return cls(
             config.field_delimiter,
@@ -63,7 +70,10 @@ class TokenFormat:
             config.field_delimiter_token,
             config.column_pattern,
             markers,
-            None if field_order is None else field_order.positions,
+            None if order is None else order.positions,
+            None
+            if differences is None
+            else tuple((one.field, one.base, one.decimals) for one in differences.differences),
         )
 
     @property
@@ -71,9 +81,20 @@ class TokenFormat:
         """The order of the fields in the ids; None where it is that of the text."""
         return None if self.field_order is None else FieldOrder(self.field_order)
 
+    @property
+    def differences(self) -> FieldDifferences | None:
+        """The fields that the ids hold as differences; None where there are none."""
+        found = self.field_differences
+        return None if found is None else FieldDifferences(tuple(FieldDifference(*one) for one in found))
+
+    @cached_property
+    def form(self) -> ModelForm:
+        """The form in which the ids hold the fields of the text."""
+        return ModelForm(self.order, self.differences)
+
     def as_params(self) -> dict[str, Any]:
-        """Return plain JSON for `tokenizer_params.json` and digests; an order that is not set leaves no trace."""
-        return {name: value for name, value in asdict(self).items() if name != "field_order" or value is not None}
+        """Return plain JSON for `tokenizer_params.json` and digests."""
+        return {name: value for name, value in asdict(self).items() if name not in _OPTIONAL or value is not None}
 
     @property
     def reserved_count(self) -> int:
@@ -95,7 +116,7 @@ class TokenFormat:
         return shown
 
     def split_record(self, text: str) -> list[str]:
-        """Split a record, or the beginning of one, into its fields in the order of the ids: without delimiters, with quotes.
+        """Split a record, or the beginning of one, into its fields in the form of the ids: without delimiters, with quotes.
 
         Args:
             text: a record, or the beginning of one.
@@ -106,10 +127,9 @@ class TokenFormat:
         Raises:
             TokenizerError: the text contains a newline, which no record does.
         """
-        if _NEWLINE in text:
+        if NEWLINE in text:
             raise TokenizerError("LS223", None, "a record cannot contain the newline character U+000A", "Leave it out.")
-        fields = FieldFormat(self.field_delimiter, self.quoted).mark_breaks(text).split(FIELD_BREAK)
-        return fields if self.order is None else self.order.to_model(fields)
+        return self.form.to_model(FieldFormat(self.field_delimiter, self.quoted).mark_breaks(text).split(FIELD_BREAK))
 
     def in_text_order(self, ids: Sequence[int]) -> Sequence[int]:
         """Return the ids of a record with its fields in the order of the text, for decoding; markers go with their fields.
@@ -127,6 +147,19 @@ class TokenFormat:
                 ordered += [DELIMITER_ID, *field] if place else field
         return ordered
 
+    def record_text(self, fields: Sequence[str]) -> str:
+        """Return the text of a record, given the texts of its fields in the form of the ids.
+
+        Raises:
+            TokenizerError: LS227, a difference or what it is the difference from is no number.
+        """
+        try:
+            return (self.field_delimiter or "").join(self.form.to_input(fields))
+        except ValueError:
+            raise TokenizerError(
+                "LS227", None, "a field is a difference, and one of the two is no number", "Decode other ids."
+            ) from None
+
     def join_ids(self, fields: Sequence[Sequence[int]]) -> list[int]:
         """Join the ids of fields to the ids of a record, with delimiter and marker ids between."""
         ids: list[int] = []
@@ -140,11 +173,11 @@ class TokenFormat:
 
     def reserved_text(self) -> list[str]:
         """Return the text that each reserved id decodes to, by id."""
-        return [_NEWLINE, self.field_delimiter or "", *[""] * self.markers]
+        return [NEWLINE, self.field_delimiter or "", *[""] * self.markers]
 
     def structure_text(self) -> list[str]:
         """Return what each reserved id stands for in a record with field breaks: the form in which encoding is verified."""
-        return [_NEWLINE, FIELD_BREAK, *[""] * self.markers]
+        return [NEWLINE, FIELD_BREAK, *[""] * self.markers]
 
 
 def compute_tokenizer_digest(kind: str, token_format: TokenFormat, vocabulary: list[Any]) -> str:
@@ -199,10 +232,12 @@ def token_format_from_params(params: dict[str, Any], path: Path) -> TokenFormat:
         DataError: the content is damaged.
     """
     try:
-        names = [name for name in TokenFormat.__dataclass_fields__ if name != "field_order"]
-        order = params.get("field_order")
+        names = [name for name in TokenFormat.__dataclass_fields__ if name not in _OPTIONAL]
+        order, differences = map(params.get, _OPTIONAL)
         token_format = TokenFormat(
-            **{name: params[name] for name in names}, field_order=None if order is None else tuple(order)
+            **{name: params[name] for name in names},
+            field_order=None if order is None else tuple(order),
+            field_differences=None if differences is None else tuple(map(tuple, differences)),
         )
         usable = _is_usable(token_format)
     except (KeyError, TypeError, ValueError, AttributeError):
@@ -219,17 +254,31 @@ def _is_usable(stored: TokenFormat) -> bool:
         type(stored.quoted) is bool
         and isinstance(stored.field_delimiter_token, str)
         and (delimiter is None or 0 < len(delimiter.encode()) <= MAX_DELIMITER_BYTES)
-        and (delimiter is None or (_NEWLINE not in delimiter and (not stored.quoted or len(delimiter) == 1)))
+        and (delimiter is None or (NEWLINE not in delimiter and (not stored.quoted or len(delimiter) == 1)))
         and (delimiter is not None or not stored.quoted)
         and (pattern is None or (isinstance(pattern, str) and pattern.count("{}") == 1))
         and type(stored.markers) is int
         and 0 <= stored.markers <= (0 if pattern is None else MAX_MARKERS)
         and (stored.field_order is None or (delimiter is not None and _is_permutation(stored.field_order)))
+        and (stored.field_differences is None or (delimiter is not None and _are_differences(stored)))
     )
 
 
 def _is_permutation(positions: tuple[int, ...]) -> bool:
     return all(type(position) is int for position in positions) and sorted(positions) == list(range(len(positions)))
+
+
+def _are_differences(stored: TokenFormat) -> bool:
+    """Return whether the stored differences are of different fields, each after its base in the text and in the ids."""
+    found = stored.field_differences or ()
+    for field, base, decimals in found:
+        numbers_fit = all(type(number) is int for number in (field, base)) and 0 <= base < field
+        decimals_fit = decimals is None or (type(decimals) is int and 0 <= decimals <= MAX_DECIMALS)
+        if not numbers_fit or not decimals_fit:
+            return False
+        if stored.order is not None and base not in stored.order.before(field):
+            return False
+    return len({field for field, _, _ in found}) == len(found) > 0
 
 
 def split_ids(ids: Sequence[int], separator: int) -> list[list[int]]:

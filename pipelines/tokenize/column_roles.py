@@ -13,6 +13,7 @@ from linesmith.core.config.key_pattern import KeyPattern, parse_pattern
 from linesmith.core.config.tensorflow_config import TensorFlowConfig
 from linesmith.core.errors import DataError, ParameterError
 from linesmith.model.generation.role_plan import read_reference
+from linesmith.records.model_form import AS_IN_THE_INPUT
 from linesmith.records.roles.column_cut import ColumnCut
 from linesmith.records.roles.stored_roles import StoredRoles
 from linesmith.records.roles.table_roles import hollow_structs, key_fault, largest_key, optional_columns
@@ -135,7 +136,7 @@ def settings_of_columns(settings: ReadSettings, table: TableFormat, names: Colle
         names: of the columns, in a header line.
     """
     others = set(table.field_names) - set(names)
-    records = replace(settings.records, cut=None, user_field=None, field_order=None)
+    records = replace(settings.records, cut=None, user_field=None, form=AS_IN_THE_INPUT)
     cut = ColumnCut.of(others, table.field_names)
     return replace(
         settings, records=records, field_count=None, frequent=frozenset(), table=table.without(others), table_cut=cut

@@ -66,7 +66,7 @@ def _fit_characters(
         counts = count_ranges(units, settings, options, scratch)
         check_counts(counts, config.max_reject_rate)
         max_fields = max(count.max_fields for count in counts)
-    fields = TokenFormat.from_config(config, max_fields, settings.records.field_order)
+    fields = TokenFormat.from_config(config, max_fields, settings.records.form)
     data = scratch / "data"
     counts = fit_characters(units, settings, options, scratch, data, fields.markers)
     check_counts(counts, config.max_reject_rate)
@@ -96,7 +96,7 @@ def _fit_sentencepiece(
         )
     # With dp the number of fields comes from the settings, even where the pieces are learned from the records.
     max_fields = len(config.learned_columns or ()) if config.dp else max(count.max_fields for count in counts)
-    fields = TokenFormat.from_config(config, max_fields, settings.records.field_order)
+    fields = TokenFormat.from_config(config, max_fields, settings.records.form)
     model = train_sentencepiece(
         words,
         vocab_size=config.vocab_size,

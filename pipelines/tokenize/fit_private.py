@@ -46,7 +46,7 @@ def fit_private_tokenizer(
     from linesmith.transforms.fit_tokenizer import count_ranges, save_graph
     from linesmith.transforms.transform_graph import bytes_graph, sentencepiece_graph
 
-    fields = TokenFormat.from_config(config, len(config.learned_columns or ()), settings.records.field_order)
+    fields = TokenFormat.from_config(config, len(config.learned_columns or ()), settings.records.form)
     mode, public = vocabulary_mode(config), str(config.dp_public_vocabulary)
     if mode == "public_file" and public.endswith(".model"):
         model = public_sentencepieces(public)

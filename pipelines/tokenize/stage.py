@@ -30,9 +30,9 @@ from linesmith.pipelines.other_kind import replace_other_kind
 from linesmith.pipelines.remote.local_paths import config_with_local_paths, with_remote_addresses
 from linesmith.pipelines.stage_report import StageReport, measured_stage
 from linesmith.pipelines.tokenize.column_roles import describe_roles, with_column_roles, with_table_roles
-from linesmith.pipelines.tokenize.field_order import with_field_order
 from linesmith.pipelines.tokenize.fit import fit_tokenizer
 from linesmith.pipelines.tokenize.likely_delimiter import note_likely_delimiter
+from linesmith.pipelines.tokenize.model_form import with_model_form
 from linesmith.pipelines.tokenize.personal_data import look_for_personal_data
 from linesmith.pipelines.tokenize.publish import STATISTICS, TokenizeResult, check_splits, publish_training_data
 from linesmith.pipelines.tokenize.sample import sample_input
@@ -197,7 +197,7 @@ def _read_input(
     idle = idle_worker_notice(options, "tokenize", len(units))
     if idle is not None:
         report.notices.append(idle)
-    settings, columns = with_field_order(config, units, settings)
+    settings, columns = with_model_form(config, units, settings)
     counts, tokenizer = fit_tokenizer(config, units, settings, options, scratch, report.notices)
     tokenizer.save(scratch / "tokenizer")
     units, settings = share_out_frequent_texts(units, counts, settings, report.notices)

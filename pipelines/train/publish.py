@@ -190,7 +190,11 @@ def _record_shape(
     if config.condition_on is not None and columns is not None:
         described = FieldOrder.first(config.condition_on, columns).to_model(described)
         conditions["condition_on"] = config.condition_on
-        conditions["condition_values"] = [field.get("known_values") for field in described[: len(config.condition_on)]]
+        # Of differences no values are known: those of the statistics are not the numbers that are asked for.
+        conditions["condition_values"] = [
+            None if "original" in field else field.get("known_values")
+            for field in described[: len(config.condition_on)]
+        ]
     count = int(next(iter(field_counts))) if constant else 0
     # Of very many fields the last are not described (`field_statistics`): they have no limits, and all tokens.
     tokens = itertools.takewhile(lambda ids: ids is not None, (field["tokens"] for field in described))
@@ -218,7 +222,8 @@ def _write_schema(model: Path, info: ModelInfo, statistics: dict[str, Any] | Non
         return
     names = resolve_column_names(None, info.columns, info.field_count)
     if names is not None:
-        write_schema(model / SCHEMA_FILE, infer_schema(statistics["fields"], unique_names(names)))
+        fields = [field.get("original", field) for field in statistics["fields"]]
+        write_schema(model / SCHEMA_FILE, infer_schema(fields, unique_names(names)))
 
 
 def _manifest(

@@ -13,11 +13,11 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from linesmith.records.field_order import FieldOrder
 from linesmith.records.fields import DELIMITER_ID, FIELD_BREAK
 from linesmith.records.input.aligned_information import informative_parents
 from linesmith.records.input.field_accumulator import MAX_VALUES, FieldAccumulator
 from linesmith.records.input.record_sample import RecordSample
+from linesmith.records.model_form import AS_IN_THE_INPUT, ModelForm
 
 MAX_FIELDS = 4096  # later fields are counted, not described: memory and the model description stay bounded
 _KEPT_VALUE_CHARS, _KEPT_TOKENS = 4 << 20, 1 << 20  # of all fields together, in the description
@@ -32,7 +32,8 @@ class FieldStatistics:
         vocab_size: all token ids are below it.
         reserved: ids below it separate records and fields, and belong to no field.
         quoted: quotes around a value are no part of it.
-        order: order of the fields in texts and ids, where it is not that of the input; statistics have that of the input.
+        form: in which texts and ids hold the fields; statistics are listed in the order of the input. Those of a field that is
+            given as a difference describe the differences, and beside them (`original`) the numbers themselves.
         conditions: number of fields, from the first of that order, that records are conditioned on: more of their values are
             kept.
         finds_parents: find out which earlier fields tell the most about a field of wide records; never of private ones.
@@ -43,14 +44,19 @@ class FieldStatistics:
         vocab_size: int,
         reserved: int,
         quoted: bool = False,
-        order: FieldOrder | None = None,
+        form: ModelForm | None = None,
         conditions: int = 0,
         finds_parents: bool = False,
     ) -> None:
         self._vocab_size = vocab_size
         self._reserved = reserved
         self._quoted = quoted
-        self._order = order
+        self._form = AS_IN_THE_INPUT if form is None else form
+        self._order = self._form.order
+        differences = self._form.differences
+        self._originals = {
+            one.field: FieldAccumulator() for one in (() if differences is None else differences.differences)
+        }
         self._conditions = conditions
         self._records = 0
         self._field_counts: Counter[int] = Counter()
@@ -83,6 +89,8 @@ class FieldStatistics:
         for number, (start, end) in enumerate(zip([0, *ends], ends, strict=False)):
             if number < MAX_FIELDS:
                 self._field(number).add(values[start:end], self._quoted)
+        if self._originals:
+            self._add_originals(batch["text"].to_pylist())
         self._add_tokens(ids, lengths, counts)
         if self._sample is not None:
             self._sample.add(batch["record_hash"].to_numpy(), ids, lengths)
@@ -94,6 +102,14 @@ class FieldStatistics:
             self._fields.append(FieldAccumulator(max_values=MAX_CONDITION_VALUES if conditioned else MAX_VALUES))
             self._seen.append(np.zeros(self._vocab_size, np.bool_))
         return self._fields[number]
+
+    def _add_originals(self, texts: list[str]) -> None:
+        """Add the fields that are given as differences as they stand in the input."""
+        records = [self._form.to_input(text.split(FIELD_BREAK)) for text in texts]
+        for number, accumulator in self._originals.items():
+            values = [record[number] for record in records if number < len(record)]
+            if values:
+                accumulator.add(pa.array(values, pa.large_string()), self._quoted)
 
     def _input_columns(self, column: npt.NDArray[np.int64], counts: npt.NDArray[Any]) -> npt.NDArray[np.int64]:
         """Return the number of a field in the input, given that in the order of the model and the fields of its record."""
@@ -124,7 +140,7 @@ class FieldStatistics:
     def new_empty(self) -> FieldStatistics:
         """Return statistics of no records, for the same tokenizer."""
         sampled = self._sample is not None
-        return FieldStatistics(self._vocab_size, self._reserved, self._quoted, self._order, self._conditions, sampled)
+        return FieldStatistics(self._vocab_size, self._reserved, self._quoted, self._form, self._conditions, sampled)
 
     def merge(self, other: FieldStatistics) -> None:
         """Add the statistics of other records of the same tokenizer."""
@@ -135,6 +151,8 @@ class FieldStatistics:
         for number, (accumulator, seen) in enumerate(zip(other._fields, other._seen, strict=True)):
             self._field(number).merge(accumulator)
             self._seen[number] |= seen
+        for number, accumulator in other._originals.items():
+            self._originals[number].merge(accumulator)
         if self._sample is not None and other._sample is not None:
             self._sample.merge(other._sample)
 
@@ -150,6 +168,8 @@ class FieldStatistics:
                 described["values"] = None
             if tokens > _KEPT_TOKENS:
                 described["tokens"] = None
+            if number in self._originals:
+                described["original"] = {**self._originals[number].as_dict(), "values": None}
             fields.append(described)
         sampled = [] if self._sample is None else self._sample.records()
         return {

@@ -14,8 +14,8 @@ from typing import NamedTuple
 
 from linesmith.core.config.privacy_checks import user_field_index
 from linesmith.core.config.tensorflow_config import TensorFlowConfig
-from linesmith.records.field_order import FieldOrder
 from linesmith.records.fields import FIELD_BREAK, FREE_TEXT, FieldFormat
+from linesmith.records.model_form import AS_IN_THE_INPUT, ModelForm
 from linesmith.records.roles.column_cut import ColumnCut
 
 ENCODING, EMPTY, TOO_LONG, NO_USER = "encoding", "empty", "too_long", "no_user"
@@ -138,7 +138,7 @@ class RecordFormat:
         max_line_len: most characters per record.
         fields: how a record is split into fields.
         user_field: number of the field, from 0, that names the user of a record; None if records are protected one by one.
-        field_order: the order in which the model is given the fields; None: that of the input.
+        form: in which the model is given the fields.
         cut: columns that are taken out of every record before anything else; None: there are none.
     """
 
@@ -146,7 +146,7 @@ class RecordFormat:
     max_line_len: int = 2048
     fields: FieldFormat = FREE_TEXT
     user_field: int | None = None
-    field_order: FieldOrder | None = None
+    form: ModelForm = AS_IN_THE_INPUT
     cut: ColumnCut | None = None
 
     @classmethod
@@ -156,9 +156,8 @@ class RecordFormat:
         return cls(config.encoding, config.max_line_len, fields, user_field_index(config))
 
     def mark_fields(self, text: str) -> str:
-        """Return a record as the model is given it: its fields in the order of the model, with FIELD_BREAK between them."""
-        marked = self.fields.mark_breaks(text)
-        return marked if self.field_order is None else self.field_order.mark_for_model(marked)
+        """Return a record as the model is given it: its fields in the form of the model, with FIELD_BREAK between them."""
+        return self.form.mark_for_model(self.fields.mark_breaks(text))
 
     def cut_columns(self, text: str) -> tuple[str, str | None]:
         """Return a record without its columns that are cut, and None, or an empty text and the reason why it is rejected."""

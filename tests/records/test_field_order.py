@@ -13,6 +13,7 @@ from linesmith.model.tokenizers.token_format import TokenFormat
 from linesmith.records.field_order import FieldOrder
 from linesmith.records.fields import FieldFormat
 from linesmith.records.input.record_format import RecordFormat
+from linesmith.records.model_form import ModelForm
 
 PIECES = ["", "a", "7", ",", '"', "ab", "b, c", "ba", "é", '""', " "]
 
@@ -42,10 +43,10 @@ def test_records_go_to_the_model_and_back(delimiter, quoted, markers):
         form = TokenFormat(delimiter, quoted, column_pattern=pattern, markers=markers, field_order=order.positions)
         characters = sorted({ord(c) for c in "".join(PIECES) + delimiter})
         tokenizers = [CharTokenizer(characters, form), ByteTokenizer(form)]
-        reader = RecordFormat(fields=FieldFormat(delimiter, quoted), field_order=order)
+        reader = RecordFormat(fields=FieldFormat(delimiter, quoted), form=ModelForm(order))
         for text in hostile_records(delimiter, quoted, seed):
             marked = reader.mark_fields(text)
-            assert order.mark_for_input(marked) == FieldFormat(delimiter, quoted).mark_breaks(text)
+            assert ModelForm(order).mark_for_input(marked) == FieldFormat(delimiter, quoted).mark_breaks(text)
             for tokenizer in tokenizers:
                 ids = tokenizer.encode_to_ids(text)
                 # What the saved graph writes is what the reader marked; the tokenizer gives the same ids.

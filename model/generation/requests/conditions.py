@@ -109,6 +109,10 @@ class ConditionEncoder:
         self._positions = {name: position for position, name in enumerate(settings.columns)}
         count, order = len(settings.columns), tokenizer.token_format.order
         positions = range(count) if order is None else order.for_count(count)
+        differences = tokenizer.token_format.differences
+        self._differences = {
+            one.field: settings.columns[one.base] for one in (() if differences is None else differences.differences)
+        }
         self._numbers = {position: number for number, position in enumerate(positions)}
         self._checks = settings.checks.load()
         self._spellings = {name: _spellings(values, self._fields) for name, values in settings.known.items()}
@@ -150,6 +154,12 @@ class ConditionEncoder:
         """
         spelled = {}
         for name, value in given.items():
+            base = self._differences.get(self._positions[name])
+            if value and base is not None and base not in given:
+                raise _FaultError(
+                    f"condition:{name}:base",
+                    f"column '{name}' is written as a difference from '{base}' (--differences), which is not given",
+                )
             text, status = self._spelled(name, value)
             if status == "unchecked":
                 if self._settings.strict:
@@ -185,6 +195,9 @@ class ConditionEncoder:
             _FaultError: no record can have it.
         """
         position, spellings = self._positions[name], self._spellings.get(name)
+        if position in self._differences:  # the masks are about the difference, which `field_prefix` finds
+            self._check(name, position, value, self._fields.quote(value))
+            return self._fields.quote(value), "unchecked"
         if spellings is not None and value in spellings:
             self._check(name, position, value, spellings[value])
             return spellings[value], "known"
@@ -220,6 +233,8 @@ class ConditionEncoder:
         fault = self._checks.field_fault(position, value)
         if fault is not None:
             raise _FaultError(fault, f"column '{name}' has a value that contradicts the schema ({fault})")
+        if position in self._differences:
+            return
         number = self._numbers[position]
         ids = field_ids(self._tokenizer, text, number)
         ids.append(NEWLINE_ID if number == len(self._positions) - 1 else DELIMITER_ID)

@@ -22,7 +22,8 @@ def field_prefix(
         to_fill: positions of fields that are drawn and should not stay empty.
 
     Raises:
-        TokenizerError: a text holds a character that the model does not know.
+        TokenizerError: a text holds a character that the model does not know, or is written as a difference from a field that is
+            not given.
 
     Example:
         >>> from linesmith.model.tokenizers import CharTokenizer
@@ -31,7 +32,7 @@ def field_prefix(
         >>> field_prefix(tokenizer, {2: "b"}, 3), field_prefix(tokenizer, {0: "a"}, 3, to_fill=[1])
         ((3, 1), (-1, 2, 1, -3))
     """
-    order = tokenizer.token_format.order
+    given, order = model_texts(tokenizer, given), tokenizer.token_format.order
     positions = range(count) if order is None else order.for_count(count)
     ids: list[int] = []
     for number, position in enumerate(positions):
@@ -45,12 +46,30 @@ def field_prefix(
     return tuple(ids)
 
 
+def model_texts(tokenizer: Tokenizer, given: Mapping[int, str]) -> dict[int, str]:
+    """Return the texts of given fields in the form of the model, by position in the text.
+
+    Raises:
+        TokenizerError: a field is written as a difference from one that is not given.
+    """
+    found, differences = dict(given), tokenizer.token_format.differences
+    for one in () if differences is None else differences.differences:
+        if given.get(one.field):  # an empty text is no difference
+            if one.base not in given:
+                found_text = (
+                    f"field {one.field + 1} is written as a difference from field {one.base + 1}, which is not given"
+                )
+                raise TokenizerError("LS223", None, found_text, "Give both.")
+            found[one.field] = one.subtract(given[one.field], given[one.base])
+    return found
+
+
 def field_ids(tokenizer: Tokenizer, text: str, number: int) -> list[int]:
     """Return the ids of one field, with its marker if it has one.
 
     Args:
         tokenizer: the model's.
-        text: of the field; a delimiter in it must be protected by quotes.
+        text: of the field in the form of the model; a delimiter in it must be protected by quotes.
         number: of the field in the order of the model.
 
     Raises:

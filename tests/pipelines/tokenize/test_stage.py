@@ -229,9 +229,7 @@ def test_the_saved_graph_encodes_as_the_tokenizer(run):
     saved = tft.TFTransformOutput(str(run.data))
     text = next(line for line in GOOD if '"' not in line)
     inner = text if run.config.field_delimiter is None else text.replace(run.config.field_delimiter, "\n")
-    inner = (
-        inner if run.tokenizer.token_format.order is None else run.tokenizer.token_format.order.mark_for_model(inner)
-    )
+    inner = run.tokenizer.token_format.form.mark_for_model(inner)
     ids = saved.transform_raw_features({"text": tf.constant([inner])})["ids"].values.numpy().tolist()
     assert ids == [0, *run.tokenizer.encode_to_ids(text), 0]
     assert "record_hash" in (run.data / "schema.pbtxt").read_text()

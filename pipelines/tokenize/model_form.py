@@ -1,4 +1,4 @@
-"""Find out in which order the model is given the fields: `condition_on` names columns, and only the input may name them."""
+"""Find out in which form the model is given the fields: settings name columns, and only the input may name them."""
 
 from __future__ import annotations
 
@@ -6,12 +6,15 @@ from collections import Counter
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from linesmith.core.config.field_differences import resolve_differences
 from linesmith.core.config.field_parents import resolve_parents
 from linesmith.core.config.setting_field import option_text
 from linesmith.core.config.tensorflow_config import TensorFlowConfig
 from linesmith.core.errors import ParameterError
 from linesmith.pipelines.public_columns import public_columns
+from linesmith.records.field_differences import FieldDifference, FieldDifferences
 from linesmith.records.field_order import FieldOrder
+from linesmith.records.model_form import ModelForm
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -20,48 +23,52 @@ if TYPE_CHECKING:
     from linesmith.transforms.read_records import ReadSettings
 
 
-def with_field_order(
+def with_model_form(
     config: TensorFlowConfig, units: Sequence[InputUnit], settings: ReadSettings
 ) -> tuple[ReadSettings, list[str] | None]:
-    """Return how input is read, with the order of the fields that `condition_on` asks for, and the columns it was made of.
+    """Return how input is read, with the order and the differences that the settings ask for, and the columns of the order.
 
     Args:
         config: the settings.
         units: the input; the header is that of its first file.
-        settings: how it is read without an order.
+        settings: how it is read without them.
 
     Returns:
-        Without `condition_on`, the same settings and None.
+        Columns are None without `condition_on`.
 
     Raises:
         ParameterError: LS131, the columns have no names, or one that is named is not there; LS111, the schema cannot be read;
-            LS135, the same of `parents`, or one is written too late.
+            LS135, the same of `parents`, or one is written too late; LS136, the same of `differences`.
     """
-    if config.condition_on is None and config.parents is None:
+    if config.condition_on is None and config.parents is None and config.differences is None:
         return settings, None
     columns = _columns(config, units, settings)
-    if config.condition_on is None:
-        # Training needs them; a fault in their names should not wait until then.
-        _check_parents(config, columns)
-        return settings, None
-    option = option_text("condition_on", config.condition_on)
+    order = None if config.condition_on is None else _order(config, config.condition_on, columns)
+    if columns is None and config.dp and config.schema_file is not None:
+        columns = public_columns(config)
+    # Training needs the parents; a fault in their names should not wait until then.
+    resolve_parents(config.column_parents, columns, config.condition_on or (), config.dp)
+    found = resolve_differences(config.column_differences, columns, config.condition_on or (), config.dp)
+    differences = FieldDifferences(tuple(FieldDifference(*one) for one in found)) if found else None
+    records = replace(settings.records, form=ModelForm(order, differences))
+    return replace(settings, records=records), None if order is None else columns
+
+
+def _order(config: TensorFlowConfig, first: Sequence[str], columns: list[str] | None) -> FieldOrder:
+    """Return the order in which the columns of `condition_on` come first.
+
+    Raises:
+        ParameterError: LS131, the columns have no names, or one that is named is not there.
+    """
+    option = option_text("condition_on", first)
     if columns is None:
         raise ParameterError("LS131", option, "the columns have no names", _NAME_SOURCES[config.dp])
     counts = Counter(columns)
-    for name in config.condition_on:
+    for name in first:
         if counts[name] != 1:
             found = "is not a column" if not counts[name] else f"is the name of {counts[name]} columns"
             raise ParameterError("LS131", option, f"'{name}' {found}", f"There are: {', '.join(columns)}.")
-    _check_parents(config, columns)
-    order = FieldOrder.first(config.condition_on, columns)
-    return replace(settings, records=replace(settings.records, field_order=order)), columns
-
-
-def _check_parents(config: TensorFlowConfig, columns: list[str] | None) -> None:
-    """Refuse parents that training would refuse."""
-    if columns is None and config.dp and config.schema_file is not None:
-        columns = public_columns(config)
-    resolve_parents(config.column_parents, columns, config.condition_on or (), config.dp)
+    return FieldOrder.first(first, columns)
 
 
 _NAME_SOURCES = {
