@@ -61,6 +61,7 @@ VARIANTS = {
     "unigram": {"vocab_size": 20_000, "sentencepiece_type": "unigram", "column_pattern": "<col{}>"},
     "quoted": {"field_delimiter": ",", "quoted": True, "column_pattern": "[{}]"},
     "ordered": {"columns": "n,ride,km,extra", "condition_on": "extra,ride", "column_pattern": "<{}>"},
+    "differences": {"columns": "n,ride,km,extra", "condition_on": "n", "differences": "km=n:2,extra=n"},
     "one field": {"field_delimiter": None, "vocab_size": 600, "character_coverage": 0.98},
 }
 
@@ -192,8 +193,14 @@ def test_statistics_equal_a_slow_count(run):
     assert run.statistics["length_chars"]["max"] == max(chars for _, _, chars in described)
     for length in ("length_tokens", "length_chars"):
         assert sum(count for _, count in run.statistics[length]["histogram"]) == len(described)
-    for number, found in enumerate(run.statistics["fields"][:3]):
-        values = [row[number] for row in fields if len(row) > number]
+    differences = run.tokenizer.token_format.differences
+    forms = fields if differences is None else [differences.to_model(row) for row in fields]
+    for number, found in enumerate(run.statistics["fields"][:4]):
+        values = [row[number] for row in forms if len(row) > number]
+        if "original" in found:
+            of_input = [row[number] for row in fields if len(row) > number]
+            assert found["original"]["max_chars"] == max(map(len, of_input)) and of_input != values
+            assert found["original"]["kinds"].get("empty", 0) == of_input.count("")
         assert found["max_chars"] == max(map(len, values))
         assert found["kinds"].get("empty", 0) == values.count("")
         assert found["kinds"].get("integer", 0) == sum(
@@ -201,7 +208,7 @@ def test_statistics_equal_a_slow_count(run):
         )
         assert found["values"] is None or found["values"] == Counter(values)
         if config.sentencepiece_type != "unigram":
-            tokens = {t for row in fields if len(row) > number for t in field_tokens(run.tokenizer, row[number])}
+            tokens = {t for row in forms if len(row) > number for t in field_tokens(run.tokenizer, row[number])}
             assert set(found["tokens"]) == tokens
 
 
