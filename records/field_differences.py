@@ -1,12 +1,12 @@
 """Numbers that the model is given as differences from an earlier field of their record.
 
-A ride ends near where it began: 37.7552 after 37.754061 is 0.001139, which a model of characters learns within a few steps.
+A ride ends near where it began: 37.7552 after 37.754061 is +0.001139, which a model of characters learns within a few steps.
 That two long numbers are near each other it learns late, and hardly at all under the noise of private training.
 Which fields are differences is a setting, so it is public.
 
 Every text has exactly one form, and comes back from it unchanged:
 
-- a number, where the base is one, too: the difference, with as many digits as it needs;
+- a number, where the base is one, too: the difference, with its sign, so that digits are at the same offset after either;
 - an empty text: itself;
 - any other text, or a number that would come back otherwise: itself after an equals sign.
 """
@@ -21,6 +21,7 @@ from decimal import ROUND_HALF_EVEN, Context, Decimal
 RAW = "="  # begins a text that is no difference
 # 18 digits on either side: a sum of two has fewer than the context keeps, so no result is rounded.
 _NUMBER = re.compile(r"( *)(-?[0-9]{1,18}(?:\.[0-9]{1,18})?)( *)", re.ASCII)
+_FORM = re.compile(r"( *)([+-]?[0-9]{1,18}(?:\.[0-9]{1,18})?)( *)", re.ASCII)
 _EXACT = Context(prec=60, rounding=ROUND_HALF_EVEN)
 
 
@@ -45,9 +46,9 @@ class FieldDifference:
         Example:
             >>> ride = FieldDifference(4, 2)
             >>> ride.subtract("37.7552", "37.754061"), ride.subtract("0.0", "0.0"), ride.subtract("", "1.5")
-            ('0.001139', '0.0', '')
+            ('+0.001139', '+0.0', '')
             >>> ride.subtract("unknown", "37.7"), ride.subtract("37.70", "37.7"), FieldDifference(1, 0, 2).subtract("2.50", "1")
-            ('=unknown', '=37.70', '1.50')
+            ('=unknown', '=37.70', '+1.50')
         """
         if not text:
             return text
@@ -56,7 +57,8 @@ class FieldDifference:
             before, digits, after = number.groups()
             subtrahend = self._base_value(of_base[2])
             difference = _EXACT.subtract(Decimal(digits), subtrahend)
-            found = before + self._written(difference, _has_point(digits) or _has_point(of_base[2])) + after
+            written = self._written(difference, _has_point(digits) or _has_point(of_base[2]))
+            found = f"{before}{written if written.startswith('-') else '+' + written}{after}"
             if self._sum(found, base) == text:
                 return found
         return RAW + text
@@ -68,7 +70,7 @@ class FieldDifference:
             ValueError: the form or the base is no number; the message holds neither.
 
         Example:
-            >>> FieldDifference(4, 2).add("0.001139", "37.754061"), FieldDifference(4, 2).add("=unknown", "37.7")
+            >>> FieldDifference(4, 2).add("+0.001139", "37.754061"), FieldDifference(4, 2).add("=unknown", "37.7")
             ('37.7552', 'unknown')
         """
         if not form:
@@ -81,7 +83,7 @@ class FieldDifference:
         return found
 
     def _sum(self, form: str, base: str) -> str | None:
-        number, of_base = _NUMBER.fullmatch(form), _NUMBER.fullmatch(base)
+        number, of_base = _FORM.fullmatch(form), _NUMBER.fullmatch(base)
         if number is None or of_base is None:
             return None
         before, digits, after = number.groups()
@@ -112,7 +114,7 @@ class FieldDifferences:
     Example:
         >>> differences = FieldDifferences((FieldDifference(1, 0), FieldDifference(2, 1)))
         >>> differences.to_model(["5", "7", "10", "x"]), differences.to_input(["5", "2", "3", "x"])
-        (['5', '2', '3', 'x'], ['5', '7', '10', 'x'])
+        (['5', '+2', '+3', 'x'], ['5', '7', '10', 'x'])
         >>> differences.to_model(["5"])
         ['5']
     """

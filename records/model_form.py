@@ -26,7 +26,7 @@ class ModelForm:
         >>> from linesmith.records.field_differences import FieldDifference
         >>> form = ModelForm(FieldOrder((2, 0, 1)), FieldDifferences((FieldDifference(1, 0),)))
         >>> form.to_model(["5", "7", "x"]), form.to_input(["x", "5", "2"])
-        (['x', '5', '2'], ['5', '7', 'x'])
+        (['x', '5', '+2'], ['5', '7', 'x'])
     """
 
     order: FieldOrder | None = None

@@ -14,7 +14,7 @@ from linesmith.model.sampling.token_automaton import TokenAutomaton, compile_aut
 from linesmith.model.tokenizers.base import Tokenizer
 from linesmith.records.output.schema import parse_schema
 from linesmith.records.patterns.automaton import ByteAutomaton, in_optional_quotes
-from linesmith.records.patterns.number_ranges import number_automaton
+from linesmith.records.patterns.number_ranges import number_automaton, signed
 from linesmith.records.patterns.schema_automata import field_automata
 from linesmith.records.patterns.text_limits import text_automaton
 from linesmith.records.patterns.usual_texts import usual_automaton
@@ -46,6 +46,8 @@ def token_automaton(tokenizer: Tokenizer, info: ModelInfo, options: SamplerOptio
         return None
     untyped: _Machines = [None] * count
     numbers = _of_limits(info.field_numbers, number_automaton, count)
+    for number in _difference_fields(tokenizer, count):
+        numbers[number] = None if (machine := numbers[number]) is None else signed(machine)
     types = untyped
     if options.schema is not None:
         types = _of_schema(options.schema, count, tokenizer)
@@ -98,23 +100,26 @@ def _usual_automaton(tokenizer: Tokenizer, pattern: str) -> ByteAutomaton:
 def _of_schema(schema: str, count: int, tokenizer: Tokenizer) -> _Machines:
     """Return the automaton of each field, in the order in which the model writes them; None for those written as differences."""
     types: _Machines = list(field_automata(parse_schema(schema), count))
-    for field in _difference_fields(tokenizer, count):
-        types[field] = None
     order = tokenizer.token_format.order
-    return types if order is None else order.to_model(types)
+    types = types if order is None else order.to_model(types)
+    for number in _difference_fields(tokenizer, count):
+        types[number] = None
+    return types
 
 
 def _of_differences(tokenizer: Tokenizer, info: ModelInfo, numbers: _Machines) -> _Machines:
     """Return what is known of the fields that are written as differences, where a schema speaks of all fields; None of others."""
-    count, order = len(numbers), tokenizer.token_format.order
-    texts = _of_limits(info.field_patterns, partial(_usual_automaton, tokenizer), count)
-    fields = set(_difference_fields(tokenizer, count))
-    positions = range(count) if order is None else order.for_count(count)
-    known = [number if text is None else text for number, text in zip(numbers, texts, strict=True)]
-    return [machine if position in fields else None for machine, position in zip(known, positions, strict=True)]
+    texts = _of_limits(info.field_patterns, partial(_usual_automaton, tokenizer), len(numbers))
+    found: _Machines = [None] * len(numbers)
+    for number in _difference_fields(tokenizer, len(numbers)):
+        found[number] = numbers[number] if texts[number] is None else texts[number]
+    return found
 
 
 def _difference_fields(tokenizer: Tokenizer, count: int) -> list[int]:
-    """Return the fields that the model writes as differences, by number in the text."""
-    differences = tokenizer.token_format.differences
-    return [one.field for one in (() if differences is None else differences.differences) if one.field < count]
+    """Return the fields that the model writes as differences, by number in its order, of records with `count` fields."""
+    differences, order = tokenizer.token_format.differences, tokenizer.token_format.order
+    if differences is None:
+        return []
+    positions = tuple(range(count)) if order is None else order.for_count(count)
+    return [positions.index(one.field) for one in differences.differences if one.field < count]

@@ -35,6 +35,8 @@ def small_config(trained: TensorFlowConfig, directory: Path, seed: int) -> Tenso
         directory: run directory of the audit; its input is a file beside it.
         seed: public seed; the secret draws of private training do not depend on it.
     """
+    # The names of columns that stood in a header are not in the lines.
+    unnamed = {} if trained.columns is not None else {"parents": None, "differences": None}
     noised = trained.dp and trained.dp_validation == "noised"
     return trained.replace(
         input_data_path=str(directory.parent / _LINES_FILE),
@@ -42,6 +44,7 @@ def small_config(trained: TensorFlowConfig, directory: Path, seed: int) -> Tenso
         input_format=TEXT,  # the records as they were learned, one a line
         header=False,
         condition_on=None,  # a small model of its own, whose attacks do not depend on the order of the fields
+        **unnamed,
         encoding="utf-8",
         max_lines=0,
         sample_rows=None,

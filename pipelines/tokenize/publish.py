@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from linesmith.transforms.read_records import RangeCount
 
 STATISTICS = "statistics.json"
+_FEW_KEPT = 0.01  # share of a column's numbers that are no differences which nobody needs to know of
 
 
 @dataclass(frozen=True)
@@ -180,6 +181,7 @@ def publish_training_data(
     statistics = read_json(data / STATISTICS, "the statistics")
     if not config.dp:  # the number of fields of private records is not public
         report.notices.extend(description_gaps(statistics))
+        report.notices.extend(_kept_as_they_are(statistics))
     counts = {name: totals[name] for name in ("lines", "accepted", "rejected", "splits")}
     write_json(data / STATISTICS, {**counts, "columns": columns, **statistics})
     if result.table is not None:
@@ -248,3 +250,26 @@ def _number_shards(directory: Path, pattern: str, name: str) -> dict[str, str]:
     for new, old in former.items():
         os.replace(directory / old, directory / new)
     return former
+
+
+def _kept_as_they_are(statistics: dict[str, Any]) -> list[str]:
+    """Return sentences on the columns of `differences` many of whose numbers are not written as differences.
+
+    Args:
+        statistics: what `FieldStatistics.as_dict` returned.
+    """
+    described = [field for field in statistics.get("fields", []) if "original" in field]
+    sentences = []
+    for field in described:
+        numbers, written = (_count_numbers(one) for one in (field["original"], field))
+        if numbers - written > _FEW_KEPT * numbers:
+            sentences.append(
+                f"{(numbers - written) / numbers:.0%} of the numbers of column {field['index'] + 1} are not written as "
+                "differences (--differences): the other column has no number there, or zeros at their end would be lost; where "
+                "all have as many decimals, say so, as in total=price:2"
+            )
+    return sentences
+
+
+def _count_numbers(field: dict[str, Any]) -> int:
+    return sum(field["kinds"].get(kind, 0) for kind in ("integer", "decimal"))

@@ -88,7 +88,7 @@ class FieldStatistics:
         ends = np.cumsum(np.bincount(column)).tolist()
         for number, (start, end) in enumerate(zip([0, *ends], ends, strict=False)):
             if number < MAX_FIELDS:
-                self._field(number).add(values[start:end], self._quoted)
+                self._field(number).add(self._without_plus(number, values[start:end]), self._quoted)
         if self._originals:
             self._add_originals(batch["text"].to_pylist())
         self._add_tokens(ids, lengths, counts)
@@ -102,6 +102,10 @@ class FieldStatistics:
             self._fields.append(FieldAccumulator(max_values=MAX_CONDITION_VALUES if conditioned else MAX_VALUES))
             self._seen.append(np.zeros(self._vocab_size, np.bool_))
         return self._fields[number]
+
+    def _without_plus(self, number: int, values: pa.Array) -> pa.Array:
+        """Return the values of a field; differences without the plus sign, which is no part of a number as programs print it."""
+        return pc.replace_substring_regex(values, r"^\+", "") if number in self._originals else values
 
     def _add_originals(self, texts: list[str]) -> None:
         """Add the fields that are given as differences as they stand in the input."""

@@ -11,7 +11,9 @@ import math
 from decimal import Decimal
 from typing import Any
 
-from linesmith.records.patterns.automaton import ByteAutomaton
+import numpy as np
+
+from linesmith.records.patterns.automaton import DEAD, ByteAutomaton
 from linesmith.records.patterns.pattern_compiler import compile_pattern
 from linesmith.records.patterns.pattern_tree import Pattern, any_of, decimals, integers, literal
 
@@ -51,6 +53,24 @@ def number_range(field: dict[str, Any]) -> dict[str, Any] | None:
         "scale": field["scale"] if kinds.get("decimal") else 0,
         "empty": bool(kinds.get("empty")),
     }
+
+
+def signed(machine: ByteAutomaton) -> ByteAutomaton:
+    """Return the automaton of the same numbers with a plus sign before those that have no minus sign.
+
+    Example:
+        >>> machine = signed(number_automaton({"least": "-10", "most": "120", "scale": 2, "empty": True}))
+        >>> [machine.accepts_text(text) for text in (b"-7.25", b"+119", b"119", b"+-7", b"+", b"")]
+        [True, True, False, False, False, True]
+    """
+    first = 1  # of the numbers; a start of its own stands before them
+    states = len(machine.transitions)
+    table = np.full((first + states, 256), DEAD, np.int32)
+    table[first:] = np.where(machine.transitions == DEAD, DEAD, machine.transitions + first)
+    table[0, ord("-")], table[0, ord("+")] = table[first, ord("-")], first
+    table[first, ord("-")] = DEAD
+    accepting = np.concatenate([machine.accepting[:1], [False], machine.accepting[1:]])
+    return ByteAutomaton(table, accepting)
 
 
 def number_automaton(limits: dict[str, Any]) -> ByteAutomaton:

@@ -100,6 +100,9 @@ def resolved_settings(config: TensorFlowConfig, beam_args: Sequence[str] = ()) -
         else f"end the run only below a valid rate of {config.min_valid_rate:g}",
     }
     facts |= planned_parents(config)
+    if config.column_differences:
+        written = (f"{name}: from {base}" for name, (base, _) in config.column_differences.items())
+        facts["differences"] = "; ".join(written)
     if config.dp:  # the privacy claim does not cover a choice by the raw loss
         facts |= _private_choices(config)
     return facts | (_run_facts(config) if config.checkpoint_dir is not None else {})

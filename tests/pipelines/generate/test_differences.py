@@ -152,6 +152,19 @@ def test_private_masks_know_how_differences_look(tmp_path: Path) -> None:
     assert json.loads(text)["epsilon"] > 0
 
 
+def test_plan_shows_differences_and_tokenize_says_where_they_are_not_written(tmp_path: Path, capsys) -> None:
+    draw = random.Random(1)
+    lines = [f"{draw.randrange(90) / 10:.2f},{draw.randrange(90) / 10:.2f}\n" for _ in range(200)]
+    (tmp_path / "input.csv").write_text("".join(lines))
+    read = ["--input", str(tmp_path / "input.csv"), "--field-delimiter", ",", "--columns", "a,b", "--differences"]
+    assert cli.run_command_line(["plan", *read, "b=a", "--output", str(tmp_path / "run")]) == 0
+    assert "b: from a" in " ".join(capsys.readouterr().out.split())
+    for number, (given, is_noted) in enumerate((("b=a", True), ("b=a:2", False))):
+        assert cli.run_command_line(["tokenize", *read, given, "--output", str(tmp_path / f"run{number}")]) == 0
+        shown = " ".join(capsys.readouterr().out.split())
+        assert ("of the numbers of column 2 are not written as differences" in shown) == is_noted
+
+
 def test_a_base_that_comes_later_is_refused_before_anything_is_written(tmp_path: Path, capsys) -> None:
     (tmp_path / "input.csv").write_text("a,1,2,3\n" * 30)
     given = ["--field-delimiter", ",", "--columns", ",".join(COLUMNS), "--differences", "start=end", *NETWORK]
