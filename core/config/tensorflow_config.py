@@ -164,6 +164,8 @@ class TensorFlowConfig(TrainingSettings, TokenizeSettings, RunSettings, Generati
         self._check_condition_on()
         self.check_roles()
         self.check_differences()
+        if self.differences is not None and self.gen_chars:
+            raise ValueError("--gen-chars excludes --differences, whose characters are not those of the text")
         if self.column_role and (self.schema_file is not None or self.impute is not None):
             other = "--schema-file" if self.impute is None else "--impute"
             raise ValueError(f"--column-role excludes {other}, which speaks of columns that the model does not know")

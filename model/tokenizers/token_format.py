@@ -22,6 +22,7 @@ from linesmith.records.model_form import ModelForm
 
 TOKENIZER_PARAMS_FILE = "tokenizer_params.json"
 MAX_DELIMITER_BYTES = 1000
+_MOST_FIELDS = 10_000  # of a record; more are refused in any case
 MAX_MARKERS = 256  # fields after the 256th have no marker of their own
 _NEWLINE_TOKEN = "<n>"  # how id 0 is shown
 NEWLINE = "\n"  # the one character that no record contains, whatever the vocabulary
@@ -272,7 +273,7 @@ def _are_differences(stored: TokenFormat) -> bool:
     """Return whether the stored differences are of different fields, each after its base in the text and in the ids."""
     found = stored.field_differences or ()
     for field, base, decimals in found:
-        numbers_fit = all(type(number) is int for number in (field, base)) and 0 <= base < field
+        numbers_fit = all(type(number) is int for number in (field, base)) and 0 <= base < field < _MOST_FIELDS
         decimals_fit = decimals is None or (type(decimals) is int and 0 <= decimals <= MAX_DECIMALS)
         if not numbers_fit or not decimals_fit:
             return False

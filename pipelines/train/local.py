@@ -42,6 +42,7 @@ _BINDING_SETTINGS = (
     "column_pattern",
     "quoted",
     "condition_on",
+    "differences",
     "column_role",
 )
 # Settings that training takes over from tokenize. Of these, `columns` only names fields, so training may be given other

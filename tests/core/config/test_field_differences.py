@@ -40,6 +40,8 @@ def test_what_names_no_base_is_refused(value):
 def test_differences_are_about_fields_that_the_model_is_given():
     with pytest.raises(ParameterError, match="differences needs a field_delimiter"):
         TensorFlowConfig(differences="a=b")
+    with pytest.raises(ParameterError, match="gen_chars excludes differences"):
+        TensorFlowConfig(field_delimiter=",", differences="a=b", gen_chars=9)
     with pytest.raises(ParameterError, match="differences names 'b', which column_role takes away"):
         TensorFlowConfig(field_delimiter=",", differences="a=b", column_role="b=drop")
 
