@@ -17,7 +17,12 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import ROUND_HALF_EVEN, Context, Decimal
+from typing import Any
 
+from linesmith.core.config.field_differences import MAX_DECIMALS
+from linesmith.records.field_order import FieldOrder
+
+_MOST_FIELDS = 10_000  # of a record; more are refused in any case
 RAW = "="  # begins a text that is no difference
 # 18 digits on either side: a sum of two has fewer than the context keeps, so no result is rounded.
 _NUMBER = re.compile(r"( *)(-?[0-9]{1,18}(?:\.[0-9]{1,18})?)( *)", re.ASCII)
@@ -140,6 +145,21 @@ class FieldDifferences:
             if one.field < len(found):
                 found[one.field] = one.add(found[one.field], found[one.base])
         return found
+
+
+def are_differences(stored: Sequence[Sequence[Any]], order: FieldOrder | None) -> bool:
+    """Return whether stored triples of field, base and decimals are differences of different fields, each after its base.
+
+    Args:
+        stored: from a file; anything may be in the triples.
+        order: in which the model is given the fields; None: that of the input.
+    """
+    for field, base, decimals in stored:
+        numbers_fit = all(type(number) is int for number in (field, base)) and 0 <= base < field < _MOST_FIELDS
+        decimals_fit = decimals is None or (type(decimals) is int and 0 <= decimals <= MAX_DECIMALS)
+        if not numbers_fit or not decimals_fit or (order is not None and base not in order.before(field)):
+            return False
+    return len({field for field, _, _ in stored}) == len(stored) > 0
 
 
 def _has_point(digits: str) -> bool:

@@ -118,8 +118,6 @@ def _of_differences(tokenizer: Tokenizer, info: ModelInfo, numbers: _Machines) -
 
 def _difference_fields(tokenizer: Tokenizer, count: int) -> list[int]:
     """Return the fields that the model writes as differences, by number in its order, of records with `count` fields."""
-    differences, order = tokenizer.token_format.differences, tokenizer.token_format.order
-    if differences is None:
-        return []
+    order = tokenizer.token_format.order
     positions = tuple(range(count)) if order is None else order.for_count(count)
-    return [positions.index(one.field) for one in differences.differences if one.field < count]
+    return [positions.index(field) for field in tokenizer.token_format.bases if field < count]

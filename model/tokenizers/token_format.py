@@ -12,17 +12,15 @@ from typing import Any
 
 from linesmith.core.artifacts.files import read_json
 from linesmith.core.artifacts.manifest import check_format_version
-from linesmith.core.config.field_differences import MAX_DECIMALS
 from linesmith.core.config.tensorflow_config import TensorFlowConfig
 from linesmith.core.errors import DataError, TokenizerError
-from linesmith.records.field_differences import FieldDifference, FieldDifferences
+from linesmith.records.field_differences import FieldDifference, FieldDifferences, are_differences
 from linesmith.records.field_order import FieldOrder
 from linesmith.records.fields import DELIMITER_ID, FIELD_BREAK, NEWLINE_ID, FieldFormat
 from linesmith.records.model_form import ModelForm
 
 TOKENIZER_PARAMS_FILE = "tokenizer_params.json"
 MAX_DELIMITER_BYTES = 1000
-_MOST_FIELDS = 10_000  # of a record; more are refused in any case
 MAX_MARKERS = 256  # fields after the 256th have no marker of their own
 _NEWLINE_TOKEN = "<n>"  # how id 0 is shown
 NEWLINE = "\n"  # the one character that no record contains, whatever the vocabulary
@@ -87,6 +85,11 @@ class TokenFormat:
         """The fields that the ids hold as differences; None where there are none."""
         found = self.field_differences
         return None if found is None else FieldDifferences(tuple(FieldDifference(*one) for one in found))
+
+    @property
+    def bases(self) -> dict[int, int]:
+        """What each field that the ids hold as a difference is the difference from, by numbers in the text."""
+        return {field: base for field, base, _ in self.field_differences or ()}
 
     @cached_property
     def form(self) -> ModelForm:
@@ -261,25 +264,15 @@ def _is_usable(stored: TokenFormat) -> bool:
         and type(stored.markers) is int
         and 0 <= stored.markers <= (0 if pattern is None else MAX_MARKERS)
         and (stored.field_order is None or (delimiter is not None and _is_permutation(stored.field_order)))
-        and (stored.field_differences is None or (delimiter is not None and _are_differences(stored)))
+        and (
+            stored.field_differences is None
+            or (delimiter is not None and are_differences(stored.field_differences, stored.order))
+        )
     )
 
 
 def _is_permutation(positions: tuple[int, ...]) -> bool:
     return all(type(position) is int for position in positions) and sorted(positions) == list(range(len(positions)))
-
-
-def _are_differences(stored: TokenFormat) -> bool:
-    """Return whether the stored differences are of different fields, each after its base in the text and in the ids."""
-    found = stored.field_differences or ()
-    for field, base, decimals in found:
-        numbers_fit = all(type(number) is int for number in (field, base)) and 0 <= base < field < _MOST_FIELDS
-        decimals_fit = decimals is None or (type(decimals) is int and 0 <= decimals <= MAX_DECIMALS)
-        if not numbers_fit or not decimals_fit:
-            return False
-        if stored.order is not None and base not in stored.order.before(field):
-            return False
-    return len({field for field, _, _ in found}) == len(found) > 0
 
 
 def split_ids(ids: Sequence[int], separator: int) -> list[list[int]]:

@@ -147,8 +147,8 @@ def test_a_tokenizer_stores_its_differences_and_one_without_leaves_no_trace(tmp_
 
 @pytest.mark.parametrize(
     "stored",
-    [7, "01", [], [[1, 0]], [[1, 1, None]], [[0, 1, None]], [[1, 0, -1]], [[1, 0, 16]], [[1, 0, True]], [[10_000, 0, None]], [["1", 0, None]],
-     [[1, 0, None], [1, 0, 2]], [[1, -1, None]]],
+    [7, "01", [], [[1, 0]], [[1, 1, None]], [[0, 1, None]], [[1, 0, -1]], [[1, 0, 16]], [[1, 0, True]], [["1", 0, None]],
+     [[1, 0, None], [1, 0, 2]], [[1, -1, None]], [[10_000, 0, None]]],
 )  # fmt: skip
 def test_damaged_differences_are_refused(tmp_path, stored):
     ByteTokenizer(TokenFormat(",", field_differences=((1, 0, None),))).save(tmp_path)

@@ -109,10 +109,7 @@ class ConditionEncoder:
         self._positions = {name: position for position, name in enumerate(settings.columns)}
         count, order = len(settings.columns), tokenizer.token_format.order
         positions = range(count) if order is None else order.for_count(count)
-        differences = tokenizer.token_format.differences
-        self._differences = {
-            one.field: settings.columns[one.base] for one in (() if differences is None else differences.differences)
-        }
+        self._bases = tokenizer.token_format.bases
         self._numbers = {position: number for number, position in enumerate(positions)}
         self._checks = settings.checks.load()
         self._spellings = {name: _spellings(values, self._fields) for name, values in settings.known.items()}
@@ -154,12 +151,10 @@ class ConditionEncoder:
         """
         spelled = {}
         for name, value in given.items():
-            base = self._differences.get(self._positions[name])
-            if value and base is not None and base not in given:
-                raise _FaultError(
-                    f"condition:{name}:base",
-                    f"column '{name}' is written as a difference from '{base}' (--differences), which is not given",
-                )
+            base = self._bases.get(self._positions[name])
+            if value and base is not None and self._settings.columns[base] not in given:
+                found = f"is written as a difference from '{self._settings.columns[base]}' (--differences), which is not given"
+                raise _FaultError(f"condition:{name}:base", f"column '{name}' {found}")
             text, status = self._spelled(name, value)
             if status == "unchecked":
                 if self._settings.strict:
@@ -195,7 +190,7 @@ class ConditionEncoder:
             _FaultError: no record can have it.
         """
         position, spellings = self._positions[name], self._spellings.get(name)
-        if position in self._differences:  # the masks are about the difference, which `field_prefix` finds
+        if position in self._bases:  # the masks are about the difference, which `field_prefix` finds
             self._check(name, position, value, self._fields.quote(value))
             return self._fields.quote(value), "unchecked"
         if spellings is not None and value in spellings:
@@ -233,7 +228,7 @@ class ConditionEncoder:
         fault = self._checks.field_fault(position, value)
         if fault is not None:
             raise _FaultError(fault, f"column '{name}' has a value that contradicts the schema ({fault})")
-        if position in self._differences:
+        if position in self._bases:
             return
         number = self._numbers[position]
         ids = field_ids(self._tokenizer, text, number)
