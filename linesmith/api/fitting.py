@@ -55,7 +55,8 @@ def fit(
     """
     given = _with_real_names(minutes, output, settings)
     # Before the data are read; the columns of a table are not known yet.
-    TensorFlowConfig(**{**given, "condition_on": None, "column_role": None})
+    of_columns = ("condition_on", "column_role", "differences", "parents")  # checked with the names of the table
+    TensorFlowConfig(**{**given, **dict.fromkeys(of_columns)})
     roles_of(given.get("column_role"))
     keep = None
     if "checkpoint_dir" not in given:

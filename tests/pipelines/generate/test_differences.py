@@ -8,14 +8,17 @@ import random
 from pathlib import Path
 
 import fastavro
+import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 
+import linesmith
 from linesmith.cli import app as cli
 from linesmith.cli import console
 from linesmith.core.artifacts.model_info import SCHEMA_FILE, read_model_info
 from linesmith.core.artifacts.params import config_from_model_dir
 from linesmith.core.artifacts.run_directory import RunDirectory
+from linesmith.core.errors import ParameterError
 from linesmith.model.tokenizers import tokenizer_from_model_dir
 from linesmith.pipelines.evaluate.sets import run_evaluation_sets
 from linesmith.transforms.read_evaluation_sets import read_set_unit
@@ -139,6 +142,15 @@ def test_start_strings_and_partial_records_keep_what_they_give(run: Path, tmp_pa
     found = rows(run)
     assert [row[:2] for row in found] == [["Rome", str(start)]] * 2
     assert found[1][2] == str(end) and all(row[2] and row[3] for row in found)
+
+
+def test_a_data_frame_names_differences_and_parents_by_its_columns() -> None:
+    frame = pd.DataFrame({"start": [1000.5 + i for i in range(60)], "end": [1001.25 + i for i in range(60)]})
+    small = {"epochs": 1, "rnn_units": 16, "embedding_dim": 8, "progress": False}
+    model = linesmith.fit(frame, differences={"end": "start"}, parents={"end": []}, **small)
+    assert model.sample(5).dtypes.tolist() == frame.dtypes.tolist()
+    with pytest.raises(ParameterError, match="LS136: differences 'end=begin': 'begin' is not a column"):
+        linesmith.fit(frame, differences={"end": "begin"}, **small)
 
 
 def test_private_masks_know_how_differences_look(tmp_path: Path) -> None:
