@@ -38,7 +38,7 @@ ERROR_CODES: dict[str, str] = {
     "LS132": "`--where`, `--where-file`, `--balance` or `--impute` asks for what the model or the schema does not allow",
     "LS134": "`--partition-by` names a column by which the output cannot be partitioned",
     "LS135": "`--parents` is a circle, names no column, or a column that is written later, or needs too large a table",
-    "LS136": "`--differences` is not COLUMN=BASE, names no column, or a base that is written later",
+    "LS136": "`--differences` names no column, or a base that does not come before its column",
     "LS140": "a role of `--column-role` cannot be used: its column, provider, file or pattern, or the place where it is given",
     "LS141": "`--input-row-filter` is no expression, or does not fit the columns of the table",
     # LS2xx: data and artifacts

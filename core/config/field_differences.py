@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
+from linesmith.core.config.column_names import name_fault
 from linesmith.core.config.setting_field import option_text, shortened
 from linesmith.core.config.where_condition import parse_where
 from linesmith.core.errors import ParameterError
@@ -85,11 +85,10 @@ def resolve_differences(
     if columns is None:
         sources = "Give --columns or a --schema-file" + (" that names them." if is_private else ", or --header.")
         raise _refusal(differences, "names columns, and the columns have no names", sources)
-    counts, listed = Counter(columns), list(columns)
+    listed = list(columns)
     written = [*first, *(name for name in columns if name not in first)]
     for name in dict.fromkeys(name for column, (base, _) in differences.items() for name in (column, base)):
-        if counts[name] != 1:
-            found = "is not a column" if not counts[name] else f"is the name of {counts[name]} columns"
+        if (found := name_fault(name, columns)) is not None:
             raise _refusal(differences, f"'{shortened(name)}' {found}", f"There are: {shortened(', '.join(columns))}.")
     for column, (base, _) in differences.items():
         if base == column:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from graphlib import CycleError, TopologicalSorter
 from typing import Any
 
 from linesmith.core.artifacts.field_inputs import MAX_FIELDS
+from linesmith.core.config.column_names import name_fault
 from linesmith.core.config.setting_field import option_text, shortened
 from linesmith.core.config.where_condition import parse_where
 from linesmith.core.errors import ParameterError
@@ -107,11 +107,9 @@ def resolve_parents(
     if columns is None:
         sources = "Give --columns or a --schema-file" + (" that names them." if is_private else ", or --header.")
         raise _refusal(parents, "names columns, and the columns have no names", sources)
-    counts = Counter(columns)
     order = {name: number for number, name in enumerate([*first, *(name for name in columns if name not in first)])}
     for name in dict.fromkeys(name for child, of in parents.items() for name in (child, *of)):
-        if counts[name] != 1:
-            found = "is not a column" if not counts[name] else f"is the name of {counts[name]} columns"
+        if (found := name_fault(name, columns)) is not None:
             raise _refusal(parents, f"'{shortened(name)}' {found}", f"There are: {shortened(', '.join(columns))}.")
         if order[name] >= MAX_FIELDS:
             raise _refusal(

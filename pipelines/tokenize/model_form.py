@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from linesmith.core.config.column_names import name_fault
 from linesmith.core.config.field_differences import resolve_differences
 from linesmith.core.config.field_parents import resolve_parents
 from linesmith.core.config.setting_field import option_text
@@ -63,10 +63,8 @@ def _order(config: TensorFlowConfig, first: Sequence[str], columns: list[str] | 
     option = option_text("condition_on", first)
     if columns is None:
         raise ParameterError("LS131", option, "the columns have no names", _NAME_SOURCES[config.dp])
-    counts = Counter(columns)
     for name in first:
-        if counts[name] != 1:
-            found = "is not a column" if not counts[name] else f"is the name of {counts[name]} columns"
+        if (found := name_fault(name, columns)) is not None:
             raise ParameterError("LS131", option, f"'{name}' {found}", f"There are: {', '.join(columns)}.")
     return FieldOrder.first(first, columns)
 
