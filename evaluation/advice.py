@@ -127,7 +127,8 @@ def _drawing(body: Mapping[str, Any], context: Mapping[str, Any]) -> list[str]:
     if body["verdict"]["closeness"] not in ("near", "far"):
         return []
     drawn = (context.get("synthetic") or {}).get("settings") or {}
-    plain = {"gen_temp": ("--gen-temp", 1), "gen_top_k": ("--gen-top-k", 0), "gen_top_p": ("--gen-top-p", 1)}
+    share = (context.get("model") or {}).get("top_p") or 1
+    plain = {"gen_temp": ("--gen-temp", 1), "gen_top_k": ("--gen-top-k", 0), "gen_top_p": ("--gen-top-p", share)}
     flags = [f"{flag} {value}" for name, (flag, value) in plain.items() if drawn.get(name, value) != value]
     steps = []
     if flags:

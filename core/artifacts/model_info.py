@@ -78,6 +78,7 @@ class ModelInfo:
             None as a whole as above, and in models of earlier versions.
         field_patterns: pattern of the usual texts of each field among the model's own records (`usual_texts`), after private
             training only; None for a field without usual texts; None as a whole where nothing is known.
+        top_p: share of the probability that tokens are drawn from, unless generation is told otherwise; None: all.
         field_inputs: what the network looks up beside its last token; None for a plain network.
         condition_on: columns that stand first in the ids of a record; None: the ids have the order of `columns`. What is per
             field here, except `columns`, has the order of the ids.
@@ -102,6 +103,7 @@ class ModelInfo:
     field_numbers: list[_NumberLimits | None] | None = None
     field_texts: list[_TextLimits | None] | None = None
     field_patterns: list[_Pattern | None] | None = None
+    top_p: Annotated[float, Field(gt=0, le=1)] | None = None
     field_inputs: FieldInputs | None = None
     condition_on: list[str] | None = None
     condition_values: list[list[str] | None] | None = None
@@ -124,7 +126,12 @@ class ModelInfo:
 def write_model_info(model_dir: str | Path, info: ModelInfo) -> None:
     """Write `model.json` atomically; from then on the model can be generated from."""
     described = asdict(info)
-    for name in ("condition_on", "condition_values", "field_patterns"):  # a model without them is described as ever
+    for name in (
+        "condition_on",
+        "condition_values",
+        "field_patterns",
+        "top_p",
+    ):  # a model without them is described as ever
         if described[name] is None:
             del described[name]
     write_json(Path(model_dir) / MODEL_FILE, {"format_version": FORMAT_VERSION, **described})

@@ -22,8 +22,13 @@ class GenerationSettings(BaseModel):
     gen_lines: int = setting("generate", 1000, "Valid records to generate.", ge=0)
     gen_temp: float = setting("generate", 1.0, "Sampling temperature; 0: always the likeliest token.", ge=0)
     gen_top_k: int = setting("generate", 0, "Draw from this many of the likeliest tokens only; 0: from all.", ge=0)
-    gen_top_p: float = setting(
-        "generate", 1.0, "Draw from the fewest tokens that hold this share of the probability; 1: from all.", gt=0, le=1
+    gen_top_p: float | None = setting(
+        "generate",
+        None,
+        "Draw from the fewest tokens that hold this share of the probability; 1: from all. Default 1, and 0.98 of a private "
+        "model.",
+        gt=0,
+        le=1,
     )
     field_aware: bool = setting(
         "generate",

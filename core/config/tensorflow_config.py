@@ -134,11 +134,8 @@ class TensorFlowConfig(TrainingSettings, TokenizeSettings, RunSettings, Generati
     @model_validator(mode="after")
     def _agree(self) -> Self:
         check_input_format(self.__dict__)
-        if (
-            self.best_model_metric is not None
-            and self.best_model_metric.startswith("val_")
-            and not self.validation_split
-        ):
+        asks_for_validation = self.best_model_metric is not None and self.best_model_metric.startswith("val_")
+        if asks_for_validation and not self.validation_split and not self.dp:  # `dp_validation` says what dp measures
             raise ValueError(
                 f"--best-model-metric '{self.best_model_metric}' needs a validation split, and --no-validation-split is "
                 "given; use loss or accuracy"
@@ -157,7 +154,8 @@ class TensorFlowConfig(TrainingSettings, TokenizeSettings, RunSettings, Generati
             raise ValueError(
                 f"--column-pattern {self.column_pattern!r} must contain {{}} once, for the column's number"
             )
-        if self.exact_distribution and (self.gen_top_k or self.gen_top_p < 1 or not self.gen_temp):
+        reshaped = self.gen_top_k or not self.gen_temp or (self.gen_top_p is not None and self.gen_top_p < 1)
+        if self.exact_distribution and reshaped:
             raise ValueError(
                 "--exact-distribution excludes --gen-top-k, --gen-top-p and --gen-temp 0: they change the distribution"
             )
@@ -197,7 +195,8 @@ class TensorFlowConfig(TrainingSettings, TokenizeSettings, RunSettings, Generati
         """Metric that selects the best epoch, with default and aliases resolved."""
         if self.best_model_metric is not None:
             return self.best_model_metric
-        return "val_loss" if self.validation_split else "loss"
+        measured = self.validation_split or (self.dp and self.dp_validation == "public_file")
+        return "val_loss" if measured else "loss"
 
     def as_dict(self) -> dict[str, Any]:
         """Return all settings except the callback as plain JSON types; a vocabulary that `dp` implies is made explicit."""

@@ -37,6 +37,11 @@ def _escaped_character(match: re.Match[str]) -> str:
     return match[0] if character == "\\" or 0xD800 <= ord(character) <= 0xDFFF else character
 
 
+def _measures_records(settings: dict[str, Any]) -> bool:
+    """Return whether training looks at records that it does not learn."""
+    return not settings.get("dp") or settings.get("dp_validation") == "noised"
+
+
 class TokenizeSettings(BaseModel):
     """How lines become records, and records tokens."""
 
@@ -121,7 +126,13 @@ class TokenizeSettings(BaseModel):
     max_reject_rate: float = setting(
         "tokenize", 1.0, "Fail where a larger share of the lines than this is rejected.", ge=0, le=1
     )
-    validation_split: bool = setting("tokenize", True, "Hold 20 % of the records back to measure training.")
+    validation_split: bool = setting(
+        "tokenize",
+        True,
+        "Hold 20 % of the records back to measure training; with dp only where dp_validation is noised.",
+        with_dp=False,
+        default_from=_measures_records,
+    )
     holdout_fraction: float = setting(
         "tokenize", 0.05, "Share of the records that no stage but evaluation sees; 0: none.", ge=0, lt=0.8
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from linesmith.core.artifacts.model_info import ModelInfo
 from linesmith.core.config.tensorflow_config import TensorFlowConfig
 from linesmith.model.generation.attempts import AttemptSettings
 from linesmith.model.generation.unit_generator import SampleSource
@@ -9,6 +10,19 @@ from linesmith.model.sampling.candidates import CANDIDATES
 from linesmith.model.sampling.sample_types import DrawSettings
 from linesmith.model.sampling.sampler import Sampler, SamplerOptions
 from linesmith.records.output.schema import schema_text
+
+
+def with_model_defaults(config: TensorFlowConfig, info: ModelInfo) -> TensorFlowConfig:
+    """Return a configuration in which the settings that a model has defaults of its own for have values.
+
+    Args:
+        config: the settings of the run.
+        info: description of the model that generates.
+    """
+    if config.gen_top_p is not None:
+        return config
+    share = None if config.exact_distribution else info.top_p
+    return config.replace(gen_top_p=1.0 if share is None else share)
 
 
 def draw_settings(config: TensorFlowConfig, ordered: bool = False) -> DrawSettings:
@@ -24,7 +38,7 @@ def draw_settings(config: TensorFlowConfig, ordered: bool = False) -> DrawSettin
         temperature=config.gen_temp,
         gen_chars=config.gen_chars,
         top_k=config.gen_top_k,
-        top_p=config.gen_top_p,
+        top_p=1.0 if config.gen_top_p is None else config.gen_top_p,
         candidates=CANDIDATES if ordered or config.has_conditions else 1,
     )
 

@@ -20,7 +20,7 @@ from linesmith.core.artifacts.run_directory import run_directory
 from linesmith.core.config.tensorflow_config import TensorFlowConfig
 from linesmith.core.errors import ParameterError, ShortfallError, TooManyInvalidError
 from linesmith.model.generation.attempts import AttemptOutcome
-from linesmith.model.generation.from_config import attempt_settings, open_sampler, sampler_options
+from linesmith.model.generation.from_config import attempt_settings, open_sampler, sampler_options, with_model_defaults
 from linesmith.model.generation.output_plan import OutputPlan, plan_output
 from linesmith.model.generation.requests.condition_requests import (
     check_whole_records,
@@ -66,11 +66,11 @@ class LocalModel:
     def __init__(
         self, config: TensorFlowConfig, validator_timeout: float | None = None, *, typed: bool = False
     ) -> None:
-        self._config = config
         self._timeout = validator_timeout
         self._typed = typed
         self._run = run_directory(config)
         self._info = read_model_info(self._run.root)
+        self._config = with_model_defaults(config, self._info)
         self._trained = read_stored_config(self._run.root)[0]
         check_statement(self._run.root, config.checkpoint)
         self._delimiter, self._quoted = self._trained.field_delimiter, self._trained.quoted

@@ -61,7 +61,9 @@ def run_context(config: TensorFlowConfig, run: RunDirectory) -> dict[str, Any]:
             found[name] = {
                 key: manifest.get(key) for key in ("counts", "seed", "model", "stopped", "complete") if key in manifest
             }
-            if name == "synthetic":
+            if name == "model":
+                found[name]["top_p"] = read_model_info(run.root).top_p
+            else:
                 drawn = manifest.get("settings", {})
                 found[name]["settings"] = {key: drawn[key] for key in _DRAWN_WITH if key in drawn}
     audit = run.raw / "audit" / "audit.json"

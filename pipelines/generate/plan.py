@@ -14,7 +14,7 @@ from linesmith.core.artifacts.privacy_statement import check_statement
 from linesmith.core.artifacts.run_directory import RunDirectory, check_overwrite_allowed, run_directory
 from linesmith.core.config.tensorflow_config import TensorFlowConfig
 from linesmith.model.generation.attempts import AttemptSettings
-from linesmith.model.generation.from_config import attempt_settings
+from linesmith.model.generation.from_config import attempt_settings, with_model_defaults
 from linesmith.model.generation.output_plan import plan_output
 from linesmith.model.generation.requests.condition_requests import check_whole_records
 from linesmith.model.generation.staging import StagingDirectory
@@ -138,6 +138,7 @@ def plan_generation(config: TensorFlowConfig, options: PipelineOptions) -> Gener
     """
     run = run_directory(config)
     model = _read_model(run, config.checkpoint)
+    config = with_model_defaults(config, model)
     trained_config, _ = read_stored_config(run.root)
     statement = check_statement(run.root, config.checkpoint)
     check_overwrite_allowed(run.synthetic, "set of synthetic records", config.overwrite)

@@ -181,7 +181,7 @@ def publish_training_data(
     statistics = read_json(data / STATISTICS, "the statistics")
     if not config.dp:  # the number of fields of private records is not public
         report.notices.extend(description_gaps(statistics))
-        report.notices.extend(_kept_as_they_are(statistics))
+        report.notices.extend(_kept_as_they_are(statistics, columns or []))
     counts = {name: totals[name] for name in ("lines", "accepted", "rejected", "splits")}
     write_json(data / STATISTICS, {**counts, "columns": columns, **statistics})
     if result.table is not None:
@@ -252,11 +252,12 @@ def _number_shards(directory: Path, pattern: str, name: str) -> dict[str, str]:
     return former
 
 
-def _kept_as_they_are(statistics: dict[str, Any]) -> list[str]:
+def _kept_as_they_are(statistics: dict[str, Any], columns: Sequence[str]) -> list[str]:
     """Return sentences on the columns of `differences` many of whose numbers are not written as differences.
 
     Args:
         statistics: what `FieldStatistics.as_dict` returned.
+        columns: names of the fields, which whoever asks for differences has named; otherwise any.
     """
     described = [field for field in statistics.get("fields", []) if "original" in field]
     sentences = []
@@ -264,7 +265,7 @@ def _kept_as_they_are(statistics: dict[str, Any]) -> list[str]:
         numbers, written = (_count_numbers(one) for one in (field["original"], field))
         if numbers - written > _FEW_KEPT * numbers:
             sentences.append(
-                f"{(numbers - written) / numbers:.0%} of the numbers of column {field['index'] + 1} are not written as "
+                f"{(numbers - written) / numbers:.0%} of the numbers of '{columns[field['index']]}' are not written as "
                 "differences (--differences): the other column has no number there, or zeros at their end would be lost; where "
                 "all have as many decimals, say so, as in total=price:2"
             )

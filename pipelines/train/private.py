@@ -37,6 +37,9 @@ if TYPE_CHECKING:
     from linesmith.model.training.token_store import TokenStore
 
 _TRAINING_ID_FILE = "run.json"
+# Share of each token's probability that records of private models are drawn from: what the noise adds is spread thin over the
+# others. Chosen on public tables (docs/quality.md).
+_TOP_P = 0.98
 
 
 def resume_directory(staged_run: RunDirectory) -> Path:
@@ -170,6 +173,7 @@ def public_record_shape(seq_length: int, columns: list[str] | None, field_delimi
         "length_cap_tokens": seq_length,
         "field_count": len(columns) if columns is not None and field_delimiter else None,
         "columns": columns,
+        "top_p": _TOP_P,
     }
 
 

@@ -175,6 +175,10 @@ def _learn_usual_texts(config: TensorFlowConfig, staged_run: RunDirectory, repor
             f"in {restricted} of {info.field_count} fields, generation leaves out texts that are rare in the model's own "
             "records: most of them come from the noise. To keep them, generate with --no-field-aware"
         )
+    report.notices.append(
+        f"generation draws from the likeliest {info.top_p:.0%} of each token's probability, since the noise adds to the rest; "
+        "--gen-top-p 1 draws from all of it"
+    )
 
 
 def _record_shape(

@@ -34,14 +34,14 @@ def planned(capsys, *arguments) -> str:
 @pytest.mark.integration
 def test_plan_shows_the_claim_and_what_it_costs(stages, source, tmp_path, capsys):  # noqa: F811
     out = tmp_path / "out"
-    text = planned(capsys, "--input", source, "--output", out, "--dp", "--dp-batch-size", "150", "--epochs", "4")
-    plan = plan_privacy(TensorFlowConfig(dp=True, dp_batch_size=150, epochs=4), 3000)
+    text = planned(capsys, "--input", source, "--output", out, "--dp", "--dp-batch-size", "190", "--epochs", "4")
+    plan = plan_privacy(TensorFlowConfig(dp=True, dp_batch_size=190, epochs=4), 3800)
     assert (
         f"epsilon {format_epsilon(plan.epsilon)} at delta 1e-06 (PLD); second opinion RDP {format_epsilon(plan.rdp_epsilon)}"
         in text
     )
     assert f"noise multiplier {plan.noise_multiplier:.4g}, found for epsilon 8" in text
-    assert "about 3,000, from the lines of the input" in text
+    assert "about 3,800, from the lines of the input" in text
     assert "20 per epoch, 80 permitted" in text
     by_epoch = ", ".join(f"{epoch}: {plan.epsilon_at(20 * epoch):.3g}" for epoch in (1, 2, 3, 4))
     assert f"epsilon by epoch {by_epoch}" in text
@@ -64,12 +64,12 @@ def test_plan_counts_the_records_that_were_tokenized(stages, source, tmp_path, c
 @pytest.mark.integration
 def test_plan_shows_the_ledger(stages, source, tmp_path, capsys):  # noqa: F811
     ledger = tmp_path / "ledger.json"
-    earlier = plan_privacy(TensorFlowConfig(dp=True, dp_batch_size=150, dp_noise_multiplier=1.0, epochs=2), 3000)
+    earlier = plan_privacy(TensorFlowConfig(dp=True, dp_batch_size=190, dp_noise_multiplier=1.0, epochs=2), 3800)
     record_in_ledger(ledger, "rides", "earlier", earlier)
     given = (
         "--dp",
         "--dp-batch-size",
-        "150",
+        "190",
         "--dp-noise-multiplier",
         "2",
         "--epochs",
@@ -78,7 +78,7 @@ def test_plan_shows_the_ledger(stages, source, tmp_path, capsys):  # noqa: F811
         ledger,
     )
     text = planned(capsys, "--input", source, *given, "--dataset-name", "rides")
-    plan = plan_privacy(TensorFlowConfig(dp=True, dp_batch_size=150, dp_noise_multiplier=2.0, epochs=2), 3000)
+    plan = plan_privacy(TensorFlowConfig(dp=True, dp_batch_size=190, dp_noise_multiplier=2.0, epochs=2), 3800)
     entries = read_ledger(ledger, "rides")
     before, after = (composed_epsilon(entries, 1e-6, *more) for more in ((), plan.all_events()))
     assert (
@@ -97,9 +97,9 @@ def test_plan_of_no_records_at_all(stages, tmp_path, capsys):  # noqa: F811
 
 @pytest.mark.integration
 def test_plan_shows_what_was_begun_in_the_run_directory(stages, source, tmp_path, capsys):  # noqa: F811
-    given = ("--input", source, "--output", tmp_path / "out", "--dp", "--dp-batch-size", "150", "--epochs", "2")
+    given = ("--input", source, "--output", tmp_path / "out", "--dp", "--dp-batch-size", "190", "--epochs", "2")
     assert "begun here before" not in planned(capsys, *given)
-    plan = plan_privacy(TensorFlowConfig(dp=True, dp_batch_size=150, epochs=2), 3000)
+    plan = plan_privacy(TensorFlowConfig(dp=True, dp_batch_size=190, epochs=2), 3800)
     record_in_ledger(tmp_path / "out" / "private" / RUN_LEDGER_FILE, RUN_LEDGER_FILE, "earlier", plan)
     assert "begun here before 1 trainings or vocabularies from 'spent.json' spent epsilon" in planned(capsys, *given)
 
@@ -171,9 +171,9 @@ def test_the_share_of_long_records_is_never_guessed():
 
 def test_plan_counts_users(stages, source, capsys):  # noqa: F811
     given = ("--dp-noise-multiplier=1", "--epochs=4", "--field-delimiter", ",", "--privacy-key-field", "0")
-    text = planned(capsys, "--input", source, "--dp", "--dp-batch-size", "150", *given)
+    text = planned(capsys, "--input", source, "--dp", "--dp-batch-size", "190", *given)
     assert "unit one user: all records with the same value in field 0, of which at most 1 is trained on" in text
-    assert "training users at most 3,000" in text
+    assert "training users at most 3,800" in text
     assert "sample each user with probability 0.05" in text
 
 

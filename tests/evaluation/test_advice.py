@@ -84,6 +84,13 @@ def test_further_steps():
     assert any("--num-lines" in step for step in next_steps(CASES["one record"]))
 
 
+def test_a_model_s_own_share_of_the_probability_is_no_reason():
+    run = run_of("epochs", epochs=5)
+    run["model"]["top_p"] = 0.98
+    drawn = [body(**run, synthetic={"settings": {"gen_top_p": share}}) for share in (0.98, 0.9)]
+    assert [any("--gen-top-p 0.98" in step for step in next_steps(one)) for one in drawn] == [False, True]
+
+
 @pytest.mark.parametrize("case", CASES)
 def test_every_option_that_is_named_exists(case):
     named = set(re.findall(r"--[a-z][a-z-]*", " ".join(next_steps(CASES[case]))))

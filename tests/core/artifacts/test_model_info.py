@@ -56,6 +56,8 @@ def test_the_weights_are_those_that_were_saved(weights: dict[str, np.ndarray], t
         {"field_texts": [{"type": "date"}]},
         {"field_patterns": [7]},
         {"field_patterns": ["a" * 10_001]},
+        {"top_p": 0},
+        {"top_p": 1.5},
         {"stopped": 3},
         {"format_version": None},
     ],

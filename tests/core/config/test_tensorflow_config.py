@@ -20,6 +20,23 @@ def test_private_training_has_other_defaults_that_do_not_count_as_set():
     assert config.replace(dp=False).epochs == default_of(fields()["epochs"]) == 100
 
 
+@pytest.mark.parametrize(
+    ("settings", "held_back", "metric"),
+    [
+        ({}, True, "val_loss"),
+        ({"validation_split": False}, False, "loss"),
+        ({"dp": True}, False, "loss"),
+        ({"dp": True, "validation_split": True}, True, "val_loss"),
+        ({"dp": True, "dp_validation": "noised"}, True, "val_loss"),
+        ({"dp": True, "dp_validation": "public_file", "dp_public_validation": "f"}, False, "val_loss"),
+        ({"dp": True, "best_model_metric": "val_loss"}, False, "val_loss"),
+    ],
+)
+def test_records_are_held_back_only_where_training_looks_at_them(settings, held_back, metric):
+    config = TensorFlowConfig(**settings)
+    assert (config.validation_split, config.metric) == (held_back, metric)
+
+
 def test_tables_have_no_subwords_by_default():
     assert TensorFlowConfig().vocab_size == 20000
     assert TensorFlowConfig(field_delimiter=",").vocab_size == 0

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import random
+import re
 from pathlib import Path
 
 import fastavro
@@ -21,6 +22,7 @@ from linesmith.core.artifacts.run_directory import RunDirectory
 from linesmith.core.errors import ParameterError
 from linesmith.model.tokenizers import tokenizer_from_model_dir
 from linesmith.pipelines.evaluate.sets import run_evaluation_sets
+from linesmith.records.patterns.usual_texts import usual_automaton
 from linesmith.transforms.read_evaluation_sets import read_set_unit
 
 pytestmark = pytest.mark.integration
@@ -157,9 +159,17 @@ def test_private_masks_know_how_differences_look(tmp_path: Path) -> None:
     private = ["--dp", "--dp-noise-multiplier", "0.4", "--dp-delta", "1e-3", "--epochs", "20", "--dp-batch-size", "60"]
     run = train(tmp_path, *private, "--seq-length", "64", "--learning-rate", "0.05", "--max-invalid", "100000")
     info = read_model_info(run)
-    assert info.field_count == 4 and info.field_patterns is not None
+    assert info.field_count == 4 and info.field_patterns is not None and info.top_p == 0.98
+    settings = json.loads((run / "synthetic" / "manifest.json").read_text())["settings"]
+    assert settings["gen_top_p"] == 0.98
+    usual = [None if pattern is None else usual_automaton(pattern) for pattern in info.field_patterns]
+    assert usual[2] is not None or usual[3] is not None
+    form = tokenizer_from_model_dir(str(run)).token_format.form
     for row in rows(run):
-        assert len(row) == 4
+        # The model may write +007, which is +7 again where a record is made of it.
+        for automaton, text in zip(usual, form.to_model(row), strict=True):
+            spellings = [re.sub("^([+-]?)", rf"\g<1>{'0' * zeros}", text) for zeros in range(16)]
+            assert automaton is None or any(automaton.accepts_text(one.encode()) for one in spellings)
     text = (run / "model" / "privacy.json").read_text()
     assert json.loads(text)["epsilon"] > 0
 
@@ -174,7 +184,7 @@ def test_plan_shows_differences_and_tokenize_says_where_they_are_not_written(tmp
     for number, (given, is_noted) in enumerate((("b=a", True), ("b=a:2", False))):
         assert cli.run_command_line(["tokenize", *read, given, "--output", str(tmp_path / f"run{number}")]) == 0
         shown = " ".join(capsys.readouterr().out.split())
-        assert ("of the numbers of column 2 are not written as differences" in shown) == is_noted
+        assert ("of the numbers of 'b' are not written as differences" in shown) == is_noted
 
 
 def test_a_base_that_comes_later_is_refused_before_anything_is_written(tmp_path: Path, capsys) -> None:

@@ -29,7 +29,7 @@ SETTINGS = {
     "dp": True,
     "epochs": 2,
     "batch_size": 16,
-    "dp_batch_size": 10,
+    "dp_batch_size": 12,
     "seq_length": 20,
     "embedding_dim": 8,
     "rnn_units": 8,
@@ -92,8 +92,10 @@ def test_a_private_run_from_interruption_to_statement(tokenized, monkeypatch):
     report = train_model(_config(tokenized))
     assert report.counts["stopped by"] == "epochs"
     assert any("early_stopping is off" in notice for notice in report.notices)
+    assert any("likeliest 98%" in notice and "--gen-top-p 1" in notice for notice in report.notices)
     info = read_model_info(run)
     assert (info.stopped, info.length_cap_tokens, info.field_count, info.columns) == ("epochs", 20, None, None)
+    assert info.top_p == 0.98
     statement = json.loads((run / "model" / "privacy.json").read_text())
     assert statement["epsilon"] == report.counts["epsilon"] <= 8
     assert statement["spent_so_far"]["steps"] == report.counts["steps"]
