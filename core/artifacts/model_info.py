@@ -28,6 +28,7 @@ LAST_WEIGHTS, BEST_WEIGHTS = "last-weights.npz", "best.npz"
 _NETWORK_NAME = "language_model"  # of `linesmith.model.training.language_model`; paths of variables begin with it
 # Types of texts that a field may be limited to, beside numbers; None: any text.
 TEXT_TYPES = (None, "boolean", "date", "timestamp", "local_timestamp")
+MAX_PATTERN_CHARS = 10_000  # of the texts of a field
 _PLAIN_NUMBER = re.compile(r"-?[0-9]{1,20}(\.[0-9]{1,20})?")
 
 
@@ -43,6 +44,9 @@ def _check_number_limits(limits: dict[str, Any]) -> dict[str, Any]:
 def _check_text_limits(limits: dict[str, Any]) -> dict[str, Any]:
     if type(limits.get("empty")) is not bool or limits.get("type") not in TEXT_TYPES:
         raise ValueError("no limits of texts")
+    pattern = limits.get("pattern")
+    if pattern is not None and (not isinstance(pattern, str) or len(pattern) > MAX_PATTERN_CHARS):
+        raise ValueError("no pattern of texts")
     return limits
 
 
@@ -51,7 +55,7 @@ _Width = Annotated[int, Field(ge=1, le=1 << 24)]
 _FieldCount = Annotated[int, Field(ge=1, le=1_000_000)]
 _Epoch = Annotated[int, Field(ge=0)]
 _NumberLimits = Annotated[dict[str, Any], AfterValidator(_check_number_limits)]
-_Pattern = Annotated[str, Field(max_length=10_000)]
+_Pattern = Annotated[str, Field(max_length=MAX_PATTERN_CHARS)]
 _TextLimits = Annotated[dict[str, Any], AfterValidator(_check_text_limits)]
 
 

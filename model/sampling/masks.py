@@ -83,16 +83,20 @@ def _of_limits(
 
 
 def _text_automaton(tokenizer: Tokenizer, limits: dict[str, Any]) -> ByteAutomaton:
-    machine = text_automaton(limits)
-    return in_optional_quotes(machine) if tokenizer.quoted else machine
+    return _of_stored(tokenizer, "field_texts", partial(text_automaton, limits))
 
 
 def _usual_automaton(tokenizer: Tokenizer, pattern: str) -> ByteAutomaton:
+    return _of_stored(tokenizer, "field_patterns", partial(usual_automaton, pattern))
+
+
+def _of_stored(tokenizer: Tokenizer, name: str, build: Callable[[], ByteAutomaton]) -> ByteAutomaton:
+    """Return the automaton of what 'model.json' holds of a field under some name."""
     try:
-        machine = usual_automaton(pattern)
+        machine = build()
     except ValueError:
         raise DataError(
-            "LS214", None, "'model.json' is damaged: one of its field_patterns is no pattern", "Train again."
+            "LS214", None, f"'model.json' is damaged: one of its {name} is no pattern", "Train again."
         ) from None
     return in_optional_quotes(machine) if tokenizer.quoted else machine
 

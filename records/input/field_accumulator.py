@@ -15,9 +15,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from linesmith.records.output.spellings import common_spellings
+from linesmith.records.patterns.shapes import FIRST_OF_CLASS
 
 MAX_VALUES = 1024  # a field with more distinct values has no list of them
 _MAX_VALUE_CHARS = 256
+_MAX_SHAPES, _MAX_SHAPE_CHARS = 256, 64
 _INTEGER = r"^[+-]?[0-9]+$"
 _DECIMAL = r"^[+-]?([0-9]+\.[0-9]*|\.[0-9]+|[0-9]+[eE][+-]?[0-9]+|[0-9]+\.[0-9]*[eE][+-]?[0-9]+)$"
 _CLASSES = ("text", "decimal", "integer", "empty")  # a field has the first class that occurs in it
@@ -27,6 +29,8 @@ _PLAIN_INTEGER = r"^(0|-?[1-9][0-9]{0,17})$"
 _PLAIN_DECIMAL = r"^-?(0|[1-9][0-9]*)\.[0-9]+$"
 _IN_QUOTES = r'^"([^"]*)"$'
 _NO_SPELLING: frozenset[str] = frozenset()
+# Of bytes: those of UTF-8 below 128 are always characters of their own.
+_FIRST_OF_CLASS = np.array([FIRST_OF_CLASS.get(code, code) for code in range(256)], np.uint8)
 
 
 @dataclass
@@ -41,6 +45,8 @@ class FieldAccumulator:
         shapes: plainly spelled numbers: whole and decimal.
         whole_digits: most digits before the point of a plainly spelled number.
         scale: most digits after the point.
+        text_shapes: shapes (`linesmith.records.patterns.shapes`) of all values that are not empty, with their counts; None once
+            there are more than 256, or one is longer than 64 characters.
         spellings: the spellings (`linesmith.records.output.spellings`) that all values have which are not empty; None: there
             were none.
         spelled_empty: whether a value was empty, or a pair of quotes with nothing inside.
@@ -56,6 +62,7 @@ class FieldAccumulator:
     shapes: Counter[str] = field(default_factory=Counter)
     whole_digits: int = 0
     scale: int = 0
+    text_shapes: Counter[str] | None = field(default_factory=Counter)
     spellings: frozenset[str] | None = None
     spelled_empty: bool = False
     spelled_digits: int = 0
@@ -82,13 +89,11 @@ class FieldAccumulator:
         self._add_range(values.filter(pc.or_(integer, decimal)))
         self._add_shapes(values, counts)
         self._add_spellings(values, quoted)
+        self._add_text_shapes(None if longest > _MAX_SHAPE_CHARS else values)
         if self.values is None or longest > _MAX_VALUE_CHARS:
             self.values = None
             return
-        counted = pc.value_counts(values)
-        self._add_values(
-            dict(zip(counted.field("values").to_pylist(), counted.field("counts").to_pylist(), strict=True))
-        )
+        self._add_values(_count_distinct(values))
 
     def _add_shapes(self, values: pa.Array, counts: dict[str, int]) -> None:
         # Each pattern is a pass over the values, so those that cannot match are skipped.
@@ -102,6 +107,19 @@ class FieldAccumulator:
         if counts["integer"]:
             plain = values.filter(pc.match_substring_regex(values, _PLAIN_INTEGER))
             self.whole_digits = max(self.whole_digits, _longest_without(plain, "^-"))
+
+    def _add_text_shapes(self, values: pa.Array | None) -> None:
+        """Count the shapes of values; None: of values that are too long."""
+        if self.text_shapes is not None:
+            self._merge_text_shapes(None if values is None else _count_distinct(_shapes(values)))
+
+    def _merge_text_shapes(self, counts: dict[str, int] | None) -> None:
+        if self.text_shapes is None or counts is None:
+            self.text_shapes = None
+            return
+        self.text_shapes.update({shape: number for shape, number in counts.items() if shape})
+        if len(self.text_shapes) > _MAX_SHAPES:
+            self.text_shapes = None
 
     def _add_spellings(self, values: pa.Array, quoted: bool) -> None:
         if self.spellings == _NO_SPELLING:  # some value is text already
@@ -142,6 +160,7 @@ class FieldAccumulator:
         self._add_values(other.values)
         self.least, self.most = min(self.least, other.least), max(self.most, other.most)
         self.shapes.update(other.shapes)
+        self._merge_text_shapes(other.text_shapes)
         self.whole_digits = max(self.whole_digits, other.whole_digits)
         self.scale = max(self.scale, other.scale)
         if self.spellings is None or other.spellings is None:
@@ -166,6 +185,7 @@ class FieldAccumulator:
             "shapes": {shape: number for shape, number in sorted(self.shapes.items()) if number},
             "whole_digits": self.whole_digits,
             "scale": self.scale,
+            "text_shapes": None if self.text_shapes is None else dict(sorted(self.text_shapes.items())),
             "spellings": self._described_spellings(),
             **(known if self.max_values > MAX_VALUES else {}),
         }
@@ -184,6 +204,21 @@ class FieldAccumulator:
 
 def _count_true(mask: pa.Array) -> int:
     return pc.sum(mask).as_py() or 0
+
+
+def _count_distinct(values: pa.Array) -> dict[str, int]:
+    counted = pc.value_counts(values)
+    return dict(zip(counted.field("values").to_pylist(), counted.field("counts").to_pylist(), strict=True))
+
+
+def _shapes(values: pa.Array) -> pa.Array:
+    """Return the shapes of values without nulls. All their bytes are mapped at once: a regular expression takes far longer."""
+    values = values.cast(pa.large_string())
+    _, starts, held = values.buffers()
+    offsets = np.frombuffer(starts, np.int64)[values.offset : values.offset + len(values) + 1]
+    mapped = _FIRST_OF_CLASS[np.frombuffer(held or b"", np.uint8)[offsets[0] : offsets[-1]]]
+    buffers = [None, pa.py_buffer(offsets - offsets[0]), pa.py_buffer(mapped)]
+    return pa.Array.from_buffers(pa.large_string(), len(values), buffers)
 
 
 def _longest_without(values: pa.Array, pattern: str) -> int:

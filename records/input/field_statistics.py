@@ -166,14 +166,14 @@ class FieldStatistics:
         value_chars = tokens = 0
         for number, (accumulator, seen) in enumerate(zip(self._fields, self._seen, strict=True)):
             described = {"index": number, **accumulator.as_dict(), "tokens": np.flatnonzero(seen).tolist()}
-            value_chars += sum(map(len, described["values"] or ()))
+            value_chars += sum(map(len, described["values"] or ())) + sum(map(len, described["text_shapes"] or ()))
             tokens += len(described["tokens"])
             if value_chars > _KEPT_VALUE_CHARS:
-                described["values"] = None
+                described["values"] = described["text_shapes"] = None
             if tokens > _KEPT_TOKENS:
                 described["tokens"] = None
             if number in self._originals:
-                described["original"] = {**self._originals[number].as_dict(), "values": None}
+                described["original"] = {**self._originals[number].as_dict(), "values": None, "text_shapes": None}
             fields.append(described)
         sampled = [] if self._sample is None else self._sample.records()
         return {

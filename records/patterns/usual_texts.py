@@ -11,17 +11,16 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from functools import cache
-from itertools import groupby
 
 from linesmith.core.errors import ParameterError
 from linesmith.records.patterns.automaton import ByteAutomaton
 from linesmith.records.patterns.pattern_compiler import compile_pattern
 from linesmith.records.patterns.regex_parser import parse_regex
+from linesmith.records.patterns.shapes import any_pattern, shape_of, shape_pattern, text_pattern
 
 _LEAST_SHARE_OF_SHAPE, _SHAPES_COVER = 1 / 200, 0.9
 _LEAST_SHARE_OF_VALUE, _VALUES_COVER = 1 / 400, 0.95
 _LONGEST = 64  # characters of a usual text
-_CLASSES = (("0", "9"), ("A", "Z"), ("a", "z"))
 _NUMBER = re.compile(r"(-?[0-9]+)\.([0-9]+)")
 
 
@@ -78,13 +77,13 @@ def usual_automaton(pattern: str) -> ByteAutomaton:
 def _pattern(texts: Sequence[str]) -> str | None:
     values = _frequent(texts, _LEAST_SHARE_OF_VALUE, _VALUES_COVER)
     if values is not None:
-        return _any_of(map(_escaped, values))
-    shapes = _frequent(map(_shape, texts), _LEAST_SHARE_OF_SHAPE, _SHAPES_COVER)
+        return any_pattern(map(text_pattern, values))
+    shapes = _frequent(map(shape_of, texts), _LEAST_SHARE_OF_SHAPE, _SHAPES_COVER)
     if shapes is None:
         return None
     numbers = [match for match in map(_NUMBER.fullmatch, texts) if match]
     parts = _frequent((number[1] for number in numbers), _LEAST_SHARE_OF_VALUE, _VALUES_COVER, len(texts))
-    return _alternatives(map(_of_shape, shapes) if parts is None else _with_integer_parts(shapes, parts))
+    return _alternatives(map(shape_pattern, shapes) if parts is None else _with_integer_parts(shapes, parts))
 
 
 def _with_integer_parts(shapes: Iterable[str], parts: Iterable[str]) -> list[str]:
@@ -96,12 +95,12 @@ def _with_integer_parts(shapes: Iterable[str], parts: Iterable[str]) -> list[str
         if number:
             places.setdefault(number[1], []).append(len(number[2]))
         else:
-            others.append(_of_shape(shape))
+            others.append(shape_pattern(shape))
     by_places: dict[tuple[int, ...], list[str]] = {}
     for part in parts:
-        by_places.setdefault(tuple(places.get(_shape(part), ())), []).append(_escaped(part))
+        by_places.setdefault(tuple(places.get(shape_of(part), ())), []).append(text_pattern(part))
     decimals = [
-        f"{_any_of(some)}\\.{_any_of(f'[0-9]{{{count}}}' for count in counts)}"
+        f"{any_pattern(some)}\\.{any_pattern(f'[0-9]{{{count}}}' for count in counts)}"
         for counts, some in by_places.items()
         if counts
     ]
@@ -116,30 +115,6 @@ def _frequent(texts: Iterable[str], least_share: float, cover: float, total: int
     return found if found and sum(counts[text] for text in found) >= cover * total else None
 
 
-def _shape(text: str) -> str:
-    """Return a text with the first character of its class in place of each digit and letter of ASCII."""
-    return "".join(next((first for first, last in _CLASSES if first <= char <= last), char) for char in text)
-
-
-def _of_shape(shape: str) -> str:
-    """Return the pattern of the texts of a shape."""
-    classes = {first: f"[{first}-{last}]" for first, last in _CLASSES}
-    runs = [(char, len(list(run))) for char, run in groupby(shape)]
-    return "".join(
-        (classes[char] if char in classes else _escaped(char)) + (f"{{{count}}}" if count > 1 else "")
-        for char, count in runs
-    )
-
-
-def _escaped(text: str) -> str:
-    """Return the pattern of one text; `parse_regex` knows no escapes of letters and digits but its own."""
-    return "".join(char if char.isalnum() or not char.isascii() else f"\\{char}" for char in text)
-
-
-def _any_of(patterns: Iterable[str]) -> str:
-    return f"(?:{'|'.join(patterns)})"
-
-
 def _alternatives(patterns: Iterable[str]) -> str:
     found = list(patterns)
-    return found[0] if len(found) == 1 else _any_of(found)
+    return found[0] if len(found) == 1 else any_pattern(found)
