@@ -87,7 +87,7 @@ ERROR_CODES: dict[str, str] = {
     "LS305": "with `--dp`, the settings of the vocabulary contradict each other or would learn it from private records",
     "LS306": "the privacy ledger is damaged or cannot be written",
     "LS307": "`--dp` with more than one device",
-    "LS308": "with `--dp`, rows (`--seq-length`) are shorter than most records; a warning of `plan`",
+    "LS308": "with `--dp`, rows (`--seq-length`) are shorter than most records; a warning of `plan` and `train`",
     "LS309": "the rule not_in_training_set with `--dp`",
     "LS310": "with `--dp`, an environment variable (`ONEDNN_DEFAULT_FPMATH_MODE`, `DNNL_DEFAULT_FPMATH_MODE`, "
     "`TF_SET_ONEDNN_FPMATH_MODE`) makes float32 products less precise than float32",

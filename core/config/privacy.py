@@ -51,10 +51,11 @@ class PrivacySettings(BaseModel):
     dp_noise_multiplier: float | None = setting(
         "train", None, "Noise divided by the clipping norm, instead of a target. 0: no privacy at all.", ge=0
     )
-    dp_l2_norm_clip: float = setting(
+    dp_l2_norm_clip: float | None = setting(
         "train",
-        0.1,
-        "Largest gradient norm of one record, whose loss is divided by seq_length; where adaptive clipping begins.",
+        None,
+        "Largest gradient norm of one record, whose loss is divided by seq_length; where adaptive clipping begins; unset: 10 "
+        "divided by seq_length.",
         gt=0,
     )
     dp_batch_size: int | None = setting(

@@ -28,8 +28,6 @@ _CLAIMED = (
 )
 # They make oneDNN round float32 factors, so that the norm that is clipped is not the norm of the gradient that is summed.
 _NARROWING = ("ONEDNN_DEFAULT_FPMATH_MODE", "DNNL_DEFAULT_FPMATH_MODE", "TF_SET_ONEDNN_FPMATH_MODE")
-WIDE_CLIP = 1.0  # a clipping norm above this clips nothing
-LOW_NOISE = 0.3  # a noise multiplier below this gives an epsilon in the dozens within an epoch or two
 
 
 def check_privacy_settings(config: TensorFlowConfig) -> None:
@@ -295,29 +293,3 @@ def vocabulary_mode(config: TensorFlowConfig) -> str:
     if not config.dp:
         return "raw"
     return config.dp_vocabulary if config.dp_vocabulary is not None else "bytes"
-
-
-def privacy_warnings(config: TensorFlowConfig) -> list[str]:
-    """Return warnings about settings of a private run that work but are probably not meant."""
-    warnings = []
-    noise = config.dp_noise_multiplier
-    if config.dp and noise is not None and noise < LOW_NOISE:
-        warnings.append(
-            f"dp_noise_multiplier {noise:g} gives no meaningful protection: a single epoch already spends an epsilon of "
-            "dozens or hundreds. Leave it out, or set dp_target_epsilon (8 or less)."
-        )
-    if config.dp and config.dp_l2_norm_clip > WIDE_CLIP and not config.dp_adaptive_clip:
-        warnings.append(
-            f"dp_l2_norm_clip {config.dp_l2_norm_clip:g} is several times a record's gradient norm (usually 0.1 to 1, since its "
-            "loss is divided by seq_length): nothing is clipped, and there is as many times more noise than needed. Leave it "
-            "out, or set about 0.1."
-        )
-    if config.dp and vocabulary_mode(config) == "raw":
-        warnings.append(
-            "the vocabulary is learned from the raw records: the privacy claim does not cover what it reveals"
-        )
-    if config.dp and config.dp_unsafe_fixed_key is not None:
-        warnings.append(
-            "dp_unsafe_fixed_key is set: whoever knows the key can undo the noise; publish nothing of this run"
-        )
-    return warnings

@@ -198,6 +198,11 @@ class TensorFlowConfig(TrainingSettings, TokenizeSettings, RunSettings, Generati
         measured = self.validation_split or (self.dp and self.dp_validation == "public_file")
         return "val_loss" if measured else "loss"
 
+    @property
+    def clipping_norm(self) -> float:
+        """The largest gradient norm of one record, with its default resolved, which is smaller as losses are divided by more."""
+        return 10.0 / self.seq_length if self.dp_l2_norm_clip is None else self.dp_l2_norm_clip
+
     def as_dict(self) -> dict[str, Any]:
         """Return all settings except the callback as plain JSON types; a vocabulary that `dp` implies is made explicit."""
         plain = self.model_dump(mode="json")

@@ -65,7 +65,13 @@ class TrainingSettings(BaseModel):
     buffer_size: int = setting(
         "train", 10000, "Accepted and without effect: " + SETTINGS_WITHOUT_EFFECT["buffer_size"] + ".", ge=1
     )
-    seq_length: int = setting("train", 100, "Tokens in a training row.", ge=1)
+    seq_length: int = setting(
+        "train",
+        100,
+        "Tokens in a training row. With dp, records are cut there, and none that is generated is longer.",
+        with_dp=256,
+        ge=1,
+    )
     embedding_dim: int = setting(
         "train",
         256,

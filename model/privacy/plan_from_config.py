@@ -50,7 +50,7 @@ def plan_privacy(config: TensorFlowConfig, units: int) -> PrivacyPlan:
         sample_rate=rate,
         expected_batch_size=float(batch),
         noise_multiplier=noise,
-        l2_norm_clip=config.dp_l2_norm_clip,
+        l2_norm_clip=config.clipping_norm,
         delta=config.dp_delta,
         planned_steps=config.epochs * per_epoch,
         steps_per_epoch=per_epoch,

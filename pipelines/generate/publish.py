@@ -137,11 +137,17 @@ def _shortfall(outcome: GenerationOutcome, plan: GenerationPlan) -> str:
         "max_invalid": f"the run was ended because more than {settings.max_invalid} records were invalid (--max-invalid)",
         None: f"they were not valid in {settings.max_attempts} attempts each (--max-attempts{given})",
     }[outcome.stopped]
-    reasons = ", ".join(f"{reason} {count:,}" for reason, count in outcome.reasons.most_common(3))
+    main = outcome.reasons.most_common(3)
+    remedy = "train longer, or look at the invalid records beside it."
+    if plan.private and main and main[0][0] == "length":
+        remedy = (
+            f"private training cuts records at --seq-length ({plan.model.length_cap_tokens} tokens): where yours are longer, "
+            "raise it, else train longer."
+        )
+    reasons = ", ".join(f"{reason} {count:,}" for reason, count in main)
     return (
         f"{outcome.missing:,} of {outcome.requested:,} records are missing: {why}. Main reasons: {reasons}. The "
-        f"{outcome.records:,} valid records are kept in '{directory}' and marked as partial; train longer, or look at the "
-        "invalid records beside it."
+        f"{outcome.records:,} valid records are kept in '{directory}' and marked as partial; {remedy}"
     )
 
 

@@ -7,6 +7,7 @@ under `overwrite`, too: what earlier trainings spent remains spent.
 
 from __future__ import annotations
 
+import logging
 import shutil
 import uuid
 from collections.abc import Callable
@@ -20,7 +21,8 @@ from linesmith.core.artifacts.model_info import ROLES_FILE, TABLE_FILE
 from linesmith.core.artifacts.privacy_statement import weights_digests
 from linesmith.core.artifacts.run_directory import RunDirectory
 from linesmith.core.artifacts.shapes import Identity
-from linesmith.core.config.privacy_checks import privacy_warnings, user_field_index
+from linesmith.core.config.privacy_checks import user_field_index
+from linesmith.core.config.privacy_warnings import privacy_warnings, row_warnings
 from linesmith.core.config.tensorflow_config import TensorFlowConfig
 from linesmith.model.privacy.plan import PrivacyPlan
 from linesmith.model.privacy.plan_from_config import plan_privacy
@@ -36,6 +38,7 @@ if TYPE_CHECKING:
     from linesmith.model.training.language_model import LanguageModel
     from linesmith.model.training.token_store import TokenStore
 
+_log = logging.getLogger("linesmith")
 _TRAINING_ID_FILE = "run.json"
 # Share of each token's probability that records of private models are drawn from: what the noise adds is spread thin over the
 # others. Chosen on public tables (docs/quality.md).
@@ -107,6 +110,8 @@ def build_private_trainer(
     if plan.validation is not None:
         store = open_store("validation")
         validation = (store, _user_index(config, staged_run.training_data, "validation", store))
+    for warning in row_warnings(config, training.count_longer_than(config.seq_length) / max(1, len(training))):
+        _log.warning(warning)  # before anything is charged, and only to whoever runs it: it depends on the records
     report.notices += [*privacy_warnings(config), *_private_training_notices(config)]
     _enter_in_ledgers(config, plan, staged_run, report)
     trainer = PrivateTrainer(

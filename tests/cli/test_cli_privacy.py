@@ -9,6 +9,7 @@ import pytest
 
 from linesmith.cli.commands import input_estimates, privacy_estimates
 from linesmith.core.artifacts.manifest import write_manifest
+from linesmith.core.config.privacy_warnings import row_warnings
 from linesmith.core.config.tensorflow_config import TensorFlowConfig
 from linesmith.model.privacy.ledger import RUN_LEDGER_FILE, composed_epsilon, read_ledger, record_in_ledger
 from linesmith.model.privacy.plan_from_config import plan_privacy
@@ -165,8 +166,8 @@ def test_the_share_of_long_records_is_never_guessed():
     assert (
         input_estimates.share_longer_than_seq_length({"length_tokens": {"histogram": [[20, 3], [41, 1]]}}, 40) == 0.25
     )
-    assert privacy_estimates.row_warnings(TensorFlowConfig(dp=True), None) == []
-    assert privacy_estimates.row_warnings(TensorFlowConfig(dp=True), 0.5) == []
+    assert row_warnings(TensorFlowConfig(dp=True), None) == []
+    assert row_warnings(TensorFlowConfig(dp=True), 0.5) == []
 
 
 def test_plan_counts_users(stages, source, capsys):  # noqa: F811

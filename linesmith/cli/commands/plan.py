@@ -23,6 +23,7 @@ from linesmith.core.artifacts.shapes import CountedManifest, Statistics
 from linesmith.core.config import preflight
 from linesmith.core.config.input_format import ICEBERG
 from linesmith.core.config.privacy_checks import user_field_index, vocabulary_mode
+from linesmith.core.config.privacy_warnings import row_warnings
 from linesmith.core.config.setting_field import default_of
 from linesmith.core.config.tensorflow_config import TensorFlowConfig, fields
 from linesmith.core.errors import ParameterError, TooFewRecordsError
@@ -229,7 +230,7 @@ def _privacy(config: TensorFlowConfig, files: dict[str, int | None]) -> dict[str
     if spent is not None and spent.is_file():
         facts["begun here before"] = privacy_estimates.ledger_fact(str(spent), RUN_LEDGER_FILE, plan, release)
     number = sum(name.startswith("warning") for name in facts)
-    warnings = privacy_estimates.row_warnings(config, longer)
+    warnings = row_warnings(config, longer)
     return facts | {f"warning {number + i}": text for i, text in enumerate(warnings, 1)}
 
 

@@ -6,10 +6,8 @@ import math
 import time
 
 from linesmith.cli.summary import human_bytes
-from linesmith.core.config.privacy_checks import privacy_warnings
-from linesmith.core.config.setting_field import option_text
+from linesmith.core.config.privacy_warnings import privacy_warnings
 from linesmith.core.config.tensorflow_config import TensorFlowConfig
-from linesmith.core.errors import coded_message
 from linesmith.model.privacy.descriptions import UNIT_DESCRIPTIONS
 from linesmith.model.privacy.ledger import composed_epsilon, read_ledger
 from linesmith.model.privacy.plan import PrivacyPlan
@@ -155,25 +153,6 @@ def noise_over_signal(config: TensorFlowConfig, plan: PrivacyPlan, vocab_size: i
         else ""
     )
     return f"{ratio:.2g} of the largest mean gradient, over {parameters:,} weights{advice}"
-
-
-def row_warnings(config: TensorFlowConfig, longer: float | None) -> list[str]:
-    """Return a warning if most records are longer than a row. It does not reveal how long records are.
-
-    Args:
-        config: settings of a private run.
-        longer: share of the records that have more tokens than a row, 0 to 1; None: unknown.
-    """
-    if longer is None or longer <= 0.5:
-        return []
-    return [
-        coded_message(
-            "LS308",
-            option_text("seq_length", config.seq_length),
-            "shorter than most records: they are cut there, no end is learned, and no generated record can be longer",
-            "Raise it, or divide the records.",
-        )
-    ]
 
 
 def matmul_rate(size: int = 768, seconds: float = 0.3) -> float:

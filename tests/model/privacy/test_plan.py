@@ -14,9 +14,9 @@ from linesmith.core.config.privacy_checks import (
     check_privacy_settings,
     check_replicas,
     check_training_data,
-    privacy_warnings,
     vocabulary_mode,
 )
+from linesmith.core.config.privacy_warnings import privacy_warnings
 from linesmith.core.config.setting_field import dp_default
 from linesmith.core.config.tensorflow_config import TensorFlowConfig, fields
 from linesmith.core.errors import DataError, ParameterError
@@ -221,7 +221,8 @@ def test_private_training_has_defaults_of_its_own_and_honors_what_is_set(tmp_pat
         if getattr(plain, name) != getattr(private, name)
     }
     assert set(changed) == {"dp", *(name for name, info in fields().items() if dp_default(info) is not None)}
-    assert (private.dropout_rate, private.rnn_layers, private.dp_l2_norm_clip) == (0.0, 1, 0.1)
+    assert (private.dropout_rate, private.rnn_layers, private.seq_length) == (0.0, 1, 256)
+    assert private.clipping_norm == 10 / 256 and plan_privacy(private.replace(seq_length=100), N).l2_norm_clip == 0.1
     # None of them counts as set: a copy without privacy has the plain ones, one with it the private ones.
     assert private.replace(dp=False) == plain
     assert plain.replace(dp=True) == private

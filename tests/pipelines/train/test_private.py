@@ -18,6 +18,7 @@ from linesmith.model.privacy.initial_bias import UNLIKELY_LOGIT
 from linesmith.model.privacy.ledger import read_ledger
 from linesmith.model.sampling import usual_fields
 from linesmith.model.sampling.sampler import DrawSettings, Sampler, SampleRequest
+from linesmith.pipelines.generate.stage import generate
 from linesmith.pipelines.tokenize.stage import tokenize
 from linesmith.pipelines.train import hooks, local
 from linesmith.pipelines.train import private as train_private
@@ -168,6 +169,19 @@ def test_overwrite_keeps_the_ledger_of_earlier_trainings(tokenized, tmp_path, mo
 
 
 @pytest.mark.slow
+def test_records_longer_than_a_row_are_spoken_of_before_and_after(tmp_path, caplog):
+    """Where most records are cut the model learns no end, so whoever runs it is told before anything is charged."""
+    (tmp_path / "in.txt").write_text("".join(f"{'ab' * 9}{i}\n" for i in range(60)))
+    config = _config(tmp_path, seq_length=4, epochs=1, gen_lines=5, max_attempts=2)
+    tokenize(config)
+    report = train_model(config)
+    assert "LS308: seq_length 4: shorter than most records" in caplog.text
+    assert not any("LS308" in notice for notice in report.notices)  # it depends on the records
+    report = generate(config)
+    assert report.counts["missing"] == 5
+    assert any("(4 tokens): where yours are longer, raise it" in notice for notice in report.notices)
+
+
 def test_columns_given_to_tokenize_reach_a_private_model(tmp_path):
     """The number of fields is known from the settings of tokenize alone."""
     (tmp_path / "in.txt").write_text("".join(f"{i % 7},{'ab' * (i % 5)},{i}\n" for i in range(60)))
