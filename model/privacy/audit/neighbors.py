@@ -83,7 +83,12 @@ def audit_neighbors(
     with tempfile.TemporaryDirectory() as directory:
         trainer = _make_trainer(trainer_class, config, vocab_size, records, Path(directory))
         moved = _largest_difference(trainer, records, bases, _WEIGHT_SCALES)
-        wide = config.replace(rnn_units=_WIDE_UNITS, embedding_dim=_WIDE_UNITS // 2, seq_length=_WIDE_STEPS)
+        wide = config.replace(
+            rnn_units=_WIDE_UNITS,
+            embedding_dim=_WIDE_UNITS // 2,
+            seq_length=_WIDE_STEPS,
+            dp_l2_norm_clip=config.clipping_norm,  # whose default follows the length
+        )
         base = _random_records(vocab_size)
         trainer = _make_trainer(trainer_class, wide, vocab_size, base, Path(directory) / "wide")
         moved = max(moved, _largest_difference(trainer, base[:1], [base], [_WIDE_SCALE]))
