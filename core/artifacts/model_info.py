@@ -130,12 +130,8 @@ class ModelInfo:
 def write_model_info(model_dir: str | Path, info: ModelInfo) -> None:
     """Write `model.json` atomically; from then on the model can be generated from."""
     described = asdict(info)
-    for name in (
-        "condition_on",
-        "condition_values",
-        "field_patterns",
-        "top_p",
-    ):  # a model without them is described as ever
+    # A model without these is described as ever.
+    for name in ("condition_on", "condition_values", "field_patterns", "top_p"):
         if described[name] is None:
             del described[name]
     write_json(Path(model_dir) / MODEL_FILE, {"format_version": FORMAT_VERSION, **described})
