@@ -23,9 +23,9 @@ def privacy_warnings(config: TensorFlowConfig) -> list[str]:
     clip = config.dp_l2_norm_clip
     if config.dp and clip is not None and clip > _WIDE_CLIP and not config.dp_adaptive_clip:
         warnings.append(
-            f"dp_l2_norm_clip {clip:g} is several times a record's gradient norm (usually 0.1 to 1, since its "
-            "loss is divided by seq_length): nothing is clipped, and there is as many times more noise than needed. Leave it "
-            "out: it is 10 divided by seq_length then."
+            f"dp_l2_norm_clip {clip:g} is several times a record's gradient norm (usually 10 to 100 divided by seq_length, "
+            "as its loss is): nothing is clipped, and there is as many times more noise than needed. Leave it out: it is 10 "
+            "divided by seq_length then."
         )
     if config.dp and vocabulary_mode(config) == "raw":
         warnings.append(

@@ -23,7 +23,8 @@ from linesmith.records.patterns.schema_automata import type_pattern
 from linesmith.records.patterns.shapes import any_pattern, shape_pattern, text_pattern
 
 # Most texts that may be new among as many others of the same source, by the share of those that were seen once (Good, "The
-# population frequencies of species and the estimation of population parameters", Biometrika 40, 1953).
+# population frequencies of species and the estimation of population parameters", Biometrika 40, 1953). Of fewer texts than the
+# second number, that share says too little.
 _MOST_UNSEEN, _LEAST_SEEN = 1 / 1000, 100
 _MAX_DISTINCT = 256
 
@@ -50,13 +51,13 @@ def text_limits(field: dict[str, Any]) -> dict[str, Any] | None:
     found = None if spelled is None else spelled_type(spelled["names"], spelled["whole_digits"])
     if spelled is not None and found is not None and found.type_name in TEXT_TYPES:
         return {"type": found.type_name, "empty": empty or spelled["empty"]}
-    pattern = _seen_pattern(field)
+    pattern = _seen_pattern(field, empty)
     if pattern is not None:
         return {"type": None, "empty": empty, "pattern": pattern}
     return None if empty else {"type": None, "empty": False}
 
 
-def _seen_pattern(field: dict[str, Any]) -> str | None:
+def _seen_pattern(field: dict[str, Any], empty: bool) -> str | None:
     """Return the pattern of the values, or else of the shapes, that were seen, where they are few and others hardly occur."""
     if "original" in field:  # of differences, whose statistics are without their plus sign
         return None
@@ -65,7 +66,7 @@ def _seen_pattern(field: dict[str, Any]) -> str | None:
         enough = sum(counts.values()) >= _LEAST_SEEN and len(counts) <= _MAX_DISTINCT
         if enough and _expected_unseen(counts) <= _MOST_UNSEEN:
             pattern = any_pattern(map(pattern_of, sorted(counts)))
-            if len(pattern) <= MAX_PATTERN_CHARS and _is_small(pattern):
+            if len(pattern) <= MAX_PATTERN_CHARS and _is_small(pattern, empty):
                 return pattern
     return None
 
@@ -75,9 +76,10 @@ def _expected_unseen(counts: Mapping[str, int]) -> float:
     return sum(count == 1 for count in counts.values()) / sum(counts.values())
 
 
-def _is_small(pattern: str) -> bool:
+def _is_small(pattern: str, empty: bool) -> bool:
+    """Return whether generation can have the mask of a pattern: else it would stop there."""
     try:
-        _automaton(None, False, pattern)
+        _automaton(None, empty, pattern)
     except (ValueError, ParameterError):
         return False
     return True

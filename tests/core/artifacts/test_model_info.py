@@ -54,6 +54,8 @@ def test_the_weights_are_those_that_were_saved(weights: dict[str, np.ndarray], t
         {"field_texts": [{"type": "enum", "empty": False}]},
         {"field_texts": [{"type": "date", "empty": 1}]},
         {"field_texts": [{"type": "date"}]},
+        {"field_texts": [{"type": None, "empty": False, "pattern": 7}]},
+        {"field_texts": [{"type": None, "empty": False, "pattern": "a" * 10_001}]},
         {"field_patterns": [7]},
         {"field_patterns": ["a" * 10_001]},
         {"top_p": 0},

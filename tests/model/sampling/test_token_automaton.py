@@ -232,6 +232,33 @@ def test_texts_stay_within_their_limits_and_a_start_string_may_leave_them(tmp_pa
         assert automaton.accepts_prefix([i for i in tokenizer.encode_to_ids(given) if i]), given
 
 
+@pytest.mark.parametrize("typed", [False, True])
+def test_only_seen_shapes_are_drawn_with_types_or_without_and_a_start_string_may_have_others(typed, tmp_path):
+    shapes = {"type": None, "empty": False, "pattern": "(?:[a-c]{2}|[0-9])"}
+    info = replace(_with_fields(tmp_path, None), field_texts=[shapes, {**shapes, "empty": True}, None])
+    tokenizer = Sampler(tmp_path).tokenizer
+    fields = [
+        {"name": "a", "type": "string"},
+        {"name": "b", "type": ["null", "string"]},
+        {"name": "c", "type": "string"},
+    ]
+    schema = json.dumps({"type": "record", "name": "R", "fields": fields}) if typed else None
+    automaton = token_automaton(tokenizer, info, SamplerOptions(inferred_schema=schema))
+    assert automaton is not None
+    for text, is_allowed in (
+        ("ab, , b", True),
+        ("9, ab, b", True),
+        ("a, ab, b", False),
+        ("ab, 99, b", False),
+        (", ab, b", False),
+    ):
+        assert _accepts(automaton, tokenizer.encode_to_ids(text)) == is_allowed, text
+    assert automaton.accepts_prefix([i for i in tokenizer.encode_to_ids("99b, ") if i])
+    damaged = replace(info, field_texts=[{**shapes, "pattern": "("}, None, None])
+    with pytest.raises(DataError, match=r"LS214.*'model\.json'.*no pattern"):
+        token_automaton(tokenizer, damaged, SamplerOptions())
+
+
 def test_unusual_texts_of_a_private_model_are_masked_and_a_start_string_may_hold_them(tmp_path):
     info = replace(_with_fields(tmp_path, None), field_patterns=["[a-b]", None, "(?:[0-7]|99)"])
     tokenizer = Sampler(tmp_path).tokenizer
