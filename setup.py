@@ -42,7 +42,7 @@ KERNEL = Path("linesmith/model/sampling/kernel")
 extension = Extension(
     "linesmith.model.sampling.kernel.steps",
     sources=[str(KERNEL / "kernel.c")],
-    depends=[str(KERNEL / name) for name in ("kernel.h", "layers.h", "draw.h", "fields.h", "undefine.h")],
+    depends=[str(KERNEL / name) for name in ("kernel.h", "layers.h", "draw.h", "fields.h", "trees.h", "undefine.h")],
     # Every operation on floats is rounded by itself, whatever the processor: the same seed gives the same bytes. With -O3, GCC
     # spills the sums of products to memory, which halves their rate.
     extra_compile_args=["-std=gnu11", "-O2", "-ftree-vectorize", "-fvect-cost-model=dynamic", "-g0", *EXACT],

@@ -34,11 +34,13 @@ from linesmith.core.artifacts.model_info import (
     BEST_WEIGHTS,
     CARD_FILE,
     CHECKPOINTS_DIR,
+    DISCRIMINATOR_FILE,
     LAST_WEIGHTS,
     MODEL_FILE,
     ROLES_FILE,
     SCHEMA_FILE,
     TABLE_FILE,
+    ModelInfo,
     load_weights,
     read_model_info,
 )
@@ -50,9 +52,10 @@ from linesmith.core.parsing import parse_json
 
 _MAX_PARAMS_BYTES = 1 << 20
 _MODEL_FILES = (CARD_FILE, MODEL_FILE, ROLES_FILE, SCHEMA_FILE, TABLE_FILE, STATEMENT_FILE, STATEMENT_TEXT_FILE)
+_WEIGHTS = (BEST_WEIGHTS, LAST_WEIGHTS, DISCRIMINATOR_FILE)
 _NAME = re.compile(
     rf"{re.escape(PARAMS_FILE)}|model/({'|'.join(map(re.escape, _MODEL_FILES))})"
-    rf"|model/{CHECKPOINTS_DIR}/({re.escape(BEST_WEIGHTS)}|{re.escape(LAST_WEIGHTS)})|tokenizer/[A-Za-z0-9_][A-Za-z0-9_.-]{{0,99}}"
+    rf"|model/{CHECKPOINTS_DIR}/({'|'.join(map(re.escape, _WEIGHTS))})|tokenizer/[A-Za-z0-9_][A-Za-z0-9_.-]{{0,99}}"
 )
 
 
@@ -82,7 +85,7 @@ def write_archive(run_dir: str | Path, path: str | Path) -> dict[str, Any]:
     read_stored_config(root)
     load_weights(root)  # checks that they are the ones that the description names
     statement = check_statement(root)
-    members = _members(root, info.default_checkpoint)
+    members = _members(root, info)
     manifest: dict[str, Any] = {
         "format_version": FORMAT_VERSION,
         "kind": KIND,
@@ -106,10 +109,11 @@ def write_archive(run_dir: str | Path, path: str | Path) -> dict[str, Any]:
     return manifest
 
 
-def _members(root: Path, checkpoint: str) -> list[tuple[str, bytes]]:
-    weights = BEST_WEIGHTS if checkpoint == "best" else LAST_WEIGHTS
+def _members(root: Path, info: ModelInfo) -> list[tuple[str, bytes]]:
+    weights = BEST_WEIGHTS if info.default_checkpoint == "best" else LAST_WEIGHTS
     files = [f"model/{name}" for name in _MODEL_FILES if (root / "model" / name).is_file()]
-    files.append(f"model/{CHECKPOINTS_DIR}/{weights}")
+    learned = [weights] if info.discriminator is None else [weights, DISCRIMINATOR_FILE]
+    files += [f"model/{CHECKPOINTS_DIR}/{name}" for name in learned]
     if not (root / "tokenizer").is_dir():
         raise DataError("LS201", None, f"'{root}' holds no tokenizer", "Run tokenize first.")
     tokenizer = sorted((root / "tokenizer").iterdir())

@@ -25,6 +25,9 @@ ROLES_FILE = "roles.json"  # columns that it was not given (`linesmith.records.r
 CARD_FILE = "README.md"  # what the model is, for people (`linesmith.pipelines.cards`)
 CHECKPOINTS_DIR = "checkpoints"
 LAST_WEIGHTS, BEST_WEIGHTS = "last-weights.npz", "best.npz"
+DISCRIMINATOR_FILE = (
+    "discriminator.npz"  # what tells the model's records from real ones (`linesmith.model.discriminator`)
+)
 _NETWORK_NAME = "language_model"  # of `linesmith.model.training.language_model`; paths of variables begin with it
 # Types of texts that a field may be limited to, beside numbers; None: any text.
 TEXT_TYPES = (None, "boolean", "date", "timestamp", "local_timestamp")
@@ -83,6 +86,7 @@ class ModelInfo:
         field_patterns: pattern of the usual texts of each field among the model's own records (`usual_texts`), after private
             training only; None for a field without usual texts; None as a whole where nothing is known.
         top_p: share of the probability that tokens are drawn from, unless generation is told otherwise; None: all.
+        discriminator: digest of the file of the discriminator of the default checkpoint; None: there is none.
         field_inputs: what the network looks up beside its last token; None for a plain network.
         condition_on: columns that stand first in the ids of a record; None: the ids have the order of `columns`. What is per
             field here, except `columns`, has the order of the ids.
@@ -108,6 +112,7 @@ class ModelInfo:
     field_texts: list[_TextLimits | None] | None = None
     field_patterns: list[_Pattern | None] | None = None
     top_p: Annotated[float, Field(gt=0, le=1)] | None = None
+    discriminator: Annotated[str, Field(pattern="^[0-9a-f]{64}$")] | None = None
     field_inputs: FieldInputs | None = None
     condition_on: list[str] | None = None
     condition_values: list[list[str] | None] | None = None
@@ -131,7 +136,7 @@ def write_model_info(model_dir: str | Path, info: ModelInfo) -> None:
     """Write `model.json` atomically; from then on the model can be generated from."""
     described = asdict(info)
     # A model without these is described as ever.
-    for name in ("condition_on", "condition_values", "field_patterns", "top_p"):
+    for name in ("condition_on", "condition_values", "field_patterns", "top_p", "discriminator"):
         if described[name] is None:
             del described[name]
     write_json(Path(model_dir) / MODEL_FILE, {"format_version": FORMAT_VERSION, **described})

@@ -30,6 +30,14 @@ class GenerationSettings(BaseModel):
         gt=0,
         le=1,
     )
+    gen_drafts: float = setting(
+        "generate",
+        10.0,
+        "Records that the model may draw, on average, for one that its discriminator keeps; fewer are drawn where fewer do. 1: "
+        "all are kept, which is faster and less like the real ones. Without effect on another temperature, top_k or top_p than "
+        "the model's own, with exact_distribution, gen_chars, a checkpoint, or no field_aware.",
+        ge=1,
+    )
     field_aware: bool = setting(
         "generate",
         True,

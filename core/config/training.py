@@ -48,6 +48,13 @@ class TrainingSettings(BaseModel):
         "sign in double quotes, with a plus sign as a mapping of lists in a settings file. Parents must be written earlier. "
         "Unset columns: chosen from the data. Needs names: header, columns or schema_file.",
     )
+    discriminator: bool = setting(
+        "train",
+        True,
+        "After training, learn what tells the model's records from real ones, by which generate chooses among drafts "
+        "(gen_drafts). Needs a network that knows fields and 1,000 records; never with dp.",
+        with_dp=False,
+    )
     epochs: int = setting("train", 100, "Largest number of passes over the training records.", with_dp=30, ge=0)
     early_stopping: bool = setting("train", True, "Stop when the best-model metric no longer improves.")
     early_stopping_patience: int = setting("train", 5, "Epochs without improvement before stopping.", ge=0)

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from linesmith.core.artifacts.model_info import ModelInfo
 from linesmith.core.config.tensorflow_config import TensorFlowConfig
+from linesmith.model.discriminator.discriminator import load_discriminator
+from linesmith.model.discriminator.selecting_sampler import SelectingSampler
 from linesmith.model.generation.attempts import AttemptSettings
 from linesmith.model.generation.unit_generator import SampleSource
 from linesmith.model.sampling.candidates import CANDIDATES
 from linesmith.model.sampling.sample_types import DrawSettings
 from linesmith.model.sampling.sampler import Sampler, SamplerOptions
+from linesmith.records.fields import FieldFormat
 from linesmith.records.output.schema import schema_text
 
 
@@ -79,8 +82,24 @@ def sampler_options(
     """
     schema = None if config.schema_file is None else schema_text(config.schema_file)
     return SamplerOptions(
-        config.matmul_precision, config.field_aware, schema, field_count, inferred_schema=inferred_schema
+        config.matmul_precision,
+        config.field_aware,
+        schema,
+        field_count,
+        inferred_schema=inferred_schema,
+        drafts=config.gen_drafts if uses_discriminator(config) else 1.0,
     )
+
+
+def uses_discriminator(config: TensorFlowConfig) -> bool:
+    """Return whether a model's discriminator chooses among drafts.
+
+    It has learned what the model's own distribution lacks, so it says nothing about records that are drawn from another one, by
+    other weights, or cut.
+    """
+    own_distribution = config.gen_temp == 1 and config.gen_top_k == 0 and config.gen_top_p in (None, 1)
+    whole = config.field_aware and config.checkpoint is None and not config.gen_chars
+    return own_distribution and whole and not config.exact_distribution and config.gen_drafts > 1
 
 
 def open_sampler(
@@ -89,15 +108,21 @@ def open_sampler(
     options: SamplerOptions | None = None,
     threads: int | None = None,
 ) -> SampleSource:
-    """Load the model of a run directory.
+    """Load the model of a run directory, and its discriminator where one is used.
 
     Args:
         run_dir: the run directory.
         checkpoint: an epoch's number, 'best' or 'last'; None: the model's default.
-        options: precision, masks, block size.
+        options: precision, masks, block size, drafts.
         threads: cores that sampling may use; None: all that the process has.
 
     Raises:
-        DataError, ParameterError: as `Sampler`.
+        DataError, ParameterError: as `Sampler` and `load_discriminator`.
     """
-    return Sampler(run_dir, checkpoint=checkpoint, threads=threads, options=options)
+    sampler = Sampler(run_dir, checkpoint=checkpoint, threads=threads, options=options)
+    drafts = 1.0 if options is None else options.drafts
+    discriminator = load_discriminator(run_dir, sampler.info) if drafts > 1 else None
+    if discriminator is None:
+        return sampler
+    split = sampler.tokenizer.token_format
+    return SelectingSampler(sampler, discriminator, FieldFormat(split.field_delimiter, split.quoted), drafts)

@@ -110,6 +110,8 @@ class SamplerOptions:
         schema: an Avro schema as JSON text whose types the fields must have, or None.
         inferred_schema: the types that training inferred, in the same form, where records that lack them are invalid; None:
             nothing is judged by them.
+        drafts: records that may be drawn, on average, for one that the model's discriminator keeps
+            (`linesmith.model.discriminator`); 1: all are kept.
         field_count: number of fields of every record, where the configuration and not the model knows it.
         block_rows: most rows of a block; None: chosen by cores and memory. Text does not depend on it.
         steps: what runs the network's steps, as for `SamplingNetwork`; None: the best there is. Text does not depend on it.
@@ -122,3 +124,4 @@ class SamplerOptions:
     block_rows: int | None = None
     steps: str | None = None
     inferred_schema: str | None = None
+    drafts: float = 1.0

@@ -12,9 +12,11 @@ from linesmith.core.artifacts.model_info import ModelInfo, load_weights, read_mo
 from linesmith.core.artifacts.params import read_stored_config
 from linesmith.core.artifacts.privacy_statement import check_statement
 from linesmith.core.artifacts.run_directory import RunDirectory, check_overwrite_allowed, run_directory
+from linesmith.core.config.setting_field import option_text
 from linesmith.core.config.tensorflow_config import TensorFlowConfig
+from linesmith.model.discriminator.discriminator import load_discriminator
 from linesmith.model.generation.attempts import AttemptSettings
-from linesmith.model.generation.from_config import attempt_settings, with_model_defaults
+from linesmith.model.generation.from_config import attempt_settings, uses_discriminator, with_model_defaults
 from linesmith.model.generation.output_plan import plan_output
 from linesmith.model.generation.requests.condition_requests import check_whole_records
 from linesmith.model.generation.staging import StagingDirectory
@@ -190,9 +192,25 @@ def plan_generation(config: TensorFlowConfig, options: PipelineOptions) -> Gener
         private=statement is not None,
         start_strings=start_strings.identity,
         table=table,
-        notices=[*output.notices, *start_strings.notices],
+        notices=[*output.notices, *start_strings.notices, *_discriminator_notices(config, run, model)],
         inferred_schema=output.inferred_schema,
     )
+
+
+def _discriminator_notices(config: TensorFlowConfig, run: RunDirectory, model: ModelInfo) -> list[str]:
+    """Say what choosing among drafts costs.
+
+    Raises:
+        DataError: LS214, the discriminator is damaged.
+    """
+    discriminator = load_discriminator(run.root, model) if uses_discriminator(config) else None
+    if discriminator is None:
+        return []
+    drafts = 1 / discriminator.kept_share(config.gen_drafts)
+    return [
+        f"each record is chosen among {drafts:.1f} drafts on average; {option_text('gen_drafts', 1)} takes the first, which is "
+        "faster and less like the training records"
+    ]
 
 
 def _read_model(run: RunDirectory, checkpoint: str | None) -> ModelInfo:

@@ -20,6 +20,7 @@ from linesmith.core.errors import DataError
 from linesmith.pipelines.cards.files import write_model_card
 from linesmith.pipelines.stage_report import StageReport
 from linesmith.pipelines.train import private as train_private
+from linesmith.pipelines.train.discriminator import learn_discriminator
 from linesmith.pipelines.train.field_layout import length_cap, read_statistics
 from linesmith.records.field_order import FieldOrder
 from linesmith.records.output.avro_names import unique_names
@@ -65,6 +66,8 @@ def publish_model(
     if config.dp and state.stopped is not None:
         _learn_usual_texts(config, staged_run, report)
     _fill_report(report, config, trainer, best)
+    if not config.dp and state.stopped is not None:
+        learn_discriminator(config, staged_run, trainer, report)
     if config.dp:
         train_private.report_privacy(cast("PrivateTrainer", trainer), report)
     report.outputs = {"model": str(run_directory(config).model), "history": str(run_directory(config).history)}

@@ -9,6 +9,7 @@
 
 #include "draw.h"
 #include "fields.h"
+#include "trees.h"
 
 #if defined(__x86_64__)
 #include <immintrin.h>
