@@ -12,7 +12,6 @@ from functools import cache
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 from pydantic import TypeAdapter, ValidationError
 
 from linesmith.core.artifacts.checkpoints import save_arrays
@@ -43,13 +42,17 @@ class Discriminator:
     trees: TreeSum
     quantiles: Scores
 
-    def log_ratios(self, texts: Sequence[str], fields: FieldFormat) -> tuple[Scores, npt.NDArray[np.bool_]]:
-        """Return the log of the ratio for each record, [N], and which have the right number of fields: those of others are 0."""
+    def log_ratios(self, texts: Sequence[str], fields: FieldFormat) -> Scores:
+        """Return the log of the ratio for each record, [N]; 0 for one with another number of fields."""
         matrix, described = self.features.matrix(texts, fields)
         found = np.zeros(len(texts))
-        if described.any():
-            found[described] = self.trees.scores(matrix[described])
-        return found, described
+        found[described] = self.trees.scores(matrix[described])
+        return found
+
+    def log_gains(self, texts: Sequence[str], fields: FieldFormat, drafts: float) -> Scores:
+        """Return by how much the log of the density of each record rises where the model's records are chosen, [N]."""
+        bound = self.log_bound(drafts)
+        return np.minimum(self.log_ratios(texts, fields) - bound, 0.0) - math.log(self.kept_share(drafts))
 
     def log_bound(self, drafts: float) -> float:
         """Return the log of the largest ratio that is kept to: records with a larger one are kept as those with this are.

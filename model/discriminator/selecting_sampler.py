@@ -93,7 +93,7 @@ class SelectingSampler:
         ratios = np.zeros(len(batch))
         whole = [n for n, one in enumerate(batch) if one.error is None and one.finish_reason == "newline"]
         if whole:
-            ratios[whole] = self._discriminator.log_ratios([batch[n].text for n in whole], self._fields)[0]
+            ratios[whole] = self._discriminator.log_ratios([batch[n].text for n in whole], self._fields)
         levels = np.clip(np.ceil((self._log_bound - ratios) * _PARTS), 0, len(KEEPING) - 1).astype(np.int64)
         keys = stream_keys(seed, [one.request.index for one in batch], [one.request.attempt for one in batch])
         drawn = uniforms(keys, [_KEEPING_STEP] * len(batch), 1)[0].astype(np.float64)

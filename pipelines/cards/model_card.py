@@ -90,6 +90,7 @@ def _network(info: ModelInfo) -> list[tuple[str, str]]:
         ("network", f"LSTM, {layers} of {info.rnn_units:,} units, embeddings of {info.embedding_dim:,}"),
         ("tokens in the vocabulary", shown(info.vocab_size)),
         ("sees which field it writes", shown(info.field_inputs is not None)),
+        ("chooses among drafts by a discriminator", shown(info.discriminator is not None)),
         ("SHA-256 of the weights", info.weights_digest),
     ]
 

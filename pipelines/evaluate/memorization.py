@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from linesmith.core.artifacts.model_info import read_model_info
 from linesmith.core.artifacts.run_directory import RunDirectory
-from linesmith.core.config.tensorflow_config import TensorFlowConfig
+from linesmith.core.config.setting_field import default_of
+from linesmith.core.config.tensorflow_config import TensorFlowConfig, fields
+from linesmith.records.fields import FIELD_BREAK, FieldFormat
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -30,22 +33,24 @@ def measure_run_memorization(
         DataError: the model is missing or damaged.
     """
     from linesmith.evaluation.model_memorization import measure_memorization
+    from linesmith.model.discriminator.discriminator import load_discriminator
     from linesmith.model.sampling.text_losses import TextLosses
     from linesmith.model.tokenizers import load_tokenizer
 
     model = TextLosses(run.root, load_tokenizer(run.tokenizer))
+    discriminator = load_discriminator(run.root, read_model_info(run.root))
+    split = FieldFormat(config.field_delimiter, config.quoted)
+    drafts = default_of(fields()["gen_drafts"])
 
     def losses(texts: Sequence[str]) -> Any:
-        lines = [_line(text, config) for text in texts]
-        return model.means(lines, config.seq_length)[0]
+        lines = [_line(text, split) for text in texts]
+        means, counts = model.means(lines, config.seq_length)
+        # What the discriminator keeps of a record is a part of what the model has kept of it.
+        return means if discriminator is None else means - discriminator.log_gains(lines, split, drafts) / counts
 
     return measure_memorization(data, losses)
 
 
-def _line(text: str, config: TensorFlowConfig) -> str:
+def _line(text: str, split: FieldFormat) -> str:
     """Return a record with field breaks as the line it was read from, without quotes that were not needed."""
-    from linesmith.records.fields import FIELD_BREAK, FieldFormat
-
-    if config.field_delimiter is None:
-        return text
-    return FieldFormat(config.field_delimiter, config.quoted).join(text.split(FIELD_BREAK))
+    return text if split.delimiter is None else split.join(text.split(FIELD_BREAK))
