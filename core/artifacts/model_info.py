@@ -25,9 +25,7 @@ ROLES_FILE = "roles.json"  # columns that it was not given (`linesmith.records.r
 CARD_FILE = "README.md"  # what the model is, for people (`linesmith.pipelines.cards`)
 CHECKPOINTS_DIR = "checkpoints"
 LAST_WEIGHTS, BEST_WEIGHTS = "last-weights.npz", "best.npz"
-DISCRIMINATOR_FILE = (
-    "discriminator.npz"  # what tells the model's records from real ones (`linesmith.model.discriminator`)
-)
+DISCRIMINATOR_FILE = "discriminator.npz"  # beside the weights (`linesmith.model.discriminator`)
 _NETWORK_NAME = "language_model"  # of `linesmith.model.training.language_model`; paths of variables begin with it
 # Types of texts that a field may be limited to, beside numbers; None: any text.
 TEXT_TYPES = (None, "boolean", "date", "timestamp", "local_timestamp")

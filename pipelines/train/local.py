@@ -25,7 +25,8 @@ from linesmith.pipelines.stage_report import StageReport, measured_stage
 from linesmith.pipelines.train import private as train_private
 from linesmith.pipelines.train.field_layout import choose_layout
 from linesmith.pipelines.train.hooks import training_hooks
-from linesmith.pipelines.train.publish import publish_model
+from linesmith.pipelines.train.own_records import LearnedFromOwnRecords, learn_from_own_records
+from linesmith.pipelines.train.publish import publish_model, write_model
 from linesmith.records.roles.stored_roles import read_roles, write_roles
 from linesmith.records.table_format import TableFormat, read_table_format, write_table_format
 
@@ -95,7 +96,13 @@ def train_locked(config: TensorFlowConfig, table: TableFormat | None = None) -> 
             trainer.hooks = replace(hooks, write_guard=lease.writing)
             state = trainer.fit()
         with lease.writing():
-            publish_model(config, staged_run, trainer, training_manifest, report)
+            has_model = write_model(config, staged_run, trainer, training_manifest)
+        # Not under the lease's lock, since it takes a while: the lease must be renewed meanwhile.
+        ended = state.stopped is not None
+        learned = learn_from_own_records(config, staged_run, trainer) if ended else LearnedFromOwnRecords()
+        with lease.writing():
+            if has_model:
+                publish_model(config, staged_run, trainer, training_manifest, report, learned)
             if state.stopped is None:
                 raise _interrupted(state, old_model_stays=staged_run != run_directory(config))
             promote(run_directory(config))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 import shutil
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -20,8 +20,8 @@ from linesmith.core.errors import DataError
 from linesmith.pipelines.cards.files import write_model_card
 from linesmith.pipelines.stage_report import StageReport
 from linesmith.pipelines.train import private as train_private
-from linesmith.pipelines.train.discriminator import learn_discriminator
 from linesmith.pipelines.train.field_layout import length_cap, read_statistics
+from linesmith.pipelines.train.own_records import LearnedFromOwnRecords
 from linesmith.records.field_order import FieldOrder
 from linesmith.records.output.avro_names import unique_names
 from linesmith.records.patterns.number_ranges import number_range
@@ -33,41 +33,57 @@ if TYPE_CHECKING:
     from linesmith.model.training.loop import TrainingLoop
 
 
-def publish_model(
-    config: TensorFlowConfig,
-    staged_run: RunDirectory,
-    trainer: TrainingLoop,
-    training_manifest: dict[str, Any],
-    report: StageReport,
-) -> None:
-    """Write what generation needs, and, where training came to its end, the manifest that makes the model complete.
-
-    An interrupted training without a finished epoch leaves no model.
+def write_model(
+    config: TensorFlowConfig, staged_run: RunDirectory, trainer: TrainingLoop, training_manifest: dict[str, Any]
+) -> bool:
+    """Write what generation needs, but for what is learned from the model's own records.
 
     Args:
         config: the settings.
         staged_run: where the model is written.
         trainer: after `fit`.
         training_manifest: manifest of the training data.
-        report: counts, outputs and notices are filled in.
+
+    Returns:
+        Whether there is a model: an interrupted training without a finished epoch leaves none.
 
     Raises:
-        DataError: LS208, training diverged before any epoch gave usable weights; LS214, beside a private model lies a file
-            that may not be released with it.
+        DataError: LS208, training diverged before any epoch gave usable weights.
     """
-    state = trainer.state
-    best = state.history[state.best_epoch] if state.best_epoch is not None else None
+    best = _best_epoch(trainer)
     if config.dp:  # also where training diverged: its steps are charged
         train_private.write_privacy_statement(config, cast("PrivateTrainer", trainer), staged_run)
     _refuse_diverged(trainer, best, config.learning_rate)
-    if state.stopped is None and best is None:
-        return
+    if trainer.state.stopped is None and best is None:
+        return False
     _write_model(config, staged_run, trainer, training_manifest)
-    if config.dp and state.stopped is not None:
-        _learn_usual_texts(config, staged_run, report)
+    return True
+
+
+def publish_model(
+    config: TensorFlowConfig,
+    staged_run: RunDirectory,
+    trainer: TrainingLoop,
+    training_manifest: dict[str, Any],
+    report: StageReport,
+    learned: LearnedFromOwnRecords,
+) -> None:
+    """Add what was learned from the model's own records, and, where training came to its end, the manifest that completes it.
+
+    Args:
+        config: the settings.
+        staged_run: where `write_model` wrote.
+        trainer: after `fit`.
+        training_manifest: manifest of the training data.
+        report: counts, outputs and notices are filled in.
+        learned: from the model's own records.
+
+    Raises:
+        DataError: LS214, beside a private model lies a file that may not be released with it.
+    """
+    state, best = trainer.state, _best_epoch(trainer)
     _fill_report(report, config, trainer, best)
-    if not config.dp and state.stopped is not None:
-        learn_discriminator(config, staged_run, trainer, report)
+    learned.add_to(staged_run, report, config.gen_drafts)
     if config.dp:
         train_private.report_privacy(cast("PrivateTrainer", trainer), report)
     report.outputs = {"model": str(run_directory(config).model), "history": str(run_directory(config).history)}
@@ -79,6 +95,11 @@ def publish_model(
         _write_manifest(config, staged_run.model, manifest)
         if config.dp:
             train_private.delete_resume_state(staged_run)
+
+
+def _best_epoch(trainer: TrainingLoop) -> EpochState | None:
+    state = trainer.state
+    return state.history[state.best_epoch] if state.best_epoch is not None else None
 
 
 def _delete_resume_files(staged_run: RunDirectory, keep_epochs: bool) -> None:
@@ -159,29 +180,6 @@ def _write_model(
     )
     _write_schema(staged_run.model, info, statistics)
     write_model_info(staged_run.model, info)
-
-
-def _learn_usual_texts(config: TensorFlowConfig, staged_run: RunDirectory, report: StageReport) -> None:
-    """Describe the usual texts of the fields by the records of the model that was just written, and say so.
-
-    Nothing else is read, so nothing is spent.
-    """
-    from linesmith.core.artifacts.model_info import read_model_info, write_model_info
-    from linesmith.model.sampling.usual_fields import usual_field_patterns
-
-    patterns = usual_field_patterns(staged_run.root, config.seed)
-    info = read_model_info(staged_run.root)
-    write_model_info(staged_run.model, replace(info, field_patterns=patterns))
-    restricted = sum(pattern is not None for pattern in patterns or ())
-    if restricted:
-        report.notices.append(
-            f"in {restricted} of {info.field_count} fields, generation leaves out texts that are rare in the model's own "
-            "records: most of them come from the noise. To keep them, generate with --no-field-aware"
-        )
-    report.notices.append(
-        f"generation draws from the likeliest {info.top_p:.0%} of each token's probability, since the noise adds to the rest; "
-        "--gen-top-p 1 draws from all of it"
-    )
 
 
 def _record_shape(
