@@ -51,17 +51,17 @@ def write_run(run: Path, fields: int) -> None:
 
 
 def _add_discriminator(run: Path) -> None:
-    """Learn what tells the model's records from those of them that have many digits."""
+    """Learn what tells the model's records from the half of them that has most digits."""
     from linesmith.core.artifacts.model_info import read_model_info, write_model_info
     from linesmith.model.discriminator.discriminator import save_discriminator
     from linesmith.model.discriminator.fitting import fit_discriminator
     from linesmith.model.sampling.sampler import DrawSettings, Sampler, SampleRequest
     from linesmith.records.fields import FieldFormat
 
-    requests = deque(SampleRequest(index, 0) for index in range(6_000))
+    requests = deque(SampleRequest(index, 0) for index in range(16_000))
     samples = sorted(Sampler(run).stream(requests, DrawSettings(seed=5)), key=lambda one: one.request.index)
     texts = [one.text for one in samples if one.finish_reason == "newline"]
-    real = [text for text in texts if sum(map(str.isdigit, text)) * 2 > len(text)]
+    real = sorted(texts, key=lambda text: sum(map(str.isdigit, text)) / len(text))[len(texts) // 2 :]
     found = fit_discriminator(real, texts, FieldFormat(", "), seed=1)
     digest = save_discriminator(run / "model", found)
     write_model_info(run / "model", replace(read_model_info(run), discriminator=digest))
