@@ -90,8 +90,6 @@ def check(config: TensorFlowConfig, *stages: Stage) -> None:
         _check_installed("tokenizing", _TOKENIZE_LIBRARIES, "tokenize")
     if {"train", "run"} & set(stages):
         _check_installed("training", _TRAIN_LIBRARIES, "train")
-        if config.discriminator and config.field_delimiter is not None:
-            _check_installed("--discriminator", ("sklearn",), "train")
 
 
 def _check_installed(doing: str, libraries: tuple[str, ...], extra: str) -> None:

@@ -25,6 +25,7 @@ from linesmith.records.fields import FieldFormat
 
 _QUANTILES = 2_001  # of the scores of the model's records that are kept
 _RARE = 0.005  # share of the model's records whose ratio may be above the largest that is kept to
+_LARGEST_SCORE = 500.0  # whose exponential is a number; those of 200 trees are far below
 _HALVINGS = 50  # of the interval that the largest ratio lies in
 
 
@@ -115,7 +116,7 @@ def load_discriminator(run_dir: str | Path, info: ModelInfo) -> Discriminator | 
     except ValidationError:
         raise _damaged(path) from None
     trees = TreeSum.from_arrays(arrays, features.width) if features.is_sound() else None
-    if trees is None or not np.isfinite(arrays["quantiles"]).all():
+    if trees is None or not (np.abs(arrays["quantiles"]) <= _LARGEST_SCORE).all():  # also where one is NaN
         raise _damaged(path)
     return Discriminator(features, trees, arrays["quantiles"])
 

@@ -27,6 +27,7 @@ _MAX_NUMBERS = 64  # columns among which differences are looked for
 _MAX_DIFFERENCES = 45
 _LEAST_RANK_CORRELATION = 0.3
 _RUNS = re.compile("[0-9]+")
+_LARGEST = 1e300
 _DIGITS_READ = 15  # of a run: as many as a float holds
 Matrix = npt.NDArray[np.float64]
 Kind = Literal["number", "runs", "category", "text"]
@@ -156,12 +157,12 @@ def _choose(texts: Sequence[str]) -> FieldFeatures:
 
 
 def _number(text: str) -> float:
-    """Return the number that a text is; NaN where it is none."""
+    """Return the number that a text is; NaN where it is none, or so large that a difference could be infinite."""
     try:
         value = float(text)
     except ValueError:
         return np.nan
-    return value if abs(value) < np.inf else np.nan
+    return value if abs(value) <= _LARGEST else np.nan
 
 
 def _columns(field: FieldFeatures, texts: Sequence[str]) -> Matrix:

@@ -41,8 +41,15 @@ def fit_discriminator(real: Sequence[str], synthetic: Sequence[str], fields: Fie
         seed: of what is drawn.
 
     Raises:
-        NoDiscriminatorError: there are too few records, or unseen ones are not told apart.
+        NoDiscriminatorError: there are too few records, unseen ones are not told apart, or scikit-learn is missing or unknown.
     """
+    try:
+        import sklearn.ensemble  # noqa: F401  (only libraries that are loaded already can be limited)
+        from threadpoolctl import threadpool_limits
+    except ModuleNotFoundError:
+        raise NoDiscriminatorError(
+            "scikit-learn is not installed; pip install 'linesmith[train]' installs it"
+        ) from None
     features = choose_features(real, fields)
     if features is None:
         raise NoDiscriminatorError("most records have another number of fields than the others")
@@ -54,9 +61,6 @@ def fit_discriminator(real: Sequence[str], synthetic: Sequence[str], fields: Fie
         if len(side) < LEAST_RECORDS:
             raise NoDiscriminatorError(f"{len(side):,} {whose} are too few, {LEAST_RECORDS:,} are needed")
     of_real, of_synthetic = described.values()
-    import sklearn.ensemble  # noqa: F401  (only libraries that are loaded already can be limited)
-    from threadpoolctl import threadpool_limits
-
     learned_real, unseen_real = _parted(of_real)
     learned_synthetic, unseen_synthetic = _parted(of_synthetic)
     # In one thread sums have one order, so the same records give the same trees.
@@ -116,9 +120,8 @@ def _classifier(real: Matrix, synthetic: Matrix, trees: int, seed: int) -> HistG
     from sklearn.ensemble import HistGradientBoostingClassifier
 
     matrix = np.concatenate([synthetic, real])
-    matrix = np.where(
-        np.isnan(matrix).all(axis=0), 0.0, matrix
-    )  # of a column without any number scikit-learn makes no bins
+    # Of a column without any number scikit-learn makes no bins.
+    matrix = np.where(np.isnan(matrix).all(axis=0), 0.0, matrix)
     labels = np.repeat([0, 1], [len(synthetic), len(real)])
     weights = np.repeat([len(real) / len(synthetic), 1.0], [len(synthetic), len(real)])  # both sides count the same
     classifier = HistGradientBoostingClassifier(

@@ -16,7 +16,7 @@ from dataclasses import replace
 import numpy as np
 
 from linesmith.model.discriminator.discriminator import Discriminator
-from linesmith.model.sampling.candidates import BatchSource, needs_drafts
+from linesmith.model.sampling.candidates import BatchSource, closing_batches, needs_drafts
 from linesmith.model.sampling.sample_types import DrawSettings, Sample, SampleRequest, is_whole_record
 from linesmith.model.sampling.uniform_random import stream_keys, uniforms
 from linesmith.records.fields import FieldFormat
@@ -66,8 +66,7 @@ class SelectingSampler:
                 drafts.append(replace(request, attempt=request.attempt * MOST_DRAFTS))
 
         take_requests()
-        batches = self._source.batches(drafts, settings)
-        try:
+        with closing_batches(self._source.batches(drafts, settings)) as batches:
             for batch in batches:
                 done = []
                 for sample, level, is_kept in self._judged(batch, settings.seed):
@@ -78,10 +77,6 @@ class SelectingSampler:
                         done.append(answer)
                 yield done
                 take_requests()
-        finally:
-            close = getattr(batches, "close", None)
-            if close is not None:
-                close()
 
     def _judged(self, batch: list[Sample], seed: int) -> Iterator[tuple[Sample, int, bool]]:
         """Yield each draft with its entry in `KEEPING`, and whether it is kept.

@@ -15,6 +15,7 @@ import csv
 import math
 from collections import deque
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import Protocol
 
@@ -78,8 +79,7 @@ def chosen_batches(
             drafts.extend(SampleRequest(request.index, first + k, request.prefix) for k in range(count))
 
     take_requests()
-    batches = source.batches(drafts, settings)
-    try:
+    with closing_batches(source.batches(drafts, settings)) as batches:
         for batch in batches:
             done = []
             for sample in batch:
@@ -95,6 +95,13 @@ def chosen_batches(
                     done.append(replace(choose(drawn, request, settings.seed, fields), request=request))
             yield done
             take_requests()
+
+
+@contextmanager
+def closing_batches(batches: Iterator[list[Sample]]) -> Iterator[Iterator[list[Sample]]]:
+    """Yield batches of samples, and end what draws them when the block ends, however it does."""
+    try:
+        yield batches
     finally:
         close = getattr(batches, "close", None)
         if close is not None:

@@ -48,7 +48,9 @@ def test_records_without_a_usual_number_of_fields_are_not_described(rows):
     assert choose_features(rows, CSV) is None
 
 
-@pytest.mark.parametrize("rows", [[","] * 50, ["nan,inf"] * 50, ["1_0,1e999"] * 50, ["٣,²"] * 50])
+@pytest.mark.parametrize(
+    "rows", [[","] * 50, ["nan,inf"] * 50, ["1_0,1e999"] * 50, ["1e308,-1e308", "-1e308,1e308"] * 25, ["٣,²"] * 50]
+)
 def test_hostile_columns_are_described(rows):
     chosen = choose_features(rows, CSV)
     matrix, described = chosen.matrix(rows, CSV)

@@ -1,5 +1,7 @@
 """Tests of fitting and storing discriminators: what they find, what they refuse, and damaged files."""
 
+import sys
+
 import numpy as np
 import pytest
 
@@ -87,6 +89,12 @@ def test_without_enough_to_learn_there_is_none(real, synthetic, why):
         fit_discriminator(real, synthetic, CSV, seed=5)
 
 
+def test_without_scikit_learn_there_is_none(monkeypatch):
+    monkeypatch.setitem(sys.modules, "sklearn.ensemble", None)
+    with pytest.raises(NoDiscriminatorError, match="scikit-learn is not installed"):
+        fit_discriminator(related(3000, 1), unrelated(3000, 2), CSV, seed=5)
+
+
 def test_a_stored_one_is_the_same(found, tmp_path):
     (tmp_path / "model" / CHECKPOINTS_DIR).mkdir(parents=True)
     digest = save_discriminator(tmp_path / "model", found)
@@ -109,6 +117,7 @@ def _other(arrays, state, name, value):
         ("left", np.zeros(3, np.float32)),
         ("quantiles", np.full(2001, np.nan)),
         ("quantiles", np.zeros(5000)),
+        ("quantiles", np.full(2001, 1e300)),
         ("fields", [{"kind": "other", "count": 0, "values": []}]),
         ("differences", [[0, 99]]),
         ("field_count", "two"),
