@@ -17,6 +17,7 @@ from linesmith.core.artifacts.model_info import (
     BEST_WEIGHTS,
     CARD_FILE,
     CHECKPOINTS_DIR,
+    DISCRIMINATOR_FILE,
     LAST_WEIGHTS,
     MODEL_FILE,
     ROLES_FILE,
@@ -34,7 +35,8 @@ _WEIGHTS = rf"{re.escape(BEST_WEIGHTS)}|{re.escape(LAST_WEIGHTS)}|epoch-\d+\.npz
 _PRIVATE_MODEL_FILE = re.compile(
     rf"{re.escape(CARD_FILE)}|{re.escape(MANIFEST)}|{re.escape(MODEL_FILE)}|{re.escape(TABLE_FILE)}|{re.escape(STATEMENT_FILE)}|{re.escape(STATEMENT_TEXT_FILE)}"
     rf"|{re.escape(ROLES_FILE)}"
-    rf"|{CHECKPOINTS_DIR}/({_WEIGHTS})|{INPUTS_DIR}/({'|'.join(map(re.escape, KEPT_FILES.values()))})"
+    rf"|{CHECKPOINTS_DIR}/({_WEIGHTS}|{re.escape(DISCRIMINATOR_FILE)})"
+    rf"|{INPUTS_DIR}/({'|'.join(map(re.escape, KEPT_FILES.values()))})"
 )
 
 
@@ -95,8 +97,8 @@ def check_statement(run_dir: str | Path, checkpoint: str | None = None) -> dict[
         checkpoint: an epoch's number, 'best' or 'last'; None: the model's default.
 
     Raises:
-        DataError: LS201, there is no model; LS214, the statement is missing, or speaks of other weights, or stands beside a
-            model that was trained without differential privacy.
+        DataError: LS201, there is no model; LS214, the statement is missing, or speaks of other weights or another discriminator,
+            or stands beside a model that was trained without differential privacy.
     """
     root = Path(run_dir)
     info = read_model_info(root)
@@ -117,6 +119,8 @@ def check_statement(run_dir: str | Path, checkpoint: str | None = None) -> dict[
             raise _does_not_fit(path, "names no weights, and nothing shows that it was written with these")
     elif _digest(root, info, checkpoint) not in statement["weights"].values():
         raise _does_not_fit(path, "speaks of other weights than these")
+    if info.discriminator is not None and info.discriminator != _covered_discriminator(statement):
+        raise _does_not_fit(path, "speaks of another discriminator than the one beside it, or of none")
     return statement
 
 
@@ -128,6 +132,11 @@ def covered_weights(statement: dict[str, Any], info: ModelInfo) -> set[str]:
         info: description of the model.
     """
     return set(statement.get("weights", {"": info.weights_digest}).values())
+
+
+def _covered_discriminator(statement: dict[str, Any]) -> Any:
+    described = statement.get("discriminator")
+    return described.get("sha256") if isinstance(described, dict) else None
 
 
 def _settings_say_dp(params: Path) -> bool:

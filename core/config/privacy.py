@@ -108,6 +108,13 @@ class PrivacySettings(BaseModel):
     dp_vocabulary_noise: float = setting(
         "tokenize", 8.0, "Noise multiplier of dp_characters: less noise finds rarer characters, at a higher cost.", ge=0
     )
+    dp_discriminator_noise: float | None = setting(
+        "train",
+        None,
+        "Noise multiplier of the counts of records that the discriminator is learned from; unset: that of a quarter of what "
+        "the steps cost, as squares of their ratios of signal to noise.",
+        gt=0,
+    )
     dp_unsafe_fixed_key: str | None = setting(
         "train",
         None,

@@ -84,13 +84,6 @@ def check_privacy_settings(config: TensorFlowConfig) -> None:
             "learned",
             "Leave it out; generate shows records once the privacy statement is written.",
         )
-    if config.discriminator:
-        raise ParameterError(
-            "LS301",
-            option_text("discriminator", True),
-            "cannot be used with --dp: it is learned from the records themselves, without noise",
-            "Leave it out.",
-        )
     check_private_source(config)
     if config.column_pattern is not None and not config.columns:
         raise ParameterError(

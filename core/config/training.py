@@ -52,8 +52,7 @@ class TrainingSettings(BaseModel):
         "train",
         True,
         "After training, learn what tells the model's records from real ones, by which generate chooses among drafts "
-        "(gen_drafts). Needs a network that knows fields and 1,000 records; never with dp.",
-        with_dp=False,
+        "(gen_drafts). Needs a network that knows fields and 1,000 records; with dp columns, and it is charged.",
     )
     epochs: int = setting("train", 100, "Largest number of passes over the training records.", with_dp=30, ge=0)
     early_stopping: bool = setting("train", True, "Stop when the best-model metric no longer improves.")

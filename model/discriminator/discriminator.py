@@ -86,9 +86,8 @@ def score_quantiles(scores: Scores) -> Scores:
     return np.asarray(np.quantile(scores, np.linspace(0, 1, _QUANTILES)))
 
 
-def save_discriminator(model_dir: Path, discriminator: Discriminator) -> str:
-    """Write a discriminator beside a model's weights; return the digest of the file."""
-    path = model_dir / CHECKPOINTS_DIR / DISCRIMINATOR_FILE
+def save_discriminator(path: Path, discriminator: Discriminator) -> str:
+    """Write a discriminator to a file; return its digest."""
     save_arrays(
         path, {**discriminator.trees.arrays(), "quantiles": discriminator.quantiles}, asdict(discriminator.features)
     )
@@ -108,9 +107,19 @@ def load_discriminator(run_dir: str | Path, info: ModelInfo) -> Discriminator | 
     if info.discriminator is None:
         return None
     path = Path(run_dir) / "model" / CHECKPOINTS_DIR / DISCRIMINATOR_FILE
-    arrays, state = load_arrays(path, lambda headers: _check_headers(path, headers))
+    found = read_discriminator(path)
     if sha256_file(path) != info.discriminator:
         raise _damaged(path)
+    return found
+
+
+def read_discriminator(path: Path) -> Discriminator:
+    """Read the file of a discriminator.
+
+    Raises:
+        DataError: LS214, the file is missing or damaged.
+    """
+    arrays, state = load_arrays(path, lambda headers: _check_headers(path, headers))
     try:
         features = _adapter().validate_python(state)
     except ValidationError:

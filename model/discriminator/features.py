@@ -58,6 +58,11 @@ class FieldFeatures:
         """Number of the first columns that are numbers, between which differences say something."""
         return {"number": 1, "runs": self.count, "category": 0, "text": 0}[self.kind]
 
+    @property
+    def paired(self) -> tuple[int, ...]:
+        """Its columns that may go together with those of other fields: of a text, the length and the first two characters."""
+        return {"number": (0,), "runs": tuple(range(self.count)), "category": (0,), "text": (0, 4)}[self.kind]
+
 
 @dataclass(frozen=True)
 class RecordFeatures:
@@ -82,6 +87,18 @@ class RecordFeatures:
     def width(self) -> int:
         """Number of columns."""
         return self.own_width + len(self.differences)
+
+    @property
+    def field_of_column(self) -> dict[int, int]:
+        """The field that each column describes, those of the differences aside."""
+        widths = enumerate(field.width for field in self.fields)
+        return dict(enumerate(field for field, width in widths for _ in range(width)))
+
+    @property
+    def paired_columns(self) -> set[int]:
+        """Columns that may go together with those of other fields."""
+        starts = itertools.accumulate((field.width for field in self.fields), initial=0)
+        return {start + offset for start, field in zip(starts, self.fields, strict=False) for offset in field.paired}
 
     def is_sound(self) -> bool:
         """Return whether every difference is one of two columns that there are; stored features may be damaged."""

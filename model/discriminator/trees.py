@@ -52,12 +52,16 @@ class TreeSum:
 
     def scores(self, matrix: npt.NDArray[np.float64]) -> Scores:
         """Return the score of each row of a matrix, [N]: in compiled code, else in NumPy, which gives the same."""
+        return self.values(matrix) * UNIT
+
+    def values(self, matrix: npt.NDArray[np.float64]) -> npt.NDArray[np.int64]:
+        """Return the sum of the leaves' values for each row of a matrix, [N]: the score as a multiple of `UNIT`."""
         rows = np.ascontiguousarray(matrix, np.float64)
         found = score_trees(rows, self.arrays())
-        return (self.walk(rows) if found is None else found) * UNIT
+        return self.walk(rows) if found is None else found
 
     def walk(self, matrix: npt.NDArray[np.float64]) -> npt.NDArray[np.int64]:
-        """Return the sum of the leaves' values for each row of a matrix, [N]."""
+        """Return the same as `values`, computed in NumPy."""
         parts = [self._walk(matrix[start : start + _ROWS]) for start in range(0, len(matrix), _ROWS)]
         return np.concatenate(parts) if parts else np.empty(0, np.int64)
 

@@ -68,12 +68,13 @@ def attempt_settings(
 
 
 def sampler_options(
-    config: TensorFlowConfig, field_count: int | None = None, inferred_schema: str | None = None
+    config: TensorFlowConfig, info: ModelInfo, field_count: int | None = None, inferred_schema: str | None = None
 ) -> SamplerOptions:
     """Return how the sampler of a configuration is set up. Files are read here, so that workers need none.
 
     Args:
         config: the settings.
+        info: description of the model that generates.
         field_count: number of fields of every record, where the configuration and not the model knows it.
         inferred_schema: inferred types by which records are judged, as an Avro schema; None: there are none.
 
@@ -87,17 +88,22 @@ def sampler_options(
         schema,
         field_count,
         inferred_schema=inferred_schema,
-        drafts=config.gen_drafts if uses_discriminator(config) else 1.0,
+        drafts=config.gen_drafts if uses_discriminator(config, info) else 1.0,
     )
 
 
-def uses_discriminator(config: TensorFlowConfig) -> bool:
+def uses_discriminator(config: TensorFlowConfig, info: ModelInfo) -> bool:
     """Return whether a model's discriminator chooses among drafts.
 
     It has learned what the model's own distribution lacks, so it says nothing about records that are drawn from another one, by
     other weights, or cut.
+
+    Args:
+        config: the settings of the run.
+        info: description of the model that generates.
     """
-    own_distribution = config.gen_temp == 1 and config.gen_top_k == 0 and config.gen_top_p in (None, 1)
+    own_top_p = (None, 1.0 if info.top_p is None else info.top_p)
+    own_distribution = config.gen_temp == 1 and config.gen_top_k == 0 and config.gen_top_p in own_top_p
     whole = config.field_aware and config.checkpoint is None and not config.gen_chars
     return own_distribution and whole and not config.exact_distribution and config.gen_drafts > 1
 

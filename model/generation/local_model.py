@@ -138,7 +138,7 @@ class LocalModel:
         config = self._config.replace(line_validator=None, rules=None, validation_rules=None)
         output = self._plan_output(config, None)
         settings = condition_settings(config, self._info, output)
-        options = sampler_options(config, output.field_count, output.inferred_schema)
+        options = sampler_options(config, self._info, output.field_count, output.inferred_schema)
         automaton = token_automaton(self.tokenizer, self._info, options)
         return settings, ConditionEncoder(settings, self.tokenizer, automaton), output
 
@@ -174,7 +174,7 @@ class LocalModel:
         checks, self.output = output.checks, output
         check_whole_records(config, self._info)
         settings = attempt_settings(config, max_invalid, keep_invalid=None, ordered=self._info.condition_on is not None)
-        options = sampler_options(config, record_validator.field_count, output.inferred_schema)
+        options = sampler_options(config, self._info, record_validator.field_count, output.inferred_schema)
         sampler = functools.partial(open_sampler, self._root, config.checkpoint, options)
         return WorkerSetup(sampler, settings, record_validator, None if checks.is_empty else checks)
 

@@ -7,9 +7,9 @@ deviation z·C to the sum, and divides by E[B] = q·N. N, q, E[B] and the number
 public. The *claim* is the epsilon at the planned steps; it does not shrink when training ends earlier, since the reason for
 that may depend on the data.
 
-Sides. The hash split puts each unit on one side, whatever other units there are. The steps see the units of the training side,
-noised evaluations those of the validation side, and a noised vocabulary all of them: the claim is the larger of both sides'
-epsilon.
+Sides. The hash split puts each unit on one side, whatever other units there are. The steps and the counts that the
+discriminator is learned from see the units of the training side, noised evaluations those of the validation side, and a noised
+vocabulary all of them: the claim is the larger of both sides' epsilon.
 """
 
 from __future__ import annotations
@@ -82,6 +82,8 @@ class PrivacyPlan:
         records_per_unit: k, the most records of a unit that take part; each is clipped to C/k.
         user_key_field: the field that names the user, as it was given.
         validation: noised evaluations; None: no private record is evaluated.
+        discriminator_noise: noise multiplier of the counts of the training side's units by which the discriminator is learned;
+            None: none is.
         validation_mode: what early stopping goes by, as `dp_validation` names it.
     """
 
@@ -105,6 +107,7 @@ class PrivacyPlan:
     user_key_field: str | None = None
     validation: NoisedValidationPlan | None = None
     validation_mode: str = "budget"
+    discriminator_noise: float | None = None
 
     @property
     def effective_noise_multiplier(self) -> float:
@@ -118,9 +121,15 @@ class PrivacyPlan:
         """Number of permitted noised evaluations."""
         return 0 if self.validation is None else self.validation.evaluations
 
+    @property
+    def discriminator_events(self) -> tuple[GaussianEvent, ...]:
+        """What the discriminator releases about a unit on the training side."""
+        return () if self.discriminator_noise is None else (GaussianEvent(self.discriminator_noise),)
+
     def training_events(self, steps: int) -> tuple[GaussianEvent, ...]:
-        """Return what `steps` steps release about a unit on the training side."""
-        return (GaussianEvent(self.effective_noise_multiplier, steps, self.sample_rate), *self.other_events)
+        """Return what `steps` steps, the discriminator and the other events release about a unit on the training side."""
+        own = GaussianEvent(self.effective_noise_multiplier, steps, self.sample_rate)
+        return (own, *self.discriminator_events, *self.other_events)
 
     def validation_events(self, evaluations: int) -> tuple[GaussianEvent, ...]:
         """Return what `evaluations` noised evaluations release about a unit on the validation side."""
@@ -136,7 +145,7 @@ class PrivacyPlan:
 
     def own_events(self) -> tuple[GaussianEvent, ...]:
         """Return all planned events but the vocabulary, which tokenize has drawn: what one more training releases."""
-        steps = self.training_events(self.planned_steps)[:1]
+        steps = (self.training_events(self.planned_steps)[0], *self.discriminator_events)
         return steps if self.validation is None else (*steps, self.validation_events(self.planned_evaluations)[0])
 
     def epsilon_at(self, steps: int, evaluations: int = 0) -> float:

@@ -13,6 +13,7 @@ from linesmith.core.config.privacy_checks import (
 )
 from linesmith.core.config.tensorflow_config import TensorFlowConfig
 from linesmith.core.errors import ParameterError
+from linesmith.model.discriminator.private_fitting import is_worth_noise
 from linesmith.model.privacy.accounting import GaussianEvent
 from linesmith.model.privacy.calibration import calibrate_noise, max_steps_within
 from linesmith.model.privacy.plan import AdaptiveClipping, NoisedValidationPlan, PrivacyPlan
@@ -21,6 +22,9 @@ from linesmith.records.input.record_format import VALIDATION_SHARE
 # Where the batch size is left to us. With fewer steps each one needs less noise, with more the model learns more.
 _AIMED_STEPS, _MIN_BATCH = 350, 256
 _BATCH_WITH_GIVEN_NOISE = 64  # the batch size where the noise is given, as in the first versions of this setting
+# Of what the steps cost, as squared ratios of signal to noise, which add up (Dong et al. 2022, "Gaussian differential privacy").
+_DISCRIMINATOR_SHARE = 0.25
+_LARGEST_EXPONENT = 50.0  # under so little noise no epsilon means anything
 _CLIP_LEARNING_RATE = 0.2  # of the clipping norm, geometric (Andrew et al. 2021)
 
 
@@ -44,7 +48,7 @@ def plan_privacy(config: TensorFlowConfig, units: int) -> PrivacyPlan:
     rate, per_epoch = batch / units, math.ceil(units / batch)
     total = max(1, config.epochs) * per_epoch
     other = vocabulary_events(config)
-    noise, clip = _noise_and_clipping(config, rate, batch, total, other)
+    noise, clip, discriminator = _noise_and_clipping(config, units, rate, batch, total, other)
     plan = PrivacyPlan(
         units=units,
         sample_rate=rate,
@@ -65,8 +69,9 @@ def plan_privacy(config: TensorFlowConfig, units: int) -> PrivacyPlan:
         records_per_unit=config.dp_records_per_user,
         user_key_field=config.privacy_key_field,
         validation_mode=config.dp_validation,
+        discriminator_noise=discriminator,
     )
-    return _with_validation(config, _within_ceiling(plan))
+    return _with_validation(config, _within_ceiling(config, plan))
 
 
 def choose_expected_batch_size(config: TensorFlowConfig, units: int) -> int:
@@ -91,22 +96,59 @@ def vocabulary_events(config: TensorFlowConfig) -> tuple[GaussianEvent, ...]:
     return (GaussianEvent(config.dp_vocabulary_noise),) if vocabulary_mode(config) == "dp_characters" else ()
 
 
+def discriminator_noise(config: TensorFlowConfig, units: int, charged: float, steps: int, rate: float) -> float | None:
+    """Return the noise multiplier of the counts that the discriminator is learned from.
+
+    Args:
+        config: settings, with `dp` set.
+        units: N, the number of units on the training side.
+        charged: noise multiplier that a step is charged with.
+        steps: number of steps.
+        rate: probability with which a unit is in a step.
+
+    Returns:
+        None where no discriminator is learned: turned off, no columns that are public, or too few records for the noise.
+    """
+    if not (config.discriminator and config.field_delimiter and config.learned_columns):
+        return None
+    if config.dp_discriminator_noise is not None:
+        return config.dp_discriminator_noise
+    exponent = _LARGEST_EXPONENT if charged == 0 else min(charged**-2, _LARGEST_EXPONENT)
+    signal = rate * math.sqrt(steps * math.expm1(exponent) * _DISCRIMINATOR_SHARE)
+    if signal == 0:  # not even one step
+        return None
+    noise = 0.0 if charged == 0 else float(f"{1 / signal:.4g}")
+    return noise if is_worth_noise(noise, units, config.dp_records_per_user) else None
+
+
 def _noise_and_clipping(
-    config: TensorFlowConfig, rate: float, batch: int, steps: int, other: tuple[GaussianEvent, ...]
-) -> tuple[float, AdaptiveClipping | None]:
-    """Return the noise multiplier and the adaptive clipping, which together cost what the settings allow."""
+    config: TensorFlowConfig, units: int, rate: float, batch: int, steps: int, other: tuple[GaussianEvent, ...]
+) -> tuple[float, AdaptiveClipping | None, float | None]:
+    """Return the noise multiplier, the adaptive clipping and the discriminator's noise, which cost what the settings allow."""
     target = config.target_epsilon
     if target is None:
         noise = config.dp_noise_multiplier or 0.0
-        return noise, _adaptive(config, max(batch / 20, 2 * noise))
-    charged = calibrate_noise(target, config.dp_delta, lambda z: [GaussianEvent(z, steps, rate), *other])
+        clip = _adaptive(config, max(batch / 20, 2 * noise))
+        # With adaptive clipping a step costs slightly more, which a share need not follow.
+        return noise, clip, discriminator_noise(config, units, noise, steps, rate)
+
+    def events(z: float, more: float | None) -> list[GaussianEvent]:
+        return [GaussianEvent(z, steps, rate), *([] if more is None else [GaussianEvent(more)]), *other]
+
+    def counts_noise(z: float) -> float | None:
+        return discriminator_noise(config, units, z, steps, rate)
+
+    charged = calibrate_noise(target, config.dp_delta, lambda z: events(z, counts_noise(z)))
+    discriminator = counts_noise(charged)
+    if discriminator is None:
+        charged = calibrate_noise(target, config.dp_delta, lambda z: events(z, None))
     if not config.dp_adaptive_clip:
-        return charged, None
+        return charged, None, discriminator
     # The count takes at most 1/16 of the precision, so the gradients' noise grows by at most 3.3 %.
     clip = _adaptive(config, max(batch / 20, 2 * charged))
     # Solves z⁻² + (2σ_b)⁻² = charged⁻² for z; the last factor keeps rounding from making it cost more than `charged`.
     count_share = 0.0 if clip is None else (charged / (2 * clip.count_noise)) ** 2
-    return charged / math.sqrt(1 - count_share) * (1 + 1e-9), clip
+    return charged / math.sqrt(1 - count_share) * (1 + 1e-9), clip, discriminator
 
 
 def _adaptive(config: TensorFlowConfig, count_noise: float) -> AdaptiveClipping | None:
@@ -115,19 +157,25 @@ def _adaptive(config: TensorFlowConfig, count_noise: float) -> AdaptiveClipping 
     return AdaptiveClipping(config.dp_clip_quantile, _CLIP_LEARNING_RATE, count_noise)
 
 
-def _within_ceiling(plan: PrivacyPlan) -> PrivacyPlan:
-    """Return the plan with as many of its steps as the ceiling permits.
+def _within_ceiling(config: TensorFlowConfig, plan: PrivacyPlan) -> PrivacyPlan:
+    """Return the plan with as many of its steps as the ceiling permits, and the discriminator's noise in proportion to these.
 
     Raises:
         ParameterError: not even one step is permitted.
     """
-    if plan.max_epsilon is None or plan.planned_steps == 0:
+    ceiling = plan.max_epsilon
+    if ceiling is None or plan.planned_steps == 0:
         return plan
-    last = max_steps_within(plan.max_epsilon, plan.planned_steps, plan.epsilon_at)
+    alone = replace(plan, discriminator_noise=None)
+    last = max_steps_within(ceiling, plan.planned_steps, alone.epsilon_at)
+    if plan.discriminator_noise is not None:
+        noise = discriminator_noise(config, plan.units, plan.effective_noise_multiplier, last, plan.sample_rate)
+        plan = replace(plan, discriminator_noise=noise)
+        last = max_steps_within(ceiling, last, plan.epsilon_at)
     if last == 0:
         raise ParameterError(
             "LS302",
-            f"--dp-max-epsilon {plan.max_epsilon:g}",
+            f"--dp-max-epsilon {ceiling:g}",
             f"does not permit a single step: the first one spends {plan.epsilon_at(1):.4g}",
             "Set --dp-target-epsilon instead of the noise, or allow more. Nothing was spent.",
         )

@@ -48,7 +48,7 @@ class SecretKey:
         """Derive the 128-bit seed of one use, as two signed 64-bit integers.
 
         Args:
-            purpose: 'sample', 'dropout', 'noise', 'count', 'validation' or 'vocabulary'.
+            purpose: 'sample', 'dropout', 'noise', 'count', 'validation', 'vocabulary' or 'discriminator'.
             where: step, variable and the like, which name the use; non-negative, at most 64 bits each.
         """
         name = purpose.encode() + b"\0" + b"".join(number.to_bytes(8, "big") for number in where)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from linesmith.core.artifacts.files import write_bytes, write_json
 from linesmith.core.artifacts.privacy_statement import STATEMENT_FILE, STATEMENT_TEXT_FILE
-from linesmith.model.privacy.accounting import MAX_MEANINGFUL_EPSILON, group_privacy, replace_one_privacy
+from linesmith.model.privacy.accounting import MAX_MEANINGFUL_EPSILON, epsilon, group_privacy, replace_one_privacy
 from linesmith.model.privacy.descriptions import (
     ADJACENCY_DESCRIPTIONS,
     DEFAULT_GENERATOR_DESCRIPTION,
@@ -43,6 +43,7 @@ def build_statement(
     callback: bool = False,
     earlier_trainings: tuple[int, float] = (0, 0.0),
     weights: Mapping[str, str] | None = None,
+    discriminator: str | None = None,
 ) -> dict[str, Any]:
     """Build the privacy statement of a training.
 
@@ -57,22 +58,23 @@ def build_statement(
         earlier_trainings: number of trainings begun, and of other vocabularies drawn, in the same run directory before, and
             the epsilon of all with this one.
         weights: digest of each file of weights that the statement speaks of, by name; None: there are none yet.
+        discriminator: digest of the file of the discriminator that the statement speaks of; None: there is none, or not yet.
 
     Returns:
         The statement, ready for JSON; an infinite epsilon is the word 'infinite'.
     """
-    epsilon, delta = plan.epsilon, plan.delta
+    claimed, delta = plan.epsilon, plan.delta
     return {
         "format_version": FORMAT_VERSION,
         "unit": UNIT_DESCRIPTIONS[plan.unit].format(
             field=plan.user_key_field, most=plan.records_per_unit, are="is" if plan.records_per_unit == 1 else "are"
         ),
         "adjacency": ADJACENCY_DESCRIPTIONS[plan.unit],
-        "epsilon": _json_number(epsilon),
+        "epsilon": _json_number(claimed),
         "delta": delta,
         "weights": {} if weights is None else dict(weights),
         "epsilon_is": "the claim: at the planned steps, whether or not training reached them",
-        "meaning": _meaning(epsilon, unsafe_key, plan.unit),
+        "meaning": _meaning(claimed, unsafe_key, plan.unit),
         "accountant": {
             "name": plan.accountant,
             "library": f"dp-accounting {_version('dp-accounting')}",
@@ -90,8 +92,9 @@ def build_statement(
         "mechanism": _mechanism(plan),
         "vocabulary": _vocabulary(plan),
         "validation": _validation(plan),
-        "group_privacy": _groups(epsilon, delta, plan.unit),
-        "replace_one": _claim(*replace_one_privacy(epsilon, delta)),
+        "discriminator": _discriminator(plan, discriminator),
+        "group_privacy": _groups(claimed, delta, plan.unit),
+        "replace_one": _claim(*replace_one_privacy(claimed, delta)),
         "split": SPLIT_DESCRIPTIONS[plan.unit],
         "target_epsilon": plan.target_epsilon,
         "max_epsilon": plan.max_epsilon,
@@ -183,7 +186,9 @@ def _vocabulary(plan: PrivacyPlan) -> dict[str, Any]:
         "mode": plan.vocabulary,
         "what": description,
         "noise_multiplier": plan.other_events[0].noise_multiplier if plan.other_events else None,
-        "epsilon": _json_number(plan.epsilon_at(0, 0)) if plan.other_events else epsilon_without_events,
+        "epsilon": _json_number(epsilon(plan.other_events, plan.delta))
+        if plan.other_events
+        else epsilon_without_events,
     }
 
 
@@ -206,6 +211,29 @@ def _validation(plan: PrivacyPlan) -> dict[str, Any]:
         "planned_evaluations": noised.evaluations,
         f"expected_{plan.unit}s": noised.expected_units,
         "epsilon": _json_number(plan.epsilon_at(0, noised.evaluations)),
+    }
+
+
+def _discriminator(plan: PrivacyPlan, digest: str | None) -> dict[str, Any]:
+    """Return what the discriminator was learned from, and its cost."""
+    if plan.discriminator_noise is None:
+        what, spent = "there is none", 0.0
+    else:
+        most = (
+            "" if plan.records_per_unit == 1 else f", and a user's records for at most {plan.records_per_unit} of each"
+        )
+        what = (
+            "which of the model's records are kept goes by noised counts: the training records are counted once in the cells of "
+            "several partitions that were chosen without looking at them. Each record counts in at most one cell of a "
+            f"partition{most}; the noise on each count is {plan.discriminator_noise:.4g} times that times the root of the "
+            "number of partitions. It is charged also where no discriminator is learned in the end"
+        )
+        spent = epsilon(plan.discriminator_events, plan.delta)
+    return {
+        "what": what,
+        "noise_multiplier": plan.discriminator_noise,
+        "epsilon": _json_number(spent),
+        "sha256": digest,
     }
 
 

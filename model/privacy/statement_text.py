@@ -49,6 +49,7 @@ def format_statement(facts: dict[str, Any]) -> str:
         f"{spent['steps']} steps, epsilon {format_epsilon(spent['epsilon'])}.",
         f"Vocabulary: {facts['vocabulary']['mode']}, {facts['vocabulary']['what']}.",
         f"Validation: {facts['validation']['what']}.",
+        f"Discriminator: {facts['discriminator']['what']}.",
         *_earlier_trainings_lines(facts["earlier_trainings"]),
         f"If one {unit} is changed instead of added or removed: epsilon {format_epsilon(facts['replace_one']['epsilon'])}, delta "
         f"{facts['replace_one']['delta']:.3g}.",

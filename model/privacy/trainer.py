@@ -66,6 +66,7 @@ class PrivateTrainer(TrainingLoop):
         loop_options: directory, resume_directory, history_path, identity, hooks and clock, as `TrainingLoop` takes them.
 
     Attributes:
+        key: the secret key, from which whatever else is drawn for the same claim comes as well.
         row_counts: numbers of rows of physical batches, by their number of steps, proven before the first step: a record has the
             same bits in all of them.
 
@@ -104,7 +105,7 @@ class PrivateTrainer(TrainingLoop):
         )
         self.plan = plan
         self.budget = PrivacyBudget(self.files.resume_directory, plan, repeatable=unsafe_fixed_key is not None)
-        self._key = SecretKey.fresh() if unsafe_fixed_key is None else SecretKey.unsafe(unsafe_fixed_key)
+        self.key = SecretKey.fresh() if unsafe_fixed_key is None else SecretKey.unsafe(unsafe_fixed_key)
         self.clip = keras.Variable(plan.l2_norm_clip, dtype="float32", trainable=False, name="clip")
         seeds = tf.TensorSpec([NUM_HALVES, len(model.lstms), 2], tf.int64)
         self._clipped = graph(self._clipped_part, input_signature=[Batch.tensor_specs(model.slots), seeds])
@@ -132,7 +133,7 @@ class PrivateTrainer(TrainingLoop):
                 model,
                 store,
                 plan.validation,
-                self._key,
+                self.key,
                 users=validation_users,
                 row_counts=self.row_counts,
                 seq_length=plan.seq_length,
@@ -217,7 +218,7 @@ class PrivateTrainer(TrainingLoop):
         """
         self.budget.charge_step(self.state)
         step, plan = self.state.total_steps, self.plan
-        drawn = poisson_sample(self._units, plan.sample_rate, self._key.seed("sample", step))
+        drawn = poisson_sample(self._units, plan.sample_rate, self.key.seed("sample", step))
         ranks = drawn if self.users is None else self.users.records_of(drawn)
         parts = physical_batches(
             self.train,
@@ -236,14 +237,14 @@ class PrivateTrainer(TrainingLoop):
             self.state.left_out += int(part.non_finite)
         variables = self.model.trainable_variables
         sums = [tf.cast(total, variable.dtype) for total, variable in zip(sums, variables, strict=True)]
-        self._noise_and_apply(sums, noise_seeds(self._key, step, len(sums)))
+        self._noise_and_apply(sums, noise_seeds(self.key, step, len(sums)))
         if plan.adaptive_clip is not None:
             self._adapt_clip(plan.adaptive_clip, unclipped - len(ranks) / 2, step)
 
     def _dropout_seeds(self, step: int, number: int) -> tf.Tensor:
         """Return the seeds of the dropout of a physical batch, [halves, layers, 2] int64."""
         halves, layers = range(NUM_HALVES), range(len(self.model.lstms))
-        seeds = [[self._key.seed("dropout", step, number, half, layer) for layer in layers] for half in halves]
+        seeds = [[self.key.seed("dropout", step, number, half, layer) for layer in layers] for half in halves]
         return tf.constant(seeds, tf.int64)
 
     def _clipped_part(self, rows: dict[str, tf.Tensor], seeds: tf.Tensor) -> ClippedSum:
@@ -279,7 +280,7 @@ class PrivateTrainer(TrainingLoop):
             centered_count: that count less half the records of the sample, so that a record moves it by 1/2.
             step: number of the step, which determines the noise.
         """
-        noised = float(add_noise(centered_count, adaptive.count_noise, self._key.seed("count", step)))
+        noised = float(add_noise(centered_count, adaptive.count_noise, self.key.seed("count", step)))
         fraction = noised / self.plan.expected_batch_size + 0.5
         factor = math.exp(-adaptive.learning_rate * (fraction - adaptive.target_quantile))
         self.clip.assign(self.clip.value * factor)

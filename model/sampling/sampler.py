@@ -10,7 +10,7 @@ from pathlib import Path
 
 import loky
 
-from linesmith.core.artifacts.model_info import load_weights, read_model_info
+from linesmith.core.artifacts.model_info import ModelInfo, load_weights, read_model_info
 from linesmith.core.errors import DataError, ParameterError
 from linesmith.core.hardware import sampling_precision
 from linesmith.model.fields.layout import layout_of_model
@@ -36,6 +36,7 @@ class Sampler:
         checkpoint: an epoch's number, 'best' or 'last'; None takes the model's default.
         threads: cores that sampling may use; None: all that the process has.
         options: precision, masks, block size.
+        info: description of the model; None: the one in the run directory.
 
     Attributes:
         parallel_blocks: blocks at work side by side, each in a thread of its own.
@@ -55,9 +56,10 @@ class Sampler:
         checkpoint: str | None = None,
         threads: int | None = None,
         options: SamplerOptions | None = None,
+        info: ModelInfo | None = None,
     ) -> None:
         options = SamplerOptions() if options is None else options
-        self.info = read_model_info(run_dir)
+        self.info = read_model_info(run_dir) if info is None else info
         self.tokenizer: Tokenizer = tokenizer_from_model_dir(run_dir)
         is_of_model = self.tokenizer.total_vocab_size == self.info.vocab_size
         if self.tokenizer.digest != self.info.tokenizer_digest or not is_of_model:

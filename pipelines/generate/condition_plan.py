@@ -54,7 +54,7 @@ def plan_conditions(
         ParameterError: LS132, a condition or a file cannot be used.
     """
     settings = condition_settings(config, model, output)
-    sampler = sampler_options(config, output.field_count, output.inferred_schema)
+    sampler = sampler_options(config, model, output.field_count, output.inferred_schema)
     if is_paired(config):
         return _plan_files(config, run, settings, sampler, options)
     tokenizer = tokenizer_from_model_dir(run.root)

@@ -203,7 +203,7 @@ def _discriminator_notices(config: TensorFlowConfig, run: RunDirectory, model: M
     Raises:
         DataError: LS214, the discriminator is damaged.
     """
-    discriminator = load_discriminator(run.root, model) if uses_discriminator(config) else None
+    discriminator = load_discriminator(run.root, model) if uses_discriminator(config, model) else None
     if discriminator is None:
         return []
     drafts = 1 / discriminator.kept_share(config.gen_drafts)

@@ -93,7 +93,7 @@ def generate_locked(config: TensorFlowConfig, beam_args: Sequence[str] = ()) -> 
             open_sampler,
             str(plan.run.root.absolute()),
             config.checkpoint,
-            sampler_options(config, plan.record_validator.field_count, plan.inferred_schema),
+            sampler_options(config, plan.model, plan.record_validator.field_count, plan.inferred_schema),
             threads_per_worker(options),
         )
         try:

@@ -1,20 +1,25 @@
-"""What is learned from the records of a model that was just trained: its discriminator, or, with `dp`, its usual texts."""
+"""What is learned from the records of a model that was just trained: its discriminator, and, with `dp`, its usual texts."""
 
 from __future__ import annotations
 
 import logging
 from collections import deque
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from linesmith.core.artifacts.model_info import CHECKPOINTS_DIR, DISCRIMINATOR_FILE, read_model_info, write_model_info
 from linesmith.core.artifacts.run_directory import RunDirectory
 from linesmith.core.config.tensorflow_config import TensorFlowConfig
 from linesmith.pipelines.stage_report import StageReport
+from linesmith.records.fields import FieldFormat
 
 if TYPE_CHECKING:
     from linesmith.model.discriminator.discriminator import Discriminator
+    from linesmith.model.privacy.trainer import PrivateTrainer
+    from linesmith.model.sampling.sample_types import DrawSettings
     from linesmith.model.sampling.sampler import Sampler
+    from linesmith.model.tokenizers.base import Tokenizer
     from linesmith.model.training.loop import TrainingLoop
     from linesmith.model.training.token_store import TokenStore
 
@@ -40,27 +45,36 @@ class LearnedFromOwnRecords:
     notices: tuple[str, ...] = ()
     private: bool = False
 
-    def add_to(self, staged_run: RunDirectory, report: StageReport, drafts: float) -> None:
-        """Write it beside the model, whose description names it, and say so.
+    def save(self, staged_run: RunDirectory) -> str | None:
+        """Write the discriminator beside the model; return the digest of its file, None where there is none.
+
+        Args:
+            staged_run: where the model is.
+        """
+        from linesmith.model.discriminator.discriminator import save_discriminator
+
+        path = staged_run.model / CHECKPOINTS_DIR / DISCRIMINATOR_FILE
+        path.unlink(missing_ok=True)
+        return None if self.discriminator is None else save_discriminator(path, self.discriminator)
+
+    def add_to(self, staged_run: RunDirectory, report: StageReport, drafts: float, digest: str | None) -> None:
+        """Enter it in the model's description, and say so.
 
         Args:
             staged_run: where the model is.
             report: counts and notices are added.
             drafts: `gen_drafts`.
+            digest: as `save` returned it.
         """
-        from linesmith.model.discriminator.discriminator import save_discriminator
-
-        (staged_run.model / CHECKPOINTS_DIR / DISCRIMINATOR_FILE).unlink(missing_ok=True)
         report.notices += self.notices
+        info = replace(read_model_info(staged_run.root), discriminator=digest)
+        if self.private:
+            info = replace(info, field_patterns=self.patterns)
+            report.notices += _private_notices(self.patterns, info.top_p)
+        write_model_info(staged_run.model, info)
         if self.discriminator is not None:
-            digest = save_discriminator(staged_run.model, self.discriminator)
-            write_model_info(staged_run.model, replace(read_model_info(staged_run.root), discriminator=digest))
             kept = self.discriminator.kept_share(drafts)
             report.counts["records that the discriminator keeps"] = f"1 of {1 / kept:.1f}"
-        if self.private:
-            info = replace(read_model_info(staged_run.root), field_patterns=self.patterns)
-            write_model_info(staged_run.model, info)
-            report.notices += _private_notices(self.patterns, info.top_p)
 
 
 def learn_from_own_records(
@@ -68,8 +82,8 @@ def learn_from_own_records(
 ) -> LearnedFromOwnRecords:
     """Draw records from the model that was just written, and learn from them; nothing is written.
 
-    With `dp` nothing else is read than the model, so nothing is spent. Otherwise its records are compared with real ones; of free
-    text, and where there are too few records, nothing is learned.
+    Without `dp`, its records are compared with real ones; of free text, and where there are too few records, nothing is learned.
+    With `dp`, `linesmith.pipelines.train.private_records` learns.
 
     Args:
         config: the settings.
@@ -77,12 +91,12 @@ def learn_from_own_records(
         trainer: after `fit`.
     """
     if config.dp:
-        from linesmith.model.sampling.usual_fields import usual_field_patterns
+        from linesmith.pipelines.train.private_records import learn_privately
 
-        return LearnedFromOwnRecords(patterns=usual_field_patterns(staged_run.root, config.seed), private=True)
+        return learn_privately(config, staged_run, cast("PrivateTrainer", trainer))
     from linesmith.model.discriminator.fitting import LEAST_RECORDS, NoDiscriminatorError, fit_discriminator
+    from linesmith.model.sampling.sample_types import DrawSettings
     from linesmith.model.sampling.sampler import Sampler, SamplerOptions
-    from linesmith.records.fields import FieldFormat
 
     stores = [trainer.train, *([] if trainer.validation is None else [trainer.validation])]
     records = sum(map(len, stores))
@@ -91,12 +105,17 @@ def learn_from_own_records(
     _log.info("train: drawing records of the model, to learn what tells them from real ones")
     sampler = Sampler(staged_run.root, options=SamplerOptions(config.matmul_precision))
     chars = sum(store.num_chars for store in stores) // records
-    drawn = _drawn_texts(sampler, max(LEAST_RECORDS, min(_MOST_RECORDS, _MOST_CHARS // max(chars, 1))), config.seed)
+    most = max(LEAST_RECORDS, min(_MOST_RECORDS, _MOST_CHARS // max(chars, 1)))
+    drawn = drawn_texts(sampler, most, DrawSettings(config.seed))
     share = min(1.0, _MOST_RECORDS / records)
-    real = [text for store in stores for text in _texts(store, int(len(store) * share), sampler)]
-    split = sampler.tokenizer.token_format
+    ranks = [
+        range(int(len(store) * share)) for store in stores
+    ]  # the first ones in the order of a store, which is by a hash
+    real = [
+        text for store, some in zip(stores, ranks, strict=True) for text in texts_of(store, some, sampler.tokenizer)
+    ]
     try:
-        found = fit_discriminator(real, drawn, FieldFormat(split.field_delimiter, split.quoted), config.seed)
+        found = fit_discriminator(real, drawn, field_format(sampler.tokenizer), config.seed)
     except NoDiscriminatorError as error:
         return LearnedFromOwnRecords(notices=(f"no discriminator was learned: {error}",))
     return LearnedFromOwnRecords(found)
@@ -115,15 +134,34 @@ def _private_notices(patterns: list[str | None] | None, top_p: float | None) -> 
     return [*([usual] if restricted else []), likely]
 
 
-def _drawn_texts(sampler: Sampler, count: int, seed: int) -> list[str]:
-    """Return records that the model draws, in the order of their numbers, those aside that are none."""
-    from linesmith.model.sampling.sample_types import DrawSettings, SampleRequest
+def drawn_texts(sampler: Sampler, count: int, settings: DrawSettings) -> list[str]:
+    """Return records that the model draws, in the order of their numbers, those aside that are none.
+
+    Args:
+        sampler: draws.
+        count: number of attempts.
+        settings: how tokens are drawn; the seed is that of a generation, which will not draw the same records.
+    """
+    from linesmith.model.sampling.sample_types import SampleRequest
 
     requests = deque(SampleRequest(index, 0) for index in range(count))
-    samples = sorted(sampler.stream(requests, DrawSettings(seed ^ _SEED_MASK)), key=lambda one: one.request.index)
+    own = replace(settings, seed=settings.seed ^ _SEED_MASK)
+    samples = sorted(sampler.stream(requests, own), key=lambda one: one.request.index)
     return [one.text for one in samples if one.error is None and one.finish_reason == "newline"]
 
 
-def _texts(store: TokenStore, count: int, sampler: Sampler) -> list[str]:
-    """Return the first records of a store in its order, which is by a hash."""
-    return [sampler.tokenizer.decode_from_ids(store.record(rank)[1:-1].tolist()) for rank in range(count)]
+def texts_of(store: TokenStore, ranks: Iterable[int], tokenizer: Tokenizer) -> list[str]:
+    """Return the texts of records of a store.
+
+    Args:
+        store: the records.
+        ranks: numbers of records in the store.
+        tokenizer: of the store.
+    """
+    return [tokenizer.decode_from_ids(store.record(rank)[1:-1].tolist()) for rank in ranks]
+
+
+def field_format(tokenizer: Tokenizer) -> FieldFormat:
+    """Return how the records of a tokenizer are split."""
+    split = tokenizer.token_format
+    return FieldFormat(split.field_delimiter, split.quoted)

@@ -132,18 +132,27 @@ def build_private_trainer(
     return trainer
 
 
-def write_privacy_statement(config: TensorFlowConfig, trainer: PrivateTrainer, staged_run: RunDirectory) -> None:
+def write_privacy_statement(
+    config: TensorFlowConfig, trainer: PrivateTrainer, staged_run: RunDirectory, discriminator: str | None = None
+) -> None:
     """Write the statement beside the weights, also where none is usable yet, and the counts that must not be released.
 
     Args:
         config: the settings.
         trainer: after `fit`.
         staged_run: where the model is written.
+        discriminator: digest of the file of the discriminator; None: there is none yet.
     """
     state = trainer.state
     _write_training_counts(staged_run, trainer)
     _write_statement(
-        config, trainer.plan, staged_run, state.charged_steps, state.charged_evaluations, stopped=state.stopped
+        config,
+        trainer.plan,
+        staged_run,
+        state.charged_steps,
+        state.charged_evaluations,
+        stopped=state.stopped,
+        discriminator=discriminator,
     )
 
 
@@ -235,6 +244,7 @@ def _write_statement(
     steps: int,
     evaluations: int,
     stopped: str | None,
+    discriminator: str | None = None,
 ) -> None:
     from linesmith.model.privacy.noise import GENERATOR_DESCRIPTION
 
@@ -249,6 +259,7 @@ def _write_statement(
         callback=config.epoch_callback is not None,
         earlier_trainings=count_earlier_releases(config, plan, staged_run.training_data),
         weights=weights_digests(staged_run.model),
+        discriminator=discriminator,
     )
 
 

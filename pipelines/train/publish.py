@@ -83,7 +83,10 @@ def publish_model(
     """
     state, best = trainer.state, _best_epoch(trainer)
     _fill_report(report, config, trainer, best)
-    learned.add_to(staged_run, report, config.gen_drafts)
+    discriminator = learned.save(staged_run)
+    if config.dp:  # before the description names the discriminator, of which the statement must speak
+        train_private.write_privacy_statement(config, cast("PrivateTrainer", trainer), staged_run, discriminator)
+    learned.add_to(staged_run, report, config.gen_drafts, discriminator)
     if config.dp:
         train_private.report_privacy(cast("PrivateTrainer", trainer), report)
     report.outputs = {"model": str(run_directory(config).model), "history": str(run_directory(config).history)}

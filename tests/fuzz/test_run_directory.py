@@ -170,7 +170,7 @@ def _generate(root: Path) -> None:
     config = resolve(CommandLine("generate", settings, unset=("rules", "schema_file")))
     plan = plan_generation(config, pipeline_options([]))
     info, tokenizer = read_model_info(root), tokenizer_from_model_dir(root)
-    options = sampler_options(config, plan.record_validator.field_count)
+    options = sampler_options(config, info, plan.record_validator.field_count)
     if tokenizer.total_vocab_size == info.vocab_size:
         token_automaton(tokenizer, info, options)
     tokenizer.decode_structure(range(min(tokenizer.total_vocab_size, 100)))

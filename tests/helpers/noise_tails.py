@@ -65,7 +65,7 @@ def released_noise(
     trainer._apply = released.append
     clip = float(trainer.clip.value)
     for step in range(chunks):
-        trainer._noise_and_apply([tf.constant(clip * values(step), tf.float32)], noise_seeds(trainer._key, step, 1))
+        trainer._noise_and_apply([tf.constant(clip * values(step), tf.float32)], noise_seeds(trainer.key, step, 1))
         (noised,) = released.pop()
         yield np.asarray(noised, np.float64) / (clip * NOISE_MULTIPLIER)
 

@@ -44,7 +44,7 @@ class SameNoise(PrivateTrainer):
     """Trainer that uses the noise of the first step in every step."""
 
     def _noise_and_apply(self, sums: list[Any], seeds: Any) -> None:
-        super()._noise_and_apply(sums, noise_seeds(self._key, 0, len(sums)))
+        super()._noise_and_apply(sums, noise_seeds(self.key, 0, len(sums)))
 
 
 class TruncatedNoise(PrivateTrainer):
@@ -61,7 +61,7 @@ class PublicKey(PrivateTrainer):
 
     def __init__(self, settings: Any, *arguments: Any, **named: Any) -> None:
         super().__init__(settings, *arguments, **named)
-        self._key = SecretKey.unsafe(f"{settings.seed + 1:x}")
+        self.key = SecretKey.unsafe(f"{settings.seed + 1:x}")
 
 
 class RawValidation(PrivateTrainer):

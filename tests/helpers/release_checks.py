@@ -104,7 +104,7 @@ def _release(
             hooks=hooks,
             clock=clock,
         )
-        trainer._key = SecretKey.unsafe(key)
+        trainer.key = SecretKey.unsafe(key)
         trainer._update = trainer._noise_and_apply  # without a graph, which would have to be compiled for a few steps
         with contextlib.suppress(Killed):
             trainer.fit()

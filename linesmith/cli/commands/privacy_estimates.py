@@ -82,6 +82,8 @@ def budget_split(plan: PrivacyPlan) -> str:
         f"training {format_epsilon(alone)}",
         f"vocabulary {format_epsilon(epsilon(plan.other_events, plan.delta))}",
     ]
+    if plan.discriminator_noise is not None:
+        parts.append(f"discriminator {format_epsilon(epsilon(plan.discriminator_events, plan.delta))}")
     if plan.validation is not None:
         spent = epsilon(plan.validation_events(plan.planned_evaluations)[:1], plan.delta)
         parts.append(

@@ -129,7 +129,7 @@ def test_it_runs_the_planned_steps_and_reports_privacy_and_nothing_else(uninterr
 def test_no_file_holds_the_key(uninterrupted, tmp_path):
     trainer = _trainer(tmp_path, hooks=_stop_after(1), key=None)
     trainer.fit()
-    key = trainer._key._key
+    key = trainer.key._key
     for path in [*tmp_path.rglob("*.*")]:
         content = path.read_bytes()
         assert key not in content and key.hex().encode() not in content
@@ -308,7 +308,7 @@ def test_a_killed_run_is_charged_again_and_draws_anew(tmp_path):
     for start in range(2):
         hooks = _stop_after(8, Killed()) if start == 0 else None
         trainer = _trainer(tmp_path, hooks=hooks, key=None)
-        seeds.append(trainer._key.seed("noise", 5, 0))
+        seeds.append(trainer.key.seed("noise", 5, 0))
         if start == 0:
             with pytest.raises(Killed):
                 trainer.fit()

@@ -317,7 +317,7 @@ def test_an_evaluation_that_a_crash_took_back_is_charged_again(tmp_path):
     state = second.fit()
     assert state.charged_evaluations == 3
     assert sum(entry.val_loss is not None for entry in state.history) == 2
-    assert second._key.seed("validation", 0) != first._key.seed("validation", 0)
+    assert second.key.seed("validation", 0) != first.key.seed("validation", 0)
 
 
 @pytest.mark.slow
