@@ -107,9 +107,10 @@ def discriminator_noise(config: TensorFlowConfig, units: int, charged: float, st
         rate: probability with which a unit is in a step.
 
     Returns:
-        None where no discriminator is learned: turned off, no columns that are public, or too few records for the noise.
+        None where no discriminator is learned: turned off, no columns that are public, no training, or too few records for
+        the noise.
     """
-    if not (config.discriminator and config.field_delimiter and config.learned_columns):
+    if not (config.discriminator and config.field_delimiter and config.learned_columns and config.epochs):
         return None
     if config.dp_discriminator_noise is not None:
         return config.dp_discriminator_noise

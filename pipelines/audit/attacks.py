@@ -163,8 +163,9 @@ def audit_trainer(
     from linesmith.model.training.token_store import in_memory_token_store
 
     # A thousand canaries, all of them guessed right, refute no more than epsilon 5: the same trainer runs under a claim that
-    # can be refuted. A unit of k records is one canary, so that here each record is a unit.
+    # can be refuted. A unit of k records is one canary, so that here each record is a unit. Only steps are attacked.
     gradient_config = config.replace(
+        discriminator=False,
         dp_validation="budget",
         privacy_key_field=None,
         validation_split=False,
@@ -173,7 +174,7 @@ def audit_trainer(
         dp_target_epsilon=min(MAX_AUDITED_EPSILON, config.target_epsilon or MAX_AUDITED_EPSILON),
         dp_max_epsilon=None,
     )
-    neighbor_config = config.replace(privacy_key_field=None, dp_records_per_user=1)
+    neighbor_config = config.replace(discriminator=False, privacy_key_field=None, dp_records_per_user=1)
     tokenizer = load_tokenizer(run_directory(config).tokenizer)
     store = in_memory_token_store([tokenizer.encode_to_ids(line) for line in lines[:_RECORDS_WITH_GRADIENTS]])
     vocab_size = tokenizer.total_vocab_size

@@ -233,5 +233,5 @@ def _likelihood(released: Floats, plan: PrivacyPlan) -> Floats:
 def _predicted_noise(trainer: Any, coordinates: npt.NDArray[np.int64], steps: int) -> Floats:
     """Compute the noise of each step with the key of this trainer, in standard deviations, [steps, canaries]."""
     table_shape, cells = tuple(trainer.model.trainable_variables[0].shape), tuple(coordinates.T)
-    seeds = [noise_seeds(trainer._key, step, 1)[0] for step in range(steps)]
+    seeds = [noise_seeds(trainer.key, step, 1)[0] for step in range(steps)]
     return np.array([standard_normal(table_shape, seed)[cells] for seed in seeds]).reshape(steps, len(coordinates))

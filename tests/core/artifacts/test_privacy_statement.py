@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pytest
 
 from linesmith.core.artifacts.checkpoints import digest_arrays, save_arrays
 from linesmith.core.artifacts.files import write_bytes
-from linesmith.core.artifacts.model_info import read_model_info
+from linesmith.core.artifacts.model_info import read_model_info, write_model_info
 from linesmith.core.artifacts.privacy_statement import (
     check_statement,
     covered_weights,
@@ -66,6 +67,18 @@ def test_a_damaged_statement_is_refused(run, content):
     (run.model / "privacy.json").write_text(content)
     with pytest.raises(DataError, match=r"LS214|LS201"):
         check_statement(run.root)
+
+
+@pytest.mark.parametrize("described", [None, "there is one", {}, {"sha256": None}, {"sha256": "1" * 64}])
+def test_a_discriminator_that_the_statement_does_not_name_is_refused(run, described):
+    info = read_model_info(run.root)
+    statement = json.loads((run.model / "privacy.json").read_text())
+    write_model_info(run.model, replace(info, discriminator="0" * 64))
+    (run.model / "privacy.json").write_text(json.dumps({**statement, "discriminator": described}))
+    with pytest.raises(DataError, match=r"LS214.*another discriminator"):
+        check_statement(run.root)
+    (run.model / "privacy.json").write_text(json.dumps({**statement, "discriminator": {"sha256": "0" * 64}}))
+    check_statement(run.root)
 
 
 def test_a_schema_that_was_inferred_is_not_covered(run):

@@ -97,7 +97,7 @@ def test_without_scikit_learn_there_is_none(monkeypatch):
 
 def test_a_stored_one_is_the_same(found, tmp_path):
     (tmp_path / "model" / CHECKPOINTS_DIR).mkdir(parents=True)
-    digest = save_discriminator(tmp_path / "model", found)
+    digest = save_discriminator(tmp_path / "model" / CHECKPOINTS_DIR / DISCRIMINATOR_FILE, found)
     loaded = load_discriminator(tmp_path, info(digest))
     texts = [*unrelated(500, 9), "1,2,3", ""]
     np.testing.assert_array_equal(found.log_ratios(texts, CSV), loaded.log_ratios(texts, CSV))
@@ -126,7 +126,7 @@ def _other(arrays, state, name, value):
 def test_a_damaged_one_is_refused(found, tmp_path, name, value):
     path = tmp_path / "model" / CHECKPOINTS_DIR / DISCRIMINATOR_FILE
     path.parent.mkdir(parents=True)
-    save_discriminator(tmp_path / "model", found)
+    save_discriminator(tmp_path / "model" / CHECKPOINTS_DIR / DISCRIMINATOR_FILE, found)
     from linesmith.core.artifacts.stored_arrays import load_arrays
 
     arrays, state = _other(*load_arrays(path), name, value)
@@ -137,6 +137,6 @@ def test_a_damaged_one_is_refused(found, tmp_path, name, value):
 
 def test_another_file_than_the_described_one_is_refused(found, tmp_path):
     (tmp_path / "model" / CHECKPOINTS_DIR).mkdir(parents=True)
-    save_discriminator(tmp_path / "model", found)
+    save_discriminator(tmp_path / "model" / CHECKPOINTS_DIR / DISCRIMINATOR_FILE, found)
     with pytest.raises(DataError, match="LS214"):
         load_discriminator(tmp_path, info("0" * 64))

@@ -88,6 +88,7 @@ def tokenized(tmp_path_factory):
         field_delimiter=",",
         privacy_key_field=1,
         holdout_fraction=0.2,
+        dp_validation="noised",
     )
     tokenize(config)
     return config, directory / "run" / "private"
@@ -265,7 +266,7 @@ def _config(**changes) -> TensorFlowConfig:
 
 
 def test_the_claim_names_the_user():
-    plan = plan_privacy(_config(dp_batch_size=50, epochs=2, dp_records_per_user=4), 1000)
+    plan = plan_privacy(_config(dp_batch_size=50, epochs=2, dp_records_per_user=4, discriminator=False), 1000)
     assert (plan.unit, plan.units, plan.records_per_unit, plan.sample_rate) == ("user", 1000, 4, 0.05)
     assert plan.epsilon == plan_privacy(TensorFlowConfig(dp=True, dp_batch_size=50, epochs=2), 1000).epsilon
     facts = build_statement(plan, 0, unsafe_key=False)

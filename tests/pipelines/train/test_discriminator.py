@@ -11,7 +11,7 @@ import pytest
 from linesmith.core.artifacts.archive import write_archive
 from linesmith.core.artifacts.model_info import read_model_info
 from linesmith.core.config.tensorflow_config import TensorFlowConfig
-from linesmith.core.errors import DataError, ParameterError
+from linesmith.core.errors import DataError
 from linesmith.model.generation.python_api import generate_text
 from linesmith.pipelines.export import import_archive
 from linesmith.pipelines.generate.stage import generate
@@ -143,11 +143,3 @@ def test_where_it_cannot_be_learned_the_model_is_complete_and_a_note_says_why(to
     report = train_model(_config(tokenized))
     assert any("no discriminator was learned: this version of scikit-learn" in notice for notice in report.notices)
     assert read_model_info(tokenized).stopped == "epochs"
-
-
-def test_private_training_refuses_it():
-    assert not TensorFlowConfig(dp=True).discriminator
-    with pytest.raises(ParameterError, match="--discriminator"):
-        from linesmith.core.config.privacy_checks import check_privacy_settings
-
-        check_privacy_settings(TensorFlowConfig(dp=True, discriminator=True))
