@@ -61,20 +61,31 @@ class Discriminator:
         Args:
             drafts: records that the model may write, on average, for one that is kept; at least 1.
         """
-        shift = float(self.quantiles[-1])
-        ratios = np.exp(self.quantiles - shift)
-        low, high = float(ratios[0]), float(np.quantile(ratios, 1 - _RARE))
-        if _kept(ratios, high) * drafts < 1:
-            for _ in range(_HALVINGS):
-                middle = (low + high) / 2
-                low, high = (middle, high) if _kept(ratios, middle) * drafts >= 1 else (low, middle)
-            high = low
-        bound = math.log(max(high, float(np.finfo(np.float64).tiny))) + shift
-        return round(bound / UNIT) * UNIT  # like the scores, so that their difference is exact
+        return (
+            round(log_bound(self.quantiles, drafts) / UNIT) * UNIT
+        )  # like the scores, so that their difference is exact
 
     def kept_share(self, drafts: float) -> float:
         """Return the share of the model's records that is kept under `log_bound`."""
         return _kept(np.exp(self.quantiles), math.exp(self.log_bound(drafts)))
+
+
+def log_bound(scores: Scores, drafts: float) -> float:
+    """Return the log of the largest ratio that is kept to, so that keeping a record takes no more drafts than that.
+
+    Args:
+        scores: of a model's records.
+        drafts: as for `Discriminator.log_bound`.
+    """
+    shift = float(scores.max())
+    ratios = np.exp(scores - shift)
+    low, high = float(ratios.min()), float(np.quantile(ratios, 1 - _RARE))
+    if _kept(ratios, high) * drafts < 1:
+        for _ in range(_HALVINGS):
+            middle = (low + high) / 2
+            low, high = (middle, high) if _kept(ratios, middle) * drafts >= 1 else (low, middle)
+        high = low
+    return math.log(max(high, float(np.finfo(np.float64).tiny))) + shift
 
 
 def _kept(ratios: Scores, largest: float) -> float:

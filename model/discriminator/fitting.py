@@ -1,7 +1,11 @@
-"""Fit a discriminator: gradient boosting on real records and the model's own, ended where it stops to help on unseen ones."""
+"""Fit a discriminator: gradient boosting on real records and the model's own, ended where it stops to help on unseen ones.
+
+Then the shares of single fields and of pairs are corrected among the records that it keeps.
+"""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -9,7 +13,9 @@ import numpy as np
 import numpy.typing as npt
 
 from linesmith.model.discriminator.discriminator import Discriminator, score_quantiles
-from linesmith.model.discriminator.features import Matrix, choose_features
+from linesmith.model.discriminator.features import Matrix, RecordFeatures, choose_features
+from linesmith.model.discriminator.partitions import build_partitions, choose_columns
+from linesmith.model.discriminator.reweighting import fit_log_factors
 from linesmith.model.discriminator.trees import UNIT, Scores, TreeSum, trees_of_classifier
 from linesmith.records.fields import FieldFormat
 
@@ -24,6 +30,10 @@ _LEAVES = 63
 _LEAST_PER_LEAF = 20
 _L2 = 5.0
 _SHARE_OF_COLUMNS = 0.4  # that a split may choose from
+_RECORDS_PER_CELL = 50  # real ones, at least on average
+_STRENGTH = (
+    4.0  # by how many real records it counts that a record of the model keeps its weight; chosen by unseen records
+)
 _LEAST_ERRORS = 3.0  # standard errors by which unseen real records must gain
 
 
@@ -31,7 +41,9 @@ class NoDiscriminatorError(Exception):
     """There can be no discriminator; the text says why."""
 
 
-def fit_discriminator(real: Sequence[str], synthetic: Sequence[str], fields: FieldFormat, seed: int) -> Discriminator:
+def fit_discriminator(
+    real: Sequence[str], synthetic: Sequence[str], fields: FieldFormat, seed: int, asked: Sequence[int] = ()
+) -> Discriminator:
     """Learn to tell a model's records from real ones.
 
     Args:
@@ -39,6 +51,7 @@ def fit_discriminator(real: Sequence[str], synthetic: Sequence[str], fields: Fie
         synthetic: the model's records, none of which anybody gets.
         fields: how records are split.
         seed: of what is drawn.
+        asked: fields that records may be asked for.
 
     Raises:
         NoDiscriminatorError: there are too few records, unseen ones are not told apart, or scikit-learn is missing or unknown.
@@ -72,7 +85,27 @@ def fit_discriminator(real: Sequence[str], synthetic: Sequence[str], fields: Fie
     trees = trees_of_classifier(classifier)
     if trees is None or not _agree(trees, classifier, unseen_synthetic):
         raise NoDiscriminatorError("this version of scikit-learn is not known to Linesmith")
+    # What is lost where a record cannot be kept more often than always shows in single fields and pairs, and is given back there.
+    trees = _corrected(features, trees, of_real, learned_synthetic, asked)
     return Discriminator(features, trees, score_quantiles(trees.scores(unseen_synthetic)))
+
+
+def _corrected(
+    features: RecordFeatures, trees: TreeSum, real: Matrix, synthetic: Matrix, asked: Sequence[int]
+) -> TreeSum:
+    """Return trees with which kept records have the shares of the real ones in cells of single fields and of pairs."""
+    columns = choose_columns(features, synthetic, asked)
+    if not columns:
+        return trees
+    partitions = build_partitions(columns, synthetic, max(1, int(math.log2(len(real) / _RECORDS_PER_CELL))))
+    cells = partitions.cells(synthetic)
+    shares, own = (
+        np.bincount(some.ravel(), minlength=partitions.cell_count) / len(some)
+        for some in (partitions.cells(real), cells)
+    )
+    # The variance of a share, for which the model's own is as good an estimate where few real records are.
+    factors = fit_log_factors(cells, trees.scores(synthetic), shares, _STRENGTH * (shares + own) / 2)
+    return trees.joined(partitions.with_values(np.rint(factors / UNIT).astype(np.int64)))
 
 
 def _agree(trees: TreeSum, classifier: HistGradientBoostingClassifier, matrix: Matrix) -> bool:

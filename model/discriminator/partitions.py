@@ -6,6 +6,7 @@ They are chosen by the model's records alone, so choosing them costs no privacy 
 from __future__ import annotations
 
 import itertools
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -17,6 +18,7 @@ from linesmith.model.discriminator.trees import TYPES, TreeSum
 MOST_PARTITIONS = 64
 _QUANTILES = 10  # parts of a column, by which two columns are judged to go together
 _CLOSE = 0.9  # rank correlation of two columns of which the second is described by its difference from the first
+_TURNS = 4  # of a column that is asked for before another has its turns
 _LEAST_SHARE = 0.02  # of a cell's records that each part of it must have
 _LEAST_RECORDS = 40  # of the model's in a cell that is parted further
 Columns = tuple[int, ...]
@@ -49,7 +51,7 @@ class Partitions:
         return replace(self.trees, value=values[self.trees.value])
 
 
-def choose_columns(features: RecordFeatures, matrix: Matrix) -> list[Columns]:
+def choose_columns(features: RecordFeatures, matrix: Matrix, asked: Sequence[int] = ()) -> list[Columns]:
     """Choose by which columns records are parted: single ones, and the pairs of different fields that go together most.
 
     A column that is nearly the same as an earlier one, as the end of a ride is near its start, is described by the difference.
@@ -57,9 +59,10 @@ def choose_columns(features: RecordFeatures, matrix: Matrix) -> list[Columns]:
     Args:
         features: what the columns are.
         matrix: of the model's records, [N, features.width].
+        asked: fields that records may be asked for: each of their values has cells of its own, parted by every other column.
 
     Returns:
-        At most `MOST_PARTITIONS`; none where no column varies.
+        At most `MOST_PARTITIONS`; none where no column varies. A column stands there as often as it has its turn.
     """
     close = {
         features.own_width + number: pair
@@ -74,8 +77,15 @@ def choose_columns(features: RecordFeatures, matrix: Matrix) -> list[Columns]:
     codes = {column: _codes(matrix[:, column]) for column in paired}
     pairs = [pair for pair in itertools.combinations(paired, 2) if field_of[pair[0]] != field_of[pair[1]]]
     pairs.sort(key=lambda pair: -_mutual_information(codes[pair[0]], codes[pair[1]]))
-    singles: list[Columns] = [(column,) for column in dict.fromkeys([*own, *paired])]
-    return [*singles, *pairs][:MOST_PARTITIONS]
+    singles = list(dict.fromkeys([*own, *paired]))
+    given = [column for column in paired if field_of[column] in asked]
+    conditions = [
+        (column,) * _TURNS + (other,) * _TURNS
+        for column in given
+        for other in singles
+        if field_of.get(other) != field_of[column]
+    ]
+    return [*[(column,) for column in singles], *conditions, *pairs][:MOST_PARTITIONS]
 
 
 def build_partitions(chosen: list[Columns], matrix: Matrix, depth: int) -> Partitions:

@@ -22,6 +22,7 @@ from linesmith.model.privacy.cell_counts import CellCounter
 from linesmith.records.fields import FieldFormat
 
 _RECORDS_PER_STDDEV = 4.0  # that a cell has at least on average, in standard deviations of the noise on its count
+_STRENGTH = 0.1  # by how many real records it counts that a record of the model keeps its weight: few, as noise made it
 _MOST_DEPTH = 10  # so many times a cell is parted at most
 _SHARE_UNSEEN = 0.2  # of the model's records, of which only the scores are looked at
 
@@ -38,13 +39,16 @@ def is_worth_noise(noise_multiplier: float, units: int, records_per_unit: int) -
     return units >= max(LEAST_RECORDS, 2 * _RECORDS_PER_STDDEV * stddev)
 
 
-def fit_private_discriminator(drawn: Sequence[str], fields: FieldFormat, counter: CellCounter) -> Discriminator:
+def fit_private_discriminator(
+    drawn: Sequence[str], fields: FieldFormat, counter: CellCounter, asked: Sequence[int] = ()
+) -> Discriminator:
     """Learn what tells a private model's records from real ones.
 
     Args:
         drawn: the model's records, none of which anybody gets.
         fields: how records are split.
         counter: counts the real records, once.
+        asked: fields that records may be asked for.
 
     Raises:
         NoDiscriminatorError: the model's records do not allow one; nothing was counted.
@@ -57,7 +61,7 @@ def fit_private_discriminator(drawn: Sequence[str], fields: FieldFormat, counter
     if len(matrix) < LEAST_RECORDS:
         raise NoDiscriminatorError(f"{len(matrix):,} records of the model are too few, {LEAST_RECORDS:,} are needed")
     learned, unseen = np.split(matrix, [int(len(matrix) * (1 - _SHARE_UNSEEN))])
-    columns = choose_columns(features, learned)
+    columns = choose_columns(features, learned, asked)
     if not columns:
         raise NoDiscriminatorError("the model's records are all alike")
     stddev = counter.stddev(len(columns))
@@ -66,7 +70,8 @@ def fit_private_discriminator(drawn: Sequence[str], fields: FieldFormat, counter
     total = max(float(counts.sum()) / len(partitions), 1.0)
     # Of the noise, and of half of what a count would differ by if as many other records had been drawn.
     variances = (stddev**2 + np.maximum(counts, 0) / 2) / total**2
-    factors = fit_log_factors(partitions.cells(learned), counts / total, variances, total)
+    cells = partitions.cells(learned)
+    factors = fit_log_factors(cells, np.zeros(len(cells)), counts / total, _STRENGTH * total * variances)
     trees = partitions.with_values(np.rint(factors / UNIT).astype(np.int64))
     return Discriminator(features, trees, score_quantiles(trees.scores(unseen)))
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -75,6 +75,12 @@ class TreeSum:
             if np.array_equal(following, node):
                 return np.asarray(self.value[node].sum(axis=1))
             node = following
+
+    def joined(self, other: TreeSum) -> TreeSum:
+        """Return the trees of both, whose score is the sum of theirs."""
+        shift = np.int32(len(self.feature))
+        moved = replace(other, left=other.left + shift, right=other.right + shift, roots=other.roots + shift)
+        return TreeSum(**{name: np.concatenate([getattr(self, name), getattr(moved, name)]) for name in TYPES})
 
     def arrays(self) -> dict[str, npt.NDArray[Any]]:
         """Return the arrays by name, to be stored."""

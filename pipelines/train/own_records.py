@@ -8,7 +8,13 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, cast
 
-from linesmith.core.artifacts.model_info import CHECKPOINTS_DIR, DISCRIMINATOR_FILE, read_model_info, write_model_info
+from linesmith.core.artifacts.model_info import (
+    CHECKPOINTS_DIR,
+    DISCRIMINATOR_FILE,
+    ModelInfo,
+    read_model_info,
+    write_model_info,
+)
 from linesmith.core.artifacts.run_directory import RunDirectory
 from linesmith.core.config.tensorflow_config import TensorFlowConfig
 from linesmith.pipelines.stage_report import StageReport
@@ -115,7 +121,7 @@ def learn_from_own_records(
         text for store, some in zip(stores, ranks, strict=True) for text in texts_of(store, some, sampler.tokenizer)
     ]
     try:
-        found = fit_discriminator(real, drawn, field_format(sampler.tokenizer), config.seed)
+        found = fit_discriminator(real, drawn, field_format(sampler.tokenizer), config.seed, asked_fields(sampler.info))
     except NoDiscriminatorError as error:
         return LearnedFromOwnRecords(notices=(f"no discriminator was learned: {error}",))
     return LearnedFromOwnRecords(found)
@@ -159,6 +165,12 @@ def texts_of(store: TokenStore, ranks: Iterable[int], tokenizer: Tokenizer) -> l
         tokenizer: of the store.
     """
     return [tokenizer.decode_from_ids(store.record(rank)[1:-1].tolist()) for rank in ranks]
+
+
+def asked_fields(info: ModelInfo) -> list[int]:
+    """Return the fields that records of a model may be asked for, by their places in the text."""
+    columns = info.columns or []
+    return [columns.index(name) for name in info.condition_on or [] if name in columns]
 
 
 def field_format(tokenizer: Tokenizer) -> FieldFormat:

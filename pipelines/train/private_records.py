@@ -14,7 +14,13 @@ from typing import TYPE_CHECKING
 from linesmith.core.artifacts.model_info import ModelInfo, read_model_info
 from linesmith.core.artifacts.run_directory import RunDirectory
 from linesmith.core.config.tensorflow_config import TensorFlowConfig
-from linesmith.pipelines.train.own_records import LearnedFromOwnRecords, drawn_texts, field_format, texts_of
+from linesmith.pipelines.train.own_records import (
+    LearnedFromOwnRecords,
+    asked_fields,
+    drawn_texts,
+    field_format,
+    texts_of,
+)
 from linesmith.pipelines.train.private import resume_directory
 
 if TYPE_CHECKING:
@@ -86,7 +92,7 @@ def _discriminator(
         0.0 if plan.discriminator_noise is None else plan.discriminator_noise,
         trainer.key,
     )
-    found = fit_private_discriminator(drawn, field_format(sampler.tokenizer), counter)
+    found = fit_private_discriminator(drawn, field_format(sampler.tokenizer), counter, asked_fields(info))
     save_discriminator(kept, found)
     return found
 

@@ -128,7 +128,7 @@ def test_shares_that_are_certain_are_reached_as_by_proportional_fitting():
     random = np.random.default_rng(0)
     cells = np.stack([random.integers(0, 3, 5000), random.integers(3, 7, 5000)], axis=1)
     shares = np.array([0.5, 0.2, 0.3, 0.4, 0.3, 0.2, 0.1])
-    factors = fit_log_factors(cells, shares, np.zeros(7), 1e6)
+    factors = fit_log_factors(cells, np.zeros(5000), shares, np.zeros(7))
     expected = proportional_fitting(cells, shares)
     scores, oracle = factors[cells].sum(axis=1), expected[cells].sum(axis=1)
     np.testing.assert_allclose(scores - scores.mean(), oracle - oracle.mean(), atol=1e-3)
@@ -136,5 +136,5 @@ def test_shares_that_are_certain_are_reached_as_by_proportional_fitting():
 
 def test_shares_that_say_nothing_change_nothing():
     cells = np.random.default_rng(0).integers(0, 4, (1000, 1))
-    factors = fit_log_factors(cells, np.array([0.9, 0.1, 0.0, 0.0]), np.full(4, 1e6), 1000)
+    factors = fit_log_factors(cells, np.zeros(1000), np.array([0.9, 0.1, 0.0, 0.0]), np.full(4, 1e9))
     np.testing.assert_allclose(factors, 0, atol=1e-4)
