@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from linesmith.model.discriminator.discriminator import log_bound
 from linesmith.model.discriminator.features import choose_features
 from linesmith.model.discriminator.partitions import MOST_PARTITIONS, build_partitions, choose_columns
 from linesmith.model.discriminator.reweighting import fit_log_factors
@@ -132,6 +133,20 @@ def test_shares_that_are_certain_are_reached_as_by_proportional_fitting():
     expected = proportional_fitting(cells, shares)
     scores, oracle = factors[cells].sum(axis=1), expected[cells].sum(axis=1)
     np.testing.assert_allclose(scores - scores.mean(), oracle - oracle.mean(), atol=1e-3)
+
+
+def test_shares_are_those_of_the_records_that_are_kept():
+    """Where a ratio is above what is kept to, other records make up for it."""
+    random = np.random.default_rng(0)
+    cells = np.stack([random.integers(0, 2, 20_000), random.integers(2, 4, 20_000)], axis=1)
+    scores = np.where(random.random(20_000) < 0.02, 6.0, 0.0)  # fifty times as frequent as ten drafts can make them
+    shares = np.array([0.8, 0.2, 0.3, 0.7])
+    reached = scores + fit_log_factors(cells, scores, shares, np.zeros(4))[cells].sum(axis=1)
+    kept = np.exp(np.minimum(reached - log_bound(reached, 10), 0))
+    found = np.bincount(cells.ravel(), np.repeat(kept / kept.sum(), 2))
+    np.testing.assert_allclose(found, shares, atol=0.02)
+    without = np.bincount(cells.ravel(), np.repeat(np.exp(scores) / np.exp(scores).sum(), 2))
+    assert abs(without - shares).max() > 0.2
 
 
 def test_shares_that_say_nothing_change_nothing():

@@ -7,6 +7,7 @@ import math
 import numpy as np
 import pytest
 
+from linesmith.model.discriminator.discriminator import read_discriminator, save_discriminator
 from linesmith.model.discriminator.features import choose_features
 from linesmith.model.discriminator.fitting import NoDiscriminatorError
 from linesmith.model.discriminator.partitions import build_partitions, choose_columns
@@ -102,6 +103,16 @@ def test_what_is_kept_is_like_the_real_records():
     found = fit_private_discriminator(shifted(20_000, 2), CSV, counter(REAL, noise=2.0))
     assert kept_mean(found, texts) == pytest.approx(50, abs=1)  # 45 without it
     assert 0.1 < found.kept_share(10) < 0.9
+
+
+def test_a_stored_one_is_the_same(tmp_path):
+    found = fit_private_discriminator(shifted(5000, 2), CSV, counter(REAL, noise=2.0))
+    assert np.isinf(found.trees.threshold).any()  # missing numbers are parted from the others
+    save_discriminator(tmp_path / "kept.npz", found)
+    stored = read_discriminator(tmp_path / "kept.npz")
+    texts = [*shifted(500, 3), *HOSTILE]
+    np.testing.assert_array_equal(found.log_ratios(texts, CSV), stored.log_ratios(texts, CSV))
+    assert stored.log_bound(10) == found.log_bound(10)
 
 
 def test_a_model_that_lacks_nothing_is_left_alone():
