@@ -31,9 +31,8 @@ _LEAST_PER_LEAF = 20
 _L2 = 5.0
 _SHARE_OF_COLUMNS = 0.4  # that a split may choose from
 _RECORDS_PER_CELL = 50  # real ones, at least on average
-_STRENGTH = (
-    4.0  # by how many real records it counts that a record of the model keeps its weight; chosen by unseen records
-)
+# By how many real records it counts that a record of the model keeps its weight; chosen by unseen records (docs/training.md).
+_STRENGTH = 4.0
 _LEAST_ERRORS = 3.0  # standard errors by which unseen real records must gain
 
 
@@ -85,7 +84,7 @@ def fit_discriminator(
     trees = trees_of_classifier(classifier)
     if trees is None or not _agree(trees, classifier, unseen_synthetic):
         raise NoDiscriminatorError("this version of scikit-learn is not known to Linesmith")
-    # What is lost where a record cannot be kept more often than always shows in single fields and pairs, and is given back there.
+    # A record cannot be kept more often than always. What that loses shows in single fields and pairs, and is given back there.
     trees = _corrected(features, trees, of_real, learned_synthetic, asked)
     return Discriminator(features, trees, score_quantiles(trees.scores(unseen_synthetic)))
 

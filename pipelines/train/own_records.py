@@ -114,12 +114,9 @@ def learn_from_own_records(
     most = max(LEAST_RECORDS, min(_MOST_RECORDS, _MOST_CHARS // max(chars, 1)))
     drawn = drawn_texts(sampler, most, DrawSettings(config.seed))
     share = min(1.0, _MOST_RECORDS / records)
-    ranks = [
-        range(int(len(store) * share)) for store in stores
-    ]  # the first ones in the order of a store, which is by a hash
-    real = [
-        text for store, some in zip(stores, ranks, strict=True) for text in texts_of(store, some, sampler.tokenizer)
-    ]
+    # The first ones in the order of a store, which is by a hash.
+    chosen = [(store, range(int(len(store) * share))) for store in stores]
+    real = [text for store, ranks in chosen for text in texts_of(store, ranks, sampler.tokenizer)]
     try:
         found = fit_discriminator(real, drawn, field_format(sampler.tokenizer), config.seed, asked_fields(sampler.info))
     except NoDiscriminatorError as error:
