@@ -84,13 +84,12 @@ def check_privacy_settings(config: TensorFlowConfig) -> None:
             "learned",
             "Leave it out; generate shows records once the privacy statement is written.",
         )
-    counted = config.discriminator and config.field_delimiter is not None and config.columns is not None
-    if config.dp_discriminator_noise is not None and not counted:
+    if config.dp_discriminator_noise is not None and not config.discriminator:
         raise ParameterError(
             "LS301",
             option_text("dp_discriminator_noise", config.dp_discriminator_noise),
-            "is the noise of counts that a discriminator is learned from, and none is learned here",
-            "Leave it out, or give --field-delimiter and --columns, and not --no-discriminator.",
+            "is the noise of counts that a discriminator is learned from, and --no-discriminator says that there is none",
+            "Leave one of them out.",
         )
     check_private_source(config)
     if config.column_pattern is not None and not config.columns:

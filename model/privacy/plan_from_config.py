@@ -109,8 +109,19 @@ def discriminator_noise(config: TensorFlowConfig, units: int, charged: float, st
     Returns:
         None where no discriminator is learned: turned off, no columns that are public, no training, or too few records for
         the noise.
+
+    Raises:
+        ParameterError: LS301, a noise is given, and records have no public fields.
     """
-    if not (config.discriminator and config.field_delimiter and config.learned_columns and config.epochs):
+    has_fields = bool(config.field_delimiter and config.learned_columns)
+    if config.dp_discriminator_noise is not None and not has_fields:
+        raise ParameterError(
+            "LS301",
+            f"--dp-discriminator-noise {config.dp_discriminator_noise:g}",
+            "is the noise of counts that a discriminator is learned from, for which the fields of records must be public",
+            "Leave it out, or tokenize with --field-delimiter and --columns. Nothing was spent.",
+        )
+    if not (config.discriminator and has_fields and config.epochs):
         return None
     if config.dp_discriminator_noise is not None:
         return config.dp_discriminator_noise

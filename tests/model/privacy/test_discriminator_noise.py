@@ -98,7 +98,13 @@ def test_noise_of_counts_that_are_not_made_is_refused(settings):
         **{"dp": True, "field_delimiter": ",", "columns": ["a"], "dp_discriminator_noise": 2.0, **settings}
     )
     with pytest.raises(ParameterError, match=r"LS301.*--dp-discriminator-noise 2"):
-        check_privacy_settings(config)
+        plan_privacy(config, N)
+
+
+def test_columns_may_be_known_from_the_training_data():
+    check_privacy_settings(TensorFlowConfig(dp=True, dp_discriminator_noise=2.0))
+    with pytest.raises(ParameterError, match="--no-discriminator"):
+        check_privacy_settings(TensorFlowConfig(dp=True, dp_discriminator_noise=2.0, discriminator=False))
 
 
 def test_the_statement_says_what_was_counted_and_names_the_file():
