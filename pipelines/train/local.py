@@ -6,7 +6,7 @@ import logging
 import shutil
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from linesmith.core.artifacts.kept_inputs import keep_inputs
 from linesmith.core.artifacts.lease import hold_lease
@@ -26,11 +26,13 @@ from linesmith.pipelines.train import private as train_private
 from linesmith.pipelines.train.field_layout import choose_layout
 from linesmith.pipelines.train.hooks import training_hooks
 from linesmith.pipelines.train.own_records import LearnedFromOwnRecords, learn_from_own_records
+from linesmith.pipelines.train.private_records import learn_privately
 from linesmith.pipelines.train.publish import publish_model, write_model
 from linesmith.records.roles.stored_roles import read_roles, write_roles
 from linesmith.records.table_format import TableFormat, read_table_format, write_table_format
 
 if TYPE_CHECKING:
+    from linesmith.model.privacy.trainer import PrivateTrainer
     from linesmith.model.training.loop import TrainingLoop
     from linesmith.model.training.state import TrainingState
     from linesmith.model.training.token_store import TokenStore
@@ -99,7 +101,7 @@ def train_locked(config: TensorFlowConfig, table: TableFormat | None = None) -> 
             has_model = write_model(config, staged_run, trainer, training_manifest)
         # Not under the lease's lock, since it takes a while: the lease must be renewed meanwhile.
         ended = state.stopped is not None
-        learned = learn_from_own_records(config, staged_run, trainer) if ended else LearnedFromOwnRecords()
+        learned = _learn(config, staged_run, trainer) if ended else LearnedFromOwnRecords()
         with lease.writing():
             if has_model:
                 publish_model(config, staged_run, trainer, training_manifest, report, learned)
@@ -107,6 +109,12 @@ def train_locked(config: TensorFlowConfig, table: TableFormat | None = None) -> 
                 raise _interrupted(state, old_model_stays=staged_run != run_directory(config))
             promote(run_directory(config))
     return report
+
+
+def _learn(config: TensorFlowConfig, staged_run: RunDirectory, trainer: TrainingLoop) -> LearnedFromOwnRecords:
+    if config.dp:
+        return learn_privately(config, staged_run, cast("PrivateTrainer", trainer))
+    return learn_from_own_records(config, staged_run, trainer)
 
 
 def _read_training_manifest(staged_run: RunDirectory) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""What is learned from the records of a model that was just trained: its discriminator, and, with `dp`, its usual texts."""
+"""What is learned from the records of a model that was just trained: its discriminator, without `dp`."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import logging
 from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 from linesmith.core.artifacts.model_info import (
     CHECKPOINTS_DIR,
@@ -22,7 +22,6 @@ from linesmith.records.fields import FieldFormat
 
 if TYPE_CHECKING:
     from linesmith.model.discriminator.discriminator import Discriminator
-    from linesmith.model.privacy.trainer import PrivateTrainer
     from linesmith.model.sampling.sample_types import DrawSettings
     from linesmith.model.sampling.sampler import Sampler
     from linesmith.model.tokenizers.base import Tokenizer
@@ -88,18 +87,14 @@ def learn_from_own_records(
 ) -> LearnedFromOwnRecords:
     """Draw records from the model that was just written, and learn from them; nothing is written.
 
-    Without `dp`, its records are compared with real ones; of free text, and where there are too few records, nothing is learned.
-    With `dp`, `linesmith.pipelines.train.private_records` learns.
+    Its records are compared with real ones; of free text, and where there are too few records, nothing is learned. Private
+    training has `linesmith.pipelines.train.private_records` instead.
 
     Args:
-        config: the settings.
+        config: the settings, without `dp`.
         staged_run: where the model is.
         trainer: after `fit`.
     """
-    if config.dp:
-        from linesmith.pipelines.train.private_records import learn_privately
-
-        return learn_privately(config, staged_run, cast("PrivateTrainer", trainer))
     from linesmith.model.discriminator.fitting import LEAST_RECORDS, NoDiscriminatorError, fit_discriminator
     from linesmith.model.sampling.sample_types import DrawSettings
     from linesmith.model.sampling.sampler import Sampler, SamplerOptions
