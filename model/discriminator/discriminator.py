@@ -25,7 +25,7 @@ from linesmith.records.fields import FieldFormat
 
 _QUANTILES = 2_001  # of the scores of the model's records that are kept
 _RARE = 0.005  # share of the model's records whose ratio may be above the largest that is kept to
-_LARGEST_SCORE = 500.0  # whose exponential is a number; those of 200 trees are far below
+_LARGEST_SCORE = 500.0  # whose exponential is a number; no fitted one has more
 _HALVINGS = 50  # of the interval that the largest ratio lies in
 
 
@@ -61,9 +61,8 @@ class Discriminator:
         Args:
             drafts: records that the model may write, on average, for one that is kept; at least 1.
         """
-        return (
-            round(log_bound(self.quantiles, drafts) / UNIT) * UNIT
-        )  # like the scores, so that their difference is exact
+        # A multiple of what scores are multiples of, so that their difference is exact.
+        return round(log_bound(self.quantiles, drafts) / UNIT) * UNIT
 
     def kept_share(self, drafts: float) -> float:
         """Return the share of the model's records that is kept under `log_bound`."""

@@ -18,6 +18,9 @@ from linesmith.model.discriminator.trees import Scores
 
 _ROUNDS = 3
 _ITERATIONS = 200
+# Of the log of a cell's factor, which nothing holds where a cell is empty and noise is none: 64 of them must not exceed what a
+# stored discriminator may have.
+_LARGEST = 7.0
 _DRAFTS = 10.0  # the default of `gen_drafts`
 Numbers = npt.NDArray[np.float64]
 
@@ -36,7 +39,7 @@ def fit_log_factors(cells: Cells, scores: Scores, shares: Numbers, penalties: Nu
         own = factors[cells].sum(axis=1)
         kept = np.minimum(scores + own, log_bound(scores + own, _DRAFTS))
         factors = _fit(cells, kept - own, shares, penalties, factors)
-    return factors
+    return np.clip(factors, -_LARGEST, _LARGEST)
 
 
 def _fit(cells: Cells, scores: Scores, shares: Numbers, penalties: Numbers, begin: Numbers) -> Numbers:

@@ -115,6 +115,13 @@ def test_a_stored_one_is_the_same(tmp_path):
     assert stored.log_bound(10) == found.log_bound(10)
 
 
+def test_without_noise_empty_cells_leave_one_that_can_be_loaded(tmp_path):
+    narrow = [text for text in REAL if text.startswith("50.")]
+    found = fit_private_discriminator(shifted(5000, 2), CSV, counter(narrow))
+    save_discriminator(tmp_path / "kept.npz", found)
+    assert (read_discriminator(tmp_path / "kept.npz").quantiles == found.quantiles).all()
+
+
 def test_a_model_that_lacks_nothing_is_left_alone():
     found = fit_private_discriminator(records(20_000, 2), CSV, counter(REAL, noise=2.0))
     assert np.std(found.log_ratios(records(5000, 3), CSV)) < 0.6
